@@ -1,0 +1,66 @@
+# One set of commands; CI runs the same words. `make help` lists them.
+SHELL := /bin/sh
+PYTHON ?= python3
+TOOLS := .tools
+VENV := .venv
+UV := $(TOOLS)/bin/uv
+RUN := $(VENV)/bin
+SOURCES := api cli shared simulator worker
+export UV_PROJECT_ENVIRONMENT := $(VENV)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check lint types contracts format coverage clean docs serve
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(UV):
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "python 3.11 or newer is needed; name it with PYTHON=python3.11")'
+	@$(PYTHON) -m venv $(TOOLS)
+	@$(TOOLS)/bin/pip install --quiet --disable-pip-version-check "uv>=0.9,<1"
+
+$(VENV)/.runtime: uv.lock pyproject.toml | $(UV)
+	@$(UV) sync --quiet --frozen --no-dev --inexact --python $(PYTHON)
+	@touch $@
+
+$(VENV)/.dev: uv.lock pyproject.toml | $(UV)
+	@$(UV) sync --quiet --frozen --python $(PYTHON)
+	@touch $@ $(VENV)/.runtime
+
+tests/sdk_js/node_modules/.installed: tests/sdk_js/package.json tests/sdk_js/package-lock.json
+	@cd tests/sdk_js && npm ci --silent --no-audit --no-fund
+	@touch $@
+
+setup: $(VENV)/.dev tests/sdk_js/node_modules/.installed  ## everything that tests need, in this folder
+
+demo: $(VENV)/.runtime  ## the whole system in one minute: a long completion as a job
+	@$(RUN)/finops demo
+
+serve: $(VENV)/.runtime  ## API, worker, store and simulator on this machine
+	@$(RUN)/finops serve --demo
+
+test: setup  ## every test: real Redis, real SDKs, real processes
+	@$(RUN)/pytest -n 4
+
+lint: $(VENV)/.dev  ## formatting and rules
+	@$(RUN)/ruff format --check $(SOURCES) tests bench
+	@$(RUN)/ruff check $(SOURCES) tests bench
+
+types: $(VENV)/.dev  ## mypy, strict
+	@$(RUN)/mypy
+
+contracts: $(VENV)/.dev  ## who may import whom
+	@$(RUN)/lint-imports
+
+coverage: setup  ## tests with branch coverage
+	@rm -f .coverage .coverage.*
+	@$(RUN)/pytest -n 4 --cov --cov-report=term-missing
+
+check: lint types contracts coverage  ## what CI runs
+
+format: $(VENV)/.dev  ## put the code into shape
+	@$(RUN)/ruff format $(SOURCES) tests bench
+	@$(RUN)/ruff check --fix $(SOURCES) tests bench
+
+clean:  ## forget environments and caches
+	@rm -rf $(VENV) $(TOOLS) tests/sdk_js/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

@@ -1,0 +1,1 @@
+"""How a caller reaches us: the HTTP surfaces."""

@@ -1,0 +1,1 @@
+"""What both tiers mean: inference, governance, jobs, providers, wire formats."""

@@ -1,0 +1,1 @@
+"""An upstream that behaves like the real ones, faults included, without cost."""

@@ -1,0 +1,1 @@
+"""How a job is worked off: the leased arq worker and its tasks."""
