@@ -1,8 +1,8 @@
 """The Response object before, beside and after its output: everything that the request alone decides.
 
-Every body has all the fields that https://www.openresponses.org/specification requires, whatever the request
-said: a value of the wrong type is replaced by the default, so that a body of ours is always of its format. Whether
-the request is right is said elsewhere.
+Every body has all the fields that https://www.openresponses.org/specification requires, whatever the
+request said: a value of the wrong type is replaced by the default, so that a body of ours is always of its
+format. Whether the request is right is said elsewhere.
 """
 
 from collections.abc import Callable, Mapping
@@ -90,7 +90,7 @@ def response_skeleton(
 def response_error(error: Mapping[str, Any]) -> dict[str, Any]:
     """``Response.error`` out of OpenAI's error object: the code is one of those that Responses know."""
     code, kind = error.get("code"), error.get("type")
-    if code not in ERROR_CODES:
+    if not isinstance(code, str) or code not in ERROR_CODES:
         code = _CODE_BY_TYPE.get(str(kind), "server_error")
     return {
         "code": code,
@@ -177,8 +177,9 @@ def _tool_choice(value: object) -> str | dict[str, Any]:
 def _text(value: object) -> dict[str, Any]:
     given = value if isinstance(value, dict) else {}
     shown: dict[str, Any] = {"format": _format(given.get("format"))}
-    if given.get("verbosity") in {"low", "medium", "high"}:
-        shown["verbosity"] = given["verbosity"]
+    verbosity = given.get("verbosity")
+    if isinstance(verbosity, str) and verbosity in {"low", "medium", "high"}:
+        shown["verbosity"] = verbosity
     return shown
 
 

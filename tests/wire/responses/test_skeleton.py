@@ -168,7 +168,7 @@ HOSTILE = st.sampled_from(
             {"type": "function", "name": "f", "strict": 1, "parameters": 2},
         ],
         {"format": {"type": "json_schema", "name": 1}},
-        {"format": 3},
+        {"format": 3, "verbosity": []},
         True,
         [],
     ]
@@ -197,7 +197,7 @@ def test_a_choice_that_is_none_becomes_the_default():
             "invalid_prompt",
         ),
         ({"message": "bad image", "type": "invalid_request_error", "code": "invalid_image"}, "invalid_image"),
-        ({"message": "broken", "type": "api_error", "code": 500}, "server_error"),
+        ({"message": "broken", "type": "api_error", "code": [500]}, "server_error"),
         ({}, "server_error"),
     ],
 )
