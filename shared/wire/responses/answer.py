@@ -55,9 +55,7 @@ def chat_to_response(
         raise MalformedChat("a chat answer without a message")
     ending = Ending()
     note_ending(ending, chat_answer, choice)
-    skeleton = response_skeleton(
-        request_fields, response_id=response_id, created_at=created_at, background=background
-    )
+    skeleton = response_skeleton(request_fields, response_id=response_id, created_at=created_at, background=background)
     output = _output(response_id, choice, message)
     if output:
         output[-1]["status"] = item_status(ending, last=True)
@@ -101,6 +99,4 @@ def _call(call: Mapping[str, Any]) -> Call:
     name = function.get("name")
     if not isinstance(name, str) or not name:
         raise MalformedChat("a tool call without a name")
-    return Call(
-        str(call.get("id") or ""), name, str(function.get("arguments") or ""), call.get("extra_content") or {}
-    )
+    return Call(str(call.get("id") or ""), name, str(function.get("arguments") or ""), call.get("extra_content") or {})

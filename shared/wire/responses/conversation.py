@@ -106,16 +106,12 @@ class Conversation:
         if role == "assistant":
             self._take_answer(item.get("content"), path)
         elif role == "user":
-            self._say(
-                {"role": role, "content": chat_content(item.get("content"), f"{path}.content", PROMPT_PARTS)}
-            )
+            self._say({"role": role, "content": chat_content(item.get("content"), f"{path}.content", PROMPT_PARTS)})
         elif role == "system" or role == "developer":  # noqa: PLR1714 - it may be unhashable
             content = chat_content(item.get("content"), f"{path}.content", PROMPT_PARTS)
             self._say({"role": "system" if role == "system" else self._developer_role, "content": content})
         else:
-            raise InvalidRequest(
-                f"{path}.role must be user, assistant, system or developer.", param=f"{path}.role"
-            )
+            raise InvalidRequest(f"{path}.role must be user, assistant, system or developer.", param=f"{path}.role")
 
     def _take_answer(self, content: object, path: str) -> None:
         said = chat_content(content, f"{path}.content", ANSWER_PARTS)

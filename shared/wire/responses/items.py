@@ -13,9 +13,7 @@ from shared.errors import InvalidRequest
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100
 
-_ID = re.compile(
-    r"[a-z]+_(?:([0-9a-f]{48})|([0-9a-f]{8})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{12}))_i?\d+"
-)
+_ID = re.compile(r"[a-z]+_(?:([0-9a-f]{48})|([0-9a-f]{8})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{12}))_i?\d+")
 _PREFIXES = {"message": "msg", "function_call": "fc", "function_call_output": "fco", "reasoning": "rs"}
 
 
@@ -43,9 +41,7 @@ def response_of(item: str) -> str | None:
 def is_reference(item: Mapping[str, Any]) -> bool:
     """Whether an input item only names one that is kept."""
     kind = item.get("type")
-    return kind == "item_reference" or (
-        kind is None and "role" not in item and isinstance(item.get("id"), str)
-    )
+    return kind == "item_reference" or (kind is None and "role" not in item and isinstance(item.get("id"), str))
 
 
 def referenced_ids(fields: Mapping[str, Any]) -> list[str]:
@@ -97,9 +93,7 @@ def _parts(content: object, *, from_model: bool) -> list[dict[str, Any]]:
     kind = "output_text" if from_model else "input_text"
     if isinstance(content, str):
         content = [{"type": kind, "text": content}]
-    return (
-        [_part(part) for part in content or [] if isinstance(part, dict)] if isinstance(content, list) else []
-    )
+    return [_part(part) for part in content or [] if isinstance(part, dict)] if isinstance(content, list) else []
 
 
 def _part(part: Mapping[str, Any]) -> dict[str, Any]:

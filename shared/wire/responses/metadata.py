@@ -21,9 +21,7 @@ def check_metadata(metadata: object) -> None:
     if not isinstance(metadata, dict):
         raise InvalidRequest("metadata must be an object with strings as values.", param="metadata")
     if len(metadata) > MAX_KEYS:
-        raise InvalidRequest(
-            f"metadata has {len(metadata)} keys; at most {MAX_KEYS} are allowed.", param="metadata"
-        )
+        raise InvalidRequest(f"metadata has {len(metadata)} keys; at most {MAX_KEYS} are allowed.", param="metadata")
     for key, value in metadata.items():
         if len(key) > MAX_KEY_CHARS:
             raise InvalidRequest(

@@ -71,7 +71,7 @@ class OpenReasoning(OpenItem):
         self._carried: Carried = {}
 
     def item(self, status: str) -> Item:
-        """See ``OpenItem``; its status stays what it was when it closed."""
+        """See ``OpenItem``."""
         return reasoning_item(self._response_id, self._ordinal, self._text, self._carried, status)
 
     def think(self, said: Said) -> list[Event]:
@@ -109,11 +109,11 @@ class OpenMessage(OpenItem):
         """See ``OpenItem``."""
         return message_item(self._response_id, self._parts, status)
 
-    def say(self, said: Said, logprobs: list[dict[str, Any]] | None = None) -> list[Event]:
+    def say(self, said: Said, logprobs: list[dict[str, Any]]) -> list[Event]:
         """More of it; an empty piece of text begins the text if nothing has."""
         events: list[Event] = []
-        if said.text or said.annotations or not (said.refusal or self._parts):
-            events += self._write(said.text, logprobs or [])
+        if said.text or said.annotations or logprobs or not (said.refusal or self._parts):
+            events += self._write(said.text, logprobs)
             events += [self._cite(annotation) for annotation in said.annotations]
         if said.refusal:
             index, events_before = self._part(refusal_part(""))
@@ -187,7 +187,7 @@ class OpenCall(OpenItem):
         self._call = Call(str(piece.get("id") or ""), name, "", dict(piece.get("extra_content") or {}))
 
     def continues(self, piece: Mapping[str, Any]) -> bool:
-        """Whether a delta is more of this call: by its index, or by its id where providers number all calls 0."""
+        """Whether a delta is more of this call: by its index, and by its id where all have the same index."""
         given = piece.get("id")
         if given and self._call.call_id and given != self._call.call_id:
             return False
@@ -213,5 +213,5 @@ class OpenCall(OpenItem):
     def _finished(self) -> list[Event]:
         return [self._event("done", name=self._call.name, arguments=self._call.arguments)]
 
-    def _event(self, name: str, **facts: object) -> Event:
-        return {"type": f"response.function_call_arguments.{name}", **self._at, **facts}
+    def _event(self, stage: str, **facts: object) -> Event:
+        return {"type": f"response.function_call_arguments.{stage}", **self._at, **facts}

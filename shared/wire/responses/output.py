@@ -66,9 +66,7 @@ def message_item(response_id: str, parts: Sequence[Item], status: str) -> Item:
     }
 
 
-def text_part(
-    text: str, annotations: Sequence[Item] = (), logprobs: Sequence[Mapping[str, Any]] = ()
-) -> Item:
+def text_part(text: str, annotations: Sequence[Item] = (), logprobs: Sequence[Mapping[str, Any]] = ()) -> Item:
     """Text of a message."""
     return {"type": "output_text", "text": text, "annotations": list(annotations), "logprobs": list(logprobs)}
 
@@ -124,9 +122,7 @@ def _count(counts: object, name: str) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) else 0
 
 
-def ended(
-    skeleton: Mapping[str, Any], output: list[Item], ending: Ending, completed_at: int
-) -> dict[str, Any]:
+def ended(skeleton: Mapping[str, Any], output: list[Item], ending: Ending, completed_at: int) -> dict[str, Any]:
     """The final Response.
 
     Args:

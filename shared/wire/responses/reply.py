@@ -7,7 +7,7 @@ from typing import Any
 from shared.wire.responses.sealed import CARRIED_FIELDS, Carried
 
 
-class MalformedChat(ValueError):  # noqa: N818 - named for the fact
+class MalformedChat(ValueError):
     """The chat answer is not of OpenAI's format, or says what a Response cannot."""
 
 

@@ -94,14 +94,13 @@ class ResponseEvents:
         self._splitter = EventSplitter()
         self._items: list[OpenItem] = []
         self._ending = Ending()
+        self._early_logprobs: list[dict[str, Any]] = []
+        self._out: list[bytes] = []
 
     def start(self) -> bytes:
         """The opening events; empty if they are out. ``feed`` gives them too, before the first chunk's."""
-        if self._sequence:
-            return b""
-        events = opening_events(self._skeleton)
-        self._sequence = len(events)
-        return b"".join(encode(event) for event in events[self._announced :])
+        self._open()
+        return self._given()
 
     def feed(self, data: bytes) -> bytes:
         """Take a chat stream's bytes as they came, however cut; give complete events, maybe none.
@@ -111,39 +110,23 @@ class ResponseEvents:
         Raises:
             MalformedChat: The bytes are no chat stream.
         """
-        given = []
         try:
             for event in self._splitter.feed(data):
                 if self.complete or self.error is not None:
                     break
-                given.append(self._take(event_data(event)))
+                self._take(event_data(event))
         except EventTooLong as error:
             raise MalformedChat(str(error)) from error
-        return b"".join(given)
+        return self._given()
 
     def finish(self) -> bytes:
-        """The end of the output and the terminal event, for a chat stream that ended well without ``[DONE]``."""
-        if self.complete:
-            return b""
-        opening = self.start()
-        if not self._items:
-            self._items.append(OpenMessage(self._id, 0))
-            events = self._items[0].open() + self._items[0].say(Said())
-        else:
-            events = []
-        output: list[Item] = []
-        for item in self._items:
-            status = item_status(self._ending, last=item is self._items[-1])
-            events += item.close(status)
-            output.append(item.item(status))
-        self.response = ended(self._skeleton, output, self._ending, self._clock())
-        self.usage = self.response["usage"] or {}
-        self.complete = True
-        events.append({"type": f"response.{self.response['status']}", "response": self.response})
-        return opening + self._encode(events)
+        """The end of the output and the terminal event, for a stream that ended well without ``[DONE]``."""
+        if not self.complete:
+            self._end()
+        return self._given()
 
     def fail(self, error: Mapping[str, Any]) -> bytes:
-        """The terminal event of a stream that cannot go on.
+        """The terminal event of a stream that cannot go on, and what ``feed`` owed when it raised.
 
         Before the first event that is an ``error`` event, in the form that the SDKs raise; after it
         ``response.failed``, with a failed Response. After a terminal event it is nothing.
@@ -152,37 +135,65 @@ class ResponseEvents:
             error: OpenAI's error object.
         """
         if self.complete:
-            return b""
+            return self._given()
         self.complete = True
-        if not self._sequence and not self._announced:
-            return self._encode([error_event(error)])
-        opening = self.start()
-        self.response = {**self._skeleton, "status": "failed", "error": response_error(error)}
-        return opening + self._encode([{"type": "response.failed", "response": self.response}])
+        if self._sequence or self._announced:
+            self._open()
+            self.response = {**self._skeleton, "status": "failed", "error": response_error(error)}
+            self._emit([{"type": "response.failed", "response": self.response}])
+        else:
+            self._emit([error_event(error)])
+        return self._given()
 
-    def _encode(self, events: list[Event]) -> bytes:
-        encoded = []
+    def _given(self) -> bytes:
+        given = b"".join(self._out)
+        self._out.clear()
+        return given
+
+    def _emit(self, events: list[Event]) -> None:
         for event in events:
-            encoded.append(encode({**event, "sequence_number": self._sequence}))
+            self._out.append(encode({**event, "sequence_number": self._sequence}))
             self._sequence += 1
-        return b"".join(encoded)
 
-    def _take(self, data: bytes) -> bytes:
+    def _open(self) -> None:
+        if self._sequence == 0:
+            events = opening_events(self._skeleton)
+            self._sequence = self._announced
+            self._emit(events[self._announced :])
+
+    def _end(self) -> None:
+        self._open()
+        if not self._items:
+            # Who asked for an answer and got an empty one has an empty message, not none.
+            self._emit(self._speak(Said(), []))
+        output: list[Item] = []
+        for item in self._items:
+            status = item_status(self._ending, last=item is self._items[-1])
+            self._emit(item.close(status))
+            output.append(item.item(status))
+        self.response = ended(self._skeleton, output, self._ending, self._clock())
+        self.usage = self.response["usage"] or {}
+        self.complete = True
+        self._emit([{"type": f"response.{self.response['status']}", "response": self.response}])
+
+    def _take(self, data: bytes) -> None:
         if data == b"[DONE]":
-            return self.finish()
+            self._end()
+            return
         if not data:
-            return b""
+            return
         try:
             chunk = orjson.loads(data)
-        except orjson.JSONDecodeError as error:
-            raise MalformedChat("an event of the chat stream is not JSON") from error
+        except orjson.JSONDecodeError as fault:
+            raise MalformedChat("an event of the chat stream is not JSON") from fault
         if not isinstance(chunk, dict):
             raise MalformedChat("an event of the chat stream is no object")
-        if chunk.get("error"):
-            error = chunk["error"]
+        error = chunk.get("error")
+        if error:
             self.error = error if isinstance(error, dict) else {"message": str(error)}
-            return b""
-        return self.start() + self._encode(self._read(chunk))
+            return
+        self._open()
+        self._emit(self._read(chunk))
 
     def _read(self, chunk: Mapping[str, Any]) -> list[Event]:
         choice = first_choice(chunk)
@@ -196,8 +207,11 @@ class ResponseEvents:
         events: list[Event] = []
         if said.reasoning or said.carried:
             events += self._think(said)
-        if said.text or said.refusal or said.annotations:
-            events += self._speak(said, read_logprobs(choice))
+        self._early_logprobs += read_logprobs(choice)
+        more = self._early_logprobs and self._message() is not None
+        if said.text or said.refusal or said.annotations or more:
+            logprobs, self._early_logprobs = self._early_logprobs, []
+            events += self._speak(said, logprobs)
         for piece in objects(delta, "tool_calls"):
             events += self._call(piece)
         return events
@@ -211,11 +225,14 @@ class ResponseEvents:
         return self._begin(item) + item.think(said)
 
     def _speak(self, said: Said, logprobs: list[dict[str, Any]]) -> list[Event]:
-        item = next((each for each in self._items if isinstance(each, OpenMessage)), None)
+        item = self._message()
         if item is not None:
             return item.say(said, logprobs)
         item = OpenMessage(self._id, len(self._items))
         return self._begin(item) + item.say(said, logprobs)
+
+    def _message(self) -> OpenMessage | None:
+        return next((each for each in self._items if isinstance(each, OpenMessage)), None)
 
     def _call(self, piece: Mapping[str, Any]) -> list[Event]:
         calls = [each for each in self._items if isinstance(each, OpenCall)]

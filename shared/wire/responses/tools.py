@@ -51,9 +51,7 @@ def _chosen(choice: object, names: list[str]) -> tuple[list[str], str | dict[str
     """Names of the tools to offer, and chat's ``tool_choice``."""
     if choice is None or isinstance(choice, str):
         if choice not in {None, "auto", "none", "required"}:
-            raise InvalidRequest(
-                "tool_choice must be auto, none, required or an object.", param="tool_choice"
-            )
+            raise InvalidRequest("tool_choice must be auto, none, required or an object.", param="tool_choice")
         if choice == "required" and not names:
             raise InvalidRequest("tool_choice is 'required', and there are no tools.", param="tool_choice")
         return names, choice

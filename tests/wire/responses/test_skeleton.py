@@ -83,9 +83,7 @@ def skeleton(fields, **changes):
     return response_skeleton(fields, **{"response_id": "resp_9", "created_at": 1795360000, **changes})
 
 
-@pytest.mark.parametrize(
-    "status", ["queued", "in_progress", "cancelled", "failed", "completed", "incomplete"]
-)
+@pytest.mark.parametrize("status", ["queued", "in_progress", "cancelled", "failed", "completed", "incomplete"])
 def test_an_almost_empty_request_has_a_complete_body_in_every_status(status):
     body = skeleton({"model": "m"}, status=status, background=True)
 
@@ -137,9 +135,7 @@ def test_an_echoed_function_has_all_its_fields_and_a_remote_tool_loses_its_crede
 
 
 def test_json_mode_is_echoed():
-    assert skeleton({"text": {"format": {"type": "json_object"}}})["text"] == {
-        "format": {"type": "json_object"}
-    }
+    assert skeleton({"text": {"format": {"type": "json_object"}}})["text"] == {"format": {"type": "json_object"}}
 
 
 def test_the_older_name_of_the_summary_is_understood():
@@ -150,11 +146,7 @@ def test_the_older_name_of_the_summary_is_understood():
 
 
 JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**53), 2**53)
-    | st.floats(allow_nan=False)
-    | st.text(max_size=5),
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False) | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=5,
 )
