@@ -57,8 +57,7 @@ def chat_to_response(
     note_ending(ending, chat_answer, choice)
     skeleton = response_skeleton(request_fields, response_id=response_id, created_at=created_at, background=background)
     output = _output(response_id, choice, message)
-    if output:
-        output[-1]["status"] = item_status(ending, last=True)
+    output[-1]["status"] = item_status(ending, last=True)
     return ended(skeleton, output, ending, created_at if completed_at is None else completed_at)
 
 

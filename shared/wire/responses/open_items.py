@@ -3,6 +3,7 @@
 Events lack their ``sequence_number``; the stream counts.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,7 +24,7 @@ from shared.wire.responses.sealed import Carried, merge_blocks
 Event = dict[str, Any]
 
 
-class OpenItem:
+class OpenItem(ABC):
     """What all items have in common.
 
     Attributes:
@@ -39,9 +40,9 @@ class OpenItem:
         self._place = {"output_index": index}
         self._at = {"item_id": item_id(self.kind, response_id, ordinal), "output_index": index}
 
+    @abstractmethod
     def item(self, status: str) -> Item:
         """The item as it stands."""
-        raise NotImplementedError
 
     def open(self) -> list[Event]:
         """The item begins, before its first piece."""
@@ -55,9 +56,9 @@ class OpenItem:
         done = {"type": "response.output_item.done", **self._place, "item": self.item(status)}
         return [*self._finished(), done]
 
+    @abstractmethod
     def _finished(self) -> list[Event]:
         """What is said of the item's parts before it is done."""
-        return []
 
 
 class OpenReasoning(OpenItem):

@@ -44,7 +44,7 @@ def test_items_are_kept_whole_and_are_what_the_sdk_reads():
                 {"type": "item_reference", "id": "rs_1"},
                 {"type": "reasoning", "id": "rs_2"},
                 {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
-                {"type": "function_call_output", "call_id": "c", "output": "1", "status": None},
+                {"type": "function_call_output", "call_id": "c", "output": "1", "status": "incomplete"},
             ]
         },
         NATIVE,
@@ -55,6 +55,7 @@ def test_items_are_kept_whole_and_are_what_the_sdk_reads():
         validate_type(type_=ResponseItem, value=item)
     assert [item["id"].split("_")[0] for item in items] == ["msg", "msg", "msg", "rs", "rs", "fc", "fco"]
     assert len({item["id"] for item in items}) == len(items)
+    assert [items[5]["status"], items[6]["status"]] == ["completed", "incomplete"]
     assert items[0]["content"][0]["detail"] == "auto"
     assert items[2]["content"] == [{"type": "output_text", "text": "B", "annotations": [], "logprobs": []}]
     assert items[3] == kept

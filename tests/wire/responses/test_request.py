@@ -77,6 +77,10 @@ def test_options_have_chats_names():
     }
 
 
+def test_verbosity_needs_no_format():
+    assert ask(text={"verbosity": "low"}) == {**ask(), "verbosity": "low"}
+
+
 def test_a_stream_asks_for_its_usage():
     chat = ask(stream=True, stream_options={"include_obfuscation": False})
     assert (chat["stream"], chat["stream_options"]) == (True, {"include_usage": True})
@@ -188,6 +192,16 @@ def test_a_tool_may_answer_with_an_image():
 def test_two_messages_of_the_assistant_stay_two():
     first, second = ({"role": "assistant", "content": text} for text in "AB")
     assert [message["content"] for message in turns(first, second)] == ["A", "B"]
+
+
+def test_text_after_a_call_joins_its_turn():
+    parts = [{"type": "output_text", "text": "B"}, {"type": "refusal", "refusal": "C"}]
+    (message,) = turns({"role": "assistant", "content": "A"}, CALL, {"role": "assistant", "content": parts})
+    assert message["content"] == [
+        {"type": "text", "text": "A"},
+        {"type": "text", "text": "B"},
+        {"type": "refusal", "refusal": "C"},
+    ]
 
 
 def test_a_refusal_goes_back_as_one():

@@ -134,6 +134,10 @@ def test_an_echoed_function_has_all_its_fields_and_a_remote_tool_loses_its_crede
     assert remote == {"type": "mcp", "server_label": "notes", "server_url": "https://n.example"}
 
 
+def test_what_is_no_tool_is_not_shown():
+    assert skeleton({"tools": [1, {"type": None}, {"type": "function"}, {"name": "add"}]})["tools"] == []
+
+
 def test_json_mode_is_echoed():
     assert skeleton({"text": {"format": {"type": "json_object"}}})["text"] == {"format": {"type": "json_object"}}
 
@@ -172,6 +176,11 @@ UNREAD = {"instructions", "tool_choice", "reasoning"}
 @given(st.dictionaries(st.sampled_from(sorted(FULL_REQUEST.keys() - UNREAD)), JSON | HOSTILE))
 def test_whatever_the_request_holds_the_body_is_of_its_format(fields):
     judge_response(skeleton(fields))
+
+
+@pytest.mark.parametrize("form", [{"type": "json_schema", "name": "n"}, {"type": "json_schema", "schema": {}}, 3])
+def test_a_format_that_is_none_is_text(form):
+    assert skeleton({"text": {"format": form}})["text"] == {"format": {"type": "text"}}
 
 
 def test_a_choice_that_is_none_becomes_the_default():
