@@ -238,7 +238,8 @@ def test_reasoning_at_the_end_of_a_turn_stays_in_it_and_reasoning_alone_has_no_p
     assert (
         turns({"role": "assistant", "content": "A"}, THOUGHT, user)[0]["thinking_blocks"] == BLOCKS["thinking_blocks"]
     )
-    assert turns(THOUGHT, user) == [user]
+    answer = {"role": "assistant", "content": "A"}
+    assert turns(THOUGHT, user, answer) == [user, answer]
 
 
 def test_the_text_of_reasoning_is_its_content_where_it_has_one():
