@@ -55,6 +55,7 @@ class JobSettings(Section):
     concurrency: Annotated[int, Field(gt=0, le=100_000)] = 1000
     shutdown_grace_s: Annotated[float, Field(ge=0, le=3600)] = 30
     durability: Literal["everysec", "fsync"] = "everysec"
+    stream_output: bool = True
 
 
 class KeySettings(Section):

@@ -13,7 +13,10 @@ def text(name: str, value: bytes) -> bytes:
     return b'Content-Disposition: form-data; name="' + name.encode() + b'"\r\n\r\n' + value
 
 
-FILE = b'content-disposition: form-data; name="file"; filename="a\\"b.wav"\r\nContent-Type: audio/wav\r\n\r\n\x00\xff\r\n--X'
+FILE = (
+    b'content-disposition: form-data; name="file"; filename="a\\"b.wav"\r\n'
+    b"Content-Type: audio/wav\r\n\r\n\x00\xff\r\n--X"
+)
 
 
 def test_text_fields_are_read_and_files_are_named() -> None:

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +20,7 @@ def test_events_are_found_however_they_are_cut(events: list[bytes], cuts: list[i
     raw = b"".join(events)
     splitter = sse.EventSplitter()
     points = [0, *sorted(min(cut, len(raw)) for cut in cuts), len(raw)]
-    found = [event for a, b in zip(points, points[1:], strict=False) for event in splitter.feed(raw[a:b])]
+    found = [event for a, b in itertools.pairwise(points) for event in splitter.feed(raw[a:b])]
     assert b"".join(found) == raw
     assert [sse.event_data(event) for event in found] == [sse.event_data(event) for event in events]
     assert splitter.rest == b""
