@@ -25,7 +25,7 @@ class AzureHost:
         origin, target = target_below(
             provider.base_url.removesuffix("/openai/v1"), _path(provider, model, request.path)
         )
-        return Destination(origin, target, {"api-key": key.value} if key else {})
+        return Destination(origin, target, (("api-key", key.value),) if key else ())
 
 
 def _path(provider: Provider, model: str, path: str) -> str:

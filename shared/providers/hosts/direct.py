@@ -19,5 +19,4 @@ class DirectHost:
     ) -> Destination:
         """The base URL and a bearer token, if there is a key."""
         origin, target = target_below(provider.base_url, request.path)
-        headers = {"authorization": f"Bearer {key.value}"} if key else {}
-        return Destination(origin, target, headers)
+        return Destination(origin, target, (("authorization", f"Bearer {key.value}"),) if key else ())
