@@ -1,0 +1,541 @@
+"""Chat requests as Messages requests, judged by the SDK's own types."""
+
+import base64
+
+import orjson
+import pytest
+
+from shared.errors import InvalidRequest, UnsupportedParameter
+from shared.providers.wires.anthropic import DROPPED, AnthropicWire
+from tests.providers.wires.anthropic.asking import (
+    BUDGET,
+    HI,
+    MIDDLE,
+    NEWEST,
+    OLD,
+    OTHER,
+    ask_of,
+    blocks_of,
+    body_of,
+)
+
+PDF = base64.b64encode(b"%PDF-1.4").decode()
+CALL = {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": '{"at":"sky"}'}}
+LOOK = {"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}
+SHAPE = {"type": "object", "properties": {"n": {"type": "integer", "minimum": 1}}, "required": ["n"]}
+SHAPED = {"type": "json_schema", "json_schema": {"name": "shape", "schema": SHAPE, "strict": True}}
+
+
+def test_the_smallest_request_says_model_limit_and_turn():
+    assert body_of({}) == {
+        "model": MIDDLE,
+        "max_tokens": 32_000,
+        "messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}],
+    }
+    sent = AnthropicWire().request(ask_of({"messages": HI}))
+    assert (sent.path, sent.method, sent.headers) == (
+        "/v1/messages",
+        "POST",
+        {"anthropic-version": "2023-06-01"},
+    )
+
+
+def test_on_vertex_the_model_stands_in_the_path_and_the_version_in_the_body():
+    wire = AnthropicWire(on_vertex=True)
+    file = [{"role": "user", "content": [{"type": "file", "file": {"file_id": "file_1"}}]}]
+    sent = wire.request(ask_of({"messages": file}, "claude-opus-4-5@20251101"))
+    streamed = wire.request(ask_of({"messages": HI, "stream": True}))
+    assert sent.path == "/publishers/anthropic/models/claude-opus-4-5@20251101:rawPredict"
+    assert streamed.path.endswith(":streamRawPredict")
+    body = orjson.loads(sent.body)
+    assert "model" not in body
+    assert body["anthropic_version"] == "vertex-2023-10-16"
+    assert body["anthropic_beta"] == ["files-api-2025-04-14"]
+    assert sent.headers == {}
+    assert "anthropic_beta" not in orjson.loads(streamed.body)
+
+
+def test_system_and_developer_messages_are_joined_from_everywhere():
+    said = [
+        {"role": "system", "content": "One."},
+        {"role": "user", "content": "Hi"},
+        {
+            "role": "developer",
+            "content": [{"type": "text", "text": "Two."}],
+            "cache_control": {"type": "ephemeral"},
+        },
+    ]
+    body = body_of({"messages": said})
+    assert body["system"] == [
+        {"type": "text", "text": "One."},
+        {"type": "text", "text": "Two.", "cache_control": {"type": "ephemeral"}},
+    ]
+    assert [turn["role"] for turn in body["messages"]] == ["user"]
+
+
+def test_parallel_results_come_back_in_one_turn_before_the_users_words():
+    body = body_of(
+        {
+            "messages": [
+                *HI,
+                {
+                    "role": "assistant",
+                    "content": "Let me see.",
+                    "tool_calls": [CALL, {**CALL, "id": "call_2"}],
+                },
+                {"role": "user", "content": "Hurry."},
+                {"role": "tool", "tool_call_id": "call_1", "content": "blue"},
+                {"role": "tool", "tool_call_id": "call_2", "content": [], "is_error": True},
+                {"role": "user", "content": "And?"},
+            ]
+        }
+    )
+    assert [turn["role"] for turn in body["messages"]] == ["user", "assistant", "user"]
+    assert body["messages"][1]["content"] == [
+        {"type": "text", "text": "Let me see."},
+        {"type": "tool_use", "id": "call_1", "name": "look", "input": {"at": "sky"}},
+        {"type": "tool_use", "id": "call_2", "name": "look", "input": {"at": "sky"}},
+    ]
+    assert body["messages"][2]["content"] == [
+        {"type": "tool_result", "tool_use_id": "call_1", "content": "blue"},
+        {"type": "tool_result", "tool_use_id": "call_2", "is_error": True},
+        {"type": "text", "text": "Hurry."},
+        {"type": "text", "text": "And?"},
+    ]
+
+
+def test_signed_thoughts_go_back_before_what_was_said():
+    thoughts = [
+        {"index": 0, "type": "thinking", "thinking": "Hm.", "signature": "c2ln"},
+        {"type": "redacted_thinking", "data": "xyz"},
+    ]
+    said = {
+        "role": "assistant",
+        "content": "",
+        "thinking_blocks": thoughts,
+        "tool_calls": [CALL],
+        "reasoning_content": "Hm.",
+    }
+    kinds = body_of({"messages": [*HI, said]})["messages"][1]["content"]
+    assert kinds[:2] == [
+        {"type": "thinking", "thinking": "Hm.", "signature": "c2ln"},
+        {"type": "redacted_thinking", "data": "xyz"},
+    ]
+    assert [block["type"] for block in kinds[2:]] == ["tool_use"]
+
+
+@pytest.mark.parametrize(
+    ("part", "block"),
+    [
+        ({"type": "text", "text": "Hi"}, {"type": "text", "text": "Hi"}),
+        (
+            {"type": "image_url", "image_url": {"url": "https://example.com/a.png", "detail": "low"}},
+            {"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}},
+        ),
+        (
+            {"type": "image_url", "image_url": {"url": "data:image/jpg;base64,AAAA"}},
+            {"type": "image", "source": {"type": "base64", "media_type": "image/jpeg", "data": "AAAA"}},
+        ),
+        (
+            {
+                "type": "file",
+                "file": {"file_data": f"data:application/pdf;base64,{PDF}", "filename": "a.pdf"},
+            },
+            {
+                "type": "document",
+                "source": {"type": "base64", "media_type": "application/pdf", "data": PDF},
+                "title": "a.pdf",
+            },
+        ),
+        (
+            {"type": "file", "file": {"file_data": PDF}},
+            {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": PDF}},
+        ),
+        (
+            {"type": "file", "file": {"file_data": "data:text/plain;base64,SGk="}},
+            {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "Hi"}},
+        ),
+        (
+            {"type": "file", "file": {"file_id": "file_1"}},
+            {"type": "document", "source": {"type": "file", "file_id": "file_1"}},
+        ),
+        (
+            {"type": "text", "text": "Hi", "prompt_cache_breakpoint": {"mode": "explicit"}},
+            {"type": "text", "text": "Hi", "cache_control": {"type": "ephemeral"}},
+        ),
+        (
+            {"type": "text", "text": "Hi", "prompt_cache_breakpoint": {"mode": "explicit", "ttl": "30m"}},
+            {"type": "text", "text": "Hi", "cache_control": {"type": "ephemeral", "ttl": "1h"}},
+        ),
+    ],
+)
+def test_parts_become_blocks(part, block):
+    assert blocks_of([part, {"type": "text", "text": "\n"}]) == [block]
+
+
+def test_uploaded_files_need_their_beta():
+    file = [{"role": "user", "content": [{"type": "file", "file": {"file_id": "file_1"}}]}]
+    assert (
+        AnthropicWire().request(ask_of({"messages": file})).headers["anthropic-beta"]
+        == "files-api-2025-04-14"
+    )
+
+
+def test_refusals_are_remembered_as_words_and_blank_turns_are_left_out():
+    messages = [
+        *HI,
+        {"role": "assistant", "content": None, "refusal": "No.", "audio": None, "annotations": []},
+        {"role": "user", "content": " "},
+        {"role": "assistant", "content": [{"type": "refusal", "refusal": "Still no."}]},
+    ]
+    assert body_of({"messages": messages})["messages"][1]["content"] == [
+        {"type": "text", "text": "No."},
+        {"type": "text", "text": "Still no."},
+    ]
+
+
+def test_plain_options_have_their_counterparts():
+    body = body_of(
+        {
+            "max_tokens": 5,
+            "max_completion_tokens": 10,
+            "stop": "END",
+            "user": "u",
+            "safety_identifier": "s",
+            "service_tier": "default",
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            "cache_control": {"type": "ephemeral"},
+            "top_k": 7,
+            "seed": 1,
+            "n": 1,
+            "logprobs": False,
+            "top_p": None,
+        }
+    )
+    del body["messages"], body["model"]
+    assert body == {
+        "max_tokens": 10,
+        "stop_sequences": ["END"],
+        "metadata": {"user_id": "s"},
+        "service_tier": "standard_only",
+        "stream": True,
+        "cache_control": {"type": "ephemeral"},
+        "top_k": 7,
+    }
+    assert body_of({"metadata": {"user_id": "m", "team": "x"}})["metadata"] == {"user_id": "m"}
+    assert "metadata" not in body_of({"metadata": {"team": "x"}})
+    assert body_of({"stop": ["a", "b"], "max_tokens": 5, "user": "u"})["stop_sequences"] == ["a", "b"]
+    assert "stop_sequences" not in body_of({"stop": []})
+
+
+@pytest.mark.parametrize(
+    ("model", "sent"),
+    [
+        (OLD, {"temperature": 1, "top_p": 0.5}),
+        (OTHER, {"temperature": 1, "top_p": 0.5}),
+        (MIDDLE, {"temperature": 1}),
+        (NEWEST, {}),
+        ("claude-mythos-preview", {}),
+        ("claude-instant-v1", {"temperature": 1, "top_p": 0.5}),
+        ("claude-sonnet-4-20250514", {"temperature": 1, "top_p": 0.5}),
+        ("anthropic.claude-opus-4-1-20250805-v1:0", {"temperature": 1}),
+    ],
+)
+def test_sampling_is_sent_as_far_as_the_model_takes_it(model, sent):
+    body = body_of({"temperature": 1.4, "top_p": 0.5}, model)
+    assert {name: body[name] for name in ("temperature", "top_p") if name in body} == sent
+
+
+@pytest.mark.parametrize(
+    ("model", "effort", "sent"),
+    [
+        (
+            MIDDLE,
+            "minimal",
+            {"thinking": {"type": "adaptive", "display": "summarized"}, "output_config": {"effort": "low"}},
+        ),
+        (
+            MIDDLE,
+            "xhigh",
+            {"thinking": {"type": "adaptive", "display": "summarized"}, "output_config": {"effort": "max"}},
+        ),
+        (
+            NEWEST,
+            "xhigh",
+            {"thinking": {"type": "adaptive", "display": "summarized"}, "output_config": {"effort": "xhigh"}},
+        ),
+        (MIDDLE, "none", {"thinking": {"type": "disabled"}}),
+        (BUDGET, "low", {"thinking": {"type": "enabled", "budget_tokens": 2048}}),
+        (BUDGET, "max", {"thinking": {"type": "enabled", "budget_tokens": 16_000}}),
+        (OLD, "none", {}),
+    ],
+)
+def test_efforts_become_the_models_own_way_of_thinking(model, effort, sent):
+    body = body_of({"reasoning_effort": effort, "temperature": 0.3}, model)
+    assert {name: body[name] for name in ("thinking", "output_config") if name in body} == sent
+    thinks = sent.get("thinking", {}).get("type") in {"adaptive", "enabled"}
+    assert ("temperature" in body) is not thinks
+
+
+def test_an_explicit_thinking_comes_first():
+    enabled = {"type": "enabled", "budget_tokens": 5000}
+    assert body_of({"thinking": enabled, "reasoning_effort": "low"})["thinking"] == enabled
+    adaptive = body_of({"thinking": {"type": "adaptive"}, "reasoning_effort": "max"}, BUDGET)
+    assert adaptive["thinking"] == {"type": "adaptive"}
+    assert adaptive["output_config"] == {"effort": "high"}
+
+
+def test_tools_and_choices():
+    strict = {"name": "look", "description": "Looks.", "strict": True, "parameters": SHAPE}
+    tools = [{"type": "function", "function": strict, "cache_control": {"type": "ephemeral"}}]
+    assert body_of({"tools": tools})["tools"] == [
+        {
+            "name": "look",
+            "description": "Looks.",
+            "strict": True,
+            "cache_control": {"type": "ephemeral"},
+            "input_schema": {
+                "type": "object",
+                "properties": {"n": {"type": "integer", "description": "(minimum: 1)"}},
+                "required": ["n"],
+                "additionalProperties": False,
+            },
+        }
+    ]
+    assert body_of({"tools": tools}, OLD)["tools"][0]["input_schema"] == SHAPE
+    marked = {"type": "function", "function": {"name": "f", "cache_control": {"type": "ephemeral"}}}
+    assert body_of({"tools": [marked]})["tools"][0] == {
+        "name": "f",
+        "input_schema": {"type": "object"},
+        "cache_control": {"type": "ephemeral"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("fields", "choice"),
+    [
+        ({}, None),
+        ({"tool_choice": "auto"}, {"type": "auto"}),
+        ({"tool_choice": "required"}, {"type": "any"}),
+        ({"tool_choice": "none", "parallel_tool_calls": False}, {"type": "none"}),
+        ({"parallel_tool_calls": False}, {"type": "auto", "disable_parallel_tool_use": True}),
+        (
+            {"tool_choice": {"type": "function", "function": {"name": "look"}}, "parallel_tool_calls": False},
+            {"type": "tool", "name": "look", "disable_parallel_tool_use": True},
+        ),
+    ],
+)
+def test_which_tool_is_called(fields, choice):
+    assert body_of({"tools": [LOOK], **fields}).get("tool_choice") == choice
+    if "function" not in str(fields) and fields.get("tool_choice") != "required":
+        assert "tool_choice" not in body_of(fields)
+
+
+def test_structured_output_is_a_format_where_the_model_has_it():
+    body = body_of({"response_format": SHAPED, "reasoning_effort": "low"})
+    assert body["output_config"]["effort"] == "low"
+    assert body["output_config"]["format"]["schema"]["additionalProperties"] is False
+    described = {"type": "json_schema", "json_schema": {"description": "A shape."}}
+    assert (
+        body_of({"response_format": described})["output_config"]["format"]["schema"]["description"]
+        == "A shape."
+    )
+
+
+def test_structured_output_is_a_forced_tool_where_it_has_not():
+    body = body_of({"response_format": SHAPED}, OLD)
+    assert [tool["name"] for tool in body["tools"]] == ["give_answer"]
+    assert body["tool_choice"] == {"type": "tool", "name": "give_answer"}
+    among = body_of({"response_format": SHAPED, "tools": [LOOK]}, OLD)
+    assert [tool["name"] for tool in among["tools"]] == ["look", "give_answer"]
+    assert among["tool_choice"] == {"type": "any"}
+
+
+def test_json_without_a_schema_is_asked_for_in_words():
+    body = body_of({"response_format": {"type": "json_object"}})
+    assert "single JSON object" in body["system"][-1]["text"]
+    assert "system" not in body_of({"response_format": {"type": "text"}})
+
+
+def message(**fields):
+    return {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", **fields}]}
+
+
+def part(value):
+    return {"messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}, value]}]}
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"n": 2}, "n"),
+        ({"logprobs": True}, "logprobs"),
+        ({"top_logprobs": 3}, "top_logprobs"),
+        ({"modalities": ["text", "audio"]}, "modalities"),
+        ({"functions": [{}]}, "functions"),
+        ({"web_search_options": {}}, "web_search_options"),
+        ({"made_up": 1}, "made_up"),
+        ({"service_tier": "flex"}, "service_tier"),
+        ({"stop": ["a", "\n"]}, "stop[1]"),
+        ({"stop": " "}, "stop"),
+        ({"reasoning_effort": "huge"}, "reasoning_effort"),
+        ({"response_format": {"type": "grammar"}}, "response_format.type"),
+        ({"tools": [{"type": "custom"}]}, "tools[0].type"),
+        ({"tool_choice": {"type": "allowed_tools"}}, "tool_choice.type"),
+        ({"messages": []}, "messages"),
+        ({"messages": [{"role": "system", "content": "Hi"}]}, "messages"),
+        ({"messages": [{"role": "function", "content": "Hi"}]}, "messages[0].role"),
+        (
+            {
+                "messages": [
+                    {
+                        "role": "system",
+                        "content": part({"type": "file", "file": {"file_id": "f"}})["messages"][0]["content"],
+                    }
+                ]
+            },
+            "messages[0].content",
+        ),
+        (part({"type": "input_audio"}), "messages[0].content[1].type"),
+        (part({"type": ["text"]}), "messages[0].content[1].type"),
+        (
+            part({"type": "image_url", "image_url": {"url": "data:image/bmp;base64,AAAA"}}),
+            "messages[0].content[1].image_url.url",
+        ),
+        (
+            part({"type": "file", "file": {"file_data": "data:audio/wav;base64,AAAA"}}),
+            "messages[0].content[1].file.file_data",
+        ),
+        (message(audio={"id": "a"}), "messages[1].audio"),
+        (message(function_call={}), "messages[1].function_call"),
+        (message(tool_calls=[{"type": "custom"}]), "messages[1].tool_calls[0].type"),
+        (message(thinking_blocks=[{"type": "hm"}]), "messages[1].thinking_blocks[0].type"),
+    ],
+)
+def test_what_cannot_be_expressed_is_named(fields, param):
+    with pytest.raises(UnsupportedParameter) as caught:
+        body_of(fields)
+    assert caught.value.param == param
+    assert caught.value.status == 400
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"messages": "Hi"}, "messages"),
+        ({"messages": ["Hi"]}, "messages[0]"),
+        ({"messages": None}, "messages"),
+        ({"max_tokens": "5"}, "max_tokens"),
+        ({"max_tokens": True}, "max_tokens"),
+        ({"temperature": "hot"}, "temperature"),
+        ({"user": 1}, "user"),
+        ({"stop": [1]}, "stop[0]"),
+        ({"tool_choice": "any"}, "tool_choice"),
+        ({"tool_choice": "required"}, "tool_choice"),
+        (
+            {
+                "tools": [
+                    {
+                        "type": "function",
+                        "function": {"name": "f", "strict": True, "parameters": {"items": 1}},
+                    }
+                ]
+            },
+            "tools[0].function.parameters",
+        ),
+        ({"response_format": {"type": "json_schema"}}, "response_format.json_schema"),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"name": 1}}},
+            "response_format.json_schema.name",
+        ),
+        (
+            part({"type": "image_url", "image_url": {"url": "data:image/png,AAAA"}}),
+            "messages[0].content[1].image_url.url",
+        ),
+        (
+            part({"type": "file", "file": {"file_data": "data:text/plain;base64,@"}}),
+            "messages[0].content[1].file.file_data",
+        ),
+        (
+            message(tool_calls=[{"id": "1", "function": {"name": "f", "arguments": "{"}}]),
+            "messages[1].tool_calls[0].function.arguments",
+        ),
+        (
+            message(tool_calls=[{"id": "1", "function": {"name": "f", "arguments": "[]"}}]),
+            "messages[1].tool_calls[0].function.arguments",
+        ),
+    ],
+)
+def test_what_is_not_of_the_format_is_named(fields, param):
+    with pytest.raises(InvalidRequest) as caught:
+        body_of(fields)
+    assert caught.value.param == param
+
+
+def test_models_that_do_not_think_and_limits_that_leave_no_room_say_so():
+    with pytest.raises(UnsupportedParameter, match="does not reason"):
+        body_of({"reasoning_effort": "low"}, OLD)
+    with pytest.raises(UnsupportedParameter, match="more than 1024"):
+        body_of({"reasoning_effort": "low", "max_tokens": 1024}, BUDGET)
+
+
+def test_arguments_may_be_empty():
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": ""}}
+    assert body_of(message(tool_calls=[call]))["messages"][1]["content"][0]["input"] == {}
+
+
+def test_every_dropped_field_has_its_reason_and_is_dropped():
+    plain = [name for names in DROPPED for name in names.split(", ") if name.isidentifier()]
+    values = {"metadata": {"a": "b"}, "temperature": 0.5, "top_p": 0.5}
+    for name in plain:
+        assert body_of({name: values.get(name, "anything")}, NEWEST) == body_of({}, NEWEST), name
+    assert all(DROPPED.values())
+
+
+def test_schemas_lose_nothing_that_they_said():
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "type": "object",
+        "title": "T",
+        "additionalProperties": {"type": "string"},
+        "properties": {
+            "list": {"type": "array", "items": {"$ref": "#/$defs/one"}, "minItems": 2, "maxItems": 4},
+            "some": {"type": "array", "items": True, "minItems": 1},
+            "day": {"type": "string", "format": "date", "description": "A day."},
+            "code": {"type": "string", "format": "regex", "pattern": "^a", "description": "A code."},
+            "one": {"oneOf": [{"type": "null"}, {"const": 1}], "default": None},
+            "both": {"anyOf": [{"type": "null"}], "oneOf": [{"const": 2}]},
+            "all": {"allOf": [{"type": "integer"}]},
+        },
+        "$defs": {"one": {"enum": [1, 2]}},
+    }
+    named = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    fitted = body_of({"response_format": named})["output_config"]["format"]["schema"]
+    assert fitted == {
+        "type": "object",
+        "title": "T",
+        "additionalProperties": False,
+        "properties": {
+            "list": {
+                "type": "array",
+                "items": {"$ref": "#/$defs/one"},
+                "description": "(minItems: 2, maxItems: 4)",
+            },
+            "some": {"type": "array", "items": {}, "minItems": 1},
+            "day": {"type": "string", "format": "date", "description": "A day."},
+            "code": {"type": "string", "description": 'A code.\n\n(format: "regex", pattern: "^a")'},
+            "one": {"anyOf": [{"type": "null"}, {"const": 1}], "description": "(default: null)"},
+            "both": {"anyOf": [{"type": "null"}], "description": '(oneOf: [{"const":2}])'},
+            "all": {"allOf": [{"type": "integer"}]},
+        },
+        "$defs": {"one": {"enum": [1, 2]}},
+    }
+
+
+def test_absurdly_deep_schemas_are_refused():
+    schema: dict = {}
+    for _ in range(150):
+        schema = {"type": "array", "items": schema}
+    with pytest.raises(InvalidRequest, match="usable JSON schema"):
+        body_of({"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}})
