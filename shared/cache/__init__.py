@@ -1,0 +1,1 @@
+"""Answers given before, for calls that are the same."""

@@ -1,0 +1,1 @@
+"""Who may spend what: virtual keys, budgets, limits, prices, the ledger."""

@@ -1,0 +1,122 @@
+"""Who is calling: virtual keys out of the configuration, and the admin key."""
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+
+from shared.errors import VirtualKeyNotFound, VirtualKeyRequired
+from shared.governance.caller import ANONYMOUS, Caller
+from shared.settings.model import Settings, VirtualKeySettings
+
+PREFIX = "sk-bf-"
+MAX_KEY_BYTES = 4096
+
+# Where a key may stand, in the order in which they are looked at.
+_HEADERS = (b"authorization", b"x-api-key", b"x-goog-api-key", b"api-key")
+
+
+class Governance:
+    """Names the caller of a request.
+
+    Args:
+        admin_key: Replaces the configured one (the key made at first start).
+    """
+
+    def __init__(self, settings: Settings, *, admin_key: str | None = None) -> None:
+        configured = settings.auth.admin_key
+        admin_key = admin_key or (configured.get_secret_value() if configured else None)
+        self._admin = _digest(admin_key.encode()) if admin_key else b""
+        self._required = settings.auth.require_virtual_key
+        self._callers = {
+            _digest(key.value.get_secret_value().encode()): _caller(name, key)
+            for name, key in settings.virtual_keys.items()
+            if key.value is not None
+        }
+        self._owners = {caller.key_id: caller for caller in self._callers.values()}
+
+    @property
+    def single_tenant(self) -> bool:
+        """Whether there is but one caller: no virtual key exists and none is asked for."""
+        return not self._callers and not self._required
+
+    def caller_of(self, owner: str) -> Caller:
+        """The caller behind a job's owner; one whose key is gone since is unknown, and bound to nothing."""
+        return self._owners.get(owner, Caller(key_id=owner, name=owner))
+
+    async def identify(self, headers: Mapping[bytes, bytes]) -> Caller:
+        """The caller that the headers name.
+
+        Args:
+            headers: Lower-case names.
+
+        Raises:
+            VirtualKeyNotFound: ``x-bf-vk``, or a value that looks like a virtual key, is unknown.
+            VirtualKeyRequired: Nobody was named, and that is not allowed here.
+        """
+        named = headers.get(b"x-bf-vk", b"").strip()
+        if named:
+            caller = self._known(named)
+            if caller is None:
+                raise VirtualKeyNotFound("The virtual key in x-bf-vk is not known here.", param="x-bf-vk")
+            return caller
+        bearer = b""
+        for name in _HEADERS:
+            value = headers.get(name)
+            if not value:
+                continue
+            secret = _secret(value)
+            caller = self._known(secret)
+            if caller is not None:
+                return caller
+            if secret.startswith(PREFIX.encode()):
+                raise VirtualKeyNotFound(f"The virtual key in {name.decode()} is not known here.", param=name.decode())
+            bearer = bearer or secret
+        return self._nobody(bearer)
+
+    def is_admin(self, headers: Mapping[bytes, bytes]) -> bool:
+        """Whether the headers show the admin key."""
+        value = headers.get(b"authorization") or headers.get(b"x-api-key") or headers.get(b"x-bf-admin-key") or b""
+        return self._is_admin_key(_digest(_secret(value)))
+
+    def _known(self, secret: bytes) -> Caller | None:
+        if not secret or len(secret) > MAX_KEY_BYTES:
+            return None
+        digest = _digest(secret)
+        caller = self._callers.get(digest)
+        if caller is None and self._is_admin_key(digest):
+            return _ADMINISTRATOR
+        return caller
+
+    def _is_admin_key(self, digest: bytes) -> bool:
+        return bool(self._admin) and hmac.compare_digest(digest, self._admin)
+
+    def _nobody(self, bearer: bytes) -> Caller:
+        if self._required:
+            raise VirtualKeyRequired(
+                "A virtual key is required here: send it as x-bf-vk, or as the API key of your SDK.", param="x-bf-vk"
+            )
+        return Caller(scope=f"~{_digest(bearer).hex()[:32]}") if bearer else ANONYMOUS
+
+
+_ADMINISTRATOR = Caller(name="administrator", admin=True, scope="~admin")
+
+
+def _secret(value: bytes) -> bytes:
+    kind, _, rest = value.partition(b" ")
+    return rest.strip() if kind.lower() == b"bearer" else value.strip()
+
+
+def _digest(secret: bytes) -> bytes:
+    """Keys are long and random, so a plain hash hides them; it also makes every comparison one of equal lengths."""
+    return hashlib.blake2b(secret, digest_size=32).digest()
+
+
+def _caller(name: str, key: VirtualKeySettings) -> Caller:
+    return Caller(
+        key_id=name,
+        name=name,
+        models=key.models,
+        weight=key.weight,
+        max_concurrent_jobs=key.max_concurrent_jobs or 0,
+        scope=name,
+    )

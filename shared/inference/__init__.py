@@ -1,0 +1,1 @@
+"""The one path of every call: answer a request, or stream its answer."""

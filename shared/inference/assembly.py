@@ -1,0 +1,33 @@
+"""Builds the inference path of a process from its configuration: what both composition roots have in common."""
+
+import os
+from collections.abc import Mapping
+
+from shared.inference.inference import Inference
+from shared.providers.client import ProviderClient
+from shared.providers.hosts.azure import AzureHost
+from shared.providers.hosts.base import Host
+from shared.providers.hosts.direct import DirectHost
+from shared.providers.registry import configured_providers
+from shared.providers.transport import Limits, UpstreamTransport
+from shared.providers.wires.base import Wire
+from shared.providers.wires.openai import OpenAIWire
+from shared.settings.model import Settings
+from shared.telemetry.upstream import UNWATCHED, UpstreamWatch
+
+
+def build_inference(
+    settings: Settings, environ: Mapping[str, str] | None = None, *, watch: UpstreamWatch = UNWATCHED
+) -> Inference:
+    """The inference path; opens nothing until the first call.
+
+    Raises:
+        IncompleteProvider: A provider cannot be called as configured.
+    """
+    providers = configured_providers(settings, os.environ if environ is None else environ)
+    hosts: list[Host] = [DirectHost(), AzureHost()]
+    wires: list[Wire] = [OpenAIWire()]
+    most = max((provider.concurrency for provider in providers.values()), default=1)
+    sender = UpstreamTransport(limits=Limits(max_connections=most))
+    client = ProviderClient(sender, {host.name: host for host in hosts}, {wire.name: wire for wire in wires})
+    return Inference(providers, client, fallbacks=settings.fallbacks, watch=watch, close=sender.aclose)

@@ -1,0 +1,183 @@
+"""The one path of every call, in both tiers: resolve, authorise, pick a key, call, retry, rotate, fall back."""
+
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeVar
+
+from shared.errors import GatewayError, UnsupportedParameter, UpstreamFailure
+from shared.governance.caller import Caller
+from shared.inference.attempts import Attempts, no_answer
+from shared.inference.call import Answer, Call
+from shared.inference.passthrough import Passthrough, RawAnswer, RawRequest
+from shared.inference.route import Target, route
+from shared.inference.streaming import ProviderStream
+from shared.providers.base import Key
+from shared.providers.client import ProviderClient
+from shared.providers.registry import Providers
+from shared.providers.resilience import Verdict, judge
+from shared.providers.wires.base import Ask, MalformedAnswer
+from shared.telemetry.upstream import UNWATCHED, UpstreamWatch
+
+T = TypeVar("T")
+At = Callable[[Target, Key | None, float], Awaitable[T]]
+
+
+class Inference:
+    """Answers calls.
+
+    Args:
+        fallbacks: Model to the models tried after it.
+        close: Called when it is closed: gives back what the client was built on.
+    """
+
+    def __init__(
+        self,
+        providers: Providers,
+        client: ProviderClient,
+        *,
+        fallbacks: Mapping[str, Sequence[str]],
+        watch: UpstreamWatch = UNWATCHED,
+        close: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._providers = providers
+        self._client = client
+        self._fallbacks = fallbacks
+        self._watch = watch
+        self._close = close
+        self._passthrough = Passthrough(providers, client)
+
+    @property
+    def providers(self) -> Providers:
+        """The configured providers."""
+        return self._providers
+
+    def authorise(self, call: Call) -> None:
+        """Everything that can be refused before a job is made of the call.
+
+        Raises:
+            GatewayError: As ``answer`` would, before any upstream request.
+        """
+        for target in self._route(call):
+            self._client.wire(target.provider).request(_ask(call, target))
+
+    async def answer(self, call: Call) -> Answer:
+        """The model's complete answer.
+
+        Raises:
+            GatewayError: What the caller is told.
+            RetryLater: Only where ``call.defers``.
+        """
+        attempts = Attempts(call, self._watch)
+
+        async def at(target: Target, key: Key | None, total_s: float) -> Answer:
+            wire = self._client.wire(target.provider)
+            ask = _ask(call, target)
+            request = wire.request(ask)
+            exchange = await self._client.open(
+                target.provider, key, target.model, request, headers=_passed_on(call), total_s=total_s
+            )
+            async with exchange:
+                body = await exchange.read()
+            try:
+                translated = wire.answer(ask, body, exchange.content_type)
+            except MalformedAnswer as error:
+                raise UpstreamFailure(
+                    f"The provider {target.provider.name!r} gave no usable answer: {error}."
+                ) from error
+            return Answer(
+                status=exchange.status,
+                body=translated.body,
+                content_type=translated.content_type,
+                headers=exchange.headers,
+                provider=target.provider.name,
+                model=target.model,
+                usage=translated.usage,
+                attempts=attempts.made,
+            )
+
+        return await self._first(call, attempts, at)
+
+    async def stream(self, call: Call) -> ProviderStream:
+        """The model's answer as it comes; returned once its first bytes are there, so that a failure before is retried.
+
+        Raises:
+            GatewayError: What the caller is told; after this returns, iterating raises it.
+            RetryLater: Only where ``call.defers``.
+        """
+        attempts = Attempts(call, self._watch)
+
+        async def at(target: Target, key: Key | None, total_s: float) -> ProviderStream:
+            wire = self._client.wire(target.provider)
+            ask = _ask(call, target)
+            request = wire.request(ask)
+            exchange = await self._client.open(
+                target.provider, key, target.model, request, headers=_passed_on(call), total_s=total_s, stream=True
+            )
+            stream = ProviderStream(exchange, wire, ask, provider=target.provider.name, model=target.model)
+            try:
+                if not await stream.begin():
+                    raise no_answer(target.provider.name)
+            except BaseException:
+                await stream.aclose()
+                raise
+            stream.attempts = attempts.made
+            return stream
+
+        return await self._first(call, attempts, at)
+
+    async def passthrough(self, request: RawRequest, caller: Caller) -> RawAnswer:
+        """Forward a request of a resource that its provider owns, untouched, and its answer too."""
+        return await self._passthrough.forward(request, caller)
+
+    async def models(self, caller: Caller) -> list[dict[str, object]]:
+        """OpenAI's model objects of everything that the caller may use, ids with the provider's prefix."""
+        return await self._passthrough.models(caller)
+
+    async def aclose(self) -> None:
+        """Close every upstream connection."""
+        await self._close()
+
+    def _route(self, call: Call) -> list[Target]:
+        targets = route(call, self._providers, self._fallbacks)
+        offers = [target for target in targets if call.request_type.name in self._offered(target)]
+        if not offers:
+            raise UnsupportedParameter(
+                f"The provider {targets[0].provider.name!r} does not offer {call.request_type.name}.", param="model"
+            )
+        return offers
+
+    def _offered(self, target: Target) -> frozenset[str]:
+        return target.provider.request_types & self._client.wire(target.provider).request_types
+
+    async def _first(self, call: Call, attempts: Attempts, at: At[T]) -> T:
+        """The first target that answers."""
+        failure: GatewayError | None = None
+        for target in self._route(call):
+            try:
+                return await attempts.at(target, lambda key, total_s, target=target: at(target, key, total_s))  # type: ignore[misc]
+            except GatewayError as error:
+                if judge(error) is Verdict.GIVE_UP:
+                    raise
+                failure = error
+        raise failure or UpstreamFailure("No provider was there to answer.")
+
+
+def _ask(call: Call, target: Target) -> Ask:
+    return Ask(
+        request_type=call.request_type,
+        model=target.provider.deployments.get(target.model, target.model),
+        body=call.body,
+        fields=call.fields,
+        content_type=call.content_type,
+        stream=call.stream,
+        created=int(time.time()),
+        answer_id=call.job_id or uuid.uuid4().hex,
+    )
+
+
+def _passed_on(call: Call) -> Mapping[str, str]:
+    """The caller's headers for the provider; a job's id is its idempotency key, so that a re-run may be recognised."""
+    if not call.job_id:
+        return call.headers
+    return {**call.headers, "idempotency-key": call.job_id}

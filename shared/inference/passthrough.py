@@ -1,0 +1,138 @@
+"""Requests that belong to one provider and go to it untouched: its files, its stored responses, its list of models."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+
+import orjson
+
+from shared.errors import GatewayError, Unsupported
+from shared.governance.caller import Caller
+from shared.providers.base import Provider
+from shared.providers.client import Exchange, ProviderClient
+from shared.providers.registry import DEFAULT_PROVIDER, Providers
+from shared.providers.resilience import pick_key
+from shared.providers.wires.base import UpstreamRequest
+
+MODELS_CACHE_S = 60.0
+MODELS_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawRequest:
+    """A request to be forwarded.
+
+    Attributes:
+        path: Below the provider's base URL, percent-encoded as it came, with its query.
+        provider: Who owns what it speaks of.
+    """
+
+    method: str
+    path: str
+    body: bytes = b""
+    content_type: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    provider: str = DEFAULT_PROVIDER
+
+
+class RawAnswer:
+    """A provider's answer as it is; iterate its body once, or close it."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self.status = exchange.status
+        self.content_type = exchange.content_type
+        self.headers = exchange.headers
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in self._exchange.chunks():
+                yield chunk
+        finally:
+            await self.aclose()
+
+    async def read(self) -> bytes:
+        """The whole body."""
+        async with self._exchange as exchange:
+            return await exchange.read()
+
+    async def aclose(self) -> None:
+        """Drop the upstream connection, or give it back at the end."""
+        await asyncio.shield(self._exchange.aclose())
+
+
+class Passthrough:
+    """Forwards what only the owning provider can answer."""
+
+    def __init__(self, providers: Providers, client: ProviderClient) -> None:
+        self._providers = providers
+        self._client = client
+        self._models: dict[str, tuple[float, list[dict[str, object]]]] = {}
+
+    async def forward(self, request: RawRequest, caller: Caller) -> RawAnswer:
+        """Send it on and give back what comes, with the provider's status only if 2xx.
+
+        Raises:
+            UnknownProvider: The provider is not configured.
+            UpstreamRefused: The provider's own error.
+        """
+        provider = self._provider(request.provider)
+        caller.authorise(provider.name, "")
+        upstream = UpstreamRequest(
+            path=request.path, body=request.body, content_type=request.content_type, method=request.method
+        )
+        exchange = await self._client.open(
+            provider,
+            pick_key(provider.keys),
+            "",
+            upstream,
+            headers=request.headers,
+            total_s=provider.timeouts.total_s,
+        )
+        return RawAnswer(exchange)
+
+    def _provider(self, name: str) -> Provider:
+        provider, _ = self._providers.resolve(f"{name}/-")
+        if provider.wire != "openai":
+            raise Unsupported(f"The provider {name!r} has no such resource in OpenAI's format.")
+        return provider
+
+    async def models(self, caller: Caller) -> list[dict[str, object]]:
+        """What the caller may use, over all providers at once; one that does not answer is left out."""
+        lists = await asyncio.gather(*(self._models_of(provider) for provider in self._providers.values()))
+        return [model for models in lists for model in models if caller.may_use(*str(model["id"]).split("/", 1))]
+
+    async def _models_of(self, provider: Provider) -> list[dict[str, object]]:
+        if provider.models:
+            return [_model(provider, {"id": name}) for name in provider.models]
+        known = self._models.get(provider.name)
+        if known and known[0] > time.monotonic():
+            return known[1]
+        try:
+            models = await self._fetch_models(provider)
+        except (GatewayError, ValueError):
+            models = known[1] if known else []
+        self._models[provider.name] = (time.monotonic() + MODELS_CACHE_S, models)
+        return models
+
+    async def _fetch_models(self, provider: Provider) -> list[dict[str, object]]:
+        request = UpstreamRequest(path="/models", body=b"", method="GET", content_type="")
+        exchange = await self._client.open(
+            provider, pick_key(provider.keys), "", request, headers={}, total_s=MODELS_TIMEOUT_S
+        )
+        async with exchange:
+            listed = orjson.loads(await exchange.read())
+        data = listed.get("data") if isinstance(listed, dict) else None
+        return [_model(provider, model) for model in data or () if isinstance(model, dict) and "id" in model]
+
+
+def _model(provider: Provider, said: Mapping[str, object]) -> dict[str, object]:
+    """OpenAI's model object, all four fields present (the SDKs' strict mode asks for them)."""
+    return {
+        "created": 0,
+        "owned_by": provider.name,
+        **said,
+        "object": "model",
+        "id": f"{provider.name}/{said['id']}",
+    }

@@ -1,0 +1,94 @@
+"""A provider's stream on its way to a caller: translated, watched to its end, given up at once."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from shared.errors import UpstreamFailure, UpstreamRefused
+from shared.providers.client import Exchange
+from shared.providers.wires.base import Ask, MalformedAnswer, Wire
+
+
+class ProviderStream:
+    """An ``AnswerStream`` of one upstream exchange."""
+
+    def __init__(self, exchange: Exchange, wire: Wire, ask: Ask, *, provider: str, model: str) -> None:
+        self._exchange = exchange
+        self._wire = wire
+        self._ask = ask
+        self._translation = wire.stream(ask)
+        self._chunks = exchange.chunks()
+        self._first = b""
+        self.status = exchange.status
+        self.content_type = exchange.content_type
+        self.headers: Mapping[str, str] = exchange.headers
+        self.provider = provider
+        self.model = model
+        self.attempts = 1
+        self.whole: bytes | None = None
+        self._usage: Mapping[str, Any] = {}
+
+    @property
+    def usage(self) -> Mapping[str, Any]:
+        """Token counts, as far as the provider said them."""
+        return self._usage or self._translation.usage
+
+    async def begin(self) -> bool:
+        """Wait for the first complete event.
+
+        A provider may answer a request for a stream with a whole JSON answer; that is passed on as what it is.
+
+        Returns:
+            False: the stream ended without one.
+
+        Raises:
+            UpstreamFailure: As iterating.
+        """
+        if self.content_type.startswith("application/json"):
+            return await self._read_whole()
+        async for events in self._translated():
+            self._first = events
+            return True
+        return False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            if self._first:
+                yield self._first
+            if self.whole is not None:
+                return
+            async for events in self._translated():
+                yield events
+            if not self._translation.complete:
+                raise UpstreamFailure(
+                    f"The provider {self.provider!r} ended its stream before the answer was complete."
+                )
+        finally:
+            await self.aclose()
+
+    async def _read_whole(self) -> bool:
+        async with self._exchange:
+            body = await self._exchange.read()
+        try:
+            translated = self._wire.answer(self._ask, body, self.content_type)
+        except MalformedAnswer as error:
+            raise UpstreamFailure(f"The provider {self.provider!r} gave no usable answer: {error}.") from error
+        self.whole = self._first = translated.body
+        self._usage = translated.usage
+        return True
+
+    async def aclose(self) -> None:
+        """Drop the upstream connection, or give it back when the stream has ended."""
+        await asyncio.shield(self._exchange.aclose())
+
+    async def _translated(self) -> AsyncIterator[bytes]:
+        translation = self._translation
+        async for chunk in self._chunks:
+            try:
+                events = translation.feed(chunk)
+            except MalformedAnswer as error:
+                raise UpstreamFailure(f"The provider {self.provider!r} sent a malformed stream: {error}.") from error
+            if events:
+                yield events
+            if translation.error is not None:
+                raise UpstreamRefused(502, translation.error, provider=self.provider)

@@ -1,0 +1,1 @@
+"""Who runs the models: registry, client, wires and hosts."""

@@ -1,0 +1,50 @@
+"""What a provider is: who runs the models, where, and with what credentials."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from shared.settings.model import RetrySettings, TimeoutSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """One credential of a provider. ``name`` is for logs; ``value`` never is."""
+
+    name: str
+    value: str = field(repr=False)
+    weight: float = 1.0
+    models: tuple[str, ...] = ("*",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider:
+    """A configured provider.
+
+    Attributes:
+        name: The prefix in ``provider/model``.
+        wire: Name of the format it speaks.
+        host: Name of the rule for URL and credentials.
+        base_url: Without a slash at its end.
+        keys: Empty: it is called without credentials.
+        request_types: Names of what it offers.
+        concurrency: Calls under way at once, per process.
+        deployments: Model to deployment, for hosts that name deployments.
+    """
+
+    name: str
+    wire: str
+    host: str
+    base_url: str
+    keys: tuple[Key, ...] = ()
+    request_types: frozenset[str] = frozenset()
+    timeouts: TimeoutSettings = field(default_factory=TimeoutSettings)
+    retry: RetrySettings = field(default_factory=RetrySettings)
+    concurrency: int = 1000
+    headers: Mapping[str, str] = field(default_factory=dict)
+    models: tuple[str, ...] = ()
+    api_version: str = ""
+    deployments: Mapping[str, str] = field(default_factory=dict)
+    project: str = ""
+    location: str = ""
+    region: str = ""
+    credentials: str = field(default="", repr=False)

@@ -1,0 +1,243 @@
+"""One upstream request: the host says where, the transport sends, failures become our error tree."""
+
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
+from types import TracebackType
+from typing import Final, Protocol, Self
+
+import httpx
+
+from shared.errors import Overloaded, UpstreamFailure, UpstreamRefused, UpstreamTimeout
+from shared.providers.base import Key, Provider
+from shared.providers.gate import Gate
+from shared.providers.hosts.base import Host
+from shared.providers.resilience import retry_after_s
+from shared.providers.transport import MalformedRequest, Origin, RawResponse, Timeouts
+from shared.providers.wires.base import UpstreamRequest, Wire
+
+MAX_ANSWER_BYTES: Final = 256 * 1024 * 1024
+MAX_ERROR_BYTES: Final = 1024 * 1024
+GATE_WAIT_S: Final = 10.0
+
+# Response headers of a provider that tell a caller something.
+PASSED_HEADERS: Final = frozenset(
+    {"openai-organization", "openai-processing-ms", "openai-version", "openai-poll-after-ms"}
+)
+PASSED_PREFIXES: Final = ("x-ratelimit-",)
+
+
+class Sender(Protocol):
+    """The seam: what carries bytes to a provider and back."""
+
+    async def send(
+        self,
+        origin: Origin,
+        method: str,
+        target: bytes,
+        headers: bytes | Sequence[tuple[bytes, bytes]],
+        body: bytes,
+        *,
+        timeouts: Timeouts,
+    ) -> RawResponse:
+        """Send one request; return when the response's head is there."""
+        ...
+
+
+class Exchange:
+    """One answered upstream request with a 2xx status; close it, whatever happens.
+
+    Iterating gives the body as it comes; failures on the way are ours, not httpx's.
+    """
+
+    def __init__(self, response: RawResponse, provider: Provider, gate: Gate) -> None:
+        self._response = response
+        self._provider = provider
+        self._gate = gate
+        self._open = True
+        self.status = response.status
+        self.content_type = (response.header(b"content-type") or b"application/octet-stream").decode("latin-1")
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What of the provider's headers a caller may see."""
+        return passed_headers(self._response)
+
+    async def read(self) -> bytes:
+        """The whole body.
+
+        Raises:
+            UpstreamFailure: It was cut, stalled or too long.
+        """
+        try:
+            return await self._response.read(MAX_ANSWER_BYTES)
+        except httpx.HTTPError as error:
+            raise failure(error, self._provider) from error
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it comes."""
+        try:
+            async for chunk in self._response.chunks():
+                yield chunk
+        except httpx.HTTPError as error:
+            raise failure(error, self._provider) from error
+
+    async def aclose(self) -> None:
+        """Give the connection back, or drop it when the body was not read to its end."""
+        if self._open:
+            self._open = False
+            self._gate.leave()
+            await self._response.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+class ProviderClient:
+    """Calls providers; holds their connections and their concurrency limits."""
+
+    def __init__(self, sender: Sender, hosts: Mapping[str, Host], wires: Mapping[str, Wire]) -> None:
+        self._sender = sender
+        self._hosts = hosts
+        self._wires = wires
+        self._gates: dict[str, Gate] = {}
+
+    def wire(self, provider: Provider) -> Wire:
+        """The format that the provider speaks."""
+        return self._wires[provider.wire]
+
+    async def open(
+        self,
+        provider: Provider,
+        key: Key | None,
+        model: str,
+        request: UpstreamRequest,
+        *,
+        headers: Mapping[str, str],
+        total_s: float,
+        stream: bool = False,
+    ) -> Exchange:
+        """Send one request and wait for a 2xx head.
+
+        Args:
+            headers: The caller's, to be passed on; the host's and the wire's win over them.
+            total_s: Bound on the whole attempt, body included.
+            stream: The first byte comes with the first token; otherwise it comes when the whole answer is ready.
+
+        Raises:
+            UpstreamRefused: Any other status, with the provider's error read.
+            UpstreamFailure: No usable answer; UpstreamTimeout where it was silence.
+            Overloaded: The provider's concurrency limit did not let the call in.
+        """
+        gate = self._gate(provider)
+        await gate.enter()
+        try:
+            response = await self._send(
+                provider, key, model, request, passed=headers, timeouts=_timeouts(provider, total_s, stream=stream)
+            )
+            if 200 <= response.status < 300:
+                return Exchange(response, provider, gate)
+            raise await self._refusal(provider, response)
+        except BaseException:
+            gate.leave()
+            raise
+
+    async def _send(
+        self,
+        provider: Provider,
+        key: Key | None,
+        model: str,
+        request: UpstreamRequest,
+        *,
+        passed: Mapping[str, str],
+        timeouts: Timeouts,
+    ) -> RawResponse:
+        place = await self._hosts[provider.host].destination(provider, key, model, request)
+        headers = {
+            "accept": "*/*",
+            "accept-encoding": "identity",
+            "user-agent": "finops-gateway",
+            **passed,
+            **provider.headers,
+            **request.headers,
+            **place.headers,
+            "host": place.origin.authority.decode("ascii"),
+            "content-type": request.content_type,
+        }
+        lines = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        try:
+            return await self._sender.send(
+                place.origin, request.method, place.target, lines, request.body, timeouts=timeouts
+            )
+        except (httpx.HTTPError, MalformedRequest) as error:
+            raise failure(error, provider) from error
+
+    async def _refusal(self, provider: Provider, response: RawResponse) -> UpstreamRefused:
+        try:
+            body = await response.read(MAX_ERROR_BYTES)
+        except httpx.HTTPError:
+            body = b""  # the status says enough
+        finally:
+            await response.aclose()
+        status, error = self._wires[provider.wire].error(response.status, body)
+        said = {"message": f"The provider {provider.name} answered {response.status}.", **_without_nothing(error)}
+        wait_s = retry_after_s(response.header(b"retry-after-ms"), response.header(b"retry-after"), time.time())
+        return UpstreamRefused(
+            status, said, provider=provider.name, retry_after_s=wait_s, headers=passed_headers(response)
+        )
+
+    def _gate(self, provider: Provider) -> Gate:
+        gate = self._gates.get(provider.name)
+        if gate is None:
+            gate = self._gates[provider.name] = Gate(provider.concurrency, GATE_WAIT_S, partial(_overloaded, provider))
+        return gate
+
+
+def _timeouts(provider: Provider, total_s: float, *, stream: bool) -> Timeouts:
+    limits = provider.timeouts
+    return Timeouts(
+        connect_s=limits.connect_s,
+        first_byte_s=min(limits.first_token_s, total_s) if stream else total_s,
+        idle_s=limits.stream_idle_s,
+        total_s=total_s,
+    )
+
+
+def _overloaded(provider: Provider) -> Overloaded:
+    return Overloaded(
+        f"The provider {provider.name!r} already serves its {provider.concurrency} concurrent calls; try again.",
+        retry_after_s=1.0,
+    )
+
+
+def _without_nothing(error: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in error.items() if value is not None and value != ""}
+
+
+def passed_headers(response: RawResponse) -> dict[str, str]:
+    """The provider's headers that go on to the caller, lower-case."""
+    passed: dict[str, str] = {}
+    for raw_name, value in response.headers:
+        name = raw_name.decode("latin-1").lower()
+        if name in PASSED_HEADERS or name.startswith(PASSED_PREFIXES):
+            passed[name] = value.decode("latin-1")
+        elif name == "x-request-id":
+            passed["x-upstream-request-id"] = value.decode("latin-1")
+    return passed
+
+
+def failure(error: Exception, provider: Provider) -> UpstreamFailure:
+    """What of the transport's failures a caller is told: the fact and the provider's name, never an address."""
+    name = provider.name
+    if isinstance(error, httpx.ConnectTimeout):
+        return UpstreamFailure(f"No connection to the provider {name!r} within {provider.timeouts.connect_s:g} s.")
+    if isinstance(error, httpx.TimeoutException):
+        return UpstreamTimeout(f"The provider {name!r} was silent for too long; its time is over.")
+    if isinstance(error, httpx.ConnectError):
+        return UpstreamFailure(f"The provider {name!r} cannot be reached.")
+    return UpstreamFailure(f"The provider {name!r} broke off its answer ({type(error).__name__}).")

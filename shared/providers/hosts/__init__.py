@@ -1,0 +1,1 @@
+"""URL and credentials of a provider; knows no body."""

@@ -1,0 +1,47 @@
+"""What a host is: where a provider's requests go and what proves that they may."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from shared.providers.base import Key, Provider
+from shared.providers.transport import Origin
+from shared.providers.wires.base import UpstreamRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where one request goes.
+
+    Attributes:
+        target: Path and query as sent on the wire.
+        headers: Credentials and what else the host asks for.
+    """
+
+    origin: Origin
+    target: bytes
+    headers: Mapping[str, str]
+
+
+class Host(Protocol):
+    """A rule for URL and credentials; knows no body."""
+
+    name: str
+
+    async def destination(
+        self, provider: Provider, key: Key | None, model: str, request: UpstreamRequest
+    ) -> Destination:
+        """Where the request goes, and with what credentials."""
+        ...
+
+
+def target_below(base_url: str, path: str) -> tuple[Origin, bytes]:
+    """Join a provider's base URL and a path below it.
+
+    Raises:
+        ValueError: The URL is not an absolute http(s) one.
+    """
+    origin = Origin.parse(base_url)
+    rest = base_url.split("://", 1)[1]
+    below = rest.partition("/")[2].rstrip("/")
+    return origin, (f"/{below}{path}" if below else path).encode("ascii")

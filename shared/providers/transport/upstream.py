@@ -1,0 +1,175 @@
+"""The transport: exchanges with upstreams over pooled connections, for ready-made bytes and for httpx."""
+
+import asyncio
+import math
+import ssl
+from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
+
+import httpx
+
+from shared.providers.transport.connection import Connection
+from shared.providers.transport.dial import Dialer
+from shared.providers.transport.exchange import Exchange
+from shared.providers.transport.head import encode_request
+from shared.providers.transport.origin import Limits, Origin, Timeouts
+from shared.providers.transport.pool import OriginPool, OriginStats
+from shared.providers.transport.response import RawResponse
+from shared.providers.transport.upload import Body, encode_head, send_pieces
+
+_DEFAULT_LIMITS = Limits()
+
+
+class UpstreamTransport(httpx.AsyncBaseTransport):
+    """An HTTP/1.1 client that belongs to the event loop it is first used in.
+
+    Args:
+        limits: Connections per origin and how long unused ones are kept.
+        ssl_context: Replaces the default, which verifies against the system's authorities.
+    """
+
+    def __init__(self, limits: Limits = _DEFAULT_LIMITS, ssl_context: ssl.SSLContext | None = None) -> None:
+        self._limits = limits
+        self._dialer = Dialer(ssl_context)
+        self._pools: dict[Origin, OriginPool] = {}
+        self._closed = False
+
+    async def send(
+        self,
+        origin: Origin,
+        method: str,
+        target: bytes,
+        headers: bytes | Sequence[tuple[bytes, bytes]],
+        body: bytes,
+        *,
+        timeouts: Timeouts,
+    ) -> RawResponse:
+        """Send ready-made bytes in one write and wait for the head of the answer.
+
+        The transport adds `content-length`, and where missing `host` and `accept-encoding: identity`.
+        Cancelling the call closes the connection. A used connection that turns out closed before any byte of an
+        answer is replaced once.
+
+        Args:
+            origin: Where to.
+            method: Upper case; not CONNECT.
+            target: Path and query, percent-encoded.
+            headers: Pairs, or a block made once by `encode_headers`.
+            body: May be empty.
+            timeouts: For this attempt, retried connection included.
+
+        Raises:
+            MalformedRequest: The arguments cannot be sent (a `ValueError`, too); nothing was written.
+            httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout: No connection; nothing was written.
+            httpx.WriteTimeout, httpx.ReadTimeout: A limit of `timeouts` ran out.
+            httpx.RemoteProtocolError, httpx.ReadError: Closed, reset, or no valid HTTP/1.1.
+        """
+        payload = encode_request(method, target, origin.authority, headers, body)
+        return await self._exchange(origin, payload, timeouts, head_only=method == "HEAD")
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Answer for `httpx.AsyncClient`; its four timeouts are honoured, headers go out as they are.
+
+        Raises:
+            httpx.UnsupportedProtocol: Neither http nor https.
+            MalformedRequest: The request cannot be sent (an `httpx.LocalProtocolError`).
+            httpx.TransportError: As `send`.
+        """
+        try:
+            origin = Origin.of(request.url)
+        except ValueError as error:
+            raise httpx.UnsupportedProtocol(str(error)) from error
+        timeouts = _read_timeouts(request.extensions.get("timeout", {}))
+        head, body = encode_head(request), Body(request)
+        head_only = request.method == "HEAD"
+        if body.replayable:
+            payload = head + await body.read()
+            raw = await self._exchange(origin, payload, timeouts, head_only=head_only)
+        else:
+            raw = await self._stream(origin, head, body, timeouts, head_only=head_only)
+        extensions = {"http_version": b"HTTP/1.1", "reason_phrase": raw.reason}
+        return httpx.Response(raw.status, headers=raw.headers, stream=_Stream(raw), extensions=extensions)
+
+    def stats(self) -> dict[Origin, OriginStats]:
+        """Connections per origin that has any."""
+        return {origin: pool.stats() for origin, pool in self._pools.items()}
+
+    async def aclose(self) -> None:
+        """Close everything; requests under way fail."""
+        self._closed = True
+        for pool in list(self._pools.values()):
+            await pool.aclose()
+
+    async def _exchange(self, origin: Origin, payload: bytes, timeouts: Timeouts, *, head_only: bool) -> RawResponse:
+        pool = self._pool(origin)
+        total_at = asyncio.get_running_loop().time() + timeouts.total_s
+        connection = pool.take_idle() or await pool.open(timeouts, total_at)
+        exchange = Exchange(timeouts, total_at, head_only=head_only)
+        connection.begin(exchange, payload)
+        try:
+            await connection.wait_head(exchange)
+        except (httpx.ReadError, httpx.RemoteProtocolError):
+            if not exchange.stale:
+                raise
+            connection = await self._pool(origin).open(timeouts, total_at)
+            exchange = Exchange(timeouts, total_at, head_only=head_only)
+            connection.begin(exchange, payload)
+            await connection.wait_head(exchange)
+        return RawResponse(connection, exchange)
+
+    async def _stream(
+        self, origin: Origin, head: bytes, body: Body, timeouts: Timeouts, *, head_only: bool
+    ) -> RawResponse:
+        pool = self._pool(origin)
+        total_at = math.inf
+        connection: Connection = pool.take_idle() or await pool.open(timeouts, total_at)
+        exchange = Exchange(timeouts, total_at, head_only=head_only, sending=True)
+        connection.begin(exchange, head)
+        await send_pieces(connection, exchange, body)
+        await connection.wait_head(exchange)
+        return RawResponse(connection, exchange)
+
+    def _forget(self, origin: Origin) -> None:
+        self._pools.pop(origin, None)
+
+    def _pool(self, origin: Origin) -> OriginPool:
+        pool = self._pools.get(origin)
+        if pool is None:
+            if self._closed:
+                raise RuntimeError("the transport was closed")
+            pool = OriginPool(
+                asyncio.get_running_loop(),
+                self._limits,
+                partial(self._dialer.dial, origin),
+                partial(self._forget, origin),
+            )
+            self._pools[origin] = pool
+        return pool
+
+
+class _Stream(httpx.AsyncByteStream):
+    """A raw response's body as httpx wants it."""
+
+    def __init__(self, raw: RawResponse) -> None:
+        self._raw = raw
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._raw.chunks():
+            yield chunk
+
+    async def aclose(self) -> None:
+        await self._raw.aclose()
+
+
+def _read_timeouts(given: Mapping[str, float | None]) -> Timeouts:
+    def limit_s(name: str) -> float:
+        value = given.get(name)
+        return math.inf if value is None else value
+
+    return Timeouts(
+        connect_s=limit_s("connect"),
+        first_byte_s=limit_s("read"),
+        idle_s=limit_s("read"),
+        write_s=limit_s("write"),
+        pool_s=limit_s("pool"),
+    )

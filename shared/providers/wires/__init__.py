@@ -1,0 +1,1 @@
+"""Pure translation between OpenAI's formats and a provider's; knows no URL and no credentials."""

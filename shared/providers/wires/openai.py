@@ -1,0 +1,173 @@
+"""OpenAI's own wire: the caller's bytes go on as they are, the provider's come back as they are.
+
+Only what must change does: the model's name loses its prefix, and the gateway's own fields are taken out.
+Source: https://platform.openai.com/docs/api-reference
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from shared.providers.wires.base import Ask, MalformedAnswer, Translated, UpstreamRequest
+from shared.wire.request_types import REQUEST_TYPES
+from shared.wire.sse import EventSplitter, EventTooLong, event_data
+
+# Fields that are said to the gateway, not to the provider.
+GATEWAY_FIELDS = frozenset({"fallbacks"})
+
+_MODEL = re.compile(rb'"model"\s*:\s*"(?:[^"\\]|\\.)*"')
+_ESCAPED_LETTER = b"\\u006"  # the key may be written with escapes: all its letters are U+006x
+_MODEL_PART = re.compile(
+    rb'(content-disposition:[^\r\n]*\bname="?model"?[^\r\n]*(?:\r\n[^\r\n]+)*\r\n\r\n)(.*?)(?=\r\n--)',
+    re.IGNORECASE | re.DOTALL,
+)
+
+# What ends a stream, by the ``type`` of its events; the older formats end with ``[DONE]``.
+_FINAL_TYPES = frozenset(
+    {
+        "response.completed",
+        "response.incomplete",
+        "response.failed",
+        "speech.audio.done",
+        "transcript.text.done",
+        "image_generation.completed",
+        "image_edit.completed",
+    }
+)
+
+
+class OpenAIWire:
+    """The wire of OpenAI and of everyone who speaks like it."""
+
+    name = "openai"
+    request_types = frozenset(request_type.name for request_type in REQUEST_TYPES)
+
+    def request(self, ask: Ask) -> UpstreamRequest:
+        """The caller's request, with the provider's own name of the model."""
+        body = _with_model_part(ask) if ask.request_type.form == "multipart" else _with_model(ask)
+        return UpstreamRequest(path=f"/{ask.request_type.path}", body=body, content_type=ask.content_type)
+
+    def answer(self, ask: Ask, body: bytes, content_type: str) -> Translated:
+        """The provider's bytes; read once, for the usage."""
+        if ask.request_type.binary or not content_type.startswith("application/json"):
+            return Translated(body=body, content_type=content_type)
+        try:
+            fields = orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            raise MalformedAnswer("the answer says that it is JSON and is not") from error
+        usage = fields.get("usage") if isinstance(fields, dict) else None
+        return Translated(body=body, content_type=content_type, usage=usage if isinstance(usage, dict) else {})
+
+    def stream(self, ask: Ask) -> "OpenAIStream":
+        """Events forwarded as they are, watched for usage, errors and the end."""
+        return OpenAIStream(ends_with_done=ask.request_type.name in {"chat.completions", "completions"})
+
+    def error(self, status: int, body: bytes) -> tuple[int, Mapping[str, Any]]:
+        """OpenAI's error object, or the best that can be said of what came instead."""
+        return status, read_error(body)
+
+
+def read_error(body: bytes) -> Mapping[str, Any]:
+    """OpenAI's error object out of an error body, however the provider wraps it (object, text, FastAPI's detail)."""
+    try:
+        fields = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return {"message": _plain_text(body)}
+    if not isinstance(fields, dict):
+        return {"message": _plain_text(body)}
+    error = fields.get("error", fields.get("detail", fields))
+    if isinstance(error, dict):
+        return error
+    return {"message": str(error)[:2000]}
+
+
+def _plain_text(body: bytes) -> str:
+    text = body[:500].decode("utf-8", "replace").strip()
+    return "" if text.startswith("<") else text
+
+
+def _with_model(ask: Ask) -> bytes:
+    unchanged = ask.fields.get("model") in {ask.model, None}
+    ours = GATEWAY_FIELDS & ask.fields.keys()
+    if unchanged and not ours:
+        return ask.body
+    if not ours and ask.body.count(b'"model"') == 1 and _ESCAPED_LETTER not in ask.body:
+        name = b'"model":' + orjson.dumps(ask.model)
+        body, changes = _MODEL.subn(lambda _: name, ask.body)
+        if changes == 1:
+            return body
+    # The standard library keeps integers of any size; this way is rare.
+    fields = json.loads(ask.body)
+    kept = {key: value for key, value in fields.items() if key not in GATEWAY_FIELDS}
+    if "model" in kept:
+        kept["model"] = ask.model
+    return json.dumps(kept, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _with_model_part(ask: Ask) -> bytes:
+    if ask.fields.get("model") in {ask.model, None}:
+        return ask.body
+    return _MODEL_PART.sub(lambda part: part.group(1) + ask.model.encode(), ask.body, count=1)
+
+
+class OpenAIStream:
+    """One forwarded stream: complete events go on unchanged."""
+
+    __slots__ = ("_ends_with_done", "_splitter", "complete", "error", "usage")
+
+    def __init__(self, *, ends_with_done: bool) -> None:
+        self._ends_with_done = ends_with_done
+        self._splitter = EventSplitter()
+        self.usage: Mapping[str, Any] = {}
+        self.complete = False
+        self.error: Mapping[str, Any] | None = None
+
+    def feed(self, data: bytes) -> bytes:
+        """The complete events in what came; nothing after an error.
+
+        Raises:
+            MalformedAnswer: An event's data is not JSON.
+        """
+        passed = []
+        try:
+            for event in self._splitter.feed(data):
+                if self.error is not None:
+                    break
+                self._watch(event)
+                if self.error is None:
+                    passed.append(event)
+        except EventTooLong as error:
+            raise MalformedAnswer(str(error)) from error
+        return b"".join(passed)
+
+    def _watch(self, event: bytes) -> None:
+        data = event_data(event)
+        if not data:
+            return
+        if data == b"[DONE]":
+            self.complete = True
+            return
+        try:
+            fields = orjson.loads(data)
+        except orjson.JSONDecodeError as error:
+            raise MalformedAnswer("an event of the stream is not JSON") from error
+        if isinstance(fields, dict):
+            self._read(fields)
+
+    def _read(self, fields: Mapping[str, Any]) -> None:
+        error = fields.get("error")
+        kind = fields.get("type")
+        if error and kind is None:
+            self.error = error if isinstance(error, dict) else {"message": str(error)}
+        elif kind == "error":
+            self.error = error if isinstance(error, dict) else fields
+        elif not self._ends_with_done and kind in _FINAL_TYPES:
+            self.complete = True
+        usage = fields.get("usage")
+        if usage is None and self.complete:
+            usage = (fields.get("response") or {}).get("usage")
+        if usage:
+            self.usage = usage

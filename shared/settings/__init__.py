@@ -1,0 +1,1 @@
+"""What the operator said: finops.toml and the environment."""

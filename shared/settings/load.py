@@ -1,0 +1,156 @@
+"""From ``finops.toml`` and the environment to ``Settings``, with errors that name file, key and remedy."""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, SecretStr, ValidationError
+
+from shared.settings.model import Settings
+
+# Environment alone is enough to start: FINOPS_* names of single settings, and where they belong.
+ENVIRONMENT: Mapping[str, tuple[str, ...]] = {
+    "FINOPS_REDIS_URL": ("redis", "url"),
+    "FINOPS_HOST": ("server", "host"),
+    "FINOPS_PORT": ("server", "port"),
+    "FINOPS_MAX_BODY_MB": ("server", "max_body_mb"),
+    "FINOPS_ADMIN_KEY": ("auth", "admin_key"),
+    "FINOPS_REQUIRE_VIRTUAL_KEY": ("auth", "require_virtual_key"),
+    "FINOPS_LOG_LEVEL": ("log", "level"),
+    "FINOPS_LOG_FORMAT": ("log", "format"),
+    "FINOPS_JOBS_CONCURRENCY": ("jobs", "concurrency"),
+    "FINOPS_JOBS_LEASE_S": ("jobs", "lease_s"),
+    "FINOPS_JOBS_MAX_ATTEMPTS": ("jobs", "max_attempts"),
+    "FINOPS_JOBS_MAX_RUN_S": ("jobs", "max_run_s"),
+    "FINOPS_JOBS_RESULT_TTL_S": ("jobs", "result_ttl_s"),
+}
+
+# A secret that is made when absent may name a variable that is not set.
+_OPTIONAL_REFERENCES = frozenset({("auth", "admin_key")})
+
+
+class InvalidConfiguration(ValueError):
+    """The configuration was refused; one line per fault, each with its key and reason."""
+
+    def __init__(self, source: str, faults: list[str]) -> None:
+        self.source = source
+        self.faults = faults
+        super().__init__("\n".join(f"{source}: {fault}" for fault in faults))
+
+
+def load_settings(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the configuration.
+
+    Args:
+        path: The TOML file; None: the environment's ``FINOPS_CONFIG``, else the environment alone.
+        environ: Where ``env.NAME`` values and ``FINOPS_*`` come from; default: the process's. It wins over the file.
+
+    Raises:
+        InvalidConfiguration: The file is missing, is no TOML, or says something wrong.
+    """
+    environ = os.environ if environ is None else environ
+    if path is None and environ.get("FINOPS_CONFIG"):
+        path = Path(environ["FINOPS_CONFIG"])
+    source = str(path) if path else "environment"
+    raw = _read(path) if path else {}
+    faults: list[str] = []
+    raw = _resolve(raw, environ, (), faults)
+    for name, place in ENVIRONMENT.items():
+        if environ.get(name):
+            _put(raw, place, environ[name])
+    if faults:
+        raise InvalidConfiguration(source, faults)
+    try:
+        return Settings.model_validate(raw)
+    except ValidationError as error:
+        raise InvalidConfiguration(source, [_fault(entry) for entry in error.errors()]) from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InvalidConfiguration(str(path), ["the file does not exist"]) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidConfiguration(str(path), [f"the file cannot be read: {error}"]) from None
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidConfiguration(str(path), [f"not valid TOML: {error}"]) from None
+
+
+def _resolve(value: Any, environ: Mapping[str, str], place: tuple[str, ...], faults: list[str]) -> Any:  # noqa: ANN401
+    """Replace every ``env.NAME`` by the variable's value."""
+    if isinstance(value, dict):
+        resolved = {key: _resolve(item, environ, (*place, key), faults) for key, item in value.items()}
+        return {key: item for key, item in resolved.items() if item is not None}
+    if isinstance(value, list):
+        return [_resolve(item, environ, (*place, str(at)), faults) for at, item in enumerate(value)]
+    if isinstance(value, str) and value.startswith("env."):
+        name = value.removeprefix("env.")
+        if environ.get(name):
+            return environ[name]
+        if place not in _OPTIONAL_REFERENCES:
+            faults.append(f"{'.'.join(place)}: the environment variable {name} is not set")
+        return None
+    return value
+
+
+def _put(raw: dict[str, Any], place: tuple[str, ...], value: str) -> None:
+    table = raw
+    for key in place[:-1]:
+        table = table.setdefault(key, {})
+    table[place[-1]] = value
+
+
+def _fault(entry: Mapping[str, Any]) -> str:
+    """One line for one finding of pydantic's, with the nearest known name for an unknown key."""
+    place = ".".join(str(part) for part in entry["loc"])
+    if entry["type"] != "extra_forbidden":
+        return f"{place}: {entry['msg']}"
+    known = _known_names(entry["loc"][:-1])
+    near = difflib.get_close_matches(str(entry["loc"][-1]), known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(sorted(known))}"
+    return f"{place}: unknown key; {hint}"
+
+
+def _known_names(place: tuple[int | str, ...]) -> list[str]:
+    """The keys that a table may have, found by walking the model; names chosen by the user are stepped over."""
+    model: type[BaseModel] | None = Settings
+    for part in place:
+        if model is None or part not in model.model_fields:
+            continue
+        model = _section_in(model.model_fields[str(part)].annotation)
+    return list(model.model_fields) if model else []
+
+
+def _section_in(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401 - any type expression
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for inner in getattr(annotation, "__args__", ()):
+        found = _section_in(inner)
+        if found:
+            return found
+    return None
+
+
+def effective(settings: Settings) -> dict[str, Any]:
+    """The configuration as ``finops config show`` prints it: JSON-able, secrets masked."""
+    return {name: _masked(getattr(settings, name)) for name in Settings.model_fields}
+
+
+def _masked(value: Any) -> Any:  # noqa: ANN401 - any setting
+    if isinstance(value, SecretStr):
+        return _mask(value.get_secret_value())
+    if isinstance(value, BaseModel):
+        return {name: _masked(getattr(value, name)) for name in type(value).model_fields}
+    if isinstance(value, dict):
+        return {key: _masked(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return [_masked(item) for item in value]
+    return value
+
+
+def _mask(secret: str) -> str:
+    return f"****{secret[-4:]}" if len(secret) >= 16 else "****"

@@ -1,0 +1,167 @@
+"""The shape of ``finops.toml``; public, and it stays. Every default is here."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+
+Seconds = Annotated[float, Field(gt=0, le=7 * 86_400)]
+WireName = Literal["openai", "anthropic", "gemini", "ollama", "bedrock"]
+
+
+class Section(BaseModel):
+    """A table of the file; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RedisSettings(Section):
+    """Where the job store is; without a URL ``finops serve`` brings its own."""
+
+    url: SecretStr | None = None
+
+
+class ServerSettings(Section):
+    """The API tier's door."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8080
+    max_body_mb: Annotated[float, Field(gt=0, le=1024)] = 50
+    shutdown_grace_s: Annotated[float, Field(ge=0, le=3600)] = 30
+    allow_private_network: bool = False
+
+    @property
+    def max_body_bytes(self) -> int:
+        """The largest body that is read, in bytes."""
+        return int(self.max_body_mb * 1024 * 1024)
+
+
+class AuthSettings(Section):
+    """Who may call."""
+
+    require_virtual_key: bool = False
+    admin_key: SecretStr | None = None
+
+
+class JobSettings(Section):
+    """The job engine's limits."""
+
+    result_ttl_s: Annotated[int, Field(gt=0)] = 3600
+    max_result_ttl_s: Annotated[int, Field(gt=0)] = 7 * 86_400
+    max_queued: Annotated[int, Field(gt=0)] = 100_000
+    max_queued_per_key: Annotated[int, Field(gt=0)] = 10_000
+    max_attempts: Annotated[int, Field(gt=0, le=100)] = 3
+    max_run_s: Seconds = 3600
+    lease_s: Annotated[float, Field(ge=0.2, le=3600)] = 4
+    concurrency: Annotated[int, Field(gt=0, le=100_000)] = 1000
+    shutdown_grace_s: Annotated[float, Field(ge=0, le=3600)] = 30
+    durability: Literal["everysec", "fsync"] = "everysec"
+    stream_output: bool = True
+
+
+class KeySettings(Section):
+    """One credential of a provider."""
+
+    name: str = ""
+    value: SecretStr
+    weight: Annotated[float, Field(ge=0)] = 1.0
+    models: tuple[str, ...] = ("*",)
+
+
+class TimeoutSettings(Section):
+    """How long a provider may take; ``total_s`` is per attempt, ``first_token_s`` is for streams."""
+
+    connect_s: Seconds = 5
+    total_s: Seconds = 600
+    first_token_s: Seconds = 60
+    stream_idle_s: Seconds = 60
+
+
+class RetrySettings(Section):
+    """How often, and how soon, the same model is tried again."""
+
+    max_attempts: Annotated[int, Field(ge=1, le=20)] = 3
+    backoff_initial_s: Annotated[float, Field(ge=0, le=60)] = 0.5
+    backoff_max_s: Annotated[float, Field(ge=0, le=600)] = 8
+
+
+class ProviderSettings(Section):
+    """One provider; well-known names need nothing but keys, any other says which wire it speaks."""
+
+    wire: WireName | None = None
+    base_url: str | None = None
+    keys: tuple[KeySettings, ...] = ()
+    timeouts: TimeoutSettings = TimeoutSettings()
+    retry: RetrySettings = RetrySettings()
+    concurrency: Annotated[int, Field(gt=0)] = 1000
+    headers: dict[str, str] = {}
+    models: tuple[str, ...] = ()
+    api_version: str | None = None
+    deployments: dict[str, str] = {}
+    project: str | None = None
+    location: str | None = None
+    region: str | None = None
+    credentials: SecretStr | None = None
+
+    @field_validator("base_url")
+    @classmethod
+    def _http_only(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("http://", "https://")):
+            raise ValueError("must start with http:// or https://")
+        return value.rstrip("/") if value else value
+
+
+class BudgetSettings(Section):
+    """Money per window."""
+
+    limit_usd: Annotated[float, Field(ge=0)]
+    window: str = "1d"
+
+
+class RateLimitSettings(Section):
+    """Calls and tokens per window."""
+
+    requests: Annotated[int, Field(gt=0)] | None = None
+    tokens: Annotated[int, Field(gt=0)] | None = None
+    window: str = "1m"
+
+
+class VirtualKeySettings(Section):
+    """A caller's key: what it may use and spend."""
+
+    value: SecretStr | None = None
+    models: tuple[str, ...] = ("*",)
+    budget: BudgetSettings | None = None
+    rate_limit: RateLimitSettings | None = None
+    weight: Annotated[float, Field(ge=0.01, le=10_000)] = 1.0
+    max_concurrent_jobs: Annotated[int, Field(gt=0)] | None = None
+
+
+class WebhookSettings(Section):
+    """Who is told when jobs end."""
+
+    url: str
+    secret: SecretStr
+    events: tuple[str, ...] = ("async_job.completed", "async_job.failed", "async_job.cancelled")
+    allow_private_network: bool = False
+
+
+class LogSettings(Section):
+    """What both tiers write to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["json", "text"] = "json"
+    requests: bool = True
+
+
+class Settings(Section):
+    """The effective configuration of a process."""
+
+    redis: RedisSettings = RedisSettings()
+    server: ServerSettings = ServerSettings()
+    auth: AuthSettings = AuthSettings()
+    jobs: JobSettings = JobSettings()
+    log: LogSettings = LogSettings()
+    providers: dict[str, ProviderSettings] = {}
+    fallbacks: dict[str, tuple[str, ...]] = {}
+    virtual_keys: dict[str, VirtualKeySettings] = {}
+    webhooks: dict[str, WebhookSettings] = {}

@@ -1,0 +1,112 @@
+"""Multipart forms, read only as far as routing needs: text fields and the names of files. Source: RFC 7578."""
+
+from dataclasses import dataclass, field
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+MAX_TEXT_FIELD_BYTES = 1024 * 1024
+MAX_PARTS = 256
+
+
+class MalformedForm(ValueError):
+    """The body is not the multipart form that its content type promises."""
+
+
+@dataclass(slots=True)
+class _Part:
+    headers: dict[bytes, bytes] = field(default_factory=dict)
+    header_name: bytes = b""
+    header_value: bytes = b""
+    value: bytearray = field(default_factory=bytearray)
+
+    def end_header(self) -> None:
+        self.headers[self.header_name.lower()] = self.header_value
+        self.header_name = self.header_value = b""
+
+    @property
+    def disposition(self) -> dict[bytes, bytes]:
+        return parse_options_header(self.headers.get(b"content-disposition", b""))[1]
+
+    @property
+    def is_file(self) -> bool:
+        return b"filename" in self.disposition
+
+
+class _Reader:
+    """Collects what the parser meets; the bytes of files are passed over."""
+
+    def __init__(self) -> None:
+        self.fields: dict[str, str] = {}
+        self._part = _Part()
+        self._file = False
+        self._parts = 0
+        self.ended = False
+
+    def callbacks(self) -> dict[str, object]:
+        return {
+            "on_part_begin": self._begin,
+            "on_header_field": self._header_field,
+            "on_header_value": self._header_value,
+            "on_header_end": self._header_end,
+            "on_headers_finished": self._headers_finished,
+            "on_part_data": self._data,
+            "on_part_end": self._end,
+            "on_end": self._finish,
+        }
+
+    def _begin(self) -> None:
+        self._parts += 1
+        if self._parts > MAX_PARTS:
+            raise MalformedForm(f"a form of more than {MAX_PARTS} parts")
+        self._part = _Part()
+
+    def _header_field(self, data: bytes, start: int, end: int) -> None:
+        self._part.header_name += data[start:end]
+
+    def _header_value(self, data: bytes, start: int, end: int) -> None:
+        self._part.header_value += data[start:end]
+
+    def _header_end(self) -> None:
+        self._part.end_header()
+
+    def _headers_finished(self) -> None:
+        self._file = self._part.is_file
+
+    def _data(self, data: bytes, start: int, end: int) -> None:
+        if self._file:
+            return
+        self._part.value += data[start:end]
+        if len(self._part.value) > MAX_TEXT_FIELD_BYTES:
+            raise MalformedForm("a text field of more than 1 MiB")
+
+    def _end(self) -> None:
+        name = self._part.disposition.get(b"name", b"").decode("utf-8", "replace")
+        if not name:
+            raise MalformedForm("a part without a name")
+        self.fields[name] = "" if self._file else self._part.value.decode("utf-8", "replace")
+
+    def _finish(self) -> None:
+        self.ended = True
+
+
+def form_fields(body: bytes, content_type: str) -> dict[str, str]:
+    """The form's text fields by name; a file is there with an empty value.
+
+    Raises:
+        MalformedForm: No multipart body, no boundary, cut short, or far too large in its parts.
+    """
+    kind, options = parse_options_header(content_type)
+    boundary = options.get(b"boundary")
+    if kind != b"multipart/form-data" or not boundary:
+        raise MalformedForm("the content type is not multipart/form-data with a boundary")
+    reader = _Reader()
+    try:
+        parser = MultipartParser(boundary, reader.callbacks())  # type: ignore[arg-type]
+        parser.write(body)
+        parser.finalize()
+    except FormParserError as error:
+        raise MalformedForm(str(error)) from error
+    if not reader.ended:
+        raise MalformedForm("the closing boundary is missing")
+    return reader.fields

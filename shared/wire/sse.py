@@ -1,0 +1,77 @@
+"""Server-sent events, both ways; pure framing.
+
+Source: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
+"""
+
+from collections.abc import Iterator
+
+DONE = b"data: [DONE]\n\n"
+MAX_EVENT_BYTES = 16 * 1024 * 1024
+
+
+class EventTooLong(ValueError):
+    """One event is longer than ``MAX_EVENT_BYTES``: no provider means that."""
+
+
+class EventSplitter:
+    """Cuts a stream of bytes, however it arrives, into complete events.
+
+    An event ends with an empty line; lines end with LF, CRLF or CR LF mixed. The bytes of an event are not changed.
+    """
+
+    __slots__ = ("_rest",)
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The events that ``data`` completes, each with its terminator."""
+        data = self._rest + data if self._rest else data
+        events: list[bytes] = []
+        start = 0
+        while (end := _event_end(data, start)) > 0:
+            events.append(data[start:end])
+            start = end
+        self._rest = data[start:]
+        if len(self._rest) > MAX_EVENT_BYTES:
+            raise EventTooLong(f"an event of more than {MAX_EVENT_BYTES} bytes")
+        return events
+
+    @property
+    def rest(self) -> bytes:
+        """Bytes of an event that has not ended."""
+        return self._rest
+
+
+def _event_end(data: bytes, start: int) -> int:
+    """Where the event that begins at ``start`` ends, past its empty line; 0: it does not end yet."""
+    lf = data.find(b"\n\n", start)
+    crlf = data.find(b"\n\r\n", start, lf + 2 if lf >= 0 else len(data))
+    if crlf >= 0:
+        return crlf + 3
+    return lf + 2 if lf >= 0 else 0
+
+
+def event_data(event: bytes) -> bytes:
+    """The joined ``data:`` lines of an event; empty for comments."""
+    if event.startswith(b"data: ") and event.count(b"\n") == 2 and b"\r" not in event:
+        return event[6:-2]
+    return b"\n".join(_values(event, b"data"))
+
+
+def event_name(event: bytes) -> bytes:
+    """The ``event:`` line's value; empty where there is none."""
+    return next(_values(event, b"event"), b"")
+
+
+def _values(event: bytes, field: bytes) -> Iterator[bytes]:
+    for line in event.splitlines():
+        name, _, value = line.partition(b":")
+        if name == field:
+            yield value.removeprefix(b" ")
+
+
+def encode_event(data: bytes, *, name: str = "", event_id: str = "") -> bytes:
+    """One event; ``data`` must hold no line break (JSON of orjson's never does)."""
+    head = (f"id: {event_id}\n" if event_id else "") + (f"event: {name}\n" if name else "")
+    return head.encode() + b"data: " + data + b"\n\n"

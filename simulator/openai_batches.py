@@ -1,0 +1,203 @@
+"""`/batches`: a batch advances one state with every look at it: validating, in_progress, completed."""
+
+import time
+from typing import Any
+
+import orjson
+
+from simulator.calls import Call, Refusal, Reply, Route
+from simulator.ids import hexadecimal
+from simulator.json_schema import Json
+from simulator.openai_errors import OPENAI, missing, unknown
+from simulator.openai_files import keep_file
+from simulator.openai_lists import page
+
+ENDPOINTS = (
+    "/v1/chat/completions",
+    "/v1/completions",
+    "/v1/embeddings",
+    "/v1/images/generations",
+    "/v1/moderations",
+    "/v1/responses",
+)
+LIFE_S = 86_400
+LINES_LIMIT = 50_000
+_TIMES = (
+    "in_progress_at",
+    "finalizing_at",
+    "completed_at",
+    "failed_at",
+    "expired_at",
+    "cancelling_at",
+    "cancelled_at",
+)
+
+
+def create_batch(call: Call) -> Reply:
+    """Accept a batch of an uploaded file.
+
+    Raises:
+        Refusal: a field is absent or wrong, or there is no such file.
+    """
+    for name in ("input_file_id", "endpoint", "completion_window"):
+        if not isinstance(call.body.get(name), str):
+            raise missing(name)
+    endpoint = call.body["endpoint"]
+    if endpoint not in ENDPOINTS:
+        raise Refusal(400, f"Invalid 'endpoint': use one of {', '.join(ENDPOINTS)}.", param="endpoint")
+    if call.body["completion_window"] != "24h":
+        raise Refusal(400, "Invalid 'completion_window': use 24h.", param="completion_window")
+    if call.store.files.get(call.body["input_file_id"]) is None:
+        raise Refusal(400, "The input file does not exist.", param="input_file_id")
+    batch = _new_batch(call.body)
+    call.store.batches.put(batch["id"], batch)
+    return Reply(orjson.dumps(batch))
+
+
+def list_batches(call: Call) -> Reply:
+    """Batches, the newest first, as they are.
+
+    Raises:
+        Refusal: a wrong limit or cursor.
+    """
+    return Reply(orjson.dumps(page(call, call.store.batches.newest_first())))
+
+
+def retrieve_batch(call: Call) -> Reply:
+    """One batch, after it has advanced by one state.
+
+    Raises:
+        Refusal: there is no such batch.
+    """
+    batch = _batch(call)
+    now = int(time.time())
+    if batch["status"] == "validating":
+        _validate(call, batch, now)
+    elif batch["status"] == "in_progress":
+        _complete(call, batch, now)
+    elif batch["status"] == "cancelling":
+        batch |= {"status": "cancelled", "cancelled_at": now}
+    return Reply(orjson.dumps(batch))
+
+
+def cancel_batch(call: Call) -> Reply:
+    """Begin to cancel; the next look shows it cancelled.
+
+    Raises:
+        Refusal: no such batch, or it has ended.
+    """
+    batch = _batch(call)
+    if batch["status"] not in ("validating", "in_progress", "cancelling"):
+        raise Refusal(409, f"Cannot cancel a batch with status '{batch['status']}'.", code="batch_not_cancellable")
+    batch |= {"status": "cancelling", "cancelling_at": int(time.time())}
+    return Reply(orjson.dumps(batch))
+
+
+def _new_batch(request: dict[str, Any]) -> dict[str, Any]:
+    now = int(time.time())
+    return {
+        "id": hexadecimal("batch_", 32),
+        "object": "batch",
+        "endpoint": request["endpoint"],
+        "errors": None,
+        "input_file_id": request["input_file_id"],
+        "completion_window": "24h",
+        "status": "validating",
+        "output_file_id": None,
+        "error_file_id": None,
+        "created_at": now,
+        "expires_at": now + LIFE_S,
+        **dict.fromkeys(_TIMES),
+        "request_counts": {"total": 0, "completed": 0, "failed": 0},
+        "metadata": request.get("metadata"),
+    }
+
+
+def _batch(call: Call) -> dict[str, Any]:
+    batch = call.store.batches.get(call.params["id"])
+    if batch is None:
+        raise unknown("batch", call.params["id"])
+    return batch
+
+
+def _validate(call: Call, batch: dict[str, Any], now: int) -> None:
+    """Count the lines; a broken file fails the batch with an error per broken line."""
+    lines, errors = _lines(call, batch)
+    if errors:
+        batch |= {"status": "failed", "failed_at": now, "errors": {"object": "list", "data": errors}}
+        return
+    batch |= {"status": "in_progress", "in_progress_at": now}
+    batch["request_counts"]["total"] = len(lines)
+
+
+def _lines(call: Call, batch: dict[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Requests of the input file and the errors found in it."""
+    file = call.store.files.get(batch["input_file_id"])
+    lines: list[dict[str, Any]] = []
+    errors: list[dict[str, Any]] = []
+    rows = file.content.splitlines()[: LINES_LIMIT + 1] if file else []
+    seen: set[str] = set()
+    for number, row in enumerate(rows, start=1):
+        if not row.strip():
+            continue
+        try:
+            line = orjson.loads(row)
+            fault = _line_fault(line, batch["endpoint"], seen)
+        except orjson.JSONDecodeError:
+            line, fault = None, ("invalid_json_line", "This line is not parseable as valid JSON.", None)
+        if fault:
+            code, message, param = fault
+            errors.append({"code": code, "message": message, "param": param, "line": number})
+        else:
+            seen.add(line["custom_id"])
+            lines.append(line)
+    if not lines and not errors:
+        errors.append({"code": "empty_file", "message": "The file has no requests.", "param": None, "line": None})
+    return lines, errors
+
+
+def _line_fault(line: Json, endpoint: str, seen: set[str]) -> tuple[str, str, str | None] | None:
+    if not isinstance(line, dict):
+        return "invalid_json_line", "A line must be a JSON object.", None
+    for name, kind in (("custom_id", str), ("url", str), ("body", dict)):
+        if not isinstance(line.get(name), kind):
+            return "missing_required_parameter", f"'{name}' is missing.", name
+    if line["custom_id"] in seen:
+        return "duplicate_custom_id", "The custom_id is used twice.", "custom_id"
+    if line["url"] != endpoint:
+        return "mismatched_endpoint", f"The url must be {endpoint}.", "url"
+    return None
+
+
+def _complete(call: Call, batch: dict[str, Any], now: int) -> None:
+    """Answer every line and write the output and the error file."""
+    lines, _ = _lines(call, batch)
+    written: dict[bool, list[bytes]] = {True: [], False: []}
+    for line in lines:
+        reply = call.dispatch(line["url"], line["body"])
+        response = {
+            "status_code": reply.status,
+            "request_id": hexadecimal("req_", 32),
+            "body": orjson.loads(reply.body),
+        }
+        row = {
+            "id": hexadecimal("batch_req_", 32),
+            "custom_id": line["custom_id"],
+            "response": response,
+            "error": None,
+        }
+        written[reply.status < 400].append(orjson.dumps(row) + b"\n")
+    for fine, name in ((True, "output_file_id"), (False, "error_file_id")):
+        if written[fine]:
+            filename = f"{batch['id']}_{name.removesuffix('_file_id')}.jsonl"
+            batch[name] = keep_file(call.store, filename, "batch_output", b"".join(written[fine]))["id"]
+    counts = {"total": len(lines), "completed": len(written[True]), "failed": len(written[False])}
+    batch |= {"status": "completed", "finalizing_at": now, "completed_at": now, "request_counts": counts}
+
+
+ROUTES = (
+    Route("POST", "/batches", create_batch, OPENAI),
+    Route("GET", "/batches", list_batches, OPENAI),
+    Route("GET", "/batches/{id}", retrieve_batch, OPENAI),
+    Route("POST", "/batches/{id}/cancel", cancel_batch, OPENAI),
+)

@@ -1,0 +1,61 @@
+"""What the simulated provider remembers between requests: responses, files and batches, bounded."""
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+STORED_LIMIT = 10_000
+
+
+class Shelf(Generic[T]):
+    """A dictionary that forgets its oldest entry when it is full."""
+
+    def __init__(self, limit: int = STORED_LIMIT) -> None:
+        self._items: OrderedDict[str, T] = OrderedDict()
+        self._limit = limit
+
+    def put(self, key: str, item: T) -> None:
+        """Keep an item, dropping the oldest beyond the limit."""
+        self._items[key] = item
+        if len(self._items) > self._limit:
+            self._items.popitem(last=False)
+
+    def get(self, key: str) -> T | None:
+        """The item, or None."""
+        return self._items.get(key)
+
+    def drop(self, key: str) -> bool:
+        """Forget an item; whether it was there."""
+        return self._items.pop(key, None) is not None
+
+    def newest_first(self) -> list[T]:
+        """All items, the newest first."""
+        return list(reversed(self._items.values()))
+
+
+@dataclass(slots=True)
+class StoredResponse:
+    """A response with the items it read; `pending` until a background response is first polled."""
+
+    body: dict[str, Any]
+    input_items: list[dict[str, Any]]
+    pending: bool = False
+
+
+@dataclass(slots=True)
+class StoredFile:
+    """An uploaded or produced file: its public object and its bytes."""
+
+    body: dict[str, Any]
+    content: bytes
+
+
+@dataclass(slots=True)
+class Store:
+    """Everything one simulator remembers."""
+
+    responses: Shelf[StoredResponse] = field(default_factory=Shelf)
+    files: Shelf[StoredFile] = field(default_factory=lambda: Shelf(1_000))
+    batches: Shelf[dict[str, Any]] = field(default_factory=Shelf)

@@ -1,0 +1,84 @@
+"""What every test may ask for: a real store, commands on it and on the fake, and no blocking of the loop."""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import redis as blocking_redis
+from blockbuster import BlockBuster, blockbuster_ctx
+from fakeredis import FakeAsyncRedis, FakeServer
+from hypothesis import settings
+from redis.asyncio import Redis
+
+from shared.store.commands import PooledCommands, RedisCommands
+from shared.store.connection import connect
+from shared.store.embedded import EmbeddedStore
+from shared.store.multiplexed import MultiplexedClient
+
+OURS = ["api", "cli", "shared", "simulator", "worker"]
+
+settings.register_profile("here", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "here")
+
+
+@pytest.fixture(autouse=True)
+def blockbuster() -> Iterator[BlockBuster]:
+    """Our code that blocks the event loop fails its test; pytest's and the test's own may."""
+    with blockbuster_ctx(OURS) as detector:
+        yield detector
+
+
+@pytest.fixture(scope="session")
+def real_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedStore]:
+    """A real server, one per pytest worker. Leave it running and its settings as they were."""
+    store = EmbeddedStore(tmp_path_factory.mktemp("store"))
+    store.start()
+    yield store
+    store.stop()
+
+
+@pytest.fixture
+def redis_url(real_store: EmbeddedStore) -> str:
+    """The real store, empty."""
+    with blocking_redis.Redis.from_url(real_store.url) as client:
+        client.flushall()
+    return real_store.url
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    """redis-py on the real store, empty."""
+    client = connect(redis_url)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture(params=["fake", "real-pooled", "real-multiplexed"])
+def commands_kind(request: pytest.FixtureRequest) -> str:
+    """Where `commands` go."""
+    kind: str = request.param
+    return kind
+
+
+@pytest.fixture
+def commands_url(commands_kind: str, request: pytest.FixtureRequest) -> str | None:
+    """The real store if `commands` go there: tests on the fake alone start no server."""
+    return None if commands_kind == "fake" else request.getfixturevalue("redis_url")
+
+
+@pytest.fixture
+async def commands(commands_kind: str, commands_url: str | None) -> AsyncIterator[RedisCommands]:
+    """The store's commands in every form we have: the test runs once for each."""
+    opened = open_commands(commands_kind, commands_url)
+    yield opened
+    await opened.aclose()
+
+
+def open_commands(kind: str, url: str | None) -> RedisCommands:
+    """Open the commands of a kind."""
+    if url is None:
+        return PooledCommands(FakeAsyncRedis(server=FakeServer()), knows_script_flags=False)
+    if kind == "real-pooled":
+        return PooledCommands(connect(url))
+    return MultiplexedClient(url)

@@ -1,0 +1,146 @@
+import itertools
+import json
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.providers.wires.base import Ask, MalformedAnswer
+from shared.providers.wires.openai import OpenAIWire
+from shared.wire.request_types import CHAT, RESPONSES, SPEECH, TRANSCRIPTIONS, RequestType
+
+WIRE = OpenAIWire()
+FORM = (
+    b'--X\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\nContent-Type: audio/wav\r\n\r\n'
+    b'\x00\xff--not\r\n--a--boundary\r\n--X\r\nContent-Disposition: form-data; name="model"\r\n\r\n%s\r\n--X--\r\n'
+)
+
+
+def ask(body: bytes, model: str, request_type: RequestType = CHAT) -> Ask:
+    fields = {"model": "sim/gpt"} if request_type.form == "multipart" else orjson.loads(body)
+    return Ask(request_type=request_type, model=model, body=body, fields=fields)
+
+
+def test_a_body_that_needs_no_change_is_the_callers_bytes() -> None:
+    body = b'{ "model" : "gpt", "x": 1.10, "y": [ ] }'
+    assert WIRE.request(ask(body, "gpt")).body is body
+    assert WIRE.request(ask(b'{"input": 1}', "gpt")).body == b'{"input": 1}'
+
+
+def test_only_the_model_changes_in_the_callers_bytes() -> None:
+    body = b'{ "model" : "sim/gp\\"t", "x": 1.10, "big": 123456789012345678901234567890 }'
+    assert (
+        WIRE.request(ask(body, 'gp"t')).body
+        == b'{ "model":"gp\\"t", "x": 1.10, "big": 123456789012345678901234567890 }'
+    )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"messages": [{"content": "\\"model\\": 1", "model": "keep"}], "model": "sim/gpt", "b": 12345678901234567890}',
+        b'{"model": "sim/gpt", "fallbacks": ["a/b"], "messages": []}',
+        b'{"mod\\u0065l": "sim/gpt"}',
+        b'{"tool": {"model": "keep"}, "mod\\u0065l": "sim/gpt"}',
+    ],
+)
+def test_a_body_that_says_model_twice_is_written_anew(body: bytes) -> None:
+    sent = json.loads(WIRE.request(ask(body, "gpt")).body)
+    expected = {**json.loads(body), "model": "gpt"}
+    expected.pop("fallbacks", None)
+    assert sent == expected
+
+
+@given(st.dictionaries(st.text(), st.recursive(st.none() | st.integers() | st.text(), st.lists, max_leaves=5)))
+def test_everything_but_the_model_is_kept(fields: dict[str, object]) -> None:
+    fields.pop("fallbacks", None)
+    body = json.dumps({**fields, "model": "sim/gpt"}).encode()
+    request = Ask(request_type=CHAT, model="gpt", body=body, fields=json.loads(body))
+    assert json.loads(WIRE.request(request).body) == {**fields, "model": "gpt"}
+
+
+def test_the_model_of_a_form_changes_and_its_file_does_not() -> None:
+    request = WIRE.request(ask(FORM % b"sim/gpt", "gpt", TRANSCRIPTIONS))
+    assert request.body == FORM % b"gpt"
+    assert request.path == "/audio/transcriptions"
+    assert WIRE.request(ask(FORM % b"sim/gpt", "sim/gpt", TRANSCRIPTIONS)).body == FORM % b"sim/gpt"
+
+
+def test_an_answer_is_the_providers_bytes_and_its_usage_is_read() -> None:
+    body = b'{"id": "x", "usage": {"total_tokens": 3}}'
+    answer = WIRE.answer(ask(b"{}", "gpt"), body, "application/json; charset=utf-8")
+    assert answer.body is body
+    assert answer.usage == {"total_tokens": 3}
+    assert WIRE.answer(ask(b"{}", "gpt"), b"[1]", "application/json").usage == {}
+    assert WIRE.answer(ask(b"{}", "gpt"), b'{"usage": 1}', "application/json").usage == {}
+    assert WIRE.answer(ask(b"{}", "gpt", SPEECH), b"\x00", "audio/mpeg").content_type == "audio/mpeg"
+
+
+def test_json_that_is_none_is_no_answer() -> None:
+    with pytest.raises(MalformedAnswer):
+        WIRE.answer(ask(b"{}", "gpt"), b"<html>", "application/json")
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        (b'{"error": {"message": "m", "code": "c"}}', {"message": "m", "code": "c"}),
+        (b'{"error": "text"}', {"message": "text"}),
+        (b'{"detail": "Not Found"}', {"message": "Not Found"}),
+        (b'{"message": "bare"}', {"message": "bare"}),
+        (b"[1]", {"message": "[1]"}),
+        (b"plain", {"message": "plain"}),
+        (b"<html>secret</html>", {"message": ""}),
+    ],
+)
+def test_errors_are_read_however_they_are_wrapped(body: bytes, error: dict[str, str]) -> None:
+    assert WIRE.error(418, body) == (418, error)
+
+
+STREAM = (
+    b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n: keepalive\n\n'
+    b'data: {"choices":[],"usage":{"total_tokens":2}}\r\n\r\ndata: [DONE]\n\n'
+)
+
+
+@given(st.lists(st.integers(0, len(STREAM))))
+def test_a_stream_is_passed_on_unchanged_however_it_is_cut(cuts: list[int]) -> None:
+    stream = WIRE.stream(ask(b"{}", "gpt"))
+    points = [0, *sorted(cuts), len(STREAM)]
+    passed = b"".join(stream.feed(STREAM[a:b]) for a, b in itertools.pairwise(points))
+    assert passed == STREAM
+    assert stream.complete
+    assert stream.usage == {"total_tokens": 2}
+
+
+def test_a_stream_of_responses_ends_with_its_terminal_event() -> None:
+    stream = WIRE.stream(ask(b"{}", "gpt", RESPONSES))
+    stream.feed(
+        b'event: response.completed\ndata: {"type":"response.completed","response":{"usage":{"input_tokens":1}}}\n\n'
+    )
+    assert stream.complete
+    assert stream.usage == {"input_tokens": 1}
+
+
+@pytest.mark.parametrize(
+    ("event", "error"),
+    [
+        (b'data: {"error":{"message":"boom"}}\n\n', {"message": "boom"}),
+        (b'data: {"error":"boom"}\n\n', {"message": "boom"}),
+        (b'data: {"type":"error","message":"boom"}\n\n', {"type": "error", "message": "boom"}),
+        (b'data: {"type":"error","error":{"message":"boom"}}\n\n', {"message": "boom"}),
+    ],
+)
+def test_an_error_in_a_stream_ends_it(event: bytes, error: dict[str, str]) -> None:
+    stream = WIRE.stream(ask(b"{}", "gpt"))
+    assert stream.feed(b"data: 1\n\n" + event + b"data: [DONE]\n\n") == b"data: 1\n\n"
+    assert stream.error == error
+    assert not stream.complete
+
+
+def test_what_is_no_stream_is_malformed() -> None:
+    with pytest.raises(MalformedAnswer):
+        WIRE.stream(ask(b"{}", "gpt")).feed(b"data: {nope\n\n")
+    with pytest.raises(MalformedAnswer):
+        WIRE.stream(ask(b"{}", "gpt")).feed(b"x" * (16 * 1024 * 1024 + 1))

@@ -1,0 +1,127 @@
+from pathlib import Path
+
+import pytest
+
+from shared.settings.load import InvalidConfiguration, effective, load_settings
+from shared.settings.model import Settings
+
+CONTRACT = """
+[redis]
+url = "redis://127.0.0.1:6379/0"
+[auth]
+require_virtual_key = false
+admin_key = "env.FINOPS_ADMIN_KEY"
+[jobs]
+result_ttl_s = 3600
+max_queued = 100_000
+max_queued_per_key = 10_000
+max_attempts = 3
+max_run_s = 3600
+lease_s = 4
+[providers.openai]
+base_url = "http://127.0.0.1:9001/v1/"
+keys = [{ name = "main", value = "env.OPENAI_API_KEY", weight = 1.0, models = ["*"] }]
+timeouts = { connect_s = 5, total_s = 600, first_token_s = 60, stream_idle_s = 60 }
+retry = { max_attempts = 3, backoff_initial_s = 0.5, backoff_max_s = 8 }
+concurrency = 1000
+[providers.my-vllm]
+wire = "openai"
+base_url = "http://gpu-box:8000/v1"
+[providers.azure]
+base_url = "https://my-resource.openai.azure.com"
+api_version = "2024-10-21"
+deployments = { "gpt-4o" = "prod-gpt4o" }
+[providers.vertex]
+project = "my-project"
+location = "us-central1"
+credentials = "env.GOOGLE_APPLICATION_CREDENTIALS"
+[fallbacks]
+"openai/gpt-4o" = ["anthropic/claude-sonnet-4-5", "azure/gpt-4o"]
+[virtual_keys.team-a]
+value = "env.TEAM_A_KEY"
+models = ["openai/*", "anthropic/claude-*"]
+budget = { limit_usd = 50.0, window = "1d" }
+rate_limit = { requests = 600, tokens = 1_000_000, window = "1m" }
+weight = 1.0
+max_concurrent_jobs = 100
+[webhooks.orders]
+url = "https://example.com/hooks/finops"
+secret = "env.ORDERS_WEBHOOK_SECRET"
+events = ["async_job.completed", "async_job.failed"]
+"""
+ENVIRON = {
+    "OPENAI_API_KEY": "sk-proj-0123456789abcdef",
+    "GOOGLE_APPLICATION_CREDENTIALS": "/keys/vertex.json",
+    "TEAM_A_KEY": "sk-bf-team-a-0123456789",
+    "ORDERS_WEBHOOK_SECRET": "whsec_c2VjcmV0",
+}
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "finops.toml"
+    path.write_text(text)
+    return path
+
+
+def test_the_public_example_is_understood_whole(tmp_path: Path) -> None:
+    settings = load_settings(write(tmp_path, CONTRACT), ENVIRON)
+    assert settings.providers["openai"].keys[0].value.get_secret_value() == ENVIRON["OPENAI_API_KEY"]
+    assert settings.providers["openai"].base_url == "http://127.0.0.1:9001/v1"
+    assert settings.fallbacks["openai/gpt-4o"] == ("anthropic/claude-sonnet-4-5", "azure/gpt-4o")
+    assert settings.virtual_keys["team-a"].max_concurrent_jobs == 100
+    assert settings.auth.admin_key is None, "an admin key that is not set is made at first start"
+
+
+def test_the_environment_alone_is_enough() -> None:
+    settings = load_settings(None, {"FINOPS_REDIS_URL": "redis://h/1", "FINOPS_PORT": "9000"})
+    assert settings.redis.url is not None
+    assert settings.redis.url.get_secret_value() == "redis://h/1"
+    assert settings.server.port == 9000
+    assert load_settings(None, {}) == Settings()
+
+
+def test_the_file_may_be_named_by_the_environment(tmp_path: Path) -> None:
+    path = write(tmp_path, "[server]\nport = 1234\n")
+    assert load_settings(None, {"FINOPS_CONFIG": str(path)}).server.port == 1234
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("[jobs]\nmax_atempts = 3\n", "jobs.max_atempts: unknown key; did you mean 'max_attempts'?"),
+        ("[providers.openai]\nkeyz = []\n", "providers.openai.keyz: unknown key; did you mean 'keys'?"),
+        ("[jobbs]\n", "jobbs: unknown key; did you mean 'jobs'?"),
+        ("[redis]\nzzzzzzz = 1\n", "redis.zzzzzzz: unknown key; known here: url"),
+        (
+            "[providers.x]\nkeys = [{ value = 'k', wait = 1 }]\n",
+            "providers.x.keys.0.wait: unknown key; did you mean 'weight'?",
+        ),
+        ("[jobs]\nmax_attempts = 0\n", "jobs.max_attempts: Input should be greater than 0"),
+        ("[providers.x]\nbase_url = 'ftp://x'\n", "providers.x.base_url: Value error, must start with http"),
+        ("[providers.x]\nkeys = [{ value = 'env.NOPE' }]\n", "the environment variable NOPE is not set"),
+        ("jobs = [", "not valid TOML"),
+    ],
+)
+def test_a_bad_file_is_refused_with_key_and_reason(tmp_path: Path, text: str, fault: str) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(InvalidConfiguration) as refusal:
+        load_settings(path, {})
+    assert fault in str(refusal.value)
+    assert str(refusal.value).startswith(f"{path}: ")
+
+
+def test_a_missing_file_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(InvalidConfiguration, match="does not exist"):
+        load_settings(tmp_path / "none.toml", {})
+
+
+def test_an_unreadable_file_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(InvalidConfiguration, match="cannot be read"):
+        load_settings(tmp_path, {})
+
+
+def test_secrets_are_masked_when_shown(tmp_path: Path) -> None:
+    shown = effective(load_settings(write(tmp_path, CONTRACT), ENVIRON))
+    assert shown["providers"]["openai"]["keys"][0]["value"] == "****cdef"
+    assert shown["webhooks"]["orders"]["secret"] == "****"
+    assert not any(secret in str(shown) for name, secret in ENVIRON.items() if name != "GOOGLE_APPLICATION_CREDENTIALS")

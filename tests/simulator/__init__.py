@@ -1,0 +1,1 @@
+"""The simulator, over real sockets, judged by the official SDK."""

@@ -1,0 +1,1 @@
+"""The Responses bridge, judged by the official SDK types and by the Open Responses schema."""
