@@ -125,11 +125,7 @@ def _schema(output: Json) -> Json:
     form = output.get("format") if isinstance(output, dict) else None
     if form is None:
         return None
-    if (
-        not isinstance(form, dict)
-        or form.get("type") != "json_schema"
-        or not isinstance(form.get("schema"), dict)
-    ):
+    if not isinstance(form, dict) or form.get("type") != "json_schema" or not isinstance(form.get("schema"), dict):
         raise invalid("output_config.format.schema: Field required")
     return form["schema"]
 
@@ -155,9 +151,7 @@ def _content(composition: Composition, *, hidden: bool) -> list[dict[str, Any]]:
             blocks.append({"type": "text", "text": composition.text})
     else:
         given = orjson.loads(composition.text)
-        blocks.append(
-            {"type": "tool_use", "id": opaque("toolu_"), "name": composition.tool.name, "input": given}
-        )
+        blocks.append({"type": "tool_use", "id": opaque("toolu_"), "name": composition.tool.name, "input": given})
     return blocks
 
 
@@ -187,10 +181,7 @@ def _input_tokens(body: dict[str, Any]) -> int:
     texts = [_text(body.get("system"))] + [_text(message["content"]) for message in body["messages"]]
     tools = orjson.dumps(body["tools"]).decode() if body.get("tools") else ""
     blocks = [
-        block
-        for message in body["messages"]
-        if isinstance(message["content"], list)
-        for block in message["content"]
+        block for message in body["messages"] if isinstance(message["content"], list) for block in message["content"]
     ]
     images = sum(block["type"] in ("image", "document") for block in blocks)
     words = sum(count_tokens(text) for text in [*texts, tools])
@@ -213,9 +204,7 @@ def _stream(message: dict[str, Any], composition: Composition) -> Stream:
     stop = {name: message[name] for name in ("stop_reason", "stop_sequence")}
     counts = {name: value for name, value in usage.items() if name != "service_tier"}
     frames.append((token, _frame("message_delta", {"delta": stop, "usage": counts})))
-    return Stream(
-        frames, _frame("message_stop", {}), error_frame, bad_frame=b'event: ping\ndata: {"type": "pi\n\n'
-    )
+    return Stream(frames, _frame("message_stop", {}), error_frame, bad_frame=b'event: ping\ndata: {"type": "pi\n\n')
 
 
 def _deltas(block: dict[str, Any], composition: Composition) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -226,9 +215,7 @@ def _deltas(block: dict[str, Any], composition: Composition) -> tuple[dict[str, 
         signature = {"type": "signature_delta", "signature": block["signature"]}
         return {"type": "thinking", "thinking": "", "signature": ""}, [*deltas, signature]
     if block["type"] == "text":
-        return {"type": "text", "text": ""}, [
-            {"type": "text_delta", "text": piece} for piece in composition.pieces
-        ]
+        return {"type": "text", "text": ""}, [{"type": "text_delta", "text": piece} for piece in composition.pieces]
     return {**block, "input": {}}, [
         {"type": "input_json_delta", "partial_json": piece} for piece in ["", *composition.pieces]
     ]

@@ -83,9 +83,7 @@ def check_limit(body: dict[str, Any]) -> int:
     if isinstance(thinking, dict) and thinking.get("type") == "enabled":
         budget = thinking.get("budget_tokens")
         if _NEW_MODEL.search(body["model"]):
-            raise invalid(
-                '"thinking.type.enabled" is not supported for this model. Use "thinking.type.adaptive".'
-            )
+            raise invalid('"thinking.type.enabled" is not supported for this model. Use "thinking.type.adaptive".')
         if not isinstance(budget, int) or budget < LEAST_BUDGET_TOKENS:
             raise invalid("thinking.enabled.budget_tokens: Input should be greater than or equal to 1024")
         if budget >= limit:
@@ -117,9 +115,7 @@ def check_messages(messages: Json) -> None:
         blocks = _blocks(message.get("content"), place)
         answered = {block["tool_use_id"] for block in blocks if block["type"] == "tool_result"}
         if stray := answered - asked:
-            raise invalid(
-                f"{place}.content: unexpected `tool_use_id` found in `tool_result` blocks: {min(stray)}"
-            )
+            raise invalid(f"{place}.content: unexpected `tool_use_id` found in `tool_result` blocks: {min(stray)}")
         if missing := asked - answered:
             raise invalid(f"{place}: `tool_use` ids were found without `tool_result` blocks: {min(missing)}")
         asked = {block["id"] for block in blocks if block["type"] == "tool_use"}

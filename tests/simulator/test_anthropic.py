@@ -43,9 +43,7 @@ async def test_a_stream_adds_up_to_the_whole_answer(claude, model):
     async with claude.messages.stream(**question) as stream:
         summed = await stream.get_final_message()
     kept = {"type", "text", "thinking", "signature", "name", "input"}
-    assert [b.model_dump(include=kept) for b in summed.content] == [
-        b.model_dump(include=kept) for b in whole.content
-    ]
+    assert [b.model_dump(include=kept) for b in summed.content] == [b.model_dump(include=kept) for b in whole.content]
     assert (summed.stop_reason, summed.usage.output_tokens) == (whole.stop_reason, whole.usage.output_tokens)
 
 
@@ -126,9 +124,7 @@ async def test_errors_have_anthropics_envelope(claude, model, error, kind):
 
 async def test_a_stream_can_break_off_with_an_error_event(claude):
     with pytest.raises(anthropic.APIStatusError, match="Overloaded"):
-        async with claude.messages.stream(
-            model="claude@error_event=5", max_tokens=10, messages=USER
-        ) as stream:
+        async with claude.messages.stream(model="claude@error_event=5", max_tokens=10, messages=USER) as stream:
             await stream.until_done()
 
 
@@ -191,18 +187,29 @@ CALL = {"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "name"
 async def test_what_the_service_refuses_is_refused(http, sim, change, complaint):
     body = {"model": MODEL, "max_tokens": 2000, "messages": USER} | change
     body = {name: value for name, value in body.items() if value is not None}
-    reply = await http.post(
-        f"{sim.origin}/v1/messages", json=body, headers={"anthropic-version": "2023-06-01"}
-    )
+    reply = await http.post(f"{sim.origin}/v1/messages", json=body, headers={"anthropic-version": "2023-06-01"})
     assert reply.status_code == 400
     assert complaint in reply.json()["error"]["message"]
 
 
+async def test_pictures_by_address_and_hidden_thoughts_are_taken(claude):
+    picture = {"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}}
+    hidden = {"type": "redacted_thinking", "data": "xyz"}
+    said = [hidden, {"type": "text", "text": "Yes?"}]
+    history = [*USER, {"role": "assistant", "content": said}, {"role": "user", "content": [picture]}]
+    assert (await claude.messages.create(model=MODEL, max_tokens=50, messages=history)).stop_reason == "end_turn"
+
+
+async def test_an_answer_that_stops_at_once_is_empty(claude):
+    whole = await claude.messages.create(model=MODEL, max_tokens=100, messages=USER)
+    first = whole.content[0].text[:3]
+    stopped = await claude.messages.create(model=MODEL, max_tokens=100, messages=USER, stop_sequences=[first])
+    assert (stopped.content, stopped.stop_sequence) == ([], first)
+
+
 async def test_the_newest_version_takes_no_sampling_and_none_is_no_version(http, sim):
     body = {"model": MODEL, "max_tokens": 20, "messages": USER, "top_p": 0.5}
-    newest = await http.post(
-        f"{sim.origin}/v1/messages", json=body, headers={"anthropic-version": "2026-10-21"}
-    )
+    newest = await http.post(f"{sim.origin}/v1/messages", json=body, headers={"anthropic-version": "2026-10-21"})
     none = await http.post(f"{sim.origin}/v1/messages", json=body)
     assert "top_p: Extra inputs" in newest.json()["error"]["message"]
     assert "anthropic-version" in none.json()["error"]["message"]

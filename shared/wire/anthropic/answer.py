@@ -9,6 +9,8 @@ from typing import Any
 
 import orjson
 
+from shared.errors import UpstreamFailure
+
 ERROR_TYPES: Mapping[int, str] = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -21,6 +23,9 @@ ERROR_TYPES: Mapping[int, str] = {
     504: "timeout_error",
     529: "overloaded_error",
 }
+MISSHAPEN = (AttributeError, KeyError, TypeError, ValueError)
+"""What reading JSON of another shape than expected raises."""
+
 _STOP_REASONS = {"length": "max_tokens", "tool_calls": "tool_use", "function_call": "tool_use"}
 _TIERS = {"default": "standard", "priority": "priority"}
 _CHARS_PER_TOKEN = 4
@@ -28,7 +33,18 @@ _TOKENS_PER_IMAGE = 1600
 
 
 def message_of(completion: Mapping[str, Any]) -> dict[str, Any]:
-    """A complete chat completion as a Message; the first choice is the answer."""
+    """A complete chat completion as a Message; the first choice is the answer.
+
+    Raises:
+        UpstreamFailure: It is not a chat completion; wires of OpenAI's format pass on what came unread.
+    """
+    try:
+        return _message(completion)
+    except MISSHAPEN as error:
+        raise UpstreamFailure("The provider's answer is not a chat completion.") from error
+
+
+def _message(completion: Mapping[str, Any]) -> dict[str, Any]:
     choice: Mapping[str, Any] = next(iter(completion.get("choices") or []), {})
     spoken = choice.get("message") or {}
     message = bare_message(str(completion.get("id", "")), str(completion.get("model", "")))
@@ -149,7 +165,7 @@ def _measure(value: object) -> tuple[int, int]:
         each = left.pop()
         if isinstance(each, str):
             chars += len(each)
-        elif isinstance(each, Mapping) and each.get("type") in {"image_url", "file"}:
+        elif isinstance(each, Mapping) and each.get("type") in ("image_url", "file"):
             images += 1
         elif isinstance(each, Mapping):
             left += each.values()

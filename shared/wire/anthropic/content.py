@@ -80,7 +80,7 @@ def assistant_message(content: object, path: str) -> Message:
             parts.append(_marked(_text(fields, place), fields))
         elif kind == "tool_use":
             message.setdefault("tool_calls", []).append(_tool_call(fields, place))
-        elif kind in {"thinking", "redacted_thinking"}:
+        elif kind in ("thinking", "redacted_thinking"):
             _add_thought(message, fields, place)
         else:
             raise unsupported(f"{place}.type", f"{kind!r} cannot be sent to this model.")
@@ -173,9 +173,7 @@ def _image(block: Mapping[str, Any], path: str) -> list[Part]:
     elif source.get("type") == "base64":
         url = _data_url(source, f"{path}.source")
     else:
-        raise unsupported(
-            f"{path}.source.type", f"images from {source.get('type')!r} cannot be sent to this model."
-        )
+        raise unsupported(f"{path}.source.type", f"images from {source.get('type')!r} cannot be sent to this model.")
     return [{"type": "image_url", "image_url": {"url": url}}]
 
 
@@ -209,7 +207,7 @@ def _inner(content: object, path: str) -> list[Part]:
     for index, block in enumerate(need_list(content, path)):
         place = f"{path}[{index}]"
         fields = need_object(block, place)
-        if fields.get("type") not in {"text", "image"}:
+        if fields.get("type") not in ("text", "image"):
             raise unsupported(f"{place}.type", "documents are made of text and images.")
         parts += _parts(fields, place)
     return parts

@@ -39,17 +39,6 @@ def need_text(value: object, path: str) -> str:
     return value
 
 
-def need_number(value: object, path: str) -> float:
-    """The value if it is a number.
-
-    Raises:
-        InvalidRequest: It is not; ``param`` is the path.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InvalidRequest(f"{path} must be a number.", param=path)
-    return value
-
-
 def need_whole(value: object, path: str) -> int:
     """The value if it is an integer.
 

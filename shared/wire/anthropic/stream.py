@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from shared.wire.anthropic.answer import bare_message, error_of, stop_of, usage_of
+from shared.wire.anthropic.answer import MISSHAPEN, bare_message, error_of, stop_of, usage_of
 from shared.wire.sse import EventSplitter, encode_event, event_data
 
 _UNKNOWN_STATUS = 500
@@ -63,13 +63,20 @@ class MessageEvents:
             elif text == b"[DONE]":
                 self._finish(out)
             else:
-                self._read(orjson.loads(text), out)
+                self._try(text, out)
         return b"".join(out)
 
     def fail(self, status: int, error: Mapping[str, Any]) -> bytes:
         """The event with which the stream breaks off."""
         self.ended = True
         return _event("error", error_of(status, error, self._request_id))
+
+    def _try(self, text: bytes, out: list[bytes]) -> None:
+        try:
+            self._read(orjson.loads(text), out)
+        except MISSHAPEN:
+            # Wires of OpenAI's format pass on what came; this is the first place that reads all of it.
+            out.append(self.fail(502, {"message": "The provider's stream is not one of chat completion chunks."}))
 
     def _read(self, chunk: Mapping[str, Any], out: list[bytes]) -> None:
         error = chunk.get("error")

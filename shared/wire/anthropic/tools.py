@@ -36,9 +36,7 @@ def chat_tools(tools: object) -> dict[str, Any]:
 
 def _function(tool: Mapping[str, Any], path: str) -> dict[str, Any]:
     if tool.get("type", "custom") != "custom":
-        raise unsupported(
-            f"{path}.type", f"{tool['type']!r} is Anthropic's own; only functions can be offered."
-        )
+        raise unsupported(f"{path}.type", f"{tool['type']!r} is Anthropic's own; only functions can be offered.")
     for name, value in tool.items():
         if name in _READ or (name in _HARMLESS and _HARMLESS[name] in (None, value)):
             continue

@@ -94,7 +94,7 @@ class Saying:
 
     def _open_thinking(self, state: dict[str, Any], block: Mapping[str, Any]) -> list[Delta]:
         state["thinking"] = _text(block, "thinking")
-        state["signature"] = block.get("signature") or ""
+        state["signature"] = "" if block.get("signature") is None else _text(block, "signature")
         return [{"reasoning_content": state["thinking"]}] if state["thinking"] else []
 
     def _open_redacted(self, _state: dict[str, Any], block: Mapping[str, Any]) -> list[Delta]:

@@ -47,7 +47,7 @@ def read_conversation(messages: object) -> tuple[list[Block], list[Turn]]:
 
 def _read_message(message: Mapping[str, Any], path: str) -> tuple[str, list[Block]]:
     role = message.get("role")
-    if role in {"system", "developer"}:
+    if role in ("system", "developer"):
         return "system", _marked(_text_only(message, path), message)
     if role == "user":
         return "user", _marked(blocks_of(message.get("content"), f"{path}.content"), message)
@@ -92,9 +92,7 @@ def _thoughts(value: object, path: str) -> list[Block]:
         place = f"{path}[{index}]"
         fields = need_object(thought, place)
         if fields.get("type") == "redacted_thinking":
-            blocks.append(
-                {"type": "redacted_thinking", "data": need_text(fields.get("data"), f"{place}.data")}
-            )
+            blocks.append({"type": "redacted_thinking", "data": need_text(fields.get("data"), f"{place}.data")})
         elif fields.get("type") == "thinking":
             text = need_text(fields.get("thinking"), f"{place}.thinking")
             signature = need_text(fields.get("signature"), f"{place}.signature")
@@ -106,9 +104,7 @@ def _thoughts(value: object, path: str) -> list[Block]:
 
 def _tool_use(call: Mapping[str, Any], path: str) -> Block:
     if call.get("type", "function") != "function":
-        raise unsupported(
-            f"{path}.type", f"tool calls of type {call.get('type')!r} cannot be sent to this provider."
-        )
+        raise unsupported(f"{path}.type", f"tool calls of type {call.get('type')!r} cannot be sent to this provider.")
     function = need_object(call.get("function"), f"{path}.function")
     block = {
         "type": "tool_use",

@@ -33,12 +33,8 @@ _CLAUDE_3 = Traits("none", "both", structured=False, default_max_tokens=4096)
 _CLAUDE_3_5 = Traits("none", "both", structured=False, default_max_tokens=8192)
 _CLAUDE_4 = Traits("budget", "both", structured=False, default_max_tokens=32_000)
 _CLAUDE_4_1 = Traits("budget", "one", structured=True, default_max_tokens=32_000)
-_CLAUDE_4_6 = Traits(
-    "adaptive", "one", structured=True, default_max_tokens=32_000, efforts=frozenset({"max"})
-)
-_NEWEST = Traits(
-    "adaptive", "none", structured=True, default_max_tokens=32_000, efforts=frozenset({"xhigh", "max"})
-)
+_CLAUDE_4_6 = Traits("adaptive", "one", structured=True, default_max_tokens=32_000, efforts=frozenset({"max"}))
+_NEWEST = Traits("adaptive", "none", structured=True, default_max_tokens=32_000, efforts=frozenset({"xhigh", "max"}))
 # Other vendors' endpoints that speak this format: the oldest common ground.
 _OTHER = Traits("budget", "both", structured=False, default_max_tokens=8192)
 

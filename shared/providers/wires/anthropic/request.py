@@ -134,7 +134,7 @@ def _limit(fields: Mapping[str, Any], traits: Traits) -> int:
 
 
 def _thinks(body: Mapping[str, Any]) -> bool:
-    return body.get("thinking", {}).get("type") in {"enabled", "adaptive"}
+    return body.get("thinking", {}).get("type") in ("enabled", "adaptive")
 
 
 def _sampling(fields: Mapping[str, Any], traits: Traits, *, thinking: bool) -> dict[str, float]:

@@ -44,9 +44,7 @@ def fit_schema(schema: object, path: str, depth: int = 0) -> dict[str, Any]:
         return fit_schema(value, path, depth + 1)
 
     fitted: dict[str, Any] = {}
-    hints = {
-        keyword: value for keyword, value in schema.items() if not _place(fitted, str(keyword), value, inner)
-    }
+    hints = {keyword: value for keyword, value in schema.items() if not _place(fitted, str(keyword), value, inner)}
     if fitted.get("type") == "object" or "properties" in fitted:
         fitted.setdefault("properties", {})
         fitted["additionalProperties"] = False
@@ -56,9 +54,7 @@ def fit_schema(schema: object, path: str, depth: int = 0) -> dict[str, Any]:
     return fitted
 
 
-def _place(
-    fitted: dict[str, Any], keyword: str, value: object, inner: Callable[[object], dict[str, Any]]
-) -> bool:
+def _place(fitted: dict[str, Any], keyword: str, value: object, inner: Callable[[object], dict[str, Any]]) -> bool:
     """Put one supported keyword where it belongs; False: it is not supported."""
     if keyword in _KEPT:
         fitted[keyword] = value

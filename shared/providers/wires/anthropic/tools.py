@@ -41,9 +41,7 @@ def read_tools(fields: Mapping[str, Any], traits: Traits) -> dict[str, Any]:
 
 def _tool(tool: Mapping[str, Any], path: str, traits: Traits) -> dict[str, Any]:
     if tool.get("type") != "function":
-        raise unsupported(
-            f"{path}.type", f"tools of type {tool.get('type')!r} cannot be sent to this provider."
-        )
+        raise unsupported(f"{path}.type", f"tools of type {tool.get('type')!r} cannot be sent to this provider.")
     place = f"{path}.function"
     function = need_object(tool.get("function"), place)
     strict = function.get("strict") is True and traits.structured

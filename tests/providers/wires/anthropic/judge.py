@@ -12,6 +12,8 @@ from anthropic.types.message_create_params import (
     MessageCreateParamsStreaming,
 )
 
+_MESSAGE: pydantic.TypeAdapter[Message] = pydantic.TypeAdapter(Message)
+_EVENT: pydantic.TypeAdapter[Any] = pydantic.TypeAdapter(RawMessageStreamEvent)
 # The newest version of the API has no sampling; the version that we speak has.
 SAMPLING = {"temperature", "top_p", "top_k"}
 
@@ -39,13 +41,13 @@ def _read(value: Any) -> Any:
 
 def judge_message(body: dict[str, Any]) -> Message:
     """The SDK's message; raises unless it is one to the letter."""
-    return pydantic.TypeAdapter(Message).validate_python(body, strict=True)
+    return _MESSAGE.validate_python(body, strict=True)
 
 
 def judge_event(body: dict[str, Any]) -> None:
     """Raises unless the SDK knows the event."""
     if body["type"] != "ping":
-        pydantic.TypeAdapter(RawMessageStreamEvent).validate_python(body)
+        _EVENT.validate_python(body)
 
 
 STOP_REASONS: tuple[str, ...] = typing.get_args(StopReason)

@@ -34,13 +34,9 @@ def events_of(message: dict[str, Any], *, size: int = 3) -> Iterator[Event]:
 
 def _deltas(block: Event, size: int) -> tuple[Event, list[Event]]:
     if block["type"] == "text":
-        return {**block, "text": ""}, [
-            {"type": "text_delta", "text": piece} for piece in pieces(block["text"], size)
-        ]
+        return {**block, "text": ""}, [{"type": "text_delta", "text": piece} for piece in pieces(block["text"], size)]
     if block["type"] == "thinking":
-        thoughts = [
-            {"type": "thinking_delta", "thinking": piece} for piece in pieces(block["thinking"], size)
-        ]
+        thoughts = [{"type": "thinking_delta", "thinking": piece} for piece in pieces(block["thinking"], size)]
         signature = {"type": "signature_delta", "signature": block["signature"]}
         return {**block, "thinking": "", "signature": ""}, [*thoughts, signature]
     if block["type"] == "tool_use":
@@ -71,9 +67,7 @@ def assemble(chunks: list[Any]) -> dict[str, Any]:
     for chunk in chunks[:-1]:
         answer |= {name: value for name, value in chunk.items() if name not in {"choices", "object"}}
         for each in chunk["choices"]:
-            choice |= {
-                name: each[name] for name in ("finish_reason", "stop_reason") if each.get(name) is not None
-            }
+            choice |= {name: each[name] for name in ("finish_reason", "stop_reason") if each.get(name) is not None}
             _add(message, each["delta"])
     return answer | {"object": "chat.completion", "choices": [choice]}
 

@@ -62,7 +62,7 @@ def test_a_text_is_a_completion():
 
 
 def test_an_answer_without_id_and_model_gets_ours():
-    assert [answered(id=None, model_=None, **{})["id"], answered()["model"]] == ["chatcmpl-ours", MIDDLE]
+    assert [answered(id=None, model_=None)["id"], answered()["model"]] == ["chatcmpl-ours", MIDDLE]
     nameless = {name: value for name, value in MESSAGE.items() if name != "model"}
     body = AnthropicWire().answer(ask_of({"messages": HI}), orjson.dumps(nameless), "").body
     assert orjson.loads(body)["model"] == MIDDLE
@@ -119,9 +119,7 @@ def test_thoughts_words_and_calls_have_their_places():
 @pytest.mark.parametrize(("reason", "finish"), FINISH_REASONS.items())
 def test_stop_reasons(reason, finish):
     block = (
-        {"type": "tool_use", "id": "t", "name": "f", "input": {}}
-        if finish == "tool_calls"
-        else MESSAGE["content"][0]
+        {"type": "tool_use", "id": "t", "name": "f", "input": {}} if finish == "tool_calls" else MESSAGE["content"][0]
     )
     assert spoken(block, stop_reason=reason)["finish_reason"] == finish
 
@@ -145,9 +143,7 @@ def test_the_stop_sequence_is_told_and_silence_is_an_empty_text():
     assert choice["message"]["content"] == ""
 
 
-SHAPED = {
-    "response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}
-}
+SHAPED = {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}}
 
 
 def test_the_forced_tool_of_old_models_is_the_answer():

@@ -175,10 +175,7 @@ def test_parts_become_blocks(part, block):
 
 def test_uploaded_files_need_their_beta():
     file = [{"role": "user", "content": [{"type": "file", "file": {"file_id": "file_1"}}]}]
-    assert (
-        AnthropicWire().request(ask_of({"messages": file})).headers["anthropic-beta"]
-        == "files-api-2025-04-14"
-    )
+    assert AnthropicWire().request(ask_of({"messages": file})).headers["anthropic-beta"] == "files-api-2025-04-14"
 
 
 def test_refusals_are_remembered_as_words_and_blank_turns_are_left_out():
@@ -337,10 +334,7 @@ def test_structured_output_is_a_format_where_the_model_has_it():
     assert body["output_config"]["effort"] == "low"
     assert body["output_config"]["format"]["schema"]["additionalProperties"] is False
     described = {"type": "json_schema", "json_schema": {"description": "A shape."}}
-    assert (
-        body_of({"response_format": described})["output_config"]["format"]["schema"]["description"]
-        == "A shape."
-    )
+    assert body_of({"response_format": described})["output_config"]["format"]["schema"]["description"] == "A shape."
 
 
 def test_structured_output_is_a_forced_tool_where_it_has_not():
