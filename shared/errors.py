@@ -352,7 +352,7 @@ class UpstreamFailure(GatewayError):
 
     status = 502
     type = "upstream_error"
-    code = "upstream_error"
+    code: str | None = "upstream_error"
     retryable = True
 
 
