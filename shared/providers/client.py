@@ -204,7 +204,7 @@ class ProviderClient:
 
 
 @lru_cache(maxsize=4096)
-def _head(
+def _head(  # noqa: PLR0917 - positional, so that it can be cached cheaply
     origin: Origin, host: HeaderPairs, content_type: str, wire: HeaderPairs, provider: HeaderPairs, passed: HeaderPairs
 ) -> bytes:
     """The header block of a request; the same for most requests of a provider, so it is made once.
