@@ -25,7 +25,7 @@ from simulator.gemini_checks import (
 from simulator.gemini_embeddings import embed, embed_batch, predict
 from simulator.gemini_models import list_models, retrieve_model
 from simulator.ids import opaque
-from simulator.json_schema import Json
+from simulator.json_schema import DEPTH_LIMIT, Json
 from simulator.text import Ask, Composition, Tool, choose_tool, compose, count_tokens
 
 TOKENS_PER_MEDIUM = 258
@@ -234,14 +234,16 @@ def _schema(config: dict[str, Any]) -> Json:
     return _lower(config["responseSchema"]) if "responseSchema" in config else ANY_OBJECT
 
 
-def _lower(schema: Json) -> Json:
-    """OpenAPI's types in small letters, as JSON schema has them."""
+def _lower(schema: Json, depth: int = 0) -> Json:
+    """OpenAPI's types in small letters, as JSON schema has them; what nests absurdly deep is left out."""
+    if depth > 4 * DEPTH_LIMIT:
+        return {}
     if isinstance(schema, list):
-        return [_lower(each) for each in schema]
+        return [_lower(each, depth + 1) for each in schema]
     if not isinstance(schema, dict):
         return schema
     return {
-        name: value.lower() if name == "type" and isinstance(value, str) else _lower(value)
+        name: value.lower() if name == "type" and isinstance(value, str) else _lower(value, depth + 1)
         for name, value in fields_of(schema).items()
     }
 

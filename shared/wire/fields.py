@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import orjson
+
 from shared.errors import InvalidRequest, UnsupportedParameter
 
 
@@ -64,6 +66,18 @@ def need_whole(value: object, path: str) -> int:
 def present(fields: Mapping[str, Any]) -> dict[str, Any]:
     """The fields that say something: null means absent, in both formats."""
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def encode(value: object, path: str) -> bytes:
+    """The JSON of something that was read from JSON.
+
+    Raises:
+        InvalidRequest: It is nested deeper than the encoder goes, which reads more than it writes.
+    """
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError as error:
+        raise InvalidRequest(f"{path} is nested too deeply.", param=path) from error
 
 
 def unsupported(path: str, why: str) -> UnsupportedParameter:

@@ -5,10 +5,8 @@ Sources: https://ai.google.dev/api/caching#Content, https://ai.google.dev/gemini
 
 from typing import Any
 
-import orjson
-
 from shared.errors import InvalidRequest
-from shared.wire.fields import need_list, need_object, need_text, unsupported
+from shared.wire.fields import encode, need_list, need_object, need_text, unsupported
 from shared.wire.genai.parts import user_part
 from shared.wire.genai.spelling import read_object
 from shared.wire.genai.thoughts import unsealed
@@ -82,7 +80,7 @@ class _Conversation:
         result = read_object(value, path)
         name = need_text(result.get("name"), f"{path}.name")
         call_id = self._answered(result.get("id"), name, path)
-        text = orjson.dumps(need_object(result.get("response", {}), f"{path}.response")).decode()
+        text = encode(need_object(result.get("response", {}), f"{path}.response"), f"{path}.response").decode()
         media = [
             user_part(read_object(part, place), place)
             for place, part in _placed(result.get("parts", []), f"{path}.parts")
@@ -114,7 +112,7 @@ class _Conversation:
         self._calls += 1
         call_id = need_text(called.get("id") or f"call_{self._calls}", f"{place}.id")
         self._open.append((call_id, name))
-        arguments = orjson.dumps(need_object(called.get("args", {}), f"{place}.args")).decode()
+        arguments = encode(need_object(called.get("args", {}), f"{place}.args"), f"{place}.args").decode()
         call = {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
         return call | _signed(part)
 

@@ -152,6 +152,19 @@ def test_what_the_model_said_keeps_its_signatures():
     assert message["tool_calls"][0]["extra_content"] == {"google": {"thought_signature": "Y2FsbA=="}}
 
 
+def test_what_nests_too_deeply_to_be_written_is_an_invalid_request():
+    deep = {}
+    for _ in range(500):
+        deep = {"a": deep}
+    with pytest.raises(InvalidRequest, match="deeply"):
+        messages_of(*HI, model({"functionCall": {"name": "f", "args": deep}}))
+
+
+def test_null_is_nothing():
+    assert chat_of(tools=None, generationConfig={"temperature": None}, systemInstruction=None) == chat_of()
+    assert messages_of(model({"thought": True, "text": None}), *HI)[0] == {"role": "assistant", "content": None}
+
+
 def test_chunks_of_a_stream_sent_back_are_one_message():
     messages = messages_of(*HI, model({"text": "A"}), model({"text": "B"}), model({"thoughtSignature": "c2ln"}), *HI)
     assert [message["content"] for message in messages] == ["Hi", "AB", "Hi"]

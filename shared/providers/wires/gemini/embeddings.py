@@ -18,7 +18,7 @@ from shared.providers.wires.base import Ask, MalformedAnswer, Translated, Upstre
 from shared.providers.wires.gemini.answer import read_object
 from shared.providers.wires.gemini.paths import method_path
 from shared.providers.wires.gemini.request import native_fields
-from shared.wire.fields import need_list, need_whole, present, unsupported
+from shared.wire.fields import encode, need_list, need_whole, present, unsupported
 
 _READ = frozenset({"model", "input", "dimensions", "encoding_format", "user", "fallbacks", "extra_body"})
 _NATIVE = {"task_type": "taskType", "title": "title"}
@@ -67,14 +67,14 @@ def _batch(model: str, texts: Sequence[str], config: Mapping[str, Any]) -> Upstr
     path = method_path(model, "batchEmbedContents")
     name = path[1:].partition(":")[0]
     requests = [{"model": name, "content": _content(text), **config} for text in texts]
-    return UpstreamRequest(path=path, body=orjson.dumps({"requests": requests}))
+    return UpstreamRequest(path=path, body=encode({"requests": requests}, "body"))
 
 
 def _on_vertex(model: str, texts: Sequence[str], config: Mapping[str, Any]) -> UpstreamRequest:
     asked = [{"content": _content(text)} | ({"embedContentConfig": config} if config else {}) for text in texts]
     if len(asked) == 1:
-        return UpstreamRequest(path=method_path(model, "embedContent"), body=orjson.dumps(asked[0]))
-    return UpstreamRequest(path=method_path(model, "batchEmbedContents"), body=orjson.dumps({"requests": asked}))
+        return UpstreamRequest(path=method_path(model, "embedContent"), body=encode(asked[0], "body"))
+    return UpstreamRequest(path=method_path(model, "batchEmbedContents"), body=encode({"requests": asked}, "body"))
 
 
 def _predict(model: str, texts: Sequence[str], config: Mapping[str, Any]) -> UpstreamRequest:
@@ -82,7 +82,7 @@ def _predict(model: str, texts: Sequence[str], config: Mapping[str, Any]) -> Ups
     body: dict[str, Any] = {"instances": [{"content": text, **wishes} for text in texts]}
     if "outputDimensionality" in config:
         body["parameters"] = {"outputDimensionality": config["outputDimensionality"]}
-    return UpstreamRequest(path=method_path(model, "predict"), body=orjson.dumps(body))
+    return UpstreamRequest(path=method_path(model, "predict"), body=encode(body, "body"))
 
 
 def read_embeddings(ask: Ask, body: bytes) -> Translated:

@@ -52,7 +52,7 @@ class GeminiStream:
                 else:
                     self._read_bare(event)
             self._read_bare(self._splitter.rest)
-        except EventTooLong as error:
+        except (EventTooLong, orjson.JSONEncodeError) as error:
             raise MalformedAnswer(str(error)) from error
         return b"".join(out)
 

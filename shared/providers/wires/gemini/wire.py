@@ -5,13 +5,14 @@ from typing import Any
 
 import orjson
 
-from shared.providers.wires.base import Ask, Translated, UpstreamRequest
+from shared.providers.wires.base import Ask, MalformedAnswer, Translated, UpstreamRequest
 from shared.providers.wires.gemini.answer import read_answer
 from shared.providers.wires.gemini.embeddings import embed_request, read_embeddings
 from shared.providers.wires.gemini.errors import read_error
 from shared.providers.wires.gemini.paths import method_path
 from shared.providers.wires.gemini.request import generate_request
 from shared.providers.wires.gemini.stream import GeminiStream
+from shared.wire.fields import encode
 from shared.wire.request_types import CHAT, EMBEDDINGS
 
 
@@ -38,7 +39,7 @@ class GeminiWire:
         if ask.request_type is EMBEDDINGS:
             return embed_request(ask, on_vertex=self._on_vertex)
         method = "streamGenerateContent?alt=sse" if ask.stream else "generateContent"
-        return UpstreamRequest(path=method_path(ask.model, method), body=orjson.dumps(generate_request(ask)))
+        return UpstreamRequest(path=method_path(ask.model, method), body=encode(generate_request(ask), "body"))
 
     def answer(self, ask: Ask, body: bytes, content_type: str) -> Translated:  # noqa: ARG002 - of the protocol
         """The answer as a chat completion or a list of embeddings.
@@ -46,7 +47,10 @@ class GeminiWire:
         Raises:
             MalformedAnswer: It is not of the format.
         """
-        return read_embeddings(ask, body) if ask.request_type is EMBEDDINGS else read_answer(ask, body)
+        try:
+            return read_embeddings(ask, body) if ask.request_type is EMBEDDINGS else read_answer(ask, body)
+        except orjson.JSONEncodeError as error:
+            raise MalformedAnswer("the answer is nested too deeply") from error
 
     def stream(self, ask: Ask) -> GeminiStream:
         """A translation for one streamed answer."""

@@ -56,6 +56,7 @@ def test_thoughts_are_the_reasoning_and_signatures_are_kept():
     assert (message["reasoning_content"], message["content"]) == ("Hm.", "Yes")
     assert message["extra_content"] == {"google": {"thought_signature": "c2ln"}}
     assert choice_of({"text": "A"}, {"thoughtSignature": "c2ln"})["message"]["extra_content"]
+    assert "extra_content" not in choice_of({"text": "A"}, {"thought": True}, {})["message"]
 
 
 def test_calls_end_an_answer_that_says_it_stopped():
@@ -196,6 +197,8 @@ def test_candidates_are_choices_with_their_log_probabilities():
         b'{"candidates":[{"content":{"parts":[{"functionCall":{"name":"f","partialArgs":[]}}]}}]}',
         b'{"candidates":[{"logprobsResult":{"chosenCandidates":[{}]}}]}',
         b'{"candidates":[{}],"usageMetadata":{"promptTokenCount":-1}}',
+        b'{"candidates":[{"content":{"parts":[{"functionCall":{"name":"f","args":%s1%s}}]}}]}'
+        % (b'{"a":' * 500, b"}" * 500),
         b'{"candidates":[{}],"usageMetadata":{"thoughtsTokenCount":"7"}}',
     ],
 )

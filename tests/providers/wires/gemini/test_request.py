@@ -6,7 +6,9 @@ import re
 import pytest
 
 from shared.errors import InvalidRequest, UnsupportedParameter
+from shared.providers.wires.base import Ask
 from shared.providers.wires.gemini import DROPPED, GeminiWire, method_path, split_path
+from shared.wire.request_types import CHAT
 from tests.providers.wires.gemini.asking import (
     BUDGET,
     HI,
@@ -269,6 +271,20 @@ def test_calls_by_other_models_are_marked_for_those_that_check_signatures():
     marks = [part.get("thoughtSignature") for part in contents_of(*HI, message)[1]["parts"]]
     assert marks == ["skip_thought_signature_validator", None]
     assert all("thoughtSignature" not in part for part in contents_of(*HI, message, model=BUDGET)[1]["parts"])
+
+
+def test_a_refusal_goes_back_as_what_was_said():
+    said = [{"type": "refusal", "refusal": "No."}]
+    assert contents_of(*HI, {"role": "assistant", "content": said})[1]["parts"] == [{"text": "No."}]
+
+
+def test_what_nests_too_deeply_to_be_written_is_an_invalid_request():
+    schema = {}
+    for _ in range(500):
+        schema = {"items": schema}
+    tool = {"type": "function", "function": {"name": "f", "parameters": schema}}
+    with pytest.raises(InvalidRequest, match="deeply"):
+        GeminiWire().request(Ask(request_type=CHAT, model=NEW, body=b"", fields={"messages": HI, "tools": [tool]}))
 
 
 def test_parts_that_only_google_knows_go_back_as_they_came():

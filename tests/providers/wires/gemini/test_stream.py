@@ -158,7 +158,12 @@ def test_comments_and_other_json_are_no_events():
     assert stream.error is None
 
 
-@pytest.mark.parametrize("data", [b"data: {\n\n", b"data: []\n\n", b'data: {"candidates":[7]}\n\n'])
+DEEP = b'data: {"candidates":[{"content":{"parts":[{"functionCall":{"name":"f","args":%s1%s}}]}}]}\n\n'
+
+
+@pytest.mark.parametrize(
+    "data", [DEEP % (b'{"a":' * 500, b"}" * 500), b"data: {\n\n", b"data: []\n\n", b'data: {"candidates":[7]}\n\n']
+)
 def test_other_bytes_are_malformed(data):
     with pytest.raises(MalformedAnswer):
         GeminiWire().stream(ask_of(ASKED)).feed(data)
