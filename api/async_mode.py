@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from api.async_headers import SubmitOptions, polled_id, submit_options, wait_s
-from api.background import BACKGROUND_FIELDS, background_options
+from api.background import BACKGROUND_FIELDS, STREAM_FIELDS, background_options
 from api.disconnect import Hangup
 from api.exchange import Facts, Receive
 from api.passed_headers import passed_headers
@@ -47,7 +47,8 @@ async def submit(
     options = submit_options(facts, services.settings)
     if native:
         options = background_options(options, request.fields, services.settings, facts)
-    refuse_stream(request)
+    if not native:
+        refuse_stream(request)
     check_for_submit(request)
     call = call_of(facts, request)
     services.inference.authorise(call)
@@ -122,11 +123,14 @@ def _payload(request: RequestBody) -> bytes:
     fields = request.fields
     if request.request_type is not RESPONSES or BACKGROUND_FIELDS.isdisjoint(fields):
         return request.raw
-    return orjson.dumps({name: value for name, value in fields.items() if name not in BACKGROUND_FIELDS})
+    left_out = BACKGROUND_FIELDS | STREAM_FIELDS
+    return orjson.dumps({name: value for name, value in fields.items() if name not in left_out})
 
 
 def _context(facts: Facts, request: RequestBody, headers: Mapping[str, str]) -> dict[str, Any]:
     context: dict[str, Any] = {"surface": facts.surface}
+    if request.stream:
+        context["stream"] = True
     if headers:
         context["headers"] = dict(headers)
     echo = echo_of(request.request_type, request.fields)

@@ -17,14 +17,14 @@ from shared.wire.request_types import RESPONSES
 
 # They ask us, not the provider, to run the response in the background.
 BACKGROUND_FIELDS = frozenset({"background", "background_options"})
+# How the job's own call is made is the worker's affair.
+STREAM_FIELDS = frozenset({"stream", "stream_options"})
 UNSTORED_TTL_S = 600
 _WINDOWS_S = {"soonest": None, "2h": 7200.0, "8h": 28_800.0}
 
 
 def asks_for_background(request: RequestBody) -> bool:
-    """Whether the request is a response to be run in the background, and not streamed meanwhile.
-
-    A streamed one goes to its provider as it is, which alone can say what it streams.
+    """Whether the request is a response to be run in the background.
 
     Raises:
         InvalidRequest: The field is no boolean.
@@ -34,7 +34,7 @@ def asks_for_background(request: RequestBody) -> bool:
     background = request.fields.get("background")
     if background is not None and type(background) is not bool:
         raise InvalidRequest("The field 'background' must be a boolean.", param="background")
-    return bool(background) and not request.stream
+    return bool(background)
 
 
 def background_options(

@@ -12,6 +12,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
+from api.protocol import JoiningProtocol
 from shared.providers.registry import IncompleteProvider, configured_providers
 from shared.settings.model import Settings
 from shared.telemetry.logs import configure
@@ -66,13 +67,14 @@ def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
     """How uvicorn serves us: the fast parser and loop, our own logs, nothing said of the server."""
     return uvicorn.Config(
         app,
-        http="httptools",
+        http=JoiningProtocol,
         loop="uvloop" if os.name == "posix" else "asyncio",
         ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=max(1, round(settings.server.shutdown_grace_s)),
         backlog=BACKLOG,

@@ -21,7 +21,7 @@ logger = logging.getLogger("finops.api")
 HEARTBEAT_S = 15.0
 HEARTBEAT = b": keepalive\n\n"
 EVENT_STREAM: HeaderLine = (b"content-type", b"text/event-stream; charset=utf-8")
-_UNBUFFERED: tuple[HeaderLine, ...] = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
+UNBUFFERED: tuple[HeaderLine, ...] = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 
 
 async def send_answer_stream(send: Send, facts: Facts, request_type: RequestType, stream: ProviderStream) -> None:
@@ -30,7 +30,7 @@ async def send_answer_stream(send: Send, facts: Facts, request_type: RequestType
     An SDK takes a stream that merely stops for a complete one, so an error is always said, and ``[DONE]`` never
     follows it. The upstream connection is closed however this ends.
     """
-    lines = [EVENT_STREAM, *_UNBUFFERED]
+    lines = [EVENT_STREAM, *UNBUFFERED]
     lines += [(header_text(name), header_text(value)) for name, value in stream.headers.items()]
     first = last = b""
     try:
@@ -106,7 +106,7 @@ def _created_response(chunk: bytes) -> dict[str, Any] | None:
 
 async def send_event_log(send: Send, events: AsyncIterator[Event], headers: tuple[HeaderLine, ...] = ()) -> None:
     """Send a job's events as they happen, to their end, with a comment whenever nothing happens for a while."""
-    await send({"type": "http.response.start", "status": 200, "headers": [EVENT_STREAM, *_UNBUFFERED, *headers]})
+    await send({"type": "http.response.start", "status": 200, "headers": [EVENT_STREAM, *UNBUFFERED, *headers]})
     async for event in with_heartbeats(events):
         frame = HEARTBEAT if event is None else encode_event(event.data, name=event.name, event_id=event.id)
         await send({"type": "http.response.body", "body": frame, "more_body": True})

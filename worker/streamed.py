@@ -16,6 +16,8 @@ from worker.handle import RunHandle
 
 _STREAMED = frozenset({CHAT.name, RESPONSES.name})
 _TERMINAL = frozenset({"response.completed", "response.incomplete", "response.failed"})
+_OPENING = frozenset({"response.created", "response.queued"})
+FIRST_NUMBER = len(_OPENING)
 
 
 class Assembly(Protocol):
@@ -47,7 +49,9 @@ async def answer_streamed(inference: Inference, call: Call, handle: RunHandle) -
         if error.status == 400 and error.param in {"stream", "stream_options"}:
             return await inference.answer(call)  # this model, or this account, may not stream
         raise
-    assembly: Assembly = Responses(call) if call.request_type is RESPONSES else Chat()
+    assembly: Assembly = Chat()
+    if call.request_type is RESPONSES:
+        assembly = Responses(call, silent=handle.claim.attempt > 1)
     body = stream.whole if stream.whole is not None else await _follow(stream, assembly, handle)
     return Answer(
         status=stream.status,
@@ -101,11 +105,17 @@ class Chat:
 class Responses:
     """Events of a response: followers get them under their own names; the last one carries the whole answer.
 
-    A native background response is known by our id, so that stands in its events too.
+    A native background response is known by our id, so that stands in its events too. Its first two events, created
+    and queued, and its last are told by the API, from the job's record; those between are numbered to fit.
+
+    Args:
+        silent: Another run has told the answer already; followers get its end alone.
     """
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, *, silent: bool) -> None:
         self._own_id = call.job_id if call.job_id.startswith("resp_") else ""
+        self._silent = silent
+        self._number = FIRST_NUMBER
         self._final: dict[str, Any] | None = None
 
     def take(self, event: bytes, handle: RunHandle) -> None:
@@ -118,10 +128,13 @@ class Responses:
         response = fields.get("response")
         if kind in _TERMINAL:
             self._final = response
+        if kind in _TERMINAL or kind in _OPENING or self._silent:
+            return
+        fields["sequence_number"] = self._number
+        self._number += 1
         if self._own_id and isinstance(response, dict):
             fields["response"] = {**response, "id": self._own_id, "background": True}
-            data = orjson.dumps(fields)
-        handle.emit(kind, data)
+        handle.emit(kind, orjson.dumps(fields))
 
     def body(self) -> bytes:
         """The response of the terminal event.

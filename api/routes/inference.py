@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from api.async_headers import POLL, wants_job
 from api.async_mode import call_of, poll, submit
 from api.background import asks_for_background
+from api.background_stream import send_response_stream
 from api.disconnect import Hangup
 from api.exchange import KEY, Facts, HeaderLine, Receive, Reply, Scope, Send, drain, header_text, read_body, send_reply
 from api.job_replies import native_reply, sdk_reply
@@ -53,7 +54,11 @@ class InferenceEndpoint:
             await send_reply(send, sdk_reply(job))
         elif asks_for_background(request):
             job = await submit(services, facts, request, receive, native=True)
-            await send_reply(send, native_reply(job))
+            if request.stream:
+                with Hangup(receive):
+                    await send_response_stream(send, services, job)
+            else:
+                await send_reply(send, native_reply(job))
         else:
             await self._answer(services, facts, call_of(facts, request), receive, send)
 

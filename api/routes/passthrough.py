@@ -8,6 +8,7 @@ from starlette.routing import Match
 
 from api.disconnect import Hangup
 from api.exchange import KEY, Facts, HeaderLine, Receive, Scope, Send, header_text, read_body
+from api.middleware.exact import POSTED
 from api.passed_headers import forwarded_headers
 from api.services import services_of
 from shared.errors import InvalidRequest, MethodNotAllowed, NotFound
@@ -96,11 +97,14 @@ class PassthroughEndpoint:
 def _refuse(scope: Scope) -> None:
     """Say that there is nothing, or that it takes another method."""
     posted = {**scope, "method": "POST"}
+    refusal = MethodNotAllowed(f"{scope['method']} is not allowed on {scope['path'][:200]!r}.")
+    if POSTED in scope:
+        raise refusal
     for route in scope["app"].router.routes:
         if getattr(route, "endpoint", None) is scope.get("endpoint"):
             continue
         if route.matches(scope)[0] is Match.PARTIAL or route.matches(posted)[0] is Match.FULL:
-            raise MethodNotAllowed(f"{scope['method']} is not allowed on {scope['path'][:200]!r}.")
+            raise refusal
     raise NotFound(f"There is nothing at {scope['path'][:200]!r}; see /docs for what is.")
 
 

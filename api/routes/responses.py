@@ -6,6 +6,8 @@ from urllib.parse import parse_qs
 import orjson
 
 from api.async_mode import find, find_and_wait
+from api.background_stream import asked_for_stream, check_streamed, send_response_stream
+from api.disconnect import Hangup
 from api.exchange import KEY, App, Facts, Receive, Reply, Scope, Send, drain, json_reply, send_reply
 from api.job_replies import native_reply
 from api.services import Services, services_of
@@ -55,7 +57,13 @@ class ResponseById:
         facts.caller = await services.governance.identify(facts.headers)
         await drain(receive)
         if self._action == "retrieve":
-            _refuse_stream(scope)
+            starting_after = asked_for_stream(scope.get("query_string", b""))
+            if starting_after is not None:
+                job = await find(services, facts.caller, response_id, RESPONSES)
+                check_streamed(job)
+                with Hangup(receive):
+                    await send_response_stream(send, services, job, starting_after)
+                return
             job = await find_and_wait(services, facts, response_id, RESPONSES, receive)
             await send_reply(send, native_reply(job))
             return
@@ -74,15 +82,6 @@ class ResponseById:
         wanted = {name: values[-1] for name, values in parse_qs(query.decode("latin-1")).items()}
         items = stored_input(orjson.loads(payload), job.id)
         return json_reply(input_items_page(items, wanted.get("after"), wanted.get("limit"), wanted.get("order")))
-
-
-def _refuse_stream(scope: Scope) -> None:
-    for pair in scope.get("query_string", b"").split(b"&"):
-        if pair in {b"stream=true", b"stream=1"}:
-            raise InvalidRequest(
-                "This response cannot be streamed: it was not created with both background=true & stream=true.",
-                param="stream",
-            )
 
 
 async def _cancel(services: Services, job: Job) -> Job:

@@ -64,7 +64,8 @@ async def test_followers_of_a_response_get_its_own_events_under_our_id(inference
     body, handle = await streamed(inference, call)
     events = [orjson.loads(data) for _, data in handle.unwritten]
     assert [name for name, _ in handle.unwritten] == [event["type"] for event in events]
-    assert [event["sequence_number"] for event in events] == list(range(len(events)))
+    assert [event["sequence_number"] for event in events] == list(range(2, len(events) + 2))
+    assert not {"response.created", "response.completed"} & {event["type"] for event in events}
     assert {event["response"]["id"] for event in events if "response" in event} == {"resp_ours"}
     assert body["status"] == "completed"
 
