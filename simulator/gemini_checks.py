@@ -176,7 +176,7 @@ def _check_thinking(thinking: dict[str, Any], model: str) -> None:
 
 def _content(content: Json, place: str) -> dict[str, Any]:
     _check_names(content, frozenset({"role", "parts"}), place)
-    if content.get("role", "user") not in {"user", "model", "function"}:
+    if content.get("role", "user") not in ("user", "model", "function"):
         raise invalid("Please use a valid role: user, model.", place)
     parts = content.get("parts")
     if not isinstance(parts, list) or not parts:

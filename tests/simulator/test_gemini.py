@@ -272,6 +272,7 @@ def nested(depth):
     [
         {"contents": HI, "tools": [{"functionDeclarations": [{"name": "f", "parameters": nested(150)}]}]},
         {"contents": HI, "tools": [5, {"functionDeclarations": [5]}]},
+        {"contents": [{"role": [], "parts": [{"text": "x"}]}]},
         {"contents": HI, "tools": "x", "toolConfig": 5, "systemInstruction": 5},
         {"contents": HI, "systemInstruction": {"parts": [5]}},
         {"contents": [*HI, {"role": "model", "parts": [{"functionCall": 5}]}]},

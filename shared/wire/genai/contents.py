@@ -60,7 +60,7 @@ class _Conversation:
         role = fields.get("role", "user")
         if role == "model":
             self._said(parts)
-        elif role in {"user", "function"}:
+        elif role in ("user", "function"):
             self._asked(parts)
         else:
             raise InvalidRequest(f"{path}.role must be user or model.", param=f"{path}.role")

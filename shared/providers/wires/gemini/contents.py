@@ -48,7 +48,7 @@ class _Conversation:
 
     def add(self, message: Mapping[str, Any], path: str) -> None:
         role = message.get("role")
-        if role in {"system", "developer"}:
+        if role in ("system", "developer"):
             self.system += _text_only(message, path)
         elif role == "user":
             self._append("user", parts_of(message.get("content"), f"{path}.content"))

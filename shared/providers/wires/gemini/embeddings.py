@@ -37,7 +37,7 @@ def embed_request(ask: Ask, *, on_vertex: bool) -> UpstreamRequest:
     unknown = fields.keys() - _READ
     if unknown:
         raise unsupported(min(unknown), "this provider does not know the field.")
-    if fields.get("encoding_format", "float") not in {"float", "base64"}:
+    if fields.get("encoding_format", "float") not in ("float", "base64"):
         raise InvalidRequest("encoding_format must be float or base64.", param="encoding_format")
     native = native_fields(fields, _NATIVE.keys())
     config = {_NATIVE[name]: value for name, value in native.items()}
@@ -98,7 +98,7 @@ def read_embeddings(ask: Ask, body: bytes) -> Translated:
         data = [
             {"object": "embedding", "index": index, "embedding": encode(vector)} for index, vector in enumerate(vectors)
         ]
-    except (AttributeError, KeyError, TypeError, struct.error) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, struct.error) as error:
         raise MalformedAnswer("the answer holds no embeddings") from error
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
     listed = {"object": "list", "data": data, "model": ask.model, "usage": usage}

@@ -72,7 +72,7 @@ def _allowed(allowed: Mapping[str, Any]) -> dict[str, Any]:
     tools = need_list(allowed.get("tools"), f"{path}.tools")
     names = [_name(need_object(tool, f"{path}.tools[{at}]"), f"{path}.tools[{at}]") for at, tool in enumerate(tools)]
     mode = allowed.get("mode")
-    if mode not in {"auto", "required"}:
+    if mode not in ("auto", "required"):
         raise unsupported(f"{path}.mode", f"{mode!r} is none of auto, required.")
     # The names of a choice are not heeded in mode AUTO; VALIDATED is the mode that leaves the choice and heeds them.
     return {"mode": "ANY" if mode == "required" else "VALIDATED", "allowedFunctionNames": names}
