@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from simulator import anthropic, control, openai_routes
+from simulator import anthropic, control, gemini, openai_routes
 from simulator.calls import Answer, Call, Refusal, Reply, Route, Router
 from simulator.delivery import FAULTED, Head, deliver
 from simulator.exchange import BodyTooLarge, ClientGone, Exchange, Receive, Scope, Send
@@ -157,7 +157,7 @@ def create_app(*, api_keys: Iterable[str] = ()) -> Simulator:
     Args:
         api_keys: if any are given, requests need one of them; a key containing `invalid` never works.
     """
-    return Simulator([*openai_routes.routes(), *anthropic.ROUTES], frozenset(api_keys))
+    return Simulator([*openai_routes.routes(), *anthropic.ROUTES, *gemini.routes()], frozenset(api_keys))
 
 
 def _entry_of(scope: Scope) -> Entry:
