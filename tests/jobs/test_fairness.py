@@ -186,3 +186,9 @@ async def _calls(queue: JobQueue) -> int:
     assert len((await queue.claim("w", 4)).claims) == 4
     info = (await queue._scripts.execute("INFO", "commandstats")).decode()
     return sum(int(line.split("calls=")[1].split(",")[0]) for line in info.split() if "calls=" in line)
+
+
+async def test_a_caller_that_stands_without_jobs_is_taken_away(queue: JobQueue, commands: RedisCommands) -> None:
+    await commands.execute("ZADD", keys.lane_callers(Priority.LOW), 0, "ghost")
+    batch = await queue.claim("w", 1)
+    assert (batch.claims, batch.ready) == ((), False)

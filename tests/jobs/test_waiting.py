@@ -8,7 +8,7 @@ from fakeredis import FakeAsyncRedis, FakeServer
 from redis.asyncio import Redis
 
 from shared.errors import JobNotFound
-from shared.jobs import keys
+from shared.jobs import keys, signals
 from shared.jobs.events import EventLog
 from shared.jobs.model import Event, State
 from shared.jobs.queue import JobQueue
@@ -32,9 +32,7 @@ def open_client(commands_url: str | None) -> Connect:
 
 
 @pytest.fixture
-async def commands(
-    commands_kind: str, commands_url: str | None, open_client: Connect
-) -> AsyncIterator[RedisCommands]:
+async def commands(commands_kind: str, commands_url: str | None, open_client: Connect) -> AsyncIterator[RedisCommands]:
     opened: RedisCommands
     if commands_kind == "real-multiplexed" and commands_url:
         opened = MultiplexedClient(commands_url)
@@ -127,6 +125,34 @@ async def test_a_lost_subscription_comes_back_and_looks_again(
     assert "subscription to the store was lost" in caplog.text
 
 
+@pytest.mark.parametrize("answers", [True, False])
+async def test_a_silent_connection_is_tried_and_given_up_when_dead(
+    queue: JobQueue,
+    store: JobStore,
+    waiters: OutcomeWaiters,
+    commands: RedisCommands,
+    commands_url: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    answers: bool,
+) -> None:
+    if commands_url is None:
+        pytest.skip("the fake answers no pings in between")
+    monkeypatch.setattr(signals, "PING_S", 0.03)
+    new = new_job()
+    await queue.submit(new)
+    claim = await claim_one(queue)
+    waiting = asyncio.create_task(waiters.wait(new.id, 30))
+    await until(lambda: subscribers(commands, new.id))
+    if not answers:
+        await commands.execute("CLIENT", "PAUSE", 200, "ALL")
+    await asyncio.wait([waiting], timeout=0.15)
+    assert not waiting.done()
+    await store.finish(claim, DONE)
+    assert (await waiting).state is State.COMPLETED
+    assert ("no answer to a ping" in caplog.text) == (not answers)
+
+
 async def test_events_are_replayed_then_followed_to_the_one_that_ends_them(
     queue: JobQueue, store: JobStore, log: EventLog, waiters: OutcomeWaiters, commands: RedisCommands
 ) -> None:
@@ -137,7 +163,7 @@ async def test_events_are_replayed_then_followed_to_the_one_that_ends_them(
 
     async def follow() -> None:
         async for event in waiters.follow(new.id):
-            seen.append(event)
+            seen.append(event)  # noqa: PERF401 - one by one, as they come
 
     following = asyncio.create_task(follow())
     await until(lambda: subscribers(commands, new.id))
