@@ -15,6 +15,7 @@ from shared.governance.governance import Governance
 from shared.inference.assembly import build_inference
 from shared.jobs.model import Priority
 from shared.jobs.queue import JobQueue, QueueLimits
+from shared.jobs.scripts import engine_scripts
 from shared.jobs.store import JobStore
 from shared.providers.registry import IncompleteProvider
 from shared.settings.model import Settings
@@ -67,6 +68,7 @@ def run_worker(
         limits=QueueLimits.of(settings.jobs),
     )
     door = None if metrics_port is None else (metrics_host, metrics_port)
+    engine_scripts()  # read before the loop runs: files block
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_work(settings, options, door, os.environ if environ is None else environ))
