@@ -170,9 +170,8 @@ async def test_the_figures_for_autoscaling(queue: JobQueue, store: JobStore) -> 
     assert sum(stats.callers.values()) == 4
 
 
-async def test_the_cost_of_a_claim_does_not_grow_with_the_queue(commands_url: str | None, queue: JobQueue) -> None:
-    if commands_url is None:
-        pytest.skip("the fake counts no commands")
+@pytest.mark.parametrize("commands_kind", ["real-pooled", "real-multiplexed"], indirect=True)
+async def test_the_cost_of_a_claim_does_not_grow_with_the_queue(queue: JobQueue) -> None:
     await submit(queue, "a", 4)
     await submit(queue, "b", 4)
     few = await _calls(queue)

@@ -105,16 +105,14 @@ async def test_many_wait_on_one_connection_and_for_one_job(
     assert {job.state for job in await asyncio.gather(*waiting)} == {State.COMPLETED}
 
 
+@pytest.mark.parametrize("commands_kind", ["real-pooled", "real-multiplexed"], indirect=True)
 async def test_a_lost_subscription_comes_back_and_looks_again(
     queue: JobQueue,
     store: JobStore,
     waiters: OutcomeWaiters,
     commands: RedisCommands,
-    commands_url: str | None,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    if commands_url is None:
-        pytest.skip("the fake has no connections to kill")
     new = new_job()
     await queue.submit(new)
     waiting = asyncio.create_task(waiters.wait(new.id, 30))
