@@ -132,6 +132,8 @@ def test_images_documents_and_sounds():
     photo = {"type": "image_url", "image_url": {"url": "data:image/jpg;base64,/9j/", "detail": "high"}}
     assert blocks_of([photo]) == [{"image": {"format": "jpeg", "source": {"bytes": "/9j/"}}}]
     sound = {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}
+    said = {"type": "refusal", "refusal": "No."}
+    assert blocks_of([said], role="user") == [{"text": "No."}]
     assert blocks_of([sound]) == [{"audio": {"format": "wav", "source": {"bytes": "AAAA"}}}]
 
 
@@ -332,26 +334,54 @@ PLACE = "messages[0].content[0]"
         ({"messages": [1]}, "messages[0]", InvalidRequest),
         ({"messages": [{"role": "function"}]}, "messages[0].role", UnsupportedParameter),
         ({"messages": [{"role": "assistant", "audio": {}}]}, "messages[0].audio", UnsupportedParameter),
-        ({"messages": [{"role": "system", "content": [{"type": "image_url", "image_url": {"url": PNG}}]}]},
-         "messages[0].content", UnsupportedParameter),
-        ({"messages": [{"role": "assistant", "tool_calls": [{"type": "custom"}]}]},
-         "messages[0].tool_calls[0].type", UnsupportedParameter),
-        ({"messages": [{"role": "assistant", "tool_calls": [{"id": "a", "function": {"name": "x", "arguments": "{"}}]}]},
-         "messages[0].tool_calls[0].function.arguments", InvalidRequest),
-        ({"messages": [{"role": "assistant", "tool_calls": [{"id": "a", "function": {"name": "x", "arguments": "[]"}}]}]},
-         "messages[0].tool_calls[0].function.arguments", InvalidRequest),
+        (
+            {"messages": [{"role": "system", "content": [{"type": "image_url", "image_url": {"url": PNG}}]}]},
+            "messages[0].content",
+            UnsupportedParameter,
+        ),
+        (
+            {"messages": [{"role": "assistant", "tool_calls": [{"type": "custom"}]}]},
+            "messages[0].tool_calls[0].type",
+            UnsupportedParameter,
+        ),
+        (
+            {
+                "messages": [
+                    {"role": "assistant", "tool_calls": [{"id": "a", "function": {"name": "x", "arguments": "{"}}]}
+                ]
+            },
+            "messages[0].tool_calls[0].function.arguments",
+            InvalidRequest,
+        ),
+        (
+            {
+                "messages": [
+                    {"role": "assistant", "tool_calls": [{"id": "a", "function": {"name": "x", "arguments": "[]"}}]}
+                ]
+            },
+            "messages[0].tool_calls[0].function.arguments",
+            InvalidRequest,
+        ),
         ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0].tool_call_id", InvalidRequest),
         (part(type="video_url"), f"{PLACE}.type", UnsupportedParameter),
         (part(type=["text"]), f"{PLACE}.type", UnsupportedParameter),
         (part(type="text"), f"{PLACE}.text", InvalidRequest),
         (part(type="image_url", image_url={"url": "https://x/y.png"}), f"{PLACE}.image_url.url", UnsupportedParameter),
-        (part(type="image_url", image_url={"url": "data:image/tiff;base64,AA"}), f"{PLACE}.image_url.url", UnsupportedParameter),
+        (
+            part(type="image_url", image_url={"url": "data:image/tiff;base64,AA"}),
+            f"{PLACE}.image_url.url",
+            UnsupportedParameter,
+        ),
         (part(type="image_url", image_url={"url": "data:image/png,AA"}), f"{PLACE}.image_url.url", InvalidRequest),
         (part(type="file", file={"file_id": "file-1"}), f"{PLACE}.file.file_id", UnsupportedParameter),
-        (part(type="file", file={"file_data": "data:video/mp4;base64,AA"}), f"{PLACE}.file.file_data", UnsupportedParameter),
+        (
+            part(type="file", file={"file_data": "data:video/mp4;base64,AA"}),
+            f"{PLACE}.file.file_data",
+            UnsupportedParameter,
+        ),
         (part(type="input_audio", input_audio={"format": "midi"}), f"{PLACE}.input_audio.format", UnsupportedParameter),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_said_is_refused_by_name(fields, param, kind):
     assert refused(fields) == (kind, param)
 

@@ -19,6 +19,7 @@ from tests.providers.wires.chat_chunks import HI, STREAMED, ask_of, assemble, ch
 
 MODEL = "qwen3:4b"
 TOOL = {"type": "function", "function": {"name": "look"}}
+TOOL_SAID = {"name": "look", "description": "", "parameters": {"type": "object"}}
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 CALLS = st.builds(
     lambda name, given: {"function": {"name": name, "arguments": given}},
@@ -103,11 +104,11 @@ def test_an_answer_is_openais_with_log_probabilities_and_minted_ids():
         ({"frequency_penalty": 0.5, "min_p": 0.1}, {"options": {"min_p": 0.1, "frequency_penalty": 0.5}}),
         (
             {"tools": [TOOL]},
-            {"tools": [{"type": "function", "function": {"name": "look", "description": "", "parameters": {"type": "object"}}}]},
+            {"tools": [{"type": "function", "function": TOOL_SAID}]},
         ),
         ({"n": 1, "seed": None, "modalities": ["text"]}, {}),
     ],
-)  # fmt: skip
+)
 def test_fields(fields, said):
     assert body_of(fields) == {"model": MODEL, "messages": HI, "stream": False, **said}
 
@@ -150,12 +151,20 @@ PLACE = "messages[0].content[0]"
         ({"messages": [{"role": "function"}]}, "messages[0].role", UnsupportedParameter),
         ({"messages": [{"role": "assistant", "function_call": {}}]}, "messages[0].function_call", UnsupportedParameter),
         ({"messages": [{"role": "tool"}]}, "messages[0].tool_call_id", InvalidRequest),
-        ({"messages": [{"role": "assistant", "reasoning_content": 1}]}, "messages[0].reasoning_content", InvalidRequest),
-        ({"messages": [{"role": "assistant", "tool_calls": [{"type": "custom"}]}]}, "messages[0].tool_calls[0].type", UnsupportedParameter),
+        (
+            {"messages": [{"role": "assistant", "reasoning_content": 1}]},
+            "messages[0].reasoning_content",
+            InvalidRequest,
+        ),
+        (
+            {"messages": [{"role": "assistant", "tool_calls": [{"type": "custom"}]}]},
+            "messages[0].tool_calls[0].type",
+            UnsupportedParameter,
+        ),
         (part(type="input_audio"), f"{PLACE}.type", UnsupportedParameter),
         (part(type="image_url", image_url={"url": "https://x/y.png"}), f"{PLACE}.image_url.url", UnsupportedParameter),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_said_is_refused_by_name(fields, param, kind):
     with pytest.raises(InvalidRequest) as caught:
         body_of(fields)
@@ -221,8 +230,7 @@ def embed(fields, answer=None):
     assert request.path == "/api/embed"
     if answer is None:
         return orjson.loads(request.body)
-    body = orjson.loads(OllamaWire().answer(ask, orjson.dumps(answer), "").body)
-    return body
+    return orjson.loads(OllamaWire().answer(ask, orjson.dumps(answer), "").body)
 
 
 def test_embeddings_as_numbers_and_packed():
