@@ -20,7 +20,7 @@ $(UV):
 	@$(TOOLS)/bin/pip install --quiet --disable-pip-version-check "uv>=0.9,<1"
 
 $(VENV)/.runtime: uv.lock pyproject.toml | $(UV)
-	@$(UV) sync --quiet --frozen --no-dev --inexact --python $(PYTHON)
+	@$(UV) sync --quiet --frozen --no-dev --group demo --inexact --python $(PYTHON)
 	@touch $@
 
 $(VENV)/.dev: uv.lock pyproject.toml | $(UV)
@@ -61,6 +61,9 @@ check: lint types contracts coverage  ## what CI runs
 format: $(VENV)/.dev  ## put the code into shape
 	@$(RUN)/ruff format $(SOURCES) tests bench
 	@$(RUN)/ruff check --fix $(SOURCES) tests bench
+
+docs: $(VENV)/.dev  ## the tables of the documentation, from the code
+	@$(RUN)/python docs/tables.py
 
 clean:  ## forget environments and caches
 	@rm -rf $(VENV) $(TOOLS) tests/sdk_js/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

@@ -21,6 +21,9 @@
     ├── MethodNotAllowed               405  invalid_request_error   method_not_allowed
     ├── Conflict                       409  invalid_request_error
     │   ├── JobCancelled               409  job_cancelled           job_cancelled
+    │   ├── JobLive                    409  invalid_request_error   job_live
+    │   ├── JobFinished                409  invalid_request_error   job_already_finished
+    │   ├── RetryRefused               409  invalid_request_error   job_not_failed
     │   └── IdempotencyConflict        409  invalid_request_error   idempotency_conflict
     ├── RequestTooLarge                413  invalid_request_error   request_too_large
     ├── RateLimited                    429  rate_limit_error
@@ -31,6 +34,7 @@
     ├── InternalError                  500  api_error               internal_error
     ├── Unsupported                    501  invalid_request_error   unsupported_operation
     ├── AttemptsExhausted              500  api_error               attempts_exhausted
+    ├── JobFailure                    (its)  (its)                  (its)   a failed job's own error, told again
     ├── StoreUnavailable               503  api_error               store_unavailable
     ├── Overloaded                     503  api_error               overloaded
     └── UpstreamFailure                502  upstream_error          upstream_error
@@ -217,6 +221,24 @@ class JobCancelled(Conflict):
         super().__init__(f"Job {job_id} was cancelled.", should_retry=False)
 
 
+class JobLive(Conflict):
+    """A job that has not ended cannot be deleted."""
+
+    code = "job_live"
+
+
+class JobFinished(Conflict):
+    """What has ended otherwise cannot be cancelled any more."""
+
+    code = "job_already_finished"
+
+
+class RetryRefused(Conflict):
+    """Only failed jobs are retried."""
+
+    code = "job_not_failed"
+
+
 class IdempotencyConflict(Conflict):
     """The idempotency key was used with another body."""
 
@@ -284,6 +306,28 @@ class AttemptsExhausted(GatewayError):
     code = "attempts_exhausted"
 
 
+class JobFailure(GatewayError):
+    """A failed job's own error, told again as it was.
+
+    Args:
+        status: The HTTP status of the failure.
+        error: OpenAI's error object as it was recorded.
+    """
+
+    def __init__(self, status: int, error: Mapping[str, Any]) -> None:
+        super().__init__(str(error.get("message") or "The job failed."), should_retry=False)
+        self.status = status if 400 <= status <= 599 else 500
+        self.type = str(error.get("type") or "api_error")
+        said_code, said_param = error.get("code"), error.get("param")
+        self.code = None if said_code is None else str(said_code)
+        self.param = None if said_param is None else str(said_param)
+        self._said = dict(error)
+
+    def envelope(self) -> dict[str, Any]:
+        """The error object with every field it had."""
+        return {"error": {**self._said, **super().envelope()["error"]}}
+
+
 class StoreUnavailable(GatewayError):
     """Redis cannot be reached or refuses writes."""
 
@@ -308,7 +352,7 @@ class UpstreamFailure(GatewayError):
 
     status = 502
     type = "upstream_error"
-    code = "upstream_error"
+    code: str | None = "upstream_error"
     retryable = True
 
 

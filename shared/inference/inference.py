@@ -172,7 +172,7 @@ def _ask(call: Call, target: Target) -> Ask:
         content_type=call.content_type,
         stream=call.stream,
         created=int(time.time()),
-        answer_id=call.job_id or uuid.uuid4().hex,
+        answer_id=call.job_id or call.request_id or uuid.uuid4().hex,
     )
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from types import TracebackType
 from typing import Final, Protocol, Self
 
@@ -13,8 +13,9 @@ from shared.providers.base import Key, Provider
 from shared.providers.gate import Gate
 from shared.providers.hosts.base import Host
 from shared.providers.resilience import retry_after_s
-from shared.providers.transport import MalformedRequest, Origin, RawResponse, Timeouts
+from shared.providers.transport import MalformedRequest, Origin, RawResponse, Timeouts, encode_headers
 from shared.providers.wires.base import UpstreamRequest, Wire
+from shared.settings.model import TimeoutSettings
 
 MAX_ANSWER_BYTES: Final = 256 * 1024 * 1024
 MAX_ERROR_BYTES: Final = 1024 * 1024
@@ -25,6 +26,9 @@ PASSED_HEADERS: Final = frozenset(
     {"openai-organization", "openai-processing-ms", "openai-version", "openai-poll-after-ms"}
 )
 PASSED_PREFIXES: Final = ("x-ratelimit-",)
+
+
+HeaderPairs = tuple[tuple[str, str], ...]
 
 
 class Sender(Protocol):
@@ -138,7 +142,12 @@ class ProviderClient:
         await gate.enter()
         try:
             response = await self._send(
-                provider, key, model, request, passed=headers, timeouts=_timeouts(provider, total_s, stream=stream)
+                provider,
+                key,
+                model,
+                request,
+                passed=headers,
+                timeouts=_timeouts(provider.timeouts, total_s, stream=stream),
             )
             if 200 <= response.status < 300:
                 return Exchange(response, provider, gate)
@@ -158,21 +167,17 @@ class ProviderClient:
         timeouts: Timeouts,
     ) -> RawResponse:
         place = await self._hosts[provider.host].destination(provider, key, model, request)
-        headers = {
-            "accept": "*/*",
-            "accept-encoding": "identity",
-            "user-agent": "finops-gateway",
-            **passed,
-            **provider.headers,
-            **request.headers,
-            **place.headers,
-            "host": place.origin.authority.decode("ascii"),
-            "content-type": request.content_type,
-        }
-        lines = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
         try:
+            head = _head(
+                place.origin,
+                place.headers,
+                request.content_type,
+                tuple(request.headers.items()),
+                tuple(provider.headers.items()),
+                tuple(passed.items()),
+            )
             return await self._sender.send(
-                place.origin, request.method, place.target, lines, request.body, timeouts=timeouts
+                place.origin, request.method, place.target, head, request.body, timeouts=timeouts
             )
         except (httpx.HTTPError, MalformedRequest) as error:
             raise failure(error, provider) from error
@@ -198,8 +203,32 @@ class ProviderClient:
         return gate
 
 
-def _timeouts(provider: Provider, total_s: float, *, stream: bool) -> Timeouts:
-    limits = provider.timeouts
+@lru_cache(maxsize=4096)
+def _head(  # noqa: PLR0917 - positional, so that it can be cached cheaply
+    origin: Origin, host: HeaderPairs, content_type: str, wire: HeaderPairs, provider: HeaderPairs, passed: HeaderPairs
+) -> bytes:
+    """The header block of a request; the same for most requests of a provider, so it is made once.
+
+    Raises:
+        MalformedRequest: A name or value cannot be sent.
+    """
+    headers = {
+        "accept": "*/*",
+        "accept-encoding": "identity",
+        "user-agent": "finops-gateway",
+        **dict(passed),
+        **dict(provider),
+        **dict(wire),
+        **dict(host),
+        "host": origin.authority.decode("ascii"),
+    }
+    if content_type:
+        headers["content-type"] = content_type
+    return encode_headers([(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()])
+
+
+@lru_cache(maxsize=4096)
+def _timeouts(limits: TimeoutSettings, total_s: float, *, stream: bool) -> Timeouts:
     return Timeouts(
         connect_s=limits.connect_s,
         first_byte_s=min(limits.first_token_s, total_s) if stream else total_s,

@@ -1,7 +1,7 @@
 """Puts a streamed chat completion together again: the body that the same call would have had without ``stream``. Pure.
 
 Every chunk carries the head; each choice's ``delta`` carries a piece of its message. Text is joined, objects are
-merged, lists are merged by the items' ``index`` or appended, anything else is replaced: fields nobody here knows are kept.
+merged, lists are merged by the items' ``index`` or appended, anything else is replaced: unknown fields are kept.
 Source: https://platform.openai.com/docs/api-reference/chat-streaming
 """
 

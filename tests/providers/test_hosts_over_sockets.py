@@ -79,16 +79,13 @@ class Upstream:
             "AZURE_CLIENT_SECRET": "hush",
             "AZURE_AUTHORITY_HOST": sim.origin,
         }
-        self.hosts = [
-            *DIRECT_HOSTS,
-            AzureHost(EntraTokens(fetch, environ)),
-            BedrockHost(AwsIdentity(environ)),
-            VertexHost(GoogleTokens(fetch, environ)),
-        ]
+        aws, entra, google = AwsIdentity(environ), EntraTokens(fetch, environ), GoogleTokens(fetch, environ)
+        self.identities = [aws, entra, google]
+        hosts = [*DIRECT_HOSTS, AzureHost(entra), BedrockHost(aws), VertexHost(google)]
         vertex = VertexWire(gemini=OpenAIWire(), claude=AnthropicWire(on_vertex=True), others=OpenAIWire())
         wires = [*WIRES, OpenAIWire(), vertex]
         self.client = ProviderClient(
-            self.transport, {host.name: host for host in self.hosts}, {wire.name: wire for wire in wires}
+            self.transport, {host.name: host for host in hosts}, {wire.name: wire for wire in wires}
         )
 
     def provider(self, wire, **more):
@@ -121,9 +118,8 @@ async def upstream() -> AsyncIterator[Upstream]:
     async with running() as sim:
         upstream = Upstream(sim)
         yield upstream
-        for host in upstream.hosts:
-            if hasattr(host, "aclose"):
-                await host.aclose()
+        for identity in upstream.identities:
+            await identity.aclose()
         await upstream.transport.aclose()
 
 

@@ -34,15 +34,10 @@ class AzureHost:
             provider.base_url.removesuffix("/openai/v1"), _path(provider, model, request.path)
         )
         if key:
-            return Destination(origin, target, {"api-key": key.value})
+            return Destination(origin, target, (("api-key", key.value),))
         if self._tokens is not None and self._tokens.configured:
-            return Destination(origin, target, {"authorization": f"Bearer {await self._tokens.get()}"})
-        return Destination(origin, target, {})
-
-    async def aclose(self) -> None:
-        """Stop a refresh that is under way."""
-        if self._tokens is not None:
-            await self._tokens.aclose()
+            return Destination(origin, target, (("authorization", f"Bearer {await self._tokens.get()}"),))
+        return Destination(origin, target)
 
 
 def _path(provider: Provider, model: str, path: str) -> str:

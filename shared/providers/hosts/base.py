@@ -1,7 +1,7 @@
 """What a host is: where a provider's requests go and what proves that they may."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Protocol
 
 from shared.providers.base import Key, Provider
@@ -15,12 +15,12 @@ class Destination:
 
     Attributes:
         target: Path and query as sent on the wire.
-        headers: Credentials and what else the host asks for.
+        headers: Credentials and what else the host asks for, lower-case names.
     """
 
     origin: Origin
     target: bytes
-    headers: Mapping[str, str]
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
 
 class Host(Protocol):
@@ -35,6 +35,7 @@ class Host(Protocol):
         ...
 
 
+@lru_cache(maxsize=4096)
 def target_below(base_url: str, path: str) -> tuple[Origin, bytes]:
     """Join a provider's base URL and a path below it.
 

@@ -47,7 +47,7 @@ class BedrockHost:
         """
         origin, target = target_below(provider.base_url or base_url(provider.region), request.path)
         if key:
-            return Destination(origin, target, {"authorization": f"Bearer {key.value}"})
+            return Destination(origin, target, (("authorization", f"Bearer {key.value}"),))
         headers = signed_headers(
             request.method,
             origin.authority.decode("ascii"),
@@ -58,11 +58,7 @@ class BedrockHost:
             service=SERVICE,
             now=self._now(),
         )
-        return Destination(origin, target, headers)
-
-    async def aclose(self) -> None:
-        """Stop a search for credentials that is under way."""
-        await self._identity.aclose()
+        return Destination(origin, target, tuple(headers.items()))
 
 
 def base_url(region: str) -> str:

@@ -28,7 +28,7 @@ class DirectHost:
     ) -> Destination:
         """The base URL, and the key if there is one."""
         origin, target = target_below(provider.base_url, request.path)
-        return Destination(origin, target, {self._header: f"{self._scheme}{key.value}"} if key else {})
+        return Destination(origin, target, ((self._header, f"{self._scheme}{key.value}"),) if key else ())
 
 
 DIRECT_HOSTS = (

@@ -40,12 +40,8 @@ class VertexHost:
         path = _path(provider.project, location, request.path)
         origin, target = target_below(provider.base_url or base_url(location), path)
         if key:
-            return Destination(origin, target, {"x-goog-api-key": key.value})
-        return Destination(origin, target, {"authorization": f"Bearer {await self._tokens.get(provider)}"})
-
-    async def aclose(self) -> None:
-        """Stop the refreshes that are under way."""
-        await self._tokens.aclose()
+            return Destination(origin, target, (("x-goog-api-key", key.value),))
+        return Destination(origin, target, (("authorization", f"Bearer {await self._tokens.get(provider)}"),))
 
 
 def base_url(location: str) -> str:

@@ -28,17 +28,18 @@ async def test_azure_has_two_kinds_of_paths(version: str, path: str, target: byt
     place = await AzureHost().destination(provider, key, "prod/x", UpstreamRequest(path=path, body=b""))
     assert place.target == target
     assert place.origin.host == "r.openai.azure.com"
-    assert place.headers == {"api-key": "secret"}
-    assert (await AzureHost().destination(provider, None, "m", UpstreamRequest(path=path, body=b""))).headers == {}
+    assert place.headers == (("api-key", "secret"),)
+    assert (await AzureHost().destination(provider, None, "m", UpstreamRequest(path=path, body=b""))).headers == ()
 
 
 async def headers_of(network, environ, key=None):
-    host = AzureHost(EntraTokens(network, environ, now=lambda: 0.0))
+    tokens = EntraTokens(network, environ, now=lambda: 0.0)
+    host = AzureHost(tokens)
     provider = provider_of("azure", base_url="https://r.openai.azure.com")
     try:
-        return [(await host.destination(provider, key, "m", CHAT)).headers for _ in range(2)]
+        return [dict((await host.destination(provider, key, "m", CHAT)).headers) for _ in range(2)]
     finally:
-        await host.aclose()
+        await tokens.aclose()
 
 
 async def test_without_a_key_the_application_asks_for_a_token_once():
@@ -60,7 +61,6 @@ async def test_a_key_comes_first_and_half_an_application_is_none():
     assert (await headers_of(network, APPLICATION, KEY))[0] == {"api-key": "sk-secret"}
     assert (await headers_of(network, {**APPLICATION, "AZURE_CLIENT_SECRET": ""}))[0] == {}
     assert network.urls == []
-    await AzureHost().aclose()
 
 
 @pytest.mark.parametrize("host", ["https://login.microsoftonline.us/", "login.microsoftonline.us"])

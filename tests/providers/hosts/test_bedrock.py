@@ -12,18 +12,19 @@ EU = {"region": "eu-west-1"}
 
 
 async def place_of(environ, key=None, **said):
-    host = BedrockHost(AwsIdentity(environ))
+    identity = AwsIdentity(environ)
+    host = BedrockHost(identity)
     try:
         return await host.destination(provider_of("bedrock", **{**EU, **said}), key, "m:0", REQUEST)
     finally:
-        await host.aclose()
+        await identity.aclose()
 
 
 async def test_a_region_has_its_address_and_a_key_is_a_bearer_token():
     place = await place_of({}, KEY)
     assert place.origin.authority == b"bedrock-runtime.eu-west-1.amazonaws.com"
     assert place.target == b"/model/m%3A0/converse"
-    assert place.headers == {"authorization": "Bearer sk-secret"}
+    assert dict(place.headers) == {"authorization": "Bearer sk-secret"}
     assert (await place_of({}, KEY, region="cn-north-1")).origin.host.endswith(".amazonaws.com.cn")
     mine = await place_of({}, KEY, base_url="http://127.0.0.1:9001/aws")
     assert (mine.origin.authority, mine.target) == (b"127.0.0.1:9001", b"/aws/model/m%3A0/converse")
@@ -32,7 +33,7 @@ async def test_a_region_has_its_address_and_a_key_is_a_bearer_token():
 async def test_requests_are_signed_now_by_whom_the_environment_names():
     environ = {"AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "hush", "AWS_SESSION_TOKEN": "t"}
     before = datetime.now(UTC).strftime("%Y%m%d")
-    headers = (await place_of(environ)).headers
+    headers = dict((await place_of(environ)).headers)
     assert headers["authorization"].startswith("AWS4-HMAC-SHA256 Credential=AKID/")
     assert "/eu-west-1/bedrock/aws4_request" in headers["authorization"]
     assert headers["x-amz-date"][:8] in {before, datetime.now(UTC).strftime("%Y%m%d")}
@@ -42,10 +43,10 @@ async def test_requests_are_signed_now_by_whom_the_environment_names():
 
 async def test_the_configurations_credentials_come_first():
     environ = {"AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "hush"}
-    temporary = (await place_of(environ, credentials="MINE:secret:tok:en")).headers
+    temporary = dict((await place_of(environ, credentials="MINE:secret:tok:en")).headers)
     assert "Credential=MINE/" in temporary["authorization"]
     assert temporary["x-amz-security-token"] == "tok:en"
-    assert "x-amz-security-token" not in (await place_of(environ, credentials="MINE:secret")).headers
+    assert "x-amz-security-token" not in dict((await place_of(environ, credentials="MINE:secret")).headers)
     with pytest.raises(UpstreamRefused, match="access key id"):
         await place_of(environ, credentials="MINE")
 

@@ -34,11 +34,12 @@ GEMINI = UpstreamRequest(path="/models/gemini-3-pro:streamGenerateContent?alt=ss
 
 
 async def place_of(network, request=GEMINI, key=None, environ=None, **said):
-    host = VertexHost(GoogleTokens(network, environ or {}))
+    tokens = GoogleTokens(network, environ or {})
+    host = VertexHost(tokens)
     try:
         return await host.destination(provider_of("vertex", **{"project": "p", **said}), key, "m", request)
     finally:
-        await host.aclose()
+        await tokens.aclose()
 
 
 @pytest.mark.parametrize(
@@ -52,7 +53,7 @@ async def place_of(network, request=GEMINI, key=None, environ=None, **said):
 async def test_each_publisher_has_its_path(path, target):
     place = await place_of(Network(token()), UpstreamRequest(path=path, body=b""), project="my p", credentials=SAID)
     assert place.target == b"/v1/projects/my%20p/locations/global" + target
-    assert place.headers == {"authorization": "Bearer tok"}
+    assert dict(place.headers) == {"authorization": "Bearer tok"}
 
 
 @pytest.mark.parametrize(
@@ -78,7 +79,7 @@ async def test_an_address_of_ones_own_keeps_the_paths():
 
 async def test_a_key_is_one_of_googles_and_nobody_is_asked_for_a_token():
     network = Network(token())
-    assert (await place_of(network, key=KEY)).headers == {"x-goog-api-key": "sk-secret"}
+    assert dict((await place_of(network, key=KEY)).headers) == {"x-goog-api-key": "sk-secret"}
     assert network.urls == []
 
 
@@ -144,7 +145,7 @@ async def test_a_user_asks_with_a_refresh_token():
     user = {"type": "authorized_user", "client_id": "c", "client_secret": "s", "refresh_token": "r"}
     network = Network(token())
     place = await place_of(network, credentials=orjson.dumps(user).decode())
-    assert place.headers == {"authorization": "Bearer tok"}
+    assert dict(place.headers) == {"authorization": "Bearer tok"}
     said = {"client_id": "c", "client_secret": "s", "refresh_token": "r"}
     assert network.forms == [{"grant_type": "refresh_token", **said}]
 

@@ -39,7 +39,7 @@ def test_only_the_model_changes_in_the_callers_bytes() -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        b'{"messages": [{"content": "\\"model\\": 1", "model": "keep"}], "model": "sim/gpt", "b": 12345678901234567890}',
+        b'{"messages": [{"x": "\\"model\\": 1", "model": "keep"}], "model": "sim/gpt", "b": 1234567890123456789012}',
         b'{"model": "sim/gpt", "fallbacks": ["a/b"], "messages": []}',
         b'{"mod\\u0065l": "sim/gpt"}',
         b'{"tool": {"model": "keep"}, "mod\\u0065l": "sim/gpt"}',

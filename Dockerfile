@@ -1,0 +1,30 @@
+# The gateway: api, worker and simulator are commands of one image. Two stages, so that uv and caches stay behind.
+FROM python:3.13-slim AS build
+
+COPY --from=ghcr.io/astral-sh/uv:0.9 /uv /usr/local/bin/uv
+ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never UV_PROJECT_ENVIRONMENT=/opt/finops
+WORKDIR /src
+
+# Dependencies first: they change less often than we do.
+COPY pyproject.toml uv.lock README.md ./
+RUN --mount=type=cache,target=/root/.cache/uv uv sync --frozen --no-dev --no-install-project
+
+COPY api ./api
+COPY cli ./cli
+COPY shared ./shared
+COPY simulator ./simulator
+COPY worker ./worker
+RUN --mount=type=cache,target=/root/.cache/uv uv sync --frozen --no-dev --no-editable
+
+FROM python:3.13-slim
+
+RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/finops finops
+COPY --from=build /opt/finops /opt/finops
+ENV PATH=/opt/finops/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 FINOPS_DATA_DIR=/var/lib/finops/data
+WORKDIR /var/lib/finops
+USER finops
+
+EXPOSE 8080
+# Running calls and jobs end, or go back to the queue, on SIGTERM.
+STOPSIGNAL SIGTERM
+CMD ["finops", "api", "--host", "0.0.0.0", "--port", "8080"]

@@ -1,0 +1,1 @@
+"""``/api``: administration, behind the admin key."""

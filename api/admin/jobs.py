@@ -1,0 +1,89 @@
+"""Everybody's jobs and the queue, for administrators and autoscalers."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+from starlette.responses import Response
+
+from api.deps import ServicesDep, as_response, require_admin
+from api.exchange import json_reply
+from api.job_lists import list_jobs, page_reply, read_query
+from api.job_replies import envelope_reply
+from api.routes.jobs import cancel
+from api.services import Services
+from shared.errors import InvalidRequest, JobNotFound
+from shared.jobs.model import Job
+
+router = APIRouter(prefix="/api", tags=["administration"], dependencies=[Depends(require_admin)])
+
+Text = Annotated[str | None, Query()]
+
+
+@router.get("/jobs", summary="List everybody's jobs, newest first")
+async def list_all(
+    services: ServicesDep, status: Text = None, model: Text = None, after: Text = None, limit: Text = None
+) -> Response:
+    """A page of envelopes without results."""
+    page = await list_jobs(services.store, None, read_query(status, model, after, limit))
+    return as_response(page_reply(page))
+
+
+@router.get("/jobs/dead", summary="List the jobs that were given up")
+async def list_dead(services: ServicesDep, after: Text = None, limit: Text = None) -> Response:
+    """The dead-letter list, newest first."""
+    query = read_query(None, None, after, limit)
+    try:
+        page = await services.store.dead(after=query.after, limit=query.limit)
+    except JobNotFound:
+        raise InvalidRequest("after must be the id of a job in this list.", param="after") from None
+    return as_response(page_reply(page))
+
+
+@router.get("/jobs/{job_id}", summary="Any job's envelope", responses={202: {"description": "Not ended yet"}})
+async def get_any(job_id: str, services: ServicesDep) -> Response:
+    """As ``/v1/async/jobs/{id}`` shows it to its owner."""
+    return as_response(envelope_reply(await _find(services, job_id)))
+
+
+@router.post("/jobs/{job_id}/cancel", summary="Cancel any job")
+async def cancel_any(job_id: str, services: ServicesDep) -> Response:
+    """Ends an open job and aborts its upstream call."""
+    return as_response(envelope_reply(await cancel(services, await _find(services, job_id))))
+
+
+@router.post("/jobs/{job_id}/retry", summary="Run any failed job again", status_code=202)
+async def retry_any(job_id: str, services: ServicesDep) -> Response:
+    """Puts a failed job back into the queue, the dead-letter list's included."""
+    return as_response(envelope_reply(await services.store.retry((await _find(services, job_id)).id)))
+
+
+@router.get("/queue", summary="How much waits, and for how long")
+async def get_queue(services: ServicesDep) -> Response:
+    """Depth and age of the oldest job per priority: the signal to scale workers by."""
+    stats = await services.store.stats()
+    lanes = {
+        str(priority): {"depth": lane.depth, "oldest_age_s": lane.oldest_age_s}
+        for priority, lane in stats.lanes.items()
+    }
+    depth = sum(lane.depth for lane in stats.lanes.values())
+    oldest_s = max((lane.oldest_age_s or 0.0 for lane in stats.lanes.values()), default=0.0)
+    return as_response(
+        json_reply(
+            {
+                "depth": depth,
+                "oldest_age_s": oldest_s,
+                "priorities": lanes,
+                "deferred": stats.deferred,
+                "running": stats.running,
+                "dead": stats.dead,
+                "callers": stats.callers,
+            }
+        )
+    )
+
+
+async def _find(services: Services, job_id: str) -> Job:
+    job = await services.store.get(job_id)
+    if job is None:
+        raise JobNotFound(job_id)
+    return job

@@ -1,0 +1,177 @@
+"""The composition root of the API tier: what is built when the application starts, and where requests go."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+
+from fastapi import FastAPI
+from redis.asyncio import Redis
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from api.admin import jobs as admin_jobs
+from api.errors import ErrorBoundary, install_error_handlers
+from api.exchange import App
+from api.middleware.access_log import AccessLog
+from api.middleware.body_limit import BodyLimit
+from api.middleware.exact import ExactRoutes
+from api.middleware.request_id import RequestId
+from api.openapi import describe
+from api.routes import health, jobs, models
+from api.routes.async_jobs import PREFIX as ASYNC_PREFIX
+from api.routes.async_jobs import AsyncPoll, AsyncSubmit
+from api.routes.inference import PREFIXES, InferenceEndpoint
+from api.routes.passthrough import PassthroughEndpoint
+from api.routes.responses import ResponseById
+from api.services import Services
+from api.waits import OpenWaits
+from shared.errors import StoreUnavailable
+from shared.governance.governance import Governance
+from shared.inference.assembly import build_inference
+from shared.jobs.events import EventLog
+from shared.jobs.queue import JobQueue, QueueLimits
+from shared.jobs.store import JobStore
+from shared.jobs.waiting import OutcomeWaiters
+from shared.settings.model import Settings
+from shared.store.commands import PooledCommands
+from shared.store.connection import connect
+from shared.store.faults import StoreUnavailable as StoreFault
+from shared.store.multiplexed import MultiplexedClient
+from shared.telemetry.metrics import Metrics
+from shared.wire.request_types import REQUEST_TYPES
+
+DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
+# A caller shall hear of a store that hangs while it still listens.
+STORE_TIMEOUT_S = 2.0
+STORE_CONNECT_TIMEOUT_S = 1.0
+_ANY_METHOD = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
+
+
+def create_app(
+    settings: Settings, *, environ: Mapping[str, str] | None = None, admin_key: str | None = None
+) -> FastAPI:
+    """The API as an ASGI application; it opens nothing until its lifespan begins.
+
+    Args:
+        settings: The effective configuration.
+        environ: Where well-known providers' keys are found; default: the process's environment.
+        admin_key: Replaces the configured one.
+    """
+    metrics = Metrics("api")
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        # In a thread: it reads files (scripts, certificates), and other loops may run beside ours.
+        services = await asyncio.to_thread(
+            build_services,
+            settings,
+            metrics,
+            environ=os.environ if environ is None else environ,
+            admin_key=admin_key,
+        )
+        app.state.services = services
+        try:
+            await _check_durability(services)
+            yield
+        finally:
+            await services.aclose()
+
+    app = FastAPI(
+        title="FinOps gateway",
+        summary="The OpenAI API in front of every provider; any call can be a durable background job.",
+        lifespan=lifespan,
+        redirect_slashes=False,
+        redoc_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # the figures are ours; asking costs 5 us
+    )
+    # The last one added is the outermost.
+    app.add_middleware(ExactRoutes, endpoints=_hot_endpoints())
+    app.add_middleware(BodyLimit, max_bytes=settings.server.max_body_bytes)
+    app.add_middleware(ErrorBoundary)
+    app.add_middleware(AccessLog, metrics=metrics, lines=settings.log.requests)
+    app.add_middleware(RequestId)
+    install_error_handlers(app)
+    _add_routes(app)
+    describe(app)
+    return app
+
+
+async def _check_durability(services: Services) -> None:
+    """Refuse to promise more than the store can keep; a store that is not there yet is asked at each submit.
+
+    Raises:
+        DurabilityRefused: ``jobs.durability`` is ``fsync`` and the store has no append-only file.
+    """
+    with suppress(StoreUnavailable, StoreFault):
+        await services.queue.check_durability()
+
+
+def build_services(
+    settings: Settings, metrics: Metrics, *, environ: Mapping[str, str], admin_key: str | None = None
+) -> Services:
+    """Everything a process needs. Nothing is connected yet: Redis may come later."""
+    url = settings.redis.url.get_secret_value() if settings.redis.url else DEFAULT_REDIS_URL
+    commands = MultiplexedClient(
+        url, timeout_s=STORE_TIMEOUT_S, connect_timeout_s=STORE_CONNECT_TIMEOUT_S, client_name="finops-api"
+    )
+    store, events = JobStore(commands), EventLog(commands)
+
+    def subscription() -> Redis:
+        return connect(url, connect_timeout_s=STORE_CONNECT_TIMEOUT_S, timeout_s=None, client_name="finops-api-waits")
+
+    waiters = OutcomeWaiters(store, events, subscription)
+    # WAITAOF makes its connection wait: one of its own, so that nobody else waits with it.
+    durable = (
+        PooledCommands(connect(url, client_name="finops-api-disk")) if settings.jobs.durability == "fsync" else None
+    )
+    return Services(
+        settings=settings,
+        commands=commands,
+        durable=durable,
+        queue=JobQueue(commands, QueueLimits.of(settings.jobs), durable=durable),
+        store=store,
+        events=events,
+        waiters=waiters,
+        inference=build_inference(settings, environ, watch=metrics),
+        governance=Governance(settings, admin_key=admin_key),
+        metrics=metrics,
+        waits=OpenWaits(),
+    )
+
+
+def _add_routes(app: FastAPI) -> None:
+    """What is forwarded comes last: whatever is ours has precedence."""
+    app.include_router(jobs.router)
+    for request_type in REQUEST_TYPES:
+        path = f"{ASYNC_PREFIX}/{request_type.path}/{{job_id}}"
+        _add(app, path, AsyncPoll(request_type), ["GET"])
+        _add(app, f"{path}/content", AsyncPoll(request_type, content=True), ["GET"])
+    app.include_router(health.router)
+    app.include_router(admin_jobs.router)
+    for prefix in sorted(PREFIXES, key=len, reverse=True):
+        app.include_router(models.router, prefix=prefix)
+        _add_response_routes(app, prefix)
+        _add(app, f"{prefix}/{{rest:path}}", PassthroughEndpoint(prefix), _ANY_METHOD)
+
+
+def _hot_endpoints() -> dict[str, App]:
+    endpoints: dict[str, App] = {}
+    for request_type in REQUEST_TYPES:
+        answers: App = InferenceEndpoint(request_type)
+        endpoints.update({f"{prefix}/{request_type.path}": answers for prefix in PREFIXES})
+        endpoints[f"{ASYNC_PREFIX}/{request_type.path}"] = AsyncSubmit(request_type)
+    return endpoints
+
+
+def _add_response_routes(app: FastAPI, prefix: str) -> None:
+    elsewhere = PassthroughEndpoint(prefix)
+    path = f"{prefix}/responses/{{response_id}}"
+    _add(app, path, ResponseById("retrieve", elsewhere), ["GET"])
+    _add(app, path, ResponseById("delete", elsewhere), ["DELETE"])
+    _add(app, f"{path}/cancel", ResponseById("cancel", elsewhere), ["POST"])
+    _add(app, f"{path}/input_items", ResponseById("input_items", elsewhere), ["GET"])
+
+
+def _add(app: FastAPI, path: str, endpoint: ASGIApp, methods: list[str]) -> None:
+    app.router.routes.append(Route(path, endpoint, methods=methods, include_in_schema=False))

@@ -1,0 +1,194 @@
+"""The ``x-bf-async`` switch: submit, poll, wait; neither calls inference."""
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from api.async_headers import SubmitOptions, polled_id, submit_options, wait_s
+from api.background import BACKGROUND_FIELDS, STREAM_FIELDS, background_options
+from api.disconnect import Hangup
+from api.exchange import Facts, Receive
+from api.passed_headers import passed_headers
+from api.services import Services
+from shared.errors import GatewayError, InvalidRequest, JobNotFound
+from shared.governance.caller import Caller
+from shared.inference.call import Call
+from shared.jobs.model import Job, NewJob
+from shared.providers.registry import DEFAULT_PROVIDER
+from shared.wire.pending import echo_of
+from shared.wire.request_body import RequestBody, check_for_submit, digest_of
+from shared.wire.request_types import BY_NAME, RESPONSES, RequestType
+from shared.wire.response_ids import mint_response_id
+
+# A response may leave its model to a stored prompt: the default provider knows, its body goes on as it is.
+_UNNAMED_MODEL = f"{DEFAULT_PROVIDER}/default"
+
+
+async def submit(
+    services: Services, facts: Facts, request: RequestBody, receive: Receive, *, native: bool = False
+) -> Job:
+    """Make a job of a request, and wait for its outcome as long as the caller asks.
+
+    Args:
+        services: The application's.
+        facts: The request's.
+        request: What is to be run.
+        receive: Tells of the caller's hanging up.
+        native: Whether it was asked for in OpenAI's own way (``background: true``); it then has a response's id.
+
+    Returns:
+        The job; with ``Idempotency-Key`` or on an SDK's blind retry, the one that the same request made before.
+
+    Raises:
+        GatewayError: The request would be refused whatever happens, or no job is taken now.
+    """
+    options = submit_options(facts, services.settings)
+    if native:
+        options = background_options(options, request.fields, services.settings, facts)
+    if not native:
+        refuse_stream(request)
+    check_for_submit(request)
+    call = call_of(facts, request)
+    services.inference.authorise(call)
+    submission = await services.queue.submit(_new_job(services, facts, request, call, options, native=native))
+    job = submission.job
+    facts.job_id = job.id
+    services.metrics.submitted(job.request_type, created=submission.created)
+    if not options.wait_s or not job.live:
+        return job
+    try:
+        return await wait(services, job, options.wait_s, receive)
+    except GatewayError:
+        return job  # accepted all the same; the caller polls
+
+
+def refuse_stream(request: RequestBody) -> None:
+    """Refuse to make a job of a request for a stream: the SDKs would see an empty one, without an error."""
+    if request.stream:
+        raise InvalidRequest(
+            "stream: true cannot be combined with x-bf-async: leave stream out and follow the job's output at "
+            "/v1/async/jobs/{id}/events, or use background: true on the Responses API.",
+            param="stream",
+        )
+
+
+def call_of(facts: Facts, request: RequestBody) -> Call:
+    """The inference call that a request asks for."""
+    return Call(
+        request_type=request.request_type,
+        model=request.model or _UNNAMED_MODEL,
+        body=request.raw,
+        fields=request.fields,
+        content_type=request.content_type,
+        stream=request.stream,
+        headers=passed_headers(facts.headers),
+        caller=facts.caller,
+        request_id=facts.request_id,
+    )
+
+
+def _new_job(
+    services: Services, facts: Facts, request: RequestBody, call: Call, options: SubmitOptions, *, native: bool
+) -> NewJob:
+    caller = call.caller
+    return NewJob(
+        id=mint_response_id() if native else str(uuid.uuid4()),
+        owner=caller.key_id,
+        dedupe_scope=caller.scope or caller.key_id,
+        request_type=request.request_type.name,
+        model=request.model,
+        payload=_payload(request),
+        content_type=request.content_type,
+        context=_context(facts, request, call.headers),
+        request_id=facts.request_id,
+        priority=options.priority,
+        ttl_s=options.ttl_s,
+        delay_s=options.delay_s,
+        deadline_s=options.deadline_s,
+        weight=caller.weight,
+        max_concurrent=caller.max_concurrent_jobs,
+        max_queued=services.settings.jobs.max_queued_per_key,
+        idempotency_key=options.idempotency_key,
+        blind_retry=options.blind_retry,
+        webhook=options.webhook,
+        fingerprint=digest_of(request),
+        keep_payload=request.request_type is RESPONSES,
+    )
+
+
+def _payload(request: RequestBody) -> bytes:
+    """The body for the provider: without what would make it run the response in a background of its own."""
+    fields = request.fields
+    if request.request_type is not RESPONSES or BACKGROUND_FIELDS.isdisjoint(fields):
+        return request.raw
+    left_out = BACKGROUND_FIELDS | STREAM_FIELDS
+    return orjson.dumps({name: value for name, value in fields.items() if name not in left_out})
+
+
+def _context(facts: Facts, request: RequestBody, headers: Mapping[str, str]) -> dict[str, Any]:
+    context: dict[str, Any] = {"surface": facts.surface}
+    if request.stream:
+        context["stream"] = True
+    if headers:
+        context["headers"] = dict(headers)
+    echo = echo_of(request.request_type, request.fields)
+    if echo:
+        context["echo"] = echo
+    return context
+
+
+async def poll(services: Services, facts: Facts, request_type: RequestType, receive: Receive) -> Job:
+    """The job that ``x-bf-async-id`` names, after waiting for its outcome as long as the caller asks.
+
+    Raises:
+        JobNotFound: Unknown, expired, another caller's, or of another request type.
+    """
+    return await find_and_wait(services, facts, polled_id(facts), request_type, receive)
+
+
+async def find_and_wait(
+    services: Services, facts: Facts, job_id: str, request_type: RequestType | None, receive: Receive
+) -> Job:
+    """``find``, then wait for the outcome as long as the caller asks."""
+    longest_s = wait_s(facts)
+    job = await find(services, facts.caller, job_id, request_type)
+    facts.job_id, facts.model = job.id, job.model
+    if not longest_s or not job.live:
+        return job
+    return await wait(services, job, longest_s, receive)
+
+
+async def find(services: Services, caller: Caller, job_id: str, request_type: RequestType | None = None) -> Job:
+    """A job that the caller may see.
+
+    Args:
+        services: The application's.
+        caller: Who asks.
+        job_id: Any text.
+        request_type: What it must be of; None: anything.
+
+    Raises:
+        JobNotFound: There is none, or it is not for this caller or not of this type; always the same answer.
+    """
+    job = await services.store.get(job_id)
+    if job is None or job.request_type not in BY_NAME or not caller.may_see(job.owner):
+        raise JobNotFound(job_id)
+    if request_type is not None and job.request_type != request_type.name:
+        raise JobNotFound(job_id)
+    return job
+
+
+async def wait(services: Services, job: Job, longest_s: float, receive: Receive) -> Job:
+    """The job with its outcome, or as it stands when the time is over.
+
+    Raises:
+        ClientGone: The caller hung up.
+        JobNotFound: It has ended and expired meanwhile.
+    """
+    if services.waits.ending:
+        return job
+    with services.waits.interruptible(), Hangup(receive):
+        return await services.waiters.wait(job.id, longest_s)
+    return job  # the process stops

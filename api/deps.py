@@ -1,0 +1,59 @@
+"""What the endpoints that are plain functions ask for; the hot ones take the same from the scope."""
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+from starlette.responses import Response
+
+from api.exchange import KEY, Facts, Reply
+from api.services import Services, services_of
+from shared.errors import AdminKeyRequired
+from shared.governance.caller import Caller
+
+
+def _services(request: Request) -> Services:
+    return services_of(request.scope)
+
+
+def _facts(request: Request) -> Facts:
+    facts: Facts = request.scope[KEY]
+    return facts
+
+
+async def _identify(request: Request) -> Caller:
+    facts = _facts(request)
+    facts.caller = await _services(request).governance.identify(facts.headers)
+    return facts.caller
+
+
+async def require_admin(request: Request) -> None:
+    """Let only administrators pass.
+
+    Raises:
+        AdminKeyRequired: The admin key was not shown.
+    """
+    facts = _facts(request)
+    facts.surface = "api"
+    if not _services(request).governance.is_admin(facts.headers):
+        raise AdminKeyRequired("This needs the admin key, as `Authorization: Bearer <admin key>`.")
+
+
+async def _services_now(request: Request) -> Services:
+    return _services(request)
+
+
+async def _facts_now(request: Request) -> Facts:
+    return _facts(request)
+
+
+# Coroutines all: plain functions would run in a thread each.
+ServicesDep = Annotated[Services, Depends(_services_now)]
+FactsDep = Annotated[Facts, Depends(_facts_now)]
+CallerDep = Annotated[Caller, Depends(_identify)]
+
+
+def as_response(reply: Reply) -> Response:
+    """A reply as the framework wants it."""
+    response = Response(reply.body, reply.status)
+    response.raw_headers = [*reply.headers, (b"content-length", b"%d" % len(reply.body))]
+    return response

@@ -1,0 +1,59 @@
+"""Notices that the caller of a running request has hung up, at no cost for requests that are quick."""
+
+import asyncio
+from types import TracebackType
+from typing import Self
+
+from api.exchange import Receive
+from shared.errors import ClientGone
+
+# A task that waits for the disconnect costs some 15 us of CPU, more than all else a quick request needs of us. So it is
+# made only for requests that are not answered by then; an upstream call is closed well within a second all the same.
+WATCH_AFTER_S = 0.25
+
+
+class Hangup:
+    """While entered, a disconnect of the caller ends the current task's work with ``ClientGone``.
+
+    To be entered after the request's body is read.
+    """
+
+    __slots__ = ("_gone", "_receive", "_task", "_timer", "_watcher")
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._gone = False
+        self._task: asyncio.Task[object] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._watcher: asyncio.Task[None] | None = None
+
+    def __enter__(self) -> Self:
+        """Start to count the time."""
+        self._task = asyncio.current_task()
+        self._timer = asyncio.get_running_loop().call_later(WATCH_AFTER_S, self._begin)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        """Stop watching.
+
+        Raises:
+            ClientGone: Instead of the cancellation that the disconnect has caused.
+        """
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._watcher is not None:
+            self._watcher.cancel()
+        if self._gone and kind is asyncio.CancelledError and self._task is not None and self._task.uncancel() == 0:
+            raise ClientGone("The caller hung up before the answer.") from None
+
+    def _begin(self) -> None:
+        self._watcher = asyncio.get_running_loop().create_task(self._watch())
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._gone = True
+        if self._task is not None:
+            self._task.cancel()

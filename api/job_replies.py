@@ -1,0 +1,118 @@
+"""How a job looks from outside: as the SDK's own answer, or as the envelope of ``/v1/async``."""
+
+import time
+from collections.abc import Mapping
+
+import orjson
+
+from api.async_headers import retry_after_s
+from api.errors import error_reply
+from api.exchange import JSON_TYPE, HeaderLine, Reply, header_text
+from shared.errors import JobCancelled, JobFailure
+from shared.jobs.model import Job, State
+from shared.wire.envelope import envelope, rfc3339
+from shared.wire.pending import OpenStatus, Pending, pending_body
+from shared.wire.request_types import BY_NAME, RESPONSES
+from shared.wire.response_ids import is_minted
+
+_WORDS: Mapping[State, OpenStatus] = {
+    State.QUEUED: "queued",
+    State.DEFERRED: "queued",
+    State.RUNNING: "in_progress",
+    State.FAILED: "failed",
+    State.CANCELLED: "cancelled",
+}
+_COMPLETED: HeaderLine = (b"x-bf-async-status", b"completed")
+# What of the provider's response headers is repeated with a job's result; rate limits and the like were of then.
+_KEPT_HEADERS = frozenset({"openai-processing-ms", "openai-version", "openai-model", "content-disposition"})
+
+
+def sdk_reply(job: Job) -> Reply:
+    """A job on the surfaces of the SDKs: pending, the provider's own body, or the HTTP error of its failure."""
+    if job.state is State.COMPLETED:
+        return Reply(200, _result(job), _result_headers(job))
+    if job.state is State.FAILED:
+        return with_headers(error_reply(JobFailure(job.status_code, job.error or {})), job_headers(job))
+    if job.state is State.CANCELLED and job.request_type != RESPONSES.name:
+        return with_headers(error_reply(JobCancelled(job.id)), job_headers(job))
+    return pending_reply(job)
+
+
+def native_reply(job: Job) -> Reply:
+    """A job as the Responses API itself tells of it: a failure is a status there, not an HTTP error."""
+    return sdk_reply(job) if job.state is State.COMPLETED else pending_reply(job)
+
+
+def _result(job: Job) -> bytes:
+    """The provider's bytes; a native background response keeps the id that its caller knows it by."""
+    if not is_minted(job.id):
+        return job.result
+    return orjson.dumps({**orjson.loads(job.result), "id": job.id, "background": True})
+
+
+def pending_reply(job: Job) -> Reply:
+    """The type's empty form with the job's status; a response's too where it failed or was cancelled."""
+    body = pending_body(
+        BY_NAME[job.request_type],
+        Pending(
+            job_id=job.id,
+            status=_WORDS[job.state],
+            model=job.model,
+            created=job.created_ms // 1000,
+            echo=job.context.get("echo") or {},
+            error=(job.error or {}) if job.state is State.FAILED else None,
+            background=is_minted(job.id),
+        ),
+    )
+    return Reply(200, body, (JSON_TYPE, *job_headers(job)))
+
+
+def envelope_reply(job: Job, headers: tuple[HeaderLine, ...] = ()) -> Reply:
+    """A job on ``/v1/async``: 202 while it is open, then 200."""
+    body = orjson.dumps(envelope(job))
+    return Reply(202 if job.live else 200, body, (JSON_TYPE, *job_headers(job), *headers))
+
+
+def content_reply(job: Job) -> Reply:
+    """The bytes of a job's result; the envelope while there are none, the job's error if there never will be."""
+    if job.live:
+        return envelope_reply(job)
+    if job.state is State.CANCELLED:
+        return with_headers(error_reply(JobCancelled(job.id)), job_headers(job))
+    return sdk_reply(job)
+
+
+def job_headers(job: Job) -> tuple[HeaderLine, ...]:
+    """Id and status of a job, and while it is open its place in the queue and when to ask again."""
+    word = "completed" if job.state is State.COMPLETED else _WORDS[job.state]
+    lines: list[HeaderLine] = [(b"x-bf-async-id", job.id.encode()), (b"x-bf-async-status", word.encode())]
+    if not job.live:
+        return tuple(lines)
+    now_ms = int(time.time() * 1000)
+    starts_ms = job.due_ms if job.state is State.DEFERRED else 0
+    if job.state is State.QUEUED:
+        if job.queue_position is not None:
+            lines.append((b"x-bf-async-queue-position", b"%d" % job.queue_position))
+        if job.estimated_start_ms is not None:
+            starts_ms = job.estimated_start_ms
+            lines.append((b"x-bf-async-estimated-start", rfc3339(starts_ms).encode()))
+    after_s = retry_after_s(open_ms=now_ms - job.created_ms, due_in_ms=starts_ms - now_ms if starts_ms else 0)
+    lines.append((b"retry-after", b"%d" % after_s))
+    return tuple(lines)
+
+
+def _result_headers(job: Job) -> tuple[HeaderLine, ...]:
+    lines: list[HeaderLine] = [
+        (b"content-type", header_text(job.result_type or "application/json")),
+        (b"x-bf-async-id", job.id.encode()),
+        _COMPLETED,
+    ]
+    said = job.meta.get("headers")
+    if isinstance(said, dict):
+        lines += [(header_text(name), header_text(str(value))) for name, value in said.items() if name in _KEPT_HEADERS]
+    return tuple(lines)
+
+
+def with_headers(reply: Reply, headers: tuple[HeaderLine, ...]) -> Reply:
+    """The reply with more headers."""
+    return reply._replace(headers=(*reply.headers, *headers))

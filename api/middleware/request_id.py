@@ -1,0 +1,50 @@
+"""Gives every request its id and every response the header that says it."""
+
+import os
+import re
+import time
+from collections import Counter
+from collections.abc import Iterable
+
+from api.exchange import KEY, App, Facts, HeaderLine, Message, Receive, Scope, Send
+
+_NONE: frozenset[bytes] = frozenset()
+_SANE = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+
+
+class RequestId:
+    """ASGI middleware, the outermost: makes the request's ``Facts``."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        lines = scope["headers"]
+        headers = dict(lines)
+        request_id = _given(headers) or f"req_{os.urandom(16).hex()}"
+        repeated = _repeated(lines) if len(headers) != len(lines) else _NONE
+        facts = Facts(request_id, headers, repeated=repeated, started=time.perf_counter())
+        scope[KEY] = facts
+        line = (b"x-request-id", request_id.encode())
+
+        def tagged(message: Message) -> object:
+            if message["type"] == "http.response.start":
+                facts.status = message["status"]
+                message["headers"] = [*message.get("headers", ()), line]
+            return send(message)
+
+        await self._app(scope, receive, tagged)  # type: ignore[arg-type]
+
+
+def _repeated(lines: Iterable[HeaderLine]) -> frozenset[bytes]:
+    counted = Counter(name for name, _ in lines)
+    return frozenset(name for name, count in counted.items() if count > 1)
+
+
+def _given(headers: dict[bytes, bytes]) -> str:
+    given = headers.get(b"x-request-id")
+    return given.decode() if given and _SANE.fullmatch(given) else ""

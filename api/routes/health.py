@@ -1,0 +1,53 @@
+"""What machines ask: whether the process lives, whether it can serve, and its figures."""
+
+import asyncio
+
+from fastapi import APIRouter
+from redis.exceptions import RedisError
+from starlette.responses import Response
+
+from api.deps import ServicesDep, as_response
+from api.exchange import Reply, json_reply
+from api.services import Services
+from shared.errors import GatewayError
+from shared.store.faults import StoreUnavailable
+from shared.telemetry.metrics import CONTENT_TYPE
+
+router = APIRouter(tags=["operations"])
+
+STORE_ANSWER_S = 2.0
+STORE_FAULTS = (GatewayError, StoreUnavailable, RedisError, TimeoutError)
+
+
+@router.get("/health/live", summary="Whether the process lives")
+async def live() -> Response:
+    """200 as long as it answers at all."""
+    return as_response(json_reply({"status": "ok"}))
+
+
+@router.get("/health/ready", summary="Whether it can serve everything", responses={503: {"description": "Not now"}})
+async def ready(services: ServicesDep) -> Response:
+    """200, or 503 with what is missing; synchronous calls are served without the store, jobs are not."""
+    try:
+        async with asyncio.timeout(STORE_ANSWER_S):
+            await services.commands.execute("PING", retry_safe=True)
+    except STORE_FAULTS:
+        missing = {"redis": "The job store does not answer; submits and polls are refused until it does."}
+        return as_response(json_reply({"status": "unavailable", "missing": missing}, 503, ((b"retry-after", b"1"),)))
+    return as_response(json_reply({"status": "ok", "missing": {}}))
+
+
+@router.get("/metrics", summary="Figures for Prometheus", response_class=Response)
+async def metrics(services: ServicesDep) -> Response:
+    """The process's figures and, while the store answers, the queue's."""
+    await _observe_queue(services)
+    figures = await asyncio.to_thread(services.metrics.render)  # it reads /proc
+    return as_response(Reply(200, figures, ((b"content-type", CONTENT_TYPE.encode()),)))
+
+
+async def _observe_queue(services: Services) -> None:
+    try:
+        async with asyncio.timeout(STORE_ANSWER_S):
+            services.metrics.observe_queue(await services.store.stats())
+    except STORE_FAULTS:
+        return

@@ -1,0 +1,108 @@
+"""The inference endpoints: one ASGI class for every request type, on every prefix of the OpenAI API.
+
+They are the hot path, so they are spoken to in plain ASGI: no request object, no dependency injection, no models.
+"""
+
+from collections.abc import Mapping
+
+from api.async_headers import POLL, wants_job
+from api.async_mode import call_of, poll, submit
+from api.background import asks_for_background
+from api.background_stream import send_response_stream
+from api.disconnect import Hangup
+from api.exchange import KEY, Facts, HeaderLine, Receive, Reply, Scope, Send, drain, header_text, read_body, send_reply
+from api.job_replies import native_reply, sdk_reply
+from api.services import Services, services_of
+from api.streaming import send_answer_stream
+from shared.errors import InvalidRequest
+from shared.inference.call import Call
+from shared.wire.request_body import RequestBody, read_request
+from shared.wire.request_types import RequestType
+
+PREFIXES = ("/openai", "/openai/v1", "/v1")
+
+
+class InferenceEndpoint:
+    """Answers one request type: at once, as a stream, or as a job where a header says so.
+
+    Args:
+        request_type: Which.
+    """
+
+    def __init__(self, request_type: RequestType) -> None:
+        self._request_type = request_type
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request.
+
+        Raises:
+            GatewayError: What the caller is told, unless the response has begun.
+        """
+        facts: Facts = scope[KEY]
+        facts.surface, facts.request_type = "openai", self._request_type.name
+        services = services_of(scope)
+        facts.caller = await services.governance.identify(facts.headers)
+        if POLL in facts.headers:
+            await drain(receive)
+            job = await poll(services, facts, self._request_type, receive)
+            await send_reply(send, sdk_reply(job))
+            return
+        as_job = wants_job(facts)
+        request = await read_inference_request(self._request_type, facts, receive)
+        if as_job:
+            job = await submit(services, facts, request, receive)
+            await send_reply(send, sdk_reply(job))
+        elif asks_for_background(request):
+            job = await submit(services, facts, request, receive, native=True)
+            if request.stream:
+                with Hangup(receive):
+                    await send_response_stream(send, services, job)
+            else:
+                await send_reply(send, native_reply(job))
+        else:
+            await self._answer(services, facts, call_of(facts, request), receive, send)
+
+    async def _answer(self, services: Services, facts: Facts, call: Call, receive: Receive, send: Send) -> None:
+        if call.stream:
+            with Hangup(receive):
+                stream = await services.inference.stream(call)
+                facts.provider = stream.provider
+                if stream.whole is not None:  # its provider does not stream this
+                    await send_reply(
+                        send, Reply(stream.status, stream.whole, _lines(stream.content_type, stream.headers))
+                    )
+                    return
+                services.metrics.stream_opened()
+                try:
+                    await send_answer_stream(send, facts, self._request_type, stream)
+                finally:
+                    services.metrics.stream_closed()
+            return
+        with Hangup(receive):
+            answer = await services.inference.answer(call)
+        facts.provider = answer.provider
+        await send_reply(send, Reply(answer.status, answer.body, _lines(answer.content_type, answer.headers)))
+
+
+async def read_inference_request(request_type: RequestType, facts: Facts, receive: Receive) -> RequestBody:
+    """Read a request's body and check it.
+
+    Raises:
+        InvalidRequest: It is not one of this type.
+        ClientGone: The caller hung up before its end.
+    """
+    encoding = facts.headers.get(b"content-encoding")
+    if encoding and encoding != b"identity":
+        raise InvalidRequest(
+            "Compressed request bodies are not understood; send it as it is.", param="content-encoding"
+        )
+    body = await read_body(receive)
+    request = read_request(request_type, body, facts.headers.get(b"content-type", b"").decode("latin-1"))
+    facts.model = request.model
+    return request
+
+
+def _lines(content_type: str, passed: Mapping[str, str]) -> tuple[HeaderLine, ...]:
+    lines: list[HeaderLine] = [(b"content-type", header_text(content_type))]
+    lines += [(header_text(name), header_text(value)) for name, value in passed.items()]
+    return tuple(lines)

@@ -1,0 +1,29 @@
+"""The models that a caller may use, of all providers."""
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from api.deps import CallerDep, FactsDep, ServicesDep, as_response
+from api.exchange import json_reply
+from shared.errors import ModelNotFound
+from shared.providers.registry import DEFAULT_PROVIDER
+
+router = APIRouter(tags=["models"])
+
+
+@router.get("/models", summary="List models")
+async def list_models(services: ServicesDep, facts: FactsDep, caller: CallerDep) -> Response:
+    """OpenAI's list object; ids carry the provider's prefix."""
+    facts.surface, facts.request_type = "openai", "models"
+    return as_response(json_reply({"object": "list", "data": await services.inference.models(caller)}))
+
+
+@router.get("/models/{model:path}", summary="One model")
+async def get_model(model: str, services: ServicesDep, facts: FactsDep, caller: CallerDep) -> Response:
+    """A model by its id; without a prefix it is the default provider's."""
+    facts.surface, facts.request_type = "openai", "models"
+    wanted = {model, f"{DEFAULT_PROVIDER}/{model}"}
+    for known in await services.inference.models(caller):
+        if known["id"] in wanted:
+            return as_response(json_reply(known))
+    raise ModelNotFound(f"No provider here lists the model {model[:256]!r}; GET /v1/models says what there is.")

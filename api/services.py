@@ -1,0 +1,46 @@
+"""Everything that a running API process is made of, built once in its lifespan."""
+
+from dataclasses import dataclass
+from typing import cast
+
+from api.exchange import Scope
+from api.waits import OpenWaits
+from shared.governance.governance import Governance
+from shared.inference.inference import Inference
+from shared.jobs.events import EventLog
+from shared.jobs.queue import JobQueue
+from shared.jobs.store import JobStore
+from shared.jobs.waiting import OutcomeWaiters
+from shared.settings.model import Settings
+from shared.store.commands import RedisCommands
+from shared.telemetry.metrics import Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The parts that endpoints use; on ``app.state.services``."""
+
+    settings: Settings
+    commands: RedisCommands
+    durable: RedisCommands | None
+    queue: JobQueue
+    store: JobStore
+    events: EventLog
+    waiters: OutcomeWaiters
+    inference: Inference
+    governance: Governance
+    metrics: Metrics
+    waits: OpenWaits
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self.waiters.aclose()
+        await self.inference.aclose()
+        await self.commands.aclose()
+        if self.durable is not None:
+            await self.durable.aclose()
+
+
+def services_of(scope: Scope) -> Services:
+    """The services of the application that serves this request."""
+    return cast("Services", scope["app"].state.services)

@@ -1,0 +1,144 @@
+"""The only place that renders event streams: answers as they come, and the log of a job."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any
+
+import orjson
+
+from api.errors import as_gateway_error
+from api.exchange import Facts, HeaderLine, Send, header_text
+from shared.errors import GatewayError
+from shared.inference.streaming import ProviderStream
+from shared.jobs.model import Event
+from shared.wire.request_types import RESPONSES, RequestType
+from shared.wire.sse import encode_event, event_data
+
+logger = logging.getLogger("finops.api")
+
+HEARTBEAT_S = 15.0
+HEARTBEAT = b": keepalive\n\n"
+EVENT_STREAM: HeaderLine = (b"content-type", b"text/event-stream; charset=utf-8")
+UNBUFFERED: tuple[HeaderLine, ...] = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
+
+
+async def send_answer_stream(send: Send, facts: Facts, request_type: RequestType, stream: ProviderStream) -> None:
+    """Send an answer as it comes; what fails on the way becomes the surface's own error event.
+
+    An SDK takes a stream that merely stops for a complete one, so an error is always said, and ``[DONE]`` never
+    follows it. The upstream connection is closed however this ends.
+    """
+    lines = [EVENT_STREAM, *UNBUFFERED]
+    lines += [(header_text(name), header_text(value)) for name, value in stream.headers.items()]
+    first = last = b""
+    try:
+        await send({"type": "http.response.start", "status": stream.status, "headers": lines})
+        async for chunk in stream:
+            first, last = first or chunk, chunk
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    except Exception as error:  # noqa: BLE001 - whatever it is, it must be said inside the stream
+        told = as_gateway_error(error, facts.request_id)
+        logger.warning("A stream failed: %s", told.message, extra={"request_id": facts.request_id})
+        await send(
+            {"type": "http.response.body", "body": error_event(request_type, told, first, last), "more_body": True}
+        )
+    finally:
+        await stream.aclose()
+    await send({"type": "http.response.body", "body": b""})
+
+
+def error_event(request_type: RequestType, error: GatewayError, first: bytes = b"", last: bytes = b"") -> bytes:
+    """What a stream says of its failure.
+
+    Chat completions: an object with ``error``, on which both SDKs raise. Responses: ``response.failed`` once
+    ``response.created`` was sent, as OpenAI does; before that an ``error`` event on which both SDKs raise.
+
+    Args:
+        request_type: Whose stream.
+        error: What happened.
+        first: The first bytes that were sent, empty if none were.
+        last: The last ones.
+    """
+    envelope = error.envelope()
+    if request_type is not RESPONSES:
+        return encode_event(orjson.dumps(envelope, default=str))
+    said = envelope["error"]
+    number = _last_number(last) + 1
+    response = _created_response(first)
+    if response is None:
+        event = {
+            "type": "error",
+            "code": said["code"],
+            "message": said["message"],
+            "param": said["param"],
+            "sequence_number": number,
+            "error": said,
+        }
+        return encode_event(orjson.dumps(event, default=str), name="error")
+    response.update(status="failed", error={"code": "server_error", "message": said["message"]})
+    failed = {"type": "response.failed", "sequence_number": number, "response": response}
+    return encode_event(orjson.dumps(failed, default=str), name="response.failed")
+
+
+def _events_in(chunk: bytes) -> list[dict[str, Any]]:
+    found = []
+    for block in chunk.split(b"\n\n"):
+        with suppress(orjson.JSONDecodeError):
+            event = orjson.loads(event_data(block + b"\n\n"))
+            if isinstance(event, dict):
+                found.append(event)
+    return found
+
+
+def _last_number(chunk: bytes) -> int:
+    numbers = [event.get("sequence_number") for event in _events_in(chunk)]
+    return max((number for number in numbers if isinstance(number, int)), default=-1)
+
+
+def _created_response(chunk: bytes) -> dict[str, Any] | None:
+    for event in _events_in(chunk):
+        if event.get("type") == "response.created" and isinstance(event.get("response"), dict):
+            return dict(event["response"])
+    return None
+
+
+async def send_event_log(send: Send, events: AsyncIterator[Event], headers: tuple[HeaderLine, ...] = ()) -> None:
+    """Send a job's events as they happen, to their end, with a comment whenever nothing happens for a while."""
+    await send({"type": "http.response.start", "status": 200, "headers": [EVENT_STREAM, *UNBUFFERED, *headers]})
+    async for event in with_heartbeats(events):
+        frame = HEARTBEAT if event is None else encode_event(event.data, name=event.name, event_id=event.id)
+        await send({"type": "http.response.body", "body": frame, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def with_heartbeats(events: AsyncIterator[Event], every_s: float = HEARTBEAT_S) -> AsyncIterator[Event | None]:
+    """The events, with None in between whenever none came for ``every_s`` seconds."""
+    iterator = aiter(events)
+    upcoming: asyncio.Task[Event] | None = None
+    try:
+        while True:
+            upcoming = upcoming or asyncio.ensure_future(_next(iterator))
+            done, _ = await asyncio.wait((upcoming,), timeout=every_s)
+            if not done:
+                yield None
+                continue
+            try:
+                event = upcoming.result()
+            except StopAsyncIteration:
+                return
+            finally:
+                upcoming = None
+            yield event
+    finally:
+        if upcoming is not None:
+            upcoming.cancel()
+            await asyncio.wait((upcoming,))
+        close = getattr(iterator, "aclose", None)
+        if close is not None:
+            await close()
+
+
+async def _next(iterator: AsyncIterator[Event]) -> Event:
+    return await anext(iterator)

@@ -1,0 +1,43 @@
+"""``finops api``: the API tier alone."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from cli import options
+from cli.admin_key import read_admin_key
+from cli.examples import examples
+from cli.lifeline import hold_lifeline
+from cli.signals import end_on_signals
+
+
+@click.command(
+    name="api",
+    epilog=examples("finops api --redis-url redis://redis:6379/0 --host 0.0.0.0", "finops api --port 0"),
+)
+@click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
+@click.option("--port", type=click.IntRange(0, 65_535), help="Port to listen on; 0: any free one.  [default: 8080]")
+@click.option("--fd", type=click.IntRange(0), help="Serve this inherited listening socket instead.")
+@options.config_option
+@options.redis_url_option
+@options.data_dir_option
+def command(
+    *, host: str | None, port: int | None, fd: int | None, config: Path | None, redis_url: str | None, data_dir: Path
+) -> None:
+    """Serve HTTP until SIGTERM or Ctrl-C.
+
+    Without a configured store it joins the `finops serve` that runs on the data directory. It starts without the
+    store, too, and answers 503 where it needs one, until it is there.
+    """
+    end_on_signals()
+    hold_lifeline()
+    overrides = {"FINOPS_HOST": host, "FINOPS_PORT": port, "FINOPS_REDIS_URL": redis_url}
+    settings, environ = options.read_settings(config, **overrides)
+    if settings.redis.url is None:
+        environ["FINOPS_REDIS_URL"] = options.needed_store_url(settings, data_dir)
+        settings = options.settings_of(environ)
+    admin_key = None if settings.auth.admin_key else read_admin_key(data_dir)
+    from api.server import run_api  # noqa: PLC0415 - not needed for --help
+
+    sys.exit(run_api(settings, fd=fd, environ=environ, admin_key=admin_key))

@@ -1,0 +1,93 @@
+"""How jobs look on a terminal."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.text import Text
+
+from cli.output import age, between, cell, out, plain, table
+
+_COLUMNS = ("id", "type", "model", "status", "age", "run", "attempts")
+
+
+def print_list(page: Mapping[str, Any]) -> None:
+    """A page of jobs as a table, with the way to the next one."""
+    jobs = page.get("data") or []
+    console = out()
+    if not jobs:
+        console.print("no jobs")
+        return
+    console.print(table(_COLUMNS, [_row(job) for job in jobs]))
+    if page.get("has_more"):
+        console.print(f"\nmore with --after {plain(page.get('last_id'))}", markup=False)
+
+
+def _row(job: Mapping[str, Any]) -> Sequence[object]:
+    run = between(job.get("started_at"), job.get("completed_at")) or age(job.get("started_at"))
+    return (
+        job.get("id"),
+        job.get("request_type"),
+        job.get("model"),
+        job.get("status"),
+        age(job.get("created_at")),
+        run if job.get("started_at") else "",
+        job.get("attempts"),
+    )
+
+
+def print_envelope(job: Mapping[str, Any], *, with_result: bool = True) -> None:
+    """A job, field by field, and its result below."""
+    console = out()
+    fields = [(name, job[name]) for name in job if name not in {"result", "error", "object"}]
+    console.print(table(("field", "value"), fields))
+    if job.get("error"):
+        console.print(Text(f"\n{_error_text(job)}", style="red"))
+    if with_result and job.get("status") == "completed":
+        console.print()
+        console.print(Text(result_text(job)))
+
+
+def print_ended(jobs: Sequence[Mapping[str, Any]]) -> None:
+    """Ended jobs: of one its result, of several a table."""
+    console = out()
+    if len(jobs) > 1:
+        console.print(table(_COLUMNS, [_row(job) for job in jobs]))
+        return
+    [job] = jobs
+    if job.get("status") == "completed":
+        console.print(Text(result_text(job)))
+        return
+    console.print(Text.assemble(cell(job.get("status")), " ", _error_text(job)))
+
+
+def _error_text(job: Mapping[str, Any]) -> str:
+    error = job.get("error") or {}
+    words = (job.get("status_code"), error.get("code") or error.get("type"), error.get("message"))
+    return plain(" ".join(str(word) for word in words if word))
+
+
+def result_text(job: Mapping[str, Any]) -> str:
+    """What of a result people want to read: the answer's text, else the document."""
+    result = job.get("result")
+    if "result_type" in job and not str(job["result_type"]).startswith("text/"):
+        return f"({plain(job['result_type'])}; write it to a file with `finops jobs get {job.get('id')} --output FILE`)"
+    found = _answer(result) if isinstance(result, dict) else None
+    if found is None:
+        found = result if isinstance(result, str) else json.dumps(result, indent=2, ensure_ascii=False)
+    return plain(found)
+
+
+def _answer(result: Mapping[str, Any]) -> str | None:
+    """The text in a chat completion, a completion, a response or a transcription; None in anything else."""
+    try:
+        if result.get("object") == "response":
+            parts = [part for item in result["output"] for part in item.get("content") or ()]
+            return "".join(part["text"] for part in parts if part.get("type") == "output_text") or None
+        if "choices" in result:
+            choice = result["choices"][0]
+            said = choice["message"]["content"] if "message" in choice else choice["text"]
+            return said if isinstance(said, str) else None
+        return result["text"] if isinstance(result.get("text"), str) else None
+    except (KeyError, IndexError, TypeError, AttributeError):
+        return None

@@ -1,0 +1,28 @@
+"""``finops simulate``: the upstream simulator alone."""
+
+import click
+
+from cli.examples import examples
+from cli.lifeline import hold_lifeline
+from cli.signals import end_on_signals
+
+
+@click.command(
+    name="simulate",
+    epilog=examples(
+        "finops simulate --port 9100", "OPENAI_BASE_URL=http://127.0.0.1:9100/v1 OPENAI_API_KEY=any finops serve"
+    ),
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(1, 65_535), default=9100, show_default=True, help="Port to listen on.")
+@click.option("--api-key", "api_keys", multiple=True, help="Accept only this key; may be repeated.")
+def command(host: str, port: int, api_keys: tuple[str, ...]) -> None:
+    """Serve an upstream that speaks the OpenAI wire: deterministic, free, with latency and faults as scripted.
+
+    A model's name says how it behaves: gpt-4o@latency=3 answers after 3 s, gpt-4o@status=429,times=2 refuses twice.
+    """
+    end_on_signals()
+    hold_lifeline()
+    from simulator.serve import serve  # noqa: PLC0415 - not needed for --help
+
+    serve(host, port, api_keys=api_keys)

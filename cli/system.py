@@ -1,0 +1,252 @@
+"""The whole system on one machine: store, simulator, workers and API as supervised processes."""
+
+import asyncio
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Self
+
+import click
+import httpx
+
+from cli.admin_key import keep_admin_key
+from cli.children import Child, ChildPlan
+from cli.demo_config import SIMULATOR, with_simulator
+from cli.lifeline import Lifeline
+from cli.listening import free_port, open_listeners, url_of
+from shared.settings.model import Settings
+from shared.store.datadir import DataDirectory
+from shared.store.embedded import EmbeddedStore
+from shared.store.faults import DataDirectoryInUse, StoreUnavailable
+
+START_TIMEOUT_S = 60.0
+# After its grace a worker cancels, hands back and waits for its outcomes to be written: 5 s each, at most.
+LAST_WORDS_S = 15.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What to run.
+
+    Attributes:
+        settings: The effective configuration.
+        environ: The environment that gives it to the children.
+        workers: Worker processes; more can be added later.
+        demo: Add the simulator, as provider ``sim``.
+        output: Where the children's logs go; None: standard error.
+    """
+
+    data_dir: Path
+    settings: Settings
+    environ: Mapping[str, str]
+    workers: int = 1
+    api_processes: int = 1
+    demo: bool = False
+    output: IO[str] | None = None
+
+
+class System:
+    """Runs a plan from ``async with`` to its end, and leaves nothing behind.
+
+    Attributes:
+        url: Where the gateway is.
+        simulator_url: Where the simulator is, if there is one.
+        admin_key: The key that was configured, kept or made.
+        admin_key_made: Whether it was made at this start.
+
+    Args:
+        plan: What to run.
+        say: Told, in a sentence, what people should know of a child's fate.
+    """
+
+    def __init__(self, plan: Plan, say: Callable[[str], None]) -> None:
+        self.plan = plan
+        self.url = ""
+        self.simulator_url = ""
+        self.admin_key = ""
+        self.admin_key_made = False
+        self.workers: list[Child] = []
+        self._say = say
+        self._environ = dict(plan.environ)
+        self._front: list[Child] = []
+        self._simulators: list[Child] = []
+        self._lifeline = Lifeline()
+        self._listeners: list[socket.socket] = []
+        self._exits = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        """Start everything; see ``start``."""
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop everything."""
+        await self.stop()
+
+    async def start(self) -> None:
+        """Start everything.
+
+        Raises:
+            click.ClickException: Something cannot be started; what was started is stopped again.
+        """
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _start(self) -> None:
+        plan = self.plan
+        self._exits.callback(self._lifeline.close)
+        await self._open_store()
+        server = plan.settings.server
+        self._listeners = await asyncio.to_thread(open_listeners, server.host, server.port, plan.api_processes)
+        self.url = url_of(self._listeners[0])
+        await asyncio.to_thread(self._settle_admin_key)
+        if plan.demo:
+            await self._add_simulator()
+        for _ in range(plan.workers):
+            await self.add_worker()
+        for number, listener in enumerate(self._listeners, start=1):
+            name = "api" if plan.api_processes == 1 else f"api {number}"
+            child = await self._add(name, ["api", "--fd", str(listener.fileno())], inherited=(listener.fileno(),))
+            self._front.append(child)
+        await self._until_serving()
+
+    async def add_worker(self, *arguments: str) -> Child:
+        """Start one more worker process, with more arguments for `finops worker`."""
+        environ = {}
+        port = self._environ.get("FINOPS_WORKER_METRICS_PORT", "")
+        if port.isdigit():  # one port each, counting up from the one that was asked for
+            environ["FINOPS_WORKER_METRICS_PORT"] = str(int(port) + len(self.workers))
+        worker = await self._add(f"worker {len(self.workers) + 1}", ["worker", *arguments], environ=environ)
+        self.workers.append(worker)
+        return worker
+
+    async def stop(self, *, hurry: asyncio.Event | None = None) -> None:
+        """Stop in order: API and workers, each with its grace, then the simulator, then the store.
+
+        Args:
+            hurry: Set, the grace is over: what still runs is killed. Its jobs run again at the next start.
+        """
+        for child in (*self._front, *self.workers, *self._simulators):
+            child.retire()
+        for listener in self._listeners:
+            listener.close()
+        settings = self.plan.settings
+        tiers = [(child, settings.server.shutdown_grace_s) for child in self._front]
+        tiers += [(child, settings.jobs.shutdown_grace_s) for child in self.workers]
+        await _stop_all(tiers, hurry)
+        await _stop_all([(child, 0.0) for child in self._simulators], hurry)
+        await self._exits.aclose()
+
+    async def _open_store(self) -> None:
+        """The embedded store, or, with a store of the user's, only the hold on the data directory.
+
+        Raises:
+            click.ClickException: Another process has the directory, or there is no store to start.
+        """
+        data_dir = self.plan.data_dir
+        try:
+            if self.plan.settings.redis.url is not None:
+                directory = await asyncio.to_thread(DataDirectory.hold, data_dir)
+                self._exits.push_async_callback(asyncio.to_thread, directory.release)
+                return
+            store = await self._exits.enter_async_context(EmbeddedStore(data_dir))
+        except (DataDirectoryInUse, StoreUnavailable) as error:
+            raise click.ClickException(str(error)) from None
+        self._environ["FINOPS_REDIS_URL"] = store.url
+
+    def _settle_admin_key(self) -> None:
+        configured = self.plan.settings.auth.admin_key
+        if configured is not None:
+            self.admin_key = configured.get_secret_value()
+            return
+        self.admin_key, self.admin_key_made = keep_admin_key(self.plan.data_dir)
+        self._environ["FINOPS_ADMIN_KEY"] = self.admin_key
+
+    async def _add_simulator(self) -> None:
+        port = free_port()
+        self.simulator_url = f"http://127.0.0.1:{port}"
+        command = ["simulate", "--host", "127.0.0.1", "--port", str(port)]
+        self._simulators.append(await self._add("simulator", command))
+        if SIMULATOR in self.plan.settings.providers:
+            self._say(f"the configuration has a provider {SIMULATOR!r} of its own; the simulator is on port {port}")
+            return
+        said = self._environ.get("FINOPS_CONFIG")
+        config = await asyncio.to_thread(with_simulator, said, port, self.plan.data_dir)
+        self._environ["FINOPS_CONFIG"] = str(config)
+
+    async def _add(
+        self,
+        name: str,
+        command: list[str],
+        *,
+        environ: Mapping[str, str] | None = None,
+        inherited: tuple[int, ...] = (),
+    ) -> Child:
+        grace_s = max(self.plan.settings.jobs.shutdown_grace_s, self.plan.settings.server.shutdown_grace_s)
+        plan = ChildPlan(
+            name=name,
+            # -P: a folder that happens to be called cli, where we were started, is not ours.
+            command=(sys.executable, "-P", "-m", "cli", *command),
+            environ={**self._environ, **(environ or {}), **self._lifeline.variable(grace_s + LAST_WORDS_S)},
+            inherited=(*inherited, self._lifeline.reading_end),
+            output=self.plan.output,
+        )
+        child = Child(plan, self._say)
+        await child.start()
+        return child
+
+    async def _until_serving(self) -> None:
+        """Wait until the API answers.
+
+        Raises:
+            click.ClickException: A child ended instead, or nothing answered in time.
+        """
+        children = [*self._simulators, *self.workers, *self._front]
+        deaths = {asyncio.create_task(child.died()): child for child in children}
+        answering = asyncio.create_task(until_answering(f"{self.url}/health/live"))
+        try:
+            done, _ = await asyncio.wait(
+                {*deaths, answering}, timeout=START_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            for task in (*deaths, answering):
+                task.cancel()
+            await asyncio.wait({*deaths, answering})
+        for task, child in deaths.items():
+            if task in done:
+                raise click.ClickException(f"{child.plan.name} does not start; its own message is above")
+        if answering not in done:
+            raise click.ClickException(f"the API did not answer within {START_TIMEOUT_S:g} s")
+
+
+async def until_answering(url: str) -> None:
+    """Wait until an address of this machine answers 200."""
+    async with httpx.AsyncClient(timeout=2.0, trust_env=False) as client:
+        while True:
+            with suppress(httpx.HTTPError):
+                if (await client.get(url)).status_code == 200:
+                    return
+            await asyncio.sleep(0.05)
+
+
+async def _stop_all(children: list[tuple[Child, float]], hurry: asyncio.Event | None) -> None:
+    """Stop children together, each with its grace and time for its last words."""
+    if not children:
+        return
+    stops: asyncio.Future[list[None]] = asyncio.gather(
+        *(child.stop(grace_s + LAST_WORDS_S) for child, grace_s in children)
+    )
+    if hurry is not None:
+        hurrying = asyncio.ensure_future(hurry.wait())
+        either: list[asyncio.Future[Any]] = [stops, hurrying]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not stops.done():
+            await asyncio.gather(*(child.stop(0.0) for child, _ in children))
+        hurrying.cancel()
+    await stops

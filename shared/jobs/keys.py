@@ -1,0 +1,177 @@
+"""Every Redis key of the engine: its pattern, kind, lifetime and purpose.
+
+The scripts in ``lua/`` build the same names (``prelude.lua``); a test holds one against the other, another refuses keys
+that live for ever and are not listed here as permanent. The table in the documentation is printed from ``KEYS``.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from shared.jobs.model import Priority
+
+Kind = Literal["string", "hash", "list", "set", "sorted set", "stream", "channel"]
+
+_JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,80}\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One kind of key.
+
+    Attributes:
+        pattern: Its name; parts in angle brackets vary.
+        kind: Redis type.
+        lifetime: When it goes, in words; ``permanent`` ones are bounded or empty themselves.
+        purpose: What it is for.
+    """
+
+    pattern: str
+    kind: Kind
+    lifetime: str
+    purpose: str
+
+    @property
+    def permanent(self) -> bool:
+        """Whether the key may exist without an expiry."""
+        return self.lifetime.startswith("permanent")
+
+
+_LIVE = "30 days while live, refreshed at each change; then the result's lifetime"
+
+KEYS: tuple[Key, ...] = (
+    Key("finops:job:<id>", "hash", _LIVE, "the record: state, lease, attempts, times, result"),
+    Key("finops:job:<id>:payload", "string", "until the outcome; of a failed job as the record", "the request body"),
+    Key("finops:job:<id>:events", "stream", _LIVE + "; 10,000 entries", "status changes and output deltas"),
+    Key("finops:job:<id>:signal", "channel", "-", "says that something new is in the record or the event log"),
+    Key("finops:cancel", "channel", "-", "ids of running jobs that were cancelled, for the workers"),
+    Key("arq:job:<id>", "string", "until the outcome", "arq's own entry, in JSON"),
+    Key(
+        "arq:in-progress:<id>", "string", "lease + 60 s, renewed", "arq's own mark of a running job: the fencing token"
+    ),
+    Key("arq:result:<id>", "string", "as the record", "arq's own result, in JSON, without bodies"),
+    Key("arq:queue", "sorted set", "permanent, empties itself", "waiting jobs of priority normal, by when claimable"),
+    Key("arq:queue:high", "sorted set", "permanent, empties itself", "waiting jobs of priority high"),
+    Key("arq:queue:low", "sorted set", "permanent, empties itself", "waiting jobs of priority low"),
+    Key("arq:queue:health-check", "string", "a few seconds, renewed", "what `arq --check` reads"),
+    Key("arq:queue:health-check:<worker>", "string", "a few seconds, renewed", "one worker's sign of life"),
+    Key(
+        "finops:lane:<lane>:callers", "sorted set", "permanent, empties itself", "callers with ready jobs, by fair tag"
+    ),
+    Key(
+        "finops:lane:<lane>:ready:<caller>",
+        "sorted set",
+        "permanent, empties itself",
+        "a caller's ready jobs, in order",
+    ),
+    Key("finops:wake:<lane>", "list", "permanent, 64 tokens", "wakes an idle worker"),
+    Key("finops:caller:<caller>", "hash", "30 days, a day without jobs", "fair tag, running and waiting jobs, limits"),
+    Key("finops:jobs:clock", "hash", "permanent, one", "virtual time, sequence and fencing numbers, heartbeat, speed"),
+    Key("finops:jobs:leases", "sorted set", "permanent, empties itself", "running jobs, by the end of their lease"),
+    Key("finops:jobs:deferred", "sorted set", "permanent, empties itself", "jobs that wait for their time"),
+    Key("finops:jobs:deadlines", "sorted set", "permanent, empties itself", "waiting jobs with a deadline"),
+    Key("finops:jobs:waiting", "sorted set", "permanent, empties itself", "callers, by waiting jobs"),
+    Key("finops:jobs:dead", "sorted set", "permanent, 10,000 ids", "the dead-letter list"),
+    Key("finops:jobs:all", "sorted set", "permanent, 100,000 ids", "jobs by age, for administrators"),
+    Key("finops:owner:<owner>:jobs", "sorted set", "30 days, refreshed; 10,000 ids", "an owner's jobs by age"),
+    Key("finops:idem:<scope>:<key>", "hash", "24 hours", "the job that an idempotency key made"),
+    Key("finops:dedupe:<request>", "string", "2 minutes", "the job that a submit made, for an SDK's blind retries"),
+    Key("finops:webhooks:outbox", "stream", "permanent, 100,000 entries", "outcomes that a webhook is to be told of"),
+    Key(
+        "finops:webhooks:secret",
+        "string",
+        "permanent, one",
+        "signs callbacks to URLs that no webhook is configured for",
+    ),
+    Key("finops:ledger", "stream", "permanent, 1,000,000 entries", "cost entries, one per outcome"),
+)
+
+CLOCK = "finops:jobs:clock"
+LEASES = "finops:jobs:leases"
+DEFERRED = "finops:jobs:deferred"
+DEADLINES = "finops:jobs:deadlines"
+WAITING = "finops:jobs:waiting"
+DEAD = "finops:jobs:dead"
+ALL_JOBS = "finops:jobs:all"
+CANCEL_CHANNEL = "finops:cancel"
+WEBHOOK_OUTBOX = "finops:webhooks:outbox"
+WEBHOOK_SECRET = "finops:webhooks:secret"  # noqa: S105 - a key's name
+LEDGER = "finops:ledger"
+HEALTH = "arq:queue:health-check"
+
+LANE_QUEUES = {Priority.HIGH: "arq:queue:high", Priority.NORMAL: "arq:queue", Priority.LOW: "arq:queue:low"}
+
+
+def is_job_id(text: str) -> bool:
+    """Whether a job could have this id; anything else must not become part of a key."""
+    return _JOB_ID.match(text) is not None
+
+
+def job(job_id: str) -> str:
+    """The record of a job."""
+    return f"finops:job:{job_id}"
+
+
+def payload(job_id: str) -> str:
+    """The request body of a job."""
+    return f"finops:job:{job_id}:payload"
+
+
+def events(job_id: str) -> str:
+    """The event log of a job."""
+    return f"finops:job:{job_id}:events"
+
+
+def signal(job_id: str) -> str:
+    """The channel that says that a job moved."""
+    return f"finops:job:{job_id}:signal"
+
+
+def job_of_signal(channel: str) -> str:
+    """The job that a channel speaks of."""
+    return channel.removeprefix("finops:job:").removesuffix(":signal")
+
+
+def caller(name: str) -> str:
+    """What is known of a caller."""
+    return f"finops:caller:{name}"
+
+
+def lane_callers(lane: Priority) -> str:
+    """The callers that compete in a lane."""
+    return f"finops:lane:{lane}:callers"
+
+
+def lane_ready(lane: Priority, name: str) -> str:
+    """A caller's ready jobs of a lane."""
+    return f"finops:lane:{lane}:ready:{name}"
+
+
+def wake(lane: Priority) -> str:
+    """The tokens that wake workers of a lane."""
+    return f"finops:wake:{lane}"
+
+
+def owner_jobs(owner: str) -> str:
+    """An owner's jobs by age."""
+    return f"finops:owner:{owner}:jobs"
+
+
+def idempotency(scope: str, key: str) -> str:
+    """The entry of an idempotency key; scope and key are hashed, whatever they hold."""
+    return f"finops:idem:{_short(scope)}:{_short(key)}"
+
+
+def dedupe(scope: str, fingerprint: str) -> str:
+    """The entry by which a blind retry finds the first try."""
+    return f"finops:dedupe:{_short(scope + chr(0) + fingerprint)}"
+
+
+def worker_health(worker_id: str) -> str:
+    """One worker's sign of life."""
+    return f"{HEALTH}:{worker_id}"
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:40]

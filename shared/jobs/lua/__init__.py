@@ -1,0 +1,1 @@
+"""The scripts that make every change of a job atomic."""

@@ -1,0 +1,16 @@
+#!lua flags=allow-oom
+--!include prelude.lua
+-- Ends a live job as cancelled and tells the worker that runs it; a job that has ended stays as it is.
+local id = ARGV[1]
+local job = read_job(id)
+if not job then return false end
+if job.state == 'queued' or job.state == 'deferred' or job.state == 'running' then
+  local ran = job.state == 'running'
+  conclude(job, now_ms(), {
+    state = 'cancelled', status = 409, error = '{"message":"Job ' .. id .. ' was cancelled.",'
+      .. '"type":"job_cancelled","param":null,"code":"job_cancelled"}',
+  })
+  settle()
+  if ran then call('PUBLISH', CANCEL, id) end
+end
+return call('HGETALL', job_key(id))

@@ -1,0 +1,180 @@
+#!lua flags=allow-oom
+--!include prelude.lua
+-- Gives a worker its next jobs in fair order, after looking after what fell due: deferred jobs, dead leases, deadlines.
+local worker, count, lease = ARGV[1], num(ARGV[2]), num(ARGV[3])
+local max_attempts, inline_max = num(ARGV[4]), num(ARGV[5])
+local served = {}
+for i = 6, #ARGV do served[#served + 1] = ARGV[i] end
+
+local now = now_ms()
+local hold = beat(now, lease)
+local reruns = 0
+
+local function due_ids(set, limit) return call('ZRANGEBYSCORE', set, '-inf', int(now), 'LIMIT', '0', limit) end
+
+local function promote(id)
+  local job = read_job(id)
+  call('ZREM', DEFERRED, id)
+  if not job or job.state ~= 'deferred' then return end
+  job.state = 'queued'
+  call('HSET', job_key(id), 'state', 'queued')
+  make_ready(job, num(call('ZSCORE', QUEUE[job.lane], id) or now))
+  tell(id, 'queued', {name = 'job.queued'})
+end
+
+local function lose(id)
+  local job = read_job(id)
+  if not job or job.state ~= 'running' then
+    call('ZREM', LEASES, id)
+  elseif overdue(job, now) then
+    miss_deadline(job, now)
+  elseif job.attempts >= max_attempts then
+    conclude(job, now, {
+      state = 'failed', status = 500, dead = true,
+      error = '{"message":"The job lost its worker ' .. int(job.attempts) .. ' times and was given up.",'
+        .. '"type":"api_error","param":null,"code":"attempts_exhausted"}',
+    })
+  else
+    wait_again(job, now, now, 'lost_lease', job.attempts)
+    reruns = reruns + 1
+  end
+end
+
+local function expire(id)
+  local job = read_job(id)
+  call('ZREM', DEADLINES, id)
+  if job and (job.state == 'queued' or job.state == 'deferred') then miss_deadline(job, now) end
+end
+
+for _, id in ipairs(due_ids(DEADLINES, SWEEP)) do expire(id) end
+for _, id in ipairs(due_ids(DEFERRED, SWEEP)) do promote(id) end
+if now >= hold then
+  for _, id in ipairs(due_ids(LEASES, SWEEP)) do lose(id) end
+end
+settle()
+
+-- Who competes. The first `count` of each lane are enough for `count` picks: a pick only ever moves its caller back.
+local field = {}
+if count > 0 then
+  local seen = {}
+  for _, lane in ipairs(served) do
+    local heads = call('ZRANGE', callers_key(lane), '0', count - 1)
+    for _, name in ipairs(heads) do
+      if not seen[name] then
+        seen[name] = true
+        local c = caller_of(name)
+        c.left = {}
+        for _, l in ipairs(served) do c.left[l] = call('ZCARD', ready_key(l, name)) end
+        field[#field + 1] = c
+      end
+    end
+  end
+end
+
+local function next_caller()
+  local best
+  for i = 1, #field do
+    if not best or field[i].tag < field[best].tag then best = i end
+  end
+  return best
+end
+
+local function pop(c)
+  for _, lane in ipairs(served) do
+    if c.left[lane] > 0 then
+      c.left[lane] = c.left[lane] - 1
+      local head = call('ZPOPMIN', ready_key(lane, c.name))
+      if head[1] then return head[1], lane end
+    end
+  end
+end
+
+local claims, leases, unqueue = {}, {}, {}
+local fence = count > 0 and #field > 0 and call('HINCRBY', CLOCK, 'fence', count) or 0
+local virtual = vtime()
+
+local DETAILS = {'state', 'attempts', 'deadline_ms', 'owner', 'type', 'model', 'request_id', 'content_type', 'context',
+  'ttl_s', 'created_ms', 'due_ms', 'webhook', 'reason', 'size'}
+
+local function start(c, id, lane, f)
+  local token = worker .. ':' .. int(fence - #claims)
+  local attempt = int(num(f[2]) + 1)
+  call('HSET', job_key(id), 'state', 'running', 'lease', token, 'attempts', attempt, 'started_ms', int(now),
+    'said', '0')
+  call('SET', arq_progress_key(id), token, 'PX', int(lease + MIRROR_MS))
+  if num(f[3]) > 0 then call('ZREM', DEADLINES, id) end
+  leases[#leases + 1] = int(now + lease)
+  leases[#leases + 1] = id
+  tell(id, 'running', {name = 'job.started', more = ',"attempt":' .. attempt})
+  c.running = c.running + 1
+  local payload = num(f[15]) <= inline_max and call('GET', payload_key(id)) or false
+  claims[#claims + 1] = {id, token, lane, attempt, f[3] or '0', f[4] or '', f[5] or '', f[6] or '', f[7] or '',
+    f[8] or '', f[9] or '', f[10] or '', f[11] or '0', f[12] or '0', f[13] or '', f[14] or '', payload}
+end
+
+-- A popped job is a start, a missed deadline, or a record that is no longer there.
+local function take(c, id, lane)
+  local f = call('HMGET', job_key(id), unpack(DETAILS))
+  local gone = unqueue[lane] or {}
+  unqueue[lane] = gone
+  if f[1] == 'queued' and num(f[3]) > 0 and num(f[3]) <= now then
+    miss_deadline(read_job(id), now)
+    return
+  end
+  gone[#gone + 1] = id
+  c.waiting = math.max(0, c.waiting - 1)
+  if f[1] == 'queued' then
+    start(c, id, lane, f)
+    virtual = math.max(virtual, c.tag)
+    c.tag = math.max(c.tag, virtual) + 1 / c.weight
+  end
+end
+
+local looks = count * 4
+while #claims < count and looks > 0 do
+  looks = looks - 1
+  local at = next_caller()
+  if not at then break end
+  local c = field[at]
+  local id, lane
+  if not parked(c) then id, lane = pop(c) end
+  if id then
+    take(c, id, lane)
+    for _, l in ipairs(LANES) do c.lanes[l] = true end
+  else
+    table.remove(field, at)
+  end
+end
+
+if #leases > 0 then call('ZADD', LEASES, unpack(leases)) end
+for lane, ids in pairs(unqueue) do
+  if #ids > 0 then call('ZREM', QUEUE[lane], unpack(ids)) end
+end
+settle()
+
+-- Recent speed, for the estimated start of those who wait: claims per second, smoothed over some seconds.
+local speed = call('HMGET', CLOCK, 'rate', 'rate_at', 'rate_n')
+local made = num(speed[3]) + #claims
+local elapsed = now - num(speed[2])
+if elapsed >= 1000 then
+  local fresh = made * 1000 / elapsed
+  local rate = elapsed > 60000 and fresh or num(speed[1]) * 0.7 + fresh * 0.3
+  call('HSET', CLOCK, 'vtime', exact(virtual), 'rate', exact(rate), 'rate_at', int(now), 'rate_n', '0')
+elseif #claims > 0 then
+  call('HSET', CLOCK, 'vtime', exact(virtual), 'rate_n', int(made))
+end
+
+-- No token stays behind for a lane that is drained; tokens of a lane that is not are for other workers.
+local more = 0
+for _, lane in ipairs(served) do
+  if call('EXISTS', callers_key(lane)) == 1 then more = 1 else call('DEL', wake_key(lane)) end
+end
+
+local function until_first(set, floor)
+  local head = call('ZRANGE', set, '0', '0', 'WITHSCORES')
+  if not head[2] then return 500 end
+  return math.max(0, math.max(num(head[2]), floor) - now)
+end
+
+local wait = math.min(500, until_first(DEFERRED, 0), until_first(LEASES, hold), until_first(DEADLINES, 0))
+return {int(now), math.floor(wait), more, reruns, claims}

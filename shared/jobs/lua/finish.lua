@@ -1,0 +1,44 @@
+#!lua flags=allow-oom
+--!include prelude.lua
+-- Records what runs have to say, each fenced by its token. Per item: id, token, state ('' for events alone), status,
+-- result type, result, error, meta, ledger entry, '1' for the dead-letter list, how many events the run has said before
+-- (or -1: nobody counts), number of events, then name and data of each. What was written by a call whose answer was lost
+-- is skipped. Answers 1 or 0 per item: recorded, or no longer the asker's.
+local now = now_ms()
+local answers = {}
+
+local function say(id, before, first, events)
+  local skip = 0
+  if before >= 0 then
+    skip = math.max(0, num(call('HGET', job_key(id), 'said')) - before)
+    call('HSET', job_key(id), 'said', int(before + events))
+  end
+  for i = first + skip * 2, first + events * 2 - 1, 2 do
+    call('XADD', events_key(id), 'MAXLEN', '~', '10000', '*', 'name', ARGV[i], 'data', ARGV[i + 1])
+  end
+end
+
+local at = 1
+while at <= #ARGV do
+  local id, token, state = ARGV[at], ARGV[at + 1], ARGV[at + 2]
+  local events = num(ARGV[at + 11])
+  local job = read_job(id)
+  local ours = job and job.state == 'running' and job.lease == token
+  if ours then
+    if events > 0 then say(id, num(ARGV[at + 10]), at + 12, events) end
+    if state ~= '' then
+      conclude(job, now, {
+        token = token, state = state, status = num(ARGV[at + 3]), result_type = ARGV[at + 4], result = ARGV[at + 5],
+        error = ARGV[at + 6], meta = ARGV[at + 7], ledger = ARGV[at + 8], dead = ARGV[at + 9] == '1',
+      })
+    elseif events > 0 then
+      call('PUBLISH', signal_key(id), 'running')
+    end
+  end
+  -- A finish sent twice, because its first answer was lost, is recorded once and accepted twice.
+  local again = not ours and job and state ~= '' and job.state == state and job.lease == token
+  answers[#answers + 1] = (ours or again) and 1 or 0
+  at = at + 12 + events * 2
+end
+settle()
+return answers

@@ -1,0 +1,18 @@
+#!lua flags=allow-oom
+--!include prelude.lua
+-- A poll: the record as it stands, after its deadline has been looked at, and where a queued job stands.
+local id = ARGV[1]
+local fields = call('HGETALL', job_key(id))
+if #fields == 0 then return false end
+local job
+for i = 1, #fields, 2 do
+  if fields[i] == 'state' and (fields[i + 1] == 'queued' or fields[i + 1] == 'deferred') then job = read_job(id) end
+end
+if not job then return {fields, {0, '0'}} end
+local now = now_ms()
+if overdue(job, now) then
+  miss_deadline(job, now)
+  settle()
+  return {call('HGETALL', job_key(id)), {0, '0'}}
+end
+return {fields, job.state == 'queued' and outlook(job) or {0, '0'}, int(now)}

@@ -1,0 +1,288 @@
+-- What every script of the engine shares. Key names repeat shared/jobs/keys.py; a test holds one against the other.
+local call = redis.call
+local LANES = {'high', 'normal', 'low'}
+local QUEUE = {high = 'arq:queue:high', normal = 'arq:queue', low = 'arq:queue:low'}
+local CLOCK = 'finops:jobs:clock'
+local LEASES = 'finops:jobs:leases'
+local DEFERRED = 'finops:jobs:deferred'
+local DEADLINES = 'finops:jobs:deadlines'
+local WAITING = 'finops:jobs:waiting'
+local DEAD = 'finops:jobs:dead'
+local ALL = 'finops:jobs:all'
+local OUTBOX = 'finops:webhooks:outbox'
+local LEDGER = 'finops:ledger'
+local CANCEL = 'finops:cancel'
+local LIVE_MS = 2592000000      -- safety expiry of a live job's keys: 30 days
+local DEAD_MS = 604800000       -- dead-lettered records: 7 days
+local IDLE_MS = 86400000        -- a caller without jobs is forgotten after a day
+local MIRROR_MS = 60000         -- arq's in-progress key outlives the lease, so that a late reclaim is not "not found"
+local SWEEP = 100               -- due jobs, dead leases and deadlines looked after per call
+
+local function job_key(id) return 'finops:job:' .. id end
+local function payload_key(id) return 'finops:job:' .. id .. ':payload' end
+local function events_key(id) return 'finops:job:' .. id .. ':events' end
+local function signal_key(id) return 'finops:job:' .. id .. ':signal' end
+local function caller_key(name) return 'finops:caller:' .. name end
+local function ready_key(lane, name) return 'finops:lane:' .. lane .. ':ready:' .. name end
+local function callers_key(lane) return 'finops:lane:' .. lane .. ':callers' end
+local function wake_key(lane) return 'finops:wake:' .. lane end
+local function owner_key(owner) return 'finops:owner:' .. owner .. ':jobs' end
+local function arq_job_key(id) return 'arq:job:' .. id end
+local function arq_progress_key(id) return 'arq:in-progress:' .. id end
+local function arq_result_key(id) return 'arq:result:' .. id end
+
+local function int(n) return string.format('%.0f', n) end
+local function exact(n) return string.format('%.17g', n) end
+local function num(v) return tonumber(v or 0) or 0 end
+
+local function now_ms()
+  local t = call('TIME')
+  return num(t[1]) * 1000 + math.floor(num(t[2]) / 1000)
+end
+
+-- One line of the event log, and a nudge for whoever follows it.
+local function tell(id, state, data)
+  call('XADD', events_key(id), 'MAXLEN', '~', '10000', '*', 'name', data.name, 'data',
+    '{"id":"' .. id .. '","status":"' .. state .. '"' .. (data.more or '') .. '}')
+  call('PUBLISH', signal_key(id), state)
+end
+
+local FIELDS = {'state', 'lease', 'owner', 'priority', 'ttl_s', 'webhook', 'created_ms', 'started_ms', 'attempts',
+  'deadline_ms', 'keep', 'seq'}
+
+-- The part of a record that decides what may happen to the job; nil when there is none.
+local function read_job(id)
+  local f = call('HMGET', job_key(id), unpack(FIELDS))
+  if not f[1] then return nil end
+  local owner = f[3] or ''
+  return {
+    id = id, state = f[1], lease = f[2] or '', owner = owner, caller = owner == '' and '-' or owner,
+    lane = f[4] or 'normal', ttl_ms = num(f[5] or 3600) * 1000, webhook = f[6] or '', created = num(f[7]),
+    started = num(f[8]), attempts = num(f[9]), deadline = num(f[10]), keep = f[11] == '1', seq = num(f[12]),
+  }
+end
+
+-- Fair shares. Callers are read once per script and written back by settle().
+local callers = {}
+local vtime_read
+local function vtime()
+  if not vtime_read then vtime_read = num(call('HGET', CLOCK, 'vtime')) end
+  return vtime_read
+end
+
+local function parked(c) return c.limit > 0 and c.running >= c.limit end
+
+local function caller_of(name)
+  local c = callers[name]
+  if c then return c end
+  local f = call('HMGET', caller_key(name), 'tag', 'running', 'waiting', 'weight', 'limit')
+  c = {
+    name = name, tag = num(f[1]), running = num(f[2]), waiting = num(f[3]), weight = tonumber(f[4] or 1) or 1,
+    limit = num(f[5]), lanes = {}, woken = {},
+  }
+  c.was_parked = parked(c)
+  c.was_waiting = c.waiting
+  callers[name] = c
+  return c
+end
+
+local function stands(name)
+  for _, lane in ipairs(LANES) do
+    if call('ZSCORE', callers_key(lane), name) then return true end
+  end
+  return false
+end
+
+-- A caller that comes back into competition starts no earlier than the service has got: idle time is not saved up.
+local function catch_up(c)
+  if c.caught_up then return end
+  c.caught_up = true
+  if not stands(c.name) then c.tag = math.max(c.tag, vtime()) end
+end
+
+local function push_wake(lane, tokens)
+  for _ = 1, math.min(tokens, 64) do call('RPUSH', wake_key(lane), '1') end
+  call('LTRIM', wake_key(lane), '0', '63')
+end
+
+-- Idle workers look for what falls due every half second; what is due sooner must wake one, to set its alarm.
+local function wake_for_soon(lane, delay)
+  if delay < 500 then push_wake(lane, 1) end
+end
+
+-- In each lane that changed, a caller stands exactly when it has ready jobs there and may start one.
+local function stand(c, lane, away)
+  if not away and call('EXISTS', ready_key(lane, c.name)) == 1 then
+    call('ZADD', callers_key(lane), exact(c.tag), c.name)
+    if c.woken[lane] then push_wake(lane, c.woken[lane]) end
+  else
+    call('ZREM', callers_key(lane), c.name)
+  end
+end
+
+local function settle()
+  for name, c in pairs(callers) do
+    local away = parked(c)
+    if away ~= c.was_parked then
+      if not away then catch_up(c) end
+      for _, lane in ipairs(LANES) do
+        c.lanes[lane] = true
+        if not away and not c.woken[lane] then c.woken[lane] = 1 end
+      end
+    end
+    for lane in pairs(c.lanes) do stand(c, lane, away) end
+    call('HSET', caller_key(name), 'tag', exact(c.tag), 'running', int(c.running), 'waiting', int(c.waiting),
+      'weight', exact(c.weight), 'limit', int(c.limit))
+    call('PEXPIRE', caller_key(name), (c.running > 0 or c.waiting > 0) and LIVE_MS or IDLE_MS)
+    if c.waiting > 0 then
+      if c.waiting ~= c.was_waiting then call('ZADD', WAITING, int(c.waiting), name) end
+    elseif c.was_waiting > 0 then
+      call('ZREM', WAITING, name)
+    end
+  end
+  callers = {}
+end
+
+-- Ready: claimable from now on, in its caller's list of its lane, in the order of its sequence number.
+local function make_ready(job, now)
+  local c = caller_of(job.caller)
+  catch_up(c)
+  call('ZADD', ready_key(job.lane, job.caller), int(job.seq), job.id)
+  call('ZADD', QUEUE[job.lane], int(now), job.id)
+  c.lanes[job.lane] = true
+  c.woken[job.lane] = (c.woken[job.lane] or 0) + 1
+end
+
+-- Takes a waiting job out of every set of waiting jobs.
+local function leave_waiting(job)
+  local c = caller_of(job.caller)
+  call('ZREM', QUEUE[job.lane], job.id)
+  if job.state == 'queued' then
+    call('ZREM', ready_key(job.lane, job.caller), job.id)
+    c.lanes[job.lane] = true
+  else
+    call('ZREM', DEFERRED, job.id)
+  end
+  c.waiting = math.max(0, c.waiting - 1)
+  if job.deadline > 0 then call('ZREM', DEADLINES, job.id) end
+end
+
+local function leave_running(job)
+  call('ZREM', LEASES, job.id)
+  local c = caller_of(job.caller)
+  c.running = math.max(0, c.running - 1)
+end
+
+-- A running job waits again: released, deferred (due later) or taken from a worker that is gone.
+local function wait_again(job, now, due, reason, attempts)
+  leave_running(job)
+  call('DEL', arq_progress_key(job.id))
+  local c = caller_of(job.caller)
+  c.waiting = c.waiting + 1
+  if job.deadline > 0 then call('ZADD', DEADLINES, int(job.deadline), job.id) end
+  local state = due > now and 'deferred' or 'queued'
+  call('HSET', job_key(job.id), 'state', state, 'lease', '', 'attempts', int(attempts), 'due_ms', int(due),
+    'reason', reason)
+  local keep = due - now + LIVE_MS
+  for _, key in ipairs({job_key(job.id), payload_key(job.id), events_key(job.id), arq_job_key(job.id)}) do
+    call('PEXPIRE', key, int(keep))
+  end
+  if state == 'deferred' then
+    call('ZADD', DEFERRED, int(due), job.id)
+    call('ZADD', QUEUE[job.lane], int(due), job.id)
+    wake_for_soon(job.lane, due - now)
+  else
+    make_ready(job, now)
+  end
+  tell(job.id, state, {
+    name = state == 'deferred' and 'job.deferred' or 'job.requeued',
+    more = ',"reason":"' .. reason .. '","attempt":' .. int(attempts),
+  })
+end
+
+-- arq's own account of the end, for its Job.status(), Job.info() and Job.result_info().
+local function write_arq_result(job, now, outcome, ttl)
+  call('SET', arq_result_key(job.id), '{"t":' .. int(job.attempts) .. ',"f":"run_job","a":["' .. job.id
+    .. '"],"k":{},"et":' .. int(job.created) .. ',"s":' .. (outcome.state == 'completed' and 'true' or 'false')
+    .. ',"r":{"state":"' .. outcome.state .. '","status_code":' .. int(outcome.status) .. '},"st":'
+    .. int(job.started > 0 and job.started or now) .. ',"ft":' .. int(now) .. ',"q":"' .. QUEUE[job.lane]
+    .. '","id":"' .. job.id .. '"}', 'PX', int(ttl))
+end
+
+local function write_side_entries(job, now, outcome)
+  if job.webhook ~= '' then
+    call('XADD', OUTBOX, 'MAXLEN', '~', '100000', '*', 'job', job.id, 'webhook', job.webhook, 'state', outcome.state)
+  end
+  if outcome.ledger and outcome.ledger ~= '' then
+    call('XADD', LEDGER, 'MAXLEN', '~', '1000000', '*', 'json', outcome.ledger)
+  end
+  if outcome.dead then
+    call('ZADD', DEAD, int(now), job.id)
+    call('ZREMRANGEBYRANK', DEAD, '0', '-10001')
+  end
+end
+
+-- The outcome of a live job, all of it. outcome: state, status, error; of runs also token, result, result_type, meta,
+-- ledger, dead. The token stays in the record, so that a finish whose answer was lost on the way may be sent again.
+local function conclude(job, now, outcome)
+  if job.state == 'running' then leave_running(job) else leave_waiting(job) end
+  local id = job.id
+  local ttl = outcome.dead and math.max(job.ttl_ms, DEAD_MS) or job.ttl_ms
+  local fields = {'state', outcome.state, 'lease', outcome.token or '', 'completed_ms', int(now), 'expires_ms', int(now + ttl),
+    'status_code', int(outcome.status)}
+  for _, field in ipairs({'result_type', 'result', 'error', 'meta'}) do
+    local value = outcome[field]
+    if value and value ~= '' then
+      fields[#fields + 1] = field
+      fields[#fields + 1] = value
+    end
+  end
+  call('HSET', job_key(id), unpack(fields))
+  call('PEXPIRE', job_key(id), int(ttl))
+  if job.keep or outcome.state == 'failed' then
+    call('PEXPIRE', payload_key(id), int(ttl))
+    call('DEL', arq_progress_key(id), arq_job_key(id))
+  else
+    call('DEL', arq_progress_key(id), arq_job_key(id), payload_key(id))
+  end
+  write_arq_result(job, now, outcome, ttl)
+  write_side_entries(job, now, outcome)
+  tell(id, outcome.state, {name = 'job.' .. outcome.state, more = ',"status_code":' .. int(outcome.status)})
+  call('PEXPIRE', events_key(id), int(ttl))
+end
+
+local function miss_deadline(job, now)
+  conclude(job, now, {
+    state = 'failed', status = 504, error = '{"message":"The job\'s deadline passed before it was done.",'
+      .. '"type":"deadline_exceeded","param":null,"code":"deadline_exceeded"}',
+  })
+end
+
+local function overdue(job, now) return job.deadline > 0 and job.deadline <= now end
+
+-- Living workers beat at least every half second. A longer silence means that nobody could reach the store (or nobody
+-- was there): leases that ended meanwhile prove nothing until their holders have had time to renew them.
+local function beat(now, lease)
+  local f = call('HMGET', CLOCK, 'beat', 'hold')
+  local last, hold = num(f[1]), num(f[2])
+  if last > 0 and now - last > math.max(1000, lease / 2) then
+    hold = now + math.max(500, lease / 2)
+    call('HSET', CLOCK, 'beat', int(now), 'hold', int(hold))
+  else
+    call('HSET', CLOCK, 'beat', int(now))
+  end
+  return hold
+end
+
+-- Where a queued job stands, and how fast the queue moves: {position, claims per second}.
+local function outlook(job)
+  local rank = call('ZRANK', ready_key(job.lane, job.caller), job.id)
+  if not rank then return {0, '0'} end
+  for _, lane in ipairs(LANES) do
+    if lane == job.lane then break end
+    rank = rank + call('ZCARD', ready_key(lane, job.caller))
+  end
+  local ahead = rank * math.max(1, call('ZCARD', callers_key(job.lane)))
+  local depth = call('ZCARD', QUEUE[job.lane])
+  return {math.min(ahead + 1, math.max(depth, 1)), call('HGET', CLOCK, 'rate') or '0'}
+end

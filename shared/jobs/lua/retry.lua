@@ -1,0 +1,25 @@
+#!lua
+--!include prelude.lua
+-- Puts a failed job back into the queue as if it were new. Answers 'gone', its state when it has not failed, or the record.
+local id = ARGV[1]
+local job = read_job(id)
+if not job or (job.state == 'failed' and call('EXISTS', payload_key(id)) == 0) then return 'gone' end
+if job.state ~= 'failed' then return job.state end
+local now = now_ms()
+job.state = 'queued'
+job.seq = call('HINCRBY', CLOCK, 'seq', 1)
+call('HDEL', job_key(id), 'result', 'result_type', 'error', 'meta', 'completed_ms', 'expires_ms', 'status_code',
+  'started_ms', 'deadline_ms', 'reason')
+call('HSET', job_key(id), 'state', 'queued', 'lease', '', 'attempts', '0', 'due_ms', int(now), 'seq', int(job.seq))
+call('ZREM', DEAD, id)
+call('DEL', arq_result_key(id), events_key(id))
+call('SET', arq_job_key(id), '{"t":null,"f":"run_job","a":["' .. id .. '"],"k":{},"et":' .. int(now) .. '}')
+local c = caller_of(job.caller)
+c.waiting = c.waiting + 1
+make_ready(job, now)
+tell(id, 'queued', {name = 'job.queued', more = ',"reason":"retried"'})
+for _, key in ipairs({job_key(id), payload_key(id), events_key(id), arq_job_key(id)}) do
+  call('PEXPIRE', key, LIVE_MS)
+end
+settle()
+return call('HGETALL', job_key(id))

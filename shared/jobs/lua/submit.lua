@@ -1,0 +1,84 @@
+#!lua
+--!include prelude.lua
+-- Accepts a job: record, payload, arq's entry, place in the queue and wake-up, all or nothing. Not allowed to run when
+-- memory is full: the server refuses it before its first write.
+local id, caller, lane = ARGV[1], ARGV[2], ARGV[3]
+local delay, deadline = num(ARGV[4]), num(ARGV[5])
+local weight, limit = num(ARGV[6]), num(ARGV[7])
+local max_total, max_own = num(ARGV[8]), num(ARGV[9])
+local idem, fingerprint, dedupe, blind = ARGV[10], ARGV[11], ARGV[12], ARGV[13]
+local payload, owner = ARGV[14], ARGV[15]
+local FIRST = 16
+
+local function known(job_id)
+  local fields = call('HGETALL', job_key(job_id))
+  if #fields == 0 then return nil end
+  local job = read_job(job_id)
+  return {'known', job_id, fields, job.state == 'queued' and outlook(job) or {0, '0'}}
+end
+
+if idem ~= '' then
+  local f = call('HMGET', idem, 'id', 'body')
+  if f[1] and f[2] ~= fingerprint then return {'conflict'} end
+  local found = f[1] and known(f[1])
+  if found then return found end
+elseif blind == '1' then
+  local earlier = call('GET', dedupe)
+  local found = earlier and known(earlier)
+  if found then return found end
+end
+local same = known(id)
+if same then return same end
+
+local total = 0
+for _, name in ipairs(LANES) do total = total + call('ZCARD', QUEUE[name]) end
+local c = caller_of(caller)
+if total >= max_total then return {'full', 'queue', total, call('HGET', CLOCK, 'rate') or '0'} end
+if c.waiting >= max_own then return {'full', 'caller', c.waiting, call('HGET', CLOCK, 'rate') or '0'} end
+
+local now = now_ms()
+local due = now + delay
+local keep = int(delay + LIVE_MS)
+local job = {
+  id = id, caller = caller, lane = lane, seq = call('HINCRBY', CLOCK, 'seq', 1), deadline = deadline,
+  state = delay > 0 and 'deferred' or 'queued',
+}
+c.weight, c.limit = weight, limit
+c.waiting = c.waiting + 1
+
+local fields = {'v', '1', 'state', job.state, 'created_ms', int(now), 'due_ms', int(due), 'seq', int(job.seq)}
+if deadline > 0 then
+  job.deadline = now + deadline
+  fields[#fields + 1] = 'deadline_ms'
+  fields[#fields + 1] = int(job.deadline)
+  call('ZADD', DEADLINES, int(job.deadline), id)
+end
+for i = FIRST, #ARGV do fields[#fields + 1] = ARGV[i] end
+call('HSET', job_key(id), unpack(fields))
+call('PEXPIRE', job_key(id), keep)
+call('SET', payload_key(id), payload, 'PX', keep)
+call('SET', arq_job_key(id), '{"t":null,"f":"run_job","a":["' .. id .. '"],"k":{},"et":' .. int(now) .. '}', 'PX', keep)
+if job.state == 'deferred' then
+  call('ZADD', DEFERRED, int(due), id)
+  call('ZADD', QUEUE[lane], int(due), id)
+  wake_for_soon(lane, delay)
+else
+  make_ready(job, now)
+end
+tell(id, job.state, {name = 'job.' .. job.state})
+call('PEXPIRE', events_key(id), keep)
+settle()
+
+call('ZADD', ALL, int(now), id)
+call('ZREMRANGEBYRANK', ALL, '0', '-100001')
+if owner ~= '' then
+  call('ZADD', owner_key(owner), int(now), id)
+  call('ZREMRANGEBYRANK', owner_key(owner), '0', '-10001')
+  call('PEXPIRE', owner_key(owner), keep)
+end
+if idem ~= '' then
+  call('HSET', idem, 'id', id, 'body', fingerprint)
+  call('PEXPIRE', idem, '86400000')
+end
+call('SET', dedupe, id, 'PX', '120000')
+return {'new', int(now), job.state == 'queued' and outlook(job) or {0, '0'}}

@@ -1,0 +1,345 @@
+"""What a job is: a frozen value with a closed life.
+
+::
+
+              submit                    claim
+    (nothing) ──────► queued ◄────────► running ──────► completed
+                        ▲  release, lost lease │ ├────► failed
+                        │                      │ └────► cancelled
+                        └──── deferred ◄───────┘
+    queued and deferred may also fail (deadline) or be cancelled; a dead-lettered job goes back to queued by retry.
+
+The scripts in ``lua/`` make these transitions atomic; ``transition`` is the same table in Python, and the tests hold
+one against the other.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import orjson
+
+RECORD_VERSION = 1
+MAX_DELAY_S = 8 * 86_400
+
+
+class State(StrEnum):
+    """Where a job is in its life."""
+
+    QUEUED = "queued"
+    DEFERRED = "deferred"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def terminal(self) -> bool:
+        """Whether nothing but an explicit retry changes it any more."""
+        return self in TERMINAL
+
+
+TERMINAL = frozenset({State.COMPLETED, State.FAILED, State.CANCELLED})
+
+
+class Change(StrEnum):
+    """What can happen to a job."""
+
+    CLAIM = "claim"
+    RELEASE = "release"
+    DEFER = "defer"
+    DUE = "due"
+    LOSE = "lose"
+    COMPLETE = "complete"
+    FAIL = "fail"
+    CANCEL = "cancel"
+    RETRY = "retry"
+
+
+_TRANSITIONS: Mapping[tuple[State, Change], State] = {
+    (State.QUEUED, Change.CLAIM): State.RUNNING,
+    (State.QUEUED, Change.FAIL): State.FAILED,
+    (State.QUEUED, Change.CANCEL): State.CANCELLED,
+    (State.DEFERRED, Change.DUE): State.QUEUED,
+    (State.DEFERRED, Change.FAIL): State.FAILED,
+    (State.DEFERRED, Change.CANCEL): State.CANCELLED,
+    (State.RUNNING, Change.RELEASE): State.QUEUED,
+    (State.RUNNING, Change.DEFER): State.DEFERRED,
+    (State.RUNNING, Change.LOSE): State.QUEUED,
+    (State.RUNNING, Change.COMPLETE): State.COMPLETED,
+    (State.RUNNING, Change.FAIL): State.FAILED,
+    (State.RUNNING, Change.CANCEL): State.CANCELLED,
+    (State.FAILED, Change.RETRY): State.QUEUED,
+}
+
+
+class InvalidTransition(ValueError):
+    """The change does not apply to a job in that state; the first terminal state wins."""
+
+
+def transition(state: State, change: Change) -> State:
+    """The state after a change.
+
+    Raises:
+        InvalidTransition: The change does not apply.
+    """
+    try:
+        return _TRANSITIONS[state, change]
+    except KeyError:
+        raise InvalidTransition(f"{change} does not apply to a {state} job") from None
+
+
+class Priority(StrEnum):
+    """Order among one caller's jobs; shares between callers do not depend on it."""
+
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewJob:
+    """A job as submitted.
+
+    Attributes:
+        id: UUID, or ``resp_…`` for a native background response.
+        owner: Id of the virtual key that submits; empty: reachable by the job id alone.
+        dedupe_scope: Who shares idempotency keys with this caller; the owner, or a hash of the bearer of a keyless one.
+        request_type: ``RequestType.name``.
+        payload: The request body as it came, bytes of ``content_type``.
+        context: What the worker needs to answer as the API would have (surface, passed-on headers, …); JSON.
+        ttl_s: Result lifetime from completion.
+        delay_s: Earliest start, from submit.
+        deadline_s: From submit; past it the job fails. None: ``max_run_s`` from each start alone.
+        weight: The owner's fair share.
+        max_concurrent: The owner's running jobs at once; 0: no limit.
+        max_queued: Waiting jobs of this owner; past it ``QueueFull``.
+        idempotency_key: As given by the caller; kept 24 h.
+        blind_retry: The SDK says that this is a retry of its own (``x-stainless-retry-count`` >= 1).
+        webhook: Name of a configured webhook or an https URL.
+        fingerprint: What idempotency keys and blind retries compare; empty: a hash of request type and payload.
+        keep_payload: Keep the request body as long as the result (Responses serve their input items).
+    """
+
+    id: str
+    owner: str = ""
+    dedupe_scope: str = ""
+    request_type: str
+    model: str
+    payload: bytes
+    content_type: str = "application/json"
+    context: Mapping[str, Any] = field(default_factory=dict)
+    request_id: str = ""
+    priority: Priority = Priority.NORMAL
+    ttl_s: int = 3600
+    delay_s: float = 0.0
+    deadline_s: float | None = None
+    weight: float = 1.0
+    max_concurrent: int = 0
+    max_queued: int = 10_000
+    idempotency_key: str = ""
+    blind_retry: bool = False
+    webhook: str = ""
+    fingerprint: str = ""
+    keep_payload: bool = False
+
+    def __post_init__(self) -> None:
+        if not (0 < self.weight < math.inf):
+            raise ValueError("weight must be a positive number")
+        if not (0 <= self.delay_s <= MAX_DELAY_S):
+            raise ValueError(f"delay_s must be between 0 and {MAX_DELAY_S}")
+        if self.deadline_s is not None and not (0 < self.deadline_s <= MAX_DELAY_S):
+            raise ValueError(f"deadline_s must be above 0 and at most {MAX_DELAY_S}")
+        if self.ttl_s <= 0 or self.max_concurrent < 0 or self.max_queued < 0:
+            raise ValueError("ttl_s must be above 0, max_concurrent and max_queued not below")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A job as kept. Times are unix milliseconds by Redis's clock, 0 where not reached.
+
+    ``due_ms`` is since when it could be claimed (or, deferred, when it will be), ``started_ms`` the latest start.
+    ``queue_position`` (1: next) and ``estimated_start_ms`` are told of queued jobs only, ``reason`` of jobs that wait
+    again: ``lost_lease``, ``released``, or what the run said when it gave its slot back.
+    """
+
+    id: str
+    version: int = RECORD_VERSION
+    state: State
+    owner: str = ""
+    request_type: str
+    model: str
+    request_id: str = ""
+    priority: Priority = Priority.NORMAL
+    content_type: str = "application/json"
+    context: Mapping[str, Any] = field(default_factory=dict)
+    ttl_s: int = 3600
+    created_ms: int = 0
+    due_ms: int = 0
+    started_ms: int = 0
+    completed_ms: int = 0
+    expires_ms: int = 0
+    deadline_ms: int = 0
+    attempts: int = 0
+    webhook: str = ""
+    status_code: int = 0
+    result_type: str = ""
+    result: bytes = b""
+    error: Mapping[str, Any] | None = None
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    reason: str = ""
+    queue_position: int | None = None
+    estimated_start_ms: int | None = None
+
+    @property
+    def live(self) -> bool:
+        """Whether the outcome is still open."""
+        return not self.state.terminal
+
+
+def job_from_fields(job_id: str, fields: Mapping[bytes, bytes]) -> Job:
+    """Read the stored form, whatever version wrote it.
+
+    Args:
+        job_id: Its id.
+        fields: The record's hash as Redis gives it; unknown fields are ignored, absent ones have their defaults.
+    """
+
+    def text(name: bytes) -> str:
+        return fields.get(name, b"").decode()
+
+    def number(name: bytes) -> int:
+        return int(float(fields.get(name) or 0))
+
+    def json(name: bytes) -> Any:  # noqa: ANN401 - whatever was stored
+        raw = fields.get(name)
+        return orjson.loads(raw) if raw else None
+
+    return Job(
+        id=job_id,
+        version=number(b"v") or RECORD_VERSION,
+        state=State(text(b"state")),
+        owner=text(b"owner"),
+        request_type=text(b"type"),
+        model=text(b"model"),
+        request_id=text(b"request_id"),
+        priority=Priority(text(b"priority") or Priority.NORMAL),
+        content_type=text(b"content_type") or "application/json",
+        context=json(b"context") or {},
+        ttl_s=number(b"ttl_s") or 3600,
+        created_ms=number(b"created_ms"),
+        due_ms=number(b"due_ms"),
+        started_ms=number(b"started_ms"),
+        completed_ms=number(b"completed_ms"),
+        expires_ms=number(b"expires_ms"),
+        deadline_ms=number(b"deadline_ms"),
+        attempts=number(b"attempts"),
+        webhook=text(b"webhook"),
+        status_code=number(b"status_code"),
+        result_type=text(b"result_type"),
+        result=fields.get(b"result", b""),
+        error=json(b"error"),
+        meta=json(b"meta") or {},
+        reason=text(b"reason"),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a job ended.
+
+    Attributes:
+        state: One of the terminal states.
+        status_code: The HTTP status that a synchronous caller would have seen.
+        result: The final body, bytes of ``result_type``; empty for failures.
+        error: OpenAI's error object, for failures.
+        meta: What the envelope, metrics and the ledger say beside it: provider, model that answered, usage, cost; JSON.
+        dead_letter: Keep it in the dead-letter list.
+        ledger: One JSON entry for the cost ledger, written only if this outcome is the one that counts.
+    """
+
+    state: State
+    status_code: int
+    result: bytes = b""
+    result_type: str = "application/json"
+    error: Mapping[str, Any] | None = None
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    dead_letter: bool = False
+    ledger: bytes = b""
+
+    def __post_init__(self) -> None:
+        if not self.state.terminal:
+            raise ValueError(f"{self.state} is not the end of a job")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deferral:
+    """What a run answers that gives its slot back until later.
+
+    Attributes:
+        delay_s: Until when, from now; 0: at once, at the head of its caller's jobs.
+        reason: A word for logs, metrics and the event log, e.g. ``retry_after``; letters, digits, ``_``.
+        counts: Whether the attempt is spent; a provider's Retry-After does not spend one.
+    """
+
+    delay_s: float
+    reason: str = "deferred"
+    counts: bool = False
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.delay_s <= MAX_DELAY_S):
+            raise ValueError(f"delay_s must be between 0 and {MAX_DELAY_S}")
+        if not re.fullmatch(r"\w{1,40}", self.reason, re.ASCII):
+            raise ValueError("reason must be a word")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A job in a worker's hands: what a run needs to know, and the token that fences what it writes.
+
+    Attributes:
+        token: The fencing token of this lease.
+        attempt: Which start this is, from 1.
+        due_ms: Since when it could have been claimed.
+        started_ms: When it was claimed.
+        payload: The request body, unchanged.
+        reason: Why it had to wait again, if it had: ``lost_lease``, ``released``, or a deferral's.
+    """
+
+    id: str
+    token: str
+    attempt: int
+    priority: Priority
+    owner: str
+    request_type: str
+    model: str
+    request_id: str
+    content_type: str
+    context: Mapping[str, Any]
+    ttl_s: int
+    created_ms: int
+    due_ms: int
+    started_ms: int
+    deadline_ms: int
+    webhook: str
+    payload: bytes
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One line of a job's event log.
+
+    Attributes:
+        id: Redis stream id, e.g. ``1795360000000-0``; sorts in order of happening.
+        name: ``job.queued``, ``job.started``, ``job.requeued``, ``job.deferred``, ``job.completed``, ``job.failed``,
+            ``job.cancelled``, ``delta``, or the provider's own event name.
+        data: JSON bytes.
+    """
+
+    id: str
+    name: str
+    data: bytes

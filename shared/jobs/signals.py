@@ -1,0 +1,191 @@
+"""One subscription for a whole process: who watches a channel is told that something came, or may have come."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import RedisError
+
+PING_S = 10.0
+BACK_OFF_S = (0.05, 0.1, 0.2, 0.5, 1.0)
+SUBSCRIBE_CHUNK = 1000
+
+logger = logging.getLogger("finops.jobs")
+
+
+class Watch:
+    """Somebody's interest in one channel.
+
+    A watch is *due* when a message came since it was last asked, when the subscription has just been confirmed, and
+    when it was confirmed again after a lost connection: whoever looks at the facts each time it is due misses nothing.
+    """
+
+    __slots__ = ("_due", "_future", "messages", "wanted")
+
+    def __init__(self, wanted: frozenset[bytes] | None, *, keep: bool) -> None:
+        self.wanted = wanted
+        self.messages: list[bytes] | None = [] if keep else None
+        self._due = False
+        self._future: asyncio.Future[None] | None = None
+
+    def tell(self, message: bytes | None) -> None:
+        """Make it due; None says that the subscription was confirmed."""
+        if message is not None:
+            if self.wanted is not None and message not in self.wanted:
+                return
+            if self.messages is not None:
+                self.messages.append(message)
+        self._due = True
+        if self._future is not None and not self._future.done():
+            self._future.set_result(None)
+
+    async def due(self, timeout_s: float) -> bool:
+        """Wait until it is due, and take note; False when the time is over first."""
+        if not self._due:
+            self._future = asyncio.get_running_loop().create_future()
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await self._future
+            except TimeoutError:
+                return False
+            finally:
+                self._future = None
+        self._due = False
+        return True
+
+
+class Signals:
+    """The shared subscription; it connects when first used, and again for as long as it is open.
+
+    Args:
+        connect: Makes a client for it alone, without a time limit on answers.
+    """
+
+    def __init__(self, connect: Callable[[], Redis]) -> None:
+        self._connect = connect
+        self._watches: dict[bytes, list[Watch]] = {}
+        self._confirmed: set[bytes] = set()
+        self._changed: dict[bytes, None] = {}
+        self._connection: AbstractConnection | None = None
+        self._listener: asyncio.Task[None] | None = None
+        self._flusher: asyncio.Task[None] | None = None
+        self._closed = False
+
+    @contextlib.contextmanager
+    def watch(self, channel: str, wanted: frozenset[bytes] | None = None, *, keep: bool = False) -> Iterator[Watch]:
+        """Watch a channel for as long as the block lasts.
+
+        Args:
+            channel: Which.
+            wanted: Messages that count; None: all.
+            keep: Collect the messages in ``Watch.messages``, for its owner to empty.
+        """
+        name = channel.encode()
+        watch = Watch(wanted, keep=keep)
+        fellows = self._watches.setdefault(name, [])
+        fellows.append(watch)
+        if len(fellows) == 1:
+            self._change(name)
+        if name in self._confirmed:
+            watch.tell(None)
+        try:
+            yield watch
+        finally:
+            fellows.remove(watch)
+            if not fellows:
+                del self._watches[name]
+                self._change(name)
+
+    async def aclose(self) -> None:
+        """End the subscription; watches are not told any more."""
+        self._closed = True  # beside the cancellation: Python 3.11's wait_for may swallow that
+        tasks = [task for task in (self._listener, self._flusher) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._listener = self._flusher = None
+
+    def _change(self, name: bytes) -> None:
+        self._changed[name] = None
+        if self._listener is None and not self._closed:
+            self._listener = asyncio.create_task(self._listen())
+        if self._flusher is None and self._connection is not None:
+            self._flusher = asyncio.create_task(self._flush(self._connection))
+
+    async def _flush(self, connection: AbstractConnection) -> None:
+        """Subscribe and unsubscribe what changed meanwhile; a turn of the loop gathers many."""
+        try:
+            while self._changed and connection is self._connection:
+                names, self._changed = self._changed, {}
+                await self._send(connection, b"SUBSCRIBE", [n for n in names if n in self._watches])
+                await self._send(connection, b"UNSUBSCRIBE", [n for n in names if n not in self._watches])
+        except (RedisError, OSError):
+            pass  # the listener sees the same fault, connects again and subscribes to everything
+        finally:
+            self._flusher = None
+
+    async def _send(self, connection: AbstractConnection, verb: bytes, names: list[bytes]) -> None:
+        for start in range(0, len(names), SUBSCRIBE_CHUNK):
+            chunk = names[start : start + SUBSCRIBE_CHUNK]
+            await connection.send_command(verb, *chunk, check_health=False)
+
+    async def _listen(self) -> None:
+        failures = 0
+        while not self._closed:
+            redis = self._connect()
+            try:
+                connection = await redis.connection_pool.get_connection()
+                await self._subscribe_all(connection)
+                failures = 0
+                await self._read(connection)
+            except (RedisError, OSError) as error:
+                if failures == 0:
+                    logger.warning("the subscription to the store was lost: %s", error)
+            finally:
+                self._connection = None
+                self._confirmed.clear()
+                await _close(redis)
+            await asyncio.sleep(BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)])
+            failures += 1
+
+    async def _subscribe_all(self, connection: AbstractConnection) -> None:
+        self._connection = connection
+        self._changed = {}
+        await self._send(connection, b"SUBSCRIBE", list(self._watches))
+
+    async def _read(self, connection: AbstractConnection) -> None:
+        """Pass messages on; a silent connection is tried with a ping, and given up when that is not answered."""
+        pinged = False
+        while not self._closed:
+            reply = await connection.read_response(timeout=PING_S)
+            if reply is not None:
+                pinged = False
+                self._take(reply)
+            elif pinged:
+                raise ConnectionError("no answer to a ping")
+            else:
+                pinged = True
+                await connection.send_command("PING", check_health=False)
+
+    def _take(self, reply: Any) -> None:  # noqa: ANN401 - whatever the server says
+        if not isinstance(reply, list):
+            return
+        if reply[0] == b"message":
+            for watch in self._watches.get(reply[1], ()):
+                watch.tell(reply[2])
+        elif reply[0] == b"unsubscribe":
+            self._confirmed.discard(reply[1])
+        elif reply[0] == b"subscribe" and reply[1] in self._watches:
+            self._confirmed.add(reply[1])
+            for watch in self._watches.get(reply[1], ()):
+                watch.tell(None)
+
+
+async def _close(redis: Redis) -> None:
+    with contextlib.suppress(RedisError, OSError):
+        await redis.connection_pool.disconnect(inuse_connections=True)
+        await redis.aclose()

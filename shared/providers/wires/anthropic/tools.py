@@ -1,0 +1,69 @@
+"""Functions that the model may call, and which of them it must.
+
+Source: https://platform.claude.com/docs/en/agents-and-tools/tool-use/overview
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from shared.errors import InvalidRequest
+from shared.providers.wires.anthropic.content import with_cache_mark
+from shared.providers.wires.anthropic.models import Traits
+from shared.providers.wires.anthropic.schema import fit_schema
+from shared.wire.anthropic.fields import need_list, need_object, need_text, unsupported
+
+ANSWER_TOOL = "give_answer"
+"""The tool whose input is the answer, for models without structured outputs."""
+
+_CHOICES = {"auto": "auto", "required": "any", "none": "none"}
+
+
+def read_tools(fields: Mapping[str, Any], traits: Traits) -> dict[str, Any]:
+    """``tools`` and ``tool_choice``, as far as asked for.
+
+    Raises:
+        UnsupportedParameter: A tool or a choice that is not about functions.
+        InvalidRequest: It is not of OpenAI's format.
+    """
+    tools = [
+        _tool(need_object(tool, f"tools[{index}]"), f"tools[{index}]", traits)
+        for index, tool in enumerate(need_list(fields.get("tools", []), "tools"))
+    ]
+    choice = _choice(fields.get("tool_choice"))
+    if not tools:
+        if choice is not None and choice["type"] in {"any", "tool"}:
+            raise InvalidRequest("tool_choice asks for a tool and there are no tools.", param="tool_choice")
+        return {}
+    if fields.get("parallel_tool_calls") is False and (choice is None or choice["type"] != "none"):
+        choice = (choice or {"type": "auto"}) | {"disable_parallel_tool_use": True}
+    return {"tools": tools} | ({"tool_choice": choice} if choice else {})
+
+
+def _tool(tool: Mapping[str, Any], path: str, traits: Traits) -> dict[str, Any]:
+    if tool.get("type") != "function":
+        raise unsupported(f"{path}.type", f"tools of type {tool.get('type')!r} cannot be sent to this provider.")
+    place = f"{path}.function"
+    function = need_object(tool.get("function"), place)
+    strict = function.get("strict") is True and traits.structured
+    made: dict[str, Any] = {"name": need_text(function.get("name"), f"{place}.name")}
+    if function.get("description") is not None:
+        made["description"] = need_text(function["description"], f"{place}.description")
+    schema = {"type": "object", **need_object(function.get("parameters") or {}, f"{place}.parameters")}
+    made["input_schema"] = fit_schema(schema, f"{place}.parameters") if strict else schema
+    if strict:
+        made["strict"] = True
+    return with_cache_mark(made, function if "cache_control" in function else tool)
+
+
+def _choice(value: object) -> dict[str, Any] | None:
+    if value is None:
+        return None
+    if isinstance(value, str):
+        if value not in _CHOICES:
+            raise InvalidRequest(f"tool_choice is none of {', '.join(_CHOICES)}.", param="tool_choice")
+        return {"type": _CHOICES[value]}
+    chosen = need_object(value, "tool_choice")
+    if chosen.get("type") != "function":
+        raise unsupported("tool_choice.type", f"{chosen.get('type')!r} cannot be asked of this provider.")
+    function = need_object(chosen.get("function"), "tool_choice.function")
+    return {"type": "tool", "name": need_text(function.get("name"), "tool_choice.function.name")}

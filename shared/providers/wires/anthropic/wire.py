@@ -1,0 +1,77 @@
+"""The wire of Anthropic's Messages API, direct and on Google's Vertex."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+
+from shared.providers.wires.anthropic.answer import read_answer, read_error
+from shared.providers.wires.anthropic.request import answers_by_tool, messages_request
+from shared.providers.wires.anthropic.stream import AnthropicStream
+from shared.providers.wires.base import Ask, Translated, UpstreamRequest
+from shared.wire.request_types import CHAT
+
+VERSION = "2023-06-01"
+"""The version that still takes sampling parameters; https://platform.claude.com/docs/en/api/versioning"""
+VERTEX_VERSION = "vertex-2023-10-16"
+FILES_BETA = "files-api-2025-04-14"
+
+
+class AnthropicWire:
+    """Chat completions over the Messages format.
+
+    Args:
+        on_vertex: The model stands in the path and the version in the body
+            (https://platform.claude.com/docs/en/build-with-claude/claude-on-vertex-ai).
+    """
+
+    name = "anthropic"
+    request_types = frozenset({CHAT.name})
+
+    def __init__(self, *, on_vertex: bool = False) -> None:
+        self._on_vertex = on_vertex
+
+    def request(self, ask: Ask) -> UpstreamRequest:
+        """The Messages request.
+
+        Raises:
+            UnsupportedParameter: A field cannot be expressed.
+            InvalidRequest: A field is not of OpenAI's format.
+        """
+        fields = messages_request(ask)
+        betas = [FILES_BETA] if _names_files(fields["messages"]) else []
+        if self._on_vertex:
+            return _vertex_request(ask, fields, betas)
+        headers = {"anthropic-version": VERSION} | ({"anthropic-beta": ",".join(betas)} if betas else {})
+        return UpstreamRequest(path="/v1/messages", body=orjson.dumps(fields), headers=headers)
+
+    def answer(self, ask: Ask, body: bytes, content_type: str) -> Translated:  # noqa: ARG002 - of the protocol
+        """The Message as a chat completion.
+
+        Raises:
+            MalformedAnswer: It is no Message.
+        """
+        return read_answer(ask, body, answer_by_tool=answers_by_tool(ask))
+
+    def stream(self, ask: Ask) -> AnthropicStream:
+        """A translation for one streamed answer."""
+        return AnthropicStream(ask, answer_by_tool=answers_by_tool(ask))
+
+    def error(self, status: int, body: bytes) -> tuple[int, Mapping[str, Any]]:
+        """The provider's error in OpenAI's form; 529 becomes 503."""
+        return read_error(status, body)
+
+
+def _vertex_request(ask: Ask, fields: dict[str, Any], betas: list[str]) -> UpstreamRequest:
+    model = quote(str(fields.pop("model")), safe="@")
+    fields["anthropic_version"] = VERTEX_VERSION
+    if betas:
+        fields["anthropic_beta"] = betas
+    action = "streamRawPredict" if ask.stream else "rawPredict"
+    return UpstreamRequest(path=f"/publishers/anthropic/models/{model}:{action}", body=orjson.dumps(fields))
+
+
+def _names_files(turns: list[dict[str, Any]]) -> bool:
+    blocks = (block for turn in turns for block in turn["content"])
+    return any(block.get("source", {}).get("type") == "file" for block in blocks)

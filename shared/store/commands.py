@@ -1,0 +1,161 @@
+"""What the rest of the house asks of the store: commands and scripts, with one meaning of failure."""
+
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol, TypeVar
+
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import DataError, NoScriptError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from shared.store.faults import StoreUnavailable
+from shared.store.scripts import Script
+
+Argument = str | bytes | int | float | memoryview
+Command = Sequence[Argument]
+
+T = TypeVar("T")
+
+
+class RedisCommands(Protocol):
+    """The store as its users see it: raw replies (bytes, integers, None, lists of them), never decoded.
+
+    `retry_safe=True` says that executing a command twice does no harm; it is then sent once more
+    when the connection is lost on the way. Everything else fails instead, as it may have been executed.
+    """
+
+    async def execute(self, *args: Argument, retry_safe: bool = False) -> Any:  # noqa: ANN401 a reply is anything
+        """Execute one command.
+
+        Raises:
+            redis.exceptions.ResponseError: The server refuses it.
+            redis.exceptions.DataError: An argument is not text, bytes or a number.
+            StoreUnavailable: No answer; it may or may not have been executed.
+        """
+        ...
+
+    async def execute_many(self, commands: Sequence[Command], *, retry_safe: bool = False) -> list[Any]:
+        """Execute commands in order, sent in one write (others' may come between them); reply per command.
+
+        Raises:
+            redis.exceptions.ResponseError: The first error among the replies; the other commands
+                were executed all the same.
+            redis.exceptions.DataError: An argument is not text, bytes or a number.
+            StoreUnavailable: No answer; they may or may not have been executed.
+        """
+        ...
+
+    async def script(
+        self, script: Script, keys: Sequence[str | bytes], args: Sequence[Argument] = (), *, retry_safe: bool = False
+    ) -> Any:  # noqa: ANN401 a reply is anything
+        """Run a script, handing it to the server first if the server does not know it.
+
+        Raises:
+            redis.exceptions.ResponseError: The script fails.
+            redis.exceptions.DataError: An argument is not text, bytes or a number.
+            StoreUnavailable: No answer; it may or may not have been executed.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close the connections; what is in flight fails with StoreUnavailable."""
+        ...
+
+
+class PooledCommands:
+    """Commands over redis-py: a connection per command in flight. For fakeredis, and where speed is no matter.
+
+    Args:
+        redis: The client, closed with this object.
+        knows_script_flags: False for a server that stumbles over `#!lua`: fakeredis, Redis before 7.
+    """
+
+    def __init__(self, redis: Redis, *, knows_script_flags: bool = True) -> None:
+        self._redis = redis
+        # A second client on the same pool, without the callbacks that turn replies into dicts and booleans.
+        self._raw = Redis(connection_pool=redis.connection_pool)
+        self._raw.response_callbacks.clear()
+        self._knows_script_flags = knows_script_flags
+
+    async def execute(self, *args: Argument, retry_safe: bool = False) -> Any:  # noqa: ANN401
+        """See `RedisCommands.execute`."""
+        return await _tried(
+            lambda: self._raw.execute_command(*args),  # type: ignore[no-untyped-call]
+            retry_safe=retry_safe,
+        )
+
+    async def execute_many(self, commands: Sequence[Command], *, retry_safe: bool = False) -> list[Any]:
+        """See `RedisCommands.execute_many`."""
+
+        async def send() -> list[Any]:
+            async with self._raw.pipeline(transaction=False) as pipeline:
+                for command in commands:
+                    pipeline.execute_command(*command)
+                return await pipeline.execute(raise_on_error=False)
+
+        replies = await _tried(send, retry_safe=retry_safe)
+        raise_first_error(replies)
+        return replies
+
+    async def script(
+        self, script: Script, keys: Sequence[str | bytes], args: Sequence[Argument] = (), *, retry_safe: bool = False
+    ) -> Any:  # noqa: ANN401
+        """See `RedisCommands.script`."""
+        known = script if self._knows_script_flags else script.without_flags()
+        return await run_script(self, known, keys, args, retry_safe=retry_safe)
+
+    async def aclose(self) -> None:
+        """See `RedisCommands.aclose`."""
+        await self._raw.aclose()
+        await self._redis.aclose()
+
+
+async def run_script(
+    commands: RedisCommands,
+    script: Script,
+    keys: Sequence[str | bytes],
+    args: Sequence[Argument],
+    *,
+    retry_safe: bool,
+) -> Any:  # noqa: ANN401
+    """Run a script by its hash; load it in the same write as the second try when the server forgot it.
+
+    Loaded rather than sent with EVAL: servers throw out scripts that came with EVAL when there are many.
+    """
+    call = ("EVALSHA", script.sha1, len(keys), *keys, *args)
+    try:
+        return await commands.execute(*call, retry_safe=retry_safe)
+    except NoScriptError:
+        replies = await commands.execute_many([("SCRIPT", "LOAD", script.source), call], retry_safe=retry_safe)
+        return replies[1]
+
+
+def raise_first_error(replies: Sequence[Any]) -> None:
+    """Raise the first reply that is an error, in terms of `RedisCommands`."""
+    for reply in replies:
+        if isinstance(reply, Exception):
+            with translated_faults():
+                raise reply
+
+
+@contextmanager
+def translated_faults() -> Iterator[None]:
+    """Turn redis-py's many words for a store that cannot be used into ours."""
+    try:
+        yield
+    except (RedisConnectionError, RedisTimeoutError, OSError) as error:
+        raise StoreUnavailable(f"the store does not answer: {error}") from error
+    except UnicodeEncodeError as error:
+        raise DataError("an argument holds text that has no UTF-8 form") from error
+
+
+async def _tried(send: Callable[[], Awaitable[T]], *, retry_safe: bool) -> T:
+    try:
+        with translated_faults():
+            return await send()
+    except StoreUnavailable:
+        if not retry_safe:
+            raise
+    with translated_faults():
+        return await send()

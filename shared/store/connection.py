@@ -1,0 +1,234 @@
+"""Connections to the store through redis-py, with limits on everything that can take time."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from arq.connections import ArqRedis
+from redis.asyncio import BlockingConnectionPool, Redis, SSLConnection, UnixDomainSocketConnection
+from redis.asyncio.connection import AbstractConnection, Connection
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
+
+from shared.store.address import Address, mask, parse_address
+from shared.store.commands import translated_faults
+
+__all__ = ["StoreFacts", "connect", "connect_arq", "describe", "mask"]
+
+PINGS = 5
+CONNECT_RETRIES = 2
+
+
+def connect(
+    url: str,
+    *,
+    connect_timeout_s: float = 2.0,
+    timeout_s: float | None = 5.0,
+    health_check_interval_s: int = 30,
+    max_connections: int = 64,
+    client_name: str = "finops",
+) -> Redis:
+    """Make a client; it connects when first used. Close it with `aclose`.
+
+    Establishing a connection is retried, as nothing has been sent yet; a command never is, as it may
+    have been executed.
+
+    Args:
+        url: See `parse_address`.
+        connect_timeout_s: Per attempt to connect.
+        timeout_s: For an answer. A blocking command or a subscription needs a longer one, or None.
+        health_check_interval_s: A connection idle for longer is tried with PING before use.
+        max_connections: Callers beyond it wait for one, `connect_timeout_s` at most.
+        client_name: What CLIENT LIST shows.
+
+    Raises:
+        ValueError: The URL is not one.
+    """
+    return Redis.from_pool(
+        _make_pool(
+            parse_address(url),
+            socket_connect_timeout=connect_timeout_s,
+            socket_timeout=timeout_s,
+            health_check_interval=health_check_interval_s,
+            max_connections=max_connections,
+            timeout=connect_timeout_s,
+            client_name=client_name,
+        )
+    )
+
+
+def connect_arq(url: str, **limits: Any) -> ArqRedis:  # noqa: ANN401 those of `connect`
+    """Make arq's client with JSON in place of its default, pickle, which runs what a key's writer wants.
+
+    Args:
+        url: See `parse_address`.
+        limits: The keyword arguments of `connect`.
+
+    Raises:
+        ValueError: The URL is not one.
+    """
+    client = ArqRedis(
+        connect(url, **limits).connection_pool, job_serializer=orjson.dumps, job_deserializer=orjson.loads
+    )
+    client.auto_close_connection_pool = True
+    return client
+
+
+class _HealthyWhenNew(AbstractConnection):
+    """A connection whose introduction is not health-checked.
+
+    redis-py 5.3 sends PING before it says who it is, and tries a failed PING again on a new connection,
+    which sends PING first: without end, when a server takes connections and is silent.
+    """
+
+    async def on_connect(self) -> None:
+        self.next_health_check = asyncio.get_running_loop().time() + self.health_check_interval
+        await super().on_connect()
+
+
+class _Tcp(_HealthyWhenNew, Connection):
+    pass
+
+
+class _TlsOverTcp(_HealthyWhenNew, SSLConnection):
+    pass
+
+
+class _SocketFile(_HealthyWhenNew, UnixDomainSocketConnection):
+    pass
+
+
+def _make_pool(address: Address, **limits: Any) -> BlockingConnectionPool:  # noqa: ANN401
+    # Not after a time-out: that a server is silent takes long enough to find out once.
+    retry = Retry(
+        ExponentialBackoff(cap=0.5, base=0.05),
+        CONNECT_RETRIES,
+        supported_errors=(RedisConnectionError, ConnectionError, FileNotFoundError),  # type: ignore[arg-type]
+    )
+    return BlockingConnectionPool(
+        db=address.db,
+        username=address.username,
+        password=address.password,
+        decode_responses=False,
+        retry=retry,
+        retry_on_error=[],  # commands; `retry` above is for connecting and health checks
+        **_place(address),
+        **limits,
+    )
+
+
+def _place(address: Address) -> dict[str, Any]:
+    """The part of redis-py's connection arguments that says where."""
+    if address.path is not None:
+        return {"connection_class": _SocketFile, "path": address.path}
+    place: dict[str, Any] = {"host": address.host, "port": address.port, "socket_keepalive": True}
+    if address.tls is None:
+        return {"connection_class": _Tcp, **place}
+    return {
+        "connection_class": _TlsOverTcp,
+        "ssl_cert_reqs": address.tls.verify,
+        "ssl_check_hostname": address.tls.check_hostname,
+        "ssl_ca_certs": address.tls.ca_file,
+        "ssl_certfile": address.tls.certificate_file,
+        "ssl_keyfile": address.tls.key_file or address.tls.certificate_file,
+        **place,
+    }
+
+
+@dataclass(frozen=True)
+class StoreFacts:
+    """What a store says about itself; None where it does not tell.
+
+    Attributes:
+        flavour: `redis`, `valkey`, or `unknown`.
+        version: Of that flavour, `(7, 2, 4)`; empty when it does not tell.
+        persistent: Whether it writes an append-only file or snapshots.
+        appendfsync: `always`, `everysec` or `no`; None without an append-only file.
+        max_memory_bytes: 0 means no limit.
+        latency_ms: Of five PINGs, one after the other.
+    """
+
+    flavour: str
+    version: tuple[int, ...]
+    persistent: bool | None
+    appendfsync: str | None
+    max_memory_bytes: int | None
+    eviction_policy: str | None
+    used_memory_bytes: int | None
+    latency_ms: tuple[float, ...]
+    is_cluster: bool
+    role: str | None
+
+
+async def describe(redis: Redis) -> StoreFacts:
+    """Ask a store what it is and how it is set up; what it forbids or lacks stays unknown.
+
+    Raises:
+        StoreUnavailable: It does not answer.
+    """
+    with translated_faults():
+        latency_ms = [await _time_ping(redis) for _ in range(PINGS)]
+        info = await _read_info(redis)
+        settings = await _read_settings(redis)
+    flavour = "valkey" if "valkey_version" in info else "redis" if "redis_version" in info else "unknown"
+    appending = _yes(info.get("aof_enabled"))
+    return StoreFacts(
+        flavour=flavour,
+        version=_read_version(info.get(f"{flavour}_version", "")),
+        persistent=appending if appending or "save" not in settings else settings["save"] != "",
+        appendfsync=settings.get("appendfsync") if appending else None,
+        max_memory_bytes=_number(info.get("maxmemory")),
+        eviction_policy=_text(info.get("maxmemory_policy")),
+        used_memory_bytes=_number(info.get("used_memory")),
+        latency_ms=tuple(latency_ms),
+        is_cluster=bool(_yes(info.get("cluster_enabled"))),
+        role=_text(info.get("role")),
+    )
+
+
+async def _time_ping(redis: Redis) -> float:
+    started = time.perf_counter()
+    await redis.ping()
+    return (time.perf_counter() - started) * 1000
+
+
+async def _read_info(redis: Redis) -> Mapping[str, object]:
+    try:
+        info: Mapping[str, object] = await redis.info()
+    except ResponseError:
+        return {}
+    return info
+
+
+async def _read_settings(redis: Redis) -> Mapping[str, str]:
+    """CONFIG is often forbidden where the store is someone else's service."""
+    try:
+        found = {**await redis.config_get("appendfsync"), **await redis.config_get("save")}
+    except ResponseError:
+        return {}
+    return {_decode(name): _decode(value) for name, value in found.items()}
+
+
+def _decode(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _read_version(value: object) -> tuple[int, ...]:
+    return tuple(int(part) for part in str(value).split(".") if part.isdigit())
+
+
+def _yes(value: object) -> bool | None:
+    return None if value is None else bool(value)
+
+
+def _number(value: object) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)

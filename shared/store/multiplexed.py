@@ -1,0 +1,228 @@
+"""The fast path to the store: one connection shared by all callers of a process."""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Sequence
+from typing import Any
+
+import hiredis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import DataError
+
+from shared.store.address import mask, parse_address
+from shared.store.commands import Argument, Command, raise_first_error, run_script
+from shared.store.faults import StoreUnavailable
+from shared.store.link import Link
+from shared.store.scripts import Script
+
+
+def _both(words: str) -> frozenset[str | bytes]:
+    return frozenset(words.split()) | frozenset(words.encode().split())
+
+
+MAY_BLOCK = _both("XREAD XREADGROUP")
+# One caller would make all others wait, or change what their commands mean.
+UNSHAREABLE = MAY_BLOCK | _both(
+    "AUTH BLMOVE BLMPOP BLPOP BRPOP BRPOPLPUSH BZMPOP BZPOPMAX BZPOPMIN DISCARD EXEC HELLO MONITOR MULTI "
+    "PSUBSCRIBE PSYNC PUNSUBSCRIBE QUIT RESET SELECT SSUBSCRIBE SUBSCRIBE SUNSUBSCRIBE SYNC UNSUBSCRIBE "
+    "UNWATCH WAIT WAITAOF WATCH"
+)
+
+
+class MultiplexedClient:
+    """`RedisCommands` on one connection: what callers send in one turn of the loop leaves in one write.
+
+    It connects when first used and again after a fault. Commands in flight at a fault fail, unless
+    `retry_safe`. A cancelled caller's command is executed all the same. It belongs to the event loop
+    in which it is first used.
+
+    Args:
+        url: See `parse_address`. TLS files are read now.
+        timeout_s: For an answer. One that is late ends the connection: whose later answers are would be unknown.
+        connect_timeout_s: For connecting, TLS, AUTH and SELECT together.
+        max_in_flight: Callers beyond it wait.
+        client_name: What CLIENT LIST shows.
+
+    Raises:
+        ValueError: The URL is not one.
+        OSError: A TLS file cannot be read.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout_s: float = 5.0,
+        connect_timeout_s: float = 2.0,
+        max_in_flight: int = 10_000,
+        client_name: str = "finops",
+    ) -> None:
+        self._address = parse_address(url)
+        self._tls: ssl.SSLContext | None = self._address.tls.context() if self._address.tls else None
+        self._timeout_s = timeout_s
+        self._connect_timeout_s = connect_timeout_s
+        self._max_in_flight = max_in_flight
+        self._client_name = client_name
+        self._link: Link | None = None
+        self._opening: asyncio.Task[Link] | None = None
+        self._closed = False
+
+    async def execute(self, *args: Argument, retry_safe: bool = False) -> Any:  # noqa: ANN401
+        """See `RedisCommands.execute`.
+
+        Raises:
+            ValueError: The command blocks, or changes the connection that others use.
+        """
+        packed = _pack(args)
+        link = self._link
+        if link is None or not link.open:
+            link = await self._usable_link()
+        reply = await link.send(packed)
+        if isinstance(reply, Exception):
+            reply = await self._settle(reply, packed, 0, retry_safe=retry_safe)
+        return reply
+
+    async def execute_many(self, commands: Sequence[Command], *, retry_safe: bool = False) -> list[Any]:
+        """See `RedisCommands.execute_many`; here nobody's commands come between them.
+
+        Raises:
+            ValueError: A command blocks, or changes the connection that others use.
+        """
+        if not commands:
+            return []
+        packed = b"".join([_pack(command) for command in commands])
+        link = await self._usable_link()
+        replies = await link.send(packed, len(commands))
+        if isinstance(replies, Exception):
+            replies = await self._settle(replies, packed, len(commands), retry_safe=retry_safe)
+        raise_first_error(replies)
+        return list(replies)
+
+    async def script(
+        self, script: Script, keys: Sequence[str | bytes], args: Sequence[Argument] = (), *, retry_safe: bool = False
+    ) -> Any:  # noqa: ANN401
+        """See `RedisCommands.script`."""
+        return await run_script(self, script, keys, args, retry_safe=retry_safe)
+
+    async def aclose(self) -> None:
+        """Close the connection; what is in flight fails with StoreUnavailable. A second call does nothing."""
+        self._closed = True
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.wait([self._opening])
+        if self._link is not None:
+            await self._link.end("the connection to the store was closed")
+
+    async def _settle(self, fault: Exception, packed: bytes, replies: int, *, retry_safe: bool) -> Any:  # noqa: ANN401
+        """Send once more what may be sent twice, if the connection was the trouble; raise everything else."""
+        reply: Any = fault
+        if retry_safe and isinstance(fault, StoreUnavailable):
+            link = await self._usable_link()
+            reply = await link.send(packed, replies)
+        raise_first_error([reply])
+        return reply
+
+    async def _usable_link(self) -> Link:
+        """Find or make a link that takes a command now.
+
+        Raises:
+            StoreUnavailable: There is no connecting, or the link ended while we waited for room.
+        """
+        link = self._link
+        if link is None or link.fault is not None:
+            link = await self._connect()
+        await link.until_open()
+        return link
+
+    async def _connect(self) -> Link:
+        """Connect, or join the others that wait for the same connection."""
+        if self._closed:
+            raise StoreUnavailable("the client is closed")
+        if self._opening is None:
+            self._opening = asyncio.create_task(self._open())
+        opening = self._opening
+        # Waiting on the task rather than for it: one caller's cancellation is not the others'.
+        await asyncio.wait([opening])
+        if opening.cancelled():
+            raise StoreUnavailable("the client was closed")
+        link = opening.result()
+        if link.fault is not None:
+            raise StoreUnavailable(link.fault)
+        return link
+
+    async def _open(self) -> Link:
+        """Make a link; one that did not come about has a fault, which nobody need retrieve."""
+        loop = asyncio.get_running_loop()
+        link = Link(loop, timeout_s=self._timeout_s, max_in_flight=self._max_in_flight)
+        try:
+            async with asyncio.timeout(self._connect_timeout_s):
+                await self._reach(link)
+                await self._introduce(link)
+        except TimeoutError:
+            link.fail(f"{self._place} did not answer within {self._connect_timeout_s:g} s")
+        except (OSError, UnicodeError, StoreUnavailable) as error:
+            link.fail(f"no connection to {self._place}: {error}")
+        except BaseException:
+            link.fail("connecting was given up")
+            raise
+        finally:
+            self._opening = None
+        self._link = link
+        return link
+
+    @property
+    def _place(self) -> str:
+        return f"the store at {mask(self._address.url)}"
+
+    async def _reach(self, link: Link) -> None:
+        loop, address = asyncio.get_running_loop(), self._address
+        if address.path is not None:
+            await loop.create_unix_connection(lambda: link, address.path)
+            return
+        transport, _ = await loop.create_connection(lambda: link, address.host, address.port, ssl=self._tls)
+        # A peer that vanished without a word is noticed even when nothing is asked of it.
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+    async def _introduce(self, link: Link) -> None:
+        """Say who we are; the answer also shows that somebody is there. RESP2 is what servers begin with."""
+        address = self._address
+        commands: list[Command] = [("CLIENT", "SETNAME", self._client_name)]
+        if address.username or address.password:
+            user = (address.username,) if address.username else ()
+            commands.insert(0, ("AUTH", *user, address.password or ""))
+        if address.db:
+            commands.append(("SELECT", address.db))
+        replies = await link.send(b"".join(_pack(command, shared=False) for command in commands), len(commands))
+        raise_first_error([replies])
+        for command, reply in zip(commands, replies, strict=True):
+            # A name is a courtesy: a server may forbid it. Unless it says that it serves nobody yet.
+            if command[0] != "CLIENT" or isinstance(reply, RedisConnectionError):
+                _raise_refusal(str(command[0]), reply)
+
+
+def _raise_refusal(name: str, reply: object) -> None:
+    if isinstance(reply, Exception):
+        raise StoreUnavailable(f"{name} was refused: {reply}") from reply
+
+
+def _pack(args: Command, *, shared: bool = True) -> bytes:
+    """Write a command as the wire has it; for the shared connection only what may go there."""
+    try:
+        name = args[0].upper()  # type: ignore[union-attr]  # a number is answered below
+        if shared and name in UNSHAREABLE and _holds_up_others(name, args):
+            raise ValueError(f"{name!r} needs a connection of its own")
+        packed: bytes = hiredis.pack_command(tuple(args))  # type: ignore[arg-type] # its stub knows one-tuples only
+    except (TypeError, AttributeError, IndexError) as error:
+        raise DataError("a command is a name and arguments that are text, bytes or numbers") from error
+    except UnicodeEncodeError as error:
+        raise DataError("an argument holds text that has no UTF-8 form") from error
+    return packed
+
+
+def _holds_up_others(name: str | bytes, args: Command) -> bool:
+    if name not in MAY_BLOCK:
+        return True
+    words = [arg.upper() if isinstance(arg, bytes) else str(arg).upper().encode() for arg in args]
+    end = words.index(b"STREAMS") if b"STREAMS" in words else len(words)
+    return b"BLOCK" in words[:end]

@@ -1,0 +1,274 @@
+"""Prometheus figures of one process: made once at the composition root, passed on explicitly.
+
+The worker's figures have the shape that the engine calls (``claimed``, ``waited``, ...); the API's are ``request``,
+``attempt``, ``stream_opened`` and ``submitted``. Both tiers have all of them, so dashboards need not tell them apart.
+Queue figures are facts of Redis, not of a process: ``observe_queue`` sets them just before ``render``.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Generic, Protocol, TypeVar
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+REQUEST_BUCKETS_S = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+WAIT_BUCKETS_S = (0.002, 0.005, 0.01, 0.05, 0.25, 1, 5, 15, 60, 300, 1800, 7200)
+RUN_BUCKETS_S = (0.01, 0.05, 0.25, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
+# A caller can neither make label values nor many of them; should a bug let it, the series stay bounded.
+SERIES_LIMIT = 2_000
+CALLERS_SHOWN = 100
+
+
+class LaneFigures(Protocol):
+    """One priority's waiting jobs."""
+
+    @property
+    def depth(self) -> int:
+        """Jobs."""
+
+    @property
+    def oldest_age_s(self) -> float | None:
+        """Since the oldest became claimable."""
+
+
+class QueueFigures(Protocol):
+    """What the store knows of the queue."""
+
+    @property
+    def lanes(self) -> Mapping[Any, LaneFigures]:
+        """By priority."""
+
+    @property
+    def deferred(self) -> int:
+        """Jobs that wait for a time."""
+
+    @property
+    def running(self) -> int:
+        """Jobs under a lease."""
+
+    @property
+    def dead(self) -> int:
+        """Jobs in the dead-letter list."""
+
+    @property
+    def callers(self) -> Mapping[str, int]:
+        """Waiting jobs by caller."""
+
+
+Child = TypeVar("Child", bound=MetricWrapperBase)
+
+
+class _Series(Generic[Child]):
+    """The labelled series of one metric, each found by one dictionary look-up."""
+
+    def __init__(self, metric: Child) -> None:
+        self._metric = metric
+        self._known: dict[tuple[str, ...], Child] = {}
+
+    def __call__(self, *labels: str) -> Child:
+        child = self._known.get(labels)
+        return self._make(labels) if child is None else child
+
+    def _make(self, labels: tuple[str, ...]) -> Child:
+        if len(self._known) >= SERIES_LIMIT:
+            return self._metric.labels(*("other" for _ in labels))
+        child = self._known[labels] = self._metric.labels(*labels)
+        return child
+
+    def forget(self) -> None:
+        """Drop every series: for gauges that are set anew at each scrape."""
+        self._metric.clear()
+        self._known.clear()
+
+
+class Metrics:
+    """Every figure of a process, in a registry of its own.
+
+    Args:
+        tier: ``api`` or ``worker``, a label of the build line; the figures themselves need none.
+        registry: Where to register; default: a new one, with this process's CPU, memory and garbage collection.
+    """
+
+    def __init__(self, tier: str, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry or _process_registry()
+        Gauge("finops_up", "This process serves.", ["tier"], registry=self.registry).labels(tier).set(1)
+        self._make_request_figures()
+        self._make_job_figures()
+        self._make_queue_figures()
+
+    def _make_request_figures(self) -> None:
+        registry = self.registry
+        labels = ["surface", "request_type", "status", "provider"]
+        self._requests = _Series(Counter("finops_requests", "Answered requests.", labels, registry=registry))
+        self._request_seconds = _Series(
+            Histogram(
+                "finops_request_seconds",
+                "From a request's first byte to its answer's last.",
+                ["surface", "request_type"],
+                buckets=REQUEST_BUCKETS_S,
+                registry=registry,
+            )
+        )
+        self._attempts = _Series(
+            Counter("finops_upstream_attempts", "Requests to providers.", ["provider"], registry=registry)
+        )
+        self._errors = _Series(
+            Counter("finops_upstream_errors", "Failed ones.", ["provider", "status"], registry=registry)
+        )
+        self._attempt_seconds = _Series(
+            Histogram(
+                "finops_upstream_seconds",
+                "How long a request to a provider took.",
+                ["provider"],
+                buckets=REQUEST_BUCKETS_S,
+                registry=registry,
+            )
+        )
+        self._streams = Gauge("finops_streams_open", "Event streams being sent.", registry=registry)
+
+    def _make_job_figures(self) -> None:
+        registry = self.registry
+
+        def counter(name: str, text: str, *labels: str) -> _Series[Counter]:
+            return _Series(Counter(f"finops_{name}", text, labels, registry=registry))
+
+        self._submitted = counter("jobs_submitted", "Accepted submits; created: new, found.", "request_type", "created")
+        self._claimed = counter("jobs_claimed", "Claims: starts of an attempt.", "priority")
+        self._finished = counter("jobs_finished", "Runs that ended.", "request_type", "outcome")
+        self._reruns = counter("jobs_rerun", "Claims of jobs whose worker was lost.", "priority")
+        self._deferred = counter("jobs_deferred", "Runs put off to a later time.", "reason")
+        self._released = Counter("finops_jobs_released", "Jobs handed back unfinished.", registry=registry)
+        self._renewals = Counter("finops_lease_renewals", "Leases renewed.", registry=registry)
+        self._lost = Counter("finops_leases_lost", "Leases that turned out not to be ours.", registry=registry)
+        self._running = Gauge("finops_jobs_running", "Jobs that this worker runs.", registry=registry)
+        self._wait_seconds = _Series(
+            Histogram(
+                "finops_job_wait_seconds",
+                "From claimable to claimed.",
+                ["priority"],
+                buckets=WAIT_BUCKETS_S,
+                registry=registry,
+            )
+        )
+        self._run_seconds = _Series(
+            Histogram(
+                "finops_job_run_seconds",
+                "From claim to end of the run.",
+                ["request_type", "outcome"],
+                buckets=RUN_BUCKETS_S,
+                registry=registry,
+            )
+        )
+
+    def _make_queue_figures(self) -> None:
+        registry = self.registry
+
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(f"finops_queue_{name}", text, labels, registry=registry)
+
+        self._depth = _Series(gauge("depth", "Waiting jobs.", "priority"))
+        self._age = _Series(gauge("oldest_age_seconds", "How long the oldest claimable job waits.", "priority"))
+        self._caller_depth = _Series(gauge("caller_depth", "Waiting jobs of the busiest callers.", "caller"))
+        self._queue_deferred = gauge("deferred", "Jobs that wait for a time.")
+        self._queue_running = gauge("running", "Jobs under a lease, of all workers.")
+        self._queue_dead = gauge("dead", "Jobs in the dead-letter list.")
+
+    # ------------------------------------------------------------------ requests
+
+    def request(self, surface: str, request_type: str, status: int, provider: str, seconds: float) -> None:
+        """Count an answered request; ``provider`` is a configured name or empty, never what a caller wrote."""
+        self._requests(surface, request_type, _STATUS_CLASSES.get(status // 100, "other"), provider).inc()
+        self._request_seconds(surface, request_type).observe(seconds)
+
+    def attempt(self, provider: str, status: int, seconds: float) -> None:
+        """Count one request to a provider, with the status that a caller would see for it (``UpstreamWatch``)."""
+        self._attempts(provider).inc()
+        self._attempt_seconds(provider).observe(seconds)
+        if status >= 400:
+            self._errors(provider, str(status)).inc()
+
+    def stream_opened(self) -> None:
+        """An event stream begins."""
+        self._streams.inc()
+
+    def stream_closed(self) -> None:
+        """It is over, however."""
+        self._streams.dec()
+
+    def submitted(self, request_type: str, *, created: bool) -> None:
+        """A submit was accepted: a new job, or one that was already made of the same request."""
+        self._submitted(request_type, "new" if created else "found").inc()
+
+    # ------------------------------------------------------------------ the engine's calls (worker/measures.py)
+
+    def claimed(self, jobs: int, lane: str) -> None:
+        """Jobs were claimed."""
+        self._claimed(lane).inc(jobs)
+
+    def waited(self, seconds: float, lane: str) -> None:
+        """A job waited that long for its claim."""
+        self._wait_seconds(lane).observe(max(seconds, 0.0))
+
+    def ran(self, seconds: float, state: str, request_type: str) -> None:
+        """A run ended in that state."""
+        self._finished(request_type, state).inc()
+        self._run_seconds(request_type, state).observe(max(seconds, 0.0))
+
+    def renewed(self, leases: int) -> None:
+        """Leases were prolonged."""
+        self._renewals.inc(leases)
+
+    def lost(self, leases: int) -> None:
+        """Leases turned out to be no longer ours."""
+        self._lost.inc(leases)
+
+    def rerun(self, lane: str) -> None:
+        """A job was claimed again after its worker was lost."""
+        self._reruns(lane).inc()
+
+    def deferred(self, reason: str) -> None:
+        """A run gave its slot back."""
+        self._deferred(reason).inc()
+
+    def released(self, jobs: int) -> None:
+        """Jobs were handed back at shutdown."""
+        self._released.inc(jobs)
+
+    def running(self, jobs: int) -> None:
+        """So many jobs run here now."""
+        self._running.set(jobs)
+
+    # ------------------------------------------------------------------ scrape
+
+    def observe_queue(self, stats: QueueFigures) -> None:
+        """Set the queue's gauges, to be called at a scrape."""
+        for priority, lane in stats.lanes.items():
+            self._depth(str(priority)).set(lane.depth)
+            self._age(str(priority)).set(lane.oldest_age_s or 0.0)
+        self._queue_deferred.set(stats.deferred)
+        self._queue_running.set(stats.running)
+        self._queue_dead.set(stats.dead)
+        self._caller_depth.forget()
+        busiest = sorted(stats.callers.items(), key=lambda item: -item[1])[:CALLERS_SHOWN]
+        for caller, depth in busiest:
+            self._caller_depth(caller or "-").set(depth)
+
+    def render(self) -> bytes:
+        """The exposition, to be sent as ``CONTENT_TYPE``."""
+        return generate_latest(self.registry)
+
+
+_STATUS_CLASSES = {number: f"{number}xx" for number in (2, 3, 4, 5)}
+
+
+def _process_registry() -> CollectorRegistry:
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    return registry

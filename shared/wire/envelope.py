@@ -1,0 +1,127 @@
+"""What ``/v1/async`` says of a job: one JSON object, the same for every request type."""
+
+# ruff: noqa: D102 - the attributes of JobView say themselves; the job they belong to documents them
+
+import base64
+import time
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import orjson
+
+_STATUSES: Mapping[str, str] = {
+    "queued": "pending",
+    "deferred": "pending",
+    "running": "processing",
+    "completed": "completed",
+    "failed": "failed",
+    "cancelled": "cancelled",
+}
+
+
+class JobView(Protocol):
+    """A job as far as its envelope tells. Times are unix milliseconds, 0 where not reached."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def request_id(self) -> str: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def request_type(self) -> str: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def created_ms(self) -> int: ...
+    @property
+    def started_ms(self) -> int: ...
+    @property
+    def completed_ms(self) -> int: ...
+    @property
+    def expires_ms(self) -> int: ...
+    @property
+    def attempts(self) -> int: ...
+    @property
+    def status_code(self) -> int: ...
+    @property
+    def result(self) -> bytes: ...
+    @property
+    def result_type(self) -> str: ...
+    @property
+    def error(self) -> Mapping[str, Any] | None: ...
+    @property
+    def queue_position(self) -> int | None: ...
+    @property
+    def estimated_start_ms(self) -> int | None: ...
+
+
+def envelope_status(state: str) -> str:
+    """The envelope's word for a job's state."""
+    return _STATUSES[state]
+
+
+def states_of(status: str) -> tuple[str, ...]:
+    """The job states that an envelope status means; empty for an unknown one."""
+    return tuple(state for state, word in _STATUSES.items() if word == status)
+
+
+def rfc3339(unix_ms: int) -> str:
+    """A time as RFC 3339 UTC with milliseconds, e.g. ``2026-11-22T20:43:30.125Z``."""
+    seconds, ms = divmod(unix_ms, 1000)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{ms:03d}Z"
+
+
+def envelope(job: JobView, *, with_result: bool = True) -> dict[str, Any]:
+    """The envelope, ready for ``orjson.dumps``; what is not known yet is absent."""
+    ended = job.state in ("completed", "failed", "cancelled")
+    said: dict[str, Any] = {
+        "id": job.id,
+        "object": "job",
+        "request_id": job.request_id,
+        "status": _STATUSES[job.state],
+        "request_type": job.request_type,
+        "model": job.model,
+        "created_at": rfc3339(job.created_ms),
+        "attempts": job.attempts,
+    }
+    _say_times(job, said, ended=ended)
+    if job.state == "queued" and job.queue_position is not None:
+        said["queue_position"] = job.queue_position
+    if ended and job.status_code:
+        said["status_code"] = job.status_code
+    if job.state == "completed" and with_result:
+        said["result"] = _result(job)
+        if not _is_json(job.result_type):
+            said["result_type"] = job.result_type
+    if job.error is not None and job.state in ("failed", "cancelled"):
+        said["error"] = dict(job.error)
+    return said
+
+
+def _say_times(job: JobView, said: dict[str, Any], *, ended: bool) -> None:
+    if job.started_ms:
+        said["started_at"] = rfc3339(job.started_ms)
+    elif job.state == "queued" and job.estimated_start_ms:
+        said["estimated_start_at"] = rfc3339(job.estimated_start_ms)
+    if ended and job.completed_ms:
+        said["completed_at"] = rfc3339(job.completed_ms)
+        if job.expires_ms:
+            said["expires_at"] = rfc3339(job.expires_ms)
+
+
+def _is_json(content_type: str) -> bool:
+    return "json" in content_type.partition(";")[0]
+
+
+def _result(job: JobView) -> Any:  # noqa: ANN401 - whatever the provider answered
+    """JSON as it is, text as a string, all else as base64."""
+    if _is_json(job.result_type):
+        try:
+            orjson.loads(job.result)
+        except orjson.JSONDecodeError:
+            return job.result.decode(errors="replace")
+        return orjson.Fragment(job.result)
+    if job.result_type.startswith("text/"):
+        return job.result.decode(errors="replace")
+    return base64.b64encode(job.result).decode()

@@ -1,0 +1,64 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Finops
+
+FILE = """
+[jobs]
+max_attempts = 5
+[providers.openai]
+keys = [{ name = "main", value = "env.MY_KEY" }]
+[fallbacks]
+"openai/gpt-4o" = ["openai/gpt-4o-mini", "openai/gpt-4.1"]
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("MY_KEY", "sk-proj-0123456789abcdef")
+    path = tmp_path / "finops.toml"
+    path.write_text(FILE)
+    return str(path)
+
+
+def test_defaults_file_and_environment_are_shown_together(
+    finops: Finops, file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FINOPS_PORT", "9999")
+    shown = finops("config", "show", "--config", file, "--redis-url", "redis://:hunter2@store/0")
+    assert shown.exit_code == 0
+    lines = {line.split()[0]: line.split(maxsplit=1)[1].strip() for line in shown.stdout.splitlines()[1:]}
+    assert lines["jobs.max_attempts"] == "5"
+    assert lines["jobs.lease_s"] == "4"
+    assert lines["server.port"] == "9999"
+    assert lines["log.requests"] == "true"
+    assert lines["auth.admin_key"] == "-"
+    assert lines["fallbacks.openai/gpt-4o"] == "openai/gpt-4o-mini, openai/gpt-4.1"
+    assert lines["providers.openai.keys[0].value"] == "****cdef"
+    assert "0123456789" not in shown.output
+    assert "hunter2" not in shown.output
+
+
+def test_the_same_as_one_document(finops: Finops, file: str) -> None:
+    document = json.loads(finops("config", "show", "--config", file, "--json").stdout)
+    assert document["jobs"]["max_attempts"] == 5
+    assert document["providers"]["openai"]["keys"][0]["value"] == "****cdef"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[jobs]\nmax_atempts = 3\n", "did you mean 'max_attempts'?"),
+        ("[providers.mine]\nbase_url = 'http://x/v1'\n", "providers.mine: not a well-known name"),
+        ("[jobs\n", "not valid TOML"),
+    ],
+)
+def test_a_refused_configuration_is_said_with_its_reason(finops: Finops, tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_text(text)
+    for command in (("config", "show"), ("worker", "--redis-url", "redis://x"), ("api",), ("serve",)):
+        refused = finops(*command, "--config", str(path))
+        assert refused.exit_code == 1
+        assert said in refused.stderr

@@ -1,0 +1,97 @@
+import builtins
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Finops
+from tests.served import FINOPS, clean_environ
+
+pytestmark = [pytest.mark.process, pytest.mark.timeout(180)]
+
+
+def test_the_demo_shows_the_main_job_and_leaves_nothing(tmp_path: Path) -> None:
+    # What is configured for other gateways has no business here, wrong as it is.
+    surroundings = {"TMPDIR": str(tmp_path), "FINOPS_REDIS_URL": "redis://127.0.0.1:1", "FINOPS_CONFIG": "missing.toml"}
+    shown = subprocess.run(
+        [*FINOPS, "demo"], env=clean_environ(**surroundings), capture_output=True, text=True, timeout=150, check=False
+    )
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    lines = shown.stdout.splitlines()
+    stages = [line.split()[-1] for line in lines if line.lstrip()[:3].replace(".", "").isdigit() and " s  " in line]
+    assert stages == ["queued", "progress", "completed"]
+    assert "200 of 200 done" in shown.stdout
+    facts = {line.rsplit(maxsplit=1)[0].strip(): line.split()[-1] for line in lines[-7:]}
+    assert (facts["jobs"], facts["lost"], facts["doubled"]) == ("200", "0", "0")
+    workers = [int(facts["by worker 1"]), int(facts["by worker 2"])]
+    assert sum(workers) == 200
+    assert min(workers) > 20
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_the_sdk_the_demo_says_what_is_missing(finops: Finops, monkeypatch: pytest.MonkeyPatch) -> None:
+    real_import = builtins.__import__
+
+    def without_openai(name: str, *rest: Any) -> Any:
+        if name == "openai":
+            raise ImportError(name)
+        return real_import(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", without_openai)
+    refused = finops("demo")
+    assert refused.exit_code == 1
+    assert "pip install openai" in refused.stderr
+
+
+def test_the_bench_measures_what_it_names(tmp_path: Path) -> None:
+    ran = subprocess.run(
+        [*FINOPS, "bench", "--jobs", "100", "--calls", "50", "--json"],
+        env=clean_environ(TMPDIR=str(tmp_path)),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    document = json.loads(ran.stdout)
+    figures = {figure["name"]: figure["value"] for figure in document["figures"]}
+    assert set(figures) == {
+        "submit, p50",
+        "submit, p99",
+        "pick-up, to the ms, p50",
+        "pick-up, to the ms, p99",
+        "jobs, submit to outcome",
+        "synchronous call, p50",
+        "synchronous call, p99",
+        "synchronous overhead, p50",
+    }
+    assert 0 < figures["submit, p50"] <= figures["submit, p99"]
+    assert figures["jobs, submit to outcome"] > 1
+    assert document["machine"]["cpus"] == os.cpu_count()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_trial_that_cannot_start_shows_the_end_of_its_log(tmp_path: Path) -> None:
+    code = (
+        "import asyncio\n"
+        "from cli.trial import trial\n"
+        "async def main():\n"
+        "    async with trial(workers=1, concurrency=0): pass\n"
+        "import click\n"
+        "try: asyncio.run(main())\n"
+        "except click.ClickException as error: print(error.message)\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        env=clean_environ(TMPDIR=str(tmp_path)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "worker 1 does not start" in ran.stdout
+    assert "--concurrency" in ran.stdout
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,201 @@
+import dataclasses
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.admin_key import keep_admin_key
+from cli.findings import Finding
+from cli.provider_checks import check_providers
+from cli.store_checks import _judge, _judge_skew, _judge_workers, check_store
+from shared.settings.load import load_settings
+from shared.settings.model import JobSettings, ProviderSettings, Settings
+from shared.store.connection import StoreFacts, connect
+from shared.store.embedded import EmbeddedStore
+from simulator.serve import running
+from tests.cli.conftest import Finops
+
+SOUND = StoreFacts(
+    flavour="valkey",
+    version=(9, 1, 2),
+    persistent=True,
+    appendfsync="everysec",
+    max_memory_bytes=0,
+    eviction_policy="noeviction",
+    used_memory_bytes=1_000_000,
+    latency_ms=(0.1, 0.1, 0.1),
+    is_cluster=False,
+    role="master",
+)
+
+
+def judged(settings: Settings | None = None, **facts: Any) -> dict[str, Finding]:
+    return {finding.check: finding for finding in _judge(dataclasses.replace(SOUND, **facts), settings or Settings())}
+
+
+def test_a_sound_store_has_nothing_to_mend() -> None:
+    findings = judged()
+    assert {finding.level for finding in findings.values()} == {"OK"}
+    assert not any(finding.mend for finding in findings.values())
+
+
+@pytest.mark.parametrize(
+    ("facts", "check", "level"),
+    [
+        ({"flavour": "redis", "version": (6, 2, 1)}, "store version", "FAIL"),
+        ({"flavour": "redis", "version": (7, 0, 15)}, "store version", "OK"),
+        ({"flavour": "valkey", "version": (7, 2, 5)}, "store version", "OK"),
+        ({"flavour": "unknown", "version": ()}, "store version", "WARN"),
+        ({"role": "slave"}, "store role", "FAIL"),
+        ({"role": None}, "store role", "OK"),
+        ({"appendfsync": None}, "store persistence", "WARN"),
+        ({"appendfsync": None, "persistent": None}, "store persistence", "WARN"),
+        ({"appendfsync": None, "persistent": False}, "store persistence", "FAIL"),
+        ({"eviction_policy": "allkeys-lru"}, "store eviction", "WARN"),
+        ({"eviction_policy": "allkeys-lru", "max_memory_bytes": 10**9}, "store eviction", "FAIL"),
+        ({"eviction_policy": None}, "store eviction", "WARN"),
+        ({"used_memory_bytes": None}, "store memory", "WARN"),
+        ({"used_memory_bytes": 70, "max_memory_bytes": 100}, "store memory", "OK"),
+        ({"used_memory_bytes": 80, "max_memory_bytes": 100}, "store memory", "WARN"),
+        ({"latency_ms": (1.0, 9.0, 9.0)}, "store latency", "WARN"),
+        ({"latency_ms": (90.0, 90.0, 1.0)}, "store latency", "FAIL"),
+    ],
+)
+def test_what_endangers_jobs_is_judged_and_comes_with_its_mend(facts: dict[str, Any], check: str, level: str) -> None:
+    finding = judged(**facts)[check]
+    assert finding.level == level
+    assert bool(finding.mend) == (level != "OK")
+
+
+@pytest.mark.parametrize("facts", [{"flavour": "redis", "version": (7, 0, 15)}, {"appendfsync": None}])
+def test_fsync_durability_is_checked_against_what_the_store_can(facts: dict[str, Any]) -> None:
+    promising = Settings(jobs=JobSettings(durability="fsync"))
+    assert judged(promising, **facts)["durability"].level == "FAIL"
+    assert "durability" not in judged(promising)
+
+
+def test_a_wrong_clock_and_missing_workers_are_warnings() -> None:
+    assert _judge_skew(0.2).level == "OK"
+    assert _judge_skew(-3).said == "3.00 s behind the store's"
+    assert _judge_skew(3).level == "WARN"
+    assert _judge_workers(0).level == "WARN"
+    assert _judge_workers(2) == Finding("workers", "OK", "2 alive")
+
+
+async def test_a_real_store_is_looked_at_in_all_its_parts(redis_url: str) -> None:
+    redis = connect(redis_url)
+    await redis.set("arq:queue:health-check:host-1-abc", "alive", px=10_000)
+    await redis.set("arq:queue:health-check", "alive", px=10_000)
+    await redis.aclose()
+    findings = {finding.check: finding for finding in await check_store(redis_url, Settings())}
+    assert findings["workers"].said == "1 alive"
+    assert findings["store persistence"].said == "append-only file, fsync everysec"
+    assert findings["store version"].said.startswith("valkey ")
+    assert {finding.level for finding in findings.values()} == {"OK"}
+
+
+@pytest.mark.parametrize(("url", "said"), [("redis://127.0.0.1:1/0", "does not answer"), ("http://x", "http://x")])
+async def test_a_store_that_is_none_is_a_failure(url: str, said: str) -> None:
+    [finding] = await check_store(url, Settings())
+    assert finding.level == "FAIL"
+    assert said in finding.said
+
+
+async def test_providers_are_asked_for_their_models_and_nothing_else() -> None:
+    async with running(api_keys=["right"]) as simulator:
+
+        def provider(key: str | None) -> ProviderSettings:
+            keys = [{"value": key}] if key else []
+            raw = {"wire": "openai", "base_url": simulator.base_url, "keys": keys}
+            return ProviderSettings.model_validate(raw)
+
+        settings = Settings(
+            providers={"known": provider("right"), "refused": provider("wrong"), "keyless": provider(None)}
+        )
+        findings = {finding.check: finding for finding in await check_providers(settings, {})}
+        assert findings["provider known"].level == "OK"
+        assert findings["provider known"].said.endswith(", 1 key")
+        assert "the key is refused" in findings["provider refused"].said
+        assert findings["provider refused"].mend == "correct [providers.refused] keys"
+        assert "a key is needed" in findings["provider keyless"].said
+        assert {request.path for request in simulator.requests} == {"/v1/models"}
+        simulator.script(status=503, times=1)
+        assert [f.level for f in await check_providers(only(settings, "known"), {})] == ["WARN"]
+        simulator.script(status=429, times=1)
+        assert [f.level for f in await check_providers(only(settings, "known"), {})] == ["WARN"]
+
+
+def only(settings: Settings, name: str) -> Settings:
+    return settings.model_copy(update={"providers": {name: settings.providers[name]}})
+
+
+async def test_a_provider_that_cannot_be_reached_or_has_no_key_is_a_failure() -> None:
+    environ = {"OPENAI_API_KEY": "sk-x", "OPENAI_BASE_URL": "http://127.0.0.1:1/v1"}
+    [finding] = await check_providers(load_settings(environ=environ), environ)
+    assert finding.level == "FAIL"
+    assert "cannot be reached" in finding.said
+    assert "sk-x" not in str(finding)
+    [finding] = await check_providers(Settings(providers={"groq": ProviderSettings()}), {})
+    assert (finding.level, finding.said) == ("FAIL", "no key")
+    assert "GROQ_API_KEY" in finding.mend
+    [finding] = await check_providers(Settings(providers={"vllm": ProviderSettings(base_url="http://[")}), {})
+    assert finding.level == "FAIL"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[EmbeddedStore]:
+    found = EmbeddedStore(tmp_path / ".finops")
+    found.start()
+    keep_admin_key(tmp_path / ".finops")
+    yield found
+    found.stop()
+
+
+def test_the_command_finds_the_embedded_store_and_is_content(finops: Finops, store: EmbeddedStore) -> None:
+    shown = finops("doctor")
+    assert shown.exit_code == 0, shown.stdout
+    assert "append-only file, fsync everysec" in shown.stdout
+    assert "finops worker" in shown.stdout
+    document = json.loads(finops("doctor", "--json").stdout)
+    assert {finding["check"] for finding in document} >= {"configuration", "admin key", "store", "clock", "providers"}
+
+
+def test_files_open_to_others_are_a_failure_with_its_mend(finops: Finops, store: EmbeddedStore, tmp_path: Path) -> None:
+    (tmp_path / ".finops" / "admin.key").chmod(0o644)
+    shown = finops("doctor")
+    assert shown.exit_code == 1
+    assert "chmod 600" in shown.stdout
+    (tmp_path / ".finops").chmod(0o755)
+    assert "chmod 700" in finops("doctor").stdout
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give files away")
+def test_files_of_another_user_are_a_warning(finops: Finops, tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir(mode=0o700)
+    os.chown(tmp_path / "theirs", 12345, 12345)
+    assert "belongs to another user" in finops("doctor", "--data-dir", str(tmp_path / "theirs")).stdout
+
+
+def test_without_a_valid_configuration_the_rest_is_left(finops: Finops, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FINOPS_PORT", "many")
+    shown = finops("doctor")
+    assert shown.exit_code == 1
+    assert "server.port" in shown.stdout
+    assert "providers" not in shown.stdout
+
+
+def test_nothing_at_all_is_no_failure_but_says_what_is_missing(finops: Finops) -> None:
+    shown = finops("doctor")
+    assert shown.exit_code == 0
+    assert "finops serve" in shown.stdout
+    assert "OPENAI_API_KEY" in shown.stdout
+
+
+def test_a_deaf_store_does_not_hold_the_doctor_for_long(finops: Finops) -> None:
+    began = time.monotonic()
+    assert finops("doctor", "--redis-url", "redis://127.0.0.1:1/0").exit_code == 1
+    assert time.monotonic() - began < 10

@@ -1,0 +1,86 @@
+import subprocess
+import sys
+import time
+
+import click
+import pytest
+
+from cli.main import COMMANDS, LateGroup, main
+from tests.cli.conftest import Finops
+
+
+def walk(command: click.Command, path: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """Every command there is, as the words that call it."""
+    if not isinstance(command, click.Group):
+        return [path]
+    context = click.Context(command)
+    found = [path]
+    for name in command.list_commands(context):
+        below = command.get_command(context, name)
+        assert below is not None
+        found += walk(below, (*path, name))
+    return found
+
+
+EVERY_COMMAND = walk(main, ())
+
+
+def test_the_overview_names_every_command_without_importing_one(finops: Finops) -> None:
+    shown = finops("--help")
+    assert shown.exit_code == 0
+    for name, row in COMMANDS.items():
+        assert f"{name}  " in shown.output
+        assert row.summary in shown.output
+    code = "import sys; from cli.main import main; main(['--help'], standalone_mode=False); print(*sorted(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "click" in loaded
+    assert not {"cli.serve", "httpx", "rich", "pydantic", "fastapi", "redis", "openai"} & set(loaded)
+
+
+def test_the_overview_is_there_in_a_blink() -> None:
+    took_s = []
+    for _ in range(3):
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "cli", "--help"], capture_output=True, check=True)
+        took_s.append(time.perf_counter() - began)
+    assert min(took_s) < 0.3
+
+
+@pytest.mark.parametrize("words", EVERY_COMMAND, ids=" ".join)
+def test_every_command_has_help_with_an_example(finops: Finops, words: tuple[str, ...]) -> None:
+    shown = finops(*words, "--help")
+    assert shown.exit_code == 0
+    assert f"  finops {words[0] if words else 'serve'}" in shown.output.partition("Examples:")[2]
+
+
+def test_the_version_is_said(finops: Finops) -> None:
+    shown = finops("--version")
+    assert shown.exit_code == 0
+    assert "finops" in shown.output
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("nonsense",),
+        ("serve", "--port", "70000"),
+        ("jobs", "submit", "--type", "poem"),
+        ("jobs", "get"),
+        ("worker", "--queues", "urgent"),
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_is_exit_code_2(finops: Finops, words: tuple[str, ...]) -> None:
+    refused = finops(*words)
+    assert refused.exit_code == 2
+    assert "Error:" in refused.output
+
+
+def test_an_unknown_command_is_none() -> None:
+    group = LateGroup("finops")
+    assert group.get_command(click.Context(group), "nonsense") is None
+
+
+def test_the_module_runs_as_the_command() -> None:
+    shown = subprocess.run([sys.executable, "-P", "-m", "cli", "--help"], capture_output=True, text=True, check=True)
+    assert shown.stdout.startswith("Usage: ")

@@ -1,0 +1,194 @@
+"""The small parts of the supervisor: keys, sockets, configuration, output."""
+
+import io
+import socket
+import stat
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from rich.console import Console
+
+from cli.admin_key import keep_admin_key, read_admin_key
+from cli.demo_config import with_simulator
+from cli.gateway import credentials
+from cli.jobs_view import print_ended, print_envelope, result_text
+from cli.listening import free_port, open_listeners, url_of
+from cli.output import age, between, duration, plain, table
+
+
+def test_the_admin_key_is_made_once_and_is_private(tmp_path: Path) -> None:
+    key, made = keep_admin_key(tmp_path)
+    assert made
+    assert len(key) > 40
+    assert stat.S_IMODE((tmp_path / "admin.key").stat().st_mode) == 0o600
+    assert keep_admin_key(tmp_path) == (key, False)
+    assert read_admin_key(tmp_path) == key
+
+
+def test_an_empty_admin_key_is_refused_and_a_missing_one_is_none(tmp_path: Path) -> None:
+    assert read_admin_key(tmp_path) is None
+    (tmp_path / "admin.key").touch()
+    with pytest.raises(click.ClickException, match="is empty or unreadable"):
+        keep_admin_key(tmp_path)
+    with pytest.raises(click.ClickException, match="cannot be kept"):
+        keep_admin_key(tmp_path / "missing")
+
+
+def test_the_admin_key_is_never_sent_to_another_machine(tmp_path: Path) -> None:
+    key, _ = keep_admin_key(tmp_path)
+    assert credentials("http://127.0.0.1:8080", None, tmp_path) == key
+    assert credentials("http://localhost:8080", "", tmp_path) == key
+    assert credentials("https://gateway.example.com", None, tmp_path) == ""
+    assert credentials("https://gateway.example.com", "mine", tmp_path) == "mine"
+    assert credentials("http://127.0.0.1:8080", None, tmp_path / "missing") == ""
+
+
+def test_one_socket_or_several_on_one_free_port() -> None:
+    for count in (1, 3):
+        listeners = open_listeners("127.0.0.1", 0, count)
+        try:
+            assert len({listener.getsockname() for listener in listeners}) == 1
+            assert len(listeners) == count
+            socket.create_connection(listeners[0].getsockname()).close()
+        finally:
+            for listener in listeners:
+                listener.close()
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_port_in_use_is_refused_even_where_it_could_be_shared(count: int) -> None:
+    [taken] = open_listeners("127.0.0.1", 0, 1)
+    with taken, pytest.raises(click.ClickException, match=r"port \d+ of 127.0.0.1 is in use"):
+        open_listeners("127.0.0.1", taken.getsockname()[1], count)
+
+
+@pytest.mark.parametrize(
+    ("host", "said"), [("no.such.host.invalid", "is not known"), ("192.0.2.1", "cannot listen on 192.0.2.1")]
+)
+def test_an_address_of_another_machine_is_refused(host: str, said: str) -> None:
+    with pytest.raises(click.ClickException, match=said):
+        open_listeners(host, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"), [("0.0.0.0", "http://127.0.0.1:"), ("::1", "http://[::1]:"), ("::", "http://[::1]:")]
+)
+def test_the_url_is_one_that_a_client_here_can_use(host: str, shown: str) -> None:
+    try:
+        [listener] = open_listeners(host, 0, 1)
+    except click.ClickException:
+        pytest.skip("no IPv6 here")
+    with listener:
+        assert url_of(listener).startswith(shown)
+
+
+def test_a_free_port_can_be_listened_on() -> None:
+    with socket.create_server(("127.0.0.1", free_port())) as server:
+        assert server.getsockname()[1] > 0
+
+
+def test_the_simulator_joins_the_users_configuration(tmp_path: Path) -> None:
+    config = tmp_path / "finops.toml"
+    config.write_text('[jobs]\nlease_s = 2\n[providers.openai]\nbase_url = "http://x"')
+    written = with_simulator(str(config), 9100, tmp_path)
+    assert stat.S_IMODE(written.stat().st_mode) == 0o600
+    merged = tomllib.loads(written.read_text())
+    assert merged["jobs"] == {"lease_s": 2}
+    assert merged["providers"]["sim"] == {"wire": "openai", "base_url": "http://127.0.0.1:9100/v1"}
+    assert set(merged["providers"]) == {"openai", "sim"}
+    assert tomllib.loads(with_simulator(None, 1, tmp_path).read_text())["providers"].keys() == {"sim"}
+
+
+def test_a_file_to_which_no_table_can_be_added_is_refused(tmp_path: Path) -> None:
+    config = tmp_path / "finops.toml"
+    config.write_text('providers = { openai = { base_url = "http://x" } }')
+    with pytest.raises(click.ClickException, match="as tables"):
+        with_simulator(str(config), 9100, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (-1, "0 ms"),
+        (0.0123, "12 ms"),
+        (1.26, "1.3 s"),
+        (119, "119.0 s"),
+        (600, "10 min"),
+        (7200, "2 h"),
+        (200_000, "2 d"),
+    ],
+)
+def test_durations_are_said_in_one_unit(seconds: float, shown: str) -> None:
+    assert duration(seconds) == shown
+
+
+def test_times_are_told_by_what_lies_between() -> None:
+    assert between("2026-11-22T10:00:00.000Z", "2026-11-22T10:00:01.500Z") == "1.5 s"
+    assert between(None, "2026-11-22T10:00:01.500Z") == ""
+    assert age(None) == ""
+    assert age("2020-01-01T00:00:00.000Z").endswith(" d")
+
+
+def test_text_from_elsewhere_cannot_steer_the_terminal_nor_style_a_table() -> None:
+    assert plain("a\x1b[31mb\x9b2J\tc\nd\r") == "a\ufffd[31mb\ufffd2J\tc\nd\ufffd"
+    output = io.StringIO()
+    Console(file=output, width=80).print(table(["x"], [["[red]\x1b]0;title\x07"]]))
+    assert "[red]" in output.getvalue()
+    assert "\x1b" not in output.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("result", "shown"),
+    [
+        ({"choices": [{"message": {"content": "said"}}]}, "said"),
+        ({"choices": [{"text": "written"}]}, "written"),
+        (
+            {
+                "object": "response",
+                "output": [
+                    {"type": "reasoning"},
+                    {"content": [{"type": "output_text", "text": "a"}, {"type": "output_text", "text": "b"}]},
+                ],
+            },
+            "ab",
+        ),
+        ({"text": "heard"}, "heard"),
+        ("plain text", "plain text"),
+    ],
+)
+def test_the_answers_text_is_what_is_shown_of_a_result(result: Any, shown: str) -> None:
+    assert result_text({"result": result}) == shown
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        {"choices": []},
+        {"choices": [{"message": {"content": None}}]},
+        {"data": [1]},
+        {"object": "response", "output": []},
+        {"text": 1},
+        [1],
+    ],
+)
+def test_a_result_without_text_is_shown_whole(result: Any) -> None:
+    assert result_text({"result": result}).startswith(("{", "["))
+
+
+def test_an_ended_job_without_result_shows_its_error(capsys: pytest.CaptureFixture[str]) -> None:
+    failed = {
+        "id": "1",
+        "status": "failed",
+        "status_code": 429,
+        "error": {"type": "rate_limit_error", "message": "slow\x1b"},
+    }
+    print_ended([failed])
+    print_envelope(failed)
+    print_ended([{"id": "2", "status": "cancelled"}])
+    shown = capsys.readouterr().out
+    assert "failed 429 rate_limit_error slow\ufffd" in shown
+    assert "cancelled" in shown
+    assert "\x1b" not in shown

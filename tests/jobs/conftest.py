@@ -1,0 +1,63 @@
+"""A queue, a store and an event log on every kind of store, and a short way to make jobs."""
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from shared.jobs.events import EventLog
+from shared.jobs.model import Claim, NewJob, Outcome, State
+from shared.jobs.queue import JobQueue, QueueLimits
+from shared.jobs.scripts import engine_scripts
+from shared.jobs.store import JobStore
+from shared.store.commands import RedisCommands
+
+DONE = Outcome(state=State.COMPLETED, status_code=200, result=b'{"ok":true}', meta={"provider": "sim"})
+BROKEN = Outcome(state=State.FAILED, status_code=502, error={"message": "no", "type": "upstream_error"})
+
+
+def new_job(**said: Any) -> NewJob:
+    fields = {"id": str(uuid.uuid4()), "request_type": "chat.completions", "model": "sim/fast", "payload": b'{"a":1}'}
+    return NewJob(**{**fields, **said})
+
+
+async def claim_one(queue: JobQueue, worker: str = "w1") -> Claim:
+    (claim,) = (await queue.claim(worker, 1)).claims
+    return claim
+
+
+async def until(condition: Callable[[], Awaitable[Any]], timeout_s: float = 5.0) -> Any:
+    """Wait for something that only asking can tell; its first true answer."""
+    async with asyncio.timeout(timeout_s):
+        while not (answer := await condition()):
+            await asyncio.sleep(0.005)
+    return answer
+
+
+@pytest.fixture(scope="session", autouse=True)
+def scripts() -> None:
+    """Read as a process reads them: before its event loop runs."""
+    engine_scripts()
+
+
+@pytest.fixture
+def queue(commands: RedisCommands) -> JobQueue:
+    return JobQueue(commands)
+
+
+@pytest.fixture
+def quick(commands: RedisCommands) -> JobQueue:
+    """A queue whose leases end almost at once."""
+    return JobQueue(commands, QueueLimits(lease_s=0.02, max_attempts=2))
+
+
+@pytest.fixture
+def store(commands: RedisCommands) -> JobStore:
+    return JobStore(commands)
+
+
+@pytest.fixture
+def log(commands: RedisCommands) -> EventLog:
+    return EventLog(commands)

@@ -1,0 +1,119 @@
+"""A gateway as its users start it: `finops serve` in a process of its own, with the simulator."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.waiting import wait_until_sync
+
+START_TIMEOUT_S = 60.0
+FINOPS = (sys.executable, "-P", "-m", "cli")
+
+
+def clean_environ(**more: str) -> dict[str, str]:
+    """The environment without what it says of gateways and providers."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("FINOPS_", "OPENAI_"))}
+    return kept | more
+
+
+class Served:
+    """A running `finops serve`.
+
+    Attributes:
+        url: Where the gateway is.
+        log: What it said so far, its children's lines included.
+    """
+
+    def __init__(self, data_dir: Path, *arguments: str, **environ: str) -> None:
+        self.data_dir = data_dir
+        self.url = ""
+        self._log = data_dir.parent / f"{data_dir.name}.log"
+        with self._log.open("w") as log:
+            self.process = subprocess.Popen(
+                [*FINOPS, "serve", "--data-dir", str(data_dir), "--port", "0", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=clean_environ(**environ),
+                start_new_session=True,
+            )
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
+
+    @property
+    def simulator_url(self) -> str:
+        found = re.search(r'base_url = "(.*)/v1"', (self.data_dir / "serve.toml").read_text())
+        assert found, "the simulator is not part of it"
+        return found[1]
+
+    @property
+    def admin_key(self) -> str:
+        return (self.data_dir / "admin.key").read_text().strip()
+
+    def wait_until_serving(self) -> None:
+        def served() -> re.Match[str] | None:
+            assert self.process.poll() is None, self.log
+            return re.search(r"serving on (http://\S+)", self.log)
+
+        self.url = wait_until_sync(served, START_TIMEOUT_S)[1]
+
+    def processes(self, command: str = "") -> list[int]:
+        """Its descendants whose command line holds `command`."""
+        return [pid for pid in _descendants(self.process.pid) if command in _command_line(pid)]
+
+    def stop(self, number: signal.Signals = signal.SIGINT, timeout_s: float = 60.0) -> int:
+        """Send a signal and wait for the end; the exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(timeout_s)
+
+
+@contextmanager
+def served(data_dir: Path, *arguments: str, **environ: str) -> Iterator[Served]:
+    """Start one and wait until it serves; afterwards it is gone, however the test left it."""
+    gateway = Served(data_dir, *arguments, **environ)
+    try:
+        gateway.wait_until_serving()
+        yield gateway
+    finally:
+        if gateway.process.poll() is None:
+            gateway.process.send_signal(signal.SIGTERM)
+            try:
+                gateway.process.wait(60)
+            except subprocess.TimeoutExpired:
+                gateway.process.kill()
+                gateway.process.wait()
+
+
+def alive(pids: list[int]) -> list[int]:
+    """Those that still run."""
+    return [pid for pid in pids if _command_line(pid)]
+
+
+def _descendants(pid: int) -> list[int]:
+    shown = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    children: dict[int, list[int]] = {}
+    for line in shown.splitlines():
+        child, parent = map(int, line.split())
+        children.setdefault(parent, []).append(child)
+    found: list[int] = []
+    waiting = [pid]
+    while waiting:
+        below = children.get(waiting.pop(), [])
+        found += below
+        waiting += below
+    return found
+
+
+def _command_line(pid: int) -> str:
+    """Empty for a process that is gone or only waits to be buried."""
+    shown = subprocess.run(
+        ["ps", "-o", "stat=,args=", "-p", str(pid)], capture_output=True, text=True, check=False
+    ).stdout
+    return "" if shown.lstrip().startswith("Z") else shown.strip()

@@ -1,0 +1,141 @@
+import io
+import logging
+import re
+import sys
+from collections.abc import Iterator
+
+import orjson
+import pytest
+
+from shared.settings.model import LogSettings
+from shared.telemetry.logs import Clock, configure, scrub
+
+
+@pytest.fixture
+def restored_logging() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    switches = {
+        name: getattr(logging, name, None)
+        for name in ("logThreads", "logProcesses", "logMultiprocessing", "logAsyncioTasks", "_srcfile")
+    }
+    levels = {name: logging.getLogger(name).level for name in ("httpx", "httpcore", "asyncio", "arq", "uvicorn.access")}
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    for name, value in switches.items():
+        setattr(logging, name, value)
+    for name, value in levels.items():
+        logging.getLogger(name).setLevel(value)
+
+
+@pytest.fixture
+def output(restored_logging: None) -> io.StringIO:
+    return io.StringIO()
+
+
+def lines(output: io.StringIO) -> list[dict[str, object]]:
+    return [orjson.loads(line) for line in output.getvalue().splitlines()]
+
+
+def test_a_line_says_when_how_grave_who_what_and_every_field_given(output: io.StringIO) -> None:
+    configure(LogSettings(), "api", output)
+    logging.getLogger("finops.api").info("request", extra={"status": 200, "ms": 1.5, "request_id": "req_1"})
+    [line] = lines(output)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", str(line.pop("ts")))
+    assert line == {
+        "level": "info",
+        "logger": "finops.api",
+        "tier": "api",
+        "message": "request",
+        "status": 200,
+        "ms": 1.5,
+        "request_id": "req_1",
+    }
+
+
+def test_the_level_is_obeyed_and_talkative_libraries_are_quiet(output: io.StringIO) -> None:
+    configure(LogSettings(level="info"), "api", output)
+    logging.getLogger("finops").debug("no")
+    logging.getLogger("httpx").info("HTTP Request: GET https://host/?key=secret")
+    logging.getLogger("finops").warning("yes")
+    assert [line["message"] for line in lines(output)] == ["yes"]
+
+
+def test_at_debug_level_libraries_speak(output: io.StringIO) -> None:
+    for name in ("httpx", "arq"):
+        logging.getLogger(name).setLevel(logging.NOTSET)
+    configure(LogSettings(level="debug"), "worker", output)
+    logging.getLogger("arq").debug("poll")
+    assert [(line["message"], line["level"]) for line in lines(output)] == [("poll", "debug")]
+
+
+def test_one_fact_is_one_line_whatever_it_holds(output: io.StringIO) -> None:
+    configure(LogSettings(), "api", output)
+    logging.getLogger("finops").info("a\nb\r{%s}", "\x00", extra={"odd": "\ud800", "big": 2**70, "thing": object})
+    logging.getLogger("finops").info("c", extra={"thing": {1: ValueError("x")}})
+    first, second = lines(output)
+    assert "a\\nb" in str(first["message"])
+    assert first["big"] == str(2**70)
+    assert second["thing"] == {"1": "x"}
+
+
+def test_an_exception_is_a_field_and_shows_no_credentials(output: io.StringIO) -> None:
+    configure(LogSettings(), "worker", output)
+    try:
+        raise ConnectionError("redis://user:hunter2@host:6379 refused Bearer abc.def.ghi")
+    except ConnectionError:
+        logging.getLogger("finops").exception("the store at %s is away", "redis://:hunter2@host")
+    [line] = lines(output)
+    assert "ConnectionError" in str(line["exception"])
+    assert "hunter2" not in output.getvalue()
+    assert "abc.def" not in output.getvalue()
+    assert line["message"] == "the store at redis://:****@host is away"
+
+
+def test_text_is_one_line_for_people_with_control_characters_taken_out(output: io.StringIO) -> None:
+    configure(LogSettings(format="text"), "cli", output)
+    logging.getLogger("finops").warning("look\x1b[31m", extra={"job": "a\nb"})
+    [line] = output.getvalue().splitlines()
+    assert re.fullmatch(r"\d\d:\d\d:\d\d WARNING finops look \[31m job=a b", line)
+
+
+def test_a_traceback_follows_a_text_line(output: io.StringIO) -> None:
+    configure(LogSettings(format="text"), "cli", output)
+    try:
+        raise ValueError("api_key=sk-verysecretverysecret")
+    except ValueError:
+        logging.getLogger("finops").exception("failed")
+    first, second, *_, last = output.getvalue().splitlines()
+    assert first.endswith("finops failed")
+    assert second.startswith("Traceback")
+    assert last == "ValueError: api_key=****"
+
+
+def test_standard_error_is_the_default(restored_logging: None, capsys: pytest.CaptureFixture[str]) -> None:
+    configure(LogSettings(), "api")
+    logging.getLogger("finops").info("here")
+    assert orjson.loads(capsys.readouterr().err)["message"] == "here"
+    assert sys.stderr is not None
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("sk-proj-0123456789abcdef", "****"),
+        ("Authorization: Bearer eyJhbGciOi", "Authorization: Bearer ****"),
+        ("GET /models?key=AIzaSyA-123&alt=sse", "GET /models?key=****&alt=sse"),
+        ("redis://default:pw@h:6379/0", "redis://default:****@h:6379/0"),
+        ('{"api_key": "abc"}', '{"api_key": "****"}'),
+        ("the monkey = good and https://host:80/path stays", "the monkey = good and https://host:80/path stays"),
+    ],
+)
+def test_what_looks_like_a_credential_is_masked(said: str, shown: str) -> None:
+    assert scrub(said) == shown
+
+
+def test_times_are_rfc_3339_in_utc_to_the_millisecond() -> None:
+    clock = Clock()
+    assert clock.write(0.0) == "1970-01-01T00:00:00.000Z"
+    assert clock.write(1_795_360_000.9996) == "2026-11-22T15:06:40.999Z"
+    assert clock.write(1_795_360_000.25) == "2026-11-22T15:06:40.250Z"

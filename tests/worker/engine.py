@@ -1,0 +1,89 @@
+"""What the tests of the leased worker share: a worker that runs in this loop, and what its runs do."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared.jobs.events import EventLog
+from shared.jobs.model import Claim, Deferral, Outcome, State
+from shared.jobs.queue import JobQueue, QueueLimits
+from shared.jobs.store import JobStore
+from shared.store.multiplexed import MultiplexedClient
+from tests.jobs.conftest import new_job, until
+from worker.handle import RunHandle
+from worker.leased import LeasedWorker, WorkerOptions
+
+SHORT = QueueLimits(lease_s=0.3, max_attempts=3)
+Run = Callable[[Claim, RunHandle], Awaitable[Any]]
+
+
+def done(body: bytes = b"{}") -> Outcome:
+    return Outcome(state=State.COMPLETED, status_code=200, result=body)
+
+
+@dataclass
+class Counted:
+    """Metrics that remember."""
+
+    calls: list[tuple[str, tuple[Any, ...]]] = field(default_factory=list)
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return lambda *args: self.calls.append((name, args))
+
+    def named(self, name: str) -> list[tuple[Any, ...]]:
+        return [args for called, args in self.calls if called == name]
+
+
+@dataclass
+class Bench:
+    """A store's clients."""
+
+    url: str
+    commands: MultiplexedClient
+    queue: JobQueue
+    store: JobStore
+    log: EventLog
+
+    async def submit(self, **said: Any) -> str:
+        return (await self.queue.submit(new_job(**said))).job.id
+
+    async def until_state(self, job_id: str, *states: State) -> Any:
+        async def reached() -> Any:
+            job = await self.store.get(job_id)
+            return job if job and job.state in states else None
+
+        return await until(reached, 20)
+
+    async def event_names(self, job_id: str) -> list[str]:
+        return [event.name for event in await self.log.read(job_id)]
+
+
+@asynccontextmanager
+async def bench_on(url: str, limits: QueueLimits = SHORT) -> AsyncIterator[Bench]:
+    commands = MultiplexedClient(url)
+    yield Bench(url, commands, JobQueue(commands, limits), JobStore(commands), EventLog(commands))
+    await commands.aclose()
+
+
+@asynccontextmanager
+async def working(url: str, run: Run, **said: Any) -> AsyncIterator[tuple[LeasedWorker, Counted]]:
+    """A worker at work; stopped at the end of the block."""
+    metrics = Counted()
+    options = WorkerOptions(**{"limits": SHORT, "grace_s": 2.0, **said})
+    worker = LeasedWorker.connect(url, run, options, metrics=metrics)
+    serving = asyncio.create_task(worker.serve())
+    try:
+        async with asyncio.timeout(10):
+            await worker.ready.wait()
+        yield worker, metrics
+    finally:
+        worker.stop()
+        async with asyncio.timeout(20):
+            await serving
+
+
+__all__ = ["SHORT", "Bench", "Counted", "Deferral", "Run", "bench_on", "done", "working"]

@@ -1,0 +1,63 @@
+import asyncio
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from shared.telemetry.metrics import Metrics
+from worker import exposition
+from worker.exposition import exposed
+
+
+async def test_figures_can_be_scraped_and_health_says_whether_jobs_are_taken() -> None:
+    metrics = Metrics("worker")
+    metrics.claimed(3, "high")
+    ready = asyncio.Event()
+    async with (
+        exposed(metrics, "127.0.0.1", 0, ready.is_set) as port,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
+    ):
+        scraped = await client.get("/metrics?name=all")
+        assert scraped.headers["content-type"].startswith("text/plain; version=")
+        samples = {
+            (sample.name, sample.labels.get("priority")): sample.value
+            for family in text_string_to_metric_families(scraped.text)
+            for sample in family.samples
+        }
+        assert samples["finops_jobs_claimed_total", "high"] == 3
+        assert (await client.get("/health/live")).text == "live\n"
+        assert (await client.get("/health/ready")).status_code == 503
+        ready.set()
+        assert (await client.get("/health/ready")).status_code == 200
+
+
+async def test_everything_else_is_refused() -> None:
+    async with (
+        exposed(Metrics("worker"), "127.0.0.1", 0, lambda: True) as port,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
+    ):
+        assert (await client.get("/")).status_code == 404
+        assert (await client.post("/metrics", content=b"x")).status_code == 405
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /metrics HTTP/1.1\r\n", b"x" * 20_000])
+async def test_a_caller_that_sends_half_a_request_or_too_much_is_hung_up_on(
+    sent: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exposition, "READ_TIMEOUT_S", 0.1)
+    async with exposed(Metrics("worker"), "127.0.0.1", 0, lambda: True) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(sent)
+        try:
+            assert await asyncio.wait_for(reader.read(), 5) == b""
+        except ConnectionResetError:
+            pass
+        finally:
+            writer.close()
+
+
+async def test_a_taken_port_is_an_error() -> None:
+    async with exposed(Metrics("worker"), "127.0.0.1", 0, lambda: True) as port:
+        with pytest.raises(OSError, match="in use"):
+            async with exposed(Metrics("worker"), "127.0.0.1", port, lambda: True):
+                pass

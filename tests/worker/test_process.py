@@ -1,0 +1,138 @@
+"""`finops worker` and `python -m worker` as processes."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import orjson
+import pytest
+import redis as blocking_redis
+
+from cli.listening import free_port
+from shared.jobs.keys import HEALTH
+from shared.settings.model import Settings
+from shared.store.embedded import EmbeddedStore
+from tests.served import FINOPS, clean_environ
+from tests.waiting import wait_until_sync
+from worker.main import run_worker
+
+pytestmark = [pytest.mark.process, pytest.mark.timeout(90)]
+
+MODULE = (sys.executable, "-P", "-m", "worker")
+
+
+@contextmanager
+def process(*command: str, **environ: str) -> Iterator[subprocess.Popen[str]]:
+    started = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=clean_environ(**environ))
+    with started:
+        try:
+            yield started
+        finally:
+            if started.poll() is None:
+                started.kill()
+
+
+def lines(text: str) -> list[dict[str, object]]:
+    return [orjson.loads(line) for line in text.splitlines()]
+
+
+def is_ready(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/health/ready", trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+@pytest.mark.parametrize("command", [MODULE, (*FINOPS, "worker")], ids=["module", "finops"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_worker_says_that_it_lives_and_ends_on_a_signal(
+    command: tuple[str, ...], number: signal.Signals, redis_url: str
+) -> None:
+    port = free_port()
+    environ = {"FINOPS_REDIS_URL": redis_url, "FINOPS_WORKER_METRICS_PORT": str(port)}
+    with process(*command, **environ) as worker, blocking_redis.Redis.from_url(redis_url) as store:
+        wait_until_sync(lambda: is_ready(port), 30)
+        wait_until_sync(lambda: store.keys(f"{HEALTH}:*"))
+        worker.send_signal(number)
+        _, said = worker.communicate(timeout=30)
+        assert worker.returncode == 0
+        assert not store.keys(f"{HEALTH}:*")
+    messages = [line["message"] for line in lines(said)]
+    assert messages[0] == "worker starts"
+    assert messages[-1] == "worker stopped"
+    assert {line["tier"] for line in lines(said)} == {"worker"}
+
+
+def test_a_store_that_comes_later_is_waited_for(tmp_path: Path) -> None:
+    port = free_port()
+    store = EmbeddedStore(tmp_path / "store", port=free_port())
+    store.start()
+    url = store.url
+    store.stop()
+    with process(*MODULE, FINOPS_REDIS_URL=url, FINOPS_WORKER_METRICS_PORT=str(port)) as worker:
+        wait_until_sync(lambda: is_live(port), 30)
+        assert not is_ready(port)
+        store.start()
+        try:
+            wait_until_sync(lambda: is_ready(port), 30)
+        finally:
+            worker.terminate()
+            assert worker.wait(30) == 0
+            store.stop()
+
+
+def is_live(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/health/live", trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({}, "no job store is configured"),
+        ({"FINOPS_JOBS_LEASE_S": "soon"}, "jobs.lease_s"),
+        ({"FINOPS_REDIS_URL": "redis://x", "AZURE_OPENAI_API_KEY": "k", "FINOPS_CONFIG": "{azure}"}, "providers.azure"),
+        ({"FINOPS_REDIS_URL": "http://x"}, "http"),
+        ({"FINOPS_REDIS_URL": "redis://127.0.0.1:1", "FINOPS_WORKER_METRICS_PORT": "x"}, "invalid literal"),
+    ],
+)
+def test_what_cannot_work_is_refused_at_start(environ: dict[str, str], said: str, tmp_path: Path) -> None:
+    azure = tmp_path / "azure.toml"
+    azure.write_text("[providers.azure]\n")
+    filled = {name: value.replace("{azure}", str(azure)) for name, value in environ.items()}
+    ran = subprocess.run(
+        MODULE, env=clean_environ(**filled), capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path
+    )
+    assert ran.returncode == 1
+    assert said in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_a_taken_metrics_port_is_refused(redis_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with process(*MODULE, FINOPS_REDIS_URL=redis_url, FINOPS_WORKER_METRICS_PORT=str(port := free_port())) as first:
+        wait_until_sync(lambda: is_ready(port), 30)
+        ran = subprocess.run(
+            MODULE,
+            env=clean_environ(FINOPS_REDIS_URL=redis_url, FINOPS_WORKER_METRICS_PORT=str(port)),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        first.terminate()
+        first.communicate(timeout=30)
+    assert ran.returncode == 1
+    assert "cannot start" in ran.stderr
+    assert "in use" in ran.stderr
+
+
+def test_without_a_store_there_is_nothing_to_run(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_worker(Settings(), environ=dict(os.environ)) == 1
+    assert "FINOPS_REDIS_URL" in capsys.readouterr().err

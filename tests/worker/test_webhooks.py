@@ -1,0 +1,184 @@
+"""Callbacks: signed so that the SDKs verify them, tried again until they arrive, never into the network behind us."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import openai
+import orjson
+import pytest
+from standardwebhooks.webhooks import Webhook
+
+from shared.jobs.model import Deferral, NewJob, Outcome, State
+from shared.jobs.queue import JobQueue
+from shared.jobs.store import JobStore
+from shared.settings.model import Settings
+from shared.store.commands import RedisCommands
+from shared.store.connection import connect
+from shared.store.multiplexed import MultiplexedClient
+from tests.serving import serving
+from tests.waiting import wait_until
+from tests.worker.test_tasks import NOW_MS, claim
+from worker import public_address
+from worker.outbox import OWNER, Outbox
+from worker.webhooks import DELIVERY, GIVE_UP_S, WebhookDelivery, next_delay_s, signing_secret
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+class Receiver:
+    """An HTTP server of a user's, that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.told: list[tuple[dict[str, str], bytes]] = []
+        self.url = ""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        body = (await receive())["body"]
+        self.told.append(({name.decode(): value.decode() for name, value in scope["headers"]}, body))
+        await send({"type": "http.response.start", "status": self.status, "headers": [(b"location", b"/x")]})
+        await send({"type": "http.response.body", "body": b""})
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    receiver = Receiver()
+    async with serving(receiver) as origin:
+        receiver.url = f"{origin}/hook?a=b"
+        yield receiver
+
+
+@pytest.fixture
+async def delivery(receiver: Receiver, commands: RedisCommands) -> AsyncIterator[WebhookDelivery]:
+    orders = {"url": receiver.url, "secret": SECRET, "allow_private_network": True, "events": ["async_job.completed"]}
+    closed = {"url": receiver.url, "secret": SECRET}
+    delivery = WebhookDelivery(Settings.model_validate({"webhooks": {"orders": orders, "closed": closed}}), commands)
+    yield delivery
+    await delivery.aclose()
+
+
+def told(webhook: str = "orders", state: str = "completed", **times: int) -> Any:
+    said = {"job": "job-1", "webhook": webhook, "state": state, "request_type": "responses", "at_ms": NOW_MS}
+    return claim("", orjson.dumps(said), request_type=DELIVERY, **times)
+
+
+async def test_a_callback_is_signed_so_that_the_sdk_verifies_it(delivery: WebhookDelivery, receiver: Receiver) -> None:
+    outcome = await delivery.run(told())
+    assert isinstance(outcome, Outcome)
+    assert outcome.state is State.COMPLETED
+    [(headers, body)] = receiver.told
+    Webhook(SECRET).verify(body, headers)
+    client = openai.OpenAI(api_key="k", webhook_secret=SECRET)
+    event = client.webhooks.unwrap(body.decode(), headers)
+    client.close()
+    assert event.id == headers["webhook-id"]
+    assert orjson.loads(body)["type"] == "async_job.completed"
+    assert orjson.loads(body)["data"]["id"] == "job-1"
+
+
+@pytest.mark.parametrize("status", [500, 404, 302])
+async def test_anything_but_2xx_is_tried_again_later(
+    delivery: WebhookDelivery, receiver: Receiver, status: int
+) -> None:
+    receiver.status = status
+    assert isinstance(await delivery.run(told()), Deferral)
+    assert len(receiver.told) == 1, "redirects are not followed"
+
+
+async def test_an_unreachable_receiver_is_tried_again(commands: RedisCommands) -> None:
+    nobody = {"url": "http://127.0.0.1:9/", "secret": SECRET, "allow_private_network": True}
+    delivery = WebhookDelivery(Settings.model_validate({"webhooks": {"orders": nobody}}), commands)
+    assert isinstance(await delivery.run(told()), Deferral)
+    await delivery.aclose()
+
+
+async def test_after_three_days_or_a_410_it_is_given_up(delivery: WebhookDelivery, receiver: Receiver) -> None:
+    receiver.status = 500
+    late = await delivery.run(told(created_ms=NOW_MS - int(GIVE_UP_S * 1000)))
+    assert isinstance(late, Outcome)
+    receiver.status = 410
+    gone = await delivery.run(told())
+    assert isinstance(gone, Outcome)
+    assert late.state is gone.state is State.FAILED
+
+
+async def test_a_private_address_is_not_called(delivery: WebhookDelivery, receiver: Receiver) -> None:
+    for webhook in ("closed", receiver.url, receiver.url.replace("127.0.0.1", "localhost")):
+        outcome = await delivery.run(told(webhook))
+        assert isinstance(outcome, Outcome)
+        assert outcome.state is State.FAILED
+    assert receiver.told == []
+
+
+async def test_a_webhook_that_is_configured_no_more_ends_it(delivery: WebhookDelivery) -> None:
+    outcome = await delivery.run(told("former"))
+    assert isinstance(outcome, Outcome)
+    assert outcome.state is State.FAILED
+
+
+async def test_unnamed_urls_are_signed_with_the_gateways_own_secret(
+    commands: RedisCommands, receiver: Receiver
+) -> None:
+    delivery = WebhookDelivery(Settings.model_validate({"server": {"allow_private_network": True}}), commands)
+    await delivery.run(told(receiver.url))
+    await delivery.aclose()
+    [(headers, body)] = receiver.told
+    Webhook(await signing_secret(commands)).verify(body, headers)
+
+
+def test_waits_grow() -> None:
+    assert [next_delay_s(age) for age in (0, 5, 20, 100, 10**6)] == [5, 5, 10, 50, 4 * 3600]
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        ("93.184.216.34", True),
+        ("2606:2800:220:1::1", True),
+        ("10.0.0.1", False),
+        ("127.0.0.1", False),
+        ("169.254.169.254", False),
+        ("100.64.0.1", False),
+        ("0.0.0.0", False),
+        ("224.0.0.1", False),
+        ("::1", False),
+        ("fe80::1%eth0", False),
+        ("::ffff:10.0.0.1", False),
+        ("2002:0a00:0001::1", False),
+        ("fd00::1", False),
+    ],
+)
+def test_what_counts_as_public(address: str, public: bool) -> None:
+    assert public_address.is_public(address) is public
+
+
+async def test_a_public_name_is_connected_to_as_it_was_checked() -> None:
+    assert await public_address.resolve_public("93.184.216.34", 443) == "93.184.216.34"
+
+
+async def test_an_outcome_in_the_outbox_becomes_one_delivery(redis_url: str, receiver: Receiver) -> None:
+    commands = MultiplexedClient(redis_url)
+    orders = {"url": receiver.url, "secret": SECRET, "events": ["async_job.completed"]}
+    delivery = WebhookDelivery(Settings.model_validate({"webhooks": {"orders": orders}}), commands)
+    queue, store = JobQueue(commands), JobStore(commands)
+    for job_id, webhook in (("a", "orders"), ("b", ""), ("c", "orders")):
+        await queue.submit(NewJob(id=job_id, request_type="responses", model="m", payload=b"{}", webhook=webhook))
+    for taken in (await queue.claim("w", 3)).claims:
+        state = State.FAILED if taken.id == "c" else State.COMPLETED
+        await store.finish(taken, Outcome(state=state, status_code=200, result=b"{}"))
+    redis = connect(redis_url, timeout_s=None)
+    relays = [asyncio.create_task(Outbox(redis, queue, store, delivery, name).run()) for name in ("one", "two")]
+
+    async def relayed() -> bool:
+        return await commands.execute("XLEN", "finops:webhooks:outbox") == 0
+
+    await wait_until(relayed)
+    for relay in relays:
+        relay.cancel()
+    await asyncio.gather(*relays, return_exceptions=True)
+    await redis.aclose()
+    claims = (await queue.claim("w", 10)).claims
+    await commands.aclose()
+    assert [(taken.request_type, taken.owner) for taken in claims] == [(DELIVERY, OWNER)]
+    assert orjson.loads(claims[0].payload)["job"] == "a"

@@ -1,0 +1,22 @@
+"""``python -m worker``: a worker with what the environment and ``FINOPS_CONFIG`` say."""
+
+import os
+import sys
+
+from shared.settings.load import InvalidConfiguration, load_settings
+from worker.main import run_worker
+
+
+def main() -> int:
+    """Run until a signal; the exit code."""
+    try:
+        settings = load_settings()
+        port = int(os.environ.get("FINOPS_WORKER_METRICS_PORT") or 0)
+    except (InvalidConfiguration, ValueError) as error:
+        sys.stderr.write(f"worker: the configuration is refused.\n{error}\n")
+        return 1
+    return run_worker(settings, metrics_port=port or None)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,66 @@
+"""A worker's own figures and sign of life, on a port of its own: HTTP as small as it can be."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from http import HTTPStatus
+
+from shared.telemetry.metrics import CONTENT_TYPE, Metrics
+
+READ_TIMEOUT_S = 5.0
+MAX_HEAD_BYTES = 8 * 1024
+
+
+@asynccontextmanager
+async def exposed(metrics: Metrics, host: str, port: int, ready: Callable[[], bool]) -> AsyncIterator[int]:
+    """Serve ``/metrics``, ``/health/live`` and ``/health/ready``.
+
+    Args:
+        ready: Whether the worker takes jobs now.
+
+    Yields:
+        The port; the one chosen, if 0 was asked for.
+
+    Raises:
+        OSError: The port is taken.
+    """
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            with suppress(TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+                async with asyncio.timeout(READ_TIMEOUT_S):
+                    head = await reader.readuntil(b"\r\n\r\n")
+                    writer.write(_response(head, metrics, ready))
+                    await writer.drain()
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(answer, host, port, limit=MAX_HEAD_BYTES)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
+def _response(head: bytes, metrics: Metrics, ready: Callable[[], bool]) -> bytes:
+    method, _, rest = head.partition(b" ")
+    path = rest.partition(b" ")[0].partition(b"?")[0]
+    if method not in {b"GET", b"HEAD"}:
+        return _message(HTTPStatus.METHOD_NOT_ALLOWED, b"only GET here\n")
+    match path:
+        case b"/metrics":
+            return _message(HTTPStatus.OK, metrics.render(), CONTENT_TYPE)
+        case b"/health/live":
+            return _message(HTTPStatus.OK, b"live\n")
+        case b"/health/ready" if ready():
+            return _message(HTTPStatus.OK, b"ready\n")
+        case b"/health/ready":
+            return _message(HTTPStatus.SERVICE_UNAVAILABLE, b"the job store cannot be reached\n")
+        case _:
+            return _message(HTTPStatus.NOT_FOUND, b"here are /metrics, /health/live and /health/ready\n")
+
+
+def _message(status: HTTPStatus, body: bytes, content_type: str = "text/plain; charset=utf-8") -> bytes:
+    head = (
+        f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: {content_type}\r\n"
+        f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+    )
+    return head.encode() + body

@@ -1,0 +1,301 @@
+"""The arq Worker with leases, wake-ups, batched claims and batched outcomes.
+
+arq's own ``Worker`` polls, marks a job for minutes and writes results unfenced; this subclass keeps arq's keys, arq's
+class and arq's ways of looking at a queue, and replaces the road of a job through a worker. The parts:
+
+- ``claims.py`` sleeps on its own connection until a submit wakes it, and claims in fair order;
+- ``runs.py`` starts, bounds and cancels runs;
+- ``renewal.py`` renews leases from a thread;
+- ``recorder.py`` writes outcomes, many at a time, through outages;
+- this file puts them together and ends them in order.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+import signal
+from collections.abc import Coroutine, Sequence
+from typing import Any, Self
+
+import orjson
+from arq.connections import ArqRedis
+from arq.worker import Worker, func
+from redis.exceptions import RedisError
+
+from shared.errors import StoreUnavailable
+from shared.jobs import keys
+from shared.jobs.model import Claim
+from shared.jobs.queue import ClaimBatch, JobQueue
+from shared.jobs.scripts import EngineScripts
+from shared.jobs.signals import Signals
+from shared.jobs.store import JobStore
+from shared.store.commands import RedisCommands
+from shared.store.connection import connect, connect_arq
+from shared.store.multiplexed import MultiplexedClient
+from worker.claims import BATCH, ClaimSource
+from worker.health import SignOfLife
+from worker.measures import EngineMetrics, NoMetrics
+from worker.options import WorkerOptions
+from worker.recorder import BACK_OFF_S, Recorder
+from worker.renewal import Renewal
+from worker.runs import RunFunction, Runs
+
+__all__ = ["LeasedWorker", "WorkerOptions"]
+
+SWEEP_S = 0.5
+MIN_BLOCK_MS = 10
+LAST_WORDS_S = 5.0
+
+logger = logging.getLogger("finops.worker")
+
+
+class LeasedWorker(Worker):
+    """Works off jobs until it is told to stop. Make it with ``connect``, inside a running event loop.
+
+    Attributes:
+        ready: Set while the store answers and jobs are taken.
+    """
+
+    def __init__(
+        self,
+        run: RunFunction,
+        url: str,
+        options: WorkerOptions,
+        *,
+        commands: RedisCommands,
+        arq_redis: ArqRedis,
+        metrics: EngineMetrics,
+    ) -> None:
+        super().__init__(
+            functions=[func(_run_elsewhere, name="run_job")],
+            redis_pool=arq_redis,
+            max_jobs=options.concurrency,
+            job_timeout=options.max_run_s,
+            handle_signals=False,
+            health_check_key=keys.worker_health(options.worker_id),
+            job_serializer=orjson.dumps,
+            job_deserializer=orjson.loads,
+            log_results=False,
+        )
+        self.ready = asyncio.Event()
+        self.options = options
+        self._commands = commands
+        self._metrics = metrics
+        self._stopping = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._queue = JobQueue(commands, dataclasses.replace(options.limits, durability="everysec"))
+        self._runs = Runs(run, options, metrics)
+        self._recorder = Recorder(JobStore(commands), self._queue, self._runs.recorded)
+        self._runs.recorder = self._recorder
+        claims = connect(url, timeout_s=None, max_connections=1, client_name="finops-claims")
+        self._source = ClaimSource(self._queue, claims, options.worker_id, options.lanes)
+        self._signals = Signals(lambda: connect(url, timeout_s=None, max_connections=1, client_name="finops-cancels"))
+        self._health = SignOfLife(EngineScripts(commands), options.worker_id, self._describe)
+        self._renewal = Renewal(
+            url,
+            options.limits,
+            leases=self._runs.leases,
+            last_moved=lambda: self._runs.last_moved,
+            stall_s=max(options.max_run_s, options.limits.lease_s),
+            report=self._report_renewal,
+        )
+
+    @classmethod
+    def connect(
+        cls, url: str, run: RunFunction, options: WorkerOptions | None = None, *, metrics: EngineMetrics | None = None
+    ) -> Self:
+        """Make a worker with connections of its own; they connect when first used.
+
+        Args:
+            url: The store.
+            run: What a job does.
+            options: How.
+            metrics: Where things are counted.
+
+        Raises:
+            ValueError: The URL is not one.
+        """
+        return cls(
+            run,
+            url,
+            options or WorkerOptions(),
+            commands=MultiplexedClient(url),
+            arq_redis=connect_arq(url),
+            metrics=metrics or NoMetrics(),
+        )
+
+    def run(self) -> None:
+        """Work until SIGTERM or SIGINT, blocking; for a worker made while its event loop did not run yet."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self.loop.add_signal_handler(number, self.stop)
+        self.loop.run_until_complete(self.serve())
+
+    def stop(self) -> None:
+        """Take no more jobs, let those in hand finish within the grace period, hand back the rest; twice: no grace."""
+        if self._stopping.is_set():
+            self._hurry.set()
+        self._stopping.set()
+
+    async def main(self) -> None:
+        """What arq calls ``serve``."""
+        await self.serve()
+
+    async def serve(self) -> None:
+        """Work until ``stop``; everything is closed when this returns."""
+        self._renewal.start()
+        tasks = [
+            asyncio.create_task(coroutine, name=f"finops-{name}") for name, coroutine in self._background().items()
+        ]
+        for task in tasks:
+            task.add_done_callback(self._part_ended)
+        try:
+            await self._claim_until_stopped()
+            await self._wind_down()
+        finally:
+            self.ready.clear()
+            self._runs.stop_all()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._renewal.stop()
+            await self._health.end()
+            await self.close()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._signals.aclose()
+        await self._source.aclose()
+        await self._commands.aclose()
+        if self._pool is not None:
+            await self._pool.aclose()
+            self._pool = None
+
+    def _background(self) -> dict[str, Coroutine[Any, Any, None]]:
+        return {
+            "recorder": self._recorder.run(),
+            "clock": self._runs.watch_time(),
+            "cancels": self._hear_cancels(),
+            "health": self._health.run(),
+        }
+
+    async def _claim_until_stopped(self) -> None:
+        failures = 0
+        block_ms = 0
+        while not self._stopping.is_set():
+            try:
+                batch = await self._claim(block_ms)
+            except (StoreUnavailable, RedisError) as error:
+                if failures == 0:
+                    logger.warning("no claims: %s", error)
+                self.ready.clear()
+                await self._rest(BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)])
+                failures += 1
+                continue
+            if failures:
+                logger.warning("claiming again")
+            failures = 0
+            self.ready.set()
+            self._take(batch)
+            block_ms = 0 if batch.ready else max(MIN_BLOCK_MS, batch.next_ms)
+
+    async def _claim(self, block_ms: int) -> ClaimBatch:
+        """The next jobs; a worker without a free slot still looks after what falls due."""
+        if self._runs.free <= 0:
+            await self._runs.until_room(SWEEP_S)
+            block_ms = 0
+        return await self._source.claim(max(0, min(self._runs.free, BATCH)), block_ms)
+
+    def _take(self, batch: ClaimBatch) -> None:
+        for claim in batch.claims:
+            self._runs.start(claim)
+        if batch.claims:
+            self._count(batch.claims)
+
+    def _count(self, claims: Sequence[Claim]) -> None:
+        metrics = self._metrics
+        for claim in claims:
+            lane = str(claim.priority)
+            metrics.claimed(1, lane)
+            metrics.waited((claim.started_ms - claim.due_ms) / 1000, lane)
+            if claim.reason == "lost_lease":
+                metrics.rerun(lane)
+        metrics.running(self._runs.count)
+
+    async def _rest(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+
+    async def _wind_down(self) -> None:
+        """Grace, then cancel, then hand back what has no outcome, and wait for the outcomes to be written."""
+        self.ready.clear()
+        logger.info("worker stops", extra={"running": self._runs.count})
+        await self._within(self.options.grace_s, self._runs.until_empty())
+        self._runs.stop_all()
+        await asyncio.sleep(0)
+        await self._within(LAST_WORDS_S, self._until_only_endings())
+        await self._release(self._runs.unfinished())
+        await self._within(LAST_WORDS_S, self._recorder.until_idle())
+
+    async def _within(self, seconds: float, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Wait for something until the time is over or somebody is in a hurry."""
+        work = asyncio.ensure_future(coroutine)
+        hurry = asyncio.ensure_future(self._hurry.wait())
+        await asyncio.wait([work, hurry], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        for task in (work, hurry):
+            task.cancel()
+        await asyncio.gather(work, hurry, return_exceptions=True)
+
+    async def _until_only_endings(self) -> None:
+        tasks = self._runs.tasks()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def _release(self, claims: Sequence[Claim]) -> None:
+        if not claims:
+            return
+        for pause_s in (*BACK_OFF_S, None):
+            try:
+                self._metrics.released(await self._queue.release(claims))
+            except StoreUnavailable:
+                if pause_s is None:
+                    logger.warning("jobs were not handed back; they run again when their leases end")
+                else:
+                    await asyncio.sleep(pause_s)
+            else:
+                return
+
+    async def _hear_cancels(self) -> None:
+        with self._signals.watch(keys.CANCEL_CHANNEL, keep=True) as watch:
+            while True:
+                if await watch.due(SWEEP_S * 60) and watch.messages:
+                    job_ids, watch.messages = watch.messages, []
+                    self._runs.cancel_jobs(job_id.decode() for job_id in job_ids)
+
+    def _part_ended(self, task: "asyncio.Task[None]") -> None:
+        """A worker that has lost a part of itself must not go on as if nothing were."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.critical("a part of the worker failed: %s", task.get_name(), exc_info=error)
+            self.stop()
+
+    def _report_renewal(self, renewed: int, lost: list[str]) -> None:
+        """Pass the thread's findings into the event loop."""
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            self.loop.call_soon_threadsafe(self._renewed, renewed, lost)
+
+    def _renewed(self, renewed: int, lost: list[str]) -> None:
+        self._metrics.renewed(renewed)
+        self._runs.lose(lost)
+
+    def _describe(self) -> str:
+        runs = self._runs
+        return (
+            f"j_complete={runs.completed} j_failed={runs.failed} j_retried={runs.retried} j_ongoing={runs.count} "
+            f"worker={self.options.worker_id}"
+        )
+
+
+async def _run_elsewhere(ctx: dict[Any, Any], job_id: str) -> None:
+    """Stand in for the function that arq's job entries name; runs go through ``Runs``, never through it."""
+    raise NotImplementedError(job_id)

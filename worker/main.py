@@ -1,0 +1,120 @@
+"""The composition root of a worker process: everything that it is made of, built once, in one place."""
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+
+import uvloop
+
+from shared.governance.governance import Governance
+from shared.inference.assembly import build_inference
+from shared.jobs.model import Priority
+from shared.jobs.queue import JobQueue, QueueLimits
+from shared.jobs.store import JobStore
+from shared.providers.registry import IncompleteProvider
+from shared.settings.model import Settings
+from shared.store.connection import connect
+from shared.store.multiplexed import MultiplexedClient
+from shared.telemetry.logs import configure
+from shared.telemetry.metrics import Metrics
+from worker.exposition import exposed
+from worker.leased import LeasedWorker, WorkerOptions
+from worker.outbox import Outbox
+from worker.tasks import JobRunner
+from worker.webhooks import WebhookDelivery
+
+logger = logging.getLogger("finops.worker")
+
+
+def run_worker(
+    settings: Settings,
+    *,
+    queues: Sequence[Priority] = tuple(Priority),
+    concurrency: int | None = None,
+    metrics_port: int | None = None,
+    metrics_host: str = "127.0.0.1",
+    environ: Mapping[str, str] | None = None,
+) -> int:
+    """Work off jobs until SIGTERM or SIGINT. A store that cannot be reached is waited for.
+
+    Args:
+        queues: Priorities to serve.
+        concurrency: Jobs at once; None: as configured.
+        metrics_port: Where to serve figures; None: nowhere.
+        environ: Where providers find their keys; default: the process's.
+
+    Returns:
+        The exit code: 0 after an orderly end, 1 when it could not start.
+    """
+    configure(settings.log, "worker")
+    if settings.redis.url is None:
+        return _refuse("no job store is configured: set FINOPS_REDIS_URL, or [redis] url")
+    options = WorkerOptions(
+        concurrency=concurrency or settings.jobs.concurrency,
+        lanes=tuple(queues),
+        max_run_s=settings.jobs.max_run_s,
+        grace_s=settings.jobs.shutdown_grace_s,
+        limits=QueueLimits.of(settings.jobs),
+    )
+    door = None if metrics_port is None else (metrics_host, metrics_port)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_work(settings, options, door, os.environ if environ is None else environ))
+    except IncompleteProvider as error:
+        return _refuse(f"the configuration is refused: {error}")
+    except OSError as error:
+        return _refuse(f"the worker cannot start: {error}")
+    return 0
+
+
+async def _work(
+    settings: Settings, options: WorkerOptions, door: tuple[str, int] | None, environ: Mapping[str, str]
+) -> None:
+    metrics = Metrics("worker")
+    async with AsyncExitStack() as exits:
+        worker = _assemble(settings, options, metrics, environ, exits)
+        if door is not None:
+            await exits.enter_async_context(exposed(metrics, *door, ready=worker.ready.is_set))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, worker.stop)
+        logger.info("worker starts", extra={"concurrency": options.concurrency, "queues": list(options.lanes)})
+        # What is built by now lives as long as the process: looking at it again in each collection is waste.
+        gc.collect()
+        gc.freeze()
+        await worker.serve()
+    logger.info("worker stopped")
+
+
+def _assemble(
+    settings: Settings, options: WorkerOptions, metrics: Metrics, environ: Mapping[str, str], exits: AsyncExitStack
+) -> LeasedWorker:
+    """Build the parts; ``exits`` ends them in the opposite order. Nothing is connected yet."""
+    url = settings.redis.url.get_secret_value() if settings.redis.url else ""
+    inference = build_inference(settings, environ, watch=metrics)
+    exits.push_async_callback(inference.aclose)
+    commands = MultiplexedClient(url, client_name="finops-worker")
+    exits.push_async_callback(commands.aclose)
+    delivery = WebhookDelivery(settings, commands)
+    exits.push_async_callback(delivery.aclose)
+    runner = JobRunner(inference, Governance(settings), delivery, streams=settings.jobs.stream_output)
+    worker = LeasedWorker.connect(url, runner.run, options, metrics=metrics)
+    reader = connect(url, timeout_s=None, max_connections=1, client_name="finops-outbox")
+    exits.push_async_callback(reader.aclose)
+    outbox = Outbox(reader, JobQueue(commands, options.limits), JobStore(commands), delivery, options.worker_id)
+    exits.push_async_callback(_cancel, asyncio.create_task(outbox.run(), name="finops-outbox"))
+    return worker
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
+
+
+def _refuse(reason: str) -> int:
+    sys.stderr.write(f"worker: {reason}\n")
+    return 1

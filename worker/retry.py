@@ -1,0 +1,24 @@
+"""Which waits give the slot back, and for how long; pure."""
+
+from shared.inference.call import RetryLater
+from shared.jobs.model import Claim, Deferral
+
+MIN_DELAY_S = 0.05
+MAX_DELAY_S = 3600.0
+# A provider that asks for patience this long after the submit will not be asked again: every job ends.
+MAX_AGE_S = 24 * 3600.0
+
+
+def deferral_after(later: RetryLater, claim: Claim) -> Deferral | None:
+    """When the job comes back after a provider asked for patience; its attempts are not spent by that.
+
+    Returns:
+        None: the job would come back past its deadline, or is too old; it ends with the provider's error.
+    """
+    delay_s = min(max(later.delay_s, MIN_DELAY_S), MAX_DELAY_S)
+    back_ms = claim.started_ms + delay_s * 1000
+    if claim.deadline_ms and back_ms >= claim.deadline_ms:
+        return None
+    if back_ms - claim.created_ms > MAX_AGE_S * 1000:
+        return None
+    return Deferral(delay_s=delay_s, reason=later.reason)

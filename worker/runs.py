@@ -1,0 +1,220 @@
+"""The runs in a worker's hands: started, bounded in time, cancelled, and handed to the recorder when they end."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable
+
+from shared.errors import DeadlineExceeded
+from shared.jobs.model import Claim, Deferral, Outcome, State
+from worker.handle import RunHandle
+from worker.measures import EngineMetrics
+from worker.options import WorkerOptions
+from worker.recorder import Ending, Recorder, internal_error
+
+TICK_S = 0.05
+# A run that does not let itself be cancelled is given up after this long: its job ends without it.
+ABANDON_S = 5.0
+
+logger = logging.getLogger("finops.worker")
+
+RunFunction = Callable[[Claim, RunHandle], Awaitable[Outcome | Deferral]]
+
+
+def deadline_exceeded(claim: Claim) -> Outcome:
+    """The outcome of a run whose time is over."""
+    what = "deadline" if claim.deadline_ms else "longest run time"
+    error = DeadlineExceeded(f"The job's {what} passed before it was done.")
+    return Outcome(state=State.FAILED, status_code=error.status, error=error.envelope()["error"])
+
+
+class Runs:
+    """What runs now, by token.
+
+    Args:
+        function: What a job does.
+        options: Slots and time limits.
+        metrics: Where runs are counted.
+    """
+
+    def __init__(self, function: RunFunction, options: WorkerOptions, metrics: EngineMetrics) -> None:
+        self._function = function
+        self._options = options
+        self._metrics = metrics
+        self._loop = asyncio.get_running_loop()
+        self._handles: dict[str, RunHandle] = {}
+        self._room = asyncio.Event()
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self.recorder: Recorder | None = None
+        self.last_moved = time.monotonic()
+        self.completed = self.failed = self.retried = 0
+
+    @property
+    def free(self) -> int:
+        """Slots to fill."""
+        return self._options.concurrency - len(self._handles)
+
+    @property
+    def count(self) -> int:
+        """Slots in use."""
+        return len(self._handles)
+
+    def leases(self) -> list[tuple[str, str]]:
+        """Ids and tokens in hand; may be called from another thread, where the copy of the list is one step."""
+        return [(handle.claim.id, handle.claim.token) for handle in list(self._handles.values())]
+
+    def start(self, claim: Claim) -> None:
+        """Start a claimed job."""
+        recorder = self._recorder()
+        now = self._loop.time()
+        until = now + self._options.max_run_s
+        if claim.deadline_ms:
+            until = min(until, now + (claim.deadline_ms - claim.started_ms) / 1000)
+        handle = RunHandle(claim, now, until, recorder.words)
+        self._handles[claim.token] = handle
+        self._empty.clear()
+        handle.task = self._loop.create_task(self._run(handle))
+
+    async def until_room(self, timeout_s: float) -> None:
+        """Wait for a free slot, but not for ever."""
+        self._room.clear()
+        if self.free > 0:
+            return
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._room.wait()
+        except TimeoutError:
+            return
+
+    async def until_empty(self) -> None:
+        """Wait until nothing is in hand."""
+        await self._empty.wait()
+
+    def cancel_jobs(self, job_ids: Iterable[str]) -> None:
+        """Stop the runs of jobs that somebody cancelled."""
+        wanted = set(job_ids)
+        self._stop((h for h in self._handles.values() if h.claim.id in wanted), "cancelled")
+
+    def lose(self, tokens: Iterable[str]) -> None:
+        """Stop the runs whose leases are gone; endings that wait for the store get their answer there."""
+        known = (self._handles.get(token) for token in tokens)
+        lost = [
+            handle for handle in known if handle and not handle.cancelled and not self._recorder().is_ending(handle)
+        ]
+        if lost:
+            self._metrics.lost(len(lost))
+            self._stop(lost, "lost_lease")
+
+    def stop_all(self) -> None:
+        """Stop everything that has not ended, because the worker ends."""
+        self._stop((h for h in self._handles.values() if not self._recorder().is_ending(h)), "shutdown")
+
+    def tasks(self) -> "list[asyncio.Task[None]]":
+        """The tasks of runs that were stopped and have not let go yet."""
+        return [h.task for h in self._handles.values() if h.task is not None and not h.task.done()]
+
+    def unfinished(self) -> list[Claim]:
+        """What is in hand and has no ending."""
+        recorder = self._recorder()
+        return [handle.claim for handle in self._handles.values() if not recorder.is_ending(handle)]
+
+    async def watch_time(self) -> None:
+        """Stop runs whose time is over, until cancelled; also shows that the event loop moves."""
+        while True:
+            self.last_moved = time.monotonic()
+            now = self._loop.time()
+            for handle in [h for h in self._handles.values() if h.until <= now or h.cancelled]:
+                self._look_at(handle, now)
+            await asyncio.sleep(TICK_S)
+
+    def recorded(self, handle: RunHandle, ending: Ending, accepted: bool) -> None:
+        """An ending is in the store, or was refused because the job is no longer ours."""
+        claim, seconds = handle.claim, self._loop.time() - handle.started_at
+        self._let_go(handle)
+        if not accepted:
+            self._metrics.lost(1)
+            logger.warning("an outcome came too late", extra={"job_id": claim.id, "attempt": claim.attempt})
+            return
+        if isinstance(ending, Deferral):
+            self.retried += 1
+            self._metrics.deferred(ending.reason)
+            state = f"deferred ({ending.reason}, {ending.delay_s:g} s)"
+        else:
+            state = str(ending.state)
+            self.completed += ending.state is State.COMPLETED
+            self.failed += ending.state is State.FAILED
+            self._metrics.ran(seconds, state, claim.request_type)
+        if logger.isEnabledFor(logging.INFO):
+            logger.info("job %s", state, extra=_facts(handle, ending, seconds))
+
+    async def _run(self, handle: RunHandle) -> None:
+        claim = handle.claim
+        ending: Ending | None
+        try:
+            ending = await self._function(claim, handle)
+            if not isinstance(ending, Outcome | Deferral):
+                raise TypeError(f"a run answers an Outcome or a Deferral, not {type(ending).__name__}")
+        except asyncio.CancelledError:
+            ending = self._ending_of_cancelled(handle)
+        except (Exception, SystemExit):
+            logger.exception("a job's run raised", extra={"job_id": claim.id, "request_id": claim.request_id})
+            ending = internal_error()
+        if claim.token not in self._handles:
+            return  # given up meanwhile
+        if handle.cancelled in {"cancelled", "lost_lease"}:
+            self._let_go(handle)
+        elif ending is not None:
+            self._recorder().end(handle, ending)
+
+    def _ending_of_cancelled(self, handle: RunHandle) -> Outcome | None:
+        if handle.cancelled == "deadline":
+            return deadline_exceeded(handle.claim)
+        if handle.cancelled:
+            return None
+        logger.error("a job's run cancelled itself", extra={"job_id": handle.claim.id})
+        return internal_error()
+
+    def _look_at(self, handle: RunHandle, now: float) -> None:
+        recorder = self._recorder()
+        if recorder.is_ending(handle):
+            return
+        if not handle.cancelled:
+            handle.stop("deadline", now)
+        elif now - handle.cancelled_at > ABANDON_S and handle.cancelled != "shutdown":
+            logger.error("a job's run does not stop; it is given up", extra={"job_id": handle.claim.id})
+            if handle.cancelled == "deadline":
+                recorder.end(handle, deadline_exceeded(handle.claim))
+            else:
+                self._let_go(handle)
+
+    def _stop(self, handles: Iterable[RunHandle], why: str) -> None:
+        now = self._loop.time()
+        for handle in list(handles):
+            handle.stop(why, now)
+
+    def _let_go(self, handle: RunHandle) -> None:
+        self._recorder().forget(handle)
+        handle.words_written(len(handle.unwritten))
+        self._handles.pop(handle.claim.token, None)
+        self._room.set()
+        if not self._handles:
+            self._empty.set()
+
+    def _recorder(self) -> Recorder:
+        assert self.recorder is not None, "runs need their recorder before they start"  # noqa: S101
+        return self.recorder
+
+
+def _facts(handle: RunHandle, ending: Ending, seconds: float) -> dict[str, object]:
+    claim = handle.claim
+    return {
+        "job_id": claim.id,
+        "request_id": claim.request_id,
+        "request_type": claim.request_type,
+        "model": claim.model,
+        "attempt": claim.attempt,
+        "status_code": ending.status_code if isinstance(ending, Outcome) else 0,
+        "wait_ms": claim.started_ms - claim.due_ms,
+        "run_ms": round(seconds * 1000),
+    }

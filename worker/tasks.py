@@ -1,0 +1,120 @@
+"""What a job does: run inference as the API would have, and say how it ended."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from shared.errors import GatewayError, InternalError
+from shared.governance.governance import Governance
+from shared.inference.call import Answer, Call, RetryLater
+from shared.inference.inference import Inference
+from shared.jobs.model import Claim, Deferral, Outcome, State
+from shared.wire.forms import form_fields
+from shared.wire.request_types import BY_NAME
+from worker.handle import RunHandle
+from worker.retry import deferral_after
+from worker.streamed import answer_streamed, can_stream
+from worker.webhooks import DELIVERY, WebhookDelivery
+
+log = logging.getLogger("finops.worker")
+
+# Waits longer than this give the slot back instead of sleeping in it.
+PATIENCE_S = 3.0
+
+
+class JobRunner:
+    """Runs claimed jobs; the function that the leased worker is given is ``run``.
+
+    Args:
+        streams: Ask providers for streams, so that a job's events show the answer as it grows.
+    """
+
+    def __init__(
+        self, inference: Inference, governance: Governance, webhooks: WebhookDelivery, *, streams: bool = True
+    ) -> None:
+        self._inference = inference
+        self._governance = governance
+        self._webhooks = webhooks
+        self._streams = streams
+
+    async def run(self, claim: Claim, handle: RunHandle) -> Outcome | Deferral:
+        """Answer the job's request, or deliver its webhook.
+
+        Returns:
+            How it ended, or when to come back. Failures are outcomes too: nothing but a cancellation leaves here.
+        """
+        try:
+            if claim.request_type == DELIVERY:
+                return await self._webhooks.run(claim)
+            answer = await self._answer(self._call(claim), handle)
+        except RetryLater as later:
+            return deferral_after(later, claim) or failed(later.error)
+        except GatewayError as error:
+            return failed(error)
+        except Exception:
+            log.exception("job run failed", extra={"job_id": claim.id, "request_id": claim.request_id})
+            return failed(InternalError("The job failed inside the gateway; the log has the details under its id."))
+        return completed(answer)
+
+    async def _answer(self, call: Call, handle: RunHandle) -> Answer:
+        if self._streams and can_stream(call):
+            return await answer_streamed(self._inference, call, handle)
+        return await self._inference.answer(call)
+
+    def _call(self, claim: Claim) -> Call:
+        request_type = BY_NAME[claim.request_type]
+        multipart = request_type.form == "multipart"
+        fields = form_fields(claim.payload, claim.content_type) if multipart else orjson.loads(claim.payload)
+        return Call(
+            request_type=request_type,
+            model=claim.model,
+            body=claim.payload,
+            fields=fields,
+            content_type=claim.content_type,
+            headers=_passed_headers(claim.context),
+            caller=self._governance.caller_of(claim.owner),
+            request_id=claim.request_id,
+            job_id=claim.id,
+            deadline=_deadline(claim),
+            patience_s=PATIENCE_S,
+            defers=True,
+        )
+
+
+def _passed_headers(context: Mapping[str, Any]) -> Mapping[str, str]:
+    headers = context.get("headers")
+    return headers if isinstance(headers, dict) else {}
+
+
+def _deadline(claim: Claim) -> float | None:
+    """The job's deadline on this process's loop clock."""
+    if not claim.deadline_ms:
+        return None
+    left_s = (claim.deadline_ms - claim.started_ms) / 1000
+    return asyncio.get_running_loop().time() + left_s
+
+
+def completed(answer: Answer) -> Outcome:
+    """The outcome of a job that was answered."""
+    meta = {
+        "provider": answer.provider,
+        "model": answer.model,
+        "usage": dict(answer.usage),
+        "upstream_attempts": answer.attempts,
+        "headers": dict(answer.headers),
+    }
+    return Outcome(
+        state=State.COMPLETED,
+        status_code=answer.status,
+        result=answer.body,
+        result_type=answer.content_type,
+        meta=meta,
+    )
+
+
+def failed(error: GatewayError) -> Outcome:
+    """The outcome of a job that ended with an error; polls raise it as the SDK's own exception."""
+    return Outcome(state=State.FAILED, status_code=error.status, error=error.envelope()["error"])
