@@ -18,6 +18,7 @@ from shared.jobs.queue import JobQueue, QueueLimits
 from shared.jobs.store import JobStore
 from shared.providers.registry import IncompleteProvider
 from shared.settings.model import Settings
+from shared.store.address import parse_address
 from shared.store.connection import connect
 from shared.store.multiplexed import MultiplexedClient
 from shared.telemetry.logs import configure
@@ -54,6 +55,10 @@ def run_worker(
     configure(settings.log, "worker")
     if settings.redis.url is None:
         return _refuse("no job store is configured: set FINOPS_REDIS_URL, or [redis] url")
+    try:
+        parse_address(settings.redis.url.get_secret_value())
+    except ValueError as error:
+        return _refuse(f"the configuration is refused: {error}")
     options = WorkerOptions(
         concurrency=concurrency or settings.jobs.concurrency,
         lanes=tuple(queues),

@@ -19,8 +19,10 @@ from shared.providers.transport import Limits, UpstreamTransport
 from shared.providers.wires.anthropic import AnthropicWire
 from shared.providers.wires.base import Wire
 from shared.providers.wires.bedrock import BedrockWire
+from shared.providers.wires.gemini import GeminiWire
 from shared.providers.wires.ollama import OllamaWire
 from shared.providers.wires.openai import OpenAIWire
+from shared.providers.wires.vertex import VertexWire
 from shared.settings.model import Settings
 from shared.telemetry.upstream import UNWATCHED, UpstreamWatch
 
@@ -35,7 +37,9 @@ def build_inference(
     """
     environ = os.environ if environ is None else environ
     providers = configured_providers(settings, environ)
-    wires: list[Wire] = [OpenAIWire(), AnthropicWire(), BedrockWire(), OllamaWire()]
+    openai = OpenAIWire()
+    vertex = VertexWire(gemini=GeminiWire(on_vertex=True), claude=AnthropicWire(on_vertex=True), others=openai)
+    wires: list[Wire] = [openai, AnthropicWire(), GeminiWire(), BedrockWire(), OllamaWire(), vertex]
     most = max((provider.concurrency for provider in providers.values()), default=1)
     sender = UpstreamTransport(limits=Limits(max_connections=most))
     fetch = TransportFetch(sender)

@@ -88,7 +88,7 @@ ROWS: tuple[Row, ...] = (
     Row(name="openai", title="OpenAI", base_url="https://api.openai.com/v1", key_env="OPENAI_API_KEY", url_env="OPENAI_BASE_URL",
         offers=REQUEST_TYPES, source="https://platform.openai.com/docs/api-reference"),
     Row(name="azure", title="Azure OpenAI", host="azure", key_env="AZURE_OPENAI_API_KEY", url_env="AZURE_OPENAI_ENDPOINT",
-        configured_by=(("AZURE_OPENAI_ENDPOINT",),), offers=REQUEST_TYPES, source="https://learn.microsoft.com/azure/ai-foundry/openai/reference"),
+        configured_by=(("AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_API_KEY"), ("AZURE_OPENAI_ENDPOINT",)), offers=REQUEST_TYPES, source="https://learn.microsoft.com/azure/ai-foundry/openai/reference"),
     Row(name="anthropic", title="Anthropic", base_url="https://api.anthropic.com", wire="anthropic", host="x-api-key",
         key_env="ANTHROPIC_API_KEY", url_env="ANTHROPIC_BASE_URL", source="https://platform.claude.com/docs/en/api/messages"),
     Row(name="gemini", title="Google Gemini", base_url="https://generativelanguage.googleapis.com/v1beta", wire="gemini", host="x-goog-api-key",

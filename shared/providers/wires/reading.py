@@ -10,7 +10,7 @@ import orjson
 
 from shared.errors import InvalidRequest
 from shared.providers.wires.base import MalformedAnswer
-from shared.wire.anthropic.fields import need_list, need_object, need_text, need_whole, unsupported
+from shared.wire.fields import need_list, need_object, need_text, need_whole, unsupported
 
 JSON_HINT = "Answer with one JSON object and with nothing else: no explanation, no code fence."
 
@@ -66,18 +66,6 @@ def read_limit(fields: Mapping[str, Any]) -> int | None:
         if fields.get(name) is not None:
             return need_whole(fields[name], name)
     return None
-
-
-def read_number(fields: Mapping[str, Any], name: str) -> float:
-    """A field that is a number.
-
-    Raises:
-        InvalidRequest: It is none.
-    """
-    value = fields[name]
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InvalidRequest(f"{name} must be a number.", param=name)
-    return value
 
 
 def read_schema(wanted: Mapping[str, Any]) -> tuple[str, str, dict[str, Any]]:
@@ -147,18 +135,6 @@ def read_count(counts: Mapping[str, Any], name: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise MalformedAnswer(f"{name} is not a count")
     return value
-
-
-def write_request(body: Mapping[str, Any]) -> bytes:
-    """A request's body in JSON.
-
-    Raises:
-        InvalidRequest: It is nested too deeply.
-    """
-    try:
-        return orjson.dumps(body)
-    except orjson.JSONEncodeError as error:
-        raise InvalidRequest(f"The request cannot be written as JSON: {error}.") from error
 
 
 def write_arguments(arguments: object) -> str:

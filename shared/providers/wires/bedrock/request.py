@@ -18,13 +18,11 @@ from shared.providers.wires.reading import (
     JSON_HINT,
     plain_names,
     read_limit,
-    read_number,
     read_schema,
     read_stops,
     refuse_unknown,
-    write_request,
 )
-from shared.wire.anthropic.fields import need_object, present, unsupported
+from shared.wire.fields import encode, need_number, need_object, present, unsupported
 
 DROPPED: Mapping[str, str] = {
     "fallbacks": "said to the gateway, not to the provider",
@@ -118,7 +116,7 @@ def answers_by_tool(ask: Ask) -> bool:
 def _inference(fields: Mapping[str, Any], model: str, limit: int | None, *, thinking: bool) -> dict[str, Any]:
     inference: dict[str, Any] = {} if limit is None else {"maxTokens": limit}
     traits = claude_traits(model)
-    sampling = [(name, read_number(fields, name)) for name in ("temperature", "top_p") if name in fields]
+    sampling = [(name, need_number(fields[name], name)) for name in ("temperature", "top_p") if name in fields]
     if thinking or (traits and traits.sampling == "none"):
         sampling = []
     elif traits and traits.sampling == "one":
@@ -161,7 +159,7 @@ def _hold_to_schema(body: dict[str, Any], wanted: Mapping[str, Any], model: str,
         return
     if claude_traits(model):
         schema = fit_schema(schema, "response_format.json_schema.schema")
-    definition = {"schema": write_request(schema).decode(), "name": name}
+    definition = {"schema": encode(schema, "response_format.json_schema.schema").decode(), "name": name}
     if description:
         definition["description"] = description
     output["textFormat"] = {"type": "json_schema", "structure": {"jsonSchema": definition}}

@@ -9,7 +9,7 @@ from shared.providers.wires.base import Ask, Translated, UpstreamRequest
 from shared.providers.wires.bedrock.answer import read_answer, read_error
 from shared.providers.wires.bedrock.request import answers_by_tool, converse_request
 from shared.providers.wires.bedrock.stream import BedrockStream
-from shared.providers.wires.reading import write_request
+from shared.wire.fields import encode
 from shared.wire.request_types import CHAT
 
 
@@ -28,7 +28,7 @@ class BedrockWire:
         """
         if ask.model in {".", ".."}:
             raise InvalidRequest(f"There is no model {ask.model!r}.", param="model")
-        body = write_request(converse_request(ask))
+        body = encode(converse_request(ask), "body")
         action = "converse-stream" if ask.stream else "converse"
         return UpstreamRequest(path=f"/model/{quote(ask.model, safe='')}/{action}", body=body)
 

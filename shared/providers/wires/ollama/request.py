@@ -9,8 +9,8 @@ from typing import Any
 from shared.errors import InvalidRequest
 from shared.providers.wires.base import Ask
 from shared.providers.wires.ollama.messages import read_messages
-from shared.providers.wires.reading import plain_names, read_limit, read_number, read_schema, read_stops, refuse_unknown
-from shared.wire.anthropic.fields import need_list, need_object, need_text, present, unsupported
+from shared.providers.wires.reading import plain_names, read_limit, read_schema, read_stops, refuse_unknown
+from shared.wire.fields import need_list, need_number, need_object, need_text, present, unsupported
 
 DROPPED: Mapping[str, str] = {
     "fallbacks": "said to the gateway, not to the provider",
@@ -85,7 +85,7 @@ def chat_request(ask: Ask) -> dict[str, Any]:
 
 
 def _options(fields: Mapping[str, Any]) -> dict[str, Any]:
-    options: dict[str, Any] = {name: read_number(fields, name) for name in _NUMBERS if name in fields}
+    options: dict[str, Any] = {name: need_number(fields[name], name) for name in _NUMBERS if name in fields}
     limit, stops = read_limit(fields), read_stops(fields.get("stop"))
     if limit is not None:
         options["num_predict"] = limit

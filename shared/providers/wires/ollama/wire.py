@@ -7,7 +7,7 @@ from shared.providers.wires.base import Ask, StreamTranslation, Translated, Upst
 from shared.providers.wires.ollama.answer import OllamaStream, read_answer, read_embeddings
 from shared.providers.wires.ollama.request import chat_request, embed_request
 from shared.providers.wires.openai import read_error
-from shared.providers.wires.reading import write_request
+from shared.wire.fields import encode
 from shared.wire.request_types import CHAT, EMBEDDINGS
 
 
@@ -25,8 +25,8 @@ class OllamaWire:
             InvalidRequest: A field is not of OpenAI's format.
         """
         if ask.request_type is EMBEDDINGS:
-            return UpstreamRequest(path="/api/embed", body=write_request(embed_request(ask)))
-        return UpstreamRequest(path="/api/chat", body=write_request(chat_request(ask)))
+            return UpstreamRequest(path="/api/embed", body=encode(embed_request(ask), "body"))
+        return UpstreamRequest(path="/api/chat", body=encode(chat_request(ask), "body"))
 
     def answer(self, ask: Ask, body: bytes, content_type: str) -> Translated:  # noqa: ARG002 - of the protocol
         """The answer in OpenAI's format.
