@@ -29,7 +29,8 @@
     ├── RateLimited                    429  rate_limit_error
     │   ├── RequestLimited             429  rate_limit_error        request_limited
     │   ├── TokenLimited               429  rate_limit_error        token_limited
-    │   └── QueueFull                  429  rate_limit_error        queue_full
+    │   ├── QueueFull                  429  rate_limit_error        queue_full
+    │   └── ProviderRateLimited        429  rate_limit_error        provider_rate_limited
     ├── ClientGone                     499  client_closed_request   client_closed_request
     ├── InternalError                  500  api_error               internal_error
     ├── Unsupported                    501  invalid_request_error   unsupported_operation
@@ -37,6 +38,7 @@
     ├── JobFailure                    (its)  (its)                  (its)   a failed job's own error, told again
     ├── StoreUnavailable               503  api_error               store_unavailable
     ├── Overloaded                     503  api_error               overloaded
+    │   └── CircuitOpen                503  api_error               circuit_open
     └── UpstreamFailure                502  upstream_error          upstream_error
         ├── UpstreamRefused           (its)  (its)                  (its)   the upstream's own error, passed on
         ├── UpstreamTimeout            504  upstream_timeout        upstream_timeout
@@ -280,6 +282,12 @@ class QueueFull(RateLimited):
     code = "queue_full"
 
 
+class ProviderRateLimited(RateLimited):
+    """The provider has said when to come back, and that is not yet."""
+
+    code = "provider_rate_limited"
+
+
 class ClientGone(GatewayError):
     """The caller hung up before the answer."""
 
@@ -345,6 +353,12 @@ class Overloaded(GatewayError):
     status = 503
     code = "overloaded"
     retryable = True
+
+
+class CircuitOpen(Overloaded):
+    """The provider failed so often that it is left alone for a moment."""
+
+    code = "circuit_open"
 
 
 class UpstreamFailure(GatewayError):

@@ -18,6 +18,7 @@ class Caller:
         max_concurrent_jobs: Jobs of its that run at once; 0: no limit.
         admin: Whether it showed the admin key: sees every job, spends nobody's budget.
         scope: Who shares idempotency keys with it: the key, or a hash of a keyless caller's own bearer.
+        fallbacks: Models tried after the one that it asks for, unless the request says others.
     """
 
     key_id: str = ""
@@ -27,6 +28,7 @@ class Caller:
     max_concurrent_jobs: int = 0
     admin: bool = False
     scope: str = ""
+    fallbacks: tuple[str, ...] = ()
 
     def may_use(self, provider: str, model: str) -> bool:
         """Whether one of its patterns allows the provider's model."""

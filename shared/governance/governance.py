@@ -119,4 +119,5 @@ def _caller(name: str, key: VirtualKeySettings) -> Caller:
         weight=key.weight,
         max_concurrent_jobs=key.max_concurrent_jobs or 0,
         scope=name,
+        fallbacks=key.fallbacks,
     )

@@ -1,10 +1,16 @@
 """Builds the inference path of a process from its configuration: what both composition roots have in common."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from redis.asyncio import Redis
 
 from shared.inference.inference import Inference
-from shared.providers.client import ProviderClient
+from shared.inference.route import Price, Routing
+from shared.providers.client import ProviderClient, gate_of
+from shared.providers.health import HealthBoard
+from shared.providers.health_sharing import SharedHealth
 from shared.providers.hosts.aws import AwsIdentity
 from shared.providers.hosts.azure import AzureHost
 from shared.providers.hosts.base import Host
@@ -24,16 +30,38 @@ from shared.providers.wires.ollama import OllamaWire
 from shared.providers.wires.openai import OpenAIWire
 from shared.providers.wires.vertex import VertexWire
 from shared.settings.model import Settings
+from shared.store.commands import RedisCommands
 from shared.telemetry.upstream import UNWATCHED, UpstreamWatch
 
 
+class Store(NamedTuple):
+    """How a process reaches the store that it shares with others.
+
+    Attributes:
+        commands: For what it has to say.
+        subscription: Makes a client for listening alone, without a time limit on answers.
+    """
+
+    commands: RedisCommands
+    subscription: Callable[[], Redis]
+
+
 def build_inference(
-    settings: Settings, environ: Mapping[str, str] | None = None, *, watch: UpstreamWatch = UNWATCHED
+    settings: Settings,
+    environ: Mapping[str, str] | None = None,
+    *,
+    watch: UpstreamWatch = UNWATCHED,
+    store: Store | None = None,
+    price: Price | None = None,
 ) -> Inference:
-    """The inference path; opens nothing until the first call.
+    """The inference path; opens nothing until the first call, hears of other processes from ``start`` on.
+
+    Args:
+        store: Where processes tell each other how the providers do; None: each finds out alone.
+        price: What ``least_cost`` routes go by.
 
     Raises:
-        IncompleteProvider: A provider cannot be called as configured.
+        IncompleteProvider: A provider cannot be called as configured, or an alias or a route leads nowhere.
     """
     environ = os.environ if environ is None else environ
     providers = configured_providers(settings, environ)
@@ -45,11 +73,22 @@ def build_inference(
     fetch = TransportFetch(sender)
     aws, entra, google = AwsIdentity(environ), EntraTokens(fetch, environ), GoogleTokens(fetch, environ)
     hosts: list[Host] = [*DIRECT_HOSTS, AzureHost(entra), BedrockHost(aws), VertexHost(google)]
-    client = ProviderClient(sender, {host.name: host for host in hosts}, {wire.name: wire for wire in wires})
 
     async def close() -> None:
         for identity in (aws, entra, google):
             await identity.aclose()
         await sender.aclose()
 
-    return Inference(providers, client, fallbacks=settings.fallbacks, watch=watch, close=close)
+    gates = {name: gate_of(provider) for name, provider in providers.items()}
+    client = ProviderClient(sender, {host.name: host for host in hosts}, {wire.name: wire for wire in wires}, gates)
+    board = HealthBoard(providers, gates)
+    return Inference(
+        providers,
+        client,
+        routing=Routing(settings, providers, board, price),
+        board=board,
+        watch=watch,
+        max_total_s=settings.server.max_total_s,
+        close=close,
+        sharing=SharedHealth(board, store.commands, store.subscription) if store else None,
+    )

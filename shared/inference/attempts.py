@@ -1,100 +1,178 @@
 """The attempts at one target: retry the same key, rotate keys, wait as told, and stop in time."""
 
 import asyncio
+import math
+import random
 import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from shared.errors import DeadlineExceeded, GatewayError, UpstreamFailure
+from shared.errors import (
+    CircuitOpen,
+    DeadlineExceeded,
+    GatewayError,
+    ModelNotFound,
+    ProviderRateLimited,
+    UpstreamFailure,
+)
 from shared.inference.call import Call, RetryLater
 from shared.inference.route import Target
 from shared.providers.base import Key
-from shared.providers.resilience import Verdict, backoff_s, judge, pick_key
+from shared.providers.cooldown import SPENT_CODES
+from shared.providers.health import HealthBoard, ProviderHealth
+from shared.providers.resilience import Verdict, backoff_s, judge
 from shared.telemetry.upstream import UpstreamWatch
 
 T = TypeVar("T")
-Once = Callable[[Key | None, float], Awaitable[T]]
-"""One attempt: with this key, within so many seconds."""
+Once = Callable[[Target, Key | None, float], Awaitable[T]]
+"""One attempt: at this target, with this key, within so many seconds."""
+
+# Limits above this are cut to whole seconds: calls then share their timeout objects.
+FINE_LIMIT_S = 10.0
+# Whoever was told the same moment need not come back at the same moment.
+WAIT_SPREAD = 0.1
+TIME_IS_OVER = "The time that the request was given is over."
 
 
 class Attempts:
-    """Counts and bounds the upstream requests made for one call, over all its targets."""
+    """Counts and bounds the upstream requests made for one call, over all its targets.
 
-    def __init__(self, call: Call, watch: UpstreamWatch) -> None:
+    Args:
+        max_total_s: Bound on all of them together.
+    """
+
+    __slots__ = ("_begin_by", "_board", "_call", "_until", "_watch", "made")
+
+    def __init__(self, call: Call, watch: UpstreamWatch, board: HealthBoard, max_total_s: float = math.inf) -> None:
         self._call = call
         self._watch = watch
+        self._board = board
+        until = asyncio.get_running_loop().time() + max_total_s
+        if call.deadline is not None and call.deadline < until:
+            until = call.deadline
+        self._until = until
+        self._begin_by = until if call.begin_by is None else min(until, call.begin_by)
         self.made = 0
 
-    async def at(self, target: Target, once: Once[T]) -> T:
+    async def at(self, target: Target, once: Once[T], *, last: bool) -> T:
         """Try one target until it answers or its attempts are spent.
+
+        Args:
+            target: Which model of which provider.
+            once: Makes one attempt.
+            last: No other target follows; until then, a provider that asked for patience is passed over.
 
         Raises:
             GatewayError: The last failure.
             RetryLater: A job should come back later rather than wait.
             DeadlineExceeded: The call's own time is over.
         """
-        provider = target.provider
-        keys = [key for key in provider.keys if _serves(key, target.model)]
-        tried: set[str] = set()
-        for attempt in range(1, provider.retry.max_attempts + 1):
-            key = pick_key([key for key in keys if key.name not in tried] or keys)
+        health = self._board[target.provider.name]
+        key = await self._first_key(health, target, last=last)
+        tried: frozenset[str] = frozenset()
+        for attempt in range(1, target.provider.retry.max_attempts + 1):
             try:
-                return await self._once(target, key, once)
+                return await self._once(target, health, key, once)
             except GatewayError as error:
                 verdict = judge(error)
-                if verdict in {Verdict.GIVE_UP, Verdict.NEXT_MODEL} or attempt == provider.retry.max_attempts:
+                if verdict in {Verdict.GIVE_UP, Verdict.NEXT_MODEL} or attempt == target.provider.retry.max_attempts:
                     raise
-                if verdict is Verdict.OTHER_KEY and key is not None:
-                    tried.add(key.name)
-                    if any(other.name not in tried for other in keys):
+                if verdict is Verdict.OTHER_KEY:
+                    tried |= {key.name if key else ""}
+                    if health.has_other(target.model, tried):
+                        key = self._next_key(health, target, tried, error)
                         continue
-                    if getattr(error, "status", 0) != 429:
+                    if error.status != 429 or error.code in SPENT_CODES:
                         raise  # no key left, and waiting does not mend a refused credential
-                await self._pause(error, attempt, target)
+                    tried = frozenset()
+                await self._pause(error, self._wait_s(health, error, attempt, target))
+                if verdict is Verdict.OTHER_KEY or not health.calm:
+                    key = self._next_key(health, target, tried, error)
         raise AssertionError("max_attempts is at least 1")
 
-    async def _once(self, target: Target, key: Key | None, once: Once[T]) -> T:
-        total_s = min(target.provider.timeouts.total_s, self._left_s())
+    def begin_s(self) -> float:
+        """Seconds until a stream must have begun."""
+        return self._begin_by - asyncio.get_running_loop().time()
+
+    async def _first_key(self, health: ProviderHealth, target: Target, *, last: bool) -> Key | None:
+        session = self._call.session
+        try:
+            key = health.choose(target.model, session)
+        except ProviderRateLimited as resting:
+            if not last:
+                raise
+            await self._pause(resting, resting.retry_after_s or 0.0)
+            key = health.choose(target.model, session, waited=True)
+        except CircuitOpen as refusal:
+            if last and self._call.defers:
+                raise RetryLater(refusal.retry_after_s or 1.0, "circuit_open", refusal) from refusal
+            raise
+        if key is None and target.provider.keys:
+            raise ModelNotFound(
+                f"No key of the provider {target.provider.name!r} is for the model {target.model!r}.", param="model"
+            )
+        return key
+
+    def _next_key(
+        self, health: ProviderHealth, target: Target, tried: frozenset[str], error: GatewayError
+    ) -> Key | None:
+        """The key for another attempt; if none may be used any more, the failure that led here is what counts."""
+        try:
+            return health.choose(target.model, self._call.session, tried, waited=True)
+        except CircuitOpen:
+            raise error from None
+
+    async def _once(self, target: Target, health: ProviderHealth, key: Key | None, once: Once[T]) -> T:
+        total_s = self._limit_s(target)
         self.made += 1
+        name = target.provider.name
         started = time.perf_counter()
         try:
-            answer = await once(key, total_s)
+            answer = await once(target, key, total_s)
         except GatewayError as error:
-            self._watch.attempt(target.provider.name, error.status, time.perf_counter() - started)
-            if self._over():
-                raise DeadlineExceeded("The time that the request was given is over.") from error
+            took_s = time.perf_counter() - started
+            self._watch.attempt(name, error.status, took_s)
+            over = asyncio.get_running_loop().time() >= self._begin_by
+            if not over or took_s >= target.provider.timeouts.first_token_s:
+                health.failed(key.name if key else "", target.model, error)
+            if over:
+                raise DeadlineExceeded(TIME_IS_OVER) from error
             raise
-        self._watch.attempt(target.provider.name, 200, time.perf_counter() - started)
+        took_s = time.perf_counter() - started
+        self._watch.attempt(name, 200, took_s)
+        health.answered(key.name if key else "", target.model, took_s)
         return answer
 
-    async def _pause(self, error: GatewayError, attempt: int, target: Target) -> None:
-        wait_s = error.retry_after_s
-        if wait_s is None:
-            wait_s = backoff_s(attempt, target.provider.retry)
+    def _wait_s(self, health: ProviderHealth, error: GatewayError, attempt: int, target: Target) -> float:
+        if error.retry_after_s is None:
+            return backoff_s(attempt, target.provider.retry)
+        if error.status == 429 and len(target.provider.keys) > 1:
+            return min(error.retry_after_s, health.soonest_s(target.model))
+        return error.retry_after_s
+
+    async def _pause(self, error: GatewayError, wait_s: float) -> None:
         if wait_s >= self._left_s() or (wait_s > self._call.patience_s and not self._call.defers):
             raise error
         if wait_s > self._call.patience_s:
             raise RetryLater(wait_s, "retry_after", error) from error
-        await asyncio.sleep(wait_s)
+        spread_s = wait_s * WAIT_SPREAD * random.random()  # noqa: S311 - spreads load, guards nothing
+        await asyncio.sleep(wait_s + spread_s)
+
+    def _limit_s(self, target: Target) -> float:
+        now = asyncio.get_running_loop().time()
+        if now >= self._begin_by:
+            raise DeadlineExceeded(TIME_IS_OVER)
+        left_s = self._until - now
+        total_s = target.provider.timeouts.total_s
+        if left_s >= total_s:
+            return total_s
+        return left_s if left_s < FINE_LIMIT_S else float(int(left_s))
 
     def _left_s(self) -> float:
-        if self._call.deadline is None:
-            return float("inf")
-        left_s = self._call.deadline - asyncio.get_running_loop().time()
+        left_s = self._begin_by - asyncio.get_running_loop().time()
         if left_s <= 0:
-            raise DeadlineExceeded("The time that the request was given is over.")
+            raise DeadlineExceeded(TIME_IS_OVER)
         return left_s
-
-    def _over(self) -> bool:
-        return self._call.deadline is not None and asyncio.get_running_loop().time() >= self._call.deadline
-
-
-def _serves(key: Key, model: str) -> bool:
-    return key.models == ("*",) or any(_matches(model, pattern) for pattern in key.models)
-
-
-def _matches(model: str, pattern: str) -> bool:
-    return model == pattern or (pattern.endswith("*") and model.startswith(pattern[:-1]))
 
 
 def no_answer(provider: str) -> UpstreamFailure:

@@ -24,7 +24,9 @@ class Call:
         headers: Lower-case request headers that providers may want to see (``openai-beta`` and the like).
         request_id: For logs, and sent on.
         job_id: The job that this is a run of; the provider's idempotency key where one exists.
+        session: Calls with the same one stay with the same key of a provider, for its prompt cache; empty: none.
         deadline: Event loop time past which no attempt starts and the running one ends; None: the provider's limits.
+        begin_by: Event loop time by which a stream must have begun; it may go on after. None: the provider's limits.
         patience_s: Longest wait between attempts that is slept through.
         defers: Whether a longer wait raises ``RetryLater`` (a job gives its slot back) or ends the attempts.
     """
@@ -39,7 +41,9 @@ class Call:
     caller: Caller = ANONYMOUS
     request_id: str = ""
     job_id: str = ""
+    session: str = ""
     deadline: float | None = None
+    begin_by: float | None = None
     patience_s: float = 30.0
     defers: bool = False
 

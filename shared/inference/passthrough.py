@@ -12,7 +12,7 @@ from shared.governance.caller import Caller
 from shared.providers.base import Provider
 from shared.providers.client import Exchange, ProviderClient
 from shared.providers.registry import DEFAULT_PROVIDER, Providers
-from shared.providers.resilience import pick_key
+from shared.providers.selection import choose_key
 from shared.providers.wires.base import UpstreamRequest
 
 MODELS_CACHE_S = 60.0
@@ -84,7 +84,7 @@ class Passthrough:
         )
         exchange = await self._client.open(
             provider,
-            pick_key(provider.keys),
+            choose_key(provider.keys),
             "",
             upstream,
             headers=request.headers,
@@ -119,7 +119,7 @@ class Passthrough:
     async def _fetch_models(self, provider: Provider) -> list[dict[str, object]]:
         request = UpstreamRequest(path="/models", body=b"", method="GET", content_type="")
         exchange = await self._client.open(
-            provider, pick_key(provider.keys), "", request, headers={}, total_s=MODELS_TIMEOUT_S
+            provider, choose_key(provider.keys), "", request, headers={}, total_s=MODELS_TIMEOUT_S
         )
         async with exchange:
             listed = orjson.loads(await exchange.read())

@@ -1,15 +1,23 @@
-"""From a model's name to what may answer it, in order."""
+"""From a model's name to what may answer it, in order: aliases, routes, fallbacks."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
-from shared.errors import InvalidRequest
+from shared.errors import GatewayError, InvalidRequest
 from shared.inference.call import Call
 from shared.providers.base import Provider
-from shared.providers.registry import DEFAULT_PROVIDER, Providers
+from shared.providers.health import HealthBoard
+from shared.providers.registry import DEFAULT_PROVIDER, IncompleteProvider, Providers
+from shared.providers.selection import draw
+from shared.settings.model import RouteSettings, Settings
 
 MAX_FALLBACKS = 16
+
+Price = Callable[[str, str], float | None]
+"""What a provider's model costs, in any unit that compares; None: unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,31 +33,148 @@ class Target:
         return f"{self.provider.name}/{self.model}"
 
 
-def route(call: Call, providers: Providers, fallbacks: Mapping[str, Sequence[str]]) -> list[Target]:
-    """The targets of a call: what it asks for, then its fallbacks (its own, else the configured ones).
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A configured route: its targets and how one of them is chosen."""
+
+    strategy: str
+    targets: tuple[tuple[Target, float], ...]
+
+
+class Routing:
+    """Finds the targets of calls.
+
+    Args:
+        board: Whose first-byte times ``least_latency`` goes by.
+        price: What ``least_cost`` goes by.
 
     Raises:
-        UnknownProvider: A name has the prefix of no configured provider.
-        InvalidRequest: The field ``fallbacks`` is not understood.
-        ProviderBlocked, ModelBlocked: The caller may not use what it asks for; fallbacks it may not use are left out.
+        IncompleteProvider: An alias or a route leads nowhere.
     """
-    first = Target(*providers.resolve(call.model))
-    call.caller.authorise(first.provider.name, first.model)
-    targets = [first]
-    own = call.fields.get("fallbacks")
-    names = _names(own) if own is not None else _configured(first, call.model, fallbacks)
-    for name in names:
-        target = Target(*providers.resolve(name))
-        if target not in targets and call.caller.may_use(target.provider.name, target.model):
-            targets.append(target)
-    return targets
+
+    def __init__(
+        self, settings: Settings, providers: Providers, board: HealthBoard, price: Price | None = None
+    ) -> None:
+        self._providers = providers
+        self._fallbacks = settings.fallbacks
+        self._board = board
+        self._price = price or _unknown_price
+        self._aliases = {name: _unaliased(name, settings) for name in settings.aliases}
+        self._plans = {name: self._plan(name, route) for name, route in settings.routes.items()}
+        for name, model in self._aliases.items():
+            if model not in self._plans:
+                self._checked(f"aliases.{name}", model)
+
+    @property
+    def names(self) -> list[str]:
+        """The names that configuration added to those of models."""
+        return [*self._plans, *(name for name in self._aliases if name not in self._plans)]
+
+    def targets(self, call: Call) -> list[Target]:
+        """What a call asks for, then what may answer in its place: its own fallbacks, its key's, or the configured.
+
+        Raises:
+            UnknownProvider: A name has the prefix of no configured provider.
+            InvalidRequest: The field ``fallbacks`` is not understood.
+            ProviderBlocked, ModelBlocked: The caller may not use what it asks for; other targets are left out.
+        """
+        targets = self._first(call)
+        own = call.fields.get("fallbacks")
+        if own is not None:
+            names: Sequence[str] = _names(own)
+        elif call.caller.fallbacks:
+            names = call.caller.fallbacks
+        else:
+            names = self._configured(targets[0], call.model) if self._fallbacks else ()
+        for name in names:
+            for target in self._meant(name, call.session):
+                if target not in targets and call.caller.may_use(target.provider.name, target.model):
+                    targets.append(target)
+        return targets
+
+    def meant(self, name: str) -> list[Target]:
+        """What a name stands for."""
+        return self._meant(name, "")
+
+    def _first(self, call: Call) -> list[Target]:
+        caller = call.caller
+        targets = self._meant(call.model, call.session)
+        allowed = [target for target in targets if caller.may_use(target.provider.name, target.model)]
+        if not allowed:
+            caller.authorise(targets[0].provider.name, targets[0].model)
+        return allowed
+
+    def _meant(self, name: str, session: str) -> list[Target]:
+        """What a name stands for; several targets for a route's."""
+        if self._aliases:
+            name = self._aliases.get(name, name)
+        if self._plans:
+            plan = self._plans.get(name)
+            if plan is not None:
+                return self._ordered(plan, session)
+        return [Target(*self._providers.resolve(name))]
+
+    def _ordered(self, plan: Plan, session: str) -> list[Target]:
+        if plan.strategy == "least_cost":
+            targets = [target for target, _ in plan.targets]
+            return sorted(targets, key=self._cost)
+        if plan.strategy == "least_latency":
+            return self._quickest([target for target, _ in plan.targets])
+        drawn = [(draw(target.name, weight, session), at, target) for at, (target, weight) in enumerate(plan.targets)]
+        return [target for _, _, target in sorted(drawn, reverse=True)]
+
+    def _quickest(self, targets: list[Target]) -> list[Target]:
+        now = time.monotonic()
+        ordered = sorted(
+            targets, key=lambda target: self._board[target.provider.name].latencies.expected_s(target.model, now)
+        )
+        self._board[ordered[0].provider.name].latencies.chosen(ordered[0].model, now)
+        return ordered
+
+    def _cost(self, target: Target) -> float:
+        price = self._price(target.provider.name, target.model)
+        return inf if price is None else price
+
+    def _configured(self, first: Target, asked: str) -> Sequence[str]:
+        fallbacks = self._fallbacks
+        bare = (first.model,) if first.provider.name == DEFAULT_PROVIDER else ()
+        return next((fallbacks[name] for name in (asked, first.name, *bare) if name in fallbacks), ())
+
+    def _plan(self, name: str, route: RouteSettings) -> Plan:
+        place = f"routes.{name}"
+        targets = []
+        for said in route.targets:
+            target = self._checked(place, self._aliases.get(said.model, said.model))
+            targets.append((target, said.weight))
+            if route.strategy == "least_latency":
+                self._board[target.provider.name].latencies.wanted = True
+        return Plan(route.strategy, tuple(targets))
+
+    def _checked(self, place: str, model: str) -> Target:
+        try:
+            return Target(*self._providers.resolve(model))
+        except GatewayError as error:
+            raise IncompleteProvider(f"{place}: {error.message}") from None
 
 
-def _configured(first: Target, asked: str, fallbacks: Mapping[str, Sequence[str]]) -> Sequence[str]:
-    if not fallbacks:
-        return ()
-    bare = (first.model,) if first.provider.name == DEFAULT_PROVIDER else ()
-    return next((fallbacks[name] for name in (first.name, asked, *bare) if name in fallbacks), ())
+def _unaliased(name: str, settings: Settings) -> str:
+    """What an alias stands for in the end.
+
+    Raises:
+        IncompleteProvider: It stands for itself.
+    """
+    seen = {name}
+    model = settings.aliases[name]
+    while model in settings.aliases:
+        if model in seen:
+            raise IncompleteProvider(f"aliases.{name}: the alias stands for itself")
+        seen.add(model)
+        model = settings.aliases[model]
+    return model
+
+
+def _unknown_price(_provider: str, _model: str) -> None:
+    return None
 
 
 def _names(said: Any) -> list[str]:  # noqa: ANN401 - whatever the body says

@@ -1,24 +1,38 @@
 """A provider's stream on its way to a caller: translated, watched to its end, given up at once."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
-from shared.errors import UpstreamFailure, UpstreamRefused
+from shared.errors import GatewayError, UpstreamFailure, UpstreamRefused
 from shared.providers.client import Exchange
 from shared.providers.wires.base import Ask, MalformedAnswer, Wire
 
 
 class ProviderStream:
-    """An ``AnswerStream`` of one upstream exchange."""
+    """An ``AnswerStream`` of one upstream exchange.
 
-    def __init__(self, exchange: Exchange, wire: Wire, ask: Ask, *, provider: str, model: str) -> None:
+    Args:
+        on_failure: Told when the stream, once begun, ends badly.
+    """
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        wire: Wire,
+        ask: Ask,
+        *,
+        provider: str,
+        model: str,
+        on_failure: Callable[[GatewayError], None],
+    ) -> None:
         self._exchange = exchange
         self._wire = wire
         self._ask = ask
         self._translation = wire.stream(ask)
         self._chunks = exchange.chunks()
         self._first = b""
+        self._on_failure = on_failure
         self.status = exchange.status
         self.content_type = exchange.content_type
         self.headers: Mapping[str, str] = exchange.headers
@@ -48,6 +62,7 @@ class ProviderStream:
             return await self._read_whole()
         async for events in self._translated():
             self._first = events
+            self._exchange.begun()
             return True
         return False
 
@@ -63,6 +78,9 @@ class ProviderStream:
                 raise UpstreamFailure(
                     f"The provider {self.provider!r} ended its stream before the answer was complete."
                 )
+        except GatewayError as error:
+            self._on_failure(error)
+            raise
         finally:
             await self.aclose()
 

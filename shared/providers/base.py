@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from shared.settings.model import RetrySettings, TimeoutSettings
+from shared.settings.model import BreakerSettings, RetrySettings, TimeoutSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +39,7 @@ class Provider:
     request_types: frozenset[str] = frozenset()
     timeouts: TimeoutSettings = field(default_factory=TimeoutSettings)
     retry: RetrySettings = field(default_factory=RetrySettings)
+    breaker: BreakerSettings = field(default_factory=BreakerSettings)
     concurrency: int = 1000
     headers: Mapping[str, str] = field(default_factory=dict)
     models: tuple[str, ...] = ()

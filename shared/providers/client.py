@@ -12,7 +12,7 @@ from shared.errors import Overloaded, UpstreamFailure, UpstreamRefused, Upstream
 from shared.providers.base import Key, Provider
 from shared.providers.gate import Gate
 from shared.providers.hosts.base import Host
-from shared.providers.resilience import retry_after_s
+from shared.providers.resilience import Unreachable, retry_after_s
 from shared.providers.transport import MalformedRequest, Origin, RawResponse, Timeouts, encode_headers
 from shared.providers.wires.base import UpstreamRequest, Wire
 from shared.settings.model import TimeoutSettings
@@ -86,6 +86,12 @@ class Exchange:
         except httpx.HTTPError as error:
             raise failure(error, self._provider) from error
 
+    def begun(self) -> None:
+        """The first token is here: from now on silence is a stall."""
+        limits = self._provider.timeouts
+        if limits.first_token_s > limits.stream_idle_s:
+            self._response.limit_silence(limits.stream_idle_s)
+
     async def aclose(self) -> None:
         """Give the connection back, or drop it when the body was not read to its end."""
         if self._open:
@@ -105,11 +111,17 @@ class Exchange:
 class ProviderClient:
     """Calls providers; holds their connections and their concurrency limits."""
 
-    def __init__(self, sender: Sender, hosts: Mapping[str, Host], wires: Mapping[str, Wire]) -> None:
+    def __init__(
+        self,
+        sender: Sender,
+        hosts: Mapping[str, Host],
+        wires: Mapping[str, Wire],
+        gates: Mapping[str, Gate] | None = None,
+    ) -> None:
         self._sender = sender
         self._hosts = hosts
         self._wires = wires
-        self._gates: dict[str, Gate] = {}
+        self._gates: dict[str, Gate] = dict(gates or {})
 
     def wire(self, provider: Provider) -> Wire:
         """The format that the provider speaks."""
@@ -125,6 +137,7 @@ class ProviderClient:
         headers: Mapping[str, str],
         total_s: float,
         stream: bool = False,
+        wait_s: float | None = None,
     ) -> Exchange:
         """Send one request and wait for a 2xx head.
 
@@ -132,6 +145,7 @@ class ProviderClient:
             headers: The caller's, to be passed on; the host's and the wire's win over them.
             total_s: Bound on the whole attempt, body included.
             stream: The first byte comes with the first token; otherwise it comes when the whole answer is ready.
+            wait_s: Longest wait for a place among the provider's concurrent calls, where less than usual.
 
         Raises:
             UpstreamRefused: Any other status, with the provider's error read.
@@ -139,7 +153,7 @@ class ProviderClient:
             Overloaded: The provider's concurrency limit did not let the call in.
         """
         gate = self._gate(provider)
-        await gate.enter()
+        await gate.enter(wait_s)
         try:
             response = await self._send(
                 provider,
@@ -201,8 +215,13 @@ class ProviderClient:
     def _gate(self, provider: Provider) -> Gate:
         gate = self._gates.get(provider.name)
         if gate is None:
-            gate = self._gates[provider.name] = Gate(provider.concurrency, GATE_WAIT_S, partial(_overloaded, provider))
+            gate = self._gates[provider.name] = gate_of(provider)
         return gate
+
+
+def gate_of(provider: Provider) -> Gate:
+    """The concurrency limit of a provider."""
+    return Gate(provider.concurrency, GATE_WAIT_S, partial(_overloaded, provider))
 
 
 @lru_cache(maxsize=4096)
@@ -234,14 +253,15 @@ def _timeouts(limits: TimeoutSettings, total_s: float, *, stream: bool) -> Timeo
     return Timeouts(
         connect_s=limits.connect_s,
         first_byte_s=min(limits.first_token_s, total_s) if stream else total_s,
-        idle_s=limits.stream_idle_s,
+        # A provider may send its head at once and think then: until the first token, its own limit counts.
+        idle_s=max(limits.first_token_s, limits.stream_idle_s) if stream else limits.stream_idle_s,
         total_s=total_s,
     )
 
 
 def _overloaded(provider: Provider) -> Overloaded:
     return Overloaded(
-        f"The provider {provider.name!r} already serves its {provider.concurrency} concurrent calls; try again.",
+        f"The provider {provider.name!r} already serves as many concurrent calls as it may; try again.",
         retry_after_s=1.0,
     )
 
@@ -266,9 +286,9 @@ def failure(error: Exception, provider: Provider) -> UpstreamFailure:
     """What of the transport's failures a caller is told: the fact and the provider's name, never an address."""
     name = provider.name
     if isinstance(error, httpx.ConnectTimeout):
-        return UpstreamFailure(f"No connection to the provider {name!r} within {provider.timeouts.connect_s:g} s.")
+        return Unreachable(f"No connection to the provider {name!r} within {provider.timeouts.connect_s:g} s.")
     if isinstance(error, httpx.TimeoutException):
         return UpstreamTimeout(f"The provider {name!r} was silent for too long; its time is over.")
     if isinstance(error, httpx.ConnectError):
-        return UpstreamFailure(f"The provider {name!r} cannot be reached.")
+        return Unreachable(f"The provider {name!r} cannot be reached.")
     return UpstreamFailure(f"The provider {name!r} broke off its answer ({type(error).__name__}).")

@@ -255,6 +255,7 @@ def _configure(name: str, said: ProviderSettings | None, environ: Mapping[str, s
         request_types=row.request_types,
         timeouts=said.timeouts,
         retry=said.retry,
+        breaker=said.breaker,
         concurrency=said.concurrency,
         headers=said.headers,
         models=said.models,

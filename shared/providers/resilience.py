@@ -1,12 +1,10 @@
 """Which failure is answered how: the same key again, another key, another model, or not at all. Pure."""
 
 import random
-from collections.abc import Sequence
 from email.utils import parsedate_to_datetime
 from enum import Enum, auto
 
 from shared.errors import GatewayError, UpstreamFailure, UpstreamRefused, UpstreamTimeout
-from shared.providers.base import Key
 from shared.settings.model import RetrySettings
 
 RETRIED_STATUSES = frozenset({500, 502, 503, 504, 529})
@@ -15,9 +13,40 @@ MAX_RETRY_AFTER_S = 24 * 3600.0
 
 # 4xx of one model that another model may well answer.
 _NEXT_MODEL_STATUSES = frozenset({404, 408, 409, 413})
+
+# 400s that say "not this model", by the code or the type that the provider documents. Anthropic has neither: its 400s
+# for a prompt that is too long look like any other, and are passed on.
 _NEXT_MODEL_CODES = frozenset(
-    {"context_length_exceeded", "model_not_found", "unsupported_parameter", "unsupported_value", "unsupported_model"}
+    {
+        # https://platform.openai.com/docs/guides/error-codes and those who speak its wire
+        "context_length_exceeded",
+        "model_not_found",
+        "model_not_available",
+        "unsupported_model",
+        "unsupported_parameter",
+        "unsupported_value",
+        # https://console.groq.com/docs/deprecations
+        "model_decommissioned",
+        # https://learn.microsoft.com/azure/ai-foundry/openai/reference
+        "DeploymentNotFound",
+        "OperationNotSupported",
+        # https://ai.google.dev/gemini-api/docs/troubleshooting: not in this country, not on this plan
+        "FAILED_PRECONDITION",
+        # https://docs.aws.amazon.com/bedrock/latest/APIReference/CommonErrors.html
+        "ServiceQuotaExceededException",
+    }
 )
+_NEXT_MODEL_TYPES = frozenset(
+    {
+        # https://github.com/ggml-org/llama.cpp/tree/master/tools/server
+        "exceed_context_size_error",
+        "not_supported_error",
+    }
+)
+
+
+class Unreachable(UpstreamFailure):
+    """No connection to the provider: nothing was sent, and no other model of its would answer either."""
 
 
 class Verdict(Enum):
@@ -45,7 +74,9 @@ def _judge_refusal(error: UpstreamRefused) -> Verdict:
         return Verdict.SAME_KEY
     if error.status in ROTATED_STATUSES:
         return Verdict.OTHER_KEY
-    if error.status in _NEXT_MODEL_STATUSES or error.code in _NEXT_MODEL_CODES:
+    if error.status in _NEXT_MODEL_STATUSES or error.status > 500:
+        return Verdict.NEXT_MODEL
+    if error.code in _NEXT_MODEL_CODES or error.error.get("type") in _NEXT_MODEL_TYPES:
         return Verdict.NEXT_MODEL
     return Verdict.GIVE_UP
 
@@ -90,16 +121,3 @@ def _until(date: bytes, now_s: float) -> float:
         return max(0.0, parsedate_to_datetime(date.decode("latin-1")).timestamp() - now_s)
     except ValueError:
         return -1.0
-
-
-def pick_key(keys: Sequence[Key], *, chance: float | None = None) -> Key | None:
-    """One of the keys at random, by weight; None where there is none."""
-    if len(keys) < 2:
-        return keys[0] if keys else None
-    total = sum(key.weight for key in keys)
-    point = (random.random() if chance is None else chance) * total  # noqa: S311 - spreads load, guards nothing
-    for key in keys:
-        point -= key.weight
-        if point < 0:
-            return key
-    return keys[-1]

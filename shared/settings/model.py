@@ -28,6 +28,7 @@ class ServerSettings(Section):
     max_body_mb: Annotated[float, Field(gt=0, le=1024)] = 50
     shutdown_grace_s: Annotated[float, Field(ge=0, le=3600)] = 30
     allow_private_network: bool = False
+    max_total_s: Seconds = 1800
 
     @property
     def max_body_bytes(self) -> int:
@@ -76,6 +77,15 @@ class TimeoutSettings(Section):
     stream_idle_s: Seconds = 60
 
 
+class BreakerSettings(Section):
+    """When a provider that fails is left alone for a while, and for how long."""
+
+    window_s: Annotated[float, Field(gt=0, le=3600)] = 30
+    min_requests: Annotated[int, Field(ge=1, le=1_000_000)] = 100
+    error_rate: Annotated[float, Field(gt=0, le=1)] = 0.5
+    open_s: Annotated[float, Field(gt=0, le=3600)] = 5
+
+
 class RetrySettings(Section):
     """How often, and how soon, the same model is tried again."""
 
@@ -92,6 +102,7 @@ class ProviderSettings(Section):
     keys: tuple[KeySettings, ...] = ()
     timeouts: TimeoutSettings = TimeoutSettings()
     retry: RetrySettings = RetrySettings()
+    breaker: BreakerSettings = BreakerSettings()
     concurrency: Annotated[int, Field(gt=0)] = 1000
     headers: dict[str, str] = {}
     models: tuple[str, ...] = ()
@@ -130,6 +141,7 @@ class VirtualKeySettings(Section):
 
     value: SecretStr | None = None
     models: tuple[str, ...] = ("*",)
+    fallbacks: tuple[str, ...] = ()
     budget: BudgetSettings | None = None
     rate_limit: RateLimitSettings | None = None
     weight: Annotated[float, Field(ge=0.01, le=10_000)] = 1.0
@@ -143,6 +155,20 @@ class WebhookSettings(Section):
     secret: SecretStr
     events: tuple[str, ...] = ("async_job.completed", "async_job.failed", "async_job.cancelled")
     allow_private_network: bool = False
+
+
+class RouteTargetSettings(Section):
+    """One model that a route may choose."""
+
+    model: str
+    weight: Annotated[float, Field(gt=0, le=1_000_000)] = 1.0
+
+
+class RouteSettings(Section):
+    """A model's name that stands for several; those not chosen are tried after the one that is."""
+
+    strategy: Literal["weighted", "least_latency", "least_cost"] = "weighted"
+    targets: Annotated[tuple[RouteTargetSettings, ...], Field(min_length=1, max_length=64)]
 
 
 class LogSettings(Section):
@@ -161,6 +187,8 @@ class Settings(Section):
     auth: AuthSettings = AuthSettings()
     jobs: JobSettings = JobSettings()
     log: LogSettings = LogSettings()
+    aliases: dict[str, str] = {}
+    routes: dict[str, RouteSettings] = {}
     providers: dict[str, ProviderSettings] = {}
     fallbacks: dict[str, tuple[str, ...]] = {}
     virtual_keys: dict[str, VirtualKeySettings] = {}

@@ -13,8 +13,7 @@ from shared.errors import (
     UpstreamRefused,
     UpstreamTimeout,
 )
-from shared.providers.base import Key
-from shared.providers.resilience import Verdict, backoff_s, judge, pick_key, retry_after_s
+from shared.providers.resilience import Verdict, backoff_s, judge, retry_after_s
 from shared.settings.model import RetrySettings
 
 
@@ -71,12 +70,3 @@ NOW = datetime(2026, 11, 22, tzinfo=UTC)
 )
 def test_retry_after_is_read_in_all_its_forms(milliseconds: bytes | None, seconds: bytes | None, wait_s: float) -> None:
     assert retry_after_s(milliseconds, seconds, NOW.timestamp()) == wait_s
-
-
-def test_keys_are_picked_by_weight() -> None:
-    keys = [Key(name="a", value="1", weight=1), Key(name="b", value="2", weight=3)]
-    picked = [pick_key(keys, chance=chance) for chance in (0.0, 0.24, 0.26, 0.99, 1.0)]
-    assert [key.name for key in picked if key] == ["a", "a", "b", "b", "b"]
-    assert pick_key(keys) in keys
-    assert pick_key([]) is None
-    assert pick_key(keys[:1]) is keys[0]

@@ -1,6 +1,7 @@
 """What the caller of the raw method holds: status, headers, and the body as it comes or in one piece."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import httpx
 
@@ -93,6 +94,10 @@ class RawResponse:
                     await self._connection.wait_body(exchange)
         finally:
             self._let_go()
+
+    def limit_silence(self, idle_s: float) -> None:
+        """From now on allow the upstream so much silence within the body."""
+        self._exchange.timeouts = replace(self._exchange.timeouts, idle_s=idle_s)
 
     async def aclose(self) -> None:
         """Want no more of it; before the end this closes the connection, so the upstream can stop working."""

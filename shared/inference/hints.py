@@ -1,0 +1,79 @@
+"""What a caller says about how its call is to be made, in headers: its session and its patience."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from shared.errors import InvalidRequest
+
+SESSION = b"x-bf-session-id"
+TIMEOUT = b"x-bf-timeout"
+# The official SDKs say how long they wait for an answer (or for a stream's next piece) before they hang up.
+SDK_TIMEOUT = b"x-stainless-read-timeout"
+
+MAX_TIMEOUT_S = 24 * 3600.0
+# An error that arrives is worth more than a minute of patience: leave the SDK time to read it.
+SDK_MARGIN_S = 2.0
+SDK_LEAST_S = 5.0
+MAX_SESSION = 512
+
+
+def session_of(headers: Mapping[bytes, bytes], fields: Mapping[str, Any]) -> str:
+    """The session that a call belongs to: ``x-bf-session-id``, else the body's ``prompt_cache_key``; may be empty."""
+    said = headers.get(SESSION)
+    if said:
+        return said[:MAX_SESSION].decode("latin-1")
+    key = fields.get("prompt_cache_key")
+    return key[:MAX_SESSION] if isinstance(key, str) else ""
+
+
+def timeout_s(headers: Mapping[bytes, bytes]) -> float | None:
+    """Seconds that a caller gives its call; None where it says nothing.
+
+    Raises:
+        InvalidRequest: ``x-bf-timeout`` is not a number of seconds.
+    """
+    said = headers.get(TIMEOUT)
+    if said is None:
+        return None
+    seconds = _seconds(said)
+    if seconds is None or not 0 < seconds <= MAX_TIMEOUT_S:
+        raise InvalidRequest(
+            f"x-bf-timeout must be a number of seconds above 0, at most {MAX_TIMEOUT_S:.0f}.", param=TIMEOUT.decode()
+        )
+    return seconds
+
+
+def sdk_timeout_s(headers: Mapping[bytes, bytes]) -> float | None:
+    """Seconds after which an SDK would hang up, less the time to tell it; None where it does not say.
+
+    It is a hint: what cannot be read is passed over.
+    """
+    said = headers.get(SDK_TIMEOUT)
+    seconds = _seconds(said) if said else None
+    if seconds is None or not 0 < seconds <= MAX_TIMEOUT_S:
+        return None
+    return max(SDK_LEAST_S, seconds - SDK_MARGIN_S)
+
+
+def limits(headers: Mapping[bytes, bytes], now: float, *, stream: bool) -> tuple[float | None, float | None]:
+    """When a call must have ended, and when its stream must have begun; event loop times, None: not said.
+
+    An SDK's limit on silence bounds a whole answer, but only the begin of a stream. What a caller says itself counts
+    for all of it.
+
+    Raises:
+        InvalidRequest: As ``timeout_s``.
+    """
+    said_s = timeout_s(headers)
+    deadline = None if said_s is None else now + said_s
+    sdk_s = sdk_timeout_s(headers)
+    if sdk_s is None or said_s is not None:
+        return deadline, None
+    return (None, now + sdk_s) if stream else (now + sdk_s, None)
+
+
+def _seconds(said: bytes) -> float | None:
+    try:
+        return float(said)
+    except ValueError:
+        return None

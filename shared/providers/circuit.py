@@ -1,0 +1,118 @@
+"""A circuit breaker: counts over a sliding window, opens on error rate, half-opens with one probe. Pure."""
+
+from collections import deque
+from collections.abc import Callable
+from enum import StrEnum
+
+from shared.settings.model import BreakerSettings
+
+BUCKETS = 10
+
+
+class State(StrEnum):
+    """Whether calls pass."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+
+
+class Circuit:
+    """One thing that may fail: a provider's connections, or a model behind one of its keys.
+
+    Times are seconds of any clock that only goes forward.
+
+    Args:
+        on_change: Called after it opened or closed by what was counted here, not by what others said.
+    """
+
+    __slots__ = ("_bad", "_bucket_until", "_good", "_on_change", "_past", "_probe_until", "_settings", "open_until")
+
+    def __init__(self, settings: BreakerSettings, on_change: Callable[["Circuit"], None]) -> None:
+        self._settings = settings
+        self._on_change = on_change
+        self._good = 0
+        self._bad = 0
+        self._bucket_until = 0.0
+        # (end of the bucket, good, bad), the oldest first.
+        self._past: deque[tuple[float, int, int]] = deque(maxlen=BUCKETS)
+        self._probe_until = 0.0
+        self.open_until = 0.0
+
+    @property
+    def closed(self) -> bool:
+        """Whether calls pass as if it were not there."""
+        return not self.open_until
+
+    def state(self, now: float) -> State:
+        """What is shown of it."""
+        if not self.open_until:
+            return State.CLOSED
+        return State.OPEN if now < self.open_until else State.HALF_OPEN
+
+    def wait_s(self, now: float) -> float:
+        """Seconds until a call may pass; 0: now. While a probe is under way, as long as that may take."""
+        if not self.open_until:
+            return 0.0
+        return max(0.0, self.open_until - now, self._probe_until - now)
+
+    def enter(self, now: float) -> None:
+        """A call passes; through a half-open circuit it is the probe, and others wait for what it finds.
+
+        A probe that is never heard of again (its caller hung up) holds them up for ``open_s`` and no longer.
+        """
+        if self.open_until:
+            self._probe_until = now + self._settings.open_s
+
+    def succeeded(self, now: float) -> None:
+        """A call was answered."""
+        if now >= self._bucket_until:
+            self._turn(now)
+        self._good += 1
+        if self.open_until:
+            self.close()
+            self._on_change(self)
+
+    def failed(self, now: float) -> None:
+        """A call failed in a way that speaks against the provider."""
+        if now >= self._bucket_until:
+            self._turn(now)
+        self._bad += 1
+        if self.open_until:
+            if now >= self.open_until:
+                self._open(now)  # the probe failed; what was under way before it opened says nothing new
+        elif self._too_many(now):
+            self._open(now)
+
+    def open(self, until: float) -> None:
+        """Open it because another process found so."""
+        self.open_until = max(self.open_until, until)
+
+    def close(self) -> None:
+        """Close it and forget what was counted: it deserves a fresh look."""
+        self.open_until = self._probe_until = 0.0
+        self._good = self._bad = 0
+        self._past.clear()
+
+    def counts(self, now: float) -> tuple[int, int]:
+        """Calls and failures in the window."""
+        since = now - self._settings.window_s
+        recent = [bucket for bucket in self._past if bucket[0] > since]
+        bad = self._bad + sum(bucket[2] for bucket in recent)
+        return self._good + bad + sum(bucket[1] for bucket in recent), bad
+
+    def _too_many(self, now: float) -> bool:
+        total, bad = self.counts(now)
+        return total >= self._settings.min_requests and bad >= self._settings.error_rate * total
+
+    def _open(self, now: float) -> None:
+        self.open_until = now + self._settings.open_s
+        self._probe_until = 0.0
+        self._on_change(self)
+
+    def _turn(self, now: float) -> None:
+        """Begin a new bucket; one that saw nothing is not kept."""
+        if self._good or self._bad:
+            self._past.append((self._bucket_until, self._good, self._bad))
+            self._good = self._bad = 0
+        self._bucket_until = now + self._settings.window_s / BUCKETS

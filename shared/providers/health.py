@@ -1,0 +1,340 @@
+"""How each provider does: resting keys, circuits, calls at once, first-byte times. Local; changes are told to others.
+
+Everything a call needs when all is well is a flag and a few counters. Circuits are per key and model, because a model
+that fails says nothing about its neighbours; what cannot be reached at all is a matter of the provider as a whole.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from shared.errors import CircuitOpen, GatewayError, ProviderRateLimited, UpstreamFailure, UpstreamRefused
+from shared.providers.base import Key, Provider
+from shared.providers.circuit import Circuit
+from shared.providers.cooldown import SPENT_CODES, CoolDown, CoolDowns, Place
+from shared.providers.gate import Gate
+from shared.providers.health_changes import MAX_LIFE_S, Change
+from shared.providers.latency import Latencies
+from shared.providers.resilience import Unreachable
+from shared.providers.selection import choose_key
+from shared.providers.throttle import RECOVERED_S, Throttle
+
+MAX_CIRCUITS = 2048
+MAX_MODELS = 1024
+
+_REACH = Place("", "")
+
+Tell = Callable[[Change], None]
+
+
+class ProviderHealth:
+    """One provider as this process sees it.
+
+    Args:
+        gate: Its concurrency limit.
+        tell: Called with what other processes should know.
+        clock: Seconds that only go forward.
+
+    Attributes:
+        calm: No key rests and no circuit is open: any key will do.
+    """
+
+    def __init__(self, provider: Provider, gate: Gate, tell: Tell, clock: Callable[[], float] = time.monotonic) -> None:
+        self.provider = provider
+        self.gate = gate
+        self.throttle = Throttle(gate)
+        self.latencies = Latencies()
+        self.calm = True
+        self._clock = clock
+        self._tell = tell
+        self._cool = CoolDowns()
+        self._reach = Circuit(provider.breaker, partial(self._turned, _REACH))
+        self._circuits: dict[Place, Circuit] = {}
+        self._open: set[Place] = set()
+        self._serving: dict[str, tuple[Key, ...]] = {}
+
+    # ------------------------------------------------------------------ choosing
+
+    def keys(self, model: str) -> tuple[Key, ...]:
+        """The keys that are configured for a model."""
+        keys = self._serving.get(model)
+        if keys is None:
+            if len(self._serving) >= MAX_MODELS:
+                self._serving.clear()
+            keys = tuple(key for key in self.provider.keys if _serves(key, model))
+            self._serving[model] = keys
+        return keys
+
+    def choose(
+        self, model: str, session: str, tried: frozenset[str] = frozenset(), *, waited: bool = False
+    ) -> Key | None:
+        """The key for a call; None where the provider is called without.
+
+        Args:
+            tried: Keys that refused this very call.
+            waited: Resting keys have been waited for already: take the one that is free first.
+
+        Raises:
+            CircuitOpen: No call passes now.
+            ProviderRateLimited: The provider said for every key when to come back, and that is not yet.
+        """
+        keys = self.keys(model)
+        if self.calm and not tried:
+            return choose_key(keys, session)
+        now = self._clock()
+        open_keys = self._passable(keys, model, now)
+        rested = [key for key in open_keys if key.name not in tried and not self._cool.of(key.name, model, now)]
+        key = choose_key(rested, session) if rested else self._least_tired(open_keys, model, now, waited=waited)
+        self._enter(key.name if key else "", model, now)
+        return key
+
+    def has_other(self, model: str, tried: frozenset[str]) -> bool:
+        """Whether a key is left that has not refused this call and does not rest."""
+        now = self._clock()
+        return any(
+            key.name not in tried and not self._cool.of(key.name, model, now) and not self._blocked_s(key, model, now)
+            for key in self.keys(model)
+        )
+
+    def soonest_s(self, model: str) -> float:
+        """Seconds until the first key's rest is over."""
+        now = self._clock()
+        names = [key.name for key in self.keys(model)] or [""]
+        return min(rest.until - now if (rest := self._cool.of(name, model, now)) else 0.0 for name in names)
+
+    def _passable(self, keys: Sequence[Key], model: str, now: float) -> list[Key]:
+        """The keys whose circuits let a call through.
+
+        Raises:
+            CircuitOpen: There is none.
+        """
+        self.calm = not self._cool and not self._open
+        wait_s = self._reach.wait_s(now)
+        waits = {key.name: self._blocked_s(key, model, now) for key in keys} or {"": self._blocked_s(None, model, now)}
+        wait_s = max(wait_s, min(waits.values()))
+        if wait_s > 0:
+            raise CircuitOpen(
+                f"The provider {self.provider.name!r} failed too often; it is tried again in {wait_s:.1f} s.",
+                retry_after_s=wait_s,
+            )
+        return [key for key in keys if not waits[key.name]]
+
+    def _least_tired(self, keys: Sequence[Key], model: str, now: float, *, waited: bool) -> Key | None:
+        rests = {key.name: self._cool.of(key.name, model, now) for key in keys} or {"": self._cool.of("", model, now)}
+        ends = {name: rest.until if rest else now for name, rest in rests.items()}
+        first = min(ends, key=lambda name: ends[name])
+        rest = rests[first]
+        if rest and rest.told and not waited:
+            raise ProviderRateLimited(
+                f"The provider {self.provider.name!r} asked to be called again in {rest.until - now:.1f} s.",
+                retry_after_s=rest.until - now,
+            )
+        return next((key for key in keys if key.name == first), None)
+
+    def _blocked_s(self, key: Key | None, model: str, now: float) -> float:
+        circuit = self._circuits.get(Place(key.name if key else "", model))
+        return circuit.wait_s(now) if circuit else 0.0
+
+    def _enter(self, key: str, model: str, now: float) -> None:
+        self._reach.enter(now)
+        circuit = self._circuits.get(Place(key, model))
+        if circuit is not None:
+            circuit.enter(now)
+
+    # ------------------------------------------------------------------ learning from calls
+
+    def answered(self, key: str, model: str, took_s: float) -> None:
+        """A call was answered, or its stream began, after ``took_s``."""
+        now = self._clock()
+        self._reach.succeeded(now)
+        circuit = self._circuits.get((key, model))  # type: ignore[call-overload]  # equal to a Place, and cheaper
+        (circuit or self._circuit(key, model)).succeeded(now)
+        if self.throttle.active:
+            self.throttle.answered(now)
+        if not self.calm:
+            for place in self._cool.served(key, model):
+                self._tell(Change(kind="served", provider=self.provider.name, key=place.key, model=place.model))
+        if self.latencies.wanted:
+            self.latencies.add(model, took_s, now)
+
+    def failed(self, key: str, model: str, error: GatewayError) -> None:
+        """A call failed, before or after its first byte."""
+        now = self._clock()
+        if isinstance(error, Unreachable):
+            self._reach.failed(now)
+        elif isinstance(error, UpstreamRefused) and error.status < 500:
+            self._reach.succeeded(now)
+            self._circuit(key, model).succeeded(now)  # it said no, and it said it well
+            self._refused(key, model, error, now)
+        elif isinstance(error, UpstreamFailure):
+            self._circuit(key, model).failed(now)
+
+    def _refused(self, key: str, model: str, error: UpstreamRefused, now: float) -> None:
+        if error.status not in {401, 402, 403, 429}:
+            return
+        place, rest = self._cool.rest(key, model, error, now)
+        self.calm = False
+        self._tell(
+            Change(
+                kind="rest",
+                provider=self.provider.name,
+                key=place.key,
+                model=place.model,
+                until=self._wall(rest.until, now),
+                told=rest.told,
+                status=rest.status,
+                times=rest.times,
+            )
+        )
+        too_many = error.status == 429 and error.code not in SPENT_CODES
+        if too_many and self.throttle.refused(now, share=1 / max(1, len(self.keys(model)))):
+            limit, until = self.throttle.limit, self._wall(now + RECOVERED_S, now)
+            self._tell(Change(kind="limit", provider=self.provider.name, limit=limit, until=until))
+
+    def _circuit(self, key: str, model: str) -> Circuit:
+        place = Place(key, model)
+        circuit = self._circuits.get(place)
+        if circuit is None:
+            if len(self._circuits) >= MAX_CIRCUITS:
+                self._forget_circuits()
+            circuit = self._circuits[place] = Circuit(self.provider.breaker, partial(self._turned, place))
+        return circuit
+
+    def _forget_circuits(self) -> None:
+        """Make room: more models than anyone has, somebody makes names up. Open circuits are kept if that is enough."""
+        kept = {place: self._circuits[place] for place in self._open if place in self._circuits}
+        self._circuits = kept if len(kept) < MAX_CIRCUITS // 2 else {}
+        self._open &= {*self._circuits, _REACH}
+
+    def _turned(self, place: Place, circuit: Circuit) -> None:
+        now = self._clock()
+        self._note(place, circuit)
+        self._tell(
+            Change(
+                kind="closed" if circuit.closed else "open",
+                provider=self.provider.name,
+                key=place.key,
+                model=place.model,
+                until=0.0 if circuit.closed else self._wall(circuit.open_until, now),
+            )
+        )
+
+    def _note(self, place: Place, circuit: Circuit) -> None:
+        if circuit.closed:
+            self._open.discard(place)
+        else:
+            self._open.add(place)
+            self.calm = False
+
+    def _wall(self, at: float, now: float) -> float:
+        return time.time() + at - now
+
+    # ------------------------------------------------------------------ learning from other processes
+
+    def learn(self, change: Change) -> None:
+        """Take over what another process found."""
+        now = self._clock()
+        left_s = min(change.until - time.time(), MAX_LIFE_S)
+        place = Place(change.key, change.model)
+        if change.kind == "served":
+            self._cool.drop(place)
+        elif change.kind == "closed":
+            self._find(place).close()
+            self._open.discard(place)
+        elif left_s <= 0:
+            return
+        elif change.kind == "limit":
+            self.throttle.heard(change.limit, now)
+        elif change.kind == "rest":
+            self._cool.put(place, CoolDown(now + left_s, change.told, change.status, change.times), now)
+            self.calm = False
+        else:
+            circuit = self._find(place)
+            circuit.open(now + left_s)
+            self._note(place, circuit)
+
+    def _find(self, place: Place) -> Circuit:
+        return self._reach if place == _REACH else self._circuit(*place)
+
+    # ------------------------------------------------------------------ showing
+
+    def state(self) -> dict[str, Any]:
+        """Everything that is special about it now, for people and metrics; no secrets."""
+        now = self._clock()
+        return {
+            "circuit": self._reach.state(now).value,
+            "tried_again_in_s": round(self._reach.wait_s(now), 1),
+            "concurrency": {
+                "configured": self.gate.places,
+                "limit": self.gate.limit,
+                "inside": self.gate.inside,
+                "waiting": self.gate.waiting,
+            },
+            "circuits": [
+                {
+                    "key": place.key,
+                    "model": place.model,
+                    "circuit": self._circuits[place].state(now).value,
+                    "tried_again_in_s": round(self._circuits[place].wait_s(now), 1),
+                }
+                for place in sorted(self._open & self._circuits.keys())
+            ],
+            "resting_keys": [
+                {"key": place.key, "model": place.model, "status": rest.status, "for_s": round(rest.until - now, 1)}
+                for place, rest in self._cool.all(now).items()
+            ],
+        }
+
+
+class HealthBoard(Mapping[str, ProviderHealth]):
+    """The health of every configured provider.
+
+    Attributes:
+        tell: Where changes go; set by whoever shares them, and nowhere until then.
+    """
+
+    def __init__(
+        self,
+        providers: Mapping[str, Provider],
+        gates: Mapping[str, Gate],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.tell: Tell = _keep_to_itself
+        self._known = {
+            name: ProviderHealth(provider, gates[name], self._pass_on, clock) for name, provider in providers.items()
+        }
+
+    def __getitem__(self, name: str) -> ProviderHealth:
+        return self._known[name]
+
+    def __iter__(self) -> Any:  # noqa: ANN401 - an iterator of names
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def learn(self, change: Change) -> None:
+        """Take over what another process found; a provider that is not configured here is no matter."""
+        known = self._known.get(change.provider)
+        if known is not None:
+            known.learn(change)
+
+    def states(self) -> dict[str, dict[str, Any]]:
+        """``ProviderHealth.state`` by provider."""
+        return {name: health.state() for name, health in self._known.items()}
+
+    def _pass_on(self, change: Change) -> None:
+        self.tell(change)
+
+
+def _keep_to_itself(_change: Change) -> None:
+    """A process alone has nobody to tell."""
+
+
+def _serves(key: Key, model: str) -> bool:
+    return key.models == ("*",) or any(_matches(model, pattern) for pattern in key.models)
+
+
+def _matches(model: str, pattern: str) -> bool:
+    return model == pattern or (pattern.endswith("*") and model.startswith(pattern[:-1]))

@@ -1,0 +1,80 @@
+"""What one process tells the others of its providers' health: a value, its stored form, and how it is read back."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+import orjson
+
+VERSION = 1
+MAX_LIFE_S = 24 * 3600.0
+MAX_NAME = 512
+
+Kind = Literal["rest", "served", "open", "closed", "limit"]
+_KINDS = frozenset(get_args(Kind))
+# What a change is about; a later one about the same replaces it.
+_SUBJECTS = {"rest": "rest", "served": "rest", "open": "circuit", "closed": "circuit", "limit": "limit"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """Something that every process should know.
+
+    Attributes:
+        kind: ``rest``: a key cools down; ``served``: it does not any more; ``open``, ``closed``: a circuit;
+            ``limit``: the provider gets fewer calls at once.
+        key: The key's name, never its value; empty: the provider as a whole.
+        model: Empty: every model.
+        until: Unix seconds; after it the change means nothing.
+        told: Of a rest: the provider itself said how long.
+        status: Of a rest: what it answered.
+        times: Of a rest: refusals in a row.
+        limit: Of a limit: calls at once in the process that found it.
+    """
+
+    kind: Kind
+    provider: str
+    key: str = ""
+    model: str = ""
+    until: float = 0.0
+    told: bool = False
+    status: int = 0
+    times: int = 1
+    limit: int = 0
+
+    @property
+    def subject(self) -> str:
+        """What it is about, as the name of a hash field."""
+        return "|".join((_SUBJECTS[self.kind], self.provider, self.key, self.model))
+
+    @property
+    def ends(self) -> bool:
+        """Whether it ends what was kept under its subject."""
+        return self.kind in {"served", "closed"}
+
+
+def write_change(change: Change, by: str) -> bytes:
+    """The stored form; ``by`` names the process."""
+    return orjson.dumps({"v": VERSION, "by": by, **asdict(change)})
+
+
+def read_change(raw: bytes) -> tuple[str, Change] | None:
+    """Who said what; None for anything that is not a change of this version."""
+    try:
+        fields = orjson.loads(raw)
+        if fields.pop("v") != VERSION:
+            return None
+        by = str(fields.pop("by"))
+        change = Change(**fields)
+    except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
+        return None
+    return (by, change) if _sound(change) else None
+
+
+def _sound(change: Change) -> bool:
+    names: tuple[Any, ...] = (change.provider, change.key, change.model)
+    numbers: tuple[Any, ...] = (change.until, change.status, change.times, change.limit)
+    return (
+        change.kind in _KINDS
+        and all(isinstance(name, str) and len(name) <= MAX_NAME for name in names)
+        and all(isinstance(number, int | float) for number in numbers)
+    )

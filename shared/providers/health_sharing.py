@@ -1,0 +1,138 @@
+"""Tells the other processes how the providers do, and listens to them: a channel for now, a short-lived hash for later.
+
+No call waits for any of it. Without the store each process keeps what it finds out itself.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from shared.providers.health import HealthBoard
+from shared.providers.health_changes import Change, read_change, write_change
+from shared.store.commands import Command, RedisCommands
+from shared.store.faults import StoreUnavailable
+
+HASH = "finops:health"
+CHANNEL = "finops:health:changes"
+HASH_TTL_S = 24 * 3600
+MAX_FIELDS = 2_000
+MAX_UNSAID = 1_000
+BACK_OFF_S = (0.05, 0.2, 1.0, 5.0)
+LISTEN_S = 10.0
+
+logger = logging.getLogger("finops.providers")
+
+
+class SharedHealth:
+    """Carries the changes of a board to other processes, and theirs to it.
+
+    Args:
+        board: This process's.
+        commands: To say something.
+        connect: Makes a client for the subscription.
+    """
+
+    def __init__(self, board: HealthBoard, commands: RedisCommands, connect: Callable[[], Redis]) -> None:
+        self._board = board
+        self._commands = commands
+        self._connect = connect
+        self._name = uuid.uuid4().hex
+        self._unsaid: deque[Change] = deque(maxlen=MAX_UNSAID)
+        self._writer: asyncio.Task[None] | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._closed = False
+        self.heard = asyncio.Event()
+        """Set once what is known to others is known here."""
+        board.tell = self.say
+
+    def start(self) -> None:
+        """Begin to listen."""
+        if self._reader is None and not self._closed:
+            self._reader = asyncio.create_task(self._listen(), name="finops-health")
+
+    def say(self, change: Change) -> None:
+        """Tell the others soon."""
+        self._unsaid.append(change)
+        if self._writer is None and not self._closed:
+            self._writer = asyncio.create_task(self._write(), name="finops-health-write")
+
+    async def aclose(self) -> None:
+        """Stop listening; what is still unsaid stays so."""
+        self._closed = True
+        tasks = [task for task in (self._reader, self._writer) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # ------------------------------------------------------------------ saying
+
+    async def _write(self) -> None:
+        try:
+            while self._unsaid:
+                changes = list(self._unsaid)
+                self._unsaid.clear()
+                replies = await self._commands.execute_many(self._said(changes))
+                if replies[-1] > MAX_FIELDS:  # far more than there are keys: begin anew rather than grow
+                    await self._commands.execute("DEL", HASH)
+        except (StoreUnavailable, RedisError) as error:
+            logger.debug("what was found out about providers stays in this process: %s", error)
+        finally:
+            self._writer = None
+
+    def _said(self, changes: list[Change]) -> list[Command]:
+        commands: list[Command] = []
+        for change in changes:
+            stored = write_change(change, self._name)
+            keep: Command = ("HDEL", HASH, change.subject) if change.ends else ("HSET", HASH, change.subject, stored)
+            commands += [keep, ("PUBLISH", CHANNEL, stored)]
+        return [*commands, ("EXPIRE", HASH, HASH_TTL_S), ("HLEN", HASH)]
+
+    # ------------------------------------------------------------------ listening
+
+    async def _listen(self) -> None:
+        failures = 0
+        while not self._closed:
+            redis = self._connect()
+            try:
+                pubsub = redis.pubsub()
+                await pubsub.subscribe(CHANNEL)
+                await self._catch_up()
+                failures = 0
+                while not self._closed:
+                    message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=LISTEN_S)
+                    if message is not None:
+                        self._hear(message["data"])
+            except (StoreUnavailable, RedisError, OSError) as error:
+                if failures == 0:
+                    logger.info("other processes are not heard of for now: %s", error)
+            finally:
+                with contextlib.suppress(RedisError, OSError):
+                    await redis.connection_pool.disconnect(inuse_connections=True)
+                    await redis.aclose()
+            await asyncio.sleep(BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)])
+            failures += 1
+
+    async def _catch_up(self) -> None:
+        """Learn what was said before we listened, and throw out what has run out."""
+        kept = await self._commands.execute("HGETALL", HASH, retry_safe=True)
+        past = [name for name, stored in zip(kept[::2], kept[1::2], strict=True) if not self._hear(stored)]
+        if past:
+            await self._commands.execute("HDEL", HASH, *past, retry_safe=True)
+        self.heard.set()
+
+    def _hear(self, stored: bytes) -> bool:
+        """Take over what another process said; whether it still means something."""
+        said = read_change(stored)
+        if said is None:
+            return False
+        by, change = said
+        if by != self._name:
+            self._board.learn(change)
+        return change.ends or change.until > time.time()
