@@ -140,7 +140,8 @@ class Attempts:
             raise
         took_s = time.perf_counter() - started
         self._watch.attempt(name, 200, took_s)
-        health.answered(key.name if key else "", target.model, took_s)
+        if not health.quiet:
+            health.answered(key.name if key else "", target.model, took_s)
         return answer
 
     def _wait_s(self, health: ProviderHealth, error: GatewayError, attempt: int, target: Target) -> float:

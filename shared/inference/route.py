@@ -147,7 +147,7 @@ class Routing:
             target = self._checked(place, self._aliases.get(said.model, said.model))
             targets.append((target, said.weight))
             if route.strategy == "least_latency":
-                self._board[target.provider.name].latencies.wanted = True
+                self._board[target.provider.name].measure()
         return Plan(route.strategy, tuple(targets))
 
     def _checked(self, place: str, model: str) -> Target:

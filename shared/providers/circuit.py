@@ -18,15 +18,26 @@ class State(StrEnum):
 
 
 class Circuit:
-    """One thing that may fail: a provider's connections, or a model behind one of its keys.
+    """One thing that failed: a provider's connections, or a model behind one of its keys.
 
+    It is made at the first failure, so that what never fails costs nothing; what it counts begins there.
     Times are seconds of any clock that only goes forward.
 
     Args:
         on_change: Called after it opened or closed by what was counted here, not by what others said.
     """
 
-    __slots__ = ("_bad", "_bucket_until", "_good", "_on_change", "_past", "_probe_until", "_settings", "open_until")
+    __slots__ = (
+        "_bad",
+        "_bucket_until",
+        "_failed_at",
+        "_good",
+        "_on_change",
+        "_past",
+        "_probe_until",
+        "_settings",
+        "open_until",
+    )
 
     def __init__(self, settings: BreakerSettings, on_change: Callable[["Circuit"], None]) -> None:
         self._settings = settings
@@ -36,6 +47,7 @@ class Circuit:
         self._bucket_until = 0.0
         # (end of the bucket, good, bad), the oldest first.
         self._past: deque[tuple[float, int, int]] = deque(maxlen=BUCKETS)
+        self._failed_at = float("-inf")
         self._probe_until = 0.0
         self.open_until = 0.0
 
@@ -43,6 +55,10 @@ class Circuit:
     def closed(self) -> bool:
         """Whether calls pass as if it were not there."""
         return not self.open_until
+
+    def forgettable(self, now: float) -> bool:
+        """Whether it is closed and nothing in its window speaks against it."""
+        return not self.open_until and now - self._failed_at > self._settings.window_s
 
     def state(self, now: float) -> State:
         """What is shown of it."""
@@ -78,6 +94,7 @@ class Circuit:
         if now >= self._bucket_until:
             self._turn(now)
         self._bad += 1
+        self._failed_at = now
         if self.open_until:
             if now >= self.open_until:
                 self._open(now)  # the probe failed; what was under way before it opened says nothing new

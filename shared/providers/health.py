@@ -11,7 +11,7 @@ from typing import Any
 
 from shared.errors import CircuitOpen, GatewayError, ProviderRateLimited, UpstreamFailure, UpstreamRefused
 from shared.providers.base import Key, Provider
-from shared.providers.circuit import Circuit
+from shared.providers.circuit import Circuit, State
 from shared.providers.cooldown import SPENT_CODES, CoolDown, CoolDowns, Place
 from shared.providers.gate import Gate
 from shared.providers.health_changes import MAX_LIFE_S, Change
@@ -38,6 +38,7 @@ class ProviderHealth:
 
     Attributes:
         calm: No key rests and no circuit is open: any key will do.
+        quiet: Nothing is being watched: a call that is answered need not be told.
     """
 
     def __init__(self, provider: Provider, gate: Gate, tell: Tell, clock: Callable[[], float] = time.monotonic) -> None:
@@ -46,10 +47,10 @@ class ProviderHealth:
         self.throttle = Throttle(gate)
         self.latencies = Latencies()
         self.calm = True
+        self.quiet = True
         self._clock = clock
         self._tell = tell
         self._cool = CoolDowns()
-        self._reach = Circuit(provider.breaker, partial(self._turned, _REACH))
         self._circuits: dict[Place, Circuit] = {}
         self._open: set[Place] = set()
         self._serving: dict[str, tuple[Key, ...]] = {}
@@ -93,7 +94,9 @@ class ProviderHealth:
         """Whether a key is left that has not refused this call and does not rest."""
         now = self._clock()
         return any(
-            key.name not in tried and not self._cool.of(key.name, model, now) and not self._blocked_s(key, model, now)
+            key.name not in tried
+            and not self._cool.of(key.name, model, now)
+            and not self._blocked_s(Place(key.name, model), now)
             for key in self.keys(model)
         )
 
@@ -110,9 +113,10 @@ class ProviderHealth:
             CircuitOpen: There is none.
         """
         self.calm = not self._cool and not self._open
-        wait_s = self._reach.wait_s(now)
-        waits = {key.name: self._blocked_s(key, model, now) for key in keys} or {"": self._blocked_s(None, model, now)}
-        wait_s = max(wait_s, min(waits.values()))
+        waits = {key.name: self._blocked_s(Place(key.name, model), now) for key in keys}
+        wait_s = max(
+            self._blocked_s(_REACH, now), min(waits.values()) if waits else self._blocked_s(Place("", model), now)
+        )
         if wait_s > 0:
             raise CircuitOpen(
                 f"The provider {self.provider.name!r} failed too often; it is tried again in {wait_s:.1f} s.",
@@ -132,49 +136,61 @@ class ProviderHealth:
             )
         return next((key for key in keys if key.name == first), None)
 
-    def _blocked_s(self, key: Key | None, model: str, now: float) -> float:
-        circuit = self._circuits.get(Place(key.name if key else "", model))
+    def _blocked_s(self, place: Place, now: float) -> float:
+        circuit = self._circuits.get(place)
         return circuit.wait_s(now) if circuit else 0.0
 
     def _enter(self, key: str, model: str, now: float) -> None:
-        self._reach.enter(now)
-        circuit = self._circuits.get(Place(key, model))
-        if circuit is not None:
-            circuit.enter(now)
+        for place in (_REACH, Place(key, model)):
+            circuit = self._circuits.get(place)
+            if circuit is not None:
+                circuit.enter(now)
 
     # ------------------------------------------------------------------ learning from calls
+
+    def measure(self) -> None:
+        """From now on keep first-byte times."""
+        self.latencies.wanted = True
+        self.quiet = False
 
     def answered(self, key: str, model: str, took_s: float) -> None:
         """A call was answered, or its stream began, after ``took_s``."""
         now = self._clock()
-        self._reach.succeeded(now)
-        circuit = self._circuits.get((key, model))  # type: ignore[call-overload]  # equal to a Place, and cheaper
-        (circuit or self._circuit(key, model)).succeeded(now)
+        self._passed(_REACH, now)
+        self._passed(Place(key, model), now)
         if self.throttle.active:
             self.throttle.answered(now)
-        if not self.calm:
+        if self._cool:
             for place in self._cool.served(key, model):
                 self._tell(Change(kind="served", provider=self.provider.name, key=place.key, model=place.model))
         if self.latencies.wanted:
             self.latencies.add(model, took_s, now)
+        self.quiet = not (self._circuits or self._cool or self.throttle.active or self.latencies.wanted)
+
+    def _passed(self, place: Place, now: float) -> None:
+        circuit = self._circuits.get(place)
+        if circuit is not None:
+            circuit.succeeded(now)
+            if circuit.forgettable(now):
+                del self._circuits[place]
 
     def failed(self, key: str, model: str, error: GatewayError) -> None:
         """A call failed, before or after its first byte."""
         now = self._clock()
         if isinstance(error, Unreachable):
-            self._reach.failed(now)
+            self._circuit(_REACH).failed(now)
         elif isinstance(error, UpstreamRefused) and error.status < 500:
-            self._reach.succeeded(now)
-            self._circuit(key, model).succeeded(now)  # it said no, and it said it well
+            self._passed(_REACH, now)
+            self._passed(Place(key, model), now)  # it said no, and it said it well
             self._refused(key, model, error, now)
         elif isinstance(error, UpstreamFailure):
-            self._circuit(key, model).failed(now)
+            self._circuit(Place(key, model)).failed(now)
 
     def _refused(self, key: str, model: str, error: UpstreamRefused, now: float) -> None:
         if error.status not in {401, 402, 403, 429}:
             return
         place, rest = self._cool.rest(key, model, error, now)
-        self.calm = False
+        self.calm = self.quiet = False
         self._tell(
             Change(
                 kind="rest",
@@ -192,20 +208,20 @@ class ProviderHealth:
             limit, until = self.throttle.limit, self._wall(now + RECOVERED_S, now)
             self._tell(Change(kind="limit", provider=self.provider.name, limit=limit, until=until))
 
-    def _circuit(self, key: str, model: str) -> Circuit:
-        place = Place(key, model)
+    def _circuit(self, place: Place) -> Circuit:
         circuit = self._circuits.get(place)
         if circuit is None:
             if len(self._circuits) >= MAX_CIRCUITS:
                 self._forget_circuits()
             circuit = self._circuits[place] = Circuit(self.provider.breaker, partial(self._turned, place))
+            self.quiet = False
         return circuit
 
     def _forget_circuits(self) -> None:
         """Make room: more models than anyone has, somebody makes names up. Open circuits are kept if that is enough."""
         kept = {place: self._circuits[place] for place in self._open if place in self._circuits}
         self._circuits = kept if len(kept) < MAX_CIRCUITS // 2 else {}
-        self._open &= {*self._circuits, _REACH}
+        self._open &= self._circuits.keys()
 
     def _turned(self, place: Place, circuit: Circuit) -> None:
         now = self._clock()
@@ -240,31 +256,30 @@ class ProviderHealth:
         if change.kind == "served":
             self._cool.drop(place)
         elif change.kind == "closed":
-            self._find(place).close()
+            self._circuits.pop(place, None)
             self._open.discard(place)
         elif left_s <= 0:
             return
         elif change.kind == "limit":
             self.throttle.heard(change.limit, now)
+            self.quiet = False
         elif change.kind == "rest":
             self._cool.put(place, CoolDown(now + left_s, change.told, change.status, change.times), now)
-            self.calm = False
+            self.calm = self.quiet = False
         else:
-            circuit = self._find(place)
+            circuit = self._circuit(place)
             circuit.open(now + left_s)
             self._note(place, circuit)
-
-    def _find(self, place: Place) -> Circuit:
-        return self._reach if place == _REACH else self._circuit(*place)
 
     # ------------------------------------------------------------------ showing
 
     def state(self) -> dict[str, Any]:
         """Everything that is special about it now, for people and metrics; no secrets."""
         now = self._clock()
+        reach = self._circuits.get(_REACH)
         return {
-            "circuit": self._reach.state(now).value,
-            "tried_again_in_s": round(self._reach.wait_s(now), 1),
+            "circuit": (reach.state(now) if reach else State.CLOSED).value,
+            "tried_again_in_s": round(self._blocked_s(_REACH, now), 1),
             "concurrency": {
                 "configured": self.gate.places,
                 "limit": self.gate.limit,
@@ -278,7 +293,7 @@ class ProviderHealth:
                     "circuit": self._circuits[place].state(now).value,
                     "tried_again_in_s": round(self._circuits[place].wait_s(now), 1),
                 }
-                for place in sorted(self._open & self._circuits.keys())
+                for place in sorted(self._open - {_REACH})
             ],
             "resting_keys": [
                 {"key": place.key, "model": place.model, "status": rest.status, "for_s": round(rest.until - now, 1)}
