@@ -28,7 +28,7 @@ from api.services import Services
 from api.waits import OpenWaits
 from shared.errors import StoreUnavailable
 from shared.governance.governance import Governance
-from shared.inference.assembly import build_inference
+from shared.inference.assembly import SharedStore, build_inference
 from shared.jobs.events import EventLog
 from shared.jobs.queue import JobQueue, QueueLimits
 from shared.jobs.store import JobStore
@@ -39,6 +39,7 @@ from shared.store.connection import connect
 from shared.store.faults import StoreUnavailable as StoreFault
 from shared.store.multiplexed import MultiplexedClient
 from shared.telemetry.metrics import Metrics
+from shared.telemetry.provider_figures import watch_providers
 from shared.wire.request_types import REQUEST_TYPES
 
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
@@ -72,6 +73,7 @@ def create_app(
         )
         app.state.services = services
         try:
+            services.inference.start()
             await _check_durability(services)
             yield
         finally:
@@ -125,6 +127,8 @@ def build_services(
     durable = (
         PooledCommands(connect(url, client_name="finops-api-disk")) if settings.jobs.durability == "fsync" else None
     )
+    inference = build_inference(settings, environ, watch=metrics, store=SharedStore(commands, subscription))
+    watch_providers(metrics.registry, inference.states)
     return Services(
         settings=settings,
         commands=commands,
@@ -133,7 +137,7 @@ def build_services(
         store=store,
         events=events,
         waiters=waiters,
-        inference=build_inference(settings, environ, watch=metrics),
+        inference=inference,
         governance=Governance(settings, admin_key=admin_key),
         metrics=metrics,
         waits=OpenWaits(),

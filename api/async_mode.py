@@ -1,5 +1,6 @@
 """The ``x-bf-async`` switch: submit, poll, wait; neither calls inference."""
 
+import asyncio
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +16,7 @@ from api.services import Services
 from shared.errors import GatewayError, InvalidRequest, JobNotFound
 from shared.governance.caller import Caller
 from shared.inference.call import Call
+from shared.inference.hints import limits, session_of
 from shared.jobs.model import Job, NewJob
 from shared.providers.registry import DEFAULT_PROVIDER
 from shared.wire.pending import echo_of
@@ -75,7 +77,12 @@ def refuse_stream(request: RequestBody) -> None:
 
 
 def call_of(facts: Facts, request: RequestBody) -> Call:
-    """The inference call that a request asks for."""
+    """The inference call that a request asks for.
+
+    Raises:
+        InvalidRequest: ``x-bf-timeout`` is not a number of seconds.
+    """
+    deadline, begin_by = limits(facts.headers, asyncio.get_running_loop().time(), stream=request.stream)
     return Call(
         request_type=request.request_type,
         model=request.model or _UNNAMED_MODEL,
@@ -86,6 +93,9 @@ def call_of(facts: Facts, request: RequestBody) -> Call:
         headers=passed_headers(facts.headers),
         caller=facts.caller,
         request_id=facts.request_id,
+        session=session_of(facts.headers, request.fields),
+        deadline=deadline,
+        begin_by=begin_by,
     )
 
 
@@ -133,6 +143,9 @@ def _context(facts: Facts, request: RequestBody, headers: Mapping[str, str]) -> 
         context["stream"] = True
     if headers:
         context["headers"] = dict(headers)
+    session = session_of(facts.headers, request.fields)
+    if session:
+        context["session"] = session
     echo = echo_of(request.request_type, request.fields)
     if echo:
         context["echo"] = echo

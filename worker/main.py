@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 import uvloop
 
 from shared.governance.governance import Governance
-from shared.inference.assembly import build_inference
+from shared.inference.assembly import SharedStore, build_inference
 from shared.jobs.model import Priority
 from shared.jobs.queue import JobQueue, QueueLimits
 from shared.jobs.scripts import engine_scripts
@@ -24,6 +24,7 @@ from shared.store.connection import connect
 from shared.store.multiplexed import MultiplexedClient
 from shared.telemetry.logs import configure
 from shared.telemetry.metrics import Metrics
+from shared.telemetry.provider_figures import watch_providers
 from worker.exposition import exposed
 from worker.leased import LeasedWorker, WorkerOptions
 from worker.outbox import Outbox
@@ -102,10 +103,13 @@ def _assemble(
 ) -> LeasedWorker:
     """Build the parts; ``exits`` ends them in the opposite order. Nothing is connected yet."""
     url = settings.redis.url.get_secret_value() if settings.redis.url else ""
-    inference = build_inference(settings, environ, watch=metrics)
-    exits.push_async_callback(inference.aclose)
     commands = MultiplexedClient(url, client_name="finops-worker")
     exits.push_async_callback(commands.aclose)
+    store = SharedStore(commands, lambda: connect(url, timeout_s=None, max_connections=1, client_name="finops-health"))
+    inference = build_inference(settings, environ, watch=metrics, store=store)
+    exits.push_async_callback(inference.aclose)
+    inference.start()
+    watch_providers(metrics.registry, inference.states)
     delivery = WebhookDelivery(settings, commands)
     exits.push_async_callback(delivery.aclose)
     runner = JobRunner(inference, Governance(settings), delivery, streams=settings.jobs.stream_output)

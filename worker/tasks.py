@@ -78,6 +78,7 @@ class JobRunner:
             caller=self._governance.caller_of(claim.owner),
             request_id=claim.request_id,
             job_id=claim.id,
+            session=str(claim.context.get("session", "")),
             deadline=_deadline(claim),
             patience_s=PATIENCE_S,
             defers=True,

@@ -4,6 +4,7 @@ import asyncio
 
 from fastapi import APIRouter
 from redis.exceptions import RedisError
+from starlette.requests import Request
 from starlette.responses import Response
 
 from api.deps import ServicesDep, as_response
@@ -26,15 +27,21 @@ async def live() -> Response:
 
 
 @router.get("/health/ready", summary="Whether it can serve everything", responses={503: {"description": "Not now"}})
-async def ready(services: ServicesDep) -> Response:
-    """200, or 503 with what is missing; synchronous calls are served without the store, jobs are not."""
+async def ready(services: ServicesDep, request: Request) -> Response:
+    """200, or 503 with what is missing; synchronous calls are served without the store, jobs are not.
+
+    With ``?verbose`` it says how the providers do, too: circuits, resting keys, calls at once.
+    """
+    verbose = {"providers": services.inference.states()} if "verbose" in request.query_params else {}
     try:
         async with asyncio.timeout(STORE_ANSWER_S):
             await services.commands.execute("PING", retry_safe=True)
     except STORE_FAULTS:
         missing = {"redis": "The job store does not answer; submits and polls are refused until it does."}
-        return as_response(json_reply({"status": "unavailable", "missing": missing}, 503, ((b"retry-after", b"1"),)))
-    return as_response(json_reply({"status": "ok", "missing": {}}))
+        return as_response(
+            json_reply({"status": "unavailable", "missing": missing, **verbose}, 503, ((b"retry-after", b"1"),))
+        )
+    return as_response(json_reply({"status": "ok", "missing": {}, **verbose}))
 
 
 @router.get("/metrics", summary="Figures for Prometheus", response_class=Response)

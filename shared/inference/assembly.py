@@ -34,7 +34,7 @@ from shared.store.commands import RedisCommands
 from shared.telemetry.upstream import UNWATCHED, UpstreamWatch
 
 
-class Store(NamedTuple):
+class SharedStore(NamedTuple):
     """How a process reaches the store that it shares with others.
 
     Attributes:
@@ -51,7 +51,7 @@ def build_inference(
     environ: Mapping[str, str] | None = None,
     *,
     watch: UpstreamWatch = UNWATCHED,
-    store: Store | None = None,
+    store: SharedStore | None = None,
     price: Price | None = None,
 ) -> Inference:
     """The inference path; opens nothing until the first call, hears of other processes from ``start`` on.
