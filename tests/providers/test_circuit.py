@@ -1,0 +1,90 @@
+from shared.providers.circuit import Circuit, State
+from shared.settings.model import BreakerSettings
+
+SETTINGS = BreakerSettings(window_s=10, min_requests=4, error_rate=0.5, open_s=5)
+
+
+def circuit() -> tuple[Circuit, list[bool]]:
+    told: list[bool] = []
+    return Circuit(SETTINGS, lambda each: told.append(each.closed)), told
+
+
+def opened(at: float = 0.0) -> tuple[Circuit, list[bool]]:
+    made, told = circuit()
+    for _ in range(4):
+        made.failed(at)
+    return made, told
+
+
+def test_it_opens_on_the_error_rate_and_not_before_enough_was_seen() -> None:
+    made, told = circuit()
+    for _ in range(3):
+        made.failed(1)
+    assert made.state(1) is State.CLOSED
+    made.succeeded(1)
+    made.failed(1)
+    assert made.state(1) is State.OPEN
+    assert told == [False]
+    assert made.wait_s(2) == 4
+
+
+def test_few_errors_among_many_do_not_open_it() -> None:
+    made, _ = circuit()
+    for _ in range(10):
+        made.succeeded(1)
+        made.succeeded(1)
+        made.failed(1)
+    assert made.closed
+
+
+def test_what_lies_before_the_window_does_not_count() -> None:
+    made, _ = circuit()
+    for at in (0, 1, 2):
+        made.failed(at)
+    made.failed(14)
+    assert made.counts(14) == (1, 1)
+    assert made.closed
+    assert not made.forgettable(14)
+    assert made.forgettable(25)
+
+
+def test_half_open_lets_one_probe_pass() -> None:
+    made, told = opened()
+    assert made.state(5) is State.HALF_OPEN
+    assert made.wait_s(5) == 0
+    made.enter(5)
+    assert made.wait_s(6) > 0, "others wait for what the probe finds"
+    made.succeeded(7)
+    assert made.closed
+    assert made.wait_s(7) == 0
+    assert told == [False, True]
+
+
+def test_a_failed_probe_opens_it_again() -> None:
+    made, told = opened()
+    made.failed(1)
+    assert made.wait_s(1) == 4, "what was under way before says nothing new"
+    made.enter(6)
+    made.failed(7)
+    assert made.wait_s(7) == 5
+    assert told == [False, False]
+
+
+def test_a_probe_that_is_never_heard_of_again_does_not_close_it_for_ever() -> None:
+    made, _ = opened()
+    made.enter(6)
+    assert made.wait_s(11) == 0
+
+
+def test_it_opens_because_another_process_says_so() -> None:
+    made, told = circuit()
+    made.open(9)
+    assert made.state(8) is State.OPEN
+    assert told == []
+    assert not made.forgettable(100)
+
+
+def test_a_closed_one_lets_calls_pass_unnoticed() -> None:
+    made, _ = circuit()
+    made.enter(1)
+    assert made.wait_s(1) == 0
