@@ -362,12 +362,17 @@ class CircuitOpen(Overloaded):
 
 
 class UpstreamFailure(GatewayError):
-    """The provider did not give a usable answer."""
+    """The provider did not give a usable answer.
+
+    Attributes:
+        reached: Whether there was a connection to it at all.
+    """
 
     status = 502
     type = "upstream_error"
     code: str | None = "upstream_error"
     retryable = True
+    reached: bool = True
 
 
 class UpstreamRefused(UpstreamFailure):

@@ -12,7 +12,7 @@ from shared.errors import Overloaded, UpstreamFailure, UpstreamRefused, Upstream
 from shared.providers.base import Key, Provider
 from shared.providers.gate import Gate
 from shared.providers.hosts.base import Host
-from shared.providers.resilience import Unreachable, retry_after_s
+from shared.providers.resilience import retry_after_s
 from shared.providers.transport import MalformedRequest, Origin, RawResponse, Timeouts, encode_headers
 from shared.providers.wires.base import UpstreamRequest, Wire
 from shared.settings.model import TimeoutSettings
@@ -286,9 +286,15 @@ def failure(error: Exception, provider: Provider) -> UpstreamFailure:
     """What of the transport's failures a caller is told: the fact and the provider's name, never an address."""
     name = provider.name
     if isinstance(error, httpx.ConnectTimeout):
-        return Unreachable(f"No connection to the provider {name!r} within {provider.timeouts.connect_s:g} s.")
+        return _unreached(f"No connection to the provider {name!r} within {provider.timeouts.connect_s:g} s.")
     if isinstance(error, httpx.TimeoutException):
         return UpstreamTimeout(f"The provider {name!r} was silent for too long; its time is over.")
     if isinstance(error, httpx.ConnectError):
-        return Unreachable(f"The provider {name!r} cannot be reached.")
+        return _unreached(f"The provider {name!r} cannot be reached.")
     return UpstreamFailure(f"The provider {name!r} broke off its answer ({type(error).__name__}).")
+
+
+def _unreached(message: str) -> UpstreamFailure:
+    error = UpstreamFailure(message)
+    error.reached = False
+    return error

@@ -16,7 +16,6 @@ from shared.providers.cooldown import SPENT_CODES, CoolDown, CoolDowns, Place
 from shared.providers.gate import Gate
 from shared.providers.health_changes import MAX_LIFE_S, Change
 from shared.providers.latency import Latencies
-from shared.providers.resilience import Unreachable
 from shared.providers.selection import choose_key
 from shared.providers.throttle import RECOVERED_S, Throttle
 
@@ -177,13 +176,15 @@ class ProviderHealth:
     def failed(self, key: str, model: str, error: GatewayError) -> None:
         """A call failed, before or after its first byte."""
         now = self._clock()
-        if isinstance(error, Unreachable):
+        if not isinstance(error, UpstreamFailure):
+            return
+        if not error.reached:
             self._circuit(_REACH).failed(now)
         elif isinstance(error, UpstreamRefused) and error.status < 500:
             self._passed(_REACH, now)
             self._passed(Place(key, model), now)  # it said no, and it said it well
             self._refused(key, model, error, now)
-        elif isinstance(error, UpstreamFailure):
+        else:
             self._circuit(Place(key, model)).failed(now)
 
     def _refused(self, key: str, model: str, error: UpstreamRefused, now: float) -> None:

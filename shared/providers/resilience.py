@@ -45,10 +45,6 @@ _NEXT_MODEL_TYPES = frozenset(
 )
 
 
-class Unreachable(UpstreamFailure):
-    """No connection to the provider: nothing was sent, and no other model of its would answer either."""
-
-
 class Verdict(Enum):
     """What to do after a failed attempt."""
 

@@ -8,7 +8,6 @@ from shared.providers.base import Key, Provider
 from shared.providers.client import gate_of
 from shared.providers.health import HealthBoard, ProviderHealth
 from shared.providers.health_changes import Change, read_change, write_change
-from shared.providers.resilience import Unreachable
 from shared.settings.model import BreakerSettings
 
 BREAKER = BreakerSettings(window_s=10, min_requests=2, error_rate=0.5, open_s=5)
@@ -44,6 +43,12 @@ def board_of(clock: Clock, *keys: str, concurrency: int = 100) -> tuple[HealthBo
 
 def refused(status: int, retry_after_s: float | None = None) -> UpstreamRefused:
     return UpstreamRefused(status, {}, provider="p", retry_after_s=retry_after_s)
+
+
+def unreached() -> UpstreamFailure:
+    error = UpstreamFailure("no connection")
+    error.reached = False
+    return error
 
 
 def name_of(key: Key | None) -> str:
@@ -131,7 +136,7 @@ def test_a_provider_that_cannot_be_reached_is_left_alone_as_a_whole(clock: Clock
     board, _ = board_of(clock, "a")
     mine = board["p"]
     for _ in range(2):
-        mine.failed("a", "m", Unreachable("no connection"))
+        mine.failed("a", "m", unreached())
     with pytest.raises(CircuitOpen):
         mine.choose("another", "")
     assert board.states()["p"]["circuit"] == "open"

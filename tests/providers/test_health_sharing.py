@@ -18,7 +18,11 @@ from tests.key_leaks import assert_no_key_leaks
 from tests.waiting import wait_until
 
 PROVIDER = Provider(
-    name="p", wire="openai", host="direct", base_url="http://p", keys=(Key(name="a", value="1"), Key(name="b", value="2"))
+    name="p",
+    wire="openai",
+    host="direct",
+    base_url="http://p",
+    keys=(Key(name="a", value="1"), Key(name="b", value="2")),
 )
 Open = Callable[..., tuple[HealthBoard, SharedHealth]]
 
