@@ -3,31 +3,52 @@
 import os
 from collections.abc import Mapping
 
+from shared.inference.conversations import Conversations
 from shared.inference.inference import Inference
 from shared.providers.client import ProviderClient
 from shared.providers.hosts.azure import AzureHost
 from shared.providers.hosts.base import Host
-from shared.providers.hosts.direct import DirectHost
+from shared.providers.hosts.direct import DIRECT_HOSTS
 from shared.providers.registry import configured_providers
 from shared.providers.transport import Limits, UpstreamTransport
+from shared.providers.wires.anthropic import AnthropicWire
 from shared.providers.wires.base import Wire
 from shared.providers.wires.openai import OpenAIWire
 from shared.settings.model import Settings
+from shared.store.commands import RedisCommands
 from shared.telemetry.upstream import UNWATCHED, UpstreamWatch
 
 
 def build_inference(
-    settings: Settings, environ: Mapping[str, str] | None = None, *, watch: UpstreamWatch = UNWATCHED
+    settings: Settings,
+    environ: Mapping[str, str] | None = None,
+    *,
+    watch: UpstreamWatch = UNWATCHED,
+    commands: RedisCommands | None = None,
 ) -> Inference:
     """The inference path; opens nothing until the first call.
+
+    Args:
+        settings: The configuration.
+        environ: Where providers find their keys; default: the process's.
+        watch: Told of every attempt.
+        commands: Where responses are kept; None: nowhere.
 
     Raises:
         IncompleteProvider: A provider cannot be called as configured.
     """
     providers = configured_providers(settings, os.environ if environ is None else environ)
-    hosts: list[Host] = [DirectHost(), AzureHost()]
-    wires: list[Wire] = [OpenAIWire()]
+    hosts: list[Host] = [*DIRECT_HOSTS, AzureHost()]
+    wires: list[Wire] = [OpenAIWire(), AnthropicWire()]
     most = max((provider.concurrency for provider in providers.values()), default=1)
     sender = UpstreamTransport(limits=Limits(max_connections=most))
     client = ProviderClient(sender, {host.name: host for host in hosts}, {wire.name: wire for wire in wires})
-    return Inference(providers, client, fallbacks=settings.fallbacks, watch=watch, close=sender.aclose)
+    conversations = Conversations(commands) if commands is not None else None
+    return Inference(
+        providers,
+        client,
+        fallbacks=settings.fallbacks,
+        watch=watch,
+        conversations=conversations,
+        close=sender.aclose,
+    )

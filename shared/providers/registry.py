@@ -23,6 +23,9 @@ from shared.wire.request_types import (
 
 DEFAULT_PROVIDER = "openai"
 
+# Where the key goes for those who speak a format at an address of their own.
+_HOST_OF_WIRE = {"anthropic": "x-api-key", "gemini": "x-goog-api-key"}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
@@ -60,6 +63,8 @@ ROWS: tuple[Row, ...] = (
         offers=REQUEST_TYPES, source="https://platform.openai.com/docs/api-reference"),
     Row(name="azure", title="Azure OpenAI", host="azure", key_env="AZURE_OPENAI_API_KEY", url_env="AZURE_OPENAI_ENDPOINT",
         offers=REQUEST_TYPES, source="https://learn.microsoft.com/azure/ai-foundry/openai/reference"),
+    Row(name="anthropic", title="Anthropic", base_url="https://api.anthropic.com", wire="anthropic", host="x-api-key",
+        key_env="ANTHROPIC_API_KEY", url_env="ANTHROPIC_BASE_URL", source="https://platform.claude.com/docs/en/api/messages"),
     Row(name="ollama", title="Ollama", base_url="http://127.0.0.1:11434/v1", url_env="OLLAMA_HOST",
         offers=LOCAL, source="https://docs.ollama.com/openai"),
     Row(name="groq", title="Groq", base_url="https://api.groq.com/openai/v1", key_env="GROQ_API_KEY",
@@ -193,7 +198,8 @@ def _custom_row(name: str, said: ProviderSettings) -> Row:
             f'providers.{name}: not a well-known name, so say which wire it speaks, e.g. wire = "openai"; '
             f"well-known are: {', '.join(BY_NAME)}"
         )
-    return Row(name=name, title=name, wire=said.wire, offers=REQUEST_TYPES)
+    host = _HOST_OF_WIRE.get(said.wire, "direct")
+    return Row(name=name, title=name, wire=said.wire, host=host, offers=REQUEST_TYPES)
 
 
 def _url_from(row: Row, environ: Mapping[str, str]) -> str:

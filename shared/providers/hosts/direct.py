@@ -1,4 +1,4 @@
-"""The plain host: paths below the base URL, the key as a bearer token."""
+"""The plain hosts: paths below the base URL, the key in one header."""
 
 from shared.providers.base import Key, Provider
 from shared.providers.hosts.base import Destination, target_below
@@ -6,9 +6,18 @@ from shared.providers.wires.base import UpstreamRequest
 
 
 class DirectHost:
-    """A provider reached at its own address."""
+    """A provider reached at its own address.
 
-    name = "direct"
+    Args:
+        name: As rows of the registry say it.
+        header: Where the key goes.
+        scheme: What stands before it.
+    """
+
+    def __init__(self, name: str = "direct", *, header: str = "authorization", scheme: str = "Bearer ") -> None:
+        self.name = name
+        self._header = header
+        self._scheme = scheme
 
     async def destination(
         self,
@@ -17,6 +26,13 @@ class DirectHost:
         model: str,  # noqa: ARG002 - the same for every model here
         request: UpstreamRequest,
     ) -> Destination:
-        """The base URL and a bearer token, if there is a key."""
+        """The base URL, and the key if there is one."""
         origin, target = target_below(provider.base_url, request.path)
-        return Destination(origin, target, (("authorization", f"Bearer {key.value}"),) if key else ())
+        return Destination(origin, target, ((self._header, f"{self._scheme}{key.value}"),) if key else ())
+
+
+DIRECT_HOSTS = (
+    DirectHost(),
+    DirectHost("x-api-key", header="x-api-key", scheme=""),
+    DirectHost("x-goog-api-key", header="x-goog-api-key", scheme=""),
+)
