@@ -133,7 +133,7 @@ def build_services(
         store=store,
         events=events,
         waiters=waiters,
-        inference=build_inference(settings, environ, watch=metrics),
+        inference=build_inference(settings, environ, watch=metrics, commands=commands),
         governance=Governance(settings, admin_key=admin_key),
         metrics=metrics,
         waits=OpenWaits(),

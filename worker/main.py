@@ -95,10 +95,10 @@ def _assemble(
 ) -> LeasedWorker:
     """Build the parts; ``exits`` ends them in the opposite order. Nothing is connected yet."""
     url = settings.redis.url.get_secret_value() if settings.redis.url else ""
-    inference = build_inference(settings, environ, watch=metrics)
-    exits.push_async_callback(inference.aclose)
     commands = MultiplexedClient(url, client_name="finops-worker")
     exits.push_async_callback(commands.aclose)
+    inference = build_inference(settings, environ, watch=metrics, commands=commands)
+    exits.push_async_callback(inference.aclose)
     delivery = WebhookDelivery(settings, commands)
     exits.push_async_callback(delivery.aclose)
     runner = JobRunner(inference, Governance(settings), delivery, streams=settings.jobs.stream_output)

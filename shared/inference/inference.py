@@ -1,23 +1,28 @@
 """The one path of every call, in both tiers: resolve, authorise, pick a key, call, retry, rotate, fall back."""
 
-import time
-import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
+
+import orjson
 
 from shared.errors import GatewayError, UnsupportedParameter, UpstreamFailure
 from shared.governance.caller import Caller
 from shared.inference.attempts import Attempts, no_answer
 from shared.inference.call import Answer, Call
+from shared.inference.conversations import Conversations
 from shared.inference.passthrough import Passthrough, RawAnswer, RawRequest
 from shared.inference.route import Target, route
 from shared.inference.streaming import ProviderStream
+from shared.inference.translation import NOTHING, offered, translation
 from shared.providers.base import Key
 from shared.providers.client import ProviderClient
 from shared.providers.registry import Providers
 from shared.providers.resilience import Verdict, judge
-from shared.providers.wires.base import Ask, MalformedAnswer
+from shared.providers.wires.base import Ask, MalformedAnswer, Wire
+from shared.providers.wires.bridged import BridgedWire, Recalled
 from shared.telemetry.upstream import UNWATCHED, UpstreamWatch
+from shared.wire.request_types import RESPONSES
 
 T = TypeVar("T")
 At = Callable[[Target, Key | None, float], Awaitable[T]]
@@ -28,6 +33,7 @@ class Inference:
 
     Args:
         fallbacks: Model to the models tried after it.
+        conversations: Where responses are kept; None: nowhere.
         close: Called when it is closed: gives back what the client was built on.
     """
 
@@ -38,12 +44,14 @@ class Inference:
         *,
         fallbacks: Mapping[str, Sequence[str]],
         watch: UpstreamWatch = UNWATCHED,
+        conversations: Conversations | None = None,
         close: Callable[[], Awaitable[None]],
     ) -> None:
         self._providers = providers
         self._client = client
         self._fallbacks = fallbacks
         self._watch = watch
+        self._conversations = conversations
         self._close = close
         self._passthrough = Passthrough(providers, client)
 
@@ -52,14 +60,21 @@ class Inference:
         """The configured providers."""
         return self._providers
 
-    def authorise(self, call: Call) -> None:
+    @property
+    def conversations(self) -> Conversations | None:
+        """The responses that are kept here."""
+        return self._conversations
+
+    async def authorise(self, call: Call) -> None:
         """Everything that can be refused before a job is made of the call.
 
         Raises:
             GatewayError: As ``answer`` would, before any upstream request.
         """
+        recalled = await self._recall(call)
         for target in self._route(call):
-            self._client.wire(target.provider).request(_ask(call, target))
+            wire, ask = self._translation(call, target, recalled)
+            wire.request(ask)
 
     async def answer(self, call: Call) -> Answer:
         """The model's complete answer.
@@ -69,10 +84,10 @@ class Inference:
             RetryLater: Only where ``call.defers``.
         """
         attempts = Attempts(call, self._watch)
+        recalled = await self._recall(call)
 
         async def at(target: Target, key: Key | None, total_s: float) -> Answer:
-            wire = self._client.wire(target.provider)
-            ask = _ask(call, target)
+            wire, ask = self._translation(call, target, recalled)
             request = wire.request(ask)
             exchange = await self._client.open(
                 target.provider, key, target.model, request, headers=_passed_on(call), total_s=total_s
@@ -85,6 +100,7 @@ class Inference:
                 raise UpstreamFailure(
                     f"The provider {target.provider.name!r} gave no usable answer: {error}."
                 ) from error
+            await self._keep(call, wire)
             return Answer(
                 status=exchange.status,
                 body=translated.body,
@@ -106,15 +122,22 @@ class Inference:
             RetryLater: Only where ``call.defers``.
         """
         attempts = Attempts(call, self._watch)
+        recalled = await self._recall(call)
 
         async def at(target: Target, key: Key | None, total_s: float) -> ProviderStream:
-            wire = self._client.wire(target.provider)
-            ask = _ask(call, target)
+            wire, ask = self._translation(call, target, recalled)
             request = wire.request(ask)
             exchange = await self._client.open(
                 target.provider, key, target.model, request, headers=_passed_on(call), total_s=total_s, stream=True
             )
-            stream = ProviderStream(exchange, wire, ask, provider=target.provider.name, model=target.model)
+            stream = ProviderStream(
+                exchange,
+                wire,
+                ask,
+                provider=target.provider.name,
+                model=target.model,
+                ended=partial(self._keep, call, wire),
+            )
             try:
                 if not await stream.begin():
                     raise no_answer(target.provider.name)
@@ -125,6 +148,14 @@ class Inference:
             return stream
 
         return await self._first(call, attempts, at)
+
+    async def keep_job(self, call: Call, answer: Answer) -> None:
+        """Keep the response that a job ended with, under the job's id, by which its caller knows it."""
+        if call.request_type is not RESPONSES or not answer.content_type.startswith("application/json"):
+            return
+        response = orjson.loads(answer.body)
+        if isinstance(response, dict) and isinstance(response.get("output"), list):
+            await self._remember(call, {**response, "id": call.job_id})
 
     async def passthrough(self, request: RawRequest, caller: Caller) -> RawAnswer:
         """Forward a request of a resource that its provider owns, untouched, and its answer too."""
@@ -148,7 +179,24 @@ class Inference:
         return offers
 
     def _offered(self, target: Target) -> frozenset[str]:
-        return target.provider.request_types & self._client.wire(target.provider).request_types
+        return offered(target, self._client.wire(target.provider))
+
+    def _translation(self, call: Call, target: Target, recalled: Recalled) -> tuple[Wire, Ask]:
+        return translation(call, target, self._client.wire(target.provider), recalled)
+
+    async def _recall(self, call: Call) -> Recalled:
+        if call.request_type is not RESPONSES or self._conversations is None:
+            return NOTHING
+        return await self._conversations.recall(call.fields, call.caller)
+
+    async def _keep(self, call: Call, wire: Wire) -> None:
+        """Keep what a bridge made; jobs keep theirs when they end."""
+        if isinstance(wire, BridgedWire) and wire.response is not None and not call.job_id:
+            await self._remember(call, wire.response)
+
+    async def _remember(self, call: Call, response: Mapping[str, Any]) -> None:
+        if self._conversations is not None:
+            await self._conversations.keep(call.fields, response, call.caller)
 
     async def _first(self, call: Call, attempts: Attempts, at: At[T]) -> T:
         """The first target that answers."""
@@ -161,19 +209,6 @@ class Inference:
                     raise
                 failure = error
         raise failure or UpstreamFailure("No provider was there to answer.")
-
-
-def _ask(call: Call, target: Target) -> Ask:
-    return Ask(
-        request_type=call.request_type,
-        model=target.provider.deployments.get(target.model, target.model),
-        body=call.body,
-        fields=call.fields,
-        content_type=call.content_type,
-        stream=call.stream,
-        created=int(time.time()),
-        answer_id=call.job_id or call.request_id or uuid.uuid4().hex,
-    )
 
 
 def _passed_on(call: Call) -> Mapping[str, str]:

@@ -1,7 +1,7 @@
 """A provider's stream on its way to a caller: translated, watched to its end, given up at once."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 from shared.errors import UpstreamFailure, UpstreamRefused
@@ -10,9 +10,28 @@ from shared.providers.wires.base import Ask, MalformedAnswer, Wire
 
 
 class ProviderStream:
-    """An ``AnswerStream`` of one upstream exchange."""
+    """An ``AnswerStream`` of one upstream exchange.
 
-    def __init__(self, exchange: Exchange, wire: Wire, ask: Ask, *, provider: str, model: str) -> None:
+    Args:
+        exchange: Where the bytes come from.
+        wire: What they are translated by.
+        ask: What was asked.
+        provider: Who answers.
+        model: As the provider calls it.
+        ended: Awaited once the answer is complete, before its end is given.
+    """
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        wire: Wire,
+        ask: Ask,
+        *,
+        provider: str,
+        model: str,
+        ended: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self._ended = ended
         self._exchange = exchange
         self._wire = wire
         self._ask = ask
@@ -75,7 +94,13 @@ class ProviderStream:
             raise UpstreamFailure(f"The provider {self.provider!r} gave no usable answer: {error}.") from error
         self.whole = self._first = translated.body
         self._usage = translated.usage
+        await self._end()
         return True
+
+    async def _end(self) -> None:
+        if self._ended is not None:
+            ended, self._ended = self._ended, None
+            await ended()
 
     async def aclose(self) -> None:
         """Drop the upstream connection, or give it back when the stream has ended."""
@@ -88,6 +113,8 @@ class ProviderStream:
                 events = translation.feed(chunk)
             except MalformedAnswer as error:
                 raise UpstreamFailure(f"The provider {self.provider!r} sent a malformed stream: {error}.") from error
+            if translation.complete:
+                await self._end()
             if events:
                 yield events
             if translation.error is not None:
