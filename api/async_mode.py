@@ -86,6 +86,7 @@ def call_of(facts: Facts, request: RequestBody) -> Call:
         headers=passed_headers(facts.headers),
         caller=facts.caller,
         request_id=facts.request_id,
+        extended=facts.surface == "anthropic",
     )
 
 

@@ -75,9 +75,7 @@ class LifeOfJobs(RuleBasedStateMachine):
         delay_s=st.sampled_from([0, 0, 0, 1000]),
         deadline_s=st.sampled_from([None, None, 2000]),
     )
-    def submit(
-        self, owner: str, priority: Priority, weight: float, delay_s: float, deadline_s: float | None
-    ) -> None:
+    def submit(self, owner: str, priority: Priority, weight: float, delay_s: float, deadline_s: float | None) -> None:
         new = NewJob(
             id=str(uuid.uuid4()), owner=owner, request_type="chat.completions", model="m", payload=b"{}",
             priority=priority, weight=weight, delay_s=delay_s, deadline_s=deadline_s,

@@ -42,9 +42,7 @@ async def live_a_life(queue: JobQueue, store: JobStore) -> None:
     await claim_one(queue)
 
 
-async def test_no_key_is_unknown_or_lives_for_ever(
-    queue: JobQueue, store: JobStore, commands: RedisCommands
-) -> None:
+async def test_no_key_is_unknown_or_lives_for_ever(queue: JobQueue, store: JobStore, commands: RedisCommands) -> None:
     await live_a_life(queue, store)
     await assert_every_key_is_known(commands)
 

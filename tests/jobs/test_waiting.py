@@ -32,9 +32,7 @@ def open_client(commands_url: str | None) -> Connect:
 
 
 @pytest.fixture
-async def commands(
-    commands_kind: str, commands_url: str | None, open_client: Connect
-) -> AsyncIterator[RedisCommands]:
+async def commands(commands_kind: str, commands_url: str | None, open_client: Connect) -> AsyncIterator[RedisCommands]:
     opened: RedisCommands
     if commands_kind == "real-multiplexed" and commands_url:
         opened = MultiplexedClient(commands_url)
