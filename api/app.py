@@ -21,6 +21,7 @@ from api.openapi import describe
 from api.routes import anthropic, health, jobs, models
 from api.routes.async_jobs import PREFIX as ASYNC_PREFIX
 from api.routes.async_jobs import AsyncPoll, AsyncSubmit
+from api.routes.deployments import AZURE_TYPES, DeploymentEndpoint
 from api.routes.inference import PREFIXES, InferenceEndpoint
 from api.routes.passthrough import PassthroughEndpoint
 from api.routes.responses import ResponseById
@@ -150,6 +151,9 @@ def _add_routes(app: FastAPI) -> None:
     app.include_router(anthropic.router, prefix=f"{ANTHROPIC_PREFIX}v1")
     app.include_router(health.router)
     app.include_router(admin_jobs.router)
+    for request_type in AZURE_TYPES:
+        path = f"/openai/deployments/{{deployment:path}}/{request_type.path}"
+        _add(app, path, DeploymentEndpoint(request_type), ["POST"])
     for prefix in sorted(PREFIXES, key=len, reverse=True):
         app.include_router(models.router, prefix=prefix)
         _add_response_routes(app, prefix)

@@ -28,13 +28,13 @@ from api.exchange import (
     drain,
     header_text,
     json_reply,
-    read_body,
     send_reply,
 )
 from api.job_replies import WORDS, job_headers, with_headers
+from api.routes.inference import read_plain_body
 from api.services import Services, services_of
 from api.streaming import send_message_stream
-from shared.errors import InvalidRequest, JobCancelled, JobFailure, ModelNotFound, UpstreamFailure
+from shared.errors import JobCancelled, JobFailure, ModelNotFound, UpstreamFailure
 from shared.inference.call import Call
 from shared.jobs.model import Job, State
 from shared.wire.anthropic import (
@@ -156,12 +156,7 @@ async def _read(facts: Facts, receive: Receive, *, counting: bool = False) -> Re
         InvalidRequest: It is none, or says what a chat cannot.
         ClientGone: The caller hung up before its end.
     """
-    encoding = facts.headers.get(b"content-encoding")
-    if encoding and encoding != b"identity":
-        raise InvalidRequest(
-            "Compressed request bodies are not understood; send it as it is.", param="content-encoding"
-        )
-    fields = read_object(await read_body(receive))
+    fields = read_object(await read_plain_body(facts, receive))
     fallbacks = fields.pop("fallbacks", None)
     chat = chat_request(fields, counting=counting)
     chat["model"] = _prefixed(chat["model"])
