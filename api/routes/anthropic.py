@@ -98,7 +98,7 @@ class MessagesEndpoint:
 
 
 class CountTokensEndpoint:
-    """``POST /v1/messages/count_tokens``: an estimate, made here, for providers have no common way to count."""
+    """``POST /v1/messages/count_tokens``: counted by the provider where it can, else estimated here."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request.
@@ -108,8 +108,10 @@ class CountTokensEndpoint:
         """
         facts, services = await _enter(scope)
         request = await _read(facts, receive, counting=True)
-        await services.inference.authorise(call_of(facts, request))
-        await send_reply(send, json_reply(counted(estimate_tokens(request.fields)), headers=_id_line(facts)))
+        with Hangup(receive):
+            tokens = await services.inference.count_tokens(call_of(facts, request))
+        tokens = estimate_tokens(request.fields) if tokens is None else tokens
+        await send_reply(send, json_reply(counted(tokens), headers=_id_line(facts)))
 
 
 @router.get("/models", summary="List models, as Anthropic does")

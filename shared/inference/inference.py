@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import orjson
 
-from shared.errors import GatewayError, UnsupportedParameter, UpstreamFailure
+from shared.errors import GatewayError, UnsupportedParameter, UpstreamFailure, UpstreamRefused
 from shared.governance.caller import Caller
 from shared.inference.attempts import Attempts, no_answer
 from shared.inference.call import Answer, Call
@@ -19,12 +19,15 @@ from shared.providers.base import Key
 from shared.providers.client import ProviderClient
 from shared.providers.registry import Providers
 from shared.providers.resilience import Verdict, judge
+from shared.providers.wires.anthropic.counting import count_request, read_count
 from shared.providers.wires.base import Ask, MalformedAnswer, Wire
 from shared.providers.wires.bridged import BridgedWire, Recalled
 from shared.telemetry.upstream import UNWATCHED, UpstreamWatch
 from shared.wire.request_types import RESPONSES
 
 T = TypeVar("T")
+# Others who speak Anthropic's format do not all count.
+_NO_SUCH_ENDPOINT = frozenset({404, 405, 501})
 At = Callable[[Target, Key | None, float], Awaitable[T]]
 
 
@@ -148,6 +151,34 @@ class Inference:
             return stream
 
         return await self._first(call, attempts, at)
+
+    async def count_tokens(self, call: Call) -> int | None:
+        """How many input tokens its provider counts in a chat; None: it has no way to count.
+
+        Raises:
+            GatewayError: What the caller is told, as ``answer`` would.
+        """
+        target = self._route(call)[0]
+        wire, ask = self._translation(call, target, NOTHING)
+        request = wire.request(ask)
+        if wire.name != "anthropic" or request.path != "/v1/messages":
+            return None
+
+        async def once(key: Key | None, total_s: float) -> int:
+            exchange = await self._client.open(
+                target.provider, key, target.model, count_request(request), headers=_passed_on(call), total_s=total_s
+            )
+            async with exchange:
+                return read_count(await exchange.read())
+
+        try:
+            return await Attempts(call, self._watch).at(target, once)
+        except UpstreamRefused as error:
+            if error.status in _NO_SUCH_ENDPOINT:
+                return None
+            raise
+        except MalformedAnswer:
+            return None
 
     async def keep_job(self, call: Call, answer: Answer) -> None:
         """Keep the response that a job ended with, under the job's id, by which its caller knows it."""

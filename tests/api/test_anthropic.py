@@ -192,11 +192,28 @@ async def test_a_stream_that_breaks_off_raises(sdk: Sdk, model: str, fault: str)
         [event async for event in stream]
 
 
-async def test_tokens_are_estimated(sdk: Sdk):
-    few = await sdk().messages.count_tokens(model="claude-haiku-4-5", messages=ASK["messages"])
-    many = await sdk().messages.count_tokens(model="claude-haiku-4-5", messages=ASK["messages"], system="word " * 400)
+async def test_anthropic_counts_its_own_tokens(sdk: Sdk, sim: RunningSimulator):
+    ask = {"messages": ASK["messages"], "tools": [TOOL]}
+    counted = await sdk().messages.count_tokens(model=MODELS[0], **ask)
+    assert sim.log.entries[-1].path == "/anthropic/v1/messages/count_tokens"
+    assert "max_tokens" not in sim.log.entries[-1].body
+    answered = await sdk().messages.create(**ask, model=MODELS[0], max_tokens=100)
+    assert counted.input_tokens == answered.usage.input_tokens
+
+
+@pytest.mark.parametrize("model", ["openai/gpt-4o", f"{MODELS[0]}@status=404"])
+async def test_tokens_are_estimated_where_nobody_counts(sdk: Sdk, model: str):
+    few = await sdk().messages.count_tokens(model=model, messages=ASK["messages"])
+    many = await sdk().messages.count_tokens(model=model, messages=ASK["messages"], system="word " * 400)
     assert few.input_tokens > 0
     assert many.input_tokens - few.input_tokens == pytest.approx(500, abs=2)
+
+
+async def test_a_count_that_is_refused_is_an_error(sdk: Sdk):
+    with pytest.raises(anthropic.RateLimitError):
+        await sdk().messages.count_tokens(model=f"{MODELS[0]}@status=429", messages=ASK["messages"])
+    with pytest.raises(anthropic.BadRequestError):
+        await sdk().messages.count_tokens(model="nobody/x", messages=ASK["messages"])
 
 
 async def test_models_are_listed_with_their_providers(sdk: Sdk):
