@@ -38,6 +38,8 @@ def command() -> None:
         asyncio.run(_show())
     except (openai.APIError, httpx.HTTPError) as error:
         raise click.ClickException(f"the demo failed: {plain(error)}") from error
+    except asyncio.CancelledError:
+        raise click.Abort from None
     except TimeoutError:
         raise click.ClickException(f"the demo did not end within {GIVE_UP_S:g} s") from None
 

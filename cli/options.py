@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from shared.settings.load import InvalidConfiguration, load_settings
+from shared.settings.load import load_settings
 from shared.settings.model import Settings
 
 DATA_DIR = Path(".finops")
@@ -57,12 +57,15 @@ def settings_of(environ: Mapping[str, str]) -> Settings:
     Raises:
         click.ClickException: The configuration was refused.
     """
-    from shared.providers.registry import IncompleteProvider, configured_providers  # noqa: PLC0415 - not for --help
+    from shared.providers.registry import configured_providers  # noqa: PLC0415 - not for --help
+    from shared.store.address import parse_address  # noqa: PLC0415
 
     try:
         settings = load_settings(environ=environ)
         configured_providers(settings, environ)
-    except (InvalidConfiguration, IncompleteProvider) as error:
+        if settings.redis.url is not None:
+            parse_address(settings.redis.url.get_secret_value())
+    except ValueError as error:
         raise click.ClickException(f"the configuration is refused.\n{error}") from None
     return settings
 

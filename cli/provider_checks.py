@@ -26,6 +26,8 @@ async def check_providers(settings: Settings, environ: Mapping[str, str]) -> lis
 async def _check(client: httpx.AsyncClient, provider: Provider) -> Finding:
     name = f"provider {provider.name}"
     row = BY_NAME.get(provider.name)
+    if row is not None and row.place:
+        return ok(name, "configured; its address depends on the model, so it is not asked")
     if row is not None and row.key_env and not row.url_env and not provider.keys:
         return fail(name, "no key", f"set {row.key_env}, or keys in [providers.{provider.name}]")
     started = time.perf_counter()
@@ -43,7 +45,8 @@ def _credentials(provider: Provider) -> dict[str, str]:
     if not provider.keys:
         return dict(provider.headers)
     key = provider.keys[0].value
-    own = {"api-key": key} if provider.host == "azure" else {"authorization": f"Bearer {key}"}
+    header = {"azure": "api-key", "x-api-key": "x-api-key", "x-goog-api-key": "x-goog-api-key"}.get(provider.host)
+    own = {header: key} if header else {"authorization": f"Bearer {key}"}
     return own | dict(provider.headers)
 
 

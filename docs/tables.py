@@ -34,7 +34,7 @@ def providers() -> str:
             (
                 f"`{row.name}`",
                 f"[{row.title}]({row.source})",
-                ", ".join(f"`{env}`" for env in (row.key_env, row.url_env) if env),
+                " or ".join(" + ".join(f"`{name}`" for name in names) for names in row.variables),
                 "everything" if len(row.request_types) == len(short) else ", ".join(sorted(row.request_types)),
             )
             for row in ROWS

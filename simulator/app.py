@@ -4,10 +4,11 @@ import os
 import time
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import parse_qsl
 
 import orjson
 
-from simulator import anthropic, control, openai_routes
+from simulator import anthropic, bedrock, control, gemini, ollama, openai_routes, tokens
 from simulator.calls import Answer, Call, Refusal, Reply, Route, Router
 from simulator.delivery import FAULTED, Head, deliver
 from simulator.exchange import BodyTooLarge, ClientGone, Exchange, Receive, Scope, Send
@@ -157,7 +158,9 @@ def create_app(*, api_keys: Iterable[str] = ()) -> Simulator:
     Args:
         api_keys: if any are given, requests need one of them; a key containing `invalid` never works.
     """
-    return Simulator([*openai_routes.routes(), *anthropic.ROUTES], frozenset(api_keys))
+    others = (anthropic.ROUTES, gemini.routes(), bedrock.ROUTES, ollama.ROUTES, tokens.ROUTES)
+    routes = [*openai_routes.routes(), *(route for family in others for route in family)]
+    return Simulator(routes, frozenset(api_keys))
 
 
 def _entry_of(scope: Scope) -> Entry:
@@ -202,7 +205,7 @@ def _retry_headers(behaviour: Behaviour) -> tuple[tuple[bytes, bytes], ...]:
 
 
 def _read_body(call: Call, raw: bytes) -> None:
-    """Parse a multipart or JSON body into the call.
+    """Parse a multipart, URL-encoded or JSON body into the call.
 
     Raises:
         Refusal: it is broken, or JSON but no object.
@@ -211,6 +214,9 @@ def _read_body(call: Call, raw: bytes) -> None:
     try:
         if kind.startswith("multipart/form-data"):
             call.form = parse_form(kind, raw)
+            return
+        if kind.startswith("application/x-www-form-urlencoded"):
+            call.body = dict(parse_qsl(raw.decode("latin-1"), keep_blank_values=True))
             return
         body = orjson.loads(raw) if raw else {}
     except orjson.JSONDecodeError as error:

@@ -10,6 +10,7 @@ from fakeredis import FakeAsyncRedis, FakeServer
 from hypothesis import settings
 from redis.asyncio import Redis
 
+from shared.jobs.scripts import engine_scripts
 from shared.store.commands import PooledCommands, RedisCommands
 from shared.store.connection import connect
 from shared.store.embedded import EmbeddedStore
@@ -27,6 +28,12 @@ def blockbuster() -> Iterator[BlockBuster]:
     """Our code that blocks the event loop fails its test; pytest's and the test's own may."""
     with blockbuster_ctx(OURS) as detector:
         yield detector
+
+
+@pytest.fixture(scope="session", autouse=True)
+def scripts() -> None:
+    """A process reads its scripts before its loop runs; so do the tests."""
+    engine_scripts()
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+
 from tests.waiting import wait_until_sync
 
 START_TIMEOUT_S = 60.0
@@ -97,23 +99,13 @@ def alive(pids: list[int]) -> list[int]:
 
 
 def _descendants(pid: int) -> list[int]:
-    shown = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-    children: dict[int, list[int]] = {}
-    for line in shown.splitlines():
-        child, parent = map(int, line.split())
-        children.setdefault(parent, []).append(child)
-    found: list[int] = []
-    waiting = [pid]
-    while waiting:
-        below = children.get(waiting.pop(), [])
-        found += below
-        waiting += below
-    return found
+    return [child.pid for child in psutil.Process(pid).children(recursive=True)]
 
 
 def _command_line(pid: int) -> str:
     """Empty for a process that is gone or only waits to be buried."""
-    shown = subprocess.run(
-        ["ps", "-o", "stat=,args=", "-p", str(pid)], capture_output=True, text=True, check=False
-    ).stdout
-    return "" if shown.lstrip().startswith("Z") else shown.strip()
+    try:
+        process = psutil.Process(pid)
+        return "" if process.status() == psutil.STATUS_ZOMBIE else " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""

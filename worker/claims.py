@@ -74,7 +74,7 @@ class ClaimSource:
         try:
             async with asyncio.timeout(ANSWER_S + block_ms / 1000):
                 if block_ms > 0:
-                    sleep = ("BLPOP", *self._wakes, block_ms / 1000)
+                    sleep: tuple[Argument, ...] = ("BLPOP", *self._wakes, block_ms / 1000)
                     await self._send(connection, sleep, claim)
                     await connection.read_response(disconnect_on_error=False)
                 else:

@@ -30,7 +30,7 @@ async def exposed(metrics: Metrics, host: str, port: int, ready: Callable[[], bo
             with suppress(TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
                 async with asyncio.timeout(READ_TIMEOUT_S):
                     head = await reader.readuntil(b"\r\n\r\n")
-                    writer.write(_response(head, metrics, ready))
+                    writer.write(await _response(head, metrics, ready))
                     await writer.drain()
         finally:
             writer.close()
@@ -40,14 +40,15 @@ async def exposed(metrics: Metrics, host: str, port: int, ready: Callable[[], bo
         yield server.sockets[0].getsockname()[1]
 
 
-def _response(head: bytes, metrics: Metrics, ready: Callable[[], bool]) -> bytes:
+async def _response(head: bytes, metrics: Metrics, ready: Callable[[], bool]) -> bytes:
     method, _, rest = head.partition(b" ")
     path = rest.partition(b" ")[0].partition(b"?")[0]
     if method not in {b"GET", b"HEAD"}:
         return _message(HTTPStatus.METHOD_NOT_ALLOWED, b"only GET here\n")
     match path:
         case b"/metrics":
-            return _message(HTTPStatus.OK, metrics.render(), CONTENT_TYPE)
+            # In a thread: it reads this process's own figures from files.
+            return _message(HTTPStatus.OK, await asyncio.to_thread(metrics.render), CONTENT_TYPE)
         case b"/health/live":
             return _message(HTTPStatus.OK, b"live\n")
         case b"/health/ready" if ready():

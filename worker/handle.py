@@ -43,10 +43,10 @@ class RunHandle:
             data: JSON.
 
         Raises:
-            ValueError: The name is the engine's.
+            ValueError: The name is the engine's, or no name.
         """
-        if name.startswith("job."):
-            raise ValueError("events named job.* are the engine's own")
+        if name.startswith("job.") or "\n" in name:
+            raise ValueError("events named job.* are the engine's own, and a name is one line")
         if len(self.unwritten) >= MAX_UNWRITTEN:
             del self.unwritten[: MAX_UNWRITTEN // 10]
         self.unwritten.append((name, data))

@@ -14,7 +14,6 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
-import signal
 from collections.abc import Coroutine, Sequence
 from typing import Any, Self
 
@@ -125,12 +124,6 @@ class LeasedWorker(Worker):
             metrics=metrics or NoMetrics(),
         )
 
-    def run(self) -> None:
-        """Work until SIGTERM or SIGINT, blocking; for a worker made while its event loop did not run yet."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self.loop.add_signal_handler(number, self.stop)
-        self.loop.run_until_complete(self.serve())
-
     def stop(self) -> None:
         """Take no more jobs, let those in hand finish within the grace period, hand back the rest; twice: no grace."""
         if self._stopping.is_set():
@@ -197,7 +190,7 @@ class LeasedWorker(Worker):
             failures = 0
             self.ready.set()
             self._take(batch)
-            block_ms = 0 if batch.ready else max(MIN_BLOCK_MS, batch.next_ms)
+            block_ms = 0 if batch.ready and batch.claims else max(MIN_BLOCK_MS, batch.next_ms)
 
     async def _claim(self, block_ms: int) -> ClaimBatch:
         """The next jobs; a worker without a free slot still looks after what falls due."""

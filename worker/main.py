@@ -15,9 +15,11 @@ from shared.governance.governance import Governance
 from shared.inference.assembly import build_inference
 from shared.jobs.model import Priority
 from shared.jobs.queue import JobQueue, QueueLimits
+from shared.jobs.scripts import engine_scripts
 from shared.jobs.store import JobStore
 from shared.providers.registry import IncompleteProvider
 from shared.settings.model import Settings
+from shared.store.address import parse_address
 from shared.store.connection import connect
 from shared.store.multiplexed import MultiplexedClient
 from shared.telemetry.logs import configure
@@ -54,6 +56,10 @@ def run_worker(
     configure(settings.log, "worker")
     if settings.redis.url is None:
         return _refuse("no job store is configured: set FINOPS_REDIS_URL, or [redis] url")
+    try:
+        parse_address(settings.redis.url.get_secret_value())
+    except ValueError as error:
+        return _refuse(f"the configuration is refused: {error}")
     options = WorkerOptions(
         concurrency=concurrency or settings.jobs.concurrency,
         lanes=tuple(queues),
@@ -62,6 +68,7 @@ def run_worker(
         limits=QueueLimits.of(settings.jobs),
     )
     door = None if metrics_port is None else (metrics_host, metrics_port)
+    engine_scripts()  # read before the loop runs: files block
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_work(settings, options, door, os.environ if environ is None else environ))

@@ -43,9 +43,14 @@ def translation(call: Call, target: Target, wire: Wire, recalled: Recalled = NOT
             background = is_minted(call.job_id)
             return BridgedWire(wire, recalled, background=background), _ask(call, target)
         call = _replayed(call, recalled)
-    elif call.extended and wire.name == "openai":
+    elif call.extended and not _takes_extensions(wire, target.model):
         call = call.with_fields(without_extensions(call.fields), stream=call.stream)
     return wire, _ask(call, target)
+
+
+def _takes_extensions(wire: Wire, model: str) -> bool:
+    """Whether Anthropic's own fields can go along; elsewhere ``reasoning_effort`` says what ``thinking`` did."""
+    return wire.name == "anthropic" or (wire.name in {"bedrock", "vertex"} and "claude" in model.lower())
 
 
 def _replayed(call: Call, recalled: Recalled) -> Call:

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
 from shared.errors import InvalidRequest, JobNotFound
 from shared.jobs import keys, records
@@ -11,7 +10,7 @@ from shared.jobs.scripts import EngineScripts
 from shared.store.commands import RedisCommands
 
 TERMINAL_EVENTS = frozenset({"job.completed", "job.failed", "job.cancelled"})
-_EVENT_ID = re.compile(r"\d{1,19}(-\d{1,19})?\Z", re.ASCII)
+_EVENT_ID = re.compile(r"\d{1,15}\Z", re.ASCII)
 
 
 class EventLog:
@@ -50,13 +49,10 @@ class EventLog:
                 "Last-Event-ID is not the id of an event; send back an `id:` of this job's events, or leave it out.",
                 param="Last-Event-ID",
             )
-        rows = await self._scripts.execute(
-            "XRANGE", keys.events(job_id), f"({after}", "+", "COUNT", count, retry_safe=True
-        )
-        return [_event(row) for row in rows]
+        first, lines = await self._scripts.run("events", (job_id, after, count), retry_safe=True)
+        return [_event(int(first) + offset, line) for offset, line in enumerate(lines)]
 
 
-def _event(row: Sequence[Any]) -> Event:
-    event_id, flat = row
-    fields = dict(zip(flat[::2], flat[1::2], strict=True))
-    return Event(id=event_id.decode(), name=fields[b"name"].decode(), data=fields[b"data"])
+def _event(number: int, line: bytes) -> Event:
+    name, _, data = line.partition(b"\n")
+    return Event(id=str(number), name=name.decode(), data=data)

@@ -43,7 +43,7 @@ _LIVE = "30 days while live, refreshed at each change; then the result's lifetim
 KEYS: tuple[Key, ...] = (
     Key("finops:job:<id>", "hash", _LIVE, "the record: state, lease, attempts, times, result"),
     Key("finops:job:<id>:payload", "string", "until the outcome; of a failed job as the record", "the request body"),
-    Key("finops:job:<id>:events", "stream", _LIVE + "; 10,000 entries", "status changes and output deltas"),
+    Key("finops:job:<id>:events", "list", _LIVE + "; 10,000 entries", "status changes and output deltas"),
     Key("finops:job:<id>:signal", "channel", "-", "says that something new is in the record or the event log"),
     Key("finops:cancel", "channel", "-", "ids of running jobs that were cancelled, for the workers"),
     Key("arq:job:<id>", "string", "until the outcome", "arq's own entry, in JSON"),

@@ -334,7 +334,7 @@ class Event:
     """One line of a job's event log.
 
     Attributes:
-        id: Redis stream id, e.g. ``1795360000000-0``; sorts in order of happening.
+        id: How many events of the job there have been with it: ``1``, ``2``, …; never given twice, not even by a retry.
         name: ``job.queued``, ``job.started``, ``job.requeued``, ``job.deferred``, ``job.completed``, ``job.failed``,
             ``job.cancelled``, ``delta``, or the provider's own event name.
         data: JSON bytes.

@@ -39,17 +39,18 @@ class OutcomeWaiters:
             StoreUnavailable: No answer.
         """
         job = await self._get(job_id)
+        if timeout_s <= 0 or not job.live:
+            return job
+        del job  # ten thousand wait at once: nothing of the job is kept meanwhile
         loop = asyncio.get_running_loop()
         until = loop.time() + timeout_s
-        if not job.live or timeout_s <= 0:
-            return job
         with self._signals.watch(keys.signal(job_id), _OUTCOMES) as watch:
             while (left_s := until - loop.time()) > 0:
                 await watch.due(min(left_s, LOOK_AGAIN_S))
-                job = await self._get(job_id)
-                if job.state.terminal:
-                    break
-        return job
+                if not (job := await self._get(job_id)).live:
+                    return job
+                del job
+        return await self._get(job_id)
 
     async def follow(self, job_id: str, after: str = "0") -> AsyncIterator[Event]:
         """A job's events after an id, those that were and those that come; ends after the one that ends the job.

@@ -192,6 +192,8 @@ class ProviderClient:
         status, error = self._wires[provider.wire].error(response.status, body)
         said = {"message": f"The provider {provider.name} answered {response.status}.", **_without_nothing(error)}
         wait_s = retry_after_s(response.header(b"retry-after-ms"), response.header(b"retry-after"), time.time())
+        if wait_s is None and isinstance(error.get("retry_after_s"), float):
+            wait_s = error["retry_after_s"]  # said in the body, as Google does
         return UpstreamRefused(
             status, said, provider=provider.name, retry_after_s=wait_s, headers=passed_headers(response)
         )

@@ -1,6 +1,7 @@
 """Every provider that is known by name: one row each. Adding one that speaks OpenAI's wire is adding a row."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -23,8 +24,9 @@ from shared.wire.request_types import (
 
 DEFAULT_PROVIDER = "openai"
 
+_VARIABLE = re.compile(r"\{(\w+)\}")
 # Where the key goes for those who speak a format at an address of their own.
-_HOST_OF_WIRE = {"anthropic": "x-api-key", "gemini": "x-goog-api-key"}
+_HOST_OF_WIRE = {"anthropic": "x-api-key", "gemini": "x-goog-api-key", "bedrock": "bedrock"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,9 +34,13 @@ class Row:
     """What is known of a provider before anything is configured.
 
     Attributes:
-        base_url: Empty: it has none of its own (a server of the user's), so configuration must say it.
-        key_env: The variable that holds its key; set, the provider is configured.
+        base_url: Names in braces are variables of the environment. Empty: configuration must say it (a server of the
+            user's), or the host works it out from the place.
+        key_env: The variable that holds its key; set, with the variables of ``base_url``, the provider is configured.
         url_env: The variable that says where it is; set, the provider is configured.
+        place: What its host must know to find it (``project``, ``location``, ``region``), with the variables that
+            say it.
+        configured_by: Sets of variables; with every one of a set there the provider is configured. Default: as above.
         offers: Its capabilities, beside chat; default none.
         source: Its API reference.
     """
@@ -46,8 +52,23 @@ class Row:
     host: str = "direct"
     key_env: str = ""
     url_env: str = ""
+    place: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    configured_by: tuple[tuple[str, ...], ...] = ()
     offers: tuple[RequestType, ...] = ()
     source: str = ""
+
+    @property
+    def url_variables(self) -> tuple[str, ...]:
+        """The variables in ``base_url``."""
+        return tuple(_VARIABLE.findall(self.base_url))
+
+    @property
+    def variables(self) -> tuple[tuple[str, ...], ...]:
+        """Sets of variables, each enough to configure it."""
+        if self.configured_by:
+            return self.configured_by
+        with_key = ((self.key_env, *self.url_variables),) if self.key_env else ()
+        return with_key + (((self.url_env,),) if self.url_env else ())
 
     @property
     def request_types(self) -> frozenset[str]:
@@ -57,14 +78,27 @@ class Row:
 
 AUDIO_IN = (TRANSCRIPTIONS, TRANSLATIONS)
 LOCAL = (RESPONSES, COMPLETIONS, EMBEDDINGS)
+REGION = (("region", ("AWS_REGION", "AWS_DEFAULT_REGION")),)
+PROJECT = (
+    ("project", ("VERTEX_PROJECT", "GOOGLE_CLOUD_PROJECT")),
+    ("location", ("VERTEX_LOCATION", "GOOGLE_CLOUD_LOCATION")),
+)
 
 ROWS: tuple[Row, ...] = (
     Row(name="openai", title="OpenAI", base_url="https://api.openai.com/v1", key_env="OPENAI_API_KEY", url_env="OPENAI_BASE_URL",
         offers=REQUEST_TYPES, source="https://platform.openai.com/docs/api-reference"),
     Row(name="azure", title="Azure OpenAI", host="azure", key_env="AZURE_OPENAI_API_KEY", url_env="AZURE_OPENAI_ENDPOINT",
-        offers=REQUEST_TYPES, source="https://learn.microsoft.com/azure/ai-foundry/openai/reference"),
+        configured_by=(("AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_API_KEY"), ("AZURE_OPENAI_ENDPOINT",)), offers=REQUEST_TYPES, source="https://learn.microsoft.com/azure/ai-foundry/openai/reference"),
     Row(name="anthropic", title="Anthropic", base_url="https://api.anthropic.com", wire="anthropic", host="x-api-key",
         key_env="ANTHROPIC_API_KEY", url_env="ANTHROPIC_BASE_URL", source="https://platform.claude.com/docs/en/api/messages"),
+    Row(name="gemini", title="Google Gemini", base_url="https://generativelanguage.googleapis.com/v1beta", wire="gemini", host="x-goog-api-key",
+        key_env="GEMINI_API_KEY", offers=(EMBEDDINGS,), source="https://ai.google.dev/api"),
+    Row(name="vertex", title="Google Vertex AI", wire="vertex", host="vertex", place=PROJECT,
+        configured_by=(("VERTEX_PROJECT",), ("GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_CLOUD_PROJECT")),
+        offers=(EMBEDDINGS,), source="https://cloud.google.com/vertex-ai/generative-ai/docs/reference/rest"),
+    Row(name="bedrock", title="Amazon Bedrock", wire="bedrock", host="bedrock", key_env="AWS_BEARER_TOKEN_BEDROCK", place=REGION,
+        configured_by=tuple((who, where) for who in ("AWS_BEARER_TOKEN_BEDROCK", "AWS_ACCESS_KEY_ID") for where in REGION[0][1]),
+        source="https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html"),
     Row(name="ollama", title="Ollama", base_url="http://127.0.0.1:11434/v1", url_env="OLLAMA_HOST",
         offers=LOCAL, source="https://docs.ollama.com/openai"),
     Row(name="groq", title="Groq", base_url="https://api.groq.com/openai/v1", key_env="GROQ_API_KEY",
@@ -87,6 +121,52 @@ ROWS: tuple[Row, ...] = (
         source="https://docs.perplexity.ai/api-reference"),
     Row(name="nvidia", title="NVIDIA NIM", base_url="https://integrate.api.nvidia.com/v1", key_env="NVIDIA_API_KEY",
         offers=(COMPLETIONS, EMBEDDINGS), source="https://docs.api.nvidia.com/nim/reference"),
+    Row(name="cohere", title="Cohere", base_url="https://api.cohere.ai/compatibility/v1", key_env="COHERE_API_KEY",
+        offers=(EMBEDDINGS,), source="https://docs.cohere.com/docs/compatibility-api"),
+    Row(name="deepinfra", title="DeepInfra", base_url="https://api.deepinfra.com/v1/openai", key_env="DEEPINFRA_API_KEY",
+        offers=(COMPLETIONS, EMBEDDINGS), source="https://deepinfra.com/docs/openai_api"),
+    Row(name="sambanova", title="SambaNova", base_url="https://api.sambanova.ai/v1", key_env="SAMBANOVA_API_KEY",
+        offers=(COMPLETIONS, EMBEDDINGS, *AUDIO_IN), source="https://docs.sambanova.ai/docs/en/features/openai-compatibility"),
+    Row(name="hyperbolic", title="Hyperbolic", base_url="https://api.hyperbolic.xyz/v1", key_env="HYPERBOLIC_API_KEY",
+        offers=(COMPLETIONS,), source="https://docs.hyperbolic.xyz/docs/rest-api"),
+    Row(name="novita", title="Novita AI", base_url="https://api.novita.ai/openai/v1", key_env="NOVITA_API_KEY",
+        offers=(COMPLETIONS, EMBEDDINGS), source="https://novita.ai/docs/guides/llm-api"),
+    Row(name="moonshot", title="Moonshot AI", base_url="https://api.moonshot.ai/v1", key_env="MOONSHOT_API_KEY", url_env="MOONSHOT_BASE_URL",
+        source="https://platform.moonshot.ai/docs/api/chat"),
+    Row(name="zai", title="Z.ai", base_url="https://api.z.ai/api/paas/v4", key_env="ZAI_API_KEY",
+        source="https://docs.z.ai/api-reference/introduction"),
+    Row(name="zhipu", title="Zhipu AI (BigModel)", base_url="https://open.bigmodel.cn/api/paas/v4", key_env="ZHIPUAI_API_KEY",
+        offers=(EMBEDDINGS,), source="https://docs.bigmodel.cn/api-reference"),
+    Row(name="dashscope", title="Alibaba Cloud Model Studio (Qwen)", base_url="https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
+        key_env="DASHSCOPE_API_KEY", url_env="DASHSCOPE_BASE_URL", offers=(EMBEDDINGS,),
+        source="https://www.alibabacloud.com/help/en/model-studio/compatibility-of-openai-with-dashscope"),
+    Row(name="minimax", title="MiniMax", base_url="https://api.minimax.io/v1", key_env="MINIMAX_API_KEY", url_env="MINIMAX_BASE_URL",
+        source="https://platform.minimax.io/docs/api-reference/text-openai-api"),
+    Row(name="siliconflow", title="SiliconFlow", base_url="https://api.siliconflow.com/v1", key_env="SILICONFLOW_API_KEY", url_env="SILICONFLOW_BASE_URL",
+        offers=(EMBEDDINGS,), source="https://docs.siliconflow.com/en/api-reference"),
+    Row(name="huggingface", title="Hugging Face Inference Providers", base_url="https://router.huggingface.co/v1", key_env="HF_TOKEN",
+        offers=(RESPONSES,), source="https://huggingface.co/docs/inference-providers/index"),
+    Row(name="github", title="GitHub Models", base_url="https://models.github.ai/inference", key_env="GITHUB_API_KEY",
+        offers=(EMBEDDINGS,), source="https://docs.github.com/en/rest/models/inference"),
+    Row(name="cloudflare", title="Cloudflare Workers AI", base_url="https://api.cloudflare.com/client/v4/accounts/{CLOUDFLARE_ACCOUNT_ID}/ai/v1",
+        key_env="CLOUDFLARE_API_TOKEN", offers=(EMBEDDINGS,),
+        source="https://developers.cloudflare.com/workers-ai/configuration/open-ai-compatibility"),
+    Row(name="databricks", title="Databricks", base_url="{DATABRICKS_HOST}/serving-endpoints", key_env="DATABRICKS_TOKEN",
+        offers=(EMBEDDINGS,), source="https://docs.databricks.com/aws/en/machine-learning/model-serving/score-foundation-models"),
+    Row(name="baseten", title="Baseten", base_url="https://inference.baseten.co/v1", key_env="BASETEN_API_KEY",
+        source="https://docs.baseten.co/inference/model-apis/overview"),
+    Row(name="nebius", title="Nebius Token Factory", base_url="https://api.tokenfactory.nebius.com/v1", key_env="NEBIUS_API_KEY",
+        offers=(COMPLETIONS, EMBEDDINGS), source="https://docs.tokenfactory.nebius.com/api-reference/introduction"),
+    Row(name="scaleway", title="Scaleway", base_url="https://api.scaleway.ai/v1", key_env="SCW_SECRET_KEY",
+        offers=(EMBEDDINGS, TRANSCRIPTIONS), source="https://www.scaleway.com/en/developers/api/generative-apis"),
+    Row(name="ovhcloud", title="OVHcloud AI Endpoints", base_url="https://oai.endpoints.kepler.ai.cloud.ovh.net/v1", key_env="OVH_AI_ENDPOINTS_ACCESS_TOKEN",
+        offers=(EMBEDDINGS,), source="https://help.ovhcloud.com/csm/en-public-cloud-ai-endpoints-capabilities"),
+    Row(name="ai21", title="AI21 Labs", base_url="https://api.ai21.com/studio/v1", key_env="AI21_API_KEY",
+        source="https://docs.ai21.com/reference/jamba-1-6-api-ref"),
+    Row(name="upstage", title="Upstage", base_url="https://api.upstage.ai/v1", key_env="UPSTAGE_API_KEY",
+        offers=(EMBEDDINGS,), source="https://console.upstage.ai/api/chat"),
+    Row(name="vercel", title="Vercel AI Gateway", base_url="https://ai-gateway.vercel.sh/v1", key_env="AI_GATEWAY_API_KEY",
+        offers=(EMBEDDINGS,), source="https://vercel.com/docs/ai-gateway/openai-compat"),
     Row(name="vllm", title="vLLM", base_url="http://127.0.0.1:8000/v1", key_env="VLLM_API_KEY", url_env="VLLM_BASE_URL",
         offers=(*LOCAL, *AUDIO_IN), source="https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html"),
     Row(name="sglang", title="SGLang", base_url="http://127.0.0.1:30000/v1", key_env="SGLANG_API_KEY", url_env="SGLANG_BASE_URL",
@@ -132,7 +212,7 @@ class Providers(Mapping[str, Provider]):
     def _unknown(self, name: str) -> str:
         configured = ", ".join(sorted(self._providers)) or "none"
         row = BY_NAME.get(name)
-        needs = " or ".join(env for env in (row.key_env, row.url_env) if env) if row else ""
+        needs = " or ".join(" and ".join(names) for names in row.variables) if row else ""
         hint = f"set {needs}" if needs else f"add [providers.{name[:64]}] with its wire and base_url to finops.toml"
         return f"The provider {name[:64]!r} is not configured; configured are: {configured}. To add it, {hint}."
 
@@ -153,9 +233,7 @@ def configured_providers(settings: Settings, environ: Mapping[str, str] = os.env
 
 
 def _in_environment(row: Row, environ: Mapping[str, str]) -> bool:
-    if row.host == "azure":
-        return bool(environ.get(row.url_env))
-    return bool(environ.get(row.key_env) or environ.get(row.url_env))
+    return any(all(environ.get(name) for name in names) for names in row.variables)
 
 
 def _configure(name: str, said: ProviderSettings | None, environ: Mapping[str, str]) -> Provider:
@@ -163,16 +241,16 @@ def _configure(name: str, said: ProviderSettings | None, environ: Mapping[str, s
     row = BY_NAME.get(name)
     if row is None:
         row = _custom_row(name, said)
-    base_url = said.base_url or _url_from(row, environ) or row.base_url
-    if not base_url:
-        raise IncompleteProvider(
-            f"providers.{name}: base_url is needed" + (f" (or {row.url_env})" if row.url_env else "")
-        )
+    wire = said.wire or row.wire
+    place = {field: _place(field, variables, said, environ) for field, variables in row.place}
+    missing = [field for field in place if field != "location" and not place[field]]
+    if missing:
+        raise IncompleteProvider(f"providers.{name}: {missing[0]} is needed (or {dict(row.place)[missing[0]][0]})")
     return Provider(
         name=name,
-        wire=said.wire or row.wire,
+        wire=wire,
         host=row.host,
-        base_url=base_url.rstrip("/"),
+        base_url=_base_url(name, row, said, environ, wire),
         keys=_keys(name, said.keys) or _environment_key(row, environ),
         request_types=row.request_types,
         timeouts=said.timeouts,
@@ -182,11 +260,34 @@ def _configure(name: str, said: ProviderSettings | None, environ: Mapping[str, s
         models=said.models,
         api_version=said.api_version or "",
         deployments=said.deployments,
-        project=said.project or "",
-        location=said.location or "",
-        region=said.region or "",
+        project=place.get("project", said.project or ""),
+        location=place.get("location", said.location or ""),
+        region=place.get("region", said.region or ""),
         credentials=said.credentials.get_secret_value() if said.credentials else "",
     )
+
+
+def _place(field: str, variables: tuple[str, ...], said: ProviderSettings, environ: Mapping[str, str]) -> str:
+    value: str | None = getattr(said, field)
+    return value or next((environ[name] for name in variables if environ.get(name)), "")
+
+
+def _base_url(name: str, row: Row, said: ProviderSettings, environ: Mapping[str, str], wire: str) -> str:
+    """Where the provider is; empty where its host works that out.
+
+    Raises:
+        IncompleteProvider: Nobody says it.
+    """
+    url = said.base_url or _url_from(row, environ)
+    if not url:
+        unset = [variable for variable in row.url_variables if not environ.get(variable)]
+        if unset or not (row.base_url or row.place):
+            hint = unset[0] if unset else row.url_env
+            raise IncompleteProvider(f"providers.{name}: base_url is needed" + (f" (or {hint})" if hint else ""))
+        url = _VARIABLE.sub(lambda variable: environ[variable[1]].rstrip("/"), row.base_url)
+    url = url.rstrip("/")
+    # The native API of Ollama is beside its OpenAI endpoint, not below it.
+    return url.removesuffix("/v1") if wire == "ollama" else url
 
 
 def _custom_row(name: str, said: ProviderSettings) -> Row:
@@ -199,7 +300,8 @@ def _custom_row(name: str, said: ProviderSettings) -> Row:
             f"well-known are: {', '.join(BY_NAME)}"
         )
     host = _HOST_OF_WIRE.get(said.wire, "direct")
-    return Row(name=name, title=name, wire=said.wire, host=host, offers=REQUEST_TYPES)
+    place = REGION if host == "bedrock" else ()
+    return Row(name=name, title=name, wire=said.wire, host=host, place=place, offers=REQUEST_TYPES)
 
 
 def _url_from(row: Row, environ: Mapping[str, str]) -> str:

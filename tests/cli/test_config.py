@@ -62,3 +62,10 @@ def test_a_refused_configuration_is_said_with_its_reason(finops: Finops, tmp_pat
         refused = finops(*command, "--config", str(path))
         assert refused.exit_code == 1
         assert said in refused.stderr
+
+
+def test_a_store_url_that_is_none_is_refused_and_its_password_is_not_repeated(finops: Finops) -> None:
+    refused = finops("worker", "--redis-url", "http://user:hunter2@store")
+    assert refused.exit_code == 1
+    assert "redis://" in refused.stderr
+    assert "hunter2" not in refused.stderr

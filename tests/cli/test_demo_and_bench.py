@@ -1,6 +1,7 @@
 import builtins
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from tests.cli.conftest import Finops
 from tests.served import FINOPS, clean_environ
+from tests.waiting import wait_until_sync
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(180)]
 
@@ -31,6 +33,21 @@ def test_the_demo_shows_the_main_job_and_leaves_nothing(tmp_path: Path) -> None:
     assert sum(workers) == 200
     assert min(workers) > 20
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_demo_that_is_broken_off_leaves_nothing(number: signal.Signals, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    with log.open("w") as output:
+        demo = subprocess.Popen([*FINOPS, "demo"], env=clean_environ(TMPDIR=str(folder)), stdout=output, stderr=output)
+    wait_until_sync(lambda: "queued" in log.read_text(), 60)
+    demo.send_signal(number)
+    assert demo.wait(60) == 1
+    assert log.read_text().rstrip().endswith("Aborted!")
+    assert "Traceback" not in log.read_text()
+    assert list(folder.iterdir()) == []
 
 
 def test_without_the_sdk_the_demo_says_what_is_missing(finops: Finops, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,6 @@ import pytest
 from shared.jobs.events import EventLog
 from shared.jobs.model import Claim, NewJob, Outcome, State
 from shared.jobs.queue import JobQueue, QueueLimits
-from shared.jobs.scripts import engine_scripts
 from shared.jobs.store import JobStore
 from shared.store.commands import RedisCommands
 
@@ -31,15 +30,9 @@ async def claim_one(queue: JobQueue, worker: str = "w1") -> Claim:
 async def until(condition: Callable[[], Awaitable[Any]], timeout_s: float = 5.0) -> Any:
     """Wait for something that only asking can tell; its first true answer."""
     async with asyncio.timeout(timeout_s):
-        while not (answer := await condition()):
+        while not (answer := await condition()):  # noqa: ASYNC110 - what the store knows sets no event here
             await asyncio.sleep(0.005)
     return answer
-
-
-@pytest.fixture(scope="session", autouse=True)
-def scripts() -> None:
-    """Read as a process reads them: before its event loop runs."""
-    engine_scripts()
 
 
 @pytest.fixture

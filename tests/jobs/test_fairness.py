@@ -170,9 +170,8 @@ async def test_the_figures_for_autoscaling(queue: JobQueue, store: JobStore) -> 
     assert sum(stats.callers.values()) == 4
 
 
-async def test_the_cost_of_a_claim_does_not_grow_with_the_queue(commands_url: str | None, queue: JobQueue) -> None:
-    if commands_url is None:
-        pytest.skip("the fake counts no commands")
+@pytest.mark.parametrize("commands_kind", ["real-pooled", "real-multiplexed"], indirect=True)
+async def test_the_cost_of_a_claim_does_not_grow_with_the_queue(queue: JobQueue) -> None:
     await submit(queue, "a", 4)
     await submit(queue, "b", 4)
     few = await _calls(queue)
@@ -186,3 +185,9 @@ async def _calls(queue: JobQueue) -> int:
     assert len((await queue.claim("w", 4)).claims) == 4
     info = (await queue._scripts.execute("INFO", "commandstats")).decode()
     return sum(int(line.split("calls=")[1].split(",")[0]) for line in info.split() if "calls=" in line)
+
+
+async def test_a_caller_that_stands_without_jobs_is_taken_away(queue: JobQueue, commands: RedisCommands) -> None:
+    await commands.execute("ZADD", keys.lane_callers(Priority.LOW), 0, "ghost")
+    batch = await queue.claim("w", 1)
+    assert (batch.claims, batch.ready) == ((), False)

@@ -294,8 +294,24 @@ async def test_what_runs_say_is_in_order_and_nothing_is_said_twice(
     assert [event.data for event in events if event.name == "delta"] == [b'"0"', b'"0"', b'"1"', b'"2"']
     middle = events[3]
     assert [event.id for event in await log.read(new.id, after=middle.id)] == [event.id for event in events[4:]]
+    assert [event.id for event in events] == [str(number + 1) for number in range(len(events))]
     with pytest.raises(InvalidRequest, match="Last-Event-ID"):
         await log.read(new.id, after="soon")
+
+
+async def test_an_event_log_is_bounded_and_its_numbers_go_on(queue: JobQueue, store: JobStore, log: EventLog) -> None:
+    new = new_job()
+    await queue.submit(new)
+    claim = await claim_one(queue)
+    words = [("delta", b"%d" % number) for number in range(5600)]
+    assert await store.finish_many([Finish(claim, None, words), Finish(claim, BROKEN, words)]) == [True, True]
+    kept = await log.read(new.id, count=20_000)
+    assert len(kept) == 10_001
+    assert [int(event.id) for event in kept] == list(range(11_203 - 10_000, 11_204))
+    assert [event.name for event in await log.read(new.id, after=kept[-2].id)] == ["job.failed"]
+    assert await log.read(new.id, after="999999") == []
+    await store.retry(new.id)
+    assert [(event.id, event.name) for event in await log.read(new.id)] == [("11204", "job.queued")]
 
 
 @pytest.mark.parametrize("name", ["", "a b", "x:payload", "x" * 81, "é", "a\n"])

@@ -84,7 +84,7 @@ async def test_a_fault_of_ours_is_not_the_stores(commands: RedisCommands, queue:
     await queue.submit(new)
     claim = await claim_one(queue)
     await commands.execute("DEL", f"finops:job:{new.id}:events")
-    await commands.execute("SET", f"finops:job:{new.id}:events", "not a stream")
+    await commands.execute("SET", f"finops:job:{new.id}:events", "not a list")
     with pytest.raises(ResponseError):
         await store.finish(claim, DONE)
 

@@ -8,7 +8,7 @@ from fakeredis import FakeAsyncRedis, FakeServer
 from redis.asyncio import Redis
 
 from shared.errors import JobNotFound
-from shared.jobs import keys
+from shared.jobs import keys, signals
 from shared.jobs.events import EventLog
 from shared.jobs.model import Event, State
 from shared.jobs.queue import JobQueue
@@ -105,16 +105,14 @@ async def test_many_wait_on_one_connection_and_for_one_job(
     assert {job.state for job in await asyncio.gather(*waiting)} == {State.COMPLETED}
 
 
+@pytest.mark.parametrize("commands_kind", ["real-pooled", "real-multiplexed"], indirect=True)
 async def test_a_lost_subscription_comes_back_and_looks_again(
     queue: JobQueue,
     store: JobStore,
     waiters: OutcomeWaiters,
     commands: RedisCommands,
-    commands_url: str | None,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    if commands_url is None:
-        pytest.skip("the fake has no connections to kill")
     new = new_job()
     await queue.submit(new)
     waiting = asyncio.create_task(waiters.wait(new.id, 30))
@@ -123,6 +121,34 @@ async def test_a_lost_subscription_comes_back_and_looks_again(
     await store.finish(await claim_one(queue), DONE)
     assert (await waiting).state is State.COMPLETED
     assert "subscription to the store was lost" in caplog.text
+
+
+@pytest.mark.parametrize("answers", [True, False])
+async def test_a_silent_connection_is_tried_and_given_up_when_dead(
+    queue: JobQueue,
+    store: JobStore,
+    waiters: OutcomeWaiters,
+    commands: RedisCommands,
+    commands_url: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    answers: bool,
+) -> None:
+    if commands_url is None:
+        pytest.skip("the fake answers no pings in between")
+    monkeypatch.setattr(signals, "PING_S", 0.03)
+    new = new_job()
+    await queue.submit(new)
+    claim = await claim_one(queue)
+    waiting = asyncio.create_task(waiters.wait(new.id, 30))
+    await until(lambda: subscribers(commands, new.id))
+    if not answers:
+        await commands.execute("CLIENT", "PAUSE", 200, "ALL")
+    await asyncio.wait([waiting], timeout=0.15)
+    assert not waiting.done()
+    await store.finish(claim, DONE)
+    assert (await waiting).state is State.COMPLETED
+    assert ("no answer to a ping" in caplog.text) == (not answers)
 
 
 async def test_events_are_replayed_then_followed_to_the_one_that_ends_them(
@@ -135,7 +161,7 @@ async def test_events_are_replayed_then_followed_to_the_one_that_ends_them(
 
     async def follow() -> None:
         async for event in waiters.follow(new.id):
-            seen.append(event)
+            seen.append(event)  # noqa: PERF401 - one by one, as they come
 
     following = asyncio.create_task(follow())
     await until(lambda: subscribers(commands, new.id))

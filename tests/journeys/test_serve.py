@@ -1,8 +1,10 @@
 """What happens to jobs and processes when a gateway is used, hurt, stopped and started again."""
 
 import os
+import re
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +14,7 @@ import httpx
 import openai
 import pytest
 
+from cli.listening import free_port
 from tests.served import FINOPS, Served, alive, clean_environ, served
 from tests.waiting import wait_until_sync
 
@@ -192,3 +195,58 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*FINOPS, *arguments], capture_output=True, text=True, timeout=90, env=clean_environ(), check=False
     )
+
+
+def test_a_store_a_key_and_a_provider_sim_of_ones_own_are_used(tmp_path: Path, redis_url: str) -> None:
+    config = tmp_path / "finops.toml"
+    config.write_text('[providers.sim]\nwire = "openai"\nbase_url = "http://127.0.0.1:9/v1"\n')
+    data_dir = tmp_path / "data"
+    ports = free_port()
+    arguments = ("--demo", "--config", str(config), "--redis-url", redis_url, "--workers", "1")
+    environ = {"FINOPS_ADMIN_KEY": "an-admin-key-of-ones-own", "FINOPS_WORKER_METRICS_PORT": str(ports)}
+    with served(data_dir, *arguments, **environ) as gateway, plain_http(gateway) as client:
+        assert not (data_dir / "admin.key").exists()
+        assert "admin key" not in gateway.log
+        assert "jobs are in the configured store" in gateway.log
+        assert "the simulator is on port" in gateway.log
+        assert client.get("/api/jobs", headers={"authorization": "Bearer an-admin-key-of-ones-own"}).status_code == 200
+        figures = httpx.get(f"http://127.0.0.1:{ports}/metrics", trust_env=False).text
+        assert 'finops_up{tier="worker"} 1.0' in figures
+        assert not gateway.processes("valkey")
+        second = run("serve", "--port", "0", "--data-dir", str(data_dir), "--redis-url", redis_url)
+        assert f"is in use by process {gateway.process.pid}" in second.stderr
+        port = re.search(r"the simulator is on port (\d+)", gateway.log)
+        assert port
+        simulator_url = f"http://127.0.0.1:{port[1]}/v1"
+        assert httpx.get(f"{simulator_url}/models", trust_env=False).status_code == 200
+    assert gateway.process.returncode == 0
+
+
+def test_a_second_ctrl_c_does_not_wait_for_what_runs_and_loses_nothing(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    with served(data_dir, "--demo") as gateway, plain_http(gateway) as client:
+        job_id = submit(client, "sim/gpt-4o@latency=8")
+        wait_for_status(client, job_id, "processing")
+        processes = gateway.processes()
+        gateway.process.send_signal(signal.SIGINT)
+        wait_until_sync(lambda: "stopping" in gateway.log)
+        began = time.monotonic()
+        assert gateway.stop(signal.SIGINT, timeout_s=20) == 0
+        assert time.monotonic() - began < 6
+        assert not alive(processes)
+    with served(data_dir, "--demo") as gateway, plain_http(gateway) as client:
+        found = envelope(client, job_id, wait_s=40)
+        assert found["status"] == "completed"
+        assert found["attempts"] == 2
+
+
+def test_ctrl_c_while_it_starts_leaves_nothing_behind(tmp_path: Path) -> None:
+    gateway = Served(tmp_path / "data", "--demo")
+    try:
+        wait_until_sync(lambda: gateway.processes("cli worker"), 30)
+        processes = gateway.processes()
+    finally:
+        code = gateway.stop()
+    assert code == 0, gateway.log
+    wait_until_sync(lambda: not alive(processes))
+    assert "serving on" not in gateway.log or "stopped" in gateway.log

@@ -2,6 +2,8 @@ import re
 
 import pytest
 
+from shared.errors import UnknownProvider
+from shared.providers.base import Provider
 from shared.providers.registry import BY_NAME, ROWS, IncompleteProvider, configured_providers
 from shared.providers.transport import Origin
 from shared.settings.model import Settings
@@ -9,6 +11,7 @@ from shared.settings.model import Settings
 NAMED_IN_THE_PROMISE = {
     *("openai", "azure", "ollama", "groq", "mistral", "openrouter", "together", "fireworks", "deepseek", "xai"),
     *("cerebras", "perplexity", "nvidia", "vllm", "sglang", "lmstudio", "llama.cpp"),
+    *("anthropic", "gemini", "vertex", "bedrock"),
 }
 
 
@@ -20,11 +23,11 @@ def test_every_promised_provider_is_a_row() -> None:
 def test_every_row_is_whole(row) -> None:
     assert row.title
     assert row.source.startswith("https://")
-    assert row.base_url or row.url_env
-    assert row.key_env or row.url_env
+    assert row.base_url or row.url_env or row.place
+    assert row.variables
     assert "chat.completions" in row.request_types
-    if row.base_url:
-        assert Origin.parse(row.base_url)
+    provider = configured_providers(Settings(), dict.fromkeys(row.variables[0], "https://said.example"))[row.name]
+    assert Origin.parse(provider.base_url) if row.base_url else provider.base_url in {"", "https://said.example"}
     assert re.fullmatch(r"[a-z0-9.]+", row.name)
 
 
@@ -82,3 +85,70 @@ def test_a_models_prefix_names_its_provider(model: str, provider: str, rest: str
     providers = configured_providers(Settings(), {"OPENAI_API_KEY": "k", "OLLAMA_HOST": "http://h/v1"})
     found, name = providers.resolve(model)
     assert (found.name, name) == (provider, rest)
+
+
+def test_there_are_many_and_each_once() -> None:
+    assert len(ROWS) == len(BY_NAME) >= 40
+
+
+def configured(environ: dict[str, str], **said: object) -> Provider:
+    name, settings = next(iter(said.items())) if said else ("", None)
+    providers = configured_providers(Settings.model_validate({"providers": {name: settings} if said else {}}), environ)
+    return next(iter(providers.values()))
+
+
+def test_an_address_may_name_variables_of_the_environment() -> None:
+    cloudflare = {"CLOUDFLARE_API_TOKEN": "t", "CLOUDFLARE_ACCOUNT_ID": "acc"}
+    assert configured(cloudflare).base_url == "https://api.cloudflare.com/client/v4/accounts/acc/ai/v1"
+    databricks = {"DATABRICKS_TOKEN": "t", "DATABRICKS_HOST": "https://adb-1.azuredatabricks.net/"}
+    assert configured(databricks).base_url == "https://adb-1.azuredatabricks.net/serving-endpoints"
+    assert not configured_providers(Settings(), {"DATABRICKS_TOKEN": "t"})
+    with pytest.raises(IncompleteProvider, match="DATABRICKS_HOST"):
+        configured({"DATABRICKS_TOKEN": "t"}, databricks={})
+    own = configured({}, databricks={"base_url": "http://127.0.0.1:9001"})
+    assert own.base_url == "http://127.0.0.1:9001"
+
+
+def test_bedrock_needs_a_region_and_somebody_to_call() -> None:
+    keyed = configured({"AWS_BEARER_TOKEN_BEDROCK": "b", "AWS_REGION": "eu-west-1"})
+    assert (keyed.region, keyed.keys[0].value, keyed.base_url) == ("eu-west-1", "b", "")
+    signed = configured({"AWS_ACCESS_KEY_ID": "a", "AWS_DEFAULT_REGION": "us-east-1"})
+    assert (signed.region, signed.keys, signed.host) == ("us-east-1", (), "bedrock")
+    assert not configured_providers(Settings(), {"AWS_ACCESS_KEY_ID": "a"})
+    assert configured({"AWS_REGION": "eu-west-1"}, bedrock={"region": "us-west-2"}).region == "us-west-2"
+    with pytest.raises(IncompleteProvider, match=r"region is needed \(or AWS_REGION"):
+        configured({}, bedrock={})
+
+
+def test_vertex_needs_a_project_and_may_be_anywhere() -> None:
+    world = configured({"VERTEX_PROJECT": "p"})
+    assert (world.project, world.location, world.base_url, world.wire) == ("p", "", "", "vertex")
+    found = configured(
+        {"GOOGLE_APPLICATION_CREDENTIALS": "k.json", "GOOGLE_CLOUD_PROJECT": "q", "VERTEX_LOCATION": "eu"}
+    )
+    assert (found.project, found.location) == ("q", "eu")
+    assert not configured_providers(Settings(), {"GOOGLE_CLOUD_PROJECT": "p"})
+    with pytest.raises(IncompleteProvider, match=r"project is needed \(or VERTEX_PROJECT"):
+        configured({}, vertex={})
+
+
+def test_a_providers_format_decides_where_its_key_goes() -> None:
+    place = {"base_url": "http://h", "region": "eu-west-1"}
+    wires = {"anthropic": "x-api-key", "gemini": "x-goog-api-key", "bedrock": "bedrock", "openai": "direct"}
+    for wire, host in wires.items():
+        assert configured({}, mine={"wire": wire, **place}).host == host
+    with pytest.raises(IncompleteProvider, match="region"):
+        configured({}, mine={"wire": "bedrock", "base_url": "http://h"})
+
+
+def test_ollamas_own_format_is_beside_its_openai_endpoint() -> None:
+    assert configured({"OLLAMA_HOST": "box:11434"}, ollama={"wire": "ollama"}).base_url == "http://box:11434"
+    assert configured({}, ollama={"wire": "ollama"}).base_url == "http://127.0.0.1:11434"
+
+
+def test_a_provider_that_is_not_configured_says_how_to() -> None:
+    providers = configured_providers(Settings(), {})
+    with pytest.raises(UnknownProvider, match="set AWS_BEARER_TOKEN_BEDROCK and AWS_REGION or "):
+        providers.resolve("bedrock/m")
+    with pytest.raises(UnknownProvider, match="set GROQ_API_KEY"):
+        providers.resolve("groq/m")

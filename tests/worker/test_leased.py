@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,11 +12,14 @@ import pytest
 from shared.jobs import keys
 from shared.jobs.model import Claim, Deferral, Outcome, Priority, State
 from shared.jobs.queue import QueueLimits
-from shared.jobs.scripts import engine_scripts
+from shared.jobs.scripts import EngineScripts, engine_scripts
+from shared.store.embedded import EmbeddedStore
+from shared.store.multiplexed import MultiplexedClient
 from tests.jobs.conftest import until
 from tests.worker.engine import SHORT, Bench, Counted, bench_on, done, working
 from worker import runs
 from worker.handle import DRAIN_ABOVE, MAX_UNWRITTEN, RunHandle
+from worker.health import SignOfLife
 from worker.leased import LeasedWorker, WorkerOptions
 
 
@@ -66,11 +70,10 @@ class Gate:
 
 async def test_jobs_are_worked_off_and_counted(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "finops.worker")
-    async with working(bench.url, echo) as (worker, metrics):
+    async with working(bench.url, echo) as (_, metrics):
         made = [await bench.submit(payload=b"%d" % number) for number in range(40)]
         jobs = [await bench.until_state(job_id, State.COMPLETED) for job_id in made]
         assert [job.result for job in jobs] == [b"%d" % number for number in range(40)]
-        assert "j_complete=40 j_failed=0" in (await bench.commands.execute("GET", keys.HEALTH)).decode() or True
     assert len(metrics.named("claimed")) == len(metrics.named("waited")) == len(metrics.named("ran")) == 40
     lines = [r for r in caplog.records if getattr(r, "job_id", None) in made]
     assert len(lines) == 40
@@ -397,3 +400,66 @@ async def test_options_must_make_sense() -> None:
     assert WorkerOptions().worker_id != WorkerOptions().worker_id
     assert Counted().named("x") == []
     assert QueueLimits().lease_ms == 4000
+
+
+async def test_a_server_that_forgot_the_scripts_is_taught_them_again(bench: Bench) -> None:
+    async with working(bench.url, echo):
+        await bench.commands.execute("SCRIPT", "FLUSH")
+        await bench.until_state(await bench.submit(), State.COMPLETED)
+
+
+@pytest.mark.parametrize("ending", [done(), Deferral(delay_s=60)])
+async def test_what_the_store_cannot_take_is_given_up_and_the_worker_lives(
+    bench: Bench, ending: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def run(claim: Claim, handle: RunHandle) -> Any:
+        if claim.payload == b"bad":
+            await bench.commands.execute("DEL", keys.events(claim.id))
+            await bench.commands.execute("SET", keys.events(claim.id), "not a list")
+            return ending
+        return done()
+
+    async with working(bench.url, run) as (worker, _):
+        await bench.submit(payload=b"bad")
+        await bench.until_state(await bench.submit(), State.COMPLETED)
+        await worker._runs.until_empty()
+        await bench.until_state(await bench.submit(), State.COMPLETED)
+    assert "could not be written" in caplog.text
+
+
+async def test_a_worker_ends_in_order_without_its_store(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    gate = Gate()
+    store = EmbeddedStore(tmp_path / "data")
+    await asyncio.to_thread(store.start)
+    async with bench_on(store.url) as bench, working(store.url, gate.run, grace_s=0) as (worker, _):
+        await bench.submit()
+        await gate.until_entered()
+        await asyncio.to_thread(store.stop)
+        worker.stop()
+    assert gate.cancelled == ["shutdown"]
+    assert "jobs were not handed back" in caplog.text
+
+
+async def test_no_sign_of_life_without_a_store_and_no_fault_either(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "finops.worker")
+    commands = MultiplexedClient("redis://127.0.0.1:1/0", connect_timeout_s=0.2)
+    sign = SignOfLife(EngineScripts(commands), "w", lambda: "figures")
+    running = asyncio.create_task(sign.run())
+
+    async def tried() -> bool:
+        return "the store is away" in caplog.text
+
+    await until(tried)
+    running.cancel()
+    await sign.end()
+    assert "ends by itself" in caplog.text
+    await commands.aclose()
+
+
+async def test_arqs_own_ways_to_start_a_worker_still_work(bench: Bench) -> None:
+    worker = LeasedWorker.connect(bench.url, echo, WorkerOptions(limits=SHORT))
+    serving = asyncio.create_task(worker.async_run())
+    await bench.until_state(await bench.submit(), State.COMPLETED)
+    worker.stop()
+    await serving
+    await worker.close()

@@ -54,7 +54,7 @@ end
 settle()
 
 -- Who competes. The first `count` of each lane are enough for `count` picks: a pick only ever moves its caller back.
-local field = {}
+local field, competitors = {}, {}
 if count > 0 then
   local seen = {}
   for _, lane in ipairs(served) do
@@ -63,9 +63,9 @@ if count > 0 then
       if not seen[name] then
         seen[name] = true
         local c = caller_of(name)
-        c.left = {}
-        for _, l in ipairs(served) do c.left[l] = call('ZCARD', ready_key(l, name)) end
+        c.drained = {}
         field[#field + 1] = c
+        competitors[#competitors + 1] = c
       end
     end
   end
@@ -81,10 +81,10 @@ end
 
 local function pop(c)
   for _, lane in ipairs(served) do
-    if c.left[lane] > 0 then
-      c.left[lane] = c.left[lane] - 1
+    if not c.drained[lane] then
       local head = call('ZPOPMIN', ready_key(lane, c.name))
       if head[1] then return head[1], lane end
+      c.drained[lane] = true
     end
   end
 end
@@ -140,9 +140,24 @@ while #claims < count and looks > 0 do
   if not parked(c) then id, lane = pop(c) end
   if id then
     take(c, id, lane)
-    for _, l in ipairs(LANES) do c.lanes[l] = true end
+    c.lanes[lane] = true
+    c.moved = true
   else
     table.remove(field, at)
+    if not c.moved then  -- it stood there without a job to start: settle() takes it away
+      for _, l in ipairs(LANES) do c.lanes[l] = true end
+    end
+  end
+end
+
+-- Where a served caller stands in lanes that it was not served from, its tag moves too.
+for _, c in ipairs(competitors) do
+  if c.moved then
+    for _, lane in ipairs(LANES) do
+      if not c.drained[lane] and not c.lanes[lane] then
+        call('ZADD', callers_key(lane), 'XX', exact(c.tag), c.name)
+      end
+    end
   end
 end
 

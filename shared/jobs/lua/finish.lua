@@ -5,6 +5,7 @@
 -- (or -1: nobody counts), number of events, then name and data of each. What was written by a call whose answer was lost
 -- is skipped. Answers 1 or 0 per item: recorded, or no longer the asker's.
 local now = now_ms()
+local MAX_EVENTS = 10000
 local answers = {}
 
 local function say(id, before, first, events)
@@ -13,8 +14,11 @@ local function say(id, before, first, events)
     skip = math.max(0, num(call('HGET', job_key(id), 'said')) - before)
     call('HSET', job_key(id), 'said', int(before + events))
   end
-  for i = first + skip * 2, first + events * 2 - 1, 2 do
-    call('XADD', events_key(id), 'MAXLEN', '~', '10000', '*', 'name', ARGV[i], 'data', ARGV[i + 1])
+  local length = 0
+  for i = first + skip * 2, first + events * 2 - 1, 2 do length = log_event(id, ARGV[i], ARGV[i + 1]) end
+  if length > MAX_EVENTS + 1000 then
+    call('LTRIM', events_key(id), -MAX_EVENTS, -1)
+    call('HINCRBY', job_key(id), 'events_base', length - MAX_EVENTS)
   end
 end
 

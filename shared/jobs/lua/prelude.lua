@@ -40,10 +40,15 @@ local function now_ms()
   return num(t[1]) * 1000 + math.floor(num(t[2]) / 1000)
 end
 
--- One line of the event log, and a nudge for whoever follows it.
+-- One line of the event log. A list, not a stream: a stream takes 4 KiB for its first entry, and an entry's id is simply
+-- how many were before it, `events_base` of them trimmed off.
+local function log_event(id, name, data)
+  return call('RPUSH', events_key(id), name .. '\n' .. data)
+end
+
+-- A change of state: its line, and a nudge for whoever follows.
 local function tell(id, state, data)
-  call('XADD', events_key(id), 'MAXLEN', '~', '10000', '*', 'name', data.name, 'data',
-    '{"id":"' .. id .. '","status":"' .. state .. '"' .. (data.more or '') .. '}')
+  log_event(id, data.name, '{"id":"' .. id .. '","status":"' .. state .. '"' .. (data.more or '') .. '}')
   call('PUBLISH', signal_key(id), state)
 end
 
@@ -78,7 +83,7 @@ local function caller_of(name)
   local f = call('HMGET', caller_key(name), 'tag', 'running', 'waiting', 'weight', 'limit')
   c = {
     name = name, tag = num(f[1]), running = num(f[2]), waiting = num(f[3]), weight = tonumber(f[4] or 1) or 1,
-    limit = num(f[5]), lanes = {}, woken = {},
+    limit = num(f[5]), lanes = {}, filled = {}, woken = {}, fresh = not f[4],
   }
   c.was_parked = parked(c)
   c.was_waiting = c.waiting
@@ -86,9 +91,10 @@ local function caller_of(name)
   return c
 end
 
-local function stands(name)
+local function stands(c)
+  if c.was_waiting == 0 then return false end
   for _, lane in ipairs(LANES) do
-    if call('ZSCORE', callers_key(lane), name) then return true end
+    if call('ZSCORE', callers_key(lane), c.name) then return true end
   end
   return false
 end
@@ -97,7 +103,7 @@ end
 local function catch_up(c)
   if c.caught_up then return end
   c.caught_up = true
-  if not stands(c.name) then c.tag = math.max(c.tag, vtime()) end
+  if not stands(c) then c.tag = math.max(c.tag, vtime()) end
 end
 
 local function push_wake(lane, tokens)
@@ -112,7 +118,7 @@ end
 
 -- In each lane that changed, a caller stands exactly when it has ready jobs there and may start one.
 local function stand(c, lane, away)
-  if not away and call('EXISTS', ready_key(lane, c.name)) == 1 then
+  if not away and (c.filled[lane] or call('EXISTS', ready_key(lane, c.name)) == 1) then
     call('ZADD', callers_key(lane), exact(c.tag), c.name)
     if c.woken[lane] then push_wake(lane, c.woken[lane]) end
   else
@@ -133,7 +139,8 @@ local function settle()
     for lane in pairs(c.lanes) do stand(c, lane, away) end
     call('HSET', caller_key(name), 'tag', exact(c.tag), 'running', int(c.running), 'waiting', int(c.waiting),
       'weight', exact(c.weight), 'limit', int(c.limit))
-    call('PEXPIRE', caller_key(name), (c.running > 0 or c.waiting > 0) and LIVE_MS or IDLE_MS)
+    local idle = c.running == 0 and c.waiting == 0
+    if idle or c.fresh then call('PEXPIRE', caller_key(name), idle and IDLE_MS or LIVE_MS) end
     if c.waiting > 0 then
       if c.waiting ~= c.was_waiting then call('ZADD', WAITING, int(c.waiting), name) end
     elseif c.was_waiting > 0 then
@@ -150,6 +157,8 @@ local function make_ready(job, now)
   call('ZADD', ready_key(job.lane, job.caller), int(job.seq), job.id)
   call('ZADD', QUEUE[job.lane], int(now), job.id)
   c.lanes[job.lane] = true
+  c.filled[job.lane] = true
+  c.fresh = true
   c.woken[job.lane] = (c.woken[job.lane] or 0) + 1
 end
 
@@ -160,6 +169,7 @@ local function leave_waiting(job)
   if job.state == 'queued' then
     call('ZREM', ready_key(job.lane, job.caller), job.id)
     c.lanes[job.lane] = true
+    c.filled[job.lane] = nil
   else
     call('ZREM', DEFERRED, job.id)
   end
@@ -179,6 +189,7 @@ local function wait_again(job, now, due, reason, attempts)
   call('DEL', arq_progress_key(job.id))
   local c = caller_of(job.caller)
   c.waiting = c.waiting + 1
+  c.fresh = true
   if job.deadline > 0 then call('ZADD', DEADLINES, int(job.deadline), job.id) end
   local state = due > now and 'deferred' or 'queued'
   call('HSET', job_key(job.id), 'state', state, 'lease', '', 'attempts', int(attempts), 'due_ms', int(due),

@@ -8,6 +8,7 @@ if job.state ~= 'failed' then return job.state end
 local now = now_ms()
 job.state = 'queued'
 job.seq = call('HINCRBY', CLOCK, 'seq', 1)
+call('HINCRBY', job_key(id), 'events_base', call('LLEN', events_key(id)))
 call('HDEL', job_key(id), 'result', 'result_type', 'error', 'meta', 'completed_ms', 'expires_ms', 'status_code',
   'started_ms', 'deadline_ms', 'reason')
 call('HSET', job_key(id), 'state', 'queued', 'lease', '', 'attempts', '0', 'due_ms', int(now), 'seq', int(job.seq))

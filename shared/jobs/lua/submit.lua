@@ -45,6 +45,7 @@ local job = {
 }
 c.weight, c.limit = weight, limit
 c.waiting = c.waiting + 1
+c.fresh = true
 
 local fields = {'v', '1', 'state', job.state, 'created_ms', int(now), 'due_ms', int(due), 'seq', int(job.seq)}
 if deadline > 0 then

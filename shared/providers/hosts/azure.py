@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from shared.providers.base import Key, Provider
 from shared.providers.hosts.base import Destination, target_below
+from shared.providers.hosts.entra import EntraTokens
 from shared.providers.wires.base import UpstreamRequest
 
 # What a dated version serves below the resource, not below a deployment.
@@ -14,18 +15,29 @@ _RESOURCE_WIDE = ("/responses", "/files", "/batches", "/models", "/vector_stores
 
 
 class AzureHost:
-    """An Azure OpenAI resource; the key goes into ``api-key``."""
+    """An Azure OpenAI resource; a key goes into ``api-key``, without one the application's token is the bearer."""
 
     name = "azure"
+
+    def __init__(self, tokens: EntraTokens | None = None) -> None:
+        self._tokens = tokens
 
     async def destination(
         self, provider: Provider, key: Key | None, model: str, request: UpstreamRequest
     ) -> Destination:
-        """``/openai/v1/…``, or ``/openai/deployments/{deployment}/…?api-version=``."""
+        """``/openai/v1/…``, or ``/openai/deployments/{deployment}/…?api-version=``.
+
+        Raises:
+            UpstreamRefused, UpstreamFailure: There is no key, and no token either.
+        """
         origin, target = target_below(
             provider.base_url.removesuffix("/openai/v1"), _path(provider, model, request.path)
         )
-        return Destination(origin, target, (("api-key", key.value),) if key else ())
+        if key:
+            return Destination(origin, target, (("api-key", key.value),))
+        if self._tokens is not None and self._tokens.configured:
+            return Destination(origin, target, (("authorization", f"Bearer {await self._tokens.get()}"),))
+        return Destination(origin, target)
 
 
 def _path(provider: Provider, model: str, path: str) -> str:

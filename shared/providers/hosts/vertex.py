@@ -1,0 +1,63 @@
+"""Google's Vertex AI: an address per location, a path per publisher, access tokens.
+
+Sources: https://cloud.google.com/vertex-ai/generative-ai/docs/learn/locations,
+https://cloud.google.com/vertex-ai/generative-ai/docs/reference/rest,
+https://cloud.google.com/vertex-ai/generative-ai/docs/start/openai
+"""
+
+from urllib.parse import quote
+
+from shared.providers.base import Key, Provider
+from shared.providers.hosts.base import Destination, target_below
+from shared.providers.hosts.google import GoogleTokens
+from shared.providers.wires.base import UpstreamRequest
+
+DEFAULT_LOCATION = "global"
+_JURISDICTIONS = frozenset({"us", "eu"})
+
+
+class VertexHost:
+    """Models of Google, Anthropic and others in a project and a location; a key is one of Google's API keys."""
+
+    name = "vertex"
+
+    def __init__(self, tokens: GoogleTokens) -> None:
+        self._tokens = tokens
+
+    async def destination(
+        self,
+        provider: Provider,
+        key: Key | None,
+        model: str,  # noqa: ARG002 - stands in the path
+        request: UpstreamRequest,
+    ) -> Destination:
+        """The location's address and the publisher's path.
+
+        Raises:
+            UpstreamRefused, UpstreamFailure: There is no access token.
+        """
+        location = provider.location or DEFAULT_LOCATION
+        path = _path(provider.project, location, request.path)
+        origin, target = target_below(provider.base_url or base_url(location), path)
+        if key:
+            return Destination(origin, target, (("x-goog-api-key", key.value),))
+        return Destination(origin, target, (("authorization", f"Bearer {await self._tokens.get(provider)}"),))
+
+
+def base_url(location: str) -> str:
+    """The public endpoint of a location: the whole world, a jurisdiction, or a region."""
+    if location == "global":
+        return "https://aiplatform.googleapis.com"
+    if location in _JURISDICTIONS:
+        return f"https://aiplatform.{location}.rep.googleapis.com"
+    return f"https://{location}-aiplatform.googleapis.com"
+
+
+def _path(project: str, location: str, path: str) -> str:
+    """Where in the project a wire's path is: a model of a publisher, or the endpoint in OpenAI's format."""
+    place = f"/v1/projects/{quote(project, safe='')}/locations/{quote(location, safe='')}"
+    if path.startswith("/publishers/"):
+        return f"{place}{path}"
+    if path.startswith("/models/"):
+        return f"{place}/publishers/google{path}"
+    return f"{place}/endpoints/openapi{path}"

@@ -1,0 +1,89 @@
+"""A complete answer, its usage, and errors, in OpenAI's format.
+
+Sources: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html#API_runtime_Converse_ResponseSyntax,
+https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html#API_runtime_Converse_Errors
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from shared.providers.wires.base import Ask, MalformedAnswer, Translated
+from shared.providers.wires.bedrock.saying import Saying
+from shared.providers.wires.chunks import join_deltas, whole_answer
+from shared.providers.wires.reading import read_count, read_json_object
+
+# The body of an error has its message only; its name is in a header, and follows from the status.
+_NAMES: Mapping[int, str] = {
+    400: "ValidationException",
+    403: "AccessDeniedException",
+    404: "ResourceNotFoundException",
+    408: "ModelTimeoutException",
+    424: "ModelErrorException",
+    429: "ThrottlingException",
+    500: "InternalServerException",
+    503: "ServiceUnavailableException",
+}
+MODEL_ERROR_STATUS = 424
+
+
+def read_answer(ask: Ask, body: bytes, *, answer_by_tool: bool) -> Translated:
+    """A chat completion made of a Converse answer.
+
+    Raises:
+        MalformedAnswer: It is none.
+    """
+    fields = read_json_object(body, "the answer")
+    output = fields.get("output")
+    message = output.get("message") if isinstance(output, Mapping) else None
+    content = message.get("content") if isinstance(message, Mapping) else None
+    if not isinstance(content, list) or not all(isinstance(block, Mapping) for block in content):
+        raise MalformedAnswer("the answer holds no message")
+    saying = Saying(answer_by_tool=answer_by_tool)
+    deltas = [delta for index, block in enumerate(content) for delta in saying.whole(index, block)]
+    last, reason = saying.finish(fields.get("stopReason"))
+    choice = {"message": join_deltas([*deltas, last]), "finish_reason": reason}
+    return whole_answer(ask, choice, read_usage(fields.get("usage")), {})
+
+
+def read_usage(usage: object) -> dict[str, Any]:
+    """Token counts in OpenAI's names, where the prompt counts what was read from and written to caches too.
+
+    Raises:
+        MalformedAnswer: There are no counts.
+    """
+    if not isinstance(usage, Mapping):
+        raise MalformedAnswer("the answer has no usage")
+    read, written = read_count(usage, "cacheReadInputTokens"), read_count(usage, "cacheWriteInputTokens")
+    prompt = read_count(usage, "inputTokens") + read + written
+    completion = read_count(usage, "outputTokens")
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+        "prompt_tokens_details": {"cached_tokens": read, "cache_write_tokens": written},
+    }
+
+
+def read_error(status: int, body: bytes) -> tuple[int, Mapping[str, Any]]:
+    """The status to pass on and OpenAI's error object, or the best that can be said of what came instead.
+
+    424 (the model failed) is this provider's own and may be tried again; OpenAI's clients know 502 for that.
+    """
+    try:
+        fields = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        fields = {"message": "" if body.lstrip().startswith(b"<") else body[:500].decode("utf-8", "replace").strip()}
+    kind = _NAMES.get(status)
+    if isinstance(fields, Mapping) and isinstance(fields.get("__type"), str):
+        kind = fields["__type"].rpartition("#")[2]
+    passed_on = 502 if status == MODEL_ERROR_STATUS else status
+    return passed_on, error_object(kind, fields)
+
+
+def error_object(kind: str | None, fields: object) -> dict[str, Any]:
+    """OpenAI's error object for one of the provider's exceptions."""
+    said = fields if isinstance(fields, Mapping) else {}
+    message = said.get("message") or said.get("Message") or ""
+    return {"message": str(message)[:2000], "type": kind, "param": None, "code": kind}

@@ -1,0 +1,134 @@
+"""Content parts of OpenAI's chat format as content blocks.
+
+Source: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ContentBlock.html
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from shared.providers.wires.reading import read_data_url
+from shared.wire.fields import need_list, need_object, need_text, unsupported
+
+Block = dict[str, Any]
+
+IMAGE_FORMATS: Mapping[str, str] = {
+    "image/png": "png",
+    "image/jpeg": "jpeg",
+    "image/gif": "gif",
+    "image/webp": "webp",
+}
+DOCUMENT_FORMATS: Mapping[str, str] = {
+    "application/pdf": "pdf",
+    "text/csv": "csv",
+    "text/html": "html",
+    "text/plain": "txt",
+    "text/markdown": "md",
+    "application/msword": "doc",
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": "docx",
+    "application/vnd.ms-excel": "xls",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "xlsx",
+}
+AUDIO_FORMATS = frozenset({"mp3", "opus", "wav", "aac", "flac", "mp4", "ogg", "mkv", "m4a", "pcm", "webm"})
+# What the provider allows in a document's name; other characters become spaces, which must not be doubled.
+_NOT_IN_NAMES = re.compile(r"[^0-9A-Za-z\-()\[\]]+")
+MAX_NAME_CHARS = 200
+
+
+def blocks_of(content: object, path: str) -> list[Block]:
+    """The blocks of a message's content: null, a text, or parts.
+
+    Blank texts are left out: the provider refuses them.
+
+    Raises:
+        UnsupportedParameter: A part cannot be expressed; ``param`` is its place.
+        InvalidRequest: It is not content at all.
+    """
+    if content is None:
+        return []
+    if isinstance(content, str):
+        return [{"text": content}] if content.strip() else []
+    blocks: list[Block] = []
+    for index, part in enumerate(need_list(content, path)):
+        place = f"{path}[{index}]"
+        block = _block(need_object(part, place), place)
+        if block.get("text", "x").strip():
+            blocks += [block, *cache_point(part)]
+    return blocks
+
+
+def cache_point(marked: Mapping[str, Any]) -> list[Block]:
+    """The cache point after a part, tool or message that carries a mark, in either vendor's spelling.
+
+    Source: https://docs.aws.amazon.com/bedrock/latest/userguide/prompt-caching.html
+    """
+    mark = marked.get("cache_control", marked.get("prompt_cache_breakpoint"))
+    if not isinstance(mark, Mapping):
+        return []
+    ttl = mark.get("ttl")
+    # OpenAI's breakpoints live for 30 minutes at least: an hour is the next that there is.
+    kept = {"ttl": "5m" if ttl == "5m" else "1h"} if ttl is not None else {}
+    return [{"cachePoint": {"type": "default", **kept}}]
+
+
+def _block(part: Mapping[str, Any], path: str) -> Block:
+    kind = part.get("type")
+    read = _READERS.get(kind) if isinstance(kind, str) else None
+    if read is None:
+        raise unsupported(f"{path}.type", f"content of type {kind!r} cannot be sent to this provider.")
+    return read(part, path)
+
+
+def _text(part: Mapping[str, Any], path: str) -> Block:
+    return {"text": need_text(part.get("text"), f"{path}.text")}
+
+
+def _refusal(part: Mapping[str, Any], path: str) -> Block:
+    return {"text": need_text(part.get("refusal"), f"{path}.refusal")}
+
+
+def _image(part: Mapping[str, Any], path: str) -> Block:
+    place = f"{path}.image_url.url"
+    url = need_text(need_object(part.get("image_url"), f"{path}.image_url").get("url"), place)
+    if not url.startswith("data:"):
+        raise unsupported(place, "this provider fetches no images; send a data URL.")
+    media_type, data = read_data_url(url, place)
+    if media_type not in IMAGE_FORMATS:
+        raise unsupported(place, f"images must be PNG, JPEG, GIF or WebP, not {media_type!r}.")
+    return {"image": {"format": IMAGE_FORMATS[media_type], "source": {"bytes": data}}}
+
+
+def _file(part: Mapping[str, Any], path: str) -> Block:
+    file = need_object(part.get("file"), f"{path}.file")
+    if file.get("file_id") is not None:
+        raise unsupported(f"{path}.file.file_id", "this provider keeps no files; send file_data.")
+    place = f"{path}.file.file_data"
+    said = need_text(file.get("file_data"), place)
+    # OpenAI takes bare base64 too; what it takes is PDF.
+    media_type, data = read_data_url(said, place) if said.startswith("data:") else ("application/pdf", said)
+    if media_type not in DOCUMENT_FORMATS:
+        raise unsupported(place, f"documents of type {media_type!r} cannot be sent to this provider.")
+    name = _document_name(need_text(file.get("filename") or "", f"{path}.file.filename"))
+    return {"document": {"format": DOCUMENT_FORMATS[media_type], "name": name, "source": {"bytes": data}}}
+
+
+def _document_name(filename: str) -> str:
+    stem = filename.rpartition(".")[0] or filename
+    return _NOT_IN_NAMES.sub(" ", stem).strip()[:MAX_NAME_CHARS].rstrip() or "document"
+
+
+def _audio(part: Mapping[str, Any], path: str) -> Block:
+    audio = need_object(part.get("input_audio"), f"{path}.input_audio")
+    said = audio.get("format")
+    if not isinstance(said, str) or said not in AUDIO_FORMATS:
+        raise unsupported(f"{path}.input_audio.format", f"audio must be one of {', '.join(sorted(AUDIO_FORMATS))}.")
+    return {"audio": {"format": said, "source": {"bytes": need_text(audio.get("data"), f"{path}.input_audio.data")}}}
+
+
+_READERS: Mapping[str, Callable[[Mapping[str, Any], str], Block]] = {
+    "text": _text,
+    "refusal": _refusal,
+    "image_url": _image,
+    "file": _file,
+    "input_audio": _audio,
+}

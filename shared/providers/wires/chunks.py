@@ -1,0 +1,101 @@
+"""Writes chat completions and their chunks for wires whose providers know neither. Pure.
+
+Source: https://platform.openai.com/docs/api-reference/chat-streaming
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+
+from shared.providers.wires.base import Ask, Translated
+from shared.wire.sse import DONE, encode_event
+
+Delta = dict[str, Any]
+
+
+def head_of(ask: Ask, more: Mapping[str, Any]) -> dict[str, Any]:
+    """What a completion and each of its chunks begin with; ``more`` replaces and adds."""
+    return {
+        "id": ask.answer_id,
+        "object": "chat.completion.chunk",
+        "created": ask.created,
+        "model": ask.model,
+        "system_fingerprint": None,
+        **more,
+    }
+
+
+def whole_answer(ask: Ask, choice: Mapping[str, Any], usage: Mapping[str, Any], more: Mapping[str, Any]) -> Translated:
+    """A complete answer of one choice."""
+    completion = head_of(ask, more) | {
+        "object": "chat.completion",
+        "choices": [{"index": 0, "logprobs": None, **choice}],
+        "usage": usage,
+    }
+    return Translated(body=orjson.dumps(completion), usage=usage)
+
+
+def join_deltas(deltas: Iterable[Delta]) -> dict[str, Any]:
+    """The message that the deltas of a whole answer make."""
+    message: dict[str, Any] = {"role": "assistant", "content": None, "refusal": None}
+    for delta in deltas:
+        for name, value in delta.items():
+            if name == "tool_calls":
+                _join_calls(message.setdefault(name, []), value)
+            elif isinstance(value, list):
+                plain = [{key: each for key, each in item.items() if key != "index"} for item in value]
+                message.setdefault(name, []).extend(plain)
+            else:
+                message[name] = (message.get(name) or "") + value
+    return message
+
+
+def _join_calls(calls: list[dict[str, Any]], pieces: Iterable[Mapping[str, Any]]) -> None:
+    for piece in pieces:
+        if "id" in piece:
+            calls.append({"id": piece["id"], "type": "function", "function": dict(piece["function"])})
+        else:
+            calls[piece["index"]]["function"]["arguments"] += piece["function"]["arguments"]
+
+
+class ChunkWriter:
+    """The chunks of one streamed answer of one choice, as bytes.
+
+    Args:
+        more: For the head of every chunk.
+    """
+
+    __slots__ = ("_head", "_with_usage")
+
+    def __init__(self, ask: Ask, more: Mapping[str, Any] | None = None) -> None:
+        options = ask.fields.get("stream_options")
+        self._with_usage = isinstance(options, Mapping) and options.get("include_usage") is True
+        self._head = head_of(ask, more or {})
+
+    def begin(self) -> bytes:
+        """The role."""
+        return self.say([{"role": "assistant", "content": None}])
+
+    def say(self, deltas: Iterable[Delta], logprobs: object = None) -> bytes:
+        """A chunk for each delta."""
+        return b"".join(self._chunk([_choice(delta, None, logprobs)]) for delta in deltas)
+
+    def finish(self, delta: Delta, reason: str, usage: Mapping[str, Any] | None = None) -> bytes:
+        """The last chunk of the choice; with ``usage`` the stream's end too."""
+        last = self._chunk([_choice(delta, reason, None)])
+        return last if usage is None else last + self.end(usage)
+
+    def end(self, usage: Mapping[str, Any]) -> bytes:
+        """The usage, where it was asked for, and the end of the stream."""
+        return (self._chunk([], usage) if self._with_usage else b"") + DONE
+
+    def _chunk(self, choices: list[dict[str, Any]], usage: Mapping[str, Any] | None = None) -> bytes:
+        chunk = {**self._head, "choices": choices}
+        if self._with_usage:
+            chunk["usage"] = usage
+        return encode_event(orjson.dumps(chunk))
+
+
+def _choice(delta: Delta, reason: str | None, logprobs: object) -> dict[str, Any]:
+    return {"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": reason}

@@ -1,0 +1,130 @@
+"""A complete answer and its usage in OpenAI's format.
+
+Source: https://ai.google.dev/api/generate-content#v1beta.GenerateContentResponse
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from shared.providers.wires.base import Ask, MalformedAnswer, Translated
+from shared.providers.wires.gemini.saying import Saying, blocked, join_deltas, logprobs_of
+
+
+def read_answer(ask: Ask, body: bytes) -> Translated:
+    """A chat completion made of a GenerateContentResponse.
+
+    Raises:
+        MalformedAnswer: It is none.
+    """
+    answer = read_object(body, "the answer")
+    head = head_of(ask, answer) | {"object": "chat.completion"}
+    usage = read_usage(answer.get("usageMetadata"))
+    candidates = candidates_of(answer)
+    refusal = blocked(answer.get("promptFeedback"))
+    if candidates:
+        choices = [_choice(candidate, place, head["id"]) for place, candidate in enumerate(candidates)]
+    elif refusal is not None:
+        choices = [choice_of(0, "message", join_deltas(refusal), "content_filter")]
+    else:
+        raise MalformedAnswer("the answer has no candidates")
+    return Translated(body=orjson.dumps(head | {"choices": choices, "usage": usage}), usage=usage)
+
+
+def _choice(candidate: Mapping[str, Any], place: int, answer_id: str) -> dict[str, Any]:
+    saying = Saying(index_of(candidate, place), answer_id)
+    delta = saying.read(candidate)
+    message = join_deltas(delta, saying.ending())
+    return choice_of(saying.index, "message", message, saying.finish_reason or "stop", logprobs_of(candidate))
+
+
+def choice_of(
+    index: int, name: str, said: Mapping[str, Any], reason: str | None, logprobs: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """A choice with its ``message`` or ``delta``."""
+    return {"index": index, name: said, "logprobs": logprobs, "finish_reason": reason}
+
+
+def candidates_of(answer: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The candidates of an answer or a chunk, maybe none.
+
+    Raises:
+        MalformedAnswer: They are not objects.
+    """
+    candidates = answer.get("candidates") or []
+    if not isinstance(candidates, list) or not all(isinstance(each, Mapping) for each in candidates):
+        raise MalformedAnswer("the candidates of the answer are not objects")
+    return candidates
+
+
+def index_of(candidate: Mapping[str, Any], place: int) -> int:
+    """Which choice the candidate is; a single one is often not numbered."""
+    index = candidate.get("index")
+    return index if isinstance(index, int) else place
+
+
+def read_object(data: bytes, what: str) -> dict[str, Any]:
+    """The JSON object in the bytes.
+
+    Raises:
+        MalformedAnswer: There is none.
+    """
+    try:
+        fields = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise MalformedAnswer(f"{what} is not JSON") from error
+    if not isinstance(fields, dict):
+        raise MalformedAnswer(f"{what} is not a JSON object")
+    return fields
+
+
+def head_of(ask: Ask, answer: Mapping[str, Any]) -> dict[str, Any]:
+    """What a completion and every chunk of it begin with."""
+    return {
+        "id": str(answer.get("responseId") or ask.answer_id),
+        "object": "chat.completion.chunk",
+        "created": ask.created,
+        "model": str(answer.get("modelVersion") or ask.model),
+        "system_fingerprint": None,
+    }
+
+
+def read_usage(usage: object) -> dict[str, Any]:
+    """Token counts in OpenAI's names, where thoughts are part of the completion and tools' results of the prompt.
+
+    Raises:
+        MalformedAnswer: The counts are no numbers.
+    """
+    counts = usage if isinstance(usage, Mapping) else {}
+    prompt = _count(counts, "promptTokenCount") + _count(counts, "toolUsePromptTokenCount")
+    thought = _count(counts, "thoughtsTokenCount")
+    completion = _count(counts, "candidatesTokenCount") + thought
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+        "prompt_tokens_details": {
+            "cached_tokens": _count(counts, "cachedContentTokenCount"),
+            "audio_tokens": _audio(counts, "promptTokensDetails"),
+        },
+        "completion_tokens_details": {
+            "reasoning_tokens": thought,
+            "audio_tokens": _audio(counts, "candidatesTokensDetails"),
+        },
+    }
+
+
+def _audio(counts: Mapping[str, Any], name: str) -> int:
+    details = counts.get(name)
+    heard = [each for each in details if isinstance(each, Mapping)] if isinstance(details, list) else []
+    return sum(_count(each, "tokenCount") for each in heard if each.get("modality") == "AUDIO")
+
+
+def _count(counts: Mapping[str, Any], name: str) -> int:
+    value = counts.get(name)
+    if value is None:
+        return 0
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise MalformedAnswer(f"{name} is not a count")
+    return value

@@ -1,0 +1,148 @@
+"""A chat completion request as a generateContent request.
+
+Source: https://ai.google.dev/api/generate-content
+"""
+
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from typing import Any
+
+from shared.providers.wires.base import Ask
+from shared.providers.wires.gemini.contents import read_conversation
+from shared.providers.wires.gemini.generation import PLAIN_FIELDS, read_generation
+from shared.providers.wires.gemini.models import traits_of
+from shared.providers.wires.gemini.thinking import read_thinking
+from shared.providers.wires.gemini.tools import read_choice, read_tools
+from shared.wire.fields import need_list, need_object, present, unsupported
+
+DROPPED: Mapping[str, str] = {
+    "fallbacks": "said to the gateway, not to the provider",
+    "store": "the provider keeps no completions",
+    "metadata, user, safety_identifier": "the provider does not ask for whom it works",
+    "prompt_cache_key, prompt_cache_options, prompt_cache_retention": "the provider caches by itself",
+    "verbosity": "the provider has no such control",
+    "prediction": "speeds an answer up and does not change it; the provider has no such thing",
+    "moderation": "the provider always applies its own; safety_settings in extra_body.google steers it",
+    "stream_options.include_obfuscation": "a matter of the gateway's own stream",
+    "seed": "all but its lowest 31 bits: the provider's seeds are that short",
+    "response_format.json_schema.name": "the provider's schemas have no names, descriptions or strictness of their own",
+    "tools[].function.strict": "the provider has no such promise",
+    "messages[].name": "the provider does not name participants",
+    "messages[].reasoning_content": "thoughts go back as their signature (extra_content) or not at all",
+    "messages[].content": "empty texts: the provider refuses them",
+    "messages[].annotations": "a part of answers, echoed by the SDKs",
+    "messages[].content[].image_url.detail": "media_resolution in extra_body.google.generation_config says it for all",
+    "messages[].content[].file.filename": "the provider does not name files",
+}
+"""Request fields that do not reach the provider, by design, and why."""
+
+_DROPPED_FIELDS = frozenset(
+    name for names in DROPPED for name in names.split(", ") if "." not in name and "[" not in name and name != "seed"
+)
+# Those whose loss the caller would notice in the answer; refused unless they ask for nothing.
+_REFUSED: Mapping[str, tuple[Any, ...]] = {
+    "logit_bias": ({},),
+    "audio": (),
+    "functions": ([],),
+    "function_call": ("none",),
+}
+_READ = frozenset(
+    {
+        "model",
+        "messages",
+        "max_tokens",
+        "logprobs",
+        "top_logprobs",
+        "response_format",
+        "modalities",
+        "tools",
+        "tool_choice",
+        "parallel_tool_calls",
+        "web_search_options",
+        "reasoning_effort",
+        "service_tier",
+        "stream",
+        "stream_options",
+        "extra_body",
+        *PLAIN_FIELDS,
+    }
+)
+_TIERS = {"default": "standard", "flex": "flex", "priority": "priority"}
+# Of the provider's own format, as its endpoint for OpenAI's clients takes some of them: in extra_body.google.
+_NATIVE = {
+    "cached_content": "cachedContent",
+    "safety_settings": "safetySettings",
+    "labels": "labels",
+}
+_NATIVE_ELSEWHERE = frozenset({"thinking_config", "generation_config", "retrieval_config", "tools"})
+
+
+def generate_request(ask: Ask) -> dict[str, Any]:
+    """The body of a generateContent request.
+
+    Raises:
+        UnsupportedParameter: A field cannot be expressed.
+        InvalidRequest: A field is not of OpenAI's format.
+    """
+    fields = present(ask.fields)
+    _refuse_unknown(fields)
+    native = native_fields(fields, _NATIVE.keys() | _NATIVE_ELSEWHERE)
+    traits = traits_of(ask.model)
+    system, contents = read_conversation(fields.get("messages"), traits)
+    body: dict[str, Any] = {"contents": contents}
+    if system:
+        body["systemInstruction"] = {"parts": system}
+    thinking = native.get("thinking_config") or read_thinking(fields, traits)
+    config = read_generation(fields) | ({"thinkingConfig": thinking} if thinking else {})
+    config |= need_object(native.get("generation_config", {}), "extra_body.google.generation_config")
+    if config:
+        body["generationConfig"] = config
+    return body | _tools(fields, native) | _tier(fields) | _native(native)
+
+
+def native_fields(fields: Mapping[str, Any], known: AbstractSet[str]) -> dict[str, Any]:
+    """What ``extra_body.google`` says.
+
+    Raises:
+        UnsupportedParameter: Something there is not known.
+        InvalidRequest: It is not an object.
+    """
+    extra = need_object(fields.get("extra_body", {}), "extra_body")
+    native = present(need_object(extra.get("google") or {}, "extra_body.google"))
+    for place, unknown in (("extra_body", extra.keys() - {"google"}), ("extra_body.google", native.keys() - known)):
+        if unknown:
+            raise unsupported(f"{place}.{min(unknown)}", "this provider does not know the field.")
+    return native
+
+
+def _refuse_unknown(fields: Mapping[str, Any]) -> None:
+    for name, value in fields.items():
+        if name in _REFUSED:
+            if value not in _REFUSED[name]:
+                raise unsupported(name, "this provider has nothing like it.")
+        elif name not in _READ and name not in _DROPPED_FIELDS:
+            raise unsupported(name, "this provider does not know the field.")
+
+
+def _tools(fields: Mapping[str, Any], native: Mapping[str, Any]) -> dict[str, Any]:
+    tools = [*read_tools(fields), *need_list(native.get("tools", []), "extra_body.google.tools")]
+    config = {}
+    choice = read_choice(fields)
+    if choice and "tools" in fields:
+        config["functionCallingConfig"] = choice
+    if "retrieval_config" in native:
+        config["retrievalConfig"] = native["retrieval_config"]
+    return ({"tools": tools} if tools else {}) | ({"toolConfig": config} if config else {})
+
+
+def _tier(fields: Mapping[str, Any]) -> dict[str, Any]:
+    tier = fields.get("service_tier", "auto")
+    if tier == "auto":
+        return {}
+    if not isinstance(tier, str) or tier not in _TIERS:
+        raise unsupported("service_tier", f"{tier!r} is none of auto, {', '.join(_TIERS)}.")
+    return {"serviceTier": _TIERS[tier]}
+
+
+def _native(native: Mapping[str, Any]) -> dict[str, Any]:
+    return {theirs: native[name] for name, theirs in _NATIVE.items() if name in native}

@@ -1,0 +1,199 @@
+"""What one candidate says, chunk by chunk, as deltas of OpenAI's format: the one place that maps content.
+
+A complete answer is one chunk, whose deltas are joined.
+Source: https://ai.google.dev/api/generate-content#v1beta.Candidate
+"""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from shared.providers.wires.base import MalformedAnswer
+
+Delta = dict[str, Any]
+
+_FINISH_REASONS = {
+    "STOP": "stop",
+    "MAX_TOKENS": "length",
+    "CONTINUATION": "length",
+    **dict.fromkeys(
+        (
+            "SAFETY",
+            "RECITATION",
+            "LANGUAGE",
+            "BLOCKLIST",
+            "PROHIBITED_CONTENT",
+            "SPII",
+            "IMAGE_SAFETY",
+            "IMAGE_PROHIBITED_CONTENT",
+            "IMAGE_RECITATION",
+            "MODEL_ARMOR",
+        ),
+        "content_filter",
+    ),
+}
+_UNSPECIFIED = "FINISH_REASON_UNSPECIFIED"
+# What the provider says of a candidate beside its content, and where it stands in ``extra_content.google``.
+_METADATA = {
+    "groundingMetadata": "grounding_metadata",
+    "citationMetadata": "citation_metadata",
+    "urlContextMetadata": "url_context_metadata",
+    "safetyRatings": "safety_ratings",
+}
+_PART_EXTRAS = frozenset({"thoughtSignature", "thought", "partMetadata"})
+
+
+class Saying:
+    """One candidate of one answer.
+
+    Args:
+        index: Which choice it becomes.
+        answer_id: Makes the ids of tool calls that have none of the provider's.
+
+    Attributes:
+        finish_reason: OpenAI's, once the candidate has ended.
+    """
+
+    def __init__(self, index: int, answer_id: str) -> None:
+        self.index = index
+        self.finish_reason: str | None = None
+        self._answer_id = answer_id
+        self._calls = 0
+        self._images = 0
+        self._kept: dict[str, Any] = {}
+
+    @property
+    def ended(self) -> bool:
+        """Whether the candidate's last chunk was read."""
+        return self.finish_reason is not None
+
+    def read(self, candidate: Mapping[str, Any]) -> Delta:
+        """What the chunk adds; sets ``finish_reason`` if it is the last.
+
+        Raises:
+            MalformedAnswer: It is not a candidate.
+        """
+        delta: Delta = {}
+        content = candidate.get("content") or {}
+        parts = content.get("parts") or [] if isinstance(content, Mapping) else None
+        if not isinstance(parts, list) or not all(isinstance(part, Mapping) for part in parts):
+            raise MalformedAnswer("the content of a candidate is not a list of parts")
+        for part in parts:
+            self._read_part(part, delta)
+        for theirs, ours in _METADATA.items():
+            if candidate.get(theirs):
+                self._kept[ours] = candidate[theirs]
+        reason = candidate.get("finishReason")
+        if reason is not None and reason != _UNSPECIFIED:
+            self._finish(str(reason), candidate)
+        return delta
+
+    def ending(self) -> Delta:
+        """What is said of the whole, with the last delta: signature, unknown parts, grounding, the native reason."""
+        return {"extra_content": {"google": self._kept}} if self._kept else {}
+
+    def _read_part(self, part: Mapping[str, Any], delta: Delta) -> None:
+        signature = part.get("thoughtSignature")
+        if "functionCall" in part:
+            delta.setdefault("tool_calls", []).append(self._call(part["functionCall"], signature))
+        elif isinstance(part.get("text"), str):
+            name = "reasoning_content" if part.get("thought") is True else "content"
+            if part["text"]:
+                delta[name] = delta.get(name, "") + part["text"]
+            if signature is not None:
+                self._kept["thought_signature"] = signature
+        elif _is_image(part) and part.get("thought") is not True:
+            delta.setdefault("images", []).append(self._image(part["inlineData"], signature))
+        elif part.keys() - _PART_EXTRAS:
+            self._kept.setdefault("parts", []).append(dict(part))
+        elif signature is not None:
+            self._kept["thought_signature"] = signature
+
+    def _call(self, call: object, signature: object) -> dict[str, Any]:
+        if not isinstance(call, Mapping) or not isinstance(call.get("name"), str):
+            raise MalformedAnswer("a function call without a name")
+        if "partialArgs" in call or call.get("willContinue") is True:
+            raise MalformedAnswer("a function call in pieces, which was not asked for")
+        made = {
+            "index": self._calls,
+            "id": call.get("id") or self._call_id(),
+            "type": "function",
+            "function": {"name": call["name"], "arguments": orjson.dumps(call.get("args") or {}).decode()},
+        }
+        self._calls += 1
+        return made | _signed(signature)
+
+    def _call_id(self) -> str:
+        """The same for the same answer, streamed or whole; another one for every other call."""
+        facts = f"{self._answer_id}/{self.index}/{self._calls}".encode()
+        return "call_" + hashlib.blake2s(facts, digest_size=12).hexdigest()
+
+    def _image(self, data: Mapping[str, Any], signature: object) -> dict[str, Any]:
+        url = f"data:{data['mimeType']};base64,{data.get('data', '')}"
+        image = {"index": self._images, "type": "image_url", "image_url": {"url": url}}
+        self._images += 1
+        return image | _signed(signature)
+
+    def _finish(self, reason: str, candidate: Mapping[str, Any]) -> None:
+        mapped = _FINISH_REASONS.get(reason, "stop")
+        self.finish_reason = "tool_calls" if mapped == "stop" and self._calls else mapped
+        if reason not in {"STOP", "MAX_TOKENS"}:
+            self._kept["finish_reason"] = reason
+            if candidate.get("finishMessage"):
+                self._kept["finish_message"] = candidate["finishMessage"]
+
+
+def _signed(signature: object) -> dict[str, Any]:
+    return {} if signature is None else {"extra_content": {"google": {"thought_signature": signature}}}
+
+
+def _is_image(part: Mapping[str, Any]) -> bool:
+    data = part.get("inlineData")
+    return isinstance(data, Mapping) and str(data.get("mimeType")).startswith("image/")
+
+
+def blocked(feedback: object) -> Delta | None:
+    """The refusal that a blocked prompt is answered with; None: it was not blocked."""
+    if not isinstance(feedback, Mapping) or not feedback.get("blockReason"):
+        return None
+    told = feedback.get("blockReasonMessage") or f"The prompt was blocked: {feedback['blockReason']}."
+    return {"refusal": str(told), "extra_content": {"google": {"prompt_feedback": dict(feedback)}}}
+
+
+def logprobs_of(candidate: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The log probabilities of a chunk's tokens in OpenAI's form; None: there are none.
+
+    Raises:
+        MalformedAnswer: They are not of the format.
+    """
+    result = candidate.get("logprobsResult")
+    if result is None:
+        return None
+    try:
+        chosen = result.get("chosenCandidates") or []
+        tops = [each.get("candidates") or [] for each in result.get("topCandidates") or []]
+        tops += [[]] * (len(chosen) - len(tops))
+        content = [
+            _token(token) | {"top_logprobs": [_token(each) for each in top]}
+            for token, top in zip(chosen, tops, strict=False)
+        ]
+    except (AttributeError, KeyError, TypeError) as error:
+        raise MalformedAnswer("the log probabilities are not of the format") from error
+    return {"content": content, "refusal": None}
+
+
+def _token(token: Mapping[str, Any]) -> dict[str, Any]:
+    text = str(token["token"])
+    return {"token": text, "logprob": token["logProbability"], "bytes": list(text.encode())}
+
+
+def join_deltas(*deltas: Delta) -> dict[str, Any]:
+    """The message that the deltas of a whole answer make; they have no field in common."""
+    message: dict[str, Any] = {"role": "assistant", "content": None, "refusal": None}
+    for delta in deltas:
+        message |= delta
+    for call in message.get("tool_calls", ()):
+        del call["index"]
+    return message

@@ -1,0 +1,83 @@
+"""Tools and the choice among them.
+
+Source: https://ai.google.dev/api/caching#Tool, https://ai.google.dev/api/caching#FunctionCallingConfig
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from shared.wire.fields import need_list, need_object, need_text, unsupported
+
+_MODES = {"auto": "AUTO", "none": "NONE", "required": "ANY"}
+
+
+def read_tools(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """``tools``: all functions in one tool, and a search of the web if ``web_search_options`` asks for it.
+
+    Raises:
+        UnsupportedParameter: A tool that is not a function, or a search with wishes.
+        InvalidRequest: They are not tools.
+    """
+    declarations = []
+    for index, tool in enumerate(need_list(fields.get("tools", []), "tools")):
+        place = f"tools[{index}]"
+        declarations.append(_declaration(need_object(tool, place), place))
+    tools: list[dict[str, Any]] = [{"functionDeclarations": declarations}] if declarations else []
+    if "web_search_options" in fields:
+        if need_object(fields["web_search_options"], "web_search_options"):
+            raise unsupported("web_search_options", "this provider searches as it likes: leave the object empty.")
+        tools.append({"googleSearch": {}})
+    return tools
+
+
+def read_choice(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """``functionCallingConfig``; empty: the model's own choice.
+
+    Raises:
+        UnsupportedParameter: The choice cannot be expressed.
+        InvalidRequest: It is no choice.
+    """
+    if fields.get("parallel_tool_calls") is False:
+        raise unsupported("parallel_tool_calls", "this provider cannot be kept from calling tools in parallel.")
+    choice = fields.get("tool_choice")
+    if choice is None:
+        return {}
+    if isinstance(choice, str):
+        if choice not in _MODES:
+            raise unsupported("tool_choice", f"{choice!r} is none of {', '.join(_MODES)}.")
+        return {"mode": _MODES[choice]}
+    named = need_object(choice, "tool_choice")
+    if named.get("type") == "function":
+        return {"mode": "ANY", "allowedFunctionNames": [_name(named, "tool_choice")]}
+    if named.get("type") == "allowed_tools":
+        return _allowed(need_object(named.get("allowed_tools"), "tool_choice.allowed_tools"))
+    raise unsupported("tool_choice.type", f"{named.get('type')!r} cannot be asked of this provider.")
+
+
+def _declaration(tool: Mapping[str, Any], path: str) -> dict[str, Any]:
+    if tool.get("type") != "function":
+        raise unsupported(f"{path}.type", f"tools of type {tool.get('type')!r} cannot be sent to this provider.")
+    function = need_object(tool.get("function"), f"{path}.function")
+    declared: dict[str, Any] = {"name": need_text(function.get("name"), f"{path}.function.name")}
+    if function.get("description") is not None:
+        declared["description"] = need_text(function["description"], f"{path}.function.description")
+    if function.get("parameters") is not None:
+        declared["parametersJsonSchema"] = need_object(function["parameters"], f"{path}.function.parameters")
+    return declared
+
+
+def _allowed(allowed: Mapping[str, Any]) -> dict[str, Any]:
+    """Some of the functions: one must be called (``required``), or may be (``auto``)."""
+    path = "tool_choice.allowed_tools"
+    tools = need_list(allowed.get("tools"), f"{path}.tools")
+    names = [_name(need_object(tool, f"{path}.tools[{at}]"), f"{path}.tools[{at}]") for at, tool in enumerate(tools)]
+    mode = allowed.get("mode")
+    if mode not in ("auto", "required"):
+        raise unsupported(f"{path}.mode", f"{mode!r} is none of auto, required.")
+    # The names of a choice are not heeded in mode AUTO; VALIDATED is the mode that leaves the choice and heeds them.
+    return {"mode": "ANY" if mode == "required" else "VALIDATED", "allowedFunctionNames": names}
+
+
+def _name(named: Mapping[str, Any], path: str) -> str:
+    function = need_object(named.get("function"), f"{path}.function")
+    return need_text(function.get("name"), f"{path}.function.name")

@@ -1,0 +1,48 @@
+"""The wire of Ollama's own API."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from shared.providers.wires.base import Ask, StreamTranslation, Translated, UpstreamRequest
+from shared.providers.wires.ollama.answer import OllamaStream, read_answer, read_embeddings
+from shared.providers.wires.ollama.request import chat_request, embed_request
+from shared.providers.wires.openai import read_error
+from shared.wire.fields import encode
+from shared.wire.request_types import CHAT, EMBEDDINGS
+
+
+class OllamaWire:
+    """Chat completions over ``/api/chat``, embeddings over ``/api/embed``."""
+
+    name = "ollama"
+    request_types = frozenset({CHAT.name, EMBEDDINGS.name})
+
+    def request(self, ask: Ask) -> UpstreamRequest:
+        """The request in Ollama's format.
+
+        Raises:
+            UnsupportedParameter: A field cannot be expressed.
+            InvalidRequest: A field is not of OpenAI's format.
+        """
+        if ask.request_type is EMBEDDINGS:
+            return UpstreamRequest(path="/api/embed", body=encode(embed_request(ask), "body"))
+        return UpstreamRequest(path="/api/chat", body=encode(chat_request(ask), "body"))
+
+    def answer(self, ask: Ask, body: bytes, content_type: str) -> Translated:  # noqa: ARG002 - of the protocol
+        """The answer in OpenAI's format.
+
+        Raises:
+            MalformedAnswer: It is not of Ollama's.
+        """
+        return read_embeddings(ask, body) if ask.request_type is EMBEDDINGS else read_answer(ask, body)
+
+    def stream(self, ask: Ask) -> StreamTranslation:
+        """A translation for one streamed answer."""
+        return OllamaStream(ask)
+
+    def error(self, status: int, body: bytes) -> tuple[int, Mapping[str, Any]]:
+        """The server's error, a plain text, as OpenAI's object; 404 is a model that was not pulled."""
+        code = "model_not_found" if status == 404 else None
+        message = read_error(body).get("message")
+        said = message if isinstance(message, str) else ""
+        return status, {"message": said, "type": "api_error", "param": None, "code": code}

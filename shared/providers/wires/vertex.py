@@ -1,0 +1,72 @@
+"""Vertex AI speaks three formats; which one, the model's name says.
+
+Source: https://cloud.google.com/vertex-ai/generative-ai/docs/model-garden/explore-models
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from shared.errors import UnsupportedParameter
+from shared.providers.wires.base import Ask, StreamTranslation, Translated, UpstreamRequest, Wire
+
+
+class VertexWire:
+    """Chooses between wires, and does nothing else.
+
+    Args:
+        gemini: For Google's own models.
+        claude: For Anthropic's.
+        others: For models under their publisher's name, ``meta/llama-4-maverick-17b-128e-instruct-maas``: OpenAI's
+            format.
+    """
+
+    name = "vertex"
+
+    def __init__(self, *, gemini: Wire, claude: Wire, others: Wire) -> None:
+        self._gemini = gemini
+        self._claude = claude
+        self._others = others
+        self.request_types = gemini.request_types | claude.request_types
+
+    def request(self, ask: Ask) -> UpstreamRequest:
+        """The request in the model's own format.
+
+        Raises:
+            UnsupportedParameter: A field cannot be expressed, or the model does not do that.
+        """
+        wire = self._wire(ask.model)
+        if ask.request_type.name not in wire.request_types & self.request_types:
+            raise UnsupportedParameter(
+                f"The model {ask.model!r} does not offer {ask.request_type.name}.", param="model"
+            )
+        return wire.request(ask)
+
+    def answer(self, ask: Ask, body: bytes, content_type: str) -> Translated:
+        """The answer, read in the same format.
+
+        Raises:
+            MalformedAnswer: It is not of the format.
+        """
+        return self._wire(ask.model).answer(ask, body, content_type)
+
+    def stream(self, ask: Ask) -> StreamTranslation:
+        """A translation for one streamed answer."""
+        return self._wire(ask.model).stream(ask)
+
+    def error(self, status: int, body: bytes) -> tuple[int, Mapping[str, Any]]:
+        """The error in OpenAI's form; the body shows which format it is of."""
+        return self._wire_of_error(body).error(status, body)
+
+    def _wire(self, model: str) -> Wire:
+        if model.startswith("claude"):
+            return self._claude
+        return self._others if "/" in model else self._gemini
+
+    def _wire_of_error(self, body: bytes) -> Wire:
+        try:
+            fields = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            return self._gemini
+        return self._claude if isinstance(fields, dict) and fields.get("type") == "error" else self._gemini

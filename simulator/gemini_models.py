@@ -1,0 +1,31 @@
+"""`GET /v1beta/models`: a short list; every other model exists as well when asked for by name."""
+
+from typing import Any
+
+import orjson
+
+from simulator.calls import Call, Reply
+
+LISTED = ("gemini-3-pro-preview", "gemini-3-flash-preview", "gemini-2.5-flash", "gemini-embedding-001")
+
+
+def list_models(_call: Call) -> Reply:
+    """The catalogue."""
+    return Reply(orjson.dumps({"models": [_model(name) for name in LISTED]}))
+
+
+def retrieve_model(call: Call) -> Reply:
+    """One model; any name works, as with every other route."""
+    return Reply(orjson.dumps(_model(call.params["model"])))
+
+
+def _model(name: str) -> dict[str, Any]:
+    methods = ["embedContent"] if "embed" in name else ["generateContent", "countTokens"]
+    limits = {"inputTokenLimit": 1_048_576, "outputTokenLimit": 65_536}
+    return {
+        "name": f"models/{name}",
+        "version": "001",
+        "displayName": name,
+        "supportedGenerationMethods": methods,
+        **limits,
+    }

@@ -1,0 +1,110 @@
+"""compose.yaml and the image, held against the commands and variables that exist. No container engine is needed."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import yaml
+
+from cli.main import main
+from shared.providers.registry import ROWS
+from shared.settings.load import ENVIRONMENT, load_settings
+
+ROOT = Path(__file__).parents[2]
+# Read by the commands themselves, not by the settings.
+OF_COMMANDS = {"FINOPS_CONFIG", "FINOPS_WORKER_METRICS_PORT", "FINOPS_WORKER_METRICS_HOST"}
+OURS = ("api", "worker", "simulator")
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
+    return document
+
+
+def test_it_has_the_store_both_tiers_and_the_simulator_all_with_health_checks(compose: dict[str, Any]) -> None:
+    assert set(compose["services"]) == {"redis", *OURS}
+    for service in compose["services"].values():
+        assert service["healthcheck"]["test"][0] == "CMD"
+        assert service["restart"] == "unless-stopped"
+
+
+def test_redis_keeps_what_it_is_given(compose: dict[str, Any]) -> None:
+    redis = compose["services"]["redis"]
+    command = redis["command"]
+    options = dict(zip(command[1::2], command[2::2], strict=True))
+    assert options == {"--appendonly": "yes", "--appendfsync": "everysec", "--maxmemory-policy": "noeviction"}
+    assert redis["volumes"] == ["redis:/data"]
+    assert "redis" in compose["volumes"]
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_every_command_is_one_of_ours_with_options_that_it_knows(compose: dict[str, Any], name: str) -> None:
+    program, command_name, *arguments = compose["services"][name]["command"]
+    assert program == "finops"
+    command = main.get_command(click.Context(main), command_name)
+    assert command is not None
+    command.make_context(command_name, list(arguments))  # a usage error raises
+
+
+@pytest.mark.parametrize("name", ["api", "worker"])
+def test_every_variable_is_one_that_is_read(compose: dict[str, Any], name: str) -> None:
+    known = set(ENVIRONMENT) | OF_COMMANDS | {row.key_env for row in ROWS} | {row.url_env for row in ROWS}
+    later = {"ANTHROPIC_API_KEY", "GEMINI_API_KEY"}  # wires that come with their issue; the contract names them
+    service = compose["services"][name]
+    assert set(service["environment"]) <= known | later
+    assert service["environment"]["FINOPS_REDIS_URL"] == "redis://redis:6379/0"
+    assert service["depends_on"] == {"redis": {"condition": "service_healthy"}}
+
+
+def test_the_simulator_is_a_provider_at_the_port_it_serves(compose: dict[str, Any], tmp_path: Path) -> None:
+    content = compose["configs"]["finops"]["content"]
+    assert tomllib.loads(content)
+    config = tmp_path / "finops.toml"
+    config.write_text(content)
+    provider = load_settings(config, {}).providers["sim"]
+    command = compose["services"]["simulator"]["command"]
+    assert provider.base_url == f"http://simulator:{command[command.index('--port') + 1]}/v1"
+    for name in ("api", "worker"):
+        [mounted] = compose["services"][name]["configs"]
+        assert mounted["target"] == compose["services"][name]["environment"]["FINOPS_CONFIG"]
+
+
+def test_health_is_asked_where_it_is_answered(compose: dict[str, Any]) -> None:
+    asked = {
+        name: re.search(r"http://127.0.0.1:(\d+)(/\S+)'", compose["services"][name]["healthcheck"]["test"][-1])
+        for name in OURS
+    }
+    found = {name: (match[1], match[2]) for name, match in asked.items() if match}
+    worker_port = compose["services"]["worker"]["environment"]["FINOPS_WORKER_METRICS_PORT"]
+    assert found == {
+        "api": ("8080", "/health/ready"),
+        "worker": (worker_port, "/health/ready"),
+        "simulator": ("9100", "/sim/health"),
+    }
+
+
+def test_the_tiers_scale_and_have_time_to_end(compose: dict[str, Any]) -> None:
+    worker, api = compose["services"]["worker"], compose["services"]["api"]
+    assert worker["deploy"]["replicas"] >= 2
+    assert "ports" not in worker
+    assert "container_name" not in worker
+    settings = load_settings(None, {})
+    for service, grace_s in ((worker, settings.jobs.shutdown_grace_s), (api, settings.server.shutdown_grace_s)):
+        assert int(service["stop_grace_period"].removesuffix("s")) > grace_s
+
+
+def test_the_image_is_built_from_the_lock_file_and_does_not_run_as_root() -> None:
+    steps = (ROOT / "Dockerfile").read_text()
+    assert "uv sync --frozen --no-dev --no-editable" in steps
+    stages = steps.split("\nFROM ")
+    assert len(stages) == 2 or steps.count("FROM ") == 2
+    assert re.search(r"^USER finops$", stages[-1], re.MULTILINE)
+    packages = re.findall(r"^COPY (\w+) \./\1$", steps, re.MULTILINE)
+    built = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["uv"]["build-backend"]["module-name"]
+    assert sorted(packages) == sorted(built)
+    allowed = (ROOT / ".dockerignore").read_text().splitlines()
+    assert {f"!{package}" for package in built} | {"!uv.lock", "!pyproject.toml"} <= set(allowed)

@@ -1,0 +1,32 @@
+"""Golden exchanges, written after the provider's documentation and read through: what goes out and what comes back."""
+
+from pathlib import Path
+
+import orjson
+import pytest
+from openai.types.chat import ChatCompletion
+
+from shared.providers.wires.gemini import GeminiWire
+from tests.providers.wires.gemini.asking import ask_of
+from tests.providers.wires.gemini.judge import judge_answer, judge_request
+from tests.providers.wires.gemini.saying import assemble, decode, encode
+
+FOLDER = Path(__file__).parent.parent / "golden" / "gemini"
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.json")), ids=lambda path: path.stem)
+def test_golden_exchanges(path):
+    golden = orjson.loads(path.read_bytes())
+    for answer in (golden["provider_answer"], *golden["provider_stream"]):
+        judge_answer(answer)
+    judge_request(golden["provider_request"])
+    ChatCompletion.model_validate(golden["answer"])
+    wire, ask = GeminiWire(), ask_of(golden["request"], golden["model"])
+    request = wire.request(ask)
+    assert (request.path, orjson.loads(request.body)) == (golden["provider_path"], golden["provider_request"])
+    answer = wire.answer(ask, orjson.dumps(golden["provider_answer"]), "application/json")
+    assert orjson.loads(answer.body) == golden["answer"]
+    asked = golden["request"] | {"stream": True, "stream_options": {"include_usage": True}}
+    out = wire.stream(ask_of(asked, golden["model"])).feed(encode(golden["provider_stream"]))
+    assert decode(out) == golden["stream"]
+    assert assemble(out) == golden["answer"]
