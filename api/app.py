@@ -11,16 +11,17 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from api.admin import jobs as admin_jobs
-from api.errors import ErrorBoundary, install_error_handlers
+from api.errors import ANTHROPIC_PREFIX, ErrorBoundary, install_error_handlers
 from api.exchange import App
 from api.middleware.access_log import AccessLog
 from api.middleware.body_limit import BodyLimit
 from api.middleware.exact import ExactRoutes
 from api.middleware.request_id import RequestId
 from api.openapi import describe
-from api.routes import health, jobs, models
+from api.routes import anthropic, health, jobs, models
 from api.routes.async_jobs import PREFIX as ASYNC_PREFIX
 from api.routes.async_jobs import AsyncPoll, AsyncSubmit
+from api.routes.deployments import AZURE_TYPES, DeploymentEndpoint
 from api.routes.inference import PREFIXES, InferenceEndpoint
 from api.routes.passthrough import PassthroughEndpoint
 from api.routes.responses import ResponseById
@@ -151,8 +152,12 @@ def _add_routes(app: FastAPI) -> None:
         path = f"{ASYNC_PREFIX}/{request_type.path}/{{job_id}}"
         _add(app, path, AsyncPoll(request_type), ["GET"])
         _add(app, f"{path}/content", AsyncPoll(request_type, content=True), ["GET"])
+    app.include_router(anthropic.router, prefix=f"{ANTHROPIC_PREFIX}v1")
     app.include_router(health.router)
     app.include_router(admin_jobs.router)
+    for request_type in AZURE_TYPES:
+        path = f"/openai/deployments/{{deployment:path}}/{request_type.path}"
+        _add(app, path, DeploymentEndpoint(request_type), ["POST"])
     for prefix in sorted(PREFIXES, key=len, reverse=True):
         app.include_router(models.router, prefix=prefix)
         _add_response_routes(app, prefix)
@@ -165,6 +170,8 @@ def _hot_endpoints() -> dict[str, App]:
         answers: App = InferenceEndpoint(request_type)
         endpoints.update({f"{prefix}/{request_type.path}": answers for prefix in PREFIXES})
         endpoints[f"{ASYNC_PREFIX}/{request_type.path}"] = AsyncSubmit(request_type)
+    endpoints[f"{ANTHROPIC_PREFIX}v1/messages"] = anthropic.MessagesEndpoint()
+    endpoints[f"{ANTHROPIC_PREFIX}v1/messages/count_tokens"] = anthropic.CountTokensEndpoint()
     return endpoints
 
 

@@ -53,7 +53,7 @@ async def submit(
         refuse_stream(request)
     check_for_submit(request)
     call = call_of(facts, request)
-    services.inference.authorise(call)
+    await services.inference.authorise(call)
     submission = await services.queue.submit(_new_job(services, facts, request, call, options, native=native))
     job = submission.job
     facts.job_id = job.id
@@ -96,6 +96,7 @@ def call_of(facts: Facts, request: RequestBody) -> Call:
         session=session_of(facts.headers, request.fields),
         deadline=deadline,
         begin_by=begin_by,
+        extended=facts.surface == "anthropic",
     )
 
 

@@ -24,15 +24,18 @@ from shared.errors import (
     UpstreamRefused,
 )
 from shared.store.faults import StoreUnavailable as StoreFault
+from shared.wire.anthropic import error_of
 
 logger = logging.getLogger("finops.api")
+
+ANTHROPIC_PREFIX = "/anthropic/"
 
 # The upstream's framing and what we say ourselves do not come from an upstream's error.
 _OURS = frozenset({"content-type", "content-length", "transfer-encoding", "connection", "x-request-id", "retry-after"})
 
 
-def error_reply(error: GatewayError) -> Reply:
-    """The response that tells a caller of an error."""
+def error_reply(error: GatewayError, surface: str = "", request_id: str = "") -> Reply:
+    """The response that tells a caller of an error, in the envelope of the surface it came through."""
     headers: list[HeaderLine] = [JSON_TYPE]
     if error.retry_after_s is not None:
         headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after_s))))
@@ -42,6 +45,9 @@ def error_reply(error: GatewayError) -> Reply:
         headers += [
             (header_text(name), header_text(value)) for name, value in error.headers.items() if name not in _OURS
         ]
+    if surface == "anthropic":
+        body = _dump(error_of(error.status, error.envelope()["error"], request_id or None))
+        return Reply(error.status, body, (*headers, (b"request-id", header_text(request_id))))
     return Reply(error.status, _dump(error.envelope()), tuple(headers))
 
 
@@ -50,7 +56,7 @@ def _dump(envelope: dict[str, Any]) -> bytes:
         return orjson.dumps(envelope, default=str)
     except TypeError:  # text that has no UTF-8 form
         said = {name: None if value is None else ascii(value) for name, value in envelope["error"].items()}
-        return orjson.dumps({"error": said})
+        return orjson.dumps({**envelope, "error": said})
 
 
 def as_gateway_error(error: Exception, request_id: str = "") -> GatewayError:
@@ -79,16 +85,17 @@ class ErrorBoundary:
         except Exception as error:  # the outermost place: nothing may escape it
             if scope["type"] != "http":
                 raise
-            await _answer(error, scope[KEY], send)
+            await _answer(error, scope, send)
 
 
-async def _answer(error: Exception, facts: Facts, send: Send) -> None:
+async def _answer(error: Exception, scope: Scope, send: Send) -> None:
+    facts: Facts = scope[KEY]
     if isinstance(error, ClientGone):
         facts.status = facts.status or ClientGone.status
         return
     told = as_gateway_error(error, facts.request_id)
     if facts.status == 0:
-        await send_reply(send, error_reply(told))
+        await send_reply(send, error_reply(told, _surface(scope["path"]), facts.request_id))
     # Else the response is half sent: returning without its end makes the server drop the connection, which is
     # how HTTP says that a body is incomplete.
 
@@ -109,16 +116,25 @@ async def _render_http_exception(request: Request, error: Exception) -> Response
     else:
         told = InvalidRequest(str(error.detail)[:500])
         told.status = error.status_code
-    return _response(error_reply(told), dict(error.headers or {}))
+    return _response(_for_path(request, told), dict(error.headers or {}))
 
 
-async def _render_validation_error(_request: Request, error: Exception) -> Response:
+def _for_path(request: Request, told: GatewayError) -> Reply:
+    return error_reply(told, _surface(request.url.path), request.scope[KEY].request_id)
+
+
+def _surface(path: str) -> str:
+    """Whose envelope callers of a path read; it may be one where nothing is."""
+    return "anthropic" if path.startswith(ANTHROPIC_PREFIX) else ""
+
+
+async def _render_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for it
     first = error.errors()[0]
     place = [str(part) for part in first["loc"]]
     told = InvalidRequest(f"{'.'.join(place)}: {first['msg']}.", param=place[-1])
     told.status = 422
-    return _response(error_reply(told), {})
+    return _response(_for_path(request, told), {})
 
 
 def _response(reply: Reply, headers: dict[str, str]) -> Response:

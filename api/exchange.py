@@ -27,7 +27,7 @@ class Facts:
         repeated: Names of headers that came more than once.
         started: ``time.perf_counter()`` at its begin.
         status: Of the response, 0 before it has begun.
-        surface: ``openai``, ``async``, ``api`` or empty: which door it came through.
+        surface: ``openai``, ``anthropic``, ``async``, ``api`` or empty: which door it came through.
         request_type: ``RequestType.name`` on inference routes.
         provider: Who answered.
     """

@@ -15,7 +15,7 @@ from shared.wire.pending import OpenStatus, Pending, pending_body
 from shared.wire.request_types import BY_NAME, RESPONSES
 from shared.wire.response_ids import is_minted
 
-_WORDS: Mapping[State, OpenStatus] = {
+WORDS: Mapping[State, OpenStatus] = {
     State.QUEUED: "queued",
     State.DEFERRED: "queued",
     State.RUNNING: "in_progress",
@@ -56,7 +56,7 @@ def pending_reply(job: Job) -> Reply:
         BY_NAME[job.request_type],
         Pending(
             job_id=job.id,
-            status=_WORDS[job.state],
+            status=WORDS[job.state],
             model=job.model,
             created=job.created_ms // 1000,
             echo=job.context.get("echo") or {},
@@ -84,7 +84,7 @@ def content_reply(job: Job) -> Reply:
 
 def job_headers(job: Job) -> tuple[HeaderLine, ...]:
     """Id and status of a job, and while it is open its place in the queue and when to ask again."""
-    word = "completed" if job.state is State.COMPLETED else _WORDS[job.state]
+    word = "completed" if job.state is State.COMPLETED else WORDS[job.state]
     lines: list[HeaderLine] = [(b"x-bf-async-id", job.id.encode()), (b"x-bf-async-status", word.encode())]
     if not job.live:
         return tuple(lines)

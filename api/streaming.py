@@ -13,6 +13,7 @@ from api.exchange import Facts, HeaderLine, Send, header_text
 from shared.errors import GatewayError
 from shared.inference.streaming import ProviderStream
 from shared.jobs.model import Event
+from shared.wire.anthropic import MessageEvents
 from shared.wire.request_types import RESPONSES, RequestType
 from shared.wire.sse import encode_event, event_data
 
@@ -22,6 +23,34 @@ HEARTBEAT_S = 15.0
 HEARTBEAT = b": keepalive\n\n"
 EVENT_STREAM: HeaderLine = (b"content-type", b"text/event-stream; charset=utf-8")
 UNBUFFERED: tuple[HeaderLine, ...] = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
+
+
+async def send_message_stream(send: Send, facts: Facts, stream: ProviderStream) -> None:
+    """Send a chat's answer as Anthropic's events; a failure on the way becomes its ``error`` event."""
+    events = MessageEvents(request_id=facts.request_id)
+    request_id = (b"request-id", header_text(facts.request_id))
+    try:
+        await send(
+            {
+                "type": "http.response.start",
+                "status": stream.status,
+                "headers": [EVENT_STREAM, *UNBUFFERED, request_id],
+            }
+        )
+        async for chunk in stream:
+            told = events.feed(chunk)
+            if told:
+                await send({"type": "http.response.body", "body": told, "more_body": True})
+            if events.ended:
+                break
+    except Exception as error:  # noqa: BLE001 - whatever it is, it must be said inside the stream
+        failure = as_gateway_error(error, facts.request_id)
+        logger.warning("A stream failed: %s", failure.message, extra={"request_id": facts.request_id})
+        last = events.fail(failure.status, failure.envelope()["error"])
+        await send({"type": "http.response.body", "body": last, "more_body": True})
+    finally:
+        await stream.aclose()
+    await send({"type": "http.response.body", "body": b""})
 
 
 async def send_answer_stream(send: Send, facts: Facts, request_type: RequestType, stream: ProviderStream) -> None:

@@ -49,7 +49,9 @@ class JobRunner:
         try:
             if claim.request_type == DELIVERY:
                 return await self._webhooks.run(claim)
-            answer = await self._answer(self._call(claim), handle)
+            call = self._call(claim)
+            answer = await self._answer(call, handle)
+            await self._inference.keep_job(call, answer)
         except RetryLater as later:
             return deferral_after(later, claim) or failed(later.error)
         except GatewayError as error:
@@ -77,6 +79,7 @@ class JobRunner:
             headers=_passed_headers(claim.context),
             caller=self._governance.caller_of(claim.owner),
             request_id=claim.request_id,
+            extended=claim.context.get("surface") == "anthropic",
             job_id=claim.id,
             session=str(claim.context.get("session", "")),
             deadline=_deadline(claim),

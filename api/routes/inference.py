@@ -30,7 +30,7 @@ class InferenceEndpoint:
     """
 
     def __init__(self, request_type: RequestType) -> None:
-        self._request_type = request_type
+        self.request_type = request_type
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request.
@@ -39,16 +39,16 @@ class InferenceEndpoint:
             GatewayError: What the caller is told, unless the response has begun.
         """
         facts: Facts = scope[KEY]
-        facts.surface, facts.request_type = "openai", self._request_type.name
+        facts.surface, facts.request_type = "openai", self.request_type.name
         services = services_of(scope)
         facts.caller = await services.governance.identify(facts.headers)
         if POLL in facts.headers:
             await drain(receive)
-            job = await poll(services, facts, self._request_type, receive)
+            job = await poll(services, facts, self.request_type, receive)
             await send_reply(send, sdk_reply(job))
             return
         as_job = wants_job(facts)
-        request = await read_inference_request(self._request_type, facts, receive)
+        request = await self.read(scope, receive)
         if as_job:
             job = await submit(services, facts, request, receive)
             await send_reply(send, sdk_reply(job))
@@ -62,6 +62,15 @@ class InferenceEndpoint:
         else:
             await self._answer(services, facts, call_of(facts, request), receive, send)
 
+    async def read(self, scope: Scope, receive: Receive) -> RequestBody:
+        """Read the request's body and check it.
+
+        Raises:
+            InvalidRequest: It is not one of this type.
+            ClientGone: The caller hung up before its end.
+        """
+        return await read_inference_request(self.request_type, scope[KEY], receive)
+
     async def _answer(self, services: Services, facts: Facts, call: Call, receive: Receive, send: Send) -> None:
         if call.stream:
             with Hangup(receive):
@@ -74,7 +83,7 @@ class InferenceEndpoint:
                     return
                 services.metrics.stream_opened()
                 try:
-                    await send_answer_stream(send, facts, self._request_type, stream)
+                    await send_answer_stream(send, facts, self.request_type, stream)
                 finally:
                     services.metrics.stream_closed()
             return
@@ -91,15 +100,25 @@ async def read_inference_request(request_type: RequestType, facts: Facts, receiv
         InvalidRequest: It is not one of this type.
         ClientGone: The caller hung up before its end.
     """
+    body = await read_plain_body(facts, receive)
+    request = read_request(request_type, body, facts.headers.get(b"content-type", b"").decode("latin-1"))
+    facts.model = request.model
+    return request
+
+
+async def read_plain_body(facts: Facts, receive: Receive) -> bytes:
+    """The whole body, which must be sent as it is.
+
+    Raises:
+        InvalidRequest: It is compressed.
+        ClientGone: The caller hung up before its end.
+    """
     encoding = facts.headers.get(b"content-encoding")
     if encoding and encoding != b"identity":
         raise InvalidRequest(
             "Compressed request bodies are not understood; send it as it is.", param="content-encoding"
         )
-    body = await read_body(receive)
-    request = read_request(request_type, body, facts.headers.get(b"content-type", b"").decode("latin-1"))
-    facts.model = request.model
-    return request
+    return await read_body(receive)
 
 
 def _lines(content_type: str, passed: Mapping[str, str]) -> tuple[HeaderLine, ...]:

@@ -1,6 +1,7 @@
-"""Responses by their id: the jobs among them are ours, all others belong to the provider that made them."""
+"""Responses by their id: jobs and what is kept are ours, all others belong to the provider that made them."""
 
-import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 from urllib.parse import parse_qs
 
 import orjson
@@ -12,21 +13,17 @@ from api.exchange import KEY, App, Facts, Receive, Reply, Scope, Send, drain, js
 from api.job_replies import native_reply
 from api.services import Services, services_of
 from shared.errors import InvalidRequest, JobNotFound
+from shared.inference.conversations import Kept
 from shared.jobs.model import Job, State
 from shared.wire.request_types import RESPONSES
-from shared.wire.response_ids import is_minted
+from shared.wire.response_ids import is_ours
 from shared.wire.responses.items import input_items_page, stored_input
+from shared.wire.responses.log import check_resumable
 
-_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _CANNOT_CANCEL = {
     State.COMPLETED: "Cannot cancel a completed response.",
     State.FAILED: "Cannot cancel a failed response.",
 }
-
-
-def is_ours(response_id: str) -> bool:
-    """Whether an id can only be one of our jobs: it is then never asked of a provider."""
-    return is_minted(response_id) or _UUID.fullmatch(response_id) is not None
 
 
 class ResponseById:
@@ -56,8 +53,13 @@ class ResponseById:
         services = services_of(scope)
         facts.caller = await services.governance.identify(facts.headers)
         await drain(receive)
+        query = scope.get("query_string", b"")
+        kept = await _kept(services, facts, response_id)
+        if kept is not None:
+            await send_reply(send, await self._act_on_kept(services, facts, kept, query))
+            return
         if self._action == "retrieve":
-            starting_after = asked_for_stream(scope.get("query_string", b""))
+            starting_after = asked_for_stream(query)
             if starting_after is not None:
                 job = await find(services, facts.caller, response_id, RESPONSES)
                 check_streamed(job)
@@ -69,7 +71,7 @@ class ResponseById:
             return
         job = await find(services, facts.caller, response_id, RESPONSES)
         facts.job_id = job.id
-        await send_reply(send, await self._act(services, job, scope.get("query_string", b"")))
+        await send_reply(send, await self._act(services, job, query))
 
     async def _act(self, services: Services, job: Job, query: bytes) -> Reply:
         if self._action == "cancel":
@@ -79,9 +81,39 @@ class ResponseById:
         payload = await services.store.payload(job.id)
         if payload is None:
             raise JobNotFound(job.id)
-        wanted = {name: values[-1] for name, values in parse_qs(query.decode("latin-1")).items()}
-        items = stored_input(orjson.loads(payload), job.id)
-        return json_reply(input_items_page(items, wanted.get("after"), wanted.get("limit"), wanted.get("order")))
+        return _page(stored_input(orjson.loads(payload), job.id), query)
+
+    async def _act_on_kept(self, services: Services, facts: Facts, kept: Kept, query: bytes) -> Reply:
+        """Serve a response that was answered at once."""
+        conversations = services.inference.conversations
+        assert conversations is not None  # noqa: S101 - it is kept there
+        if self._action == "cancel":
+            raise InvalidRequest("Cannot cancel a synchronous response.")
+        if self._action == "delete":
+            await conversations.delete(kept.response["id"])
+            return _deleted(kept.response["id"])
+        if self._action == "input_items":
+            return _page(await conversations.input_of(kept, facts.caller), query)
+        if asked_for_stream(query) is not None:
+            check_resumable(background=False, streamed=False)
+        return json_reply(kept.response)
+
+
+async def _kept(services: Services, facts: Facts, response_id: str) -> Kept | None:
+    """A response that is kept and is no job: of a job, its record tells more."""
+    conversations = services.inference.conversations
+    if conversations is None or await services.store.get(response_id) is not None:
+        return None
+    return await conversations.find(response_id, facts.caller)
+
+
+def _page(items: Sequence[Mapping[str, Any]], query: bytes) -> Reply:
+    wanted = {name: values[-1] for name, values in parse_qs(query.decode("latin-1")).items()}
+    return json_reply(input_items_page(items, wanted.get("after"), wanted.get("limit"), wanted.get("order")))
+
+
+def _deleted(response_id: str) -> Reply:
+    return json_reply({"id": response_id, "object": "response", "deleted": True})
 
 
 async def _cancel(services: Services, job: Job) -> Job:
@@ -97,4 +129,6 @@ async def _delete(services: Services, job: Job) -> Reply:
         raise InvalidRequest("Cannot delete an in-flight response.")
     if not await services.store.delete(job.id):
         raise JobNotFound(job.id)
-    return json_reply({"id": job.id, "object": "response", "deleted": True})
+    if services.inference.conversations is not None:
+        await services.inference.conversations.delete(job.id)
+    return _deleted(job.id)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from redis.asyncio import Redis
 
+from shared.inference.conversations import Conversations
 from shared.inference.inference import Inference
 from shared.inference.route import Price, Routing
 from shared.providers.client import ProviderClient, gate_of
@@ -57,7 +58,7 @@ def build_inference(
     """The inference path; opens nothing until the first call, hears of other processes from ``start`` on.
 
     Args:
-        store: Where processes tell each other how the providers do; None: each finds out alone.
+        store: Where processes tell each other how the providers do, and where responses are kept; None: nowhere.
         price: What ``least_cost`` routes go by.
 
     Raises:
@@ -89,6 +90,7 @@ def build_inference(
         board=board,
         watch=watch,
         max_total_s=settings.server.max_total_s,
+        conversations=Conversations(store.commands) if store else None,
         close=close,
         sharing=SharedHealth(board, store.commands, store.subscription) if store else None,
     )

@@ -23,6 +23,7 @@ class Call:
         stream: Whether the caller wants server-sent events.
         headers: Lower-case request headers that providers may want to see (``openai-beta`` and the like).
         request_id: For logs, and sent on.
+        extended: Whether a chat's body holds Anthropic's fields beside OpenAI's, which not every wire takes.
         job_id: The job that this is a run of; the provider's idempotency key where one exists.
         session: Calls with the same one stay with the same key of a provider, for its prompt cache; empty: none.
         deadline: Event loop time past which no attempt starts and the running one ends; None: the provider's limits.
@@ -40,6 +41,7 @@ class Call:
     headers: Mapping[str, str] = field(default_factory=dict)
     caller: Caller = ANONYMOUS
     request_id: str = ""
+    extended: bool = False
     job_id: str = ""
     session: str = ""
     deadline: float | None = None

@@ -1,30 +1,44 @@
 """The one path of every call, in both tiers: resolve, authorise, pick a key, call, retry, rotate, fall back."""
 
 import asyncio
-import time
-import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from math import inf
 from typing import Any, TypeVar
 
-from shared.errors import GatewayError, Overloaded, UnsupportedParameter, UpstreamFailure, UpstreamTimeout
+import orjson
+
+from shared.errors import (
+    GatewayError,
+    Overloaded,
+    UnsupportedParameter,
+    UpstreamFailure,
+    UpstreamRefused,
+    UpstreamTimeout,
+)
 from shared.governance.caller import Caller
 from shared.inference.attempts import Attempts, no_answer
 from shared.inference.call import Answer, Call, RetryLater
+from shared.inference.conversations import Conversations
 from shared.inference.passthrough import Passthrough, RawAnswer, RawRequest
 from shared.inference.route import Routing, Target
 from shared.inference.streaming import ProviderStream
+from shared.inference.translation import NOTHING, offered, translation
 from shared.providers.base import Key
 from shared.providers.client import Exchange, ProviderClient
 from shared.providers.health import HealthBoard
 from shared.providers.health_sharing import SharedHealth
 from shared.providers.registry import Providers
 from shared.providers.resilience import Verdict, judge
-from shared.providers.wires.base import Ask, MalformedAnswer
+from shared.providers.wires.anthropic.counting import count_request, read_count
+from shared.providers.wires.base import Ask, MalformedAnswer, Wire
+from shared.providers.wires.bridged import BridgedWire, Recalled
 from shared.telemetry.upstream import UNWATCHED, UpstreamWatch
+from shared.wire.request_types import RESPONSES
 
 T = TypeVar("T")
+# Others who speak Anthropic's format do not all count.
+_NO_SUCH_ENDPOINT = frozenset({404, 405, 501})
 At = Callable[[Target, Key | None, float], Awaitable[T]]
 
 
@@ -35,6 +49,7 @@ class Inference:
         routing: From a model's name to what may answer.
         board: How the providers do.
         max_total_s: Bound on all attempts of a caller's call together; a job has its own deadline.
+        conversations: Where responses are kept; None: nowhere.
         close: Called when it is closed: gives back what the client was built on.
         sharing: Tells other processes how the providers do; None: this process keeps it to itself.
     """
@@ -48,6 +63,7 @@ class Inference:
         board: HealthBoard,
         watch: UpstreamWatch = UNWATCHED,
         max_total_s: float = inf,
+        conversations: Conversations | None = None,
         close: Callable[[], Awaitable[None]],
         sharing: SharedHealth | None = None,
     ) -> None:
@@ -57,6 +73,7 @@ class Inference:
         self._board = board
         self._watch = watch
         self._max_total_s = max_total_s
+        self._conversations = conversations
         self._close = close
         self._sharing = sharing
         self._passthrough = Passthrough(providers, client)
@@ -75,14 +92,21 @@ class Inference:
         """The configured providers."""
         return self._providers
 
-    def authorise(self, call: Call) -> None:
+    @property
+    def conversations(self) -> Conversations | None:
+        """The responses that are kept here."""
+        return self._conversations
+
+    async def authorise(self, call: Call) -> None:
         """Everything that can be refused before a job is made of the call.
 
         Raises:
             GatewayError: As ``answer`` would, before any upstream request.
         """
+        recalled = await self._recall(call)
         for target in self._route(call):
-            self._client.wire(target.provider).request(_ask(call, target))
+            wire, ask = self._translation(call, target, recalled)
+            wire.request(ask)
 
     async def answer(self, call: Call) -> Answer:
         """The model's complete answer.
@@ -92,10 +116,10 @@ class Inference:
             RetryLater: Only where ``call.defers``.
         """
         attempts = self._attempts(call)
+        recalled = await self._recall(call)
 
         async def at(target: Target, key: Key | None, total_s: float) -> Answer:
-            wire = self._client.wire(target.provider)
-            ask = _ask(call, target)
+            wire, ask = self._translation(call, target, recalled)
             request = wire.request(ask)
             exchange = await self._client.open(
                 target.provider,
@@ -114,6 +138,7 @@ class Inference:
                 raise UpstreamFailure(
                     f"The provider {target.provider.name!r} gave no usable answer: {error}."
                 ) from error
+            await self._keep(call, wire)
             return Answer(
                 status=exchange.status,
                 body=translated.body,
@@ -135,10 +160,10 @@ class Inference:
             RetryLater: Only where ``call.defers``.
         """
         attempts = self._attempts(call)
+        recalled = await self._recall(call)
 
         async def at(target: Target, key: Key | None, total_s: float) -> ProviderStream:
-            wire = self._client.wire(target.provider)
-            ask = _ask(call, target)
+            wire, ask = self._translation(call, target, recalled)
             request = wire.request(ask)
             limits = target.provider.timeouts
             begin_s = min(limits.first_token_s, total_s, attempts.begin_s())
@@ -154,7 +179,7 @@ class Inference:
                         stream=True,
                         wait_s=_place_wait_s(call, total_s),
                     )
-                    stream = self._watched(exchange, ask, target, key)
+                    stream = self._watched(exchange, wire, ask, target=target, key=key, call=call)
                     await _begin(stream)
             except TimeoutError:
                 raise UpstreamTimeout(
@@ -165,17 +190,56 @@ class Inference:
 
         return await self._first(call, attempts, at)
 
-    def _watched(self, exchange: Exchange, ask: Ask, target: Target, key: Key | None) -> ProviderStream:
+    def _watched(
+        self, exchange: Exchange, wire: Wire, ask: Ask, *, target: Target, key: Key | None, call: Call
+    ) -> ProviderStream:
         """The stream of an opened exchange; if it ends badly, that is noted as a failed attempt would be."""
         health = self._board[target.provider.name]
         return ProviderStream(
             exchange,
-            self._client.wire(target.provider),
+            wire,
             ask,
             provider=target.provider.name,
             model=target.model,
             on_failure=partial(health.failed, key.name if key else "", target.model),
+            ended=partial(self._keep, call, wire),
         )
+
+    async def count_tokens(self, call: Call) -> int | None:
+        """How many input tokens its provider counts in a chat; None: it has no way to count.
+
+        Raises:
+            GatewayError: What the caller is told, as ``answer`` would.
+        """
+        target = self._route(call)[0]
+        wire, ask = self._translation(call, target, NOTHING)
+        request = wire.request(ask)
+        if wire.name != "anthropic" or request.path != "/v1/messages":
+            return None
+
+        async def at(target: Target, key: Key | None, total_s: float) -> int:
+            exchange = await self._client.open(
+                target.provider, key, target.model, count_request(request), headers=_passed_on(call), total_s=total_s
+            )
+            async with exchange:
+                return read_count(await exchange.read())
+
+        try:
+            return await self._attempts(call).at(target, at, last=True)
+        except UpstreamRefused as error:
+            if error.status in _NO_SUCH_ENDPOINT:
+                return None
+            raise
+        except MalformedAnswer:
+            return None
+
+    async def keep_job(self, call: Call, answer: Answer) -> None:
+        """Keep the response that a job ended with, under the job's id, by which its caller knows it."""
+        if call.request_type is not RESPONSES or not answer.content_type.startswith("application/json"):
+            return
+        response = orjson.loads(answer.body)
+        if isinstance(response, dict) and isinstance(response.get("output"), list):
+            await self._remember(call, {**response, "id": call.job_id})
 
     async def passthrough(self, request: RawRequest, caller: Caller) -> RawAnswer:
         """Forward a request of a resource that its provider owns, untouched, and its answer too."""
@@ -209,7 +273,24 @@ class Inference:
         return offers
 
     def _offered(self, target: Target) -> frozenset[str]:
-        return target.provider.request_types & self._client.wire(target.provider).request_types
+        return offered(target, self._client.wire(target.provider))
+
+    def _translation(self, call: Call, target: Target, recalled: Recalled) -> tuple[Wire, Ask]:
+        return translation(call, target, self._client.wire(target.provider), recalled)
+
+    async def _recall(self, call: Call) -> Recalled:
+        if call.request_type is not RESPONSES or self._conversations is None:
+            return NOTHING
+        return await self._conversations.recall(call.fields, call.caller)
+
+    async def _keep(self, call: Call, wire: Wire) -> None:
+        """Keep what a bridge made; jobs keep theirs when they end."""
+        if isinstance(wire, BridgedWire) and wire.response is not None and not call.job_id:
+            await self._remember(call, wire.response)
+
+    async def _remember(self, call: Call, response: Mapping[str, Any]) -> None:
+        if self._conversations is not None:
+            await self._conversations.keep(call.fields, response, call.caller)
 
     def _attempts(self, call: Call) -> Attempts:
         return Attempts(call, self._watch, self._board, inf if call.defers else self._max_total_s)
@@ -246,19 +327,6 @@ async def _begin(stream: ProviderStream) -> None:
 def _place_wait_s(call: Call, total_s: float) -> float:
     """How long a call may wait for a place among a provider's concurrent calls."""
     return min(call.patience_s, total_s)
-
-
-def _ask(call: Call, target: Target) -> Ask:
-    return Ask(
-        request_type=call.request_type,
-        model=target.provider.deployments.get(target.model, target.model),
-        body=call.body,
-        fields=call.fields,
-        content_type=call.content_type,
-        stream=call.stream,
-        created=int(time.time()),
-        answer_id=call.job_id or call.request_id or uuid.uuid4().hex,
-    )
 
 
 def _passed_on(call: Call) -> Mapping[str, str]:

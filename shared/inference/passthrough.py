@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import orjson
 
@@ -13,10 +14,15 @@ from shared.providers.base import Provider
 from shared.providers.client import Exchange, ProviderClient
 from shared.providers.registry import DEFAULT_PROVIDER, Providers
 from shared.providers.selection import choose_key
+from shared.providers.wires.anthropic.wire import VERSION as ANTHROPIC_VERSION
 from shared.providers.wires.base import UpstreamRequest
 
 MODELS_CACHE_S = 60.0
 MODELS_TIMEOUT_S = 5.0
+# Where a wire that is not OpenAI's lists its models, and what of the format it asks for.
+_LISTS: Mapping[str, tuple[str, Mapping[str, str]]] = {
+    "anthropic": ("/v1/models?limit=1000", {"anthropic-version": ANTHROPIC_VERSION}),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +123,8 @@ class Passthrough:
         return models
 
     async def _fetch_models(self, provider: Provider) -> list[dict[str, object]]:
-        request = UpstreamRequest(path="/models", body=b"", method="GET", content_type="")
+        path, headers = _LISTS.get(provider.wire, ("/models", {}))
+        request = UpstreamRequest(path=path, body=b"", method="GET", content_type="", headers=headers)
         exchange = await self._client.open(
             provider, choose_key(provider.keys), "", request, headers={}, total_s=MODELS_TIMEOUT_S
         )
@@ -129,6 +136,12 @@ class Passthrough:
 
 def _model(provider: Provider, said: Mapping[str, object]) -> dict[str, object]:
     """OpenAI's model object, all four fields present (the SDKs' strict mode asks for them)."""
+    if provider.wire == "anthropic":
+        said = {
+            "id": said["id"],
+            "name": said.get("display_name", said["id"]),
+            "created": _unix_s(said.get("created_at")),
+        }
     return {
         "created": 0,
         "owned_by": provider.name,
@@ -136,3 +149,11 @@ def _model(provider: Provider, said: Mapping[str, object]) -> dict[str, object]:
         "object": "model",
         "id": f"{provider.name}/{said['id']}",
     }
+
+
+def _unix_s(time_said: object) -> int:
+    """Unix seconds of an RFC 3339 time; 0 if it is none."""
+    try:
+        return int(datetime.fromisoformat(str(time_said)).timestamp())
+    except ValueError:
+        return 0

@@ -1,7 +1,7 @@
 """A provider's stream on its way to a caller: translated, watched to its end, given up at once."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 from shared.errors import GatewayError, UpstreamFailure, UpstreamRefused
@@ -14,6 +14,7 @@ class ProviderStream:
 
     Args:
         on_failure: Told when the stream, once begun, ends badly.
+        ended: Awaited once the answer is complete, before its end is given.
     """
 
     def __init__(
@@ -25,7 +26,9 @@ class ProviderStream:
         provider: str,
         model: str,
         on_failure: Callable[[GatewayError], None],
+        ended: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
+        self._ended = ended
         self._exchange = exchange
         self._wire = wire
         self._ask = ask
@@ -93,7 +96,13 @@ class ProviderStream:
             raise UpstreamFailure(f"The provider {self.provider!r} gave no usable answer: {error}.") from error
         self.whole = self._first = translated.body
         self._usage = translated.usage
+        await self._end()
         return True
+
+    async def _end(self) -> None:
+        if self._ended is not None:
+            ended, self._ended = self._ended, None
+            await ended()
 
     async def aclose(self) -> None:
         """Drop the upstream connection, or give it back when the stream has ended."""
@@ -106,6 +115,8 @@ class ProviderStream:
                 events = translation.feed(chunk)
             except MalformedAnswer as error:
                 raise UpstreamFailure(f"The provider {self.provider!r} sent a malformed stream: {error}.") from error
+            if translation.complete:
+                await self._end()
             if events:
                 yield events
             if translation.error is not None:

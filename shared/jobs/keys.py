@@ -84,6 +84,9 @@ KEYS: tuple[Key, ...] = (
         "permanent, one",
         "signs callbacks to URLs that no webhook is configured for",
     ),
+    Key(
+        "finops:response:<id>", "string", "30 days, refreshed when read", "a response and its input, to be gone on with"
+    ),
     Key("finops:ledger", "stream", "permanent, 1,000,000 entries", "cost entries, one per outcome"),
 )
 
@@ -111,6 +114,11 @@ def is_job_id(text: str) -> bool:
 def job(job_id: str) -> str:
     """The record of a job."""
     return f"finops:job:{job_id}"
+
+
+def kept_response(response_id: str) -> str:
+    """A response that is kept for conversations."""
+    return f"finops:response:{response_id}"
 
 
 def payload(job_id: str) -> str:

@@ -61,8 +61,8 @@ class ChatAssembly:
 
 def _whole(choice: dict[str, Any]) -> dict[str, Any]:
     message = {"role": "assistant", "content": None, "refusal": None, "annotations": [], **choice["message"]}
-    for call in message.get("tool_calls") or ():
-        call.pop("index", None)
+    for numbered in (*(message.get("tool_calls") or ()), *(message.get("thinking_blocks") or ())):
+        numbered.pop("index", None)
     if message["content"] == "" and message.get("tool_calls"):
         message["content"] = None
     return {"logprobs": None, **choice, "message": message}

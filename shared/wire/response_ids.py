@@ -1,12 +1,14 @@
 """Ids of responses that this gateway made, told from those of providers by a check sum in them."""
 
 import os
+import re
 import zlib
 
 _PREFIX = "resp_"
 _RANDOM_CHARS = 40
 _CHECK_CHARS = 8
 _SALT = b"finops"
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def mint_response_id() -> str:
@@ -21,6 +23,11 @@ def is_minted(response_id: str) -> bool:
     if digits is response_id or len(digits) != _RANDOM_CHARS + _CHECK_CHARS or not digits.isascii():
         return False
     return _check(digits[:_RANDOM_CHARS]) == digits[_RANDOM_CHARS:]
+
+
+def is_ours(response_id: str) -> bool:
+    """Whether an id can only be of a response that this gateway made, or of one of its jobs."""
+    return is_minted(response_id) or _UUID.fullmatch(response_id) is not None
 
 
 def _check(digits: str) -> str:

@@ -195,9 +195,9 @@ async def test_a_caller_gets_only_what_its_key_allows(inference: Inference) -> N
 
 
 async def test_a_refused_call_is_refused_before_a_job_is_made(inference: Inference, sim: RunningSimulator) -> None:
-    inference.authorise(chat("sim/gpt"))
+    await inference.authorise(chat("sim/gpt"))
     with pytest.raises(UnknownProvider):
-        inference.authorise(chat("nobody/gpt"))
+        await inference.authorise(chat("nobody/gpt"))
     assert not sim.log.entries
 
 

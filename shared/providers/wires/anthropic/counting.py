@@ -1,0 +1,37 @@
+"""Asks how many input tokens a Messages request has.
+
+Source: https://platform.claude.com/docs/en/api/messages-count-tokens
+"""
+
+from dataclasses import replace
+
+import orjson
+
+from shared.providers.wires.base import MalformedAnswer, UpstreamRequest
+
+# What an answer is limited and sampled by does not count, and is refused.
+_COUNTED = frozenset(
+    {"model", "messages", "system", "tools", "tool_choice", "thinking", "output_config", "cache_control"}
+)
+
+
+def count_request(request: UpstreamRequest) -> UpstreamRequest:
+    """The request that counts what ``request`` would send."""
+    fields = {name: value for name, value in orjson.loads(request.body).items() if name in _COUNTED}
+    return replace(request, path=f"{request.path}/count_tokens", body=orjson.dumps(fields))
+
+
+def read_count(body: bytes) -> int:
+    """The number of tokens in the answer.
+
+    Raises:
+        MalformedAnswer: There is none.
+    """
+    try:
+        fields = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise MalformedAnswer("the count is not JSON") from error
+    count = fields.get("input_tokens") if isinstance(fields, dict) else None
+    if type(count) is not int:
+        raise MalformedAnswer("the answer holds no count")
+    return count

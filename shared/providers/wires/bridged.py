@@ -1,0 +1,148 @@
+"""Responses over a wire that only chats: the request becomes a chat, the chat's answer a Response; pure."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import orjson
+
+from shared.providers.wires.base import Ask, MalformedAnswer, StreamTranslation, Translated, UpstreamRequest, Wire
+from shared.wire.request_types import CHAT, RESPONSES
+from shared.wire.responses.answer import chat_to_response
+from shared.wire.responses.conversation import Reasoning
+from shared.wire.responses.reply import MalformedChat
+from shared.wire.responses.request import responses_to_chat
+from shared.wire.responses.stream import ResponseEvents
+
+Item = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """What is kept of the conversation that a request goes on with.
+
+    Attributes:
+        history: Items of the responses that ``previous_response_id`` leads back to, oldest first.
+        references: Kept items by id, which the input only names.
+    """
+
+    history: tuple[Item, ...] = ()
+    references: Mapping[str, Item] = field(default_factory=dict)
+
+
+class BridgedWire:
+    """Another wire's chat, seen as the Responses API; made for one call.
+
+    ``Ask.answer_id`` is the response's id, and the translated bodies hold the whole Response, which ``response``
+    keeps once it is there.
+
+    Args:
+        wire: What the provider speaks.
+        recalled: The conversation before.
+        background: Whether the response is a job of its own.
+    """
+
+    request_types = frozenset({RESPONSES.name})
+
+    def __init__(self, wire: Wire, recalled: Recalled, *, background: bool) -> None:
+        self.name = wire.name
+        self.response: Mapping[str, Any] | None = None
+        self._wire = wire
+        self._recalled = recalled
+        self._background = background
+
+    def request(self, ask: Ask) -> UpstreamRequest:
+        """The chat request.
+
+        Raises:
+            UnsupportedParameter: Chat, or the provider's format, cannot express a field.
+            InvalidRequest: It is no Responses request.
+        """
+        return self._wire.request(self._chat(ask))
+
+    def answer(self, ask: Ask, body: bytes, content_type: str) -> Translated:
+        """The chat's answer as a Response.
+
+        Raises:
+            MalformedAnswer: It is no chat completion.
+        """
+        translated = self._wire.answer(self._chat(ask), body, content_type)
+        try:
+            completion = orjson.loads(translated.body)
+            if not isinstance(completion, dict):
+                raise MalformedChat("the answer is no object")
+            response = chat_to_response(
+                completion,
+                ask.fields,
+                response_id=ask.answer_id,
+                created_at=ask.created,
+                background=self._background,
+                completed_at=int(time.time()),
+            )
+        except (MalformedChat, orjson.JSONDecodeError) as error:
+            raise MalformedAnswer(str(error)) from error
+        self.response = response
+        return Translated(body=orjson.dumps(response), usage=response["usage"] or {})
+
+    def stream(self, ask: Ask) -> "BridgedStream":
+        """The chat's stream as events of a Response."""
+        events = ResponseEvents(
+            ask.fields,
+            response_id=ask.answer_id,
+            created_at=ask.created,
+            background=self._background,
+            clock=lambda: int(time.time()),
+        )
+        return BridgedStream(self._wire.stream(self._chat(ask)), events, self)
+
+    def error(self, status: int, body: bytes) -> tuple[int, Mapping[str, Any]]:
+        """The provider's error, as its wire reads it."""
+        return self._wire.error(status, body)
+
+    def _chat(self, ask: Ask) -> Ask:
+        recalled = self._recalled
+        fields = responses_to_chat(
+            ask.fields,
+            recalled.history,
+            references=recalled.references,
+            developer_role="system",  # which every chat knows
+            reasoning=_reasoning(self._wire),
+        )
+        fields["model"] = ask.model
+        return replace(ask, request_type=CHAT, fields=fields, body=orjson.dumps(fields))
+
+
+def _reasoning(wire: Wire) -> Reasoning:
+    """Signed thoughts go back to formats that demand them; OpenAI's has no words for them."""
+    return "none" if wire.name == "openai" else "signed"
+
+
+class BridgedStream:
+    """A chat's stream being translated twice: from the provider's format to chat, and from chat to a Response's."""
+
+    def __init__(self, chat: StreamTranslation, events: ResponseEvents, wire: BridgedWire) -> None:
+        self._chat = chat
+        self._events = events
+        self._wire = wire
+        self.usage: Mapping[str, Any] = {}
+        self.complete = False
+        self.error: Mapping[str, Any] | None = None
+
+    def feed(self, data: bytes) -> bytes:
+        """Take the provider's bytes; give the Response's events.
+
+        Raises:
+            MalformedAnswer: They are not of the provider's format, or say what a Response cannot.
+        """
+        try:
+            events = self._events.feed(self._chat.feed(data))
+            self.error = self._chat.error or self._events.error
+            if self._chat.complete and self.error is None:
+                events += self._events.finish()
+        except MalformedChat as error:
+            raise MalformedAnswer(str(error)) from error
+        if self._events.complete:
+            self.complete, self.usage = True, self._events.usage
+            self._wire.response = self._events.response
+        return events
