@@ -87,6 +87,8 @@ KEYS: tuple[Key, ...] = (
     Key(
         "finops:response:<id>", "string", "30 days, refreshed when read", "a response and its input, to be gone on with"
     ),
+    Key("finops:health", "hash", "24 hours", "what processes tell each other of how the providers do"),
+    Key("finops:health:changes", "channel", "none", "changes of it, as they happen"),
     Key("finops:ledger", "stream", "permanent, 1,000,000 entries", "cost entries, one per outcome"),
 )
 
