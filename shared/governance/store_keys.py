@@ -29,7 +29,8 @@ KEYS: tuple[StoreKey, ...] = (
     StoreKey("finops:writer:<process>", "string", "1 hour", "the last batch that a process booked"),
     StoreKey("finops:alerts", "stream", "permanent, 10,000 entries", "thresholds of budgets that were passed"),
     StoreKey("finops:alerted:<percent>:<meter>", "string", "the window + 1 hour", "a threshold is told once"),
-    StoreKey("finops:key:<id>", "string", "permanent, until deleted", "a virtual key: what it may use and spend"),
+    StoreKey("finops:key:<id>", "string", "permanent, one per key", "a virtual key: what it may use and spend"),
+    StoreKey("finops:key:<id>:values", "set", "permanent, one per key", "the hashes of the values it has had"),
     StoreKey("finops:keyhash:<hash>", "string", "permanent, or the grace period", "the key that a value belongs to"),
     StoreKey("finops:keys", "sorted set", "permanent, one", "virtual keys by age"),
     StoreKey("finops:keys:changed", "channel", "-", "ids of virtual keys that changed"),
@@ -47,6 +48,11 @@ KEYS_CHANGED = "finops:keys:changed"
 def key_record(key_id: str) -> str:
     """A virtual key's record."""
     return f"finops:key:{key_id}"
+
+
+def key_values(key_id: str) -> str:
+    """The names of the entries of all values that a key has had."""
+    return f"finops:key:{key_id}:values"
 
 
 def key_hash(digest: str) -> str:
