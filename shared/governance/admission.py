@@ -125,6 +125,19 @@ class Door:
             self._keep(hold)
         return Admission(hold, standings, cost, tokens)
 
+    async def peek(self, limits: Sequence[Limit]) -> tuple[Standing, ...]:
+        """How limits stand, for those who look at them.
+
+        Raises:
+            StoreUnavailable: No answer.
+        """
+        args = [word for limit in limits for word in (limit.kind, limit.scope, limit.window)]
+        try:
+            facts = await self._commands.script(self._scripts["peek"], (), args, retry_safe=True)
+        except StoreFault as error:
+            raise StoreUnavailable("The limits cannot be read.") from error
+        return tuple([Standing(limit, *facts[at * 3 : at * 3 + 3]) for at, limit in enumerate(limits)])
+
     def ended(self, hold: str) -> None:
         """A hold needs no renewal any more."""
         self._open.pop(hold, None)

@@ -3,7 +3,7 @@ local BOOKS = 'finops:books'
 local ENTRIES = 'finops:ledger'
 local GROUP = {'key', 'name', 'team', 'customer', 'provider', 'model', 'type', 'dims'}
 local SUMS = {'calls', 'errors', 'unpriced', 'input', 'output', 'cached', 'reasoning', 'cost', 'list', 'latency_ms', 'attempts'}
-local NOTHING = string.rep('0', #SUMS, ',')
+local NOTHING = string.rep('0,', #SUMS)
 
 local function hour_name(now)
   local year, month, day = civil(math.floor(now / 86400000))

@@ -112,7 +112,8 @@ local function end_hold(id, state, cost, tokens, now)
     local meter = {key = m[1], at = m[2], kind = m[3], limit = m[4], scope = m[5], window = m[6]}
     -- A window that is over is gone, or its slice is: nothing is to be counted in it any more.
     if call('HEXISTS', meter.key, 'h' .. meter.at) == 1 then
-      if f[1] == 'held' then call('HINCRBY', meter.key, 'h' .. meter.at, int(-estimate[meter.kind])) end
+      local held = estimate[meter.kind]
+      if f[1] == 'held' and held > 0 then call('HINCRBY', meter.key, 'h' .. meter.at, int(-held)) end
       local amount = real[meter.kind]
       if amount > 0 then
         local after = call('HINCRBY', meter.key, 'u' .. meter.at, int(amount))
