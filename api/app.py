@@ -28,7 +28,8 @@ from api.services import Services
 from api.waits import OpenWaits
 from shared.errors import StoreUnavailable
 from shared.governance.governance import Governance
-from shared.inference.assembly import build_inference
+from shared.governance.key_ring import KeyRing
+from shared.inference.assembly import build_accounts, build_inference
 from shared.jobs.events import EventLog
 from shared.jobs.queue import JobQueue, QueueLimits
 from shared.jobs.store import JobStore
@@ -133,8 +134,8 @@ def build_services(
         store=store,
         events=events,
         waiters=waiters,
-        inference=build_inference(settings, environ, watch=metrics),
-        governance=Governance(settings, admin_key=admin_key),
+        inference=build_inference(settings, environ, watch=metrics, accounts=build_accounts(settings, commands)),
+        governance=Governance(settings, admin_key=admin_key, ring=KeyRing(commands, settings, subscription)),
         metrics=metrics,
         waits=OpenWaits(),
     )

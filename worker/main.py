@@ -12,7 +12,8 @@ from contextlib import AsyncExitStack
 import uvloop
 
 from shared.governance.governance import Governance
-from shared.inference.assembly import build_inference
+from shared.governance.key_ring import KeyRing
+from shared.inference.assembly import build_accounts, build_inference
 from shared.jobs.model import Priority
 from shared.jobs.queue import JobQueue, QueueLimits
 from shared.jobs.scripts import engine_scripts
@@ -102,13 +103,16 @@ def _assemble(
 ) -> LeasedWorker:
     """Build the parts; ``exits`` ends them in the opposite order. Nothing is connected yet."""
     url = settings.redis.url.get_secret_value() if settings.redis.url else ""
-    inference = build_inference(settings, environ, watch=metrics)
-    exits.push_async_callback(inference.aclose)
     commands = MultiplexedClient(url, client_name="finops-worker")
     exits.push_async_callback(commands.aclose)
+    inference = build_inference(settings, environ, watch=metrics, accounts=build_accounts(settings, commands))
+    exits.push_async_callback(inference.aclose)
+    ring = KeyRing(commands, settings, lambda: connect(url, timeout_s=None, client_name="finops-worker-keys"))
+    governance = Governance(settings, ring=ring)
+    exits.push_async_callback(governance.aclose)
     delivery = WebhookDelivery(settings, commands)
     exits.push_async_callback(delivery.aclose)
-    runner = JobRunner(inference, Governance(settings), delivery, streams=settings.jobs.stream_output)
+    runner = JobRunner(inference, governance, delivery, streams=settings.jobs.stream_output)
     worker = LeasedWorker.connect(url, runner.run, options, metrics=metrics)
     reader = connect(url, timeout_s=None, max_connections=1, client_name="finops-outbox")
     exits.push_async_callback(reader.aclose)

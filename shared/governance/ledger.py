@@ -57,6 +57,7 @@ class Outcome:
         first_ms: Until the first bytes of a stream; 0: none.
         fallbacks: Models that were tried in vain before.
         cache: ``hit``, ``semantic`` or empty.
+        scopes: Meters of providers and models that concern who answered; None: no such limit exists.
         content: Request and answer, if that is configured.
     """
 
@@ -81,6 +82,7 @@ class Outcome:
     job_id: str = ""
     trace_id: str = ""
     dimensions: Mapping[str, str] = field(default_factory=dict)
+    scopes: tuple[str, ...] | None = None
     content: Mapping[str, Any] | None = None
 
 
@@ -128,6 +130,9 @@ def entry_of(outcome: Outcome, at_ms: int | None = None) -> bytes:
         "content": outcome.content,
     }
     entry = {name: value for name, value in fields.items() if value}
+    if outcome.scopes is not None:
+        # An empty list would be an object to the scripts.
+        entry["scopes"] = outcome.scopes or ("",)
     entry["status"] = outcome.status
     # What failed before any answer cost nothing, for certain; only what was used without a known price is unpriced.
     entry["priced"] = cost.priced or (failed and usage.empty)
@@ -159,8 +164,6 @@ class Redaction:
 class _Line(NamedTuple):
     hold: str
     state: str
-    cost: int
-    tokens: int
     entry: bytes
 
 
@@ -185,13 +188,17 @@ class Ledger:
         self._configured = False
         self.dropped = 0
 
-    def book(self, entry: bytes, *, hold: str = "", cost: int = 0, tokens: int = 0) -> None:
-        """Book an outcome and settle its reservation, soon; returns at once."""
-        self._put(_Line(hold, "settled", cost, tokens, entry))
+    def book(self, entry: bytes, hold: str = "") -> None:
+        """Book an outcome and settle its reservation to what it cost, soon; returns at once."""
+        self._put(_Line(hold, "settled", entry))
 
     def release(self, hold: str, entry: bytes = b"") -> None:
         """Give a reservation back that cost nothing; with an entry, book that too."""
-        self._put(_Line(hold, "released", 0, 0, entry))
+        self._put(_Line(hold, "released", entry))
+
+    def settle_also(self, hold: str, entry: bytes) -> None:
+        """Settle a further reservation of an outcome that is booked elsewhere."""
+        self._put(_Line(hold, "also", entry))
 
     async def flush(self) -> None:
         """Wait until everything is booked."""

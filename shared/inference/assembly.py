@@ -3,6 +3,8 @@
 import os
 from collections.abc import Mapping
 
+from shared.governance.prices import PriceBook
+from shared.inference.accounts import Accounts
 from shared.inference.inference import Inference
 from shared.providers.client import ProviderClient
 from shared.providers.hosts.aws import AwsIdentity
@@ -24,13 +26,30 @@ from shared.providers.wires.ollama import OllamaWire
 from shared.providers.wires.openai import OpenAIWire
 from shared.providers.wires.vertex import VertexWire
 from shared.settings.model import Settings
+from shared.store.commands import RedisCommands
 from shared.telemetry.upstream import UNWATCHED, UpstreamWatch
 
 
+def build_accounts(settings: Settings, commands: RedisCommands) -> Accounts:
+    """Where calls are admitted and booked. It reads files: call it before the loop serves, or in a thread."""
+    PriceBook.warm()
+    return Accounts(settings, commands)
+
+
 def build_inference(
-    settings: Settings, environ: Mapping[str, str] | None = None, *, watch: UpstreamWatch = UNWATCHED
+    settings: Settings,
+    environ: Mapping[str, str] | None = None,
+    *,
+    watch: UpstreamWatch = UNWATCHED,
+    accounts: Accounts | None = None,
 ) -> Inference:
     """The inference path; opens nothing until the first call.
+
+    Args:
+        settings: The effective configuration.
+        environ: Where well-known providers' keys are found; default: the process's.
+        watch: Told of every attempt.
+        accounts: Where calls are admitted and booked; closed with the inference path. None: nobody counts.
 
     Raises:
         IncompleteProvider: A provider cannot be called as configured.
@@ -52,4 +71,6 @@ def build_inference(
             await identity.aclose()
         await sender.aclose()
 
-    return Inference(providers, client, fallbacks=settings.fallbacks, watch=watch, close=close)
+    return Inference(
+        providers, client, fallbacks=settings.fallbacks, watch=watch, accounts=accounts, close=close
+    )

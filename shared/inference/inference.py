@@ -5,9 +5,19 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
-from shared.errors import GatewayError, UnsupportedParameter, UpstreamFailure
+from shared.errors import (
+    BudgetExceeded,
+    GatewayError,
+    RequestLimited,
+    TokenLimited,
+    UnsupportedParameter,
+    UpstreamFailure,
+)
+from shared.governance.admission import FREE, Admission
 from shared.governance.caller import Caller
+from shared.inference.accounts import Accounts
 from shared.inference.attempts import Attempts, no_answer
+from shared.inference.bill import Bill
 from shared.inference.call import Answer, Call
 from shared.inference.passthrough import Passthrough, RawAnswer, RawRequest
 from shared.inference.route import Target, route
@@ -28,6 +38,7 @@ class Inference:
 
     Args:
         fallbacks: Model to the models tried after it.
+        accounts: Where calls are admitted and booked; None: nobody counts.
         close: Called when it is closed: gives back what the client was built on.
     """
 
@@ -38,12 +49,14 @@ class Inference:
         *,
         fallbacks: Mapping[str, Sequence[str]],
         watch: UpstreamWatch = UNWATCHED,
+        accounts: Accounts | None = None,
         close: Callable[[], Awaitable[None]],
     ) -> None:
         self._providers = providers
         self._client = client
         self._fallbacks = fallbacks
         self._watch = watch
+        self._accounts = accounts
         self._close = close
         self._passthrough = Passthrough(providers, client)
 
@@ -60,6 +73,25 @@ class Inference:
         """
         for target in self._route(call):
             self._client.wire(target.provider).request(_ask(call, target))
+
+    async def reserve(self, job_id: str, call: Call) -> Admission:
+        """Reserve what a job may cost, before it is submitted under that id.
+
+        Raises:
+            GatewayError: A limit is spent, or the call would be refused whatever happens.
+        """
+        if self._accounts is None:
+            return FREE
+        return await self._accounts.reserve(job_id, call, self._route(call))
+
+    def give_back(self, job_id: str) -> None:
+        """Release the reservation of a job that did not come about."""
+        if self._accounts is not None:
+            self._accounts.ledger.release(job_id)
+
+    def open_bill(self, call: Call) -> Bill | None:
+        """The bill of a call; that of a run of a job is booked with the job's outcome."""
+        return None if self._accounts is None else Bill(self._accounts, call)
 
     async def answer(self, call: Call) -> Answer:
         """The model's complete answer.
@@ -96,7 +128,11 @@ class Inference:
                 attempts=attempts.made,
             )
 
-        return await self._first(call, attempts, at)
+        answer, bill = await self._first(call, attempts, at)
+        if bill is not None and self._accounts is not None:
+            answer.ledger = bill.answered(answer.usage, answer.status, self._accounts.content(call, answer.body))
+            answer.headers = {**answer.headers, **bill.headers()}
+        return answer
 
     async def stream(self, call: Call) -> ProviderStream:
         """The model's answer as it comes; returned once its first bytes are there, so that a failure before is retried.
@@ -124,7 +160,14 @@ class Inference:
             stream.attempts = attempts.made
             return stream
 
-        return await self._first(call, attempts, at)
+        stream, bill = await self._first(call, attempts, at)
+        if bill is not None:
+            bill.began()
+            stream.bill = bill
+            if stream.whole is not None:
+                bill.answered(stream.usage, stream.status)
+            stream.headers = {**stream.headers, **bill.headers()}
+        return stream
 
     async def passthrough(self, request: RawRequest, caller: Caller) -> RawAnswer:
         """Forward a request of a resource that its provider owns, untouched, and its answer too."""
@@ -135,7 +178,9 @@ class Inference:
         return await self._passthrough.models(caller)
 
     async def aclose(self) -> None:
-        """Close every upstream connection."""
+        """Book what waits, and close every upstream connection."""
+        if self._accounts is not None:
+            await self._accounts.aclose()
         await self._close()
 
     def _route(self, call: Call) -> list[Target]:
@@ -150,12 +195,36 @@ class Inference:
     def _offered(self, target: Target) -> frozenset[str]:
         return target.provider.request_types & self._client.wire(target.provider).request_types
 
-    async def _first(self, call: Call, attempts: Attempts, at: At[T]) -> T:
-        """The first target that answers."""
+    async def _first(self, call: Call, attempts: Attempts, at: At[T]) -> tuple[T, Bill | None]:
+        """The first target that answers, and the bill; without an answer, the bill is closed."""
+        targets = self._route(call)
+        bill = call.bill or self.open_bill(call)
+        try:
+            if bill is not None and self._accounts is not None:
+                await self._accounts.admit(bill, call, targets)
+            return await self._try_each(call, targets, bill, attempts, at), bill
+        except BaseException as error:
+            if bill is not None and call.bill is None:  # a job's is closed with its outcome
+                bill.failed(error)
+            raise
+
+    async def _try_each(
+        self, call: Call, targets: Sequence[Target], bill: Bill | None, attempts: Attempts, at: At[T]
+    ) -> T:
         failure: GatewayError | None = None
-        for target in self._route(call):
+        for target in targets:
+
+            async def once(key: Key | None, total_s: float, target: Target = target) -> T:
+                if bill is not None:
+                    bill.sent(target.provider.name, target.model, key.name if key else "")
+                return await at(target, key, total_s)
+
             try:
-                return await attempts.at(target, lambda key, total_s, target=target: at(target, key, total_s))  # type: ignore[misc]
+                if bill is not None and self._accounts is not None and target is not targets[0]:
+                    await self._accounts.enter(bill, call, target)
+                return await attempts.at(target, once)
+            except (BudgetExceeded, RequestLimited, TokenLimited) as error:
+                failure = failure or error  # this fallback's own limits; the next may have room
             except GatewayError as error:
                 if judge(error) is Verdict.GIVE_UP:
                     raise

@@ -37,7 +37,7 @@ def route(call: Call, providers: Providers, fallbacks: Mapping[str, Sequence[str
     call.caller.authorise(first.provider.name, first.model)
     targets = [first]
     own = call.fields.get("fallbacks")
-    names = _names(own) if own is not None else _configured(first, call.model, fallbacks)
+    names = _names(own) if own is not None else call.caller.fallbacks or _configured(first, call.model, fallbacks)
     for name in names:
         target = Target(*providers.resolve(name))
         if target not in targets and call.caller.may_use(target.provider.name, target.model):

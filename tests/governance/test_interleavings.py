@@ -73,7 +73,7 @@ class Interleavings(RuleBasedStateMachine):
     def release(self, data: st.DataObject) -> None:
         hold = data.draw(st.sampled_from(sorted(self.open)))
         del self.open[hold]
-        self._write([hold, "released", 0, 0, ""])
+        self._write([hold, "released", ""])
         self.ended.append(hold)
 
     @precondition(lambda self: self.open)
@@ -85,7 +85,7 @@ class Interleavings(RuleBasedStateMachine):
     @precondition(lambda self: self.ended)
     @rule(data=st.data())
     def settle_what_has_ended(self, data: st.DataObject) -> None:
-        self._write([data.draw(st.sampled_from(self.ended)), "settled", MOST, 0, ""])
+        self._write([data.draw(st.sampled_from(self.ended)), "settled", ""])
 
     @rule()
     def time_passes_until_the_dead_are_swept(self) -> None:
@@ -103,9 +103,9 @@ class Interleavings(RuleBasedStateMachine):
 
     def _book(self, hold: str, caller: str, cost: int, *, twice: bool) -> None:
         entry = orjson.dumps({"key": caller, "cost": cost, "status": 200, "priced": True}).decode()
-        self._write([hold, "settled", cost, 0, entry])
+        self._write([hold, "settled", entry])
         if twice:
-            self._write([hold, "settled", cost, 0, entry], again=True)
+            self._write([hold, "settled", entry], again=True)
         self.booked[caller] += cost
         self.ended.append(hold)
 

@@ -31,8 +31,7 @@ local function add_to_rollup(key, group, amounts, days)
   if not before then call('PEXPIRE', key, int(days * 86400000)) end
 end
 
-local function book(json, now)
-  local entry = cjson.decode(json)
+local function book(json, entry, now)
   local keep = call('HMGET', BOOKS, 'max_calls', 'calls_days', 'hours_days', 'days_days')
   call('XADD', ENTRIES, 'MAXLEN', '~', keep[1] or '1000000', '*', 'json', json)
   local group, amounts = {}, {}
@@ -51,4 +50,15 @@ local function book(json, now)
   end
   add_to_rollup(hour_key, group, amounts, num(keep[3] or 35))
   add_to_rollup('finops:usage:d:' .. date, group, amounts, num(keep[4] or 400))
+end
+
+-- Books an outcome and ends its hold, by what the entry says; 'also': a further hold of an outcome that is booked.
+local function settle_outcome(hold, state, json, now)
+  local entry = json ~= '' and cjson.decode(json) or {}
+  if json ~= '' and state ~= 'also' then book(json, entry, now) end
+  if state == 'also' then state = 'settled' end
+  if hold == '' then return end
+  local cost, tokens = num(entry.cost), num(entry.input) + num(entry.output)
+  if state == 'released' then cost, tokens = 0, 0 end
+  end_hold(hold, state, cost, tokens, now, entry.scopes)
 end

@@ -100,9 +100,18 @@ local function tell_thresholds(meter, before, after, now)
   end
 end
 
+-- Whether a meter counts what the call used: that of a provider or model only if they are the ones that answered.
+local function concerns(scope, scopes)
+  if not scopes or not (string.match(scope, '^provider:') or string.match(scope, '^model:')) then return true end
+  for _, mine in ipairs(scopes) do
+    if mine == scope then return true end
+  end
+  return false
+end
+
 -- Ends what a hold keeps: its estimates leave the meters, what was really used comes in. Exactly once per hold; one
 -- that had run out is found all the same, for as long as it is remembered.
-local function end_hold(id, state, cost, tokens, now)
+local function end_hold(id, state, cost, tokens, now, scopes)
   local key = hold_key(id)
   local f = call('HMGET', key, 'state', 'cost', 'tokens', 'meters')
   if not f[1] or f[1] == 'settled' or f[1] == 'released' or f[1] == state then return 0 end
@@ -115,7 +124,7 @@ local function end_hold(id, state, cost, tokens, now)
       local held = estimate[meter.kind]
       if f[1] == 'held' and held > 0 then call('HINCRBY', meter.key, 'h' .. meter.at, int(-held)) end
       local amount = real[meter.kind]
-      if amount > 0 then
+      if amount > 0 and concerns(meter.scope, scopes) then
         local after = call('HINCRBY', meter.key, 'u' .. meter.at, int(amount))
         tell_thresholds(meter, after - amount, after, now)
       end
@@ -125,6 +134,11 @@ local function end_hold(id, state, cost, tokens, now)
   call('PEXPIRE', key, int(ENDED_MS))
   call('ZREM', HOLDS, id)
   return 1
+end
+
+-- A job that ended and runs again has nothing reserved, but what it will cost counts.
+local function reopen_hold(id)
+  if call('HEXISTS', hold_key(id), 'state') == 1 then call('HSET', hold_key(id), 'state', 'expired') end
 end
 
 -- Holds whose owner did not come back.
