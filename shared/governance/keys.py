@@ -12,7 +12,7 @@ from typing import Any, Self
 import orjson
 from pydantic import ValidationError
 
-from shared.errors import InvalidRequest, NotFound, StoreUnavailable
+from shared.errors import InvalidRequest, KeyNotFound, StoreUnavailable
 from shared.governance import store_keys
 from shared.governance.caller import Caller
 from shared.governance.limits import Limit, limits_of
@@ -26,15 +26,6 @@ MAX_GRACE_S = 30 * 86_400
 MAX_PAGE = 1_000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ \-]{0,99}")
 _DIMENSION = re.compile(r"[a-z0-9][a-z0-9_\-]{0,39}")
-
-
-class KeyNotFound(NotFound):
-    """No virtual key has that id."""
-
-    code = "key_not_found"
-
-    def __init__(self, key_id: str) -> None:
-        super().__init__(f"No virtual key with id {key_id[:64]!r} is known here.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

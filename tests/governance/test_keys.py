@@ -9,6 +9,7 @@ import pytest
 
 from shared.errors import (
     InvalidRequest,
+    KeyNotFound,
     ModelBlocked,
     ProviderBlocked,
     StoreUnavailable,
@@ -17,7 +18,7 @@ from shared.errors import (
 )
 from shared.governance.governance import Governance
 from shared.governance.key_ring import GRACE_S, KeyRing
-from shared.governance.keys import KeyNotFound, Keys, VirtualKey
+from shared.governance.keys import Keys, VirtualKey
 from shared.governance.limits import Limit
 from shared.settings.model import Settings
 from shared.store.connection import connect
