@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 from redis.exceptions import ResponseError
 
@@ -29,8 +30,7 @@ def governance_scripts() -> dict[str, Script]:
     return dict(load_scripts("shared.governance.lua", "shared.store.lua"))
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """How a limit stood when a call was let pass (that call not counted)."""
 
     limit: Limit

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Literal
 
 import orjson
@@ -199,13 +200,18 @@ def _check_value(column: Column, value: str) -> None:
         if column.type == "Decimal":
             Decimal(value)
         elif column.type == "Date/Time":
-            datetime.strptime(value, "%Y-%m-%dT%H:%M:%SZ")  # noqa: DTZ007 - the Z is part of the format
+            _check_moment(value)
         elif column.type == "JSON":
             orjson.loads(value)
     except (ArithmeticError, ValueError) as error:
         raise InvalidFocus(f"{column.name} is no {column.type}: {value!r}") from error
     if column.type == "String" and value != value.strip():
         raise InvalidFocus(f"{column.name} begins or ends with a space")
+
+
+@lru_cache(maxsize=256)
+def _check_moment(value: str) -> None:
+    datetime.strptime(value, "%Y-%m-%dT%H:%M:%SZ")  # noqa: DTZ007 - the Z is part of the format
 
 
 def _quantity(entry: Mapping[str, Any]) -> tuple[str, str]:

@@ -37,10 +37,12 @@ _SECRETS = (
 # The roll-ups' group joins its parts with these.
 _CONTROLS = dict.fromkeys(range(32), "")
 
+_NOTHING_USED = Usage()
+
 logger = logging.getLogger("finops.governance")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Outcome:
     """How one call or job ended, as the books want it.
 
@@ -68,7 +70,7 @@ class Outcome:
     provider: str = ""
     provider_key: str = ""
     model: str = ""
-    usage: Usage = field(default_factory=Usage)
+    usage: Usage = _NOTHING_USED
     cost: Cost = UNPRICED
     estimated: bool = False
     status: int = 200

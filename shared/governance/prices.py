@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, NamedTuple
 
 from shared.governance.usage import Usage
 from shared.settings.model import PriceSettings
@@ -65,8 +65,7 @@ Rates = Mapping[str, int]
 """Unit to its price in micro-USD per million of the unit."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(NamedTuple):
     """Money of one call.
 
     Attributes:

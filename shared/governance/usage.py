@@ -1,8 +1,7 @@
 """What a call used, counted in the units that are paid for; and what it may use at most, before it is made."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from shared.wire.request_types import EMBEDDINGS, IMAGE_EDITS, IMAGE_GENERATIONS, MODERATIONS, SPEECH, RequestType
 
@@ -17,8 +16,7 @@ _NO_OUTPUT = frozenset({EMBEDDINGS.name, MODERATIONS.name})
 _DRAWS = frozenset({IMAGE_GENERATIONS.name, IMAGE_EDITS.name, "images.variations"})
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """Counts of one call. ``input`` and ``output`` are all tokens, the others are parts of them or units of their own.
 
     Attributes:
@@ -84,9 +82,9 @@ def used_by(request_type: RequestType, fields: Mapping[str, Any], said: Mapping[
     """What an answered call used: what the provider said, and what only the request tells (pictures, characters)."""
     usage = usage_of(said)
     if request_type.name in _DRAWS and not usage.output:
-        return replace(usage, images=_several(fields))
+        return usage._replace(images=_several(fields))
     if request_type is SPEECH and usage.empty:
-        return replace(usage, characters=_length(fields.get("input")))
+        return usage._replace(characters=_length(fields.get("input")))
     return usage
 
 
