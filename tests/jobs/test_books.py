@@ -23,7 +23,7 @@ PAID = Outcome(
 
 
 @pytest.fixture
-async def door(commands: RedisCommands) -> Door:
+def door(commands: RedisCommands) -> Door:
     return Door(commands)
 
 
