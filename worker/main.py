@@ -11,8 +11,10 @@ from contextlib import AsyncExitStack
 
 import uvloop
 
+from shared.governance.admission import governance_scripts
 from shared.governance.governance import Governance
 from shared.governance.key_ring import KeyRing
+from shared.governance.prices import PriceBook
 from shared.inference.assembly import build_accounts, build_inference
 from shared.jobs.model import Priority
 from shared.jobs.queue import JobQueue, QueueLimits
@@ -70,6 +72,8 @@ def run_worker(
     )
     door = None if metrics_port is None else (metrics_host, metrics_port)
     engine_scripts()  # read before the loop runs: files block
+    governance_scripts()
+    PriceBook.warm()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_work(settings, options, door, os.environ if environ is None else environ))

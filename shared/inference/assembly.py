@@ -71,6 +71,4 @@ def build_inference(
             await identity.aclose()
         await sender.aclose()
 
-    return Inference(
-        providers, client, fallbacks=settings.fallbacks, watch=watch, accounts=accounts, close=close
-    )
+    return Inference(providers, client, fallbacks=settings.fallbacks, watch=watch, accounts=accounts, close=close)

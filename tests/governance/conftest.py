@@ -5,16 +5,10 @@ from typing import Any
 
 import pytest
 
-from shared.governance.admission import Door, governance_scripts
+from shared.governance.admission import Door
 from shared.governance.ledger import Ledger
 from shared.governance.limits import Limit
 from shared.store.multiplexed import MultiplexedClient
-
-
-@pytest.fixture(autouse=True, scope="session")
-def scripts() -> None:
-    """Processes read them when they start, before their loop runs."""
-    governance_scripts()
 
 
 @pytest.fixture
