@@ -137,7 +137,8 @@ def run_kills(run: Run) -> None:
 def run_sigterms(run: Run) -> None:
     rows = []
     for system in run.systems:
-        if system.name.startswith(("floor", "celery")):
+        # taskiq's way of ending is part of its command line, celery's solo pool runs one job at a time.
+        if system.name.startswith(("floor", "celery", "taskiq")):
             continue
         said = failures.sigterms(system, run.store, times=3 if run.options.quick else 10)
         rows.append([system.name, *map(str, (said.jobs, said.orphans, said.twice, said.bad_exits))])

@@ -11,6 +11,7 @@ import signal
 import sys
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -18,31 +19,22 @@ import common
 import orjson
 import uvloop
 
-from shared.governance.governance import Governance
-from shared.inference.inference import Inference
+from shared.inference import assembly
 from shared.jobs.model import Claim, Deferral, NewJob, Outcome
 from shared.jobs.queue import JobQueue, QueueLimits
 from shared.jobs.scripts import engine_scripts
-from shared.jobs.store import JobStore
-from shared.providers.client import ProviderClient
-from shared.providers.hosts.direct import DirectHost
-from shared.providers.registry import configured_providers
-from shared.providers.wires.openai import OpenAIWire
 from shared.settings.model import Settings
-from shared.store.connection import connect
 from shared.store.multiplexed import MultiplexedClient
 from shared.telemetry.logs import configure
 from shared.telemetry.metrics import Metrics
+from worker import main as production
 from worker.handle import RunHandle
-from worker.leased import LeasedWorker, WorkerOptions
-from worker.outbox import Outbox
+from worker.options import WorkerOptions
 from worker.tasks import JobRunner
-from worker.webhooks import WebhookDelivery
 
+STREAMS = os.environ.get("FINOPS_BENCH_ANSWER") == "sse"
 LIMITS = QueueLimits(max_queued=1_000_000)
-SETTINGS = Settings.model_validate(
-    {"providers": {"noop": {"wire": "openai", "base_url": "http://noop.invalid/v1", "keys": [{"value": "k"}]}}}
-)
+PROVIDER = {"wire": "openai", "base_url": "http://noop.invalid/v1", "keys": [{"value": "k"}]}
 ASKED = orjson.dumps({"model": "noop/m", "messages": [{"role": "user", "content": "Hello " * 60}]})
 USAGE = {"prompt_tokens": 60, "completion_tokens": 160, "total_tokens": 220}
 WHOLE = orjson.dumps(
@@ -74,10 +66,7 @@ class NoResponse:
 
     status = 200
     reason = b"OK"
-
-    def __init__(self, *, streams: bool) -> None:
-        self._streams = streams
-        self.headers = [(b"content-type", b"text/event-stream" if streams else b"application/json")]
+    headers = ((b"content-type", b"text/event-stream" if STREAMS else b"application/json"),)
 
     def header(self, name: bytes) -> bytes | None:
         return self.headers[0][1] if name == b"content-type" else None
@@ -86,29 +75,32 @@ class NoResponse:
         return WHOLE
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        for event in EVENTS if self._streams else [WHOLE]:
+        for event in EVENTS if STREAMS else [WHOLE]:
             yield event
 
     async def aclose(self) -> None: ...
 
 
 class NoNetwork:
-    """A sender that answers by itself."""
+    """Stands where the transport stands, and answers by itself."""
 
-    def __init__(self, *, streams: bool) -> None:
-        self._streams = streams
+    def __init__(self, **_options: object) -> None: ...
 
-    async def send(self, origin, method, target, headers, body, *, timeouts):
-        return NoResponse(streams=self._streams)
+    async def send(self, *_request: object, **_options: object) -> NoResponse:
+        return NoResponse()
 
     async def aclose(self) -> None: ...
 
 
-def build(watch: Metrics) -> Inference:
-    sender = NoNetwork(streams=os.environ.get("FINOPS_BENCH_ANSWER") == "sse")
-    client = ProviderClient(sender, {"direct": DirectHost()}, {"openai": OpenAIWire()})
-    providers = configured_providers(SETTINGS, {})
-    return Inference(providers, client, fallbacks={}, watch=watch, close=sender.aclose)
+class NotingRunner(JobRunner):
+    """Notes each answered job."""
+
+    async def run(self, claim: Claim, handle: RunHandle) -> Outcome | Deferral:
+        ending = await super().run(claim, handle)
+        assert isinstance(ending, Outcome), ending
+        assert ending.status_code == 200, ending
+        common.note(0.0, 0, common.BOTH)
+        return ending
 
 
 async def open_client(url: str):
@@ -132,41 +124,25 @@ async def open_client(url: str):
     return send, commands.aclose
 
 
-async def serve(url: str, concurrency: int) -> None:
-    metrics = Metrics("worker")
-    inference = build(metrics)
-    commands = MultiplexedClient(url, client_name="finops-worker")
-    delivery = WebhookDelivery(SETTINGS, commands)
-    streams = os.environ.get("FINOPS_BENCH_ANSWER") == "sse"
-    runner = JobRunner(inference, Governance(SETTINGS), delivery, streams=streams)
-
-    async def run(claim: Claim, handle: RunHandle) -> Outcome | Deferral:
-        ending = await runner.run(claim, handle)
-        assert isinstance(ending, Outcome), ending
-        assert ending.status_code == 200, ending
-        common.note(0.0, 0, common.BOTH)
-        return ending
-
+async def serve(settings: Settings, concurrency: int) -> None:
     options = WorkerOptions(concurrency=concurrency, limits=LIMITS)
-    worker = LeasedWorker.connect(url, run, options, metrics=metrics)
-    reader = connect(url, timeout_s=None, max_connections=1)
-    outbox = Outbox(reader, JobQueue(commands, LIMITS), JobStore(commands), delivery, options.worker_id)
-    task = asyncio.create_task(outbox.run())
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.stop)
-    gc.collect()
-    gc.freeze()
-    await worker.serve()
-    task.cancel()
-    await asyncio.wait([task])
-    for closing in (reader.aclose, delivery.aclose, commands.aclose, inference.aclose):
-        await closing()
+    async with AsyncExitStack() as exits:
+        worker = production._assemble(settings, options, Metrics("worker"), {}, exits)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.stop)
+        gc.collect()
+        gc.freeze()  # as production does
+        await worker.serve()
 
 
 def work(url: str, concurrency: int) -> None:
+    assembly.UpstreamTransport = NoNetwork
+    production.JobRunner = NotingRunner
+    jobs = {"stream_output": STREAMS}
+    settings = Settings.model_validate({"redis": {"url": url}, "providers": {"noop": PROVIDER}, "jobs": jobs})
     with Path(sys.argv[3] + ".log").open("a") as log:
-        configure(SETTINGS.log, "worker", log)
+        configure(settings.log, "worker", log)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(serve(url, concurrency))
+            runner.run(serve(settings, concurrency))
 
 
 if __name__ == "__main__":
