@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from shared.wire.anthropic.fields import need_list, need_object, need_text, unsupported
+from shared.wire.fields import need_list, need_object, need_text, unsupported
 
 Part = dict[str, Any]
 Message = dict[str, Any]

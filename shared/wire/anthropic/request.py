@@ -8,8 +8,8 @@ from typing import Any
 
 from shared.errors import InvalidRequest
 from shared.wire.anthropic.content import Message, assistant_message, text_parts, user_messages
-from shared.wire.anthropic.fields import need_list, need_object, need_text, need_whole, present, unsupported
 from shared.wire.anthropic.tools import chat_tool_choice, chat_tools
+from shared.wire.fields import need_list, need_object, need_text, need_whole, present, unsupported
 
 DROPPED: Mapping[str, str] = {
     "betas": "said to Anthropic's own service; what of it has no counterpart is refused by its own field",

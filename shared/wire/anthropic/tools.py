@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from shared.errors import InvalidRequest
-from shared.wire.anthropic.fields import need_list, need_object, need_text, present, unsupported
+from shared.wire.fields import need_list, need_object, need_text, present, unsupported
 
 _CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 _READ = frozenset({"type", "name", "description", "input_schema", "strict", "cache_control"})

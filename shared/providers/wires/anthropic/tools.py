@@ -10,7 +10,7 @@ from shared.errors import InvalidRequest
 from shared.providers.wires.anthropic.content import with_cache_mark
 from shared.providers.wires.anthropic.models import Traits
 from shared.providers.wires.anthropic.schema import fit_schema
-from shared.wire.anthropic.fields import need_list, need_object, need_text, unsupported
+from shared.wire.fields import need_list, need_object, need_text, unsupported
 
 ANSWER_TOOL = "give_answer"
 """The tool whose input is the answer, for models without structured outputs."""
