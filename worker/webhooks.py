@@ -1,9 +1,7 @@
 """Tells webhooks how jobs ended. The delivery is a job itself: leased, deferred between tries, ended exactly once."""
 
-import base64
 import logging
 import math
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,7 +12,7 @@ import httpx
 import orjson
 
 from shared.errors import InternalError, UpstreamFailure
-from shared.jobs.keys import WEBHOOK_SECRET
+from shared.jobs.callback_secret import callback_secret
 from shared.jobs.model import Claim, Deferral, Outcome, State
 from shared.settings.model import Settings
 from shared.store.commands import RedisCommands
@@ -109,7 +107,7 @@ class WebhookDelivery:
             return Receiver(configured.url, configured.secret.get_secret_value(), private)
         if "://" not in webhook:
             return None
-        return Receiver(webhook, await signing_secret(self._commands), self._settings.server.allow_private_network)
+        return Receiver(webhook, await callback_secret(self._commands), self._settings.server.allow_private_network)
 
     def _http(self) -> httpx.AsyncClient:
         if self._client is None:
@@ -120,13 +118,6 @@ class WebhookDelivery:
         """Close the connections to receivers."""
         if self._client is not None:
             await self._client.aclose()
-
-
-async def signing_secret(commands: RedisCommands) -> str:
-    """The secret that signs callbacks to URLs without a configured webhook; made when first asked for."""
-    made = f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
-    kept = await commands.execute("SET", WEBHOOK_SECRET, made, "NX", "GET", retry_safe=True)
-    return made if kept is None else kept.decode()
 
 
 def next_delay_s(age_s: float) -> float:

@@ -51,7 +51,7 @@ async def test_one_log_line_per_request_without_bodies_or_secrets(gateway: Gatew
     assert "hello" not in said
 
 
-@pytest.mark.parametrize("path", ["/api/jobs", "/api/jobs/dead", "/api/queue", "/api/jobs/x"])
+@pytest.mark.parametrize("path", ["/api/jobs", "/api/jobs/dead", "/api/queue", "/api/jobs/x", "/api/webhooks/secret"])
 async def test_administration_asks_for_the_admin_key(tenants: Gateway, path: str):
     for headers in ({}, {"authorization": "Bearer wrong"}, {"x-bf-vk": KEY_A}):
         answer = await tenants.http.get(path, headers=headers)
@@ -248,3 +248,9 @@ async def _without_append_only_file(url: str) -> None:
     client = connect(url)
     await client.config_set("appendonly", "no")
     await client.aclose()
+
+
+async def test_the_secret_of_unnamed_callbacks_is_made_once(tenants: Gateway):
+    first = (await tenants.http.get("/api/webhooks/secret", headers=ADMIN)).json()["secret"]
+    assert first.startswith("whsec_")
+    assert (await tenants.http.get("/api/webhooks/secret", headers=ADMIN)).json()["secret"] == first

@@ -9,6 +9,7 @@ import orjson
 import pytest
 from standardwebhooks.webhooks import Webhook
 
+from shared.jobs.callback_secret import callback_secret
 from shared.jobs.model import Deferral, NewJob, Outcome, State
 from shared.jobs.queue import JobQueue
 from shared.jobs.store import JobStore
@@ -21,7 +22,7 @@ from tests.waiting import wait_until
 from tests.worker.test_tasks import NOW_MS, claim
 from worker import public_address
 from worker.outbox import OWNER, Outbox
-from worker.webhooks import DELIVERY, GIVE_UP_S, WebhookDelivery, next_delay_s, signing_secret
+from worker.webhooks import DELIVERY, GIVE_UP_S, WebhookDelivery, next_delay_s
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
@@ -124,7 +125,7 @@ async def test_unnamed_urls_are_signed_with_the_gateways_own_secret(
     await delivery.run(told(receiver.url))
     await delivery.aclose()
     [(headers, body)] = receiver.told
-    Webhook(await signing_secret(commands)).verify(body, headers)
+    Webhook(await callback_secret(commands)).verify(body, headers)
 
 
 def test_waits_grow() -> None:

@@ -31,7 +31,7 @@ local function arq_job_key(id) return 'arq:job:' .. id end
 local function arq_progress_key(id) return 'arq:in-progress:' .. id end
 local function arq_result_key(id) return 'arq:result:' .. id end
 
-local function int(n) return string.format('%.0f', n) end
+local function int(n) return string.format('%d', math.floor(n)) end  -- half of what '%.0f' takes
 local function exact(n) return string.format('%.17g', n) end
 local function num(v) return tonumber(v or 0) or 0 end
 
@@ -46,9 +46,13 @@ local function log_event(id, name, data)
   return call('RPUSH', events_key(id), name .. '\n' .. data)
 end
 
+local function log_change(id, state, data)
+  log_event(id, data.name, '{"id":"' .. id .. '","status":"' .. state .. '"' .. (data.more or '') .. '}')
+end
+
 -- A change of state: its line, and a nudge for whoever follows.
 local function tell(id, state, data)
-  log_event(id, data.name, '{"id":"' .. id .. '","status":"' .. state .. '"' .. (data.more or '') .. '}')
+  log_change(id, state, data)
   call('PUBLISH', signal_key(id), state)
 end
 
@@ -107,8 +111,9 @@ local function catch_up(c)
 end
 
 local function push_wake(lane, tokens)
-  for _ = 1, math.min(tokens, 64) do call('RPUSH', wake_key(lane), '1') end
-  call('LTRIM', wake_key(lane), '0', '63')
+  local length = 0
+  for _ = 1, math.min(tokens, 64) do length = call('RPUSH', wake_key(lane), '1') end
+  if length > 64 then call('LTRIM', wake_key(lane), '0', '63') end
 end
 
 -- Idle workers look for what falls due every half second; what is due sooner must wake one, to set its alarm.

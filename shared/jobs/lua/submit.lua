@@ -66,15 +66,16 @@ if job.state == 'deferred' then
 else
   make_ready(job, now)
 end
-tell(id, job.state, {name = 'job.' .. job.state})
+log_change(id, job.state, {name = 'job.' .. job.state})  -- nobody can follow it yet
 call('PEXPIRE', events_key(id), keep)
 settle()
 
+local trims = job.seq % 64 == 0  -- lists may be that much longer than they say
 call('ZADD', ALL, int(now), id)
-call('ZREMRANGEBYRANK', ALL, '0', '-100001')
+if trims then call('ZREMRANGEBYRANK', ALL, '0', '-100001') end
 if owner ~= '' then
   call('ZADD', owner_key(owner), int(now), id)
-  call('ZREMRANGEBYRANK', owner_key(owner), '0', '-10001')
+  if trims then call('ZREMRANGEBYRANK', owner_key(owner), '0', '-10001') end
   call('PEXPIRE', owner_key(owner), keep)
 end
 if idem ~= '' then
