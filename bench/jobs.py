@@ -271,7 +271,7 @@ def main() -> None:
     parser.add_argument("--keep", action="store_true", help="append the tables to RESULTS.md")
     options = parser.parse_args()
     if options.nice:
-        os.nice(options.nice)
+        machine.be_nice(options.nice)
     run = Run(options)
     try:
         for name in options.cases.split(","):

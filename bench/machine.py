@@ -45,6 +45,15 @@ def pin(pid: int, cores: set[int] | None) -> None:
             os.sched_setaffinity(int(task.name), wanted)
 
 
+def be_nice(level: int) -> None:
+    """Set the priority of this process, what it starts, and its session: with autogroups a process' own means little."""
+    os.nice(level)
+    with contextlib.suppress(OSError):
+        os.setsid()
+    with contextlib.suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(level))
+
+
 def many_files() -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
