@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import os
 import re
 import shutil
 import socket
@@ -77,7 +76,7 @@ def api(store: StoreServer, cores: set[int] | None) -> Iterator[Api]:
                 [sys.executable, "-m", "api", "--port", str(port), "--redis-url", store.url, "--config", str(config)],
                 cwd=Path(__file__).resolve().parent.parent,
                 stderr=log,
-                preexec_fn=(lambda: os.sched_setaffinity(0, cores)) if cores else None,
+                preexec_fn=machine.end_with_parent(cores),
             )
             try:
                 _until_up(port)
@@ -135,7 +134,7 @@ def submits(running: Api, store: StoreServer, connections: int, seconds: int, co
             stdout=subprocess.PIPE,
             text=True,
             check=True,
-            preexec_fn=(lambda: os.sched_setaffinity(0, cores)) if cores else None,
+            preexec_fn=machine.end_with_parent(cores),
         ).stdout
         cpu, store_cpu = machine.cpu_s(running.pid) - cpu, machine.cpu_s(store.process.pid) - store_cpu
     found = re.search(r"RESULT (\d+) (\d+) (\d+) (\d+) (\d+)", said)

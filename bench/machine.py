@@ -1,10 +1,13 @@
 """The machine: its shape, where processes run, what they cost."""
 
 import contextlib
+import ctypes
 import os
 import platform
 import re
 import resource
+import signal
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -36,15 +39,6 @@ def rss_kib(pid: int) -> int:
     return int(re.search(r"VmRSS:\s*(\d+)", Path(f"/proc/{pid}/status").read_text()).group(1))
 
 
-def pin(pid: int, cores: set[int] | None) -> None:
-    """Keep a process, and what it starts from now on, on some cores; None: all of them."""
-    everywhere = set(range(os.cpu_count() or 1))
-    wanted = (cores or everywhere) & everywhere or everywhere
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        with contextlib.suppress(OSError):
-            os.sched_setaffinity(int(task.name), wanted)
-
-
 def be_nice(level: int) -> None:
     """Set the priority of this process, what it starts, and its session: with autogroups a process' own means little."""
     os.nice(level)
@@ -52,6 +46,18 @@ def be_nice(level: int) -> None:
         os.setsid()
     with contextlib.suppress(OSError):
         Path("/proc/self/autogroup").write_text(str(level))
+
+
+def end_with_parent(cores: set[int] | None = None) -> Callable[[], None]:
+    """What a child does first: stay on some cores, and not outlive a bench that is killed."""
+    prctl = ctypes.CDLL(None).prctl
+
+    def prepare() -> None:
+        prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+        if cores:
+            os.sched_setaffinity(0, cores)
+
+    return prepare
 
 
 def many_files() -> None:

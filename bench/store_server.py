@@ -33,6 +33,7 @@ class StoreServer:
                 "--appendonly", "yes" if append_only else "no", "--maxclients", "15000", "--loglevel", "warning",
             ],
             stdout=subprocess.DEVNULL,
+            preexec_fn=machine.end_with_parent(cores),
         )  # fmt: skip
         self.client: Any = redis.Redis(port=self.port)
         deadline = time.monotonic() + 10
@@ -44,7 +45,6 @@ class StoreServer:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.02)
-        machine.pin(self.process.pid, cores)
 
     @property
     def version(self) -> str:

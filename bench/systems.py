@@ -133,7 +133,7 @@ def start_worker(
         cwd=HERE / "peers",
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL if "BENCH_LOUD" not in os.environ else None,
-        preexec_fn=(lambda: os.sched_setaffinity(0, cores)) if cores else None,
+        preexec_fn=machine.end_with_parent(cores),
     )
     return Worker(process)
 
@@ -171,7 +171,7 @@ def send(system: System, url: str, *command: object, cores: set[int] | None = No
         stdout=subprocess.PIPE,
         stderr=None if "BENCH_LOUD" in os.environ else subprocess.DEVNULL,
         check=True,
-        preexec_fn=(lambda: os.sched_setaffinity(0, cores)) if cores else None,
+        preexec_fn=machine.end_with_parent(cores),
     )
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -195,6 +195,7 @@ def sender(system: System, url: str, *command: object, **extra: str) -> subproce
         env=system.environment(**extra),
         cwd=HERE / "peers",
         stdout=subprocess.PIPE,
+        preexec_fn=machine.end_with_parent(),
         stderr=None if "BENCH_LOUD" in os.environ else subprocess.DEVNULL,
     )
 
