@@ -30,7 +30,8 @@ from api.services import Services
 from api.waits import OpenWaits
 from shared.errors import StoreUnavailable
 from shared.governance.governance import Governance
-from shared.inference.assembly import SharedStore, build_inference
+from shared.governance.key_ring import KeyRing
+from shared.inference.assembly import SharedStore, build_accounts, build_inference
 from shared.jobs.events import EventLog
 from shared.jobs.queue import JobQueue, QueueLimits
 from shared.jobs.store import JobStore
@@ -129,7 +130,13 @@ def build_services(
     durable = (
         PooledCommands(connect(url, client_name="finops-api-disk")) if settings.jobs.durability == "fsync" else None
     )
-    inference = build_inference(settings, environ, watch=metrics, store=SharedStore(commands, subscription))
+    inference = build_inference(
+        settings,
+        environ,
+        watch=metrics,
+        store=SharedStore(commands, subscription),
+        accounts=build_accounts(settings, commands),
+    )
     watch_providers(metrics.registry, inference.states)
     return Services(
         settings=settings,
@@ -140,7 +147,7 @@ def build_services(
         events=events,
         waiters=waiters,
         inference=inference,
-        governance=Governance(settings, admin_key=admin_key),
+        governance=Governance(settings, admin_key=admin_key, ring=KeyRing(commands, settings, subscription)),
         metrics=metrics,
         waits=OpenWaits(),
     )
