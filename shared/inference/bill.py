@@ -78,6 +78,10 @@ class Bill:
             lines["x-bf-cost-usd"] = f"{self.cost.micro_usd / MICRO:.6f}"
         return lines
 
+    def costs(self) -> dict[str, int]:
+        """What a job's record keeps of it, once it is closed: its cost, if that is known."""
+        return {"cost_micro_usd": self.cost.micro_usd} if self.entry and self.cost.priced else {}
+
     def answered(self, said: Mapping[str, Any], status: int, body: bytes) -> bytes:
         """The call ended well; its entry."""
         usage = used_by(self._call.request_type, self._call.fields, said)
@@ -103,6 +107,12 @@ class Bill:
         if status == ClientGone.status and self.attempts:
             return self._close(Usage(input=self._estimate().input), status, code, estimated=True)
         return self._close(Usage(), status, code)
+
+    def abandon(self) -> None:
+        """A run of a job has left it to another one; harmless on a bill that is closed."""
+        if not self.entry:
+            extra, self._extra = self._extra, []
+            self._accounts.abandon(extra)
 
     def _close(
         self, usage: Usage, status: int, code: str, *, estimated: bool = False, content: Mapping[str, Any] | None = None

@@ -91,6 +91,8 @@ class Inference:
         """Begin to hear from other processes, in a running event loop. Without it, calls are answered all the same."""
         if self._sharing is not None:
             self._sharing.start()
+        if self._accounts is not None:
+            self._accounts.start()
 
     def states(self) -> dict[str, dict[str, Any]]:
         """How each provider does: circuits, resting keys, calls at once (``ProviderHealth.state``)."""

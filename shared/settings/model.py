@@ -227,6 +227,9 @@ class LedgerSettings(Section):
     hours_days: Annotated[int, Field(gt=0, le=3650)] = 35
     days_days: Annotated[int, Field(gt=0, le=3650)] = 400
     thresholds: tuple[Annotated[float, Field(gt=0, le=10)], ...] = (0.5, 0.8, 1.0)
+    anomalies: bool = True
+    anomaly_check_s: Annotated[float, Field(ge=1, le=86_400)] = 300
+    reservation_s: Annotated[float, Field(ge=1, le=3600)] = 120
 
 
 class WebhookSettings(Section):

@@ -1,0 +1,116 @@
+"""Limits as callers meet them: on every surface, at once, streamed and as jobs (contract 5 and 6)."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from simulator.serve import RunningSimulator
+from tests.api.conftest import ADMIN_KEY, CHAT, KEY_A, KEY_B, Gateway
+
+PRICES = {"sim/*": {"input": 1, "output": 10}, "openai/*": {"input": 1, "output": 10}}
+MINUTE = {"requests": 3, "tokens": 1_000_000, "window": "1d"}
+PLACES = {
+    "openai": ("/openai/chat/completions", CHAT),
+    "plain": ("/v1/responses", {"model": "sim/gpt-4o", "input": "hello"}),
+    "anthropic": ("/anthropic/v1/messages", {**CHAT, "max_tokens": 50}),
+    "azure": ("/openai/deployments/sim/gpt-4o/chat/completions?api-version=2024-10-21", CHAT),
+}
+WAYS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
+    "whole": ({}, {}),
+    "streamed": ({"stream": True}, {}),
+    "job": ({}, {"x-bf-async": "true"}),
+}
+Start = Callable[..., Awaitable[Gateway]]
+everywhere = pytest.mark.parametrize("place", sorted(PLACES))
+in_every_way = pytest.mark.parametrize("way", sorted(WAYS))
+
+
+async def ask(gateway: Gateway, place: str, way: str, key: str = KEY_A) -> httpx.Response:
+    path, body = PLACES[place]
+    more, headers = WAYS[way]
+    return await gateway.post(path, {**body, **more}, headers={"x-bf-vk": key, **headers})
+
+
+async def gateway_with(start: Start, **limits: Any) -> Gateway:
+    return await start(prices=PRICES, virtual_keys={"team-a": {"value": KEY_A, **limits}, "team-b": {"value": KEY_B}})
+
+
+@everywhere
+@in_every_way
+async def test_an_answer_says_what_is_left_and_a_refusal_when_to_come_back(start: Start, place: str, way: str) -> None:
+    gateway = await gateway_with(start, rate_limit=MINUTE)
+    for left in ("2", "1", "0"):
+        answer = await ask(gateway, place, way)
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["x-ratelimit-limit-requests"] == "3"
+        assert answer.headers["x-ratelimit-remaining-requests"] == left
+        assert answer.headers["x-ratelimit-limit-tokens"] == "1000000"
+        assert answer.headers["x-ratelimit-reset-requests"].endswith("s")
+    refused = await ask(gateway, place, way)
+    assert refused.status_code == 429
+    assert int(refused.headers["retry-after"]) >= 1
+    assert refused.headers["x-ratelimit-remaining-requests"] == "0"
+    assert refused.headers["x-ratelimit-limit-requests"] == "3"
+    if place != "anthropic":
+        assert refused.json()["error"]["code"] == "request_limited"
+    assert (await ask(gateway, place, way, KEY_B)).status_code == 200, "another key has limits of its own"
+
+
+@in_every_way
+async def test_tokens_run_out_too(start: Start, way: str) -> None:
+    gateway = await gateway_with(start, rate_limit={"tokens": 1, "window": "1d"})
+    assert (await ask(gateway, "openai", "whole")).status_code == 200
+    refused = await ask(gateway, "openai", way)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "token_limited")
+    assert int(refused.headers["retry-after"]) >= 1
+    assert refused.headers["x-ratelimit-remaining-tokens"] == "0"
+
+
+@everywhere
+@in_every_way
+async def test_a_spent_budget_is_refused_before_any_work(
+    start: Start, sim: RunningSimulator, place: str, way: str
+) -> None:
+    gateway = await gateway_with(start, budget={"limit_usd": 0.000001})
+    assert (await ask(gateway, place, "whole")).status_code == 200
+    refused = await ask(gateway, place, way)
+    assert (refused.status_code, refused.headers["x-should-retry"]) == (402, "false")
+    assert "retry-after" not in refused.headers
+    assert len(sim.log.entries) == 1
+    listed = await gateway.http.get("/api/jobs", headers={"authorization": f"Bearer {ADMIN_KEY}"})
+    assert listed.json()["data"] == []
+
+
+@everywhere
+async def test_what_a_call_cost_is_told_at_once_and_with_a_jobs_result(start: Start, place: str) -> None:
+    gateway = await gateway_with(start)
+    cost = (await ask(gateway, place, "whole")).headers["x-bf-cost-usd"]
+    assert float(cost) > 0
+    submitted = await ask(gateway, place, "job")
+    assert "x-bf-cost-usd" not in submitted.headers
+    await gateway.worker.work_off()
+    path, body = PLACES[place]
+    named = {"x-bf-vk": KEY_A, "x-bf-async-id": submitted.headers["x-bf-async-id"]}
+    polled = await gateway.post(path, body, headers=named)
+    assert polled.headers["x-bf-cost-usd"] == cost
+    envelope = await gateway.http.get(f"/v1/async/jobs/{named['x-bf-async-id']}", headers=named)
+    assert envelope.headers["x-bf-cost-usd"] == cost
+
+
+async def test_a_failed_job_that_runs_again_needs_room_in_the_budget(start: Start, sim: RunningSimulator) -> None:
+    gateway = await gateway_with(start, budget={"limit_usd": 0.000001})
+    sim.script(model="gpt-4o", times=1, status=500)
+    job_id = (await ask(gateway, "openai", "job")).headers["x-bf-async-id"]
+    await gateway.worker.work_off()
+    path, mine = f"/v1/async/jobs/{job_id}/retry", {"x-bf-vk": KEY_A}
+    assert (await gateway.post(path, headers=mine)).status_code == 202
+    assert (await gateway.post(path, headers=mine)).status_code == 409
+    sim.script(model="gpt-4o", times=1, status=500)
+    await gateway.worker.work_off()
+    assert (await ask(gateway, "openai", "whole")).status_code == 200
+    refused = await gateway.post(path, headers=mine)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (402, "budget_exceeded")
+    overruled = await gateway.post(path.replace("/v1/async", "/api"), headers={"x-bf-admin-key": ADMIN_KEY})
+    assert overruled.status_code == 202
