@@ -7,6 +7,17 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
 
 Seconds = Annotated[float, Field(gt=0, le=7 * 86_400)]
+WebhookEvent = Literal[
+    "async_job.completed",
+    "async_job.failed",
+    "async_job.cancelled",
+    "response.completed",
+    "response.failed",
+    "response.incomplete",
+    "response.cancelled",
+    "budget.threshold",
+    "spend.anomaly",
+]
 WireName = Literal["openai", "anthropic", "gemini", "ollama", "bedrock"]
 Usd = Annotated[float, Field(ge=0, le=1e9)]
 _WINDOW = re.compile(r"1[mhdwM]|rolling:[1-9][0-9]{0,2}[mhdwM]")
@@ -233,11 +244,11 @@ class LedgerSettings(Section):
 
 
 class WebhookSettings(Section):
-    """Who is told when jobs end."""
+    """Who is told when jobs end, and of alerts."""
 
     url: str
     secret: SecretStr
-    events: tuple[str, ...] = ("async_job.completed", "async_job.failed", "async_job.cancelled")
+    events: tuple[WebhookEvent, ...] = ("async_job.completed", "async_job.failed", "async_job.cancelled")
     allow_private_network: bool = False
 
 

@@ -114,3 +114,20 @@ async def test_a_failed_job_that_runs_again_needs_room_in_the_budget(start: Star
     assert (refused.status_code, refused.json()["error"]["code"]) == (402, "budget_exceeded")
     overruled = await gateway.post(path.replace("/v1/async", "/api"), headers={"x-bf-admin-key": ADMIN_KEY})
     assert overruled.status_code == 202
+
+
+async def test_administrators_read_what_was_told_of_budgets(start: Start) -> None:
+    gateway = await gateway_with(start, budget={"limit_usd": 0.000001})
+    await ask(gateway, "openai", "whole")
+    await gateway.services.inference._accounts.ledger.flush()  # type: ignore[union-attr]
+    admin = {"authorization": f"Bearer {ADMIN_KEY}"}
+    page = (await gateway.http.get("/api/alerts?limit=2", headers=admin)).json()
+    assert [alert["percent"] for alert in page["data"]] == [100, 80]
+    assert page["has_more"] is True
+    rest = (await gateway.http.get(f"/api/alerts?after={page['last_id']}", headers=admin)).json()
+    assert [(alert["percent"], alert["scope"]) for alert in rest["data"]] == [(50, "key:team-a")]
+    none = (await gateway.http.get("/api/alerts?type=spend.anomaly&scope=key:x", headers=admin)).json()
+    assert (none["data"], none["last_id"], none["has_more"]) == ([], None, False)
+    for query in ("type=other", "after=x", "limit=0"):
+        assert (await gateway.http.get(f"/api/alerts?{query}", headers=admin)).status_code == 400
+    assert (await gateway.http.get("/api/alerts", headers={"x-bf-vk": KEY_A})).status_code == 401
