@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from shared.governance.admission import FREE, Admission, Door
+from shared.governance.caller import Caller
 from shared.governance.ledger import Ledger, Redaction
 from shared.governance.limits import Limit, limits_of
 from shared.governance.prices import Cost, PriceBook
@@ -68,6 +69,15 @@ class Accounts:
         """
         limits = self.limits_of(target)
         return await self._admit(uuid.uuid4().hex, limits, call, (target,)) if limits else FREE
+
+    async def admit_forwarded(self, caller: Caller, provider: str) -> Admission:
+        """Let a request pass that is forwarded unread: it counts, and a spent budget refuses it; its cost is unknown.
+
+        Raises:
+            BudgetExceeded, RequestLimited, TokenLimited, StoreUnavailable: As ``Door.admit``.
+        """
+        limits = (*caller.limits, *self._providers.get(provider, ()))
+        return await self.door.admit(uuid.uuid4().hex, limits, cost=0, tokens=0)
 
     def limits_of(self, target: Target) -> tuple[Limit, ...]:
         """The limits of a target's provider and model."""

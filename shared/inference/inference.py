@@ -40,7 +40,7 @@ from shared.providers.wires.anthropic.counting import count_request, read_count
 from shared.providers.wires.base import Ask, MalformedAnswer, Wire
 from shared.providers.wires.bridged import BridgedWire, Recalled
 from shared.telemetry.upstream import UNWATCHED, UpstreamWatch
-from shared.wire.request_types import RESPONSES
+from shared.wire.request_types import PASSTHROUGH, RESPONSES
 
 T = TypeVar("T")
 # Others who speak Anthropic's format do not all count.
@@ -127,7 +127,12 @@ class Inference:
         """
         if self._accounts is None:
             return FREE
-        return await self._accounts.reserve(job_id, call, self._route(call))
+        targets = self._route(call)
+        try:
+            return await self._accounts.reserve(job_id, call, targets)
+        except GatewayError as error:
+            Bill(self._accounts, call).failed(error)  # booked as the refusal of a caller that waits is
+            raise
 
     def give_back(self, job_id: str) -> None:
         """Release the reservation of a job that did not come about."""
@@ -285,8 +290,37 @@ class Inference:
             await self._remember(call, {**response, "id": call.job_id})
 
     async def passthrough(self, request: RawRequest, caller: Caller) -> RawAnswer:
-        """Forward a request of a resource that its provider owns, untouched, and its answer too."""
-        return await self._passthrough.forward(request, caller)
+        """Forward a request of a resource that its provider owns, untouched, and its answer too.
+
+        Those that make something are admitted and booked; looking at it and removing it is free.
+
+        Raises:
+            GatewayError: What the caller is told.
+        """
+        if self._accounts is None or request.method != "POST":
+            return await self._passthrough.forward(request, caller)
+        self._passthrough.owner(request.provider, caller)
+        call = Call(
+            request_type=PASSTHROUGH,
+            model=f"{request.provider}{request.path.partition('?')[0]}",
+            body=b"",
+            fields={},
+            caller=caller,
+            request_id=request.request_id,
+            surface="openai",
+            dimensions=request.dimensions,
+        )
+        bill = Bill(self._accounts, call)
+        try:
+            bill.admission = await self._accounts.admit_forwarded(caller, request.provider)
+            bill.sent(request.provider, "", "")
+            answer = await self._passthrough.forward(request, caller)
+        except BaseException as error:
+            bill.failed(error)
+            raise
+        bill.forwarded(answer.status, free=request.free)
+        answer.headers = {**answer.headers, **bill.headers()}
+        return answer
 
     async def models(self, caller: Caller) -> list[dict[str, object]]:
         """OpenAI's model objects of everything that the caller may use, ids with the provider's prefix."""

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 
 from simulator.serve import RunningSimulator
@@ -131,3 +132,52 @@ async def test_administrators_read_what_was_told_of_budgets(start: Start) -> Non
     for query in ("type=other", "after=x", "limit=0"):
         assert (await gateway.http.get(f"/api/alerts?{query}", headers=admin)).status_code == 400
     assert (await gateway.http.get("/api/alerts", headers={"x-bf-vk": KEY_A})).status_code == 401
+
+
+async def booked(gateway: Gateway) -> list[dict[str, Any]]:
+    await gateway.services.inference._accounts.ledger.flush()  # type: ignore[union-attr]
+    found = await gateway.services.commands.execute("XRANGE", "finops:ledger", "-", "+")
+    return [orjson.loads(fields[1]) for _, fields in found]
+
+
+@everywhere
+async def test_a_stream_that_was_read_to_its_end_is_booked_as_an_answer(start: Start, place: str) -> None:
+    gateway = await gateway_with(start)
+    assert (await ask(gateway, place, "streamed")).status_code == 200
+    (entry,) = await booked(gateway)
+    assert (entry["status"], entry["cost"] > 0, entry["first_ms"] > 0) == (200, True, True)
+
+
+async def test_what_is_forwarded_unread_counts_and_is_booked(start: Start, sim: RunningSimulator) -> None:
+    gateway = await gateway_with(start, rate_limit={"requests": 2, "window": "1d"})
+    mine = {"x-bf-vk": KEY_A, "x-bf-provider": "sim"}
+
+    async def upload() -> httpx.Response:
+        sent = {"file": ("a.jsonl", b"{}")}
+        return await gateway.http.post("/v1/files", files=sent, data={"purpose": "batch"}, headers=mine)
+
+    file_id = (first := await upload()).json()["id"]
+    assert first.headers["x-ratelimit-remaining-requests"] == "1"
+    assert (await gateway.http.get(f"/v1/files/{file_id}", headers=mine)).status_code == 200
+    batch = {"input_file_id": file_id, "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+    assert (await gateway.post("/v1/batches", batch, headers=mine)).status_code in {200, 400}
+    asked = len(sim.log.entries)
+    refused = await upload()
+    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "request_limited")
+    assert (await gateway.http.delete(f"/v1/files/{file_id}", headers=mine)).status_code == 200
+    assert len(sim.log.entries) == asked + 1
+    assert (await gateway.post("/v1/batches?provider=nobody", batch, headers={"x-bf-vk": KEY_A})).status_code == 400
+    entries = await booked(gateway)
+    assert [entry["type"] for entry in entries] == ["passthrough"] * 3
+    assert [entry["asked"] for entry in entries] == ["sim/files", "sim/batches", "sim/files"]
+    assert [entry["status"] for entry in entries][::2] == [200, 429]
+    assert entries[0]["priced"] is True
+
+
+async def test_what_is_forwarded_unread_needs_room_in_the_budget(start: Start, sim: RunningSimulator) -> None:
+    gateway = await gateway_with(start, budget={"limit_usd": 0.000001})
+    await ask(gateway, "openai", "whole")
+    mine = {"x-bf-vk": KEY_A, "x-bf-provider": "sim"}
+    assert (await gateway.post("/v1/threads/runs", {}, headers=mine)).status_code == 402
+    assert (await gateway.http.get("/v1/files", headers=mine)).status_code == 200
+    assert [entry.path for entry in sim.log.entries] == ["/v1/chat/completions", "/v1/files"]
