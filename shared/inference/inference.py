@@ -26,6 +26,7 @@ from shared.inference.attempts import Attempts, no_answer
 from shared.inference.bill import Bill
 from shared.inference.call import Answer, Call, RetryLater
 from shared.inference.conversations import Conversations
+from shared.inference.forwarding import forward_booked
 from shared.inference.passthrough import Passthrough, RawAnswer, RawRequest
 from shared.inference.route import Routing, Target
 from shared.inference.streaming import ProviderStream
@@ -40,7 +41,7 @@ from shared.providers.wires.anthropic.counting import count_request, read_count
 from shared.providers.wires.base import Ask, MalformedAnswer, Wire
 from shared.providers.wires.bridged import BridgedWire, Recalled
 from shared.telemetry.upstream import UNWATCHED, UpstreamWatch
-from shared.wire.request_types import PASSTHROUGH, RESPONSES
+from shared.wire.request_types import RESPONSES
 
 T = TypeVar("T")
 # Others who speak Anthropic's format do not all count.
@@ -299,28 +300,7 @@ class Inference:
         """
         if self._accounts is None or request.method != "POST":
             return await self._passthrough.forward(request, caller)
-        self._passthrough.owner(request.provider, caller)
-        call = Call(
-            request_type=PASSTHROUGH,
-            model=f"{request.provider}{request.path.partition('?')[0]}",
-            body=b"",
-            fields={},
-            caller=caller,
-            request_id=request.request_id,
-            surface="openai",
-            dimensions=request.dimensions,
-        )
-        bill = Bill(self._accounts, call)
-        try:
-            bill.admission = await self._accounts.admit_forwarded(caller, request.provider)
-            bill.sent(request.provider, "", "")
-            answer = await self._passthrough.forward(request, caller)
-        except BaseException as error:
-            bill.failed(error)
-            raise
-        bill.forwarded(answer.status, free=request.free)
-        answer.headers = {**answer.headers, **bill.headers()}
-        return answer
+        return await forward_booked(self._passthrough, self._accounts, request, caller)
 
     async def models(self, caller: Caller) -> list[dict[str, object]]:
         """OpenAI's model objects of everything that the caller may use, ids with the provider's prefix."""

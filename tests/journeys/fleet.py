@@ -75,7 +75,7 @@ class Fleet:
                 process = self._run("api", "--fd", str(door.fileno()), pass_fds=[door.fileno()])
                 url = f"http://127.0.0.1:{door.getsockname()[1]}"
             limits = httpx.Limits(max_connections=16)
-            client = httpx.AsyncClient(base_url=url, timeout=60, trust_env=False, limits=limits)
+            client = httpx.AsyncClient(base_url=url, timeout=120, trust_env=False, limits=limits)
             self.apis.append((process, client))
             self.workers.append(self._run("worker"))
 
@@ -140,7 +140,7 @@ async def fleet(folder: Path, redis_url: str, upstream: str, keys: dict[str, str
         async def all_there() -> bool:
             return await running.workers_alive() == count
 
-        await wait_until(all_there, 60)
+        await wait_until(all_there, 120)
         yield running
     finally:
         await running.stop()
