@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
+from shared.errors import GatewayError
 from shared.governance.admission import FREE, Admission, Door
 from shared.governance.caller import Caller
 from shared.governance.ledger import Ledger, Redaction
@@ -59,7 +60,13 @@ class Accounts:
             BudgetExceeded, RequestLimited, TokenLimited, StoreUnavailable: As ``Door.admit``.
         """
         limits = (*call.caller.limits, *self.limits_of(targets[0]))
-        return await self._admit(job_id, limits, call, targets, renewed=False) if limits else FREE
+        if not limits:
+            return FREE
+        try:
+            return await self._admit(job_id, limits, call, targets, renewed=False)
+        except GatewayError as error:
+            Bill(self, call).failed(error)  # booked, as the refusal of a caller that waits is
+            raise
 
     async def enter(self, call: Call, target: Target) -> Admission:
         """Reserve at a fallback, whose provider or model may have limits of its own.

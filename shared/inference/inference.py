@@ -128,12 +128,7 @@ class Inference:
         """
         if self._accounts is None:
             return FREE
-        targets = self._route(call)
-        try:
-            return await self._accounts.reserve(job_id, call, targets)
-        except GatewayError as error:
-            Bill(self._accounts, call).failed(error)  # booked as the refusal of a caller that waits is
-            raise
+        return await self._accounts.reserve(job_id, call, self._route(call))
 
     def give_back(self, job_id: str) -> None:
         """Release the reservation of a job that did not come about."""
@@ -291,13 +286,7 @@ class Inference:
             await self._remember(call, {**response, "id": call.job_id})
 
     async def passthrough(self, request: RawRequest, caller: Caller) -> RawAnswer:
-        """Forward a request of a resource that its provider owns, untouched, and its answer too.
-
-        Those that make something are admitted and booked; looking at it and removing it is free.
-
-        Raises:
-            GatewayError: What the caller is told.
-        """
+        """Forward a request of a resource that its provider owns, untouched; one that makes something is booked."""
         if self._accounts is None or request.method != "POST":
             return await self._passthrough.forward(request, caller)
         return await forward_booked(self._passthrough, self._accounts, request, caller)
