@@ -66,6 +66,18 @@ class UsageQuery:
         if self.end - self.start > longest:
             raise InvalidRequest(f"At most {longest.days} days can be asked for per {self.per}.", param="from")
 
+    @property
+    def begin(self) -> datetime:
+        """Start of the first hour or day that is counted."""
+        hour = self.start.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+        return hour if self.per == "hour" else hour.replace(hour=0)
+
+    @property
+    def until(self) -> datetime:
+        """End of the last one."""
+        length = timedelta(hours=1) if self.per == "hour" else timedelta(days=1)
+        return self.begin + -(-(self.end - self.begin) // length) * length
+
 
 @dataclass(slots=True)
 class UsageRow:
@@ -159,7 +171,7 @@ class Reports:
             StoreUnavailable: No answer.
         """
         span_s = 3600 if query.per == "hour" else 86_400
-        begin = _begin(query)
+        begin = query.begin
         for number, (_, key) in enumerate(_places(query)):
             at = int((begin.timestamp() + number * span_s) * 1000)
             (stored,) = await self._hashes([key])
@@ -174,11 +186,6 @@ class Reports:
             return await self._commands.execute_many([("HGETALL", name) for name in names], retry_safe=True)
         except StoreFault as error:
             raise StoreUnavailable("The books cannot be read.") from error
-
-
-def _begin(query: UsageQuery) -> datetime:
-    hour = query.start.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-    return hour if query.per == "hour" else hour.replace(hour=0)
 
 
 def _charge(group: bytes, sums: bytes, period: Mapping[str, int]) -> dict[str, Any]:
@@ -198,7 +205,7 @@ def _is_of(charge: Mapping[str, Any], only: Mapping[str, str]) -> bool:
 
 def _places(query: UsageQuery) -> Iterator[tuple[str, str]]:
     """The hashes to be read, each with the period that it belongs to."""
-    start = _begin(query)
+    start = query.begin
     if query.per == "hour":
         while start < query.end:
             yield start.strftime("%Y-%m-%dT%H:00:00Z"), store_keys.usage_hour(start.strftime("%Y-%m-%dT%H"))

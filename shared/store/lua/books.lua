@@ -4,6 +4,7 @@ local ENTRIES = 'finops:ledger'
 local GROUP = {'key', 'name', 'team', 'customer', 'provider', 'model', 'type', 'dims'}
 local SUMS = {'calls', 'errors', 'unpriced', 'input', 'output', 'cached', 'reasoning', 'cost', 'list', 'latency_ms', 'attempts'}
 local NOTHING = string.rep('0,', #SUMS)
+local MAX_GROUPS = 10000
 
 local function hour_name(now)
   local year, month, day = civil(math.floor(now / 86400000))
@@ -20,8 +21,20 @@ local function dimensions_of(entry)
   return table.concat(names, '\30')
 end
 
-local function add_to_rollup(key, group, amounts, days)
+local function group_of(entry, model, dims)
+  local said = {model = model, dims = dims}
+  local group = {}
+  for i, name in ipairs(GROUP) do group[i] = tostring(said[name] or entry[name] or '') end
+  return table.concat(group, '\31')
+end
+
+-- Models and dimensions are what callers say: past so many groups, new ones are summed up without.
+local function add_to_rollup(key, group, spare, amounts, days)
   local before = call('HGET', key, group)
+  if not before and call('HLEN', key) >= MAX_GROUPS then
+    group = spare
+    before = call('HGET', key, group)
+  end
   local sums, i = {}, 0
   for n in string.gmatch(before or NOTHING, '[^,]+') do
     i = i + 1
@@ -34,11 +47,9 @@ end
 local function book(json, entry, now)
   local keep = call('HMGET', BOOKS, 'max_calls', 'calls_days', 'hours_days', 'days_days')
   call('XADD', ENTRIES, 'MAXLEN', '~', keep[1] or '1000000', '*', 'json', json)
-  local group, amounts = {}, {}
-  for i, name in ipairs(GROUP) do
-    group[i] = name == 'dims' and dimensions_of(entry) or tostring(entry[name] or '')
-  end
-  group = table.concat(group, '\31')
+  local amounts = {}
+  local group = group_of(entry, entry.model, dimensions_of(entry))
+  local spare = group_of(entry, '(other)', '')
   for i, name in ipairs(SUMS) do amounts[i] = num(entry[name]) end
   amounts[1] = 1
   amounts[2] = num(entry.status) >= 400 and 1 or 0
@@ -48,8 +59,8 @@ local function book(json, entry, now)
   if call('EXISTS', hour_key) == 0 then
     call('XTRIM', ENTRIES, 'MINID', '~', int(now - num(keep[2] or 30) * 86400000))
   end
-  add_to_rollup(hour_key, group, amounts, num(keep[3] or 35))
-  add_to_rollup('finops:usage:d:' .. date, group, amounts, num(keep[4] or 400))
+  add_to_rollup(hour_key, group, spare, amounts, num(keep[3] or 35))
+  add_to_rollup('finops:usage:d:' .. date, group, spare, amounts, num(keep[4] or 400))
 end
 
 -- Books an outcome and ends its hold, by what the entry says; 'also': a further hold of an outcome that is booked.
