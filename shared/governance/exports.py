@@ -69,7 +69,7 @@ def csv_text(rows: Iterable[Mapping[str, Any]], columns: Iterable[str] = (), *, 
     """
     names = list(columns)
     buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
+    writer = csv.writer(buffer)  # ends lines as RFC 4180 says, and quotes whatever looks like an end
     if names and header:
         writer.writerow(map(without_formula, names))
     for row in rows:

@@ -186,7 +186,7 @@ def focus_csv(entries: Iterable[Mapping[str, Any]], *, account: str = "finops", 
         InvalidFocus: A row breaks the specification: rather no file than a wrong one.
     """
     buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
+    writer = csv.writer(buffer)  # ends lines as RFC 4180 says, and quotes whatever looks like an end
     if header:
         writer.writerow(NAMES)
     for entry in entries:
