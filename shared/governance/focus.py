@@ -102,8 +102,7 @@ def focus_row(entry: Mapping[str, Any], *, account: str = "finops") -> Row:
         entry: Of the ledger, or of ``Reports.charges``; the latter says how long its period is (``span_s``).
         account: The billing account: which installation this is.
     """
-    start, end = _period(entry)
-    month = start.replace(hour=0, day=1)
+    periods = _periods(int(entry.get("at", 0)) // 3_600_000, entry.get("span_s", 3600))
     quantity, unit = _quantity(entry)
     provider = _text(entry, "provider") or _UNKNOWN
     kind = _text(entry, "type") or "call"
@@ -115,14 +114,14 @@ def focus_row(entry: Mapping[str, Any], *, account: str = "finops") -> Row:
         "BillingAccountId": account,
         "BillingAccountName": account,
         "BillingCurrency": "USD",
-        "BillingPeriodEnd": _moment((month + timedelta(days=32)).replace(day=1)),
-        "BillingPeriodStart": _moment(month),
+        "BillingPeriodEnd": periods[1],
+        "BillingPeriodStart": periods[0],
         "ChargeCategory": "Usage",
         "ChargeClass": None,
         "ChargeDescription": f"{kind} with {sku}",
         "ChargeFrequency": "Usage-Based",
-        "ChargePeriodEnd": _moment(end),
-        "ChargePeriodStart": _moment(start),
+        "ChargePeriodEnd": periods[3],
+        "ChargePeriodStart": periods[2],
         "ConsumedQuantity": quantity,
         "ConsumedUnit": unit,
         "ContractedCost": cost,
@@ -192,7 +191,7 @@ def focus_csv(entries: Iterable[Mapping[str, Any]], *, account: str = "finops", 
     for entry in entries:
         row = focus_row(entry, account=account)
         check_row(row)
-        writer.writerow([without_formula(value) if value is not None else "" for value in row.values()])
+        writer.writerow([without_formula(value) if value else "" for value in row.values()])
         if buffer.tell() > 64 * 1024:
             yield buffer.getvalue()
             buffer.seek(0)
@@ -235,13 +234,13 @@ def _quantity(entry: Mapping[str, Any]) -> tuple[str, str]:
     return str(entry.get("calls", 1)), "Requests"
 
 
-def _period(entry: Mapping[str, Any]) -> tuple[datetime, datetime]:
-    """The hour in which a call ended, or the period that was summed up."""
-    at = datetime.fromtimestamp(entry.get("at", 0) / 1000, UTC)
-    if "span_s" in entry:
-        return at, at + timedelta(seconds=entry["span_s"])
-    hour = at.replace(minute=0, second=0, microsecond=0)
-    return hour, hour + timedelta(hours=1)
+@lru_cache(maxsize=256)
+def _periods(hour: int, span_s: int) -> tuple[str, str, str, str]:
+    """The month and the charge's own period, from and to; in hours since 1970, and seconds."""
+    start = datetime.fromtimestamp(hour * 3600, UTC)
+    month = start.replace(hour=0, day=1)
+    next_month = (month + timedelta(days=32)).replace(day=1)
+    return _moment(month), _moment(next_month), _moment(start), _moment(start + timedelta(seconds=span_s))
 
 
 def _text(entry: Mapping[str, Any], name: str) -> str:

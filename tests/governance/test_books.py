@@ -316,7 +316,7 @@ def test_large_files_come_in_pieces() -> None:
 def test_files_of_rows() -> None:
     rows = [{"a": 1, "b": "=1+1", "c": {"x": [1]}}, {"a": None, "b": "x"}]
     assert "".join(csv_text(rows)) == 'a,b,c\r\n1,\'=1+1,"{""x"":[1]}"\r\n,x,\r\n'
-    assert "".join(csv_text([], ["a", "b"])) == "a,b\n"
+    assert "".join(csv_text([], ["a", "b"])) == "a,b\r\n"
     assert b"".join(json_lines(rows)) == b'{"a":1,"b":"=1+1","c":{"x":[1]}}\n{"a":null,"b":"x"}\n'
 
 
