@@ -255,8 +255,12 @@ class _Adding:
         total = UsageRow("", {}, dict.fromkeys(SUMS, 0))
         for row in self._rows.values():
             _add_to(total.sums, row.sums)
-        rows = sorted(self._rows.values(), key=lambda row: (row.period, -row.sums["cost"], -row.sums["calls"]))
-        return UsageSummary(rows, total, dict(sorted(self._unpriced.items(), key=lambda item: -item[1])))
+        rows = sorted(self._rows.values(), key=_rank)
+        return UsageSummary(rows, total, dict(sorted(self._unpriced.items(), key=lambda item: (-item[1], item[0]))))
+
+
+def _rank(row: UsageRow) -> tuple[Any, ...]:
+    return (row.period, -row.sums["cost"], -row.sums["calls"], *row.group.values())
 
 
 def _add_to(sums: dict[str, int], more: Mapping[str, int]) -> None:

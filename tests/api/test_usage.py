@@ -28,20 +28,21 @@ async def busy(start: Start) -> Gateway:
                 "value": KEY_A,
                 "team": "search",
                 "customer": "acme",
-                "budget": {"limit_usd": 1, "window": "1d"},
+                "budget": {"limit_usd": 50, "window": "1d"},
             },
             "team-b": {"value": KEY_B, "team": "ads", "dimensions": {"app": "=cmd()"}},
         },
         prices={"sim/gpt*": {"input": 1000, "output": 1000}},
         teams={"search": {"budget": {"limit_usd": 100, "window": "rolling:1d"}}},
     )
-    for headers, model in (
-        (OWN, "sim/gpt-4o"),
-        (OWN, "sim/mystery"),
-        (OTHER, "sim/gpt-4o"),
-        (OTHER, "sim/gpt@status=500"),
+    for headers, model, status in (
+        (OWN, "sim/gpt-4o", 200),
+        (OWN, "sim/mystery", 200),
+        (OTHER, "sim/gpt-4o", 200),
+        (OTHER, "sim/gpt@status=500", 500),
     ):
-        await gateway.post("/v1/chat/completions", {**CHAT, "model": model}, headers=headers)
+        answer = await gateway.post("/v1/chat/completions", {**CHAT, "model": model}, headers=headers)
+        assert answer.status_code == status, answer.text
     await booked(gateway)
     return gateway
 
@@ -257,7 +258,7 @@ async def test_forecasts(busy: Gateway):
     assert first["rate_usd_per_hour"] > 0
     assert first["projected_month_usd"] > first["month_usd"] == first["today_usd"]
     (budget,) = first["budgets"]
-    assert (budget["window"], budget["limit_usd"]) == ("1d", 1.0)
+    assert (budget["window"], budget["limit_usd"]) == ("1d", 50.0)
     assert budget["used_usd"] == pytest.approx(first["today_usd"])
     assert not first["anomalous"]
     one = await asked(busy, "/api/usage/forecast", limit=1)

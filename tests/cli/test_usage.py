@@ -1,5 +1,7 @@
 import io
 import json
+import socketserver
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -185,3 +187,19 @@ def test_what_cannot_be_done_is_said(spent: Finops, tmp_path: Path) -> None:
     assert (own.exit_code, "401" in own.stderr) == (1, True)
     away = spent("export", "--url", "http://127.0.0.1:9")
     assert (away.exit_code, "cannot be reached" in away.stderr) == (1, True)
+
+
+def test_a_file_that_breaks_off_is_not_kept(finops: Finops, tmp_path: Path) -> None:
+    class HalfAnAnswer(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65_536)
+            self.request.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf")
+
+    with socketserver.TCPServer(("127.0.0.1", 0), HalfAnAnswer) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        broken = finops("usage", "export", "-o", str(tmp_path / "x.csv"), "--url", url)
+        thread.join()
+    assert (broken.exit_code, "broke off" in broken.stderr) == (1, True)
+    assert list(tmp_path.iterdir()) == []
