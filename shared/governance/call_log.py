@@ -15,7 +15,8 @@ MAX_SCAN = 20_000
 PAGE = 1_000
 # A batch is to hold about so much: entries may carry whole requests and answers.
 BATCH_BYTES = 512 * 1024
-_FEW = 10
+# More than so many would keep the event loop for milliseconds.
+_FEW, _MANY = 10, 250
 _FILTERS = frozenset(
     {"key", "name", "team", "customer", "provider", "model", "type", "status", "code", "job", "request_id", "asked"}
 )
@@ -118,7 +119,7 @@ class _Batches:
         self.ended = len(replies) < self._count
         if replies:
             size = sum(len(fields[1]) for _, fields in replies) // len(replies) + 1
-            self._count = max(min(_FEW, PAGE), min(PAGE, BATCH_BYTES // size))
+            self._count = max(min(_FEW, PAGE), min(PAGE, _MANY, BATCH_BYTES // size))
         return [{"id": entry_id.decode(), **orjson.loads(fields[1])} for entry_id, fields in replies]
 
 
