@@ -62,8 +62,9 @@ format: $(VENV)/.dev  ## put the code into shape
 	@$(RUN)/ruff format $(SOURCES) tests bench
 	@$(RUN)/ruff check --fix $(SOURCES) tests bench
 
-docs: $(VENV)/.dev  ## the tables of the documentation, from the code
+docs: $(VENV)/.dev  ## the tables and pictures of the documentation, from the code
 	@$(RUN)/python docs/tables.py
+	@$(RUN)/python docs/spend.py
 
 clean:  ## forget environments and caches
 	@rm -rf $(VENV) $(TOOLS) tests/sdk_js/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

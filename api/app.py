@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from api.admin import alerts as admin_alerts
 from api.admin import jobs as admin_jobs
+from api.admin import usage as admin_usage
 from api.admin import webhooks as admin_webhooks
 from api.errors import ANTHROPIC_PREFIX, ErrorBoundary, install_error_handlers
 from api.exchange import App
@@ -21,7 +22,7 @@ from api.middleware.body_limit import BodyLimit
 from api.middleware.exact import ExactRoutes
 from api.middleware.request_id import RequestId
 from api.openapi import describe
-from api.routes import anthropic, health, jobs, models
+from api.routes import anthropic, health, jobs, models, usage
 from api.routes.async_jobs import PREFIX as ASYNC_PREFIX
 from api.routes.async_jobs import AsyncPoll, AsyncSubmit
 from api.routes.deployments import AZURE_TYPES, DeploymentEndpoint
@@ -155,7 +156,7 @@ def build_services(
         environ,
         watch=metrics,
         store=SharedStore(commands, subscription),
-        accounts=build_accounts(settings, commands),
+        accounts=build_accounts(settings, commands, metrics),
     )
     watch_providers(metrics.registry, inference.states)
     return Services(
@@ -185,6 +186,8 @@ def _add_routes(app: FastAPI) -> None:
     app.include_router(admin_jobs.router)
     app.include_router(admin_webhooks.router)
     app.include_router(admin_alerts.router)
+    app.include_router(admin_usage.router)
+    app.include_router(usage.router)
     for request_type in AZURE_TYPES:
         path = f"/openai/deployments/{{deployment:path}}/{request_type.path}"
         _add(app, path, DeploymentEndpoint(request_type), ["POST"])

@@ -1,10 +1,11 @@
 """The gateway as its users see it: plain HTTP jobs, for the commands that talk to one."""
 
+import asyncio
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 from urllib.parse import quote, urlsplit
 
 import click
@@ -81,6 +82,24 @@ class Gateway:
         """A page of a list."""
         return await self._json("GET", path, params=parameters)
 
+    async def save(self, path: str, parameters: Mapping[str, str | int], file: IO[bytes]) -> int:
+        """Write a file as it comes; how many bytes it had.
+
+        Raises:
+            GatewayFault: It did not come, or not whole.
+        """
+        size = 0
+        try:
+            async with self._client.stream("GET", path, params=parameters, timeout=120.0) as reply:
+                if reply.is_error:
+                    await reply.aread()
+                    raise _fault_of(reply)
+                async for piece in reply.aiter_bytes():
+                    size += await asyncio.to_thread(file.write, piece)
+        except httpx.TransportError as error:
+            raise self._unreached(error) from None
+        return size
+
     async def act(self, job_id: str, action: str) -> dict[str, Any]:
         """Cancel or retry a job; its envelope afterwards."""
         return await self._json("POST", f"{_job(job_id)}/{action}")
@@ -91,17 +110,26 @@ class Gateway:
     async def _send(self, method: str, path: str, **request: Any) -> httpx.Response:  # noqa: ANN401
         try:
             reply = await self._client.request(method, path, **request)
-        except httpx.TimeoutException:
-            raise GatewayFault(f"the gateway at {self.url} does not answer in time", passing=True) from None
         except httpx.TransportError as error:
-            raise GatewayFault(
-                f"the gateway at {self.url} cannot be reached ({error}); start one with `finops serve`, or name "
-                "another with --url",
-                passing=True,
-            ) from None
+            raise self._unreached(error) from None
         if reply.is_error:
-            raise GatewayFault(_refusal(reply), passing=reply.status_code in {429, 502, 503, 504})
+            raise _fault_of(reply)
         return reply
+
+    def _unreached(self, error: httpx.TransportError) -> GatewayFault:
+        if isinstance(error, httpx.TimeoutException):
+            return GatewayFault(f"the gateway at {self.url} does not answer in time", passing=True)
+        if isinstance(error, httpx.RemoteProtocolError):
+            return GatewayFault(f"the gateway at {self.url} broke off its answer ({error})", passing=True)
+        return GatewayFault(
+            f"the gateway at {self.url} cannot be reached ({error}); start one with `finops serve`, or name "
+            "another with --url",
+            passing=True,
+        )
+
+
+def _fault_of(reply: httpx.Response) -> GatewayFault:
+    return GatewayFault(_refusal(reply), passing=reply.status_code in {429, 502, 503, 504})
 
 
 def _job(job_id: str) -> str:

@@ -113,7 +113,7 @@ def _assemble(
     commands = MultiplexedClient(url, client_name="finops-worker")
     exits.push_async_callback(commands.aclose)
     store = SharedStore(commands, lambda: connect(url, timeout_s=None, max_connections=1, client_name="finops-health"))
-    accounts = build_accounts(settings, commands)
+    accounts = build_accounts(settings, commands, metrics)
     inference = build_inference(settings, environ, watch=metrics, store=store, accounts=accounts)
     exits.push_async_callback(inference.aclose)
     inference.start()

@@ -1,9 +1,10 @@
 """The ledger as a FOCUS dataset: LLM spend beside cloud spend, in the tools that read that.
 
 FinOps Open Cost and Usage Specification 1.4 (ratified 2026-06-04), dataset Cost and Usage:
-https://focus.finops.org/focus-specification/. One row per call. Columns of the specification come first, in the order
+https://focus.finops.org/focus-specification/. Columns of the specification come first, in the order
 of the alphabet; what it has no word for follows as ``x_`` columns. Conditional columns are there where their condition
 holds for us (usage is measured, SKUs, sub accounts and tags exist); commitments, capacity and regions are not ours.
+A row is a call, or the calls of an hour or a day that have all in common.
 """
 
 import csv
@@ -17,10 +18,12 @@ from typing import Any, Literal
 
 import orjson
 
+from shared.governance.exports import without_formula
+
 VERSION = "1.4"
 DataType = Literal["Decimal", "String", "Date/Time", "JSON"]
 _MICRO = Decimal(1_000_000)
-_ISSUER_UNKNOWN = "Unknown"
+_UNKNOWN = "Unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +76,9 @@ COLUMNS: tuple[Column, ...] = (
     Column("SubAccountName", "String", "Conditional", nullable=True),
     Column("Tags", "JSON", "Conditional", nullable=True),
     Column("x_CachedTokens", "Decimal", "Custom"),
-    Column("x_Estimated", "String", "Custom", allowed=("true", "false")),
-    Column("x_HttpStatus", "Decimal", "Custom"),
+    Column("x_Calls", "Decimal", "Custom"),
+    Column("x_Estimated", "String", "Custom", nullable=True, allowed=("true", "false")),
+    Column("x_HttpStatus", "Decimal", "Custom", nullable=True),
     Column("x_InputTokens", "Decimal", "Custom"),
     Column("x_JobId", "String", "Custom", nullable=True),
     Column("x_OutputTokens", "Decimal", "Custom"),
@@ -92,33 +96,32 @@ class InvalidFocus(ValueError):
 
 
 def focus_row(entry: Mapping[str, Any], *, account: str = "finops") -> Row:
-    """One call as a charge.
+    """One call, or the calls of a period, as a charge.
 
     Args:
-        entry: Of the ledger.
+        entry: Of the ledger, or of ``Reports.charges``; the latter says how long its period is (``span_s``).
         account: The billing account: which installation this is.
     """
-    ended = datetime.fromtimestamp(entry.get("at", 0) / 1000, UTC)
-    hour = ended.replace(minute=0, second=0, microsecond=0)
-    month = hour.replace(hour=0, day=1)
+    periods = _periods(int(entry.get("at", 0)) // 3_600_000, entry.get("span_s", 3600))
     quantity, unit = _quantity(entry)
-    provider = _text(entry, "provider") or _ISSUER_UNKNOWN
-    model = _text(entry, "model") or _text(entry, "asked")
-    sku = f"{provider}/{model}" if model else None
+    provider = _text(entry, "provider") or _UNKNOWN
+    kind = _text(entry, "type") or "call"
+    # Every charge for usage must have a SKU: what was refused before a model was found is one of its kind.
+    sku = f"{provider}/{_text(entry, 'model') or _text(entry, 'asked') or kind}"
     cost = _money(entry.get("cost", 0))
     return {
         "BilledCost": cost,
         "BillingAccountId": account,
         "BillingAccountName": account,
         "BillingCurrency": "USD",
-        "BillingPeriodEnd": _moment((month + timedelta(days=32)).replace(day=1)),
-        "BillingPeriodStart": _moment(month),
+        "BillingPeriodEnd": periods[1],
+        "BillingPeriodStart": periods[0],
         "ChargeCategory": "Usage",
         "ChargeClass": None,
-        "ChargeDescription": f"{entry.get('type', 'call')} with {sku}" if sku else str(entry.get("type", "call")),
+        "ChargeDescription": f"{kind} with {sku}",
         "ChargeFrequency": "Usage-Based",
-        "ChargePeriodEnd": _moment(hour + timedelta(hours=1)),
-        "ChargePeriodStart": _moment(hour),
+        "ChargePeriodEnd": periods[3],
+        "ChargePeriodStart": periods[2],
         "ConsumedQuantity": quantity,
         "ConsumedUnit": unit,
         "ContractedCost": cost,
@@ -126,22 +129,23 @@ def focus_row(entry: Mapping[str, Any], *, account: str = "finops") -> Row:
         "HostProviderName": provider,
         "InvoiceIssuerName": provider,
         "ListCost": _money(entry.get("list") or entry.get("cost", 0)),
-        "PricingQuantity": quantity if sku else None,
-        "PricingUnit": unit if sku else None,
+        "PricingQuantity": quantity,
+        "PricingUnit": unit,
         "ServiceCategory": "AI and Machine Learning",
-        "ServiceName": model or provider,
+        "ServiceName": _text(entry, "model") or provider,
         "ServiceProviderName": provider,
         "ServiceSubcategory": "Generative AI",
         "SkuId": sku,
-        "SkuMeter": str(entry.get("type", "")) or None if sku else None,
-        "SkuPriceDetails": orjson.dumps({"x_RequestType": entry.get("type", "")}).decode() if sku else None,
+        "SkuMeter": kind,
+        "SkuPriceDetails": orjson.dumps({"x_RequestType": kind}).decode(),
         "SkuPriceId": sku,
         "SubAccountId": _text(entry, "key") or None,
         "SubAccountName": _text(entry, "name") or None,
         "Tags": _tags(entry),
         "x_CachedTokens": str(entry.get("cached", 0)),
-        "x_Estimated": _truth(entry.get("estimated", False)),
-        "x_HttpStatus": str(entry.get("status", 0)),
+        "x_Calls": str(entry.get("calls", 1)),
+        "x_Estimated": None if "span_s" in entry else _truth(entry.get("estimated", False)),
+        "x_HttpStatus": str(entry["status"]) if "status" in entry else None,
         "x_InputTokens": str(entry.get("input", 0)),
         "x_JobId": _text(entry, "job") or None,
         "x_OutputTokens": str(entry.get("output", 0)),
@@ -168,24 +172,26 @@ def check_row(row: Mapping[str, str | None]) -> None:
         _check_value(column, value)
     if (row["PricingQuantity"] is None) != (row["SkuPriceId"] is None):
         raise InvalidFocus("PricingQuantity must be null exactly when SkuPriceId is")
+    if row["ChargeCategory"] == "Usage" and row["PricingQuantity"] is None:
+        raise InvalidFocus("PricingQuantity must not be null for usage")
     if (row["ConsumedUnit"] is None) != (row["ConsumedQuantity"] is None):
         raise InvalidFocus("ConsumedUnit must be null exactly when ConsumedQuantity is")
 
 
 def focus_csv(entries: Iterable[Mapping[str, Any]], *, account: str = "finops", header: bool = True) -> Iterator[str]:
-    """A FOCUS file, piece by piece; nulls are empty fields.
+    """A FOCUS file, piece by piece; nulls are empty fields, and no text is taken for a formula by spreadsheets.
 
     Raises:
         InvalidFocus: A row breaks the specification: rather no file than a wrong one.
     """
     buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
+    writer = csv.writer(buffer)  # ends lines as RFC 4180 says, and quotes whatever looks like an end
     if header:
         writer.writerow(NAMES)
     for entry in entries:
         row = focus_row(entry, account=account)
         check_row(row)
-        writer.writerow([value if value is not None else "" for value in row.values()])
+        writer.writerow([without_formula(value) if value else "" for value in row.values()])
         if buffer.tell() > 64 * 1024:
             yield buffer.getvalue()
             buffer.seek(0)
@@ -225,7 +231,16 @@ def _quantity(entry: Mapping[str, Any]) -> tuple[str, str]:
         return str(entry["characters"]), "Characters"
     if entry.get("images"):
         return str(entry["images"]), "Images"
-    return "1", "Requests"
+    return str(entry.get("calls", 1)), "Requests"
+
+
+@lru_cache(maxsize=256)
+def _periods(hour: int, span_s: int) -> tuple[str, str, str, str]:
+    """The month and the charge's own period, from and to; in hours since 1970, and seconds."""
+    start = datetime.fromtimestamp(hour * 3600, UTC)
+    month = start.replace(hour=0, day=1)
+    next_month = (month + timedelta(days=32)).replace(day=1)
+    return _moment(month), _moment(next_month), _moment(start), _moment(start + timedelta(seconds=span_s))
 
 
 def _text(entry: Mapping[str, Any], name: str) -> str:

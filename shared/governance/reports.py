@@ -1,11 +1,10 @@
-"""Questions to the books: what was used, by whom, when; and the single calls."""
+"""Questions to the books: what was used, by whom, when; summed up per period and group."""
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
-
-import orjson
 
 from shared.errors import InvalidRequest, StoreUnavailable
 from shared.governance import store_keys
@@ -32,11 +31,10 @@ SUMS = (
 GROUPS = ("key", "name", "team", "customer", "provider", "model", "type")
 MAX_DAYS = 400
 MAX_HOURS = 24 * 40
-MAX_SCAN = 20_000
-PAGE = 1_000
-_LOG_FILTERS = frozenset(
-    {"key", "name", "team", "customer", "provider", "model", "type", "status", "code", "job", "request_id", "asked"}
-)
+MAX_ROWS = 50_000
+# What is read, and what is added up, at once: neither memory nor the event loop is to notice.
+HASHES_AT_ONCE = 8
+GROUPS_AT_ONCE = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,19 +61,36 @@ class UsageQuery:
                 known = ", ".join(GROUPS)
                 raise InvalidRequest(f"{name[:50]!r} is none of {known}, dim:<name>.", param="group_by")
         if self.end <= self.start:
-            raise InvalidRequest("end must be after start.", param="end")
+            raise InvalidRequest("to must be after from.", param="to")
         longest = timedelta(hours=MAX_HOURS) if self.per == "hour" else timedelta(days=MAX_DAYS)
         if self.end - self.start > longest:
-            raise InvalidRequest(f"At most {longest.days} days can be asked for per {self.per}.", param="start")
+            raise InvalidRequest(f"At most {longest.days} days can be asked for per {self.per}.", param="from")
+
+    @property
+    def begin(self) -> datetime:
+        """Start of the first hour or day that is counted."""
+        hour = self.start.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+        return hour if self.per == "hour" else hour.replace(hour=0)
+
+    @property
+    def until(self) -> datetime:
+        """End of the last one."""
+        length = timedelta(hours=1) if self.per == "hour" else timedelta(days=1)
+        return self.begin + -(-(self.end - self.begin) // length) * length
 
 
 @dataclass(slots=True)
 class UsageRow:
-    """Sums of one group in one period; ``period`` is its start, or empty for everything."""
+    """Sums of one group in one period; ``period`` is its start, or empty for everything.
+
+    Attributes:
+        key_name: What the key was called last, where groups are by key.
+    """
 
     period: str
     group: dict[str, str]
     sums: dict[str, int]
+    key_name: str = ""
 
     def shown(self) -> dict[str, Any]:
         """As the API, exports and the command line show it; money in USD."""
@@ -84,6 +99,7 @@ class UsageRow:
         return {
             **({"period": self.period} if self.period else {}),
             **self.group,
+            **({"key_name": self.key_name} if "key" in self.group else {}),
             "calls": calls,
             "errors": sums["errors"],
             "unpriced_calls": sums["unpriced"],
@@ -98,8 +114,23 @@ class UsageRow:
         }
 
 
+@dataclass(slots=True)
+class UsageSummary:
+    """What a question was answered.
+
+    Attributes:
+        rows: In order of time and then of cost.
+        total: Of all rows.
+        unpriced: Provider and model of calls whose price nobody knows, to how many: what the costs leave out.
+    """
+
+    rows: list[UsageRow]
+    total: UsageRow
+    unpriced: dict[tuple[str, str], int]
+
+
 class Reports:
-    """Reads the books.
+    """Reads the roll-ups of the books.
 
     Args:
         commands: The store.
@@ -112,114 +143,129 @@ class Reports:
         """The sums per period and group, in order of time and then of cost.
 
         Raises:
+            InvalidRequest, StoreUnavailable: As ``summary``.
+        """
+        return (await self.summary(query)).rows
+
+    async def summary(self, query: UsageQuery) -> UsageSummary:
+        """The sums, their total, and what they leave out.
+
+        Raises:
+            InvalidRequest: There are more groups than an answer can hold.
             StoreUnavailable: No answer.
         """
-        rows: dict[tuple[str, ...], UsageRow] = {}
+        adding = _Adding(query)
         places = list(_places(query))
-        for start in range(0, len(places), 50):
-            some = places[start : start + 50]
+        for start in range(0, len(places), HASHES_AT_ONCE):
+            some = places[start : start + HASHES_AT_ONCE]
             for (period, _), stored in zip(some, await self._hashes([key for _, key in some]), strict=True):
-                _add_all(rows, period, stored, query)
-        return sorted(rows.values(), key=lambda row: (row.period, -row.sums["cost"], -row.sums["calls"]))
+                for at in range(0, len(stored), 2 * GROUPS_AT_ONCE):
+                    adding.add(period, stored[at : at + 2 * GROUPS_AT_ONCE])
+                    await asyncio.sleep(0)
+        return adding.summary()
 
-    async def logs(
-        self, only: Mapping[str, str], *, cursor: str = "", limit: int = 50, start: datetime | None = None
-    ) -> tuple[list[dict[str, Any]], str]:
-        """Single calls, newest first.
-
-        Args:
-            only: Values that must match: key, team, model, status, code, job, …, or ``dim:<name>``.
-            cursor: What the page before gave.
-            limit: 1 to 1000.
-            start: None older than that.
-
-        Returns:
-            The calls, and the next page's cursor; empty at the end. A page may be short though there are more.
+    async def charges(self, query: UsageQuery) -> AsyncIterator[list[dict[str, Any]]]:
+        """Every group of the time in full, hour by hour or day by day, some at a time: what ``focus_row`` reads.
 
         Raises:
-            InvalidRequest: An unknown filter, or a cursor of another list.
             StoreUnavailable: No answer.
         """
-        _check_filters(only)
-        limit = max(1, min(limit, PAGE))
-        found: list[dict[str, Any]] = []
-        upper = f"({_stream_id(cursor)}" if cursor else "+"
-        lower = str(int(start.timestamp() * 1000)) if start else "-"
-        scanned = 0
-        while scanned < MAX_SCAN:
-            batch = await self._range("XREVRANGE", upper, lower)
-            for entry_id, entry in batch:
-                scanned += 1
-                if _matches(entry, only):
-                    found.append({"id": entry_id, **entry})
-                    if len(found) == limit:
-                        return found, entry_id
-            if len(batch) < PAGE:
-                return found, ""
-            upper = f"({batch[-1][0]}"
-        return found, upper[1:]
-
-    async def entries(
-        self, start: datetime, end: datetime, only: Mapping[str, str] | None = None
-    ) -> AsyncIterator[dict[str, Any]]:
-        """Every call of a time, oldest first, for exports; read page by page.
-
-        Raises:
-            InvalidRequest: An unknown filter.
-            StoreUnavailable: No answer.
-        """
-        only = only or {}
-        _check_filters(only)
-        lower, upper = str(int(start.timestamp() * 1000)), f"({int(end.timestamp() * 1000)}-0"
-        while True:
-            batch = await self._range("XRANGE", lower, upper)
-            for entry_id, entry in batch:
-                if _matches(entry, only):
-                    yield {"id": entry_id, **entry}
-            if len(batch) < PAGE:
-                return
-            lower = f"({batch[-1][0]}"
-
-    async def _range(self, verb: str, first: str, second: str) -> list[tuple[str, dict[str, Any]]]:
-        try:
-            replies = await self._commands.execute(
-                verb, store_keys.LEDGER, first, second, "COUNT", PAGE, retry_safe=True
-            )
-        except StoreFault as error:
-            raise StoreUnavailable("The ledger cannot be read.") from error
-        return [(entry_id.decode(), orjson.loads(fields[1])) for entry_id, fields in replies]
+        span_s = 3600 if query.per == "hour" else 86_400
+        begin = query.begin
+        for number, (_, key) in enumerate(_places(query)):
+            at = int((begin.timestamp() + number * span_s) * 1000)
+            (stored,) = await self._hashes([key])
+            for first in range(0, len(stored), 2 * GROUPS_AT_ONCE):
+                some = stored[first : first + 2 * GROUPS_AT_ONCE]
+                pairs = zip(some[::2], some[1::2], strict=True)
+                charges = [_charge(group, sums, {"at": at, "span_s": span_s}) for group, sums in pairs]
+                yield [charge for charge in charges if _is_of(charge, query.only)]
 
     async def _hashes(self, names: Sequence[str]) -> list[list[bytes]]:
         try:
             return await self._commands.execute_many([("HGETALL", name) for name in names], retry_safe=True)
         except StoreFault as error:
-            raise StoreUnavailable("The ledger cannot be read.") from error
+            raise StoreUnavailable("The books cannot be read.") from error
+
+
+def _charge(group: bytes, sums: bytes, period: Mapping[str, int]) -> dict[str, Any]:
+    """A roll-up's group in the shape of a ledger entry."""
+    parts = _parts(group.decode(errors="replace"))
+    said = dict(zip(SUMS, map(int, sums.split(b",")), strict=False))
+    dims = {name[4:]: parts.pop(name) for name in list(parts) if name.startswith("dim:")}
+    return {**period, **parts, "dims": dims, **said, "priced": not said["unpriced"]}
+
+
+def _is_of(charge: Mapping[str, Any], only: Mapping[str, str]) -> bool:
+    return all(
+        (charge["dims"].get(name[4:], "") if name.startswith("dim:") else charge.get(name, "")) == value
+        for name, value in only.items()
+    )
 
 
 def _places(query: UsageQuery) -> Iterator[tuple[str, str]]:
     """The hashes to be read, each with the period that it belongs to."""
-    start = query.start.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    start = query.begin
     if query.per == "hour":
         while start < query.end:
             yield start.strftime("%Y-%m-%dT%H:00:00Z"), store_keys.usage_hour(start.strftime("%Y-%m-%dT%H"))
             start += timedelta(hours=1)
         return
-    start = start.replace(hour=0)
     while start < query.end:
         day = start.strftime("%Y-%m-%d")
         yield {"day": day, "month": day[:7], "total": ""}[query.per], store_keys.usage_day(day)
         start += timedelta(days=1)
 
 
-def _add_all(rows: dict[tuple[str, ...], UsageRow], period: str, stored: Sequence[bytes], query: UsageQuery) -> None:
-    for group, sums in zip(stored[::2], stored[1::2], strict=True):
-        parts = _parts(group.decode(errors="replace"))
-        if any(parts.get(name, "") != value for name, value in query.only.items()):
-            continue
-        values = {name: parts.get(name, "") for name in query.group_by}
-        row = rows.setdefault((period, *values.values()), UsageRow(period, values, dict.fromkeys(SUMS, 0)))
-        for name, amount in zip(SUMS, sums.split(b","), strict=False):
-            row.sums[name] += int(amount)
+class _Adding:
+    """Sums under way."""
+
+    def __init__(self, query: UsageQuery) -> None:
+        self._query = query
+        self._rows: dict[tuple[str, ...], UsageRow] = {}
+        self._unpriced: dict[tuple[str, str], int] = {}
+
+    def add(self, period: str, stored: Sequence[bytes]) -> None:
+        """Add groups of a roll-up, as they are stored.
+
+        Raises:
+            InvalidRequest: There are too many.
+        """
+        query = self._query
+        for group, said in zip(stored[::2], stored[1::2], strict=True):
+            parts = _parts(group.decode(errors="replace"))
+            if any(parts.get(name, "") != value for name, value in query.only.items()):
+                continue
+            sums = dict(zip(SUMS, map(int, said.split(b",")), strict=False))
+            values = {name: parts.get(name, "") for name in query.group_by}
+            row = self._rows.setdefault((period, *values.values()), UsageRow(period, values, dict.fromkeys(SUMS, 0)))
+            row.key_name = parts.get("name", "")
+            _add_to(row.sums, sums)
+            if sums["unpriced"]:
+                model = parts.get("provider", ""), parts.get("model", "")
+                self._unpriced[model] = self._unpriced.get(model, 0) + sums["unpriced"]
+        if len(self._rows) > MAX_ROWS:
+            raise InvalidRequest(
+                f"That makes more than {MAX_ROWS:,} rows: ask for fewer groups, longer periods or a shorter time.",
+                param="group_by",
+            )
+
+    def summary(self) -> UsageSummary:
+        """What came of it."""
+        total = UsageRow("", {}, dict.fromkeys(SUMS, 0))
+        for row in self._rows.values():
+            _add_to(total.sums, row.sums)
+        rows = sorted(self._rows.values(), key=_rank)
+        return UsageSummary(rows, total, dict(sorted(self._unpriced.items(), key=lambda item: (-item[1], item[0]))))
+
+
+def _rank(row: UsageRow) -> tuple[Any, ...]:
+    return (row.period, -row.sums["cost"], -row.sums["calls"], *row.group.values())
+
+
+def _add_to(sums: dict[str, int], more: Mapping[str, int]) -> None:
+    for name, amount in more.items():
+        sums[name] += amount
 
 
 def _parts(group: str) -> dict[str, str]:
@@ -229,26 +275,3 @@ def _parts(group: str) -> dict[str, str]:
         if equals:
             parts[f"dim:{name}"] = value
     return parts
-
-
-def _check_filters(names: Iterable[str]) -> None:
-    for name in names:
-        if name not in _LOG_FILTERS and not name.startswith("dim:"):
-            raise InvalidRequest(
-                f"{name[:50]!r} is no filter: {', '.join(sorted(_LOG_FILTERS))}, dim:<name>.", param=name
-            )
-
-
-def _matches(entry: Mapping[str, Any], only: Mapping[str, str]) -> bool:
-    for name, value in only.items():
-        said = entry.get("dims", {}).get(name[4:], "") if name.startswith("dim:") else entry.get(name, "")
-        if str(said) != value:
-            return False
-    return True
-
-
-def _stream_id(cursor: str) -> str:
-    number, dash, sequence = cursor.partition("-")
-    if not (dash and number.isdecimal() and sequence.isdecimal() and len(cursor) < 42):
-        raise InvalidRequest("The cursor is none that this list gave.", param="cursor")
-    return cursor

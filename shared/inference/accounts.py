@@ -17,6 +17,7 @@ from shared.inference.call import Call
 from shared.inference.route import Target
 from shared.settings.model import Settings
 from shared.store.commands import RedisCommands
+from shared.telemetry.upstream import UNWATCHED, SpendWatch
 
 _TIERS = frozenset({"flex", "priority", "fast"})
 
@@ -27,12 +28,14 @@ class Accounts:
     Args:
         settings: Prices, and the limits of providers and models.
         commands: The store.
+        watch: Told what calls cost.
     """
 
-    def __init__(self, settings: Settings, commands: RedisCommands) -> None:
+    def __init__(self, settings: Settings, commands: RedisCommands, watch: SpendWatch = UNWATCHED) -> None:
         self.door = Door(commands, hold_s=settings.ledger.reservation_s)
         self.ledger = Ledger(commands, settings.ledger)
         self.prices = PriceBook(settings.prices)
+        self.watch = watch
         self._redaction = Redaction(settings.log.redact) if settings.log.content else None
         self._providers = {
             name: limits for name, said in settings.providers.items() if (limits := limits_of(f"provider:{name}", said))

@@ -34,7 +34,7 @@ from shared.providers.wires.openai import OpenAIWire
 from shared.providers.wires.vertex import VertexWire
 from shared.settings.model import Settings
 from shared.store.commands import RedisCommands
-from shared.telemetry.upstream import UNWATCHED, UpstreamWatch
+from shared.telemetry.upstream import UNWATCHED, SpendWatch, UpstreamWatch
 
 
 class SharedStore(NamedTuple):
@@ -49,10 +49,10 @@ class SharedStore(NamedTuple):
     subscription: Callable[[], Redis]
 
 
-def build_accounts(settings: Settings, commands: RedisCommands) -> Accounts:
+def build_accounts(settings: Settings, commands: RedisCommands, watch: SpendWatch = UNWATCHED) -> Accounts:
     """Where calls are admitted and booked. It reads files: call it before the loop serves, or in a thread."""
     PriceBook.warm()
-    return Accounts(settings, commands)
+    return Accounts(settings, commands, watch)
 
 
 def build_inference(

@@ -169,8 +169,15 @@ class Bill:
         )
         if not self.entry:
             self.entry = entry
+            if not usage.empty or status < 400:
+                self._tell(usage)
             self._accounts.closed(self, entry, self._extra)
         return self.entry
+
+    def _tell(self, usage: Usage) -> None:
+        told = self.cost.micro_usd if self.cost.priced else None
+        tokens = (usage.input, usage.output, usage.cached)
+        self._accounts.watch.spent(self._call.caller.team, self.provider, self.model, told, tokens)
 
     def _estimate(self) -> Usage:
         return upper_estimate(self._call.request_type, self._call.fields, self._call.body)

@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from shared.errors import InvalidRequest, StoreUnavailable
+from shared.governance.call_log import CallLog
 from shared.governance.caller import ANONYMOUS, Caller
 from shared.governance.exports import csv_text, json_lines
 from shared.governance.focus import COLUMNS, NAMES, InvalidFocus, check_row, focus_csv, focus_row
@@ -60,7 +61,7 @@ async def test_every_outcome_is_one_entry_and_part_of_the_sums(ledger: Ledger, s
         "reasoning_tokens": 6, "cost_usd": 0.0009, "list_cost_usd": 0.001, "average_latency_ms": 80,
         "upstream_attempts": 8,
     }  # fmt: skip
-    entries = [entry async for entry in reports.entries(*TODAY)]
+    entries = [entry async for batch in CallLog(store).batches(*TODAY) for entry in batch]
     assert sum(entry.get("cost", 0) for entry in entries) == 900
     assert len(entries) == 4
 
@@ -113,32 +114,34 @@ def test_questions_that_make_no_sense(said: dict[str, Any]) -> None:
 
 async def test_logs_are_filtered_and_paged(ledger: Ledger, store: MultiplexedClient) -> None:
     await booked(ledger, *(outcome(status=500 if at % 2 else 200, request_id=str(at)) for at in range(10)))
-    reports = Reports(store)
-    page, cursor = await reports.logs({"status": "500"}, limit=3)
-    rest, end = await reports.logs({"status": "500"}, cursor=cursor, limit=3)
+    calls = CallLog(store)
+    page, cursor = await calls.page({"status": "500"}, limit=3)
+    rest, end = await calls.page({"status": "5xx"}, cursor=cursor, limit=3)
     assert [entry["request_id"] for entry in page + rest] == ["9", "7", "5", "3", "1"]
     assert end == ""
-    assert (await reports.logs({"dim:app": "shop", "key": "a"}, start=NOW - timedelta(hours=1)))[0]
-    assert not (await reports.logs({"dim:app": "else"}))[0]
-    assert not [entry async for entry in reports.entries(*TODAY, {"key": "other"})]
+    assert (await calls.page({"dim:app": "shop", "key": "a"}, start=TODAY[0], end=TODAY[1]))[0]
+    assert not (await calls.page({}, end=TODAY[0]))[0]
+    assert not (await calls.page({"dim:app": "else"}))[0]
+    assert not [entry async for batch in calls.batches(*TODAY, {"key": "other"}) for entry in batch]
     for wrong in ({"content": "x"}, {"__class__": "x"}):
         with pytest.raises(InvalidRequest):
-            await reports.logs(wrong)
+            await calls.page(wrong)
     with pytest.raises(InvalidRequest):
-        await reports.logs({}, cursor="+")
+        await calls.page({}, cursor="+")
 
 
 async def test_long_ledgers_are_read_page_by_page(
     ledger: Ledger, store: MultiplexedClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.governance.reports.PAGE", 3)
-    monkeypatch.setattr("shared.governance.reports.MAX_SCAN", 6)
+    monkeypatch.setattr("shared.governance.call_log.PAGE", 3)
+    monkeypatch.setattr("shared.governance.call_log.MAX_SCAN", 6)
     await booked(ledger, *(outcome(request_id=str(at)) for at in range(8)))
-    reports = Reports(store)
-    assert [entry["request_id"] async for entry in reports.entries(*TODAY)] == [str(at) for at in range(8)]
-    none, cursor = await reports.logs({"request_id": "0"})
+    calls = CallLog(store)
+    read = [entry["request_id"] async for batch in calls.batches(*TODAY) for entry in batch]
+    assert read == [str(at) for at in range(8)]
+    none, cursor = await calls.page({"request_id": "0"})
     assert not none
-    assert [entry["request_id"] for entry in (await reports.logs({"request_id": "0"}, cursor=cursor))[0]] == ["0"]
+    assert [entry["request_id"] for entry in (await calls.page({"request_id": "0"}, cursor=cursor))[0]] == ["0"]
 
 
 class LosesAnswers:
@@ -184,7 +187,7 @@ async def test_entries_wait_for_a_store_that_is_away_and_not_for_ever(
     with pytest.raises(StoreUnavailable):
         await Reports(client).usage(UsageQuery(start=TODAY[0], end=TODAY[1]))
     with pytest.raises(StoreUnavailable):
-        await Reports(client).logs({})
+        await CallLog(client).page({})
 
 
 async def test_retention_is_as_configured(store: MultiplexedClient, redis: Any) -> None:
@@ -274,7 +277,8 @@ def test_names_of_hostile_callers_do_not_break_the_file() -> None:
     ]
     rows = list(csv.DictReader(io.StringIO("".join(focus_csv(entries)))))
     assert [row["ServiceProviderName"] for row in rows] == ["Unknown", "Unknown"]
-    assert rows[1]["PricingQuantity"] == rows[1]["Tags"] == ""
+    assert rows[0]["ServiceName"] == "'=cmd|'"
+    assert (rows[1]["SkuId"], rows[1]["PricingQuantity"], rows[1]["Tags"]) == ("Unknown/chat.completions", "120", "")
 
 
 @pytest.mark.parametrize(
@@ -311,8 +315,8 @@ def test_large_files_come_in_pieces() -> None:
 
 def test_files_of_rows() -> None:
     rows = [{"a": 1, "b": "=1+1", "c": {"x": [1]}}, {"a": None, "b": "x"}]
-    assert "".join(csv_text(rows)) == 'a,b,c\n1,\'=1+1,"{""x"":[1]}"\n,x,\n'
-    assert "".join(csv_text([], ["a", "b"])) == "a,b\n"
+    assert "".join(csv_text(rows)) == 'a,b,c\r\n1,\'=1+1,"{""x"":[1]}"\r\n,x,\r\n'
+    assert "".join(csv_text([], ["a", "b"])) == "a,b\r\n"
     assert b"".join(json_lines(rows)) == b'{"a":1,"b":"=1+1","c":{"x":[1]}}\n{"a":null,"b":"x"}\n'
 
 

@@ -4,6 +4,7 @@ local ENTRIES = 'finops:ledger'
 local GROUP = {'key', 'name', 'team', 'customer', 'provider', 'model', 'type', 'dims'}
 local SUMS = {'calls', 'errors', 'unpriced', 'input', 'output', 'cached', 'reasoning', 'cost', 'list', 'latency_ms', 'attempts'}
 local NOTHING = string.rep('0,', #SUMS)
+local MAX_GROUPS = 10000
 
 local function hour_name(now)
   local year, month, day = civil(math.floor(now / 86400000))
@@ -20,8 +21,22 @@ local function dimensions_of(entry)
   return table.concat(names, '\30')
 end
 
+-- Models and dimensions are what callers say: past so many groups, new ones are summed up without them.
+local function spare_of(group)
+  local parts = {}
+  for part in string.gmatch(group .. '\31', '([^\31]*)\31') do
+    local name = GROUP[#parts + 1]
+    parts[#parts + 1] = name == 'model' and '(other)' or name == 'dims' and '' or part
+  end
+  return table.concat(parts, '\31')
+end
+
 local function add_to_rollup(key, group, amounts, days)
   local before = call('HGET', key, group)
+  if not before and call('HLEN', key) >= MAX_GROUPS then
+    group = spare_of(group)
+    before = call('HGET', key, group)
+  end
   local sums, i = {}, 0
   for n in string.gmatch(before or NOTHING, '[^,]+') do
     i = i + 1
