@@ -1,6 +1,6 @@
 """The facts of one HTTP request that every layer shares, and the small ASGI moves that all endpoints make."""
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, NamedTuple
 
 import orjson
@@ -19,6 +19,13 @@ KEY = "finops"
 JSON_TYPE: HeaderLine = (b"content-type", b"application/json")
 
 
+class Act(NamedTuple):
+    """What an administrator's call acts on, for the audit trail; nothing secret."""
+
+    target: str
+    detail: Mapping[str, Any] = {}
+
+
 class Facts:
     """What is known of a request; in ``scope["finops"]`` from the outermost middleware on.
 
@@ -30,9 +37,11 @@ class Facts:
         surface: ``openai``, ``anthropic``, ``async``, ``api`` or empty: which door it came through.
         request_type: ``RequestType.name`` on inference routes.
         provider: Who answered.
+        act: What an administrator's call did; None: its path says it.
     """
 
     __slots__ = (
+        "act",
         "caller",
         "headers",
         "job_id",
@@ -60,6 +69,7 @@ class Facts:
         self.provider = ""
         self.job_id = ""
         self.caller: Caller = ANONYMOUS
+        self.act: Act | None = None
 
 
 class Reply(NamedTuple):

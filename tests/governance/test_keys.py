@@ -18,7 +18,8 @@ from shared.errors import (
 )
 from shared.governance.governance import Governance
 from shared.governance.key_ring import GRACE_S, KeyRing
-from shared.governance.keys import Keys, VirtualKey
+from shared.governance.keys import Keys
+from shared.governance.virtual_key import VirtualKey
 from shared.governance.limits import Limit
 from shared.settings.model import Settings
 from shared.store.connection import connect
@@ -172,7 +173,7 @@ async def test_a_change_replaces_what_it_says(keys: Keys, ring: KeyRing) -> None
     assert [budget.limit_usd for budget in changed.settings.all_budgets] == [2, 9]
     assert changed.settings.team == "search"
     assert (await keys.get(key.id)).shown() == changed.shown()
-    with pytest.raises(InvalidRequest, match="Extra inputs"):
+    with pytest.raises(InvalidRequest, match="colour: unknown key; known here: budget"):
         await keys.change(key.id, {"colour": "red"})
     with pytest.raises(InvalidRequest, match="window"):
         await keys.change(key.id, {"budget": {"limit_usd": 1, "window": "2d"}})
