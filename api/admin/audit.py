@@ -18,6 +18,6 @@ Text = Annotated[str | None, Query()]
 @router.get("", summary="What administrators did, newest first")
 async def list_entries(services: ServicesDep, target: Text = None, after: Text = None, limit: Text = None) -> Response:
     """Who, when, what, to which id, with which result; the next page starts ``after`` the ``last_id`` of this one."""
-    entries, last = await services.audit.list(after=after or "", limit=read_limit(limit), target=target or "")
+    entries, last = await services.audit.entries(after=after or "", limit=read_limit(limit), target=target or "")
     page = {"object": "list", "data": entries, "last_id": last or None, "has_more": bool(last)}
     return as_response(json_reply(page))

@@ -1,4 +1,4 @@
-"""``/api/keys``: virtual keys, made and ended at run time. A value is shown once, in the answer that it was made for."""
+"""``/api/keys``: virtual keys, made and ended at run time. A value is shown once, in the answer that made it."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any

@@ -38,7 +38,7 @@ class Audit:
         except (StoreFault, ResponseError) as error:
             raise StoreUnavailable("The audit trail cannot be written.") from error
 
-    async def list(self, *, after: str = "", limit: int = 20, target: str = "") -> tuple[list[dict[str, Any]], str]:
+    async def entries(self, *, after: str = "", limit: int = 20, target: str = "") -> tuple[list[dict[str, Any]], str]:
         """Entries, newest first.
 
         Args:

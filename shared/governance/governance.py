@@ -111,7 +111,7 @@ class Governance:
 
     def is_admin(self, headers: Mapping[bytes, bytes]) -> bool:
         """Whether the headers show the admin key."""
-        return any([self._is_admin_key(_digest(secret)) for secret in _shown(headers)])
+        return any(self._is_admin_key(_digest(secret)) for secret in _shown(headers))
 
     def fingerprint_of(self, headers: Mapping[bytes, bytes]) -> bytes:
         """Tells one try for the admin key from another without keeping it; empty: the headers show no key at all."""

@@ -128,7 +128,7 @@ class KeyRing:
         return now - self._heard < FRESH_S or now - known.since < FRESH_S
 
     async def _look_up(self, name: str) -> tuple[Caller | None, float]:
-        """The caller, and for how many seconds more: an old value ends with its grace period, which nobody announces."""
+        """The caller, and for how many seconds more: nobody announces the end of an old value's grace period."""
         key_id, ends_in_s = name, math.inf
         if name.startswith("#"):
             entry = store_keys.key_hash(name[1:])

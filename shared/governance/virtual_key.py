@@ -138,6 +138,7 @@ def is_made_id(key_id: str) -> bool:
 
 
 def hint_of(key: VirtualKeySettings) -> str:
+    """The last characters of a configured value; nothing of a short one, which they would give away."""
     value = key.value.get_secret_value() if key.value else ""
     return value[-4:] if len(value) >= 16 else ""
 

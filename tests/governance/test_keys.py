@@ -19,8 +19,8 @@ from shared.errors import (
 from shared.governance.governance import Governance
 from shared.governance.key_ring import GRACE_S, KeyRing
 from shared.governance.keys import Keys
-from shared.governance.virtual_key import VirtualKey
 from shared.governance.limits import Limit
+from shared.governance.virtual_key import VirtualKey
 from shared.settings.model import Settings
 from shared.store.connection import connect
 from shared.store.multiplexed import MultiplexedClient
