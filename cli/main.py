@@ -22,6 +22,7 @@ COMMANDS: Mapping[str, Row] = {
     "api": Row("cli.api", "The API tier alone."),
     "worker": Row("cli.worker", "A worker alone."),
     "jobs": Row("cli.jobs", "Submit, watch and manage jobs."),
+    "keys": Row("cli.keys", "Make, show and end virtual keys."),
     "config": Row("cli.config", "Show the effective configuration."),
     "doctor": Row("cli.doctor", "Check configuration, store, providers and workers."),
     "demo": Row("cli.demo", "Watch the whole system at work, in half a minute."),
