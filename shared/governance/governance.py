@@ -32,20 +32,21 @@ class Governance:
         admin_key = admin_key or (configured.get_secret_value() if configured else None)
         self._admin = _digest(admin_key.encode()) if admin_key else b""
         self._required = settings.auth.require_virtual_key
+        self._owners = {
+            name: caller_of_key(VirtualKey(id=name, name=name, settings=key, configured=True), settings)
+            for name, key in settings.virtual_keys.items()
+        }
         self._callers = {
-            _digest(key.value.get_secret_value().encode()): caller_of_key(
-                VirtualKey(id=name, name=name, settings=key, configured=True), settings
-            )
+            _digest(key.value.get_secret_value().encode()): self._owners[name]
             for name, key in settings.virtual_keys.items()
             if key.value is not None
         }
         self._ring = ring
-        self._owners = {caller.key_id: caller for caller in self._callers.values()}
 
     @property
     def single_tenant(self) -> bool:
         """Whether there is but one caller as configured: no virtual key exists and none is asked for."""
-        return not self._callers and not self._required
+        return not self._owners and not self._required
 
     async def serves_one_tenant(self) -> bool:
         """Whether there is but one caller, keys made at run time considered.

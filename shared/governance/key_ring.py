@@ -110,8 +110,7 @@ class KeyRing:
         try:
             caller, ends_in_s = await self._look_up(name)
         except StoreFault as error:
-            now = self._clock()
-            if known is not None and known.caller is not None and now - known.since < GRACE_S and now < known.until:
+            if known is not None and known.caller is not None and self._may_go_on(known):
                 return known.caller
             raise StoreUnavailable("The virtual key cannot be checked.") from error
         now = self._clock()
@@ -127,6 +126,12 @@ class KeyRing:
             return False
         return now - self._heard < FRESH_S or now - known.since < FRESH_S
 
+    def _may_go_on(self, known: _Known) -> bool:
+        """Whether a key that cannot be looked up was sound a short while ago."""
+        sure = max(known.since, self._heard) if known.epoch == self._epoch else known.since
+        now = self._clock()
+        return now - sure < GRACE_S and now < known.until
+
     async def _look_up(self, name: str) -> tuple[Caller | None, float]:
         """The caller, and for how many seconds more: nobody announces the end of an old value's grace period."""
         key_id, ends_in_s = name, math.inf
@@ -137,6 +142,10 @@ class KeyRing:
                 return None, math.inf
             key_id = found.decode()
             ends_in_s = left_ms / 1000 if left_ms >= 0 else math.inf
+        configured = self._settings.virtual_keys.get(key_id)
+        if configured is not None and configured.value is None:  # it was made, as the file says none
+            key = VirtualKey(id=key_id, name=key_id, settings=configured, configured=True)
+            return caller_of_key(key, self._settings), ends_in_s
         stored = await self._commands.execute("GET", store_keys.key_record(key_id), retry_safe=True)
         return None if stored is None else caller_of_key(VirtualKey.from_json(stored), self._settings), ends_in_s
 

@@ -151,18 +151,36 @@ class Keys:
     async def rotate(self, key_id: str, *, grace_s: int = 0) -> tuple[VirtualKey, str]:
         """Give a key a new value; the old ones work for ``grace_s`` more seconds.
 
+        So does a configured key get its value whose file says none.
+
         Raises:
             KeyNotFound, InvalidRequest, KeyRevoked, StoreUnavailable: As ``change``.
         """
         if not 0 <= grace_s <= MAX_GRACE_S:
             raise InvalidRequest(f"grace_s must be between 0 and {MAX_GRACE_S}.", param="grace_s")
         value = _new_value()
+        entry = store_keys.key_hash(digest_of(value))
+        configured = self._configured.get(key_id)
+        if configured is not None and configured.settings.value is None:
+            await self._run("replace_key", [key_id, "", "", entry, grace_s * 1000])
+            return configured, value
 
         def rotated(key: VirtualKey) -> VirtualKey:
             return replace(_living(key), hint=value[-4:], rotated_at=time.time())
 
-        entry = store_keys.key_hash(digest_of(value))
         return await self._alter(key_id, rotated, entry, grace_s * 1000), value
+
+    async def make_missing(self) -> dict[str, str]:
+        """Values for the configured keys that have none, neither in the file nor made before; by the keys' names.
+
+        Raises:
+            StoreUnavailable: No answer.
+        """
+        made = {}
+        for name, key in self._configured.items():
+            if key.settings.value is None and await self._execute_once("SET", store_keys.key_made(name), 1, "NX"):
+                made[name] = (await self.rotate(name))[1]
+        return made
 
     async def revoke(self, key_id: str) -> VirtualKey:
         """End a key for good; its record stays, so that reports can name it. A second time changes nothing.
@@ -240,6 +258,12 @@ class Keys:
     async def _execute(self, *args: Argument) -> Any:  # noqa: ANN401 - a reply is anything
         try:
             return await self._commands.execute(*args, retry_safe=True)
+        except StoreFault as error:
+            raise StoreUnavailable(_AWAY) from error
+
+    async def _execute_once(self, *args: Argument) -> Any:  # noqa: ANN401 - a reply is anything
+        try:
+            return await self._commands.execute(*args)
         except StoreFault as error:
             raise StoreUnavailable(_AWAY) from error
 
