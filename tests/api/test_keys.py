@@ -415,3 +415,18 @@ async def test_administration_is_described(gateway: Gateway) -> None:
     assert described["components"]["securitySchemes"]["AdminKey"]["scheme"] == "bearer"
     for path in ("/api/keys/{key_id}/rotate", "/api/keys/{key_id}/limits", "/api/audit", "/api/jobs"):
         assert path in described["paths"]
+
+
+async def test_a_fallback_may_be_an_alias_or_a_route(start: Start) -> None:
+    gateway = await start(
+        aliases={"fast": "sim/gpt-4o"}, routes={"smart": {"targets": [{"model": "sim/a"}, {"model": "sim/b"}]}}
+    )
+    made = await make(gateway, fallbacks=["fast", "smart", "sim/gpt-4o"])
+    assert (await use(gateway, made["value"], model="sim/x@status=500")).status_code == 200
+
+
+async def test_a_store_that_is_away_is_said(start: Start) -> None:
+    gateway = await start(redis_url="redis://127.0.0.1:1/0")
+    for path in ("/api/keys", "/api/audit", "/api/keys/vk_1"):
+        assert (await refused(gateway, "GET", path, 503))["code"] == "store_unavailable"
+    assert (await refused(gateway, "POST", "/api/keys", 503, json={"name": "a"}))["code"] == "store_unavailable"

@@ -262,4 +262,5 @@ def test_a_configured_key_without_a_value_is_given_one_that_is_said_once(tmp_pat
         reply = client.get("/v1/async/jobs", headers={"x-bf-vk": said[1]})
         assert reply.status_code == 200
     with served(data_dir, "--demo", "--config", str(config)) as gateway:
+        assert gateway.stop() == 0
         assert "virtual key shop" not in gateway.log
