@@ -12,7 +12,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from api.admin import alerts as admin_alerts
+from api.admin import audit as admin_audit
 from api.admin import jobs as admin_jobs
+from api.admin import keys as admin_keys
 from api.admin import usage as admin_usage
 from api.admin import webhooks as admin_webhooks
 from api.errors import ANTHROPIC_PREFIX, ErrorBoundary, install_error_handlers
@@ -31,9 +33,12 @@ from api.routes.passthrough import PassthroughEndpoint
 from api.routes.responses import ResponseById
 from api.services import Services
 from api.waits import OpenWaits
+from api.wrong_attempts import WrongAttempts
 from shared.errors import StoreUnavailable
+from shared.governance.audit import Audit
 from shared.governance.governance import Governance
 from shared.governance.key_ring import KeyRing
+from shared.governance.keys import Keys
 from shared.inference.assembly import SharedStore, build_accounts, build_inference
 from shared.jobs.events import EventLog
 from shared.jobs.queue import JobQueue, QueueLimits
@@ -171,6 +176,9 @@ def build_services(
         governance=Governance(settings, admin_key=admin_key, ring=KeyRing(commands, settings, subscription)),
         metrics=metrics,
         waits=OpenWaits(),
+        keys=Keys(commands, settings),
+        audit=Audit(commands),
+        attempts=WrongAttempts(),
     )
 
 
@@ -183,10 +191,8 @@ def _add_routes(app: FastAPI) -> None:
         _add(app, f"{path}/content", AsyncPoll(request_type, content=True), ["GET"])
     app.include_router(anthropic.router, prefix=f"{ANTHROPIC_PREFIX}v1")
     app.include_router(health.router)
-    app.include_router(admin_jobs.router)
-    app.include_router(admin_webhooks.router)
-    app.include_router(admin_alerts.router)
-    app.include_router(admin_usage.router)
+    for admin in (admin_keys, admin_jobs, admin_webhooks, admin_alerts, admin_usage, admin_audit):
+        app.include_router(admin.router)
     app.include_router(usage.router)
     for request_type in AZURE_TYPES:
         path = f"/openai/deployments/{{deployment:path}}/{request_type.path}"

@@ -19,6 +19,13 @@ KEY = "finops"
 JSON_TYPE: HeaderLine = (b"content-type", b"application/json")
 
 
+class Act(NamedTuple):
+    """What an administrator's call acts on, for the audit trail; nothing secret."""
+
+    target: str
+    detail: Mapping[str, Any] = {}
+
+
 class Facts:
     """What is known of a request; in ``scope["finops"]`` from the outermost middleware on.
 
@@ -31,9 +38,11 @@ class Facts:
         request_type: ``RequestType.name`` on inference routes.
         provider: Who answered.
         lines: Headers of the response, whatever becomes of it, beside those that its endpoint sends.
+        act: What an administrator's call did; None: its path says it.
     """
 
     __slots__ = (
+        "act",
         "caller",
         "headers",
         "job_id",
@@ -63,6 +72,7 @@ class Facts:
         self.job_id = ""
         self.lines: tuple[HeaderLine, ...] = ()
         self.caller: Caller = ANONYMOUS
+        self.act: Act | None = None
 
 
 class Reply(NamedTuple):

@@ -55,8 +55,24 @@ def _schema(app: FastAPI) -> dict[str, Any]:
         paths.update(_async_operations(request_type))
     for prefix in PREFIXES:
         paths.update(_response_operations(prefix))
-    known.setdefault("components", {}).setdefault("schemas", {}).update(_SCHEMAS)
+    components = known.setdefault("components", {})
+    components.setdefault("schemas", {}).update(_SCHEMAS)
+    components.setdefault("securitySchemes", {})["AdminKey"] = {"type": "http", "scheme": "bearer"}
+    for path, operations in paths.items():
+        if path.startswith("/api/"):
+            for operation in operations.values():
+                _close(operation)
     return known
+
+
+def _close(operation: dict[str, Any]) -> None:
+    """Say of an operation that it is for administrators, and how it refuses others."""
+    operation["security"] = [{"AdminKey": []}]
+    responses = operation["responses"]
+    responses.pop("422", None)  # the framework's own form, which is not used here
+    responses.update(_errors("400", "404", "503"))
+    for status, text in (("401", "The admin key was not shown."), ("429", "Too many wrong keys; see `Retry-After`.")):
+        responses.update({status: {**_errors("401")["401"], "description": text}})
 
 
 def _answer_operation(request_type: RequestType, prefix: str) -> dict[str, Any]:

@@ -5,7 +5,10 @@ from typing import cast
 
 from api.exchange import Scope
 from api.waits import OpenWaits
+from api.wrong_attempts import WrongAttempts
+from shared.governance.audit import Audit
 from shared.governance.governance import Governance
+from shared.governance.keys import Keys
 from shared.inference.inference import Inference
 from shared.jobs.events import EventLog
 from shared.jobs.queue import JobQueue
@@ -31,6 +34,9 @@ class Services:
     governance: Governance
     metrics: Metrics
     waits: OpenWaits
+    keys: Keys
+    audit: Audit
+    attempts: WrongAttempts
 
     async def aclose(self) -> None:
         """Close every connection."""

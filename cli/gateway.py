@@ -2,17 +2,20 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any, Self, TypeVar
 from urllib.parse import quote, urlsplit
 
 import click
 import httpx
 
+from cli import options
 from cli.admin_key import read_admin_key
 from cli.output import plain
+
+T = TypeVar("T")
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 # A wait that the gateway holds open must not look like a dead gateway.
@@ -104,6 +107,10 @@ class Gateway:
         """Cancel or retry a job; its envelope afterwards."""
         return await self._json("POST", f"{_job(job_id)}/{action}")
 
+    async def administer(self, method: str, path: str, **request: Any) -> dict[str, Any]:  # noqa: ANN401
+        """What administration answers; ``request`` is httpx's."""
+        return await self._json(method, f"/api/{path}", **request)
+
     async def _json(self, method: str, path: str, **request: Any) -> dict[str, Any]:  # noqa: ANN401
         return _document(await self._send(method, path, **request))
 
@@ -130,6 +137,28 @@ class Gateway:
 
 def _fault_of(reply: httpx.Response) -> GatewayFault:
     return GatewayFault(_refusal(reply), passing=reply.status_code in {429, 502, 503, 504})
+
+
+def gateway_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Which gateway, with which key, and how its answer is shown."""
+    for option in (
+        options.data_dir_option,
+        click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output."),
+        click.option("--key", envvar="FINOPS_KEY", help="Virtual key or admin key (FINOPS_KEY)."),
+        click.option("--url", envvar="FINOPS_URL", default=DEFAULT_URL, show_default=True, help="The gateway."),
+    ):
+        command = option(command)
+    return command
+
+
+def speak(url: str, key: str, talk: Callable[[Gateway], Awaitable[T]]) -> T:
+    """Talk to the gateway, in an event loop of its own."""
+
+    async def whole() -> T:
+        async with Gateway(url, key) as gateway:
+            return await talk(gateway)
+
+    return asyncio.run(whole())
 
 
 def _job(job_id: str) -> str:

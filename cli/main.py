@@ -22,6 +22,7 @@ COMMANDS: Mapping[str, Row] = {
     "api": Row("cli.api", "The API tier alone."),
     "worker": Row("cli.worker", "A worker alone."),
     "jobs": Row("cli.jobs", "Submit, watch and manage jobs."),
+    "keys": Row("cli.keys", "Make, show and end virtual keys."),
     "usage": Row("cli.usage", "What was used, what it cost, where it is heading."),
     "config": Row("cli.config", "Show the effective configuration."),
     "doctor": Row("cli.doctor", "Check configuration, store, providers and workers."),

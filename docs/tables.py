@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from shared import errors
+from shared.governance import store_keys
 from shared.jobs.keys import KEYS
 from shared.providers.registry import ROWS
 from shared.settings.load import ENVIRONMENT
@@ -112,11 +113,20 @@ def redis_keys() -> str:
     )
 
 
+def governance_keys() -> str:
+    """One row a key that governance keeps in Redis."""
+    return table(
+        ("key", "kind", "lives", "for"),
+        ((f"`{key.pattern}`", key.kind, key.lifetime, key.purpose) for key in store_keys.KEYS),
+    )
+
+
 TABLES: Mapping[str, Callable[[], str]] = {
     "providers": providers,
     "errors": error_codes,
     "settings": settings,
     "redis keys": redis_keys,
+    "governance keys": governance_keys,
 }
 
 

@@ -25,12 +25,14 @@
     │   ├── JobLive                    409  invalid_request_error   job_live
     │   ├── JobFinished                409  invalid_request_error   job_already_finished
     │   ├── RetryRefused               409  invalid_request_error   job_not_failed
+    │   ├── KeyRevoked                 409  invalid_request_error   key_revoked
     │   └── IdempotencyConflict        409  invalid_request_error   idempotency_conflict
     ├── RequestTooLarge                413  invalid_request_error   request_too_large
     ├── RateLimited                    429  rate_limit_error
     │   ├── RequestLimited             429  rate_limit_error        request_limited
     │   ├── TokenLimited               429  rate_limit_error        token_limited
     │   ├── QueueFull                  429  rate_limit_error        queue_full
+    │   ├── TooManyAttempts            429  rate_limit_error        too_many_attempts
     │   └── ProviderRateLimited        429  rate_limit_error        provider_rate_limited
     ├── ClientGone                     499  client_closed_request   client_closed_request
     ├── InternalError                  500  api_error               internal_error
@@ -254,6 +256,12 @@ class RetryRefused(Conflict):
     code = "job_not_failed"
 
 
+class KeyRevoked(Conflict):
+    """A virtual key that was revoked is not changed any more."""
+
+    code = "key_revoked"
+
+
 class IdempotencyConflict(Conflict):
     """The idempotency key was used with another body."""
 
@@ -293,6 +301,12 @@ class QueueFull(RateLimited):
     """The queue, or the caller's part of it, takes no more jobs now."""
 
     code = "queue_full"
+
+
+class TooManyAttempts(RateLimited):
+    """Too many wrong admin keys came from this address."""
+
+    code = "too_many_attempts"
 
 
 class ProviderRateLimited(RateLimited):

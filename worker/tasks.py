@@ -53,6 +53,7 @@ class JobRunner:
                 return await self._webhooks.run(claim)
             call = await self._call(claim)
             bill = call.bill = self._inference.open_bill(call)
+            call.caller.check()  # revoked or expired since: nothing more is done in its name
             answer = await self._answer(call, handle)
             await self._inference.keep_job(call, answer)
         except RetryLater as later:

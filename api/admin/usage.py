@@ -17,10 +17,11 @@ from api.usage_query import Asked, Span, read_calls, read_choice, read_limit
 from shared.governance.admission import Door
 from shared.governance.call_log import CallLog
 from shared.governance.exports import CALL_COLUMNS, shown_call
-from shared.governance.keys import Keys, VirtualKey, caller_of_key
+from shared.governance.keys import Keys
 from shared.governance.limits import limits_of
 from shared.governance.outlook import Spender, Subject, names_in_use, outlooks
 from shared.governance.reports import Reports
+from shared.governance.virtual_key import VirtualKey, caller_of_key
 
 router = APIRouter(prefix="/api", tags=["administration"], dependencies=[Depends(require_admin)])
 

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
 
 from api.async_mode import find, find_and_wait
+from api.audited import AuditedRoute
 from api.deps import CallerDep, FactsDep, ServicesDep, as_response
 from api.disconnect import Hangup
 from api.exchange import Receive, Scope, Send, json_reply
@@ -19,7 +20,7 @@ from shared.governance.caller import Caller
 from shared.jobs.model import Job, State
 from shared.wire.request_types import BY_NAME
 
-router = APIRouter(prefix="/v1/async/jobs", tags=["jobs"])
+router = APIRouter(prefix="/v1/async/jobs", tags=["jobs"], route_class=AuditedRoute)
 
 Text = Annotated[str | None, Query()]
 

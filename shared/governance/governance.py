@@ -8,7 +8,7 @@ from functools import lru_cache
 from shared.errors import VirtualKeyNotFound, VirtualKeyRequired
 from shared.governance.caller import ANONYMOUS, Caller
 from shared.governance.key_ring import KeyRing
-from shared.governance.keys import PREFIX, VirtualKey, caller_of_key
+from shared.governance.virtual_key import PREFIX, VirtualKey, caller_of_key, is_made_id
 from shared.settings.model import Settings
 
 MAX_KEY_BYTES = 4096
@@ -17,6 +17,7 @@ _PREFIX = PREFIX.encode()
 
 # Where a key may stand, in the order in which they are looked at.
 _HEADERS = (b"authorization", b"x-api-key", b"x-goog-api-key", b"api-key")
+_ADMIN_HEADERS = (b"authorization", b"x-api-key", b"x-bf-admin-key")
 
 
 class Governance:
@@ -32,20 +33,21 @@ class Governance:
         admin_key = admin_key or (configured.get_secret_value() if configured else None)
         self._admin = _digest(admin_key.encode()) if admin_key else b""
         self._required = settings.auth.require_virtual_key
+        self._owners = {
+            name: caller_of_key(VirtualKey(id=name, name=name, settings=key, configured=True), settings)
+            for name, key in settings.virtual_keys.items()
+        }
         self._callers = {
-            _digest(key.value.get_secret_value().encode()): caller_of_key(
-                VirtualKey(id=name, name=name, settings=key, configured=True), settings
-            )
+            _digest(key.value.get_secret_value().encode()): self._owners[name]
             for name, key in settings.virtual_keys.items()
             if key.value is not None
         }
         self._ring = ring
-        self._owners = {caller.key_id: caller for caller in self._callers.values()}
 
     @property
     def single_tenant(self) -> bool:
         """Whether there is but one caller as configured: no virtual key exists and none is asked for."""
-        return not self._callers and not self._required
+        return not self._owners and not self._required
 
     async def serves_one_tenant(self) -> bool:
         """Whether there is but one caller, keys made at run time considered.
@@ -60,7 +62,9 @@ class Governance:
         return self._owners.get(owner, Caller(key_id=owner, name=owner))
 
     async def owner(self, owner: str) -> Caller:
-        """The caller behind a job's owner, those of the store included; one that is gone is bound to nothing.
+        """The caller behind a job's owner, those of the store included; one that was deleted may do nothing any more.
+
+        One that is no longer configured is bound to nothing: what it was let do, it was let do.
 
         Raises:
             StoreUnavailable: The store is away, and the key is not known from before.
@@ -68,7 +72,7 @@ class Governance:
         found = self._owners.get(owner)
         if found is None and owner and self._ring is not None:
             found = await self._ring.by_id(owner)
-        return found or Caller(key_id=owner, name=owner)
+        return found or Caller(key_id=owner, name=owner, revoked=is_made_id(owner))
 
     async def aclose(self) -> None:
         """End what it does in the background."""
@@ -109,8 +113,17 @@ class Governance:
 
     def is_admin(self, headers: Mapping[bytes, bytes]) -> bool:
         """Whether the headers show the admin key."""
-        value = headers.get(b"authorization") or headers.get(b"x-api-key") or headers.get(b"x-bf-admin-key") or b""
-        return self._is_admin_key(_digest(_secret(value)))
+        return any(self._is_admin_key(_digest(secret)) for secret in _shown(headers))
+
+    def fingerprint_of(self, headers: Mapping[bytes, bytes]) -> bytes:
+        """Tells one try for the admin key from another without keeping it; empty: the headers show no key at all."""
+        shown = _shown(headers)
+        return _digest(b"\n".join(shown))[:16] if shown else b""
+
+    @property
+    def admin_key_name(self) -> str:
+        """By which the audit trail tells one admin key from the next: a few letters that lead back to none."""
+        return f"admin key {_digest(self._admin).hex()[:8]}"
 
     async def _known(self, secret: bytes) -> Caller | None:
         if not secret or len(secret) > MAX_KEY_BYTES:
@@ -118,7 +131,7 @@ class Governance:
         digest = _digest(secret)
         caller = self._callers.get(digest)
         if caller is None and self._is_admin_key(digest):
-            return _ADMINISTRATOR
+            return ADMINISTRATOR
         if caller is None and self._ring is not None and secret.startswith(_PREFIX):
             caller = await self._ring.by_value(secret)
         if caller is not None and (caller.revoked or caller.expires_at):
@@ -142,7 +155,13 @@ def _keyless(digest: bytes) -> Caller:
     return Caller(scope=f"~{digest.hex()[:32]}")
 
 
-_ADMINISTRATOR = Caller(name="administrator", admin=True, scope="~admin")
+ADMINISTRATOR = Caller(name="administrator", admin=True, scope="~admin")
+
+
+def _shown(headers: Mapping[bytes, bytes]) -> list[bytes]:
+    """What stands where the admin key may stand."""
+    found = (_secret(headers[name]) for name in _ADMIN_HEADERS if name in headers)
+    return [secret for secret in found if 0 < len(secret) <= MAX_KEY_BYTES]
 
 
 def _secret(value: bytes) -> bytes:

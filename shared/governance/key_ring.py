@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from redis.exceptions import RedisError
 from shared.errors import StoreUnavailable
 from shared.governance import store_keys
 from shared.governance.caller import Caller
-from shared.governance.keys import VirtualKey, caller_of_key, digest_of
+from shared.governance.virtual_key import VirtualKey, caller_of_key, digest_of
 from shared.settings.model import Settings
 from shared.store.commands import RedisCommands
 from shared.store.faults import StoreUnavailable as StoreFault
@@ -34,6 +35,7 @@ class _Known:
     caller: Caller | None
     since: float
     epoch: int
+    until: float
 
 
 class KeyRing:
@@ -106,12 +108,13 @@ class KeyRing:
             self._listener = asyncio.create_task(self._listen(self._connect), name="finops-keys")
         epoch = self._epoch
         try:
-            caller = await self._look_up(name)
+            caller, ends_in_s = await self._look_up(name)
         except StoreFault as error:
-            if known is not None and known.caller is not None and self._clock() - known.since < GRACE_S:
+            if known is not None and known.caller is not None and self._may_go_on(known):
                 return known.caller
             raise StoreUnavailable("The virtual key cannot be checked.") from error
-        self._known[name] = _Known(caller, self._clock(), epoch)
+        now = self._clock()
+        self._known[name] = _Known(caller, now, epoch, now + ends_in_s)
         self._known.move_to_end(name)
         if len(self._known) > REMEMBERED:  # values come from strangers
             self._known.popitem(last=False)
@@ -119,19 +122,32 @@ class KeyRing:
 
     def _is_fresh(self, known: _Known) -> bool:
         now = self._clock()
-        if known.epoch == self._epoch and now - self._heard < FRESH_S:
-            return True
-        return known.epoch == self._epoch and now - known.since < FRESH_S
+        if known.epoch != self._epoch or now >= known.until:
+            return False
+        return now - self._heard < FRESH_S or now - known.since < FRESH_S
 
-    async def _look_up(self, name: str) -> Caller | None:
-        key_id = name
+    def _may_go_on(self, known: _Known) -> bool:
+        """Whether a key that cannot be looked up was sound a short while ago."""
+        sure = max(known.since, self._heard) if known.epoch == self._epoch else known.since
+        now = self._clock()
+        return now - sure < GRACE_S and now < known.until
+
+    async def _look_up(self, name: str) -> tuple[Caller | None, float]:
+        """The caller, and for how many seconds more: nobody announces the end of an old value's grace period."""
+        key_id, ends_in_s = name, math.inf
         if name.startswith("#"):
-            found = await self._commands.execute("GET", store_keys.key_hash(name[1:]), retry_safe=True)
+            entry = store_keys.key_hash(name[1:])
+            found, left_ms = await self._commands.execute_many([("GET", entry), ("PTTL", entry)], retry_safe=True)
             if found is None:
-                return None
+                return None, math.inf
             key_id = found.decode()
+            ends_in_s = left_ms / 1000 if left_ms >= 0 else math.inf
+        configured = self._settings.virtual_keys.get(key_id)
+        if configured is not None and configured.value is None:  # it was made, as the file says none
+            key = VirtualKey(id=key_id, name=key_id, settings=configured, configured=True)
+            return caller_of_key(key, self._settings), ends_in_s
         stored = await self._commands.execute("GET", store_keys.key_record(key_id), retry_safe=True)
-        return None if stored is None else caller_of_key(VirtualKey.from_json(stored), self._settings)
+        return None if stored is None else caller_of_key(VirtualKey.from_json(stored), self._settings), ends_in_s
 
     async def _listen(self, connect: Callable[[], Redis]) -> None:
         failures = 0

@@ -33,6 +33,7 @@ KEYS: tuple[StoreKey, ...] = (
     StoreKey("finops:alerts:watch", "string", "ledger.anomaly_check_s", "a worker looks for unusual spending"),
     StoreKey("finops:key:<id>", "string", "permanent, one per key", "a virtual key: what it may use and spend"),
     StoreKey("finops:key:<id>:values", "set", "permanent, one per key", "the hashes of the values it has had"),
+    StoreKey("finops:key:<name>:made", "string", "permanent, one per key", "a value was made for a configured key"),
     StoreKey("finops:keyhash:<hash>", "string", "permanent, or the grace period", "the key that a value belongs to"),
     StoreKey("finops:keys", "sorted set", "permanent, one", "virtual keys by age"),
     StoreKey("finops:keys:changed", "channel", "-", "ids of virtual keys that changed"),
@@ -56,6 +57,11 @@ def key_record(key_id: str) -> str:
 def key_values(key_id: str) -> str:
     """The names of the entries of all values that a key has had."""
     return f"finops:key:{key_id}:values"
+
+
+def key_made(name: str) -> str:
+    """Says that a configured key without a value was given one."""
+    return f"finops:key:{name}:made"
 
 
 def key_hash(digest: str) -> str:

@@ -31,6 +31,11 @@ def _known_window(said: object) -> object:
 
 
 WindowName = Annotated[str, BeforeValidator(_known_window)]
+# Names go into the names of meters and into sums of the books: what separates there must not be in them.
+Label = Annotated[str, Field(max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Pattern = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+DimensionName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_\-]{0,39}$")]
+DimensionValue = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
 class Section(BaseModel):
@@ -138,9 +143,9 @@ class Limited(Section):
     """Whatever has budgets and rate limits: one of each in the short form, or lists for several windows."""
 
     budget: BudgetSettings | None = None
-    budgets: tuple[BudgetSettings, ...] = ()
+    budgets: Annotated[tuple[BudgetSettings, ...], Field(max_length=16)] = ()
     rate_limit: RateLimitSettings | None = None
-    rate_limits: tuple[RateLimitSettings, ...] = ()
+    rate_limits: Annotated[tuple[RateLimitSettings, ...], Field(max_length=16)] = ()
 
     @property
     def all_budgets(self) -> tuple[BudgetSettings, ...]:
@@ -182,20 +187,25 @@ class ProviderSettings(Limited):
         return value.rstrip("/") if value else value
 
 
-class VirtualKeySettings(Limited):
-    """A caller's key: what it may use and spend; models are patterns of ``provider/model``."""
+class KeyRules(Limited):
+    """What a virtual key may use and spend; models are patterns of ``provider/model``."""
+
+    team: Label = ""
+    customer: Label = ""
+    models: Annotated[tuple[Pattern, ...], Field(max_length=200)] = ("*",)
+    denied_models: Annotated[tuple[Pattern, ...], Field(max_length=200)] = ()
+    providers: Annotated[tuple[Pattern, ...], Field(max_length=200)] = ("*",)
+    fallbacks: Annotated[tuple[Pattern, ...], Field(max_length=16)] = ()
+    weight: Annotated[float, Field(ge=0.01, le=10_000)] = 1.0
+    max_concurrent_jobs: Annotated[int, Field(gt=0, le=10**9)] | None = None
+    expires_at: datetime | None = None
+    dimensions: Annotated[dict[DimensionName, DimensionValue], Field(max_length=10)] = {}
+
+
+class VirtualKeySettings(KeyRules):
+    """A caller's key: its value, what it may use and spend."""
 
     value: SecretStr | None = None
-    team: str = ""
-    customer: str = ""
-    models: tuple[str, ...] = ("*",)
-    denied_models: tuple[str, ...] = ()
-    providers: tuple[str, ...] = ("*",)
-    fallbacks: tuple[str, ...] = ()
-    weight: Annotated[float, Field(ge=0.01, le=10_000)] = 1.0
-    max_concurrent_jobs: Annotated[int, Field(gt=0)] | None = None
-    expires_at: datetime | None = None
-    dimensions: dict[str, str] = {}
 
 
 class TierSettings(Section):

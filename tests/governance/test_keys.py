@@ -10,6 +10,7 @@ import pytest
 from shared.errors import (
     InvalidRequest,
     KeyNotFound,
+    KeyRevoked,
     ModelBlocked,
     ProviderBlocked,
     StoreUnavailable,
@@ -18,8 +19,9 @@ from shared.errors import (
 )
 from shared.governance.governance import Governance
 from shared.governance.key_ring import GRACE_S, KeyRing
-from shared.governance.keys import Keys, VirtualKey
+from shared.governance.keys import KeyFilter, Keys
 from shared.governance.limits import Limit
+from shared.governance.virtual_key import VirtualKey
 from shared.settings.model import Settings
 from shared.store.connection import connect
 from shared.store.multiplexed import MultiplexedClient
@@ -172,7 +174,7 @@ async def test_a_change_replaces_what_it_says(keys: Keys, ring: KeyRing) -> None
     assert [budget.limit_usd for budget in changed.settings.all_budgets] == [2, 9]
     assert changed.settings.team == "search"
     assert (await keys.get(key.id)).shown() == changed.shown()
-    with pytest.raises(InvalidRequest, match="Extra inputs"):
+    with pytest.raises(InvalidRequest, match="colour: unknown key; known here: budget"):
         await keys.change(key.id, {"colour": "red"})
     with pytest.raises(InvalidRequest, match="window"):
         await keys.change(key.id, {"budget": {"limit_usd": 1, "window": "2d"}})
@@ -267,3 +269,135 @@ def test_yesterdays_bytes_stay_readable() -> None:
     assert (key.id, key.settings.team, key.created_at) == ("vk_1", "t", 1.5)
     assert VirtualKey.from_json(key.to_json()) == key
     assert "value" not in orjson.loads(key.to_json())["settings"]
+
+
+async def test_changes_at_the_same_time_do_not_undo_each_other(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
+    key, _ = await keys.create("a", {})
+    plain = keys._stored
+
+    async def stored(key_id: str) -> bytes:
+        found = await plain(key_id)
+        monkeypatch.setattr(keys, "_stored", plain)
+        await keys.revoke(key_id)  # another administrator, between our reading and our writing
+        return found
+
+    monkeypatch.setattr(keys, "_stored", stored)
+    with pytest.raises(KeyRevoked):
+        await keys.change(key.id, {"weight": 2})
+    assert (await keys.get(key.id)).status == "revoked"
+
+
+async def test_an_old_value_that_is_in_use_ends_with_its_grace_too(keys: Keys, ring: KeyRing) -> None:
+    key, first = await keys.create("a", {})
+    await keys.rotate(key.id, grace_s=1)
+    assert await ring.by_value(first.encode())
+    await wait_until(lambda: _unknown(ring, first), timeout_s=3)
+
+
+async def _unknown(ring: KeyRing, value: str) -> bool:
+    return await ring.by_value(value.encode()) is None
+
+
+class _SetClock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def test_a_key_in_use_goes_on_though_it_was_looked_up_long_ago(keys: Keys, redis_url: str) -> None:
+    store, clock = MultiplexedClient(redis_url), _SetClock()
+    ring = KeyRing(store, SETTINGS, lambda: connect(redis_url, timeout_s=None), clock=clock)
+    key, value = await keys.create("a", {})
+
+    await ring.by_value(value.encode())
+    await wait_until(lambda: ring._heard == clock.now)
+    await ring.by_value(value.encode())
+    clock.now = 10 * GRACE_S
+    await wait_until(lambda: ring._heard == clock.now)  # nothing changed, says the subscription
+    await store.aclose()
+    clock.now += GRACE_S / 2
+    assert (await ring.by_value(value.encode())).key_id == key.id  # type: ignore[union-attr]
+    await ring.aclose()
+
+
+async def test_a_deleted_key_is_forgotten_with_all_its_values(keys: Keys, ring: KeyRing, redis: Any) -> None:
+    key, first = await keys.create("a", {})
+    _, second = await keys.rotate(key.id, grace_s=60)
+    await keys.delete(key.id)
+    assert await redis.keys("finops:key*") == []
+    assert [await ring.by_value(value.encode()) for value in (first, second)] == [None, None]
+    with pytest.raises(KeyNotFound):
+        await keys.delete(key.id)
+    assert (await Governance(SETTINGS, ring=ring).owner(key.id)).revoked
+    assert not (await Governance(SETTINGS, ring=ring).owner("once-configured")).revoked
+
+
+async def test_keys_are_found_by_what_they_are(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.governance.keys._READ_AT_ONCE", 2)
+    made = [(await keys.create("k", {"team": "a" if at % 2 else "b"}))[0].id for at in range(5)]
+    found, more = await keys.list(only=KeyFilter(team="a"))
+    assert ([key.id for key in found], more) == ([made[1], made[3]], False)
+    page, more = await keys.list(only=KeyFilter(team="b"), after=made[0], limit=1)
+    assert ([key.id for key in page], more) == ([made[2]], True)
+
+
+UNVALUED = Settings.model_validate({"virtual_keys": {"made": {"budget": {"limit_usd": 5}}, "fixed": {"value": "x"}}})
+
+
+async def test_a_configured_key_without_a_value_gets_one_once(store: MultiplexedClient, redis_url: str) -> None:
+    keys = Keys(store, UNVALUED)
+    made = await keys.make_missing()
+    assert list(made) == ["made"]
+    assert await keys.make_missing() == {}
+    ring = KeyRing(store, UNVALUED)
+    governance = Governance(UNVALUED, ring=ring)
+    caller = await governance.identify({b"x-bf-vk": made["made"].encode()})
+    assert (caller.key_id, caller.limits) == ("made", (Limit("cost", "key:made", "1d", 5_000_000),))
+    assert await governance.owner("made") == caller
+    _, second = await keys.rotate("made", grace_s=60)
+    for value in (made["made"], second):
+        assert (await governance.identify({b"x-bf-vk": value.encode()})).key_id == "made"
+    with pytest.raises(InvalidRequest, match=r"finops\.toml"):
+        await keys.rotate("fixed")
+    with pytest.raises(KeyNotFound):
+        await Keys(store, Settings()).get("made")
+
+
+@pytest.mark.parametrize("keys", [{}, {"made": {"value": "sk-bf-said-by-now"}}])
+async def test_a_made_value_ends_when_the_file_names_no_key_or_a_value(store: MultiplexedClient, keys: Any) -> None:
+    value = (await Keys(store, UNVALUED).make_missing())["made"]
+    settings = Settings.model_validate({"virtual_keys": keys})
+    with pytest.raises(VirtualKeyNotFound):
+        await Governance(settings, ring=KeyRing(store, settings)).identify({b"x-bf-vk": value.encode()})
+
+
+async def test_a_store_that_refuses_is_unavailable(keys: Keys, redis: Any) -> None:
+    key, _ = await keys.create("a", {})
+    await redis.set(f"finops:key:{key.id}:values", "in the way")
+    with pytest.raises(StoreUnavailable):
+        await keys.rotate(key.id)
+    await redis.set("finops:keys", "in the way")
+    with pytest.raises(StoreUnavailable):
+        await keys.create("b", {})
+    closed = MultiplexedClient("redis://127.0.0.1:1/0")
+    with pytest.raises(StoreUnavailable):
+        await Keys(closed, UNVALUED).make_missing()
+    await closed.aclose()
+
+
+async def test_values_of_strangers_do_not_fill_the_memory(ring: KeyRing, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.governance.key_ring.REMEMBERED", 2)
+    for at in range(5):
+        assert await ring.by_value(b"sk-bf-%d" % at) is None
+    assert len(ring._known) == 2
+
+
+async def test_a_key_that_goes_while_a_list_is_read_is_left_out(keys: Keys, redis: Any) -> None:
+    gone, stays = [(await keys.create(name, {}))[0].id for name in "ab"]
+    await redis.delete(f"finops:key:{gone}")
+    assert [key.id for key in (await keys.list())[0]] == ["fixed", stays]
+
+
+async def test_there_may_be_no_ring_to_be_closed() -> None:
+    await Governance(Settings()).aclose()
