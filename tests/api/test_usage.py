@@ -93,6 +93,7 @@ async def test_models_without_a_price_are_named(busy: Gateway):
         ({"group_by": "dimension:app"}, {("",): 2, ("=cmd()",): 2}),
         ({"group_by": "team", "dimension:app": "=cmd()"}, {("ads",): 2}),
         ({"group_by": "team", "from": f"{LAST_WEEK:%Y-%m-%d}", "to": f"{LAST_WEEK:%Y-%m-%d}"}, {}),
+        ({"group_by": "team", "from": f"{LAST_WEEK:%Y-%m-%dT%H:%M:%S+02:00}", "key": "team-b"}, {("ads",): 2}),
         ({"group_by": "team", "from": f"{TODAY:%Y-%m-%d}", "to": f"{TOMORROW:%Y-%m-%d}", "team": "ads"}, {("ads",): 2}),
     ],
 )  # fmt: skip

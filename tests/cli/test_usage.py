@@ -122,6 +122,8 @@ def test_forecasts_are_a_line_a_budget(capsys: pytest.CaptureFixture[str]) -> No
         "has_more": True,
         "last_id": "z",
     }
+    usage_view.print_forecast({**page, "has_more": False})
+    assert "more" not in capsys.readouterr().out
     usage_view.print_forecast(page)
     text = capsys.readouterr().out
     assert "$30.00 unusual" in text

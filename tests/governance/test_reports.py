@@ -16,7 +16,7 @@ from shared.governance.admission import Door
 from shared.governance.call_log import CallLog
 from shared.governance.caller import ANONYMOUS
 from shared.governance.exports import CALL_COLUMNS, csv_text, json_lines, shown_call, without_formula
-from shared.governance.focus import check_row, focus_row
+from shared.governance.focus import InvalidFocus, check_row, focus_row
 from shared.governance.ledger import Ledger, entry_of
 from shared.governance.limits import Limit
 from shared.governance.outlook import Outlook, Spender, names_in_use, outlooks
@@ -196,3 +196,10 @@ async def test_who_spent_of_late(store: MultiplexedClient) -> None:
         await sums_of(store, store_keys.usage_day(day), group(team=team), cost=1)
     assert await names_in_use(Reports(store), "team", NOW) == ["", "ads", "search"]
     assert TEAM_A.team == "search"
+
+
+def test_usage_is_never_without_a_quantity() -> None:
+    row = focus_row(orjson.loads(entry_of(outcome())))
+    row["PricingQuantity"] = row["SkuPriceId"] = None
+    with pytest.raises(InvalidFocus, match="usage"):
+        check_row(row)
