@@ -10,6 +10,7 @@ from fakeredis import FakeAsyncRedis, FakeServer
 from hypothesis import settings
 from redis.asyncio import Redis
 
+from shared.batches.scripts import batch_scripts
 from shared.jobs.scripts import engine_scripts
 from shared.store.commands import PooledCommands, RedisCommands
 from shared.store.connection import connect
@@ -34,6 +35,7 @@ def blockbuster() -> Iterator[BlockBuster]:
 def scripts() -> None:
     """A process reads its scripts before its loop runs; so do the tests."""
     engine_scripts()
+    batch_scripts()
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,12 @@ from contextlib import AsyncExitStack
 
 import uvloop
 
+from shared.batches.files import FileStore
+from shared.batches.scripts import batch_scripts
+from shared.batches.store import BatchStore
 from shared.governance.governance import Governance
 from shared.inference.assembly import SharedStore, build_inference
+from shared.inference.inference import Inference
 from shared.jobs.model import Priority
 from shared.jobs.queue import JobQueue, QueueLimits
 from shared.jobs.scripts import engine_scripts
@@ -25,11 +29,18 @@ from shared.store.multiplexed import MultiplexedClient
 from shared.telemetry.logs import configure
 from shared.telemetry.metrics import Metrics
 from shared.telemetry.provider_figures import watch_providers
+from worker.batch_lines import LineJobs
+from worker.batch_turns import BatchTurns
+from worker.batches import BatchLoop
 from worker.exposition import exposed
 from worker.leased import LeasedWorker, WorkerOptions
 from worker.outbox import Outbox
 from worker.tasks import JobRunner
 from worker.webhooks import WebhookDelivery
+
+BATCH_LOOPS = 2
+BATCH_WINDOW = 1000
+"""Most lines of a batch that are jobs at once: enough for any concurrency, little enough for the store's memory."""
 
 logger = logging.getLogger("finops.worker")
 
@@ -70,6 +81,7 @@ def run_worker(
     )
     door = None if metrics_port is None else (metrics_host, metrics_port)
     engine_scripts()  # read before the loop runs: files block
+    batch_scripts()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_work(settings, options, door, os.environ if environ is None else environ))
@@ -112,13 +124,40 @@ def _assemble(
     watch_providers(metrics.registry, inference.states)
     delivery = WebhookDelivery(settings, commands)
     exits.push_async_callback(delivery.aclose)
-    runner = JobRunner(inference, Governance(settings), delivery, streams=settings.jobs.stream_output)
+    governance = Governance(settings)
+    runner = JobRunner(inference, governance, delivery, streams=settings.jobs.stream_output)
     worker = LeasedWorker.connect(url, runner.run, options, metrics=metrics)
     reader = connect(url, timeout_s=None, max_connections=1, client_name="finops-outbox")
     exits.push_async_callback(reader.aclose)
+    turns = _batch_turns(settings, commands, options, inference, governance)
+    for _ in range(BATCH_LOOPS):
+        loop = BatchLoop(BatchStore(commands), turns)
+        exits.push_async_callback(_cancel, asyncio.create_task(loop.run(), name="finops-batches"))
     outbox = Outbox(reader, JobQueue(commands, options.limits), JobStore(commands), delivery, options.worker_id)
     exits.push_async_callback(_cancel, asyncio.create_task(outbox.run(), name="finops-outbox"))
     return worker
+
+
+def _batch_turns(
+    settings: Settings,
+    commands: MultiplexedClient,
+    options: WorkerOptions,
+    inference: Inference,
+    governance: Governance,
+) -> BatchTurns:
+    """What advances batches. Their lines may take half of what an owner may queue, so that its own jobs find room."""
+    store = BatchStore(commands)
+    half = max(1, settings.jobs.max_queued_per_key // 2)
+    queue = JobQueue(commands, options.limits)
+    return BatchTurns(
+        store,
+        FileStore(commands),
+        LineJobs(queue, JobStore(commands), store, max_queued=half),
+        inference,
+        governance,
+        window=min(BATCH_WINDOW, half),
+        max_line_bytes=settings.server.max_body_bytes,
+    )
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:
