@@ -5,6 +5,8 @@ from typing import cast
 
 from api.exchange import Scope
 from api.waits import OpenWaits
+from shared.batches.files import FileStore
+from shared.batches.store import BatchStore
 from shared.governance.governance import Governance
 from shared.inference.inference import Inference
 from shared.jobs.events import EventLog
@@ -31,6 +33,8 @@ class Services:
     governance: Governance
     metrics: Metrics
     waits: OpenWaits
+    files: FileStore
+    batches: BatchStore
 
     async def aclose(self) -> None:
         """Close every connection."""
