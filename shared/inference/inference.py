@@ -266,9 +266,9 @@ class Inference:
         """
         homes = {self._routing.home(model or f"{DEFAULT_PROVIDER}/-", caller) for model in models}
         home = homes.pop() if len(homes) == 1 else None
-        if home is None or not home.batches or not caller.may_use(home.name, ""):
+        if home is None or not self._providers[home].batches or not caller.may_use(home, ""):
             return None
-        return home.name
+        return home
 
     def _named(self, caller: Caller) -> list[dict[str, object]]:
         """Aliases and routes, of which the caller may use at least one target."""

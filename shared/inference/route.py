@@ -108,7 +108,7 @@ class Routing:
         if not any(caller.may_use(target.provider.name, target.model) for target in targets):
             caller.authorise(targets[0].provider.name, targets[0].model)
 
-    def home(self, name: str, caller: Caller) -> Provider | None:
+    def home(self, name: str, caller: Caller) -> str | None:
         """The provider that a name says by itself; None for aliases, routes, unknown ones and those not allowed."""
         if name in self._aliases or name in self._plans:
             return None
@@ -116,7 +116,7 @@ class Routing:
             provider, model = self._providers.resolve(name)
         except UnknownProvider:
             return None
-        return provider if caller.may_use(provider.name, model) else None
+        return provider.name if caller.may_use(provider.name, model) else None
 
     def _first(self, call: Call) -> list[Target]:
         caller = call.caller
