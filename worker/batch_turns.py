@@ -84,8 +84,7 @@ class BatchTurns:
         validation = Validation(batch.endpoint)
         try:
             async for lines in read_lines(self._files, await self._input(batch), max_bytes=self._max_line_bytes):
-                for line in lines:
-                    validation.check(line)
+                validation.check_all(lines)
                 await self._store.advance(batch)
                 if validation.hopeless:
                     break

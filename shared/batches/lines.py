@@ -4,7 +4,7 @@ Source: https://platform.openai.com/docs/api-reference/batch/request-input (and 
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -137,6 +137,13 @@ class Validation:
         """Whether enough is wrong for the file to be given up."""
         return len(self.faults) >= MAX_FAULTS or self.lines > MAX_LINES
 
+    def check_all(self, lines: Iterable[RawLine]) -> None:
+        """Look at the next lines, unless it is hopeless."""
+        for line in lines:
+            if self.hopeless:
+                return
+            self.check(line)
+
     def check(self, line: RawLine) -> None:
         """Look at the next line; what is wrong with it is in ``faults``."""
         self.lines += 1
@@ -161,7 +168,7 @@ class Validation:
 
     def finish(self) -> None:
         """Say what only the whole file shows."""
-        if not self.lines:
+        if not self.lines and not self.faults:
             self._fault("empty_file", "The input file holds no requests.", "input_file_id", None)
         if self._inputs > MAX_EMBEDDING_INPUTS:
             said = f"A batch may embed at most {MAX_EMBEDDING_INPUTS} inputs; this one has {self._inputs}."

@@ -31,8 +31,10 @@ async def read_lines(
     splitter = LineSplitter(start, max_bytes=max_bytes)
     for part in range(start.part, file.parts):
         offset = start.offset if part == start.part else 0
-        piece = await files.read(file.id, part, offset)
-        if not piece and not offset:
+        # With the byte before it: where a line ends with its piece, nothing comes after.
+        before = min(offset, 1)
+        piece = await files.read(file.id, part, offset - before)
+        if not piece:
             raise InputGone(file.id)
-        yield list(splitter.feed(piece, part, offset))
+        yield list(splitter.feed(piece[before:], part, offset))
     yield [RawLine(line.text, line.physical, Cursor(line=line.next.line, part=file.parts)) for line in splitter.rest()]
