@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.api.batch_work import create, line, loop_of, read, take_turn_now, upload, work_off
+from tests.api.batch_work import create, line, loop_of, read, take_turn_now, work_off
 from tests.api.conftest import KEY_A, KEY_B, Gateway, Start
 from tests.key_leaks import assert_no_key_leaks
 
@@ -48,7 +48,8 @@ async def test_all_keys_of_a_batch_are_there_from_the_start(gateway: Gateway):
     assert set(batch) == {
         "id", "object", "endpoint", "model", "errors", "input_file_id", "completion_window", "status",
         "output_file_id", "error_file_id", "created_at", "in_progress_at", "expires_at", "finalizing_at",
-        "completed_at", "failed_at", "expired_at", "cancelling_at", "cancelled_at", "request_counts", "usage", "metadata",
+        "completed_at", "failed_at", "expired_at", "cancelling_at", "cancelled_at", "request_counts", "usage",
+        "metadata",
     }  # fmt: skip
     assert batch["expires_at"] == batch["created_at"] + 86_400
 
@@ -97,7 +98,7 @@ async def test_a_file_with_a_bad_line_fails_and_runs_nothing(gateway: Gateway, b
         (" \n\r\n", "empty_file"),
         (f"{line()}\n{line()}", "duplicate_custom_id"),
         ("x" * 1_100_000, "line_too_long"),
-        ("\n".join('{"custom_id":"%d"}' % number for number in range(200)), "missing_required_parameter"),
+        ("\n".join(f'{{"custom_id":"{number}"}}' for number in range(200)), "missing_required_parameter"),
         ("\n".join(line(str(number), "sim/x") for number in range(50_001)), "too_many_lines"),
     ],
     ids=["empty", "blank", "duplicates", "long line", "many faults", "50,001 lines"],
