@@ -379,8 +379,8 @@ async def test_the_same_request_again_is_the_same_batch(gateway: Gateway):
 
 async def test_too_many_batches_an_hour_are_refused(gateway: Gateway):
     file = await upload(gateway, line(model="sim/x"))
-    now_ms = int((await gateway.services.commands.execute("TIME"))[0]) * 1000
-    many = [text for number in range(2000) for text in (now_ms, f"b{number}")]
+    now_us = int((await gateway.services.commands.execute("TIME"))[0]) * 1_000_000
+    many = [text for number in range(2000) for text in (now_us, f"b{number}")]
     await gateway.services.commands.execute("ZADD", "finops:owner:-:batches", *many)
     refused = await gateway.post("/v1/batches", {**BATCH, "input_file_id": file["id"]})
     assert (refused.status_code, refused.headers["retry-after"]) == (429, "60")

@@ -12,7 +12,7 @@ import openai
 import pytest
 from openai.types import Batch
 
-from tests.served import Served, served
+from tests.served import Served, alive, served
 from tests.waiting import wait_until_sync
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(180)]
@@ -99,7 +99,7 @@ def test_a_batch_for_a_provider_that_has_none(tmp_path: Path) -> None:
             client.files.retrieve(given.id)
 
 
-def test_a_batch_outlives_its_workers_its_gateway_and_its_store(tmp_path: Path) -> None:
+def test_a_batch_outlives_its_workers(tmp_path: Path) -> None:
     with gateway_with_claude(tmp_path, "--workers", "2") as gateway:
         with sdk(gateway) as client:
             batch = run(client, lines(300, "claude/claude-sonnet-4-5@latency=1"))
@@ -110,3 +110,34 @@ def test_a_batch_outlives_its_workers_its_gateway_and_its_store(tmp_path: Path) 
             found = results(client, batch.output_file_id) + results(client, batch.error_file_id)
         assert batch.status == "completed"
         assert sorted(line["custom_id"] for line in found) == sorted(f"request-{number}" for number in range(300))
+
+
+def test_a_batch_goes_on_after_everything_was_killed(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    with served(data_dir, "--demo") as gateway, sdk(gateway) as client:
+        content = lines(200, "sim/gpt-4o@latency=1") + b"\n" + lines(1, "nobody/x").replace(b"request-0", b"other")
+        failed = run(client, content)
+        batch = run(client, lines(200, "sim/gpt-4o@latency=1"))
+        wait_until_sync(lambda: client.batches.retrieve(batch.id).status == "in_progress", 30)
+        wait_until_sync(lambda: client.batches.retrieve(failed.id).status == "failed", 30)
+        # The store writes its file every second: what was accepted before is there.
+        processes = gateway.processes()
+        wait_until_sync(lambda: (client.batches.retrieve(batch.id).request_counts or batch).completed > 0, 30)
+        assert gateway.stop(signal.SIGKILL) == -signal.SIGKILL
+        wait_until_sync(lambda: not alive(processes), timeout_s=40)
+    with served(data_dir, "--demo") as gateway, sdk(gateway) as client:
+        batch = wait_for_end(client, batch.id)
+        found = results(client, batch.output_file_id) + results(client, batch.error_file_id)
+        assert batch.status == "completed"
+        assert sorted(line["custom_id"] for line in found) == sorted(f"request-{number}" for number in range(200))
+
+
+def test_a_batch_is_cancelled_on_its_way(tmp_path: Path) -> None:
+    with served(tmp_path / "data", "--demo") as gateway, sdk(gateway) as client:
+        batch = run(client, lines(1500, "sim/gpt-4o@latency=2"))
+        wait_until_sync(lambda: client.batches.retrieve(batch.id).status == "in_progress", 30)
+        assert client.batches.cancel(batch.id).status in {"cancelling", "cancelled"}
+        batch = wait_for_end(client, batch.id)
+        assert batch.status == "cancelled"
+        found = results(client, batch.output_file_id) + results(client, batch.error_file_id)
+        assert len({line["custom_id"] for line in found}) == len(found) == 1500

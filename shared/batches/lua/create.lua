@@ -15,7 +15,7 @@ local parts = call('HGET', file_key(input), 'parts')
 if not parts then return {'no_file'} end
 local now = now_ms()
 local set = batches_key(owner)
-if call('ZCOUNT', set, int(now - 3600000), '+inf') >= num(ARGV[9]) then return {'many'} end
+if call('ZCOUNT', set, int(now_us() - 3600000000), '+inf') >= num(ARGV[9]) then return {'many'} end
 -- Its input outlives it, whatever it was to live.
 local keep = window * 1000 + 86400000
 if call('PTTL', file_key(input)) < keep then
@@ -29,7 +29,7 @@ local now_s = math.floor(now / 1000)
 call('HSET', batch_key(id), 'v', '1', 'owner', owner, 'input', input, 'status', 'validating', 'created_s', int(now_s),
   'expires_s', int(now_s + window), unpack(fields))
 call('PEXPIRE', batch_key(id), LIVE_MS)
-list_in(set, id, now)
+list_in(set, id)
 call('ZADD', OPEN, int(now), id)
 call('HSET', request, 'id', id, 'body', fingerprint)
 call('PEXPIRE', request, ARGV[7])

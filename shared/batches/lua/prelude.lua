@@ -28,8 +28,14 @@ local function holds(id, turn) return call('HGET', batch_key(id), 'turn') == tur
 
 local function hold(id, now, ms) call('ZADD', OPEN, 'XX', int(now + ms), id) end
 
-local function list_in(set, id, now)
-  call('ZADD', set, int(now), id)
+-- Lists go by microseconds: what one caller makes one after the other is listed so.
+local function now_us()
+  local t = call('TIME')
+  return num(t[1]) * 1000000 + num(t[2])
+end
+
+local function list_in(set, id)
+  call('ZADD', set, int(now_us()), id)
   call('ZREMRANGEBYRANK', set, '0', -LISTED - 1)
   call('PEXPIRE', set, LIVE_MS)
 end
@@ -40,5 +46,5 @@ local function keep_file(id, owner, parts, ttl_ms, now, fields)
     'expires_s', int((now + ttl_ms) / 1000), unpack(fields))
   call('PEXPIRE', file_key(id), int(ttl_ms))
   for part = 0, parts - 1 do call('PEXPIRE', part_key(id, int(part)), int(ttl_ms)) end
-  list_in(files_key(owner), id, now)
+  list_in(files_key(owner), id)
 end
