@@ -7,13 +7,13 @@ from shared.errors import InvalidRequest
 from shared.governance.caller import Caller
 
 
-def list_owner(services: Services, caller: Caller) -> str | None:
+async def list_owner(services: Services, caller: Caller) -> str | None:
     """The owner of what a caller's lists hold; None: they hold nothing.
 
     Where virtual keys exist, what was made without one is reachable by its id alone. Where none does, whoever reaches
     the gateway is its one tenant.
     """
-    if caller.key_id or services.governance.single_tenant or caller.admin:
+    if caller.key_id or caller.admin or await services.governance.serves_one_tenant():
         return caller.key_id
     return None
 

@@ -11,6 +11,8 @@ from hypothesis import settings
 from redis.asyncio import Redis
 
 from shared.batches.scripts import batch_scripts
+from shared.governance.admission import governance_scripts
+from shared.governance.prices import PriceBook
 from shared.jobs.scripts import engine_scripts
 from shared.store.commands import PooledCommands, RedisCommands
 from shared.store.connection import connect
@@ -36,6 +38,8 @@ def scripts() -> None:
     """A process reads its scripts before its loop runs; so do the tests."""
     engine_scripts()
     batch_scripts()
+    governance_scripts()
+    PriceBook.warm()
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
+from typing import Any
 
 import orjson
 
@@ -9,12 +10,15 @@ from shared.batches.keys import line_job_id, line_of_job
 from shared.batches.lines import ENDPOINTS, RawLine, answered, never_run, read_line, tokens_of
 from shared.batches.model import Batch, Cursor
 from shared.batches.store import BatchStore, Line, is_written
-from shared.errors import GatewayError, JobNotFound, QueueFull, StoreUnavailable
+from shared.errors import GatewayError, JobNotFound, RateLimited, StoreUnavailable
 from shared.governance.caller import Caller
+from shared.governance.ledger import who
+from shared.inference.call import Call
+from shared.inference.inference import Inference
 from shared.jobs.model import Job, NewJob, Priority, State
 from shared.jobs.queue import JobQueue
 from shared.jobs.store import JobStore
-from shared.wire.request_body import check_for_submit, read_request
+from shared.wire.request_body import RequestBody, check_for_submit, read_request
 from shared.wire.request_types import IMAGE_GENERATIONS
 
 GiveUp = Callable[[Batch, Container[int], str], Awaitable[None]]
@@ -31,10 +35,13 @@ class LineJobs:
         max_queued: Waiting jobs of one owner past which no more lines are submitted.
     """
 
-    def __init__(self, queue: JobQueue, jobs: JobStore, store: BatchStore, *, max_queued: int) -> None:
+    def __init__(
+        self, queue: JobQueue, jobs: JobStore, store: BatchStore, inference: Inference, *, max_queued: int
+    ) -> None:
         self._queue = queue
         self._jobs = jobs
         self._store = store
+        self._inference = inference
         self._max_queued = max_queued
 
     async def submit(self, batch: Batch, caller: Caller, lines: Sequence[RawLine], written: bytes) -> Cursor | None:
@@ -43,7 +50,8 @@ class LineJobs:
         The same line makes the same job, so that a submit done twice makes one; lines that are written are passed over.
 
         Returns:
-            Where the first line begins that is still to be submitted; None: the queue takes none now.
+            Where the first line begins that is still to be submitted; None: the queue, or a limit of its caller's, takes
+            none now.
 
         Raises:
             TurnLost, StoreUnavailable: As the store's.
@@ -54,7 +62,7 @@ class LineJobs:
         reached: Cursor | None = lines[-1].next
         before: Cursor | None = None
         for line, result in zip(pending, results, strict=True):
-            if isinstance(result, QueueFull):
+            if isinstance(result, RateLimited):
                 reached = before
                 break
             if isinstance(result, BaseException):
@@ -67,37 +75,59 @@ class LineJobs:
         return reached
 
     async def _submit(self, batch: Batch, caller: Caller, line: RawLine) -> Line | None:
-        number = line.next.line - 1
+        """Make one job; a line of the error file where that cannot be."""
         asked = read_line(line)
-        job_id = line_job_id(batch.id, number)
-        kind = ENDPOINTS[batch.endpoint]
+        job_id = line_job_id(batch.id, line.next.line - 1)
         try:
-            request = read_request(kind, asked.body, "application/json")
+            request = read_request(ENDPOINTS[batch.endpoint], asked.body, "application/json")
             check_for_submit(request)
-            await self._queue.submit(
-                NewJob(
-                    id=job_id,
-                    owner=batch.owner,
-                    request_type=kind.name,
-                    model=request.model,
-                    payload=asked.body,
-                    context={"surface": "openai", "batch": batch.id, "custom_id": asked.custom_id},
-                    request_id=job_id,
-                    priority=Priority.LOW,
-                    ttl_s=JOB_TTL_S,
-                    weight=caller.weight,
-                    max_concurrent=caller.max_concurrent_jobs,
-                    max_queued=self._max_queued,
-                    fingerprint=job_id,
-                    group=batch.id,
-                )
-            )
-        except (QueueFull, StoreUnavailable):
+            call = _call(batch, caller, request, job_id)
+            await self._reserve_and_submit(call, self._new_job(call, asked.custom_id, batch))
+        except (RateLimited, StoreUnavailable):
             raise
         except GatewayError as error:
             body = orjson.dumps(error.envelope())
-            return Line(number, "error", answered(job_id, asked.custom_id, error.status, body))
+            return Line(line.next.line - 1, "error", answered(job_id, asked.custom_id, error.status, body))
         return None
+
+    async def _reserve_and_submit(self, call: Call, new: NewJob) -> None:
+        """As for any job; the reservation goes by the job's id, so that it is made once however often this is done."""
+        admission = await self._inference.reserve(new.id, call)
+        try:
+            submission = await self._queue.submit(new)
+        except GatewayError as error:
+            if admission.hold and not isinstance(error, StoreUnavailable):
+                self._inference.give_back(new.id)
+            raise
+        if admission.hold and not submission.job.live:
+            self._inference.give_back(new.id)
+
+    def _new_job(self, call: Call, custom_id: str, batch: Batch) -> NewJob:
+        caller = call.caller
+        context: dict[str, Any] = {
+            "surface": call.surface,
+            "batch": batch.id,
+            "custom_id": custom_id,
+            "who": {"type": call.request_type.name, **who(caller, call.dimensions)},
+        }
+        if call.dimensions:
+            context["dimensions"] = dict(call.dimensions)
+        return NewJob(
+            id=call.job_id,
+            owner=batch.owner,
+            request_type=call.request_type.name,
+            model=call.model,
+            payload=call.body,
+            context=context,
+            request_id=call.request_id,
+            priority=Priority.LOW,
+            ttl_s=JOB_TTL_S,
+            weight=caller.weight,
+            max_concurrent=caller.max_concurrent_jobs,
+            max_queued=self._max_queued,
+            fingerprint=call.job_id,
+            group=batch.id,
+        )
 
     async def collect(
         self, batch: Batch, give_up: GiveUp, *, ending: str = "", rounds: int = 10
@@ -161,6 +191,21 @@ class LineJobs:
                 said.append(Line(number, "error", text))
         for start in range(0, len(said), AT_ONCE):
             await self._store.collect(batch, said[start : start + AT_ONCE])
+
+
+def _call(batch: Batch, caller: Caller, request: RequestBody, job_id: str) -> Call:
+    """What a line asks for, as its limits see it."""
+    return Call(
+        request_type=request.request_type,
+        model=request.model,
+        body=request.raw,
+        fields=request.fields,
+        caller=caller,
+        request_id=job_id,
+        job_id=job_id,
+        surface="openai",
+        dimensions=batch.dimensions,
+    )
 
 
 def _line(job: Job, ending: str) -> Line:

@@ -93,7 +93,7 @@ class BatchTurns:
                 fault("line_too_long", f"The input file's {error} is longer than a request may be.")
             )
         validation.finish()
-        self._check_models(validation, self._caller(batch))
+        self._check_models(validation, await self._governance.owner(batch.owner))
         if validation.faults:
             await self._store.close(batch, Status.FAILED, validation.faults)
             return None
@@ -136,7 +136,7 @@ class BatchTurns:
         room = min(self._window - (batch.cursor.line - ended), MAX_SUBMITS)
         if room < min(AT_ONCE, max(1, self._window // 2)):
             return False
-        caller = self._caller(batch)
+        caller = await self._governance.owner(batch.owner)
         file = await self._input(batch)
         written = await self._store.written(batch)
         any_submitted = False
@@ -180,6 +180,3 @@ class BatchTurns:
         if file is None:
             raise InputGone(batch.input)
         return file
-
-    def _caller(self, batch: Batch) -> Caller:
-        return self._governance.caller_of(batch.owner)

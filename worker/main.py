@@ -14,8 +14,11 @@ import uvloop
 from shared.batches.files import FileStore
 from shared.batches.scripts import batch_scripts
 from shared.batches.store import BatchStore
+from shared.governance.admission import governance_scripts
 from shared.governance.governance import Governance
-from shared.inference.assembly import SharedStore, build_inference
+from shared.governance.key_ring import KeyRing
+from shared.governance.prices import PriceBook
+from shared.inference.assembly import SharedStore, build_accounts, build_inference
 from shared.inference.inference import Inference
 from shared.jobs.model import Priority
 from shared.jobs.queue import JobQueue, QueueLimits
@@ -82,6 +85,8 @@ def run_worker(
     door = None if metrics_port is None else (metrics_host, metrics_port)
     engine_scripts()  # read before the loop runs: files block
     batch_scripts()
+    governance_scripts()
+    PriceBook.warm()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_work(settings, options, door, os.environ if environ is None else environ))
@@ -118,13 +123,16 @@ def _assemble(
     commands = MultiplexedClient(url, client_name="finops-worker")
     exits.push_async_callback(commands.aclose)
     store = SharedStore(commands, lambda: connect(url, timeout_s=None, max_connections=1, client_name="finops-health"))
-    inference = build_inference(settings, environ, watch=metrics, store=store)
+    accounts = build_accounts(settings, commands)
+    inference = build_inference(settings, environ, watch=metrics, store=store, accounts=accounts)
     exits.push_async_callback(inference.aclose)
     inference.start()
     watch_providers(metrics.registry, inference.states)
+    ring = KeyRing(commands, settings, lambda: connect(url, timeout_s=None, client_name="finops-worker-keys"))
+    governance = Governance(settings, ring=ring)
+    exits.push_async_callback(governance.aclose)
     delivery = WebhookDelivery(settings, commands)
     exits.push_async_callback(delivery.aclose)
-    governance = Governance(settings)
     runner = JobRunner(inference, governance, delivery, streams=settings.jobs.stream_output)
     worker = LeasedWorker.connect(url, runner.run, options, metrics=metrics)
     reader = connect(url, timeout_s=None, max_connections=1, client_name="finops-outbox")
@@ -152,7 +160,7 @@ def _batch_turns(
     return BatchTurns(
         store,
         FileStore(commands),
-        LineJobs(queue, JobStore(commands), store, max_queued=half),
+        LineJobs(queue, JobStore(commands), store, inference, max_queued=half),
         inference,
         governance,
         window=min(BATCH_WINDOW, half),

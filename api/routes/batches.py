@@ -5,6 +5,7 @@ import hashlib
 import orjson
 
 from api.async_headers import submit_options
+from api.dimensions import dimensions_of
 from api.exchange import KEY, App, Facts, Receive, Reply, Scope, Send, drain, json_reply, read_body, send_reply
 from api.ownership import list_owner, read_limit, read_query, unknown_cursor
 from api.routes.files import (
@@ -93,6 +94,7 @@ async def _new_batch(services: Services, facts: Facts, body: bytes) -> NewBatch:
         idempotency_key=options.idempotency_key,
         blind_retry=options.blind_retry,
         file_ttl_s=file_ttl_s,
+        dimensions=dimensions_of(facts.headers),
     )
 
 
@@ -129,7 +131,7 @@ class BatchList:
             return
         facts.surface, facts.request_type = "openai", "batches"
         limit = read_limit(said.get("limit"), most=MAX_LIST, default=DEFAULT_LIST)
-        owner = list_owner(services, facts.caller)
+        owner = await list_owner(services, facts.caller)
         found = BatchPage((), has_more=False)
         if owner is not None:
             page = await services.batches.page(owner, after=after, limit=limit)

@@ -98,8 +98,8 @@ def _home(services: Services, facts: Facts, upload: Upload, said: str) -> str:
     """The provider that the file goes to; empty: it stays here."""
     if said:
         return "" if said == HERE and HERE not in services.inference.providers else said
-    if not upload.survey.plain or not upload.survey.models:
-        return ""
+    if not upload.survey.plain or not upload.survey.models or facts.caller.limits:
+        return ""  # the limits of a key reach what is run here alone
     return services.inference.batch_provider(upload.survey.models, facts.caller) or ""
 
 
@@ -213,7 +213,7 @@ async def _page(services: Services, facts: Facts, said: Mapping[str, str]) -> Fi
     if order not in {"asc", "desc"}:
         raise InvalidRequest("order must be asc or desc.", param="order")
     limit = read_limit(said.get("limit"), most=MAX_LIST, default=MAX_LIST)
-    owner = list_owner(services, facts.caller)
+    owner = await list_owner(services, facts.caller)
     if owner is None:
         return FilePage((), has_more=False)
     page = await services.files.page(

@@ -142,6 +142,7 @@ class Batch:
     status: Status
     model: str
     metadata: Mapping[str, str] | None
+    dimensions: Mapping[str, str] = field(default_factory=dict)
     created_s: int
     expires_s: int
     times: Mapping[Status, int]
@@ -171,6 +172,7 @@ class Batch:
             status=Status(said.text("status")),
             model=said.text("model"),
             metadata=said.json("metadata"),
+            dimensions=said.json("dimensions") or {},
             created_s=said.number("created_s"),
             expires_s=said.number("expires_s"),
             times={status: said.number(f"{status}_s") for status in _STAMPS},

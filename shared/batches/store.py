@@ -1,7 +1,7 @@
 """The store of batches: what callers ask of it, and the fenced writes of whoever has a turn."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import orjson
@@ -32,6 +32,7 @@ class NewBatch:
         idempotency_key: As the caller said it; empty: none.
         blind_retry: Whether an SDK repeats a request whose answer it did not get.
         file_ttl_s: How long its output and error files live.
+        dimensions: Under which its calls are booked.
         window_s: Within which it must be done.
     """
 
@@ -45,6 +46,7 @@ class NewBatch:
     idempotency_key: str = ""
     blind_retry: bool = False
     file_ttl_s: int = 30 * 86_400
+    dimensions: Mapping[str, str] = field(default_factory=dict)
     window_s: int = WINDOW_S
 
 
@@ -113,6 +115,8 @@ class BatchStore:
         ]
         if new.metadata is not None:
             args += ("metadata", orjson.dumps(new.metadata))
+        if new.dimensions:
+            args += ("dimensions", orjson.dumps(dict(new.dimensions)))
         reply = await self._scripts.run("create", args)
         match reply[0]:
             case b"conflict":

@@ -9,15 +9,21 @@ from typing import Any, TypeVar
 import orjson
 
 from shared.errors import (
+    BudgetExceeded,
     GatewayError,
     Overloaded,
+    RequestLimited,
+    TokenLimited,
     UnsupportedParameter,
     UpstreamFailure,
     UpstreamRefused,
     UpstreamTimeout,
 )
+from shared.governance.admission import FREE, Admission
 from shared.governance.caller import Caller
+from shared.inference.accounts import Accounts
 from shared.inference.attempts import Attempts, no_answer
+from shared.inference.bill import Bill
 from shared.inference.call import Answer, Call, RetryLater
 from shared.inference.conversations import Conversations
 from shared.inference.passthrough import Passthrough, RawAnswer, RawRequest
@@ -49,6 +55,7 @@ class Inference:
         routing: From a model's name to what may answer.
         board: How the providers do.
         max_total_s: Bound on all attempts of a caller's call together; a job has its own deadline.
+        accounts: Where calls are admitted and booked; None: nobody counts.
         conversations: Where responses are kept; None: nowhere.
         close: Called when it is closed: gives back what the client was built on.
         sharing: Tells other processes how the providers do; None: this process keeps it to itself.
@@ -63,6 +70,7 @@ class Inference:
         board: HealthBoard,
         watch: UpstreamWatch = UNWATCHED,
         max_total_s: float = inf,
+        accounts: Accounts | None = None,
         conversations: Conversations | None = None,
         close: Callable[[], Awaitable[None]],
         sharing: SharedHealth | None = None,
@@ -73,6 +81,7 @@ class Inference:
         self._board = board
         self._watch = watch
         self._max_total_s = max_total_s
+        self._accounts = accounts
         self._conversations = conversations
         self._close = close
         self._sharing = sharing
@@ -107,6 +116,25 @@ class Inference:
         for target in self._route(call):
             wire, ask = self._translation(call, target, recalled)
             wire.request(ask)
+
+    async def reserve(self, job_id: str, call: Call) -> Admission:
+        """Reserve what a job may cost, before it is submitted under that id.
+
+        Raises:
+            GatewayError: A limit is spent, or the call would be refused whatever happens.
+        """
+        if self._accounts is None:
+            return FREE
+        return await self._accounts.reserve(job_id, call, self._route(call))
+
+    def give_back(self, job_id: str) -> None:
+        """Release the reservation of a job that did not come about."""
+        if self._accounts is not None:
+            self._accounts.ledger.release(job_id)
+
+    def open_bill(self, call: Call) -> Bill | None:
+        """The bill of a call; that of a run of a job is booked with the job's outcome."""
+        return None if self._accounts is None else Bill(self._accounts, call)
 
     async def answer(self, call: Call) -> Answer:
         """The model's complete answer.
@@ -150,7 +178,12 @@ class Inference:
                 attempts=attempts.made,
             )
 
-        return await self._first(call, attempts, at)
+        answer = await self._first(call, attempts, at)
+        bill = attempts.bill
+        if bill is not None:
+            answer.ledger = bill.answered(answer.usage, answer.status, answer.body)
+            answer.headers = {**answer.headers, **bill.headers()}
+        return answer
 
     async def stream(self, call: Call) -> ProviderStream:
         """The model's answer as it comes; returned once its first bytes are there, so that a failure before is retried.
@@ -188,7 +221,15 @@ class Inference:
             stream.attempts = attempts.made
             return stream
 
-        return await self._first(call, attempts, at)
+        stream = await self._first(call, attempts, at)
+        bill = attempts.bill
+        if bill is not None:
+            bill.began()
+            stream.bill = bill
+            if stream.whole is not None:
+                bill.answered(stream.usage, stream.status, stream.whole)
+            stream.headers = {**stream.headers, **bill.headers()}
+        return stream
 
     def _watched(
         self, exchange: Exchange, wire: Wire, ask: Ask, *, target: Target, key: Key | None, call: Call
@@ -279,9 +320,11 @@ class Inference:
         ]
 
     async def aclose(self) -> None:
-        """Close every upstream connection."""
+        """Book what waits, and close every upstream connection."""
         if self._sharing is not None:
             await self._sharing.aclose()
+        if self._accounts is not None:
+            await self._accounts.aclose()
         await self._close()
 
     def _route(self, call: Call) -> list[Target]:
@@ -317,13 +360,29 @@ class Inference:
         return Attempts(call, self._watch, self._board, inf if call.defers else self._max_total_s)
 
     async def _first(self, call: Call, attempts: Attempts, at: At[T]) -> T:
-        """The first target that answers."""
+        """The first target that answers; without an answer, the bill is closed."""
         targets = self._route(call)
+        bill = attempts.bill = call.bill or self.open_bill(call)
+        if bill is None:
+            return await self._try_each(call, targets, attempts, at)
+        try:
+            await bill.admit(targets)
+            return await self._try_each(call, targets, attempts, at)
+        except BaseException as error:
+            if call.bill is None:  # a job's is closed with its outcome
+                bill.failed(error)
+            raise
+
+    async def _try_each(self, call: Call, targets: list[Target], attempts: Attempts, at: At[T]) -> T:
         final = targets[-1]
         failure: GatewayError | None = None
         for target in targets:
             try:
+                if attempts.bill is not None and target is not targets[0]:
+                    await attempts.bill.enter(target)
                 return await attempts.at(target, at, last=target is final)
+            except (BudgetExceeded, RequestLimited, TokenLimited) as error:
+                failure = failure or error  # this fallback's own limits; the next may have room
             except GatewayError as error:
                 if judge(error) is Verdict.GIVE_UP:
                     raise

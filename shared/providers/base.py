@@ -29,6 +29,7 @@ class Provider:
         request_types: Names of what it offers.
         batches: Whether it has OpenAI's files and batches itself.
         concurrency: Calls under way at once, per process.
+        stream_usage: Whether it can be asked to count what a stream used (``stream_options.include_usage``).
         deployments: Model to deployment, for hosts that name deployments.
     """
 
@@ -45,6 +46,7 @@ class Provider:
     concurrency: int = 1000
     headers: Mapping[str, str] = field(default_factory=dict)
     models: tuple[str, ...] = ()
+    stream_usage: bool = False
     api_version: str = ""
     deployments: Mapping[str, str] = field(default_factory=dict)
     project: str = ""

@@ -14,7 +14,8 @@ URL = "/v1/chat/completions"
 
 def turns_of(gateway: Gateway, *, window: int = 1000, max_queued: int = 1000) -> BatchTurns:
     services = gateway.services
-    jobs = LineJobs(JobQueue(services.commands), services.store, services.batches, max_queued=max_queued)
+    queue = JobQueue(services.commands)
+    jobs = LineJobs(queue, services.store, services.batches, services.inference, max_queued=max_queued)
     return BatchTurns(
         services.batches,
         services.files,
