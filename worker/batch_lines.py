@@ -50,7 +50,7 @@ class LineJobs:
         The same line makes the same job, so that a submit done twice makes one; lines that are written are passed over.
 
         Returns:
-            Where the first line begins that is still to be submitted; None: the queue, or a limit of its caller's, takes
+            Where the first line begins that is still to be submitted; None: queue, or limits of the caller's, take
             none now.
 
         Raises:

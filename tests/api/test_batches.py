@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.api.batch_work import create, line, loop_of, read, take_turn_now, work_off
+from tests.api.batch_work import create, line, loop_of, read, take_turn_now, upload, work_off
 from tests.api.conftest import KEY_A, KEY_B, Gateway, Start
 from tests.key_leaks import assert_no_key_leaks
 
@@ -57,7 +57,7 @@ async def test_all_keys_of_a_batch_are_there_from_the_start(gateway: Gateway):
 async def test_nothing_of_a_batch_stays_for_ever(gateway: Gateway, redis):
     batch = await work_off(gateway, (await create(gateway, line()))["id"])
     assert batch["status"] == "completed"
-    await assert_no_key_leaks(redis, ["finops:jobs:*", "finops:wake:*", "arq:queue*", "finops:lane:*"])
+    await assert_no_key_leaks(redis, ["finops:jobs:*", "finops:wake:*", "arq:queue*", "finops:lane:*", "finops:ledger"])
     left = [key.decode() for key in await redis.keys("finops:*batch*")]
     assert sorted(key.split(":")[1] for key in left) == ["batch", "batch-request", "owner"]
 
@@ -254,3 +254,60 @@ async def test_a_batch_that_breaks_its_workers_is_given_up(gateway: Gateway):
     await gateway.services.commands.execute("HSET", f"finops:batch:{batch_id}", "tries", 50)
     batch = await work_off(gateway, batch_id)
     assert (batch["status"], batch["errors"]["data"][0]["code"]) == ("failed", "internal_error")
+
+
+async def limited(start: Start, sim, **limits: object) -> Gateway:
+    return await start(providers=providers(sim), virtual_keys={"team-a": {"value": KEY_A, **limits}})
+
+
+async def test_a_batch_waits_for_its_keys_rate_limit(start: Start, sim, redis):
+    gateway = await limited(start, sim, rate_limit={"requests": 3, "window": "1h"})
+    content = "\n".join(line(str(number), "sim/x") for number in range(5))
+    batch_id = (await create(gateway, content, KEY_A))["id"]
+    loop = loop_of(gateway)
+    for _ in range(3):
+        await take_turn_now(gateway, loop, batch_id)
+    assert (await gateway.services.store.stats()).lanes["low"].depth == 3
+    await redis.delete(*await redis.keys("finops:meter:*"))  # the hour is over
+    batch = await work_off(gateway, batch_id)
+    assert batch["request_counts"] == {"total": 5, "completed": 5, "failed": 0}
+
+
+async def test_lines_that_no_budget_is_left_for_fail(start: Start, sim):
+    gateway = await limited(start, sim, budget={"limit_usd": 0, "window": "1h"})
+    batch = await work_off(gateway, (await create(gateway, line(model="sim/x"), KEY_A))["id"])
+    answer = await gateway.http.get(f"/v1/files/{batch['error_file_id']}/content", headers={"x-bf-vk": KEY_A})
+    assert json.loads(answer.text)["response"]["status_code"] == 402
+
+
+async def test_a_line_is_booked_once_under_its_key_and_the_batchs_dimensions(tenants: Gateway):
+    file = await upload(tenants, line(model="sim/x"), KEY_A)
+    body = {"input_file_id": file["id"], "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+    headers = {"x-bf-vk": KEY_A, "x-bf-dim-project": "apollo"}
+    batch_id = (await tenants.post("/v1/batches", body, headers=headers)).json()["id"]
+    await work_off(tenants, batch_id)
+    entries = await tenants.services.commands.execute("XRANGE", "finops:ledger", "-", "+")
+    [booked] = [json.loads(fields[1]) for _, fields in entries]
+    assert (booked["key"], booked["dims"]) == ("team-a", {"project": "apollo"})
+
+
+async def test_a_line_that_was_reserved_and_is_refused_by_the_queue_gives_its_reservation_back(
+    start: Start, sim, redis
+):
+    gateway = await limited(start, sim, budget={"limit_usd": 10, "window": "1h"})
+    content = "\n".join(line(str(number), "sim/x") for number in range(3))
+    batch_id = (await create(gateway, content, KEY_A))["id"]
+    loop = loop_of(gateway, max_queued=1)
+    for _ in range(2):
+        await take_turn_now(gateway, loop, batch_id)
+    batch = await work_off(gateway, batch_id, max_queued=1)
+    assert batch["request_counts"]["completed"] == 3
+    await gateway.services.inference.aclose()
+    held = [await redis.hget(key, "state") for key in await redis.keys("finops:hold:*")]
+    assert b"held" not in held
+
+
+async def test_a_model_that_a_key_may_not_use_is_not_found(tenants: Gateway):
+    batch = await work_off(tenants, (await create(tenants, line(model="claude/x"), KEY_B))["id"])
+    assert [error["code"] for error in batch["errors"]["data"]] == ["model_not_found"]
+    assert "may not use" in batch["errors"]["data"][0]["message"]

@@ -110,6 +110,13 @@ async def test_a_key_that_may_not_use_all_of_a_provider_has_its_batches_run_here
     assert (await work_off(gateway, made.json()["id"]))["request_counts"]["completed"] == 1
 
 
+async def test_a_key_with_limits_has_its_batches_run_here(start: Start, sim):
+    keys = {"team-a": {"value": KEY_A, "budget": {"limit_usd": 1.0, "window": "1d"}}}
+    gateway = await start(providers=providers(sim), virtual_keys=keys)
+    kept = await send(gateway, line(model="openai/gpt-4o"), {"x-bf-vk": KEY_A})
+    assert await is_ours(gateway, kept.json()["id"])
+
+
 async def test_a_large_file_is_taken_piece_by_piece(gateway: Gateway):
     content = "\n".join(line(str(number), "sim/x", user="u" * 200_000) for number in range(15)).encode()
     assert len(content) > gateway.services.settings.server.max_body_bytes * 2
