@@ -6,6 +6,7 @@ import httpx
 import openai
 import pytest
 
+from api.routes.files import replayed
 from tests.api.batch_work import create, line, upload, work_off
 from tests.api.conftest import ADMIN_KEY, CHAT, KEY_A, KEY_B, Gateway, Start
 from tests.waiting import wait_until
@@ -398,3 +399,42 @@ async def test_jobs_go_on_beside_a_batch(gateway: Gateway):
     job_id = await gateway.submit(CHAT)
     await work_off(gateway, batch["id"])
     assert (await gateway.poll(job_id)).json()["choices"]
+
+
+async def test_a_form_that_breaks_before_it_says_what_it_is_for_is_the_providers_affair(gateway: Gateway):
+    headers = {"content-type": "multipart/form-data; boundary=B"}
+    parts = [b"--B\r\n", b"rubbish\r\n", b"more"]
+
+    async def body():
+        for part in parts:
+            yield part
+
+    answer = await gateway.http.post("/v1/files", content=body(), headers=headers)
+    assert answer.status_code == 400
+
+
+async def test_a_providers_batches_are_listed_for_who_names_it(gateway: Gateway):
+    await create(gateway, line(model="sim/x"))
+    there = await gateway.http.get("/v1/batches", headers={"x-bf-provider": "openai"})
+    assert there.json()["data"] == []
+    past = await gateway.http.get("/v1/batches?after=batch_theirs")
+    assert past.status_code in {200, 400}
+
+
+async def test_a_request_that_was_read_can_be_read_again():
+    hangup = {"type": "http.disconnect"}
+
+    async def receive():
+        return hangup
+
+    again = replayed(b"body", receive)
+    assert (await again())["body"] == b"body"
+    assert await again() is hangup
+
+
+async def test_a_store_that_is_away_takes_no_file_and_says_so(start: Start, sim):
+    gateway = await start(redis_url="redis://127.0.0.1:9/0", providers=providers(sim))
+    answer = await send(gateway, line(model="sim/x"))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "store_unavailable")
+    forwarded = await send(gateway, line(model="gpt-4o"))
+    assert forwarded.status_code == 200

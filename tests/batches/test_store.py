@@ -180,3 +180,10 @@ def test_python_and_lua_build_the_same_names():
         assert f"return {said} end" in prelude
         assert built == "".join(part.strip("'") if part.startswith("'") else "ID" for part in said.split(" .. "))
     assert keys.owner_files("") == "finops:owner:-:files"
+
+
+async def test_a_file_is_deleted_once(files: FileStore):
+    file = await keep(files, b"x")
+    await files.delete(file.id)
+    with pytest.raises(NotFound):
+        await files.delete(file.id)
