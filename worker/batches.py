@@ -24,13 +24,15 @@ class BatchLoop:
     def __init__(self, store: BatchStore, turns: BatchTurns) -> None:
         self._store = store
         self._turns = turns
+        self._wait_s = POLL_S
 
     async def run(self) -> None:
         """Go on until cancelled; the store's outages are waited out."""
         while True:
             try:
                 if not await self.take_turn():
-                    await asyncio.sleep(POLL_S)
+                    wait_s, self._wait_s = self._wait_s, POLL_S
+                    await asyncio.sleep(wait_s)
             except GatewayError as error:
                 log.warning("batches wait for the store", extra={"reason": type(error).__name__})
                 await asyncio.sleep(PAUSE_S)
@@ -59,6 +61,7 @@ class BatchLoop:
             raise
         if pause_ms is not None:
             await self._store.end_turn(batch, pause_ms)
+            self._wait_s = min(self._wait_s, pause_ms / 1000)
 
     async def _step(self, turn: Turn) -> int | None:
         try:
