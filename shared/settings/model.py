@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, f
 
 Seconds = Annotated[float, Field(gt=0, le=7 * 86_400)]
 WireName = Literal["openai", "anthropic", "gemini", "ollama", "bedrock"]
+CloudName = Literal["azure", "vertex", "bedrock"]
 Usd = Annotated[float, Field(ge=0, le=1e9)]
 _WINDOW = re.compile(r"1[mhdwM]|rolling:[1-9][0-9]{0,2}[mhdwM]")
 
@@ -163,6 +164,7 @@ class ProviderSettings(Limited):
     """One provider; well-known names need nothing but keys, any other says which wire it speaks."""
 
     wire: WireName | None = None
+    host: CloudName | None = None
     base_url: str | None = None
     keys: tuple[KeySettings, ...] = ()
     timeouts: TimeoutSettings = TimeoutSettings()
