@@ -27,13 +27,18 @@ from api.openapi import describe
 from api.routes import anthropic, health, jobs, models, usage
 from api.routes.async_jobs import PREFIX as ASYNC_PREFIX
 from api.routes.async_jobs import AsyncPoll, AsyncSubmit
+from api.routes.batches import BatchById, BatchCreate, BatchList
 from api.routes.deployments import AZURE_TYPES, DeploymentEndpoint
+from api.routes.files import FileById, FileList, FileUpload
 from api.routes.inference import PREFIXES, InferenceEndpoint
 from api.routes.passthrough import PassthroughEndpoint
 from api.routes.responses import ResponseById
 from api.services import Services
+from api.uploads import MAX_FIELDS_BYTES
 from api.waits import OpenWaits
 from api.wrong_attempts import WrongAttempts
+from shared.batches.files import FileStore
+from shared.batches.store import BatchStore
 from shared.errors import StoreUnavailable
 from shared.governance.audit import Audit
 from shared.governance.governance import Governance
@@ -122,7 +127,7 @@ class GatewayApp(FastAPI):
 def _surround(app: ASGIApp, *, settings: Settings, metrics: Metrics) -> ASGIApp:
     """Our layers around an application; the last one is the outermost."""
     app = ExactRoutes(app, endpoints=_hot_endpoints())
-    app = BodyLimit(app, max_bytes=settings.server.max_body_bytes)
+    app = BodyLimit(app, max_bytes=settings.server.max_body_bytes, larger=_upload_limits(settings))
     app = ErrorBoundary(app)
     app = AccessLog(app, metrics=metrics, lines=settings.log.requests)
     return RequestId(app)
@@ -179,6 +184,8 @@ def build_services(
         keys=Keys(commands, settings),
         audit=Audit(commands),
         attempts=WrongAttempts(),
+        files=FileStore(commands, max_owner_bytes=settings.files.max_owner_bytes),
+        batches=BatchStore(commands),
     )
 
 
@@ -200,6 +207,7 @@ def _add_routes(app: FastAPI) -> None:
     for prefix in sorted(PREFIXES, key=len, reverse=True):
         app.include_router(models.router, prefix=prefix)
         _add_response_routes(app, prefix)
+        _add_batch_routes(app, prefix)
         _add(app, f"{prefix}/{{rest:path}}", PassthroughEndpoint(prefix), _ANY_METHOD)
 
 
@@ -221,6 +229,26 @@ def _add_response_routes(app: FastAPI, prefix: str) -> None:
     _add(app, path, ResponseById("delete", elsewhere), ["DELETE"])
     _add(app, f"{path}/cancel", ResponseById("cancel", elsewhere), ["POST"])
     _add(app, f"{path}/input_items", ResponseById("input_items", elsewhere), ["GET"])
+
+
+def _add_batch_routes(app: FastAPI, prefix: str) -> None:
+    elsewhere = PassthroughEndpoint(prefix)
+    files, batches = f"{prefix}/files", f"{prefix}/batches"
+    _add(app, files, FileUpload(elsewhere), ["POST"])
+    _add(app, files, FileList(elsewhere), ["GET"])
+    _add(app, f"{files}/{{file_id}}", FileById("retrieve", elsewhere), ["GET"])
+    _add(app, f"{files}/{{file_id}}", FileById("delete", elsewhere), ["DELETE"])
+    _add(app, f"{files}/{{file_id}}/content", FileById("content", elsewhere), ["GET"])
+    _add(app, batches, BatchCreate(elsewhere), ["POST"])
+    _add(app, batches, BatchList(elsewhere), ["GET"])
+    _add(app, f"{batches}/{{batch_id}}", BatchById("retrieve", elsewhere), ["GET"])
+    _add(app, f"{batches}/{{batch_id}}/cancel", BatchById("cancel", elsewhere), ["POST"])
+
+
+def _upload_limits(settings: Settings) -> dict[str, int]:
+    """Files of batches may be larger than other bodies; what is no such file is refused by its endpoint."""
+    most = max(settings.server.max_body_bytes, settings.files.max_bytes + MAX_FIELDS_BYTES)
+    return {f"{prefix}/files": most for prefix in PREFIXES}
 
 
 def _add(app: FastAPI, path: str, endpoint: ASGIApp, methods: list[str]) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from api.openapi_batches import batch_operations
 from api.routes.async_jobs import PREFIX as ASYNC_PREFIX
 from api.routes.inference import PREFIXES
 from shared.wire.request_types import REQUEST_TYPES, RESPONSES, RequestType
@@ -55,6 +56,7 @@ def _schema(app: FastAPI) -> dict[str, Any]:
         paths.update(_async_operations(request_type))
     for prefix in PREFIXES:
         paths.update(_response_operations(prefix))
+        paths.update(batch_operations(prefix))
     components = known.setdefault("components", {})
     components.setdefault("schemas", {}).update(_SCHEMAS)
     components.setdefault("securitySchemes", {})["AdminKey"] = {"type": "http", "scheme": "bearer"}

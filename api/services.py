@@ -6,6 +6,8 @@ from typing import cast
 from api.exchange import Scope
 from api.waits import OpenWaits
 from api.wrong_attempts import WrongAttempts
+from shared.batches.files import FileStore
+from shared.batches.store import BatchStore
 from shared.governance.audit import Audit
 from shared.governance.governance import Governance
 from shared.governance.keys import Keys
@@ -37,6 +39,8 @@ class Services:
     keys: Keys
     audit: Audit
     attempts: WrongAttempts
+    files: FileStore
+    batches: BatchStore
 
     async def aclose(self) -> None:
         """Close every connection."""

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from shared import errors
+from shared.batches import keys as batch_keys
 from shared.governance import store_keys
 from shared.jobs.keys import KEYS
 from shared.providers.registry import ROWS
@@ -109,7 +110,8 @@ def _inner(annotation: Any) -> tuple[type[BaseModel], tuple[str, ...]] | None:  
 def redis_keys() -> str:
     """One row a key that the gateway keeps in Redis."""
     return table(
-        ("key", "kind", "lives", "for"), ((f"`{key.pattern}`", key.kind, key.lifetime, key.purpose) for key in KEYS)
+        ("key", "kind", "lives", "for"),
+        ((f"`{key.pattern}`", key.kind, key.lifetime, key.purpose) for key in (*KEYS, *batch_keys.KEYS)),
     )
 
 

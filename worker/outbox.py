@@ -114,8 +114,10 @@ class Outbox:
         entry_id, fields = entry
         job_id, webhook, state = (fields[name].decode() for name in (b"job", b"webhook", b"state"))
         at_ms = int(entry_id.split(b"-")[0])
-        job = await self._store.get(job_id)
-        request_type = job.request_type if job else ""
+        request_type = fields.get(b"type", b"").decode()
+        if not request_type:
+            job = await self._store.get(job_id)
+            request_type = job.request_type if job else ""
         if self._delivery.wants(webhook, job_id, request_type, state):
             said = {"job": job_id, "webhook": webhook, "state": state, "request_type": request_type, "at_ms": at_ms}
             await self._queue.submit(_delivery_job(event_id(job_id, state), said))

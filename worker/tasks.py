@@ -24,6 +24,8 @@ log = logging.getLogger("finops.worker")
 
 # Waits longer than this give the slot back instead of sleeping in it.
 PATIENCE_S = 3.0
+# In the context of jobs that are lines of a batch: nobody follows them.
+BATCH = "batch"
 
 
 class JobRunner:
@@ -55,7 +57,8 @@ class JobRunner:
             bill = call.bill = self._inference.open_bill(call)
             call.caller.check()  # revoked or expired since: nothing more is done in its name
             answer = await self._answer(call, handle)
-            await self._inference.keep_job(call, answer)
+            if BATCH not in claim.context:  # whoever reads a batch's output does not know its jobs
+                await self._inference.keep_job(call, answer)
         except RetryLater as later:
             return deferral_after(later, claim) or failed(later.error, bill)
         except GatewayError as error:
@@ -71,7 +74,7 @@ class JobRunner:
         return completed(answer, bill)
 
     async def _answer(self, call: Call, handle: RunHandle) -> Answer:
-        if self._streams and can_stream(call):
+        if self._streams and BATCH not in handle.claim.context and can_stream(call):
             return await answer_streamed(self._inference, call, handle)
         return await self._inference.answer(call)
 

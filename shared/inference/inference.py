@@ -1,7 +1,7 @@
 """The one path of every call, in both tiers: resolve, authorise, pick a key, call, retry, rotate, fall back."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from math import inf
 from typing import Any, TypeVar
@@ -35,7 +35,7 @@ from shared.providers.base import Key
 from shared.providers.client import Exchange, ProviderClient
 from shared.providers.health import HealthBoard
 from shared.providers.health_sharing import SharedHealth
-from shared.providers.registry import Providers
+from shared.providers.registry import DEFAULT_PROVIDER, Providers
 from shared.providers.resilience import Verdict, judge
 from shared.providers.wires.anthropic.counting import count_request, read_count
 from shared.providers.wires.base import Ask, MalformedAnswer, Wire
@@ -294,6 +294,27 @@ class Inference:
     async def models(self, caller: Caller) -> list[dict[str, object]]:
         """OpenAI's model objects of everything that the caller may use, ids with the provider's prefix."""
         return [*self._named(caller), *await self._passthrough.models(caller)]
+
+    def check_model(self, model: str, caller: Caller) -> None:
+        """Let a model's name pass that leads somewhere where the caller may go.
+
+        Raises:
+            UnknownProvider: It leads nowhere.
+            ProviderBlocked, ModelBlocked: The caller may not use it.
+        """
+        self._routing.check(model, caller)
+
+    def batch_provider(self, models: Iterable[str], caller: Caller) -> str | None:
+        """The one provider that has all of the models and a Batch API of its own, open to the caller; None: none is.
+
+        Args:
+            models: Empty text stands for the default provider's own choice.
+        """
+        homes = {self._routing.home(model or f"{DEFAULT_PROVIDER}/-", caller) for model in models}
+        home = homes.pop() if len(homes) == 1 else None
+        if home is None or not self._providers[home].batches or not caller.may_use(home, ""):
+            return None
+        return home
 
     def _named(self, caller: Caller) -> list[dict[str, object]]:
         """Aliases and routes, of which the caller may use at least one target."""

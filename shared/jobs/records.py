@@ -64,6 +64,7 @@ def record_fields(new: NewJob) -> tuple[tuple[str, Argument], ...]:
         ("ttl_s", new.ttl_s),
         ("webhook", new.webhook),
         ("keep", "1" if new.keep_payload else ""),
+        ("group", new.group),
         ("size", len(new.payload)),
     )
 

@@ -89,6 +89,24 @@ class JobSettings(Section):
     stream_output: bool = True
 
 
+class FileSettings(Section):
+    """Files for batches that are kept here, in the job store's memory."""
+
+    max_mb: Annotated[float, Field(gt=0, le=512)] = 200
+    max_stored_mb_per_key: Annotated[float, Field(gt=0)] = 1000
+    ttl_s: Annotated[int, Field(ge=3600, le=30 * 86_400)] = 30 * 86_400
+
+    @property
+    def max_bytes(self) -> int:
+        """The largest file, in bytes."""
+        return int(self.max_mb * 1024 * 1024)
+
+    @property
+    def max_owner_bytes(self) -> int:
+        """What one key's files may take together, in bytes."""
+        return int(self.max_stored_mb_per_key * 1024 * 1024)
+
+
 class KeySettings(Section):
     """One credential of a provider."""
 
@@ -171,6 +189,7 @@ class ProviderSettings(Limited):
     concurrency: Annotated[int, Field(gt=0)] = 1000
     headers: dict[str, str] = {}
     models: tuple[str, ...] = ()
+    batches: bool | None = None
     stream_usage: bool | None = None
     api_version: str | None = None
     deployments: dict[str, str] = {}
@@ -306,6 +325,7 @@ class Settings(Section):
     server: ServerSettings = ServerSettings()
     auth: AuthSettings = AuthSettings()
     jobs: JobSettings = JobSettings()
+    files: FileSettings = FileSettings()
     log: LogSettings = LogSettings()
     aliases: dict[str, str] = {}
     routes: dict[str, RouteSettings] = {}

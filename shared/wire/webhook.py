@@ -22,7 +22,9 @@ def event_type(state: str) -> str:
 
 
 def native_event_type(job_id: str, request_type: str, state: str) -> str:
-    """OpenAI's own name for a background response, ours for every other job."""
+    """OpenAI's own name for a background response and for a batch, ours for every other job."""
+    if request_type == "batch":
+        return f"batch.{state}"
     if request_type == RESPONSES.name and job_id.startswith("resp_"):
         return f"response.{state}"
     return event_type(state)

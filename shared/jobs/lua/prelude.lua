@@ -26,6 +26,7 @@ local function ready_key(lane, name) return 'finops:lane:' .. lane .. ':ready:' 
 local function callers_key(lane) return 'finops:lane:' .. lane .. ':callers' end
 local function wake_key(lane) return 'finops:wake:' .. lane end
 local function owner_key(owner) return 'finops:owner:' .. owner .. ':jobs' end
+local function group_key(group) return 'finops:group:' .. group .. ':ended' end
 local function arq_job_key(id) return 'arq:job:' .. id end
 local function arq_progress_key(id) return 'arq:in-progress:' .. id end
 local function arq_result_key(id) return 'arq:result:' .. id end
@@ -59,7 +60,7 @@ local function tell(id, state, data)
 end
 
 local FIELDS = {'state', 'lease', 'owner', 'priority', 'ttl_s', 'webhook', 'created_ms', 'started_ms', 'attempts',
-  'deadline_ms', 'keep', 'seq'}
+  'deadline_ms', 'keep', 'seq', 'group'}
 
 -- The part of a record that decides what may happen to the job; nil when there is none.
 local function read_job(id)
@@ -70,6 +71,7 @@ local function read_job(id)
     id = id, state = f[1], lease = f[2] or '', owner = owner, caller = owner == '' and '-' or owner,
     lane = f[4] or 'normal', ttl_ms = num(f[5] or 3600) * 1000, webhook = f[6] or '', created = num(f[7]),
     started = num(f[8]), attempts = num(f[9]), deadline = num(f[10]), keep = f[11] == '1', seq = num(f[12]),
+    group = f[13] or '',
   }
 end
 
@@ -242,6 +244,10 @@ local function entry_of(job, now, outcome)
 end
 
 local function write_side_entries(job, now, outcome)
+  if job.group ~= '' then
+    call('RPUSH', group_key(job.group), job.id)
+    call('PEXPIRE', group_key(job.group), LIVE_MS)
+  end
   if job.webhook ~= '' then
     call('XADD', OUTBOX, 'MAXLEN', '~', '100000', '*', 'job', job.id, 'webhook', job.webhook, 'state', outcome.state)
   end
