@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from api.admin import alerts as admin_alerts
 from api.admin import audit as admin_audit
 from api.admin import jobs as admin_jobs
 from api.admin import keys as admin_keys
@@ -189,7 +190,7 @@ def _add_routes(app: FastAPI) -> None:
         _add(app, f"{path}/content", AsyncPoll(request_type, content=True), ["GET"])
     app.include_router(anthropic.router, prefix=f"{ANTHROPIC_PREFIX}v1")
     app.include_router(health.router)
-    for admin in (admin_keys, admin_jobs, admin_webhooks, admin_audit):
+    for admin in (admin_keys, admin_jobs, admin_webhooks, admin_alerts, admin_audit):
         app.include_router(admin.router)
     for request_type in AZURE_TYPES:
         path = f"/openai/deployments/{{deployment:path}}/{request_type.path}"

@@ -38,6 +38,7 @@ class Facts:
         request_type: ``RequestType.name`` on inference routes.
         provider: Who answered.
         act: What an administrator's call did; None: its path says it.
+        lines: Headers of the response, whatever becomes of it, beside those that its endpoint sends.
     """
 
     __slots__ = (
@@ -45,6 +46,7 @@ class Facts:
         "caller",
         "headers",
         "job_id",
+        "lines",
         "model",
         "provider",
         "repeated",
@@ -68,6 +70,7 @@ class Facts:
         self.model = ""
         self.provider = ""
         self.job_id = ""
+        self.lines: tuple[HeaderLine, ...] = ()
         self.caller: Caller = ANONYMOUS
         self.act: Act | None = None
 
@@ -120,6 +123,12 @@ async def drain(receive: Receive) -> None:
     """Take a body that nobody reads off the connection, without keeping it."""
     while (await receive()).get("more_body"):
         pass
+
+
+def header_lines(said: Mapping[str, str], *prefixes: str) -> tuple[HeaderLine, ...]:
+    """Headers as they are sent; with prefixes, those that begin so."""
+    chosen = ((name, value) for name, value in said.items() if not prefixes or name.startswith(prefixes))
+    return tuple([(header_text(name), header_text(value)) for name, value in chosen])
 
 
 def header_text(value: str) -> bytes:

@@ -25,7 +25,9 @@ EVENT_STREAM: HeaderLine = (b"content-type", b"text/event-stream; charset=utf-8"
 UNBUFFERED: tuple[HeaderLine, ...] = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 
 
-async def send_message_stream(send: Send, facts: Facts, stream: ProviderStream) -> None:
+async def send_message_stream(
+    send: Send, facts: Facts, stream: ProviderStream, headers: tuple[HeaderLine, ...] = ()
+) -> None:
     """Send a chat's answer as Anthropic's events; a failure on the way becomes its ``error`` event."""
     events = MessageEvents(request_id=facts.request_id)
     request_id = (b"request-id", header_text(facts.request_id))
@@ -34,7 +36,7 @@ async def send_message_stream(send: Send, facts: Facts, stream: ProviderStream) 
             {
                 "type": "http.response.start",
                 "status": stream.status,
-                "headers": [EVENT_STREAM, *UNBUFFERED, request_id],
+                "headers": [EVENT_STREAM, *UNBUFFERED, request_id, *headers],
             }
         )
         async for chunk in stream:

@@ -26,6 +26,7 @@ from api.exchange import (
     Scope,
     Send,
     drain,
+    header_lines,
     header_text,
     json_reply,
     send_reply,
@@ -81,18 +82,18 @@ class MessagesEndpoint:
                 return
             answer = await services.inference.answer(call)
         facts.provider = answer.provider
-        await send_reply(send, _message_reply(answer.body, facts))
+        await send_reply(send, _message_reply(answer.body, facts, _lines(answer.headers)))
 
     async def _stream(self, services: Services, facts: Facts, call: Call, send: Send) -> None:
         stream = await services.inference.stream(call)
         facts.provider = stream.provider
         if stream.whole is not None:  # its provider does not stream this
             await stream.aclose()
-            await send_reply(send, _message_reply(stream.whole, facts))
+            await send_reply(send, _message_reply(stream.whole, facts, _lines(stream.headers)))
             return
         services.metrics.stream_opened()
         try:
-            await send_message_stream(send, facts, stream)
+            await send_message_stream(send, facts, stream, _lines(stream.headers))
         finally:
             services.metrics.stream_closed()
 
@@ -199,6 +200,11 @@ def _job_reply(job: Job, facts: Facts) -> Reply:
         return with_headers(error_reply(JobCancelled(job.id), SURFACE, facts.request_id), lines)
     body = orjson.dumps(pending_message(job.id, job.model, WORDS[job.state]))
     return Reply(200, body, (JSON_TYPE, *_id_line(facts), *lines))
+
+
+def _lines(said: Mapping[str, str]) -> tuple[HeaderLine, ...]:
+    """What of an answer's headers is not OpenAI's own: cost and limits."""
+    return header_lines(said, "x-bf-", "x-ratelimit-")
 
 
 def _id_line(facts: Facts) -> tuple[HeaderLine, ...]:

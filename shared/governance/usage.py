@@ -119,6 +119,14 @@ def upper_estimate(request_type: RequestType, fields: Mapping[str, Any], body: b
     return Usage(input=prompt, output=_most_output(fields))
 
 
+def answer_estimate(request_type: RequestType, fields: Mapping[str, Any], body: bytes, answer: bytes) -> Usage:
+    """What an answered call has used whose provider said nothing of it, rather too much than too little."""
+    most = upper_estimate(request_type, fields, body)
+    if not most.output or most.milliseconds:
+        return most
+    return Usage(input=most.input, output=min(len(answer) // BYTES_PER_TOKEN + 1, most.output))
+
+
 def _prompt_tokens(fields: Mapping[str, Any], body: bytes) -> int:
     if len(body) <= _LARGE:
         return len(body) // BYTES_PER_TOKEN + 1

@@ -26,6 +26,7 @@ from shared.inference.attempts import Attempts, no_answer
 from shared.inference.bill import Bill
 from shared.inference.call import Answer, Call, RetryLater
 from shared.inference.conversations import Conversations
+from shared.inference.forwarding import forward_booked
 from shared.inference.passthrough import Passthrough, RawAnswer, RawRequest
 from shared.inference.route import Routing, Target
 from shared.inference.streaming import ProviderStream
@@ -91,6 +92,8 @@ class Inference:
         """Begin to hear from other processes, in a running event loop. Without it, calls are answered all the same."""
         if self._sharing is not None:
             self._sharing.start()
+        if self._accounts is not None:
+            self._accounts.start()
 
     def states(self) -> dict[str, dict[str, Any]]:
         """How each provider does: circuits, resting keys, calls at once (``ProviderHealth.state``)."""
@@ -283,8 +286,10 @@ class Inference:
             await self._remember(call, {**response, "id": call.job_id})
 
     async def passthrough(self, request: RawRequest, caller: Caller) -> RawAnswer:
-        """Forward a request of a resource that its provider owns, untouched, and its answer too."""
-        return await self._passthrough.forward(request, caller)
+        """Forward a request of a resource that its provider owns, untouched; one that makes something is booked."""
+        if self._accounts is None or request.method != "POST":
+            return await self._passthrough.forward(request, caller)
+        return await forward_booked(self._passthrough, self._accounts, request, caller)
 
     async def models(self, caller: Caller) -> list[dict[str, object]]:
         """OpenAI's model objects of everything that the caller may use, ids with the provider's prefix."""

@@ -7,6 +7,17 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
 
 Seconds = Annotated[float, Field(gt=0, le=7 * 86_400)]
+WebhookEvent = Literal[
+    "async_job.completed",
+    "async_job.failed",
+    "async_job.cancelled",
+    "response.completed",
+    "response.failed",
+    "response.incomplete",
+    "response.cancelled",
+    "budget.threshold",
+    "spend.anomaly",
+]
 WireName = Literal["openai", "anthropic", "gemini", "ollama", "bedrock"]
 CloudName = Literal["azure", "vertex", "bedrock"]
 Usd = Annotated[float, Field(ge=0, le=1e9)]
@@ -240,14 +251,17 @@ class LedgerSettings(Section):
     hours_days: Annotated[int, Field(gt=0, le=3650)] = 35
     days_days: Annotated[int, Field(gt=0, le=3650)] = 400
     thresholds: tuple[Annotated[float, Field(gt=0, le=10)], ...] = (0.5, 0.8, 1.0)
+    anomalies: bool = True
+    anomaly_check_s: Annotated[float, Field(ge=1, le=86_400)] = 300
+    reservation_s: Annotated[float, Field(ge=1, le=3600)] = 120
 
 
 class WebhookSettings(Section):
-    """Who is told when jobs end."""
+    """Who is told when jobs end, and of alerts."""
 
     url: str
     secret: SecretStr
-    events: tuple[str, ...] = ("async_job.completed", "async_job.failed", "async_job.cancelled")
+    events: tuple[WebhookEvent, ...] = ("async_job.completed", "async_job.failed", "async_job.cancelled")
     allow_private_network: bool = False
 
 
