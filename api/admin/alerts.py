@@ -2,15 +2,16 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Query
 from starlette.responses import Response
 
-from api.deps import ServicesDep, as_response, require_admin
+from api.admin.access import admin_router
+from api.deps import ServicesDep, as_response
 from api.exchange import json_reply
-from api.job_lists import read_query
+from api.job_lists import read_limit
 from shared.governance.alerts import list_alerts
 
-router = APIRouter(prefix="/api/alerts", tags=["administration"], dependencies=[Depends(require_admin)])
+router = admin_router("/api/alerts")
 
 Text = Annotated[str | None, Query(max_length=256)]
 
@@ -24,7 +25,7 @@ async def list_all(
     limit: Text = None,
 ) -> Response:
     """A page, newest first; the next one starts ``after`` the ``last_id`` of this one."""
-    size = read_query(None, None, None, limit).limit
+    size = read_limit(limit)
     alerts, more = await list_alerts(
         services.commands, kind=kind or "", scope=scope or "", after=after or "", limit=size
     )

@@ -342,34 +342,7 @@ async def test_keys_are_found_by_what_they_are(keys: Keys, monkeypatch: pytest.M
     assert ([key.id for key in page], more) == ([made[2]], True)
 
 
-UNVALUED = Settings.model_validate({"virtual_keys": {"made": {"budget": {"limit_usd": 5}}, "fixed": {"value": "x"}}})
-
-
-async def test_a_configured_key_without_a_value_gets_one_once(store: MultiplexedClient, redis_url: str) -> None:
-    keys = Keys(store, UNVALUED)
-    made = await keys.make_missing()
-    assert list(made) == ["made"]
-    assert await keys.make_missing() == {}
-    ring = KeyRing(store, UNVALUED)
-    governance = Governance(UNVALUED, ring=ring)
-    caller = await governance.identify({b"x-bf-vk": made["made"].encode()})
-    assert (caller.key_id, caller.limits) == ("made", (Limit("cost", "key:made", "1d", 5_000_000),))
-    assert await governance.owner("made") == caller
-    _, second = await keys.rotate("made", grace_s=60)
-    for value in (made["made"], second):
-        assert (await governance.identify({b"x-bf-vk": value.encode()})).key_id == "made"
-    with pytest.raises(InvalidRequest, match=r"finops\.toml"):
-        await keys.rotate("fixed")
-    with pytest.raises(KeyNotFound):
-        await Keys(store, Settings()).get("made")
-
-
-@pytest.mark.parametrize("keys", [{}, {"made": {"value": "sk-bf-said-by-now"}}])
-async def test_a_made_value_ends_when_the_file_names_no_key_or_a_value(store: MultiplexedClient, keys: Any) -> None:
-    value = (await Keys(store, UNVALUED).make_missing())["made"]
-    settings = Settings.model_validate({"virtual_keys": keys})
-    with pytest.raises(VirtualKeyNotFound):
-        await Governance(settings, ring=KeyRing(store, settings)).identify({b"x-bf-vk": value.encode()})
+_UNVALUED = Settings.model_validate({"virtual_keys": {"made": {}}})
 
 
 async def test_a_store_that_refuses_is_unavailable(keys: Keys, redis: Any) -> None:
@@ -382,7 +355,7 @@ async def test_a_store_that_refuses_is_unavailable(keys: Keys, redis: Any) -> No
         await keys.create("b", {})
     closed = MultiplexedClient("redis://127.0.0.1:1/0")
     with pytest.raises(StoreUnavailable):
-        await Keys(closed, UNVALUED).make_missing()
+        await Keys(closed, _UNVALUED).make_missing()
     await closed.aclose()
 
 
