@@ -1,5 +1,6 @@
 """`finops worker` and `python -m worker` as processes."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -133,6 +134,17 @@ def test_a_taken_metrics_port_is_refused(redis_url: str, capsys: pytest.CaptureF
     assert "in use" in ran.stderr
 
 
+@pytest.fixture
+def own_logging() -> Iterator[None]:
+    """What a process does to its logging is undone: the stream that it writes to ends with the test."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+@pytest.mark.usefixtures("own_logging")
 def test_without_a_store_there_is_nothing_to_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_worker(Settings(), environ=dict(os.environ)) == 1
     assert "FINOPS_REDIS_URL" in capsys.readouterr().err
