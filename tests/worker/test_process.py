@@ -69,6 +69,19 @@ def test_a_worker_says_that_it_lives_and_ends_on_a_signal(
     assert {line["tier"] for line in lines(said)} == {"worker"}
 
 
+def test_a_worker_serves_a_configuration_that_answers_submits_when_they_are_on_disk(
+    redis_url: str, tmp_path: Path
+) -> None:
+    port, config = free_port(), tmp_path / "finops.toml"
+    config.write_text('[jobs]\ndurability = "fsync"\n')
+    environ = {"FINOPS_REDIS_URL": redis_url, "FINOPS_WORKER_METRICS_PORT": str(port), "FINOPS_CONFIG": str(config)}
+    with process(*MODULE, **environ) as worker:
+        wait_until_sync(lambda: is_ready(port), 30)
+        worker.terminate()
+        worker.communicate(timeout=30)
+        assert worker.returncode == 0
+
+
 def test_a_store_that_comes_later_is_waited_for(tmp_path: Path) -> None:
     port = free_port()
     store = EmbeddedStore(tmp_path / "store", port=free_port())
