@@ -83,6 +83,11 @@ class Processes:
     def names(self, kind: str) -> list[str]:
         return [name for name in self.running if name.startswith(kind)]
 
+    def port_of(self, name: str) -> int:
+        """Where an API is; 0: it is none."""
+        kind, number = name.split()
+        return self.api_ports[int(number)] if kind == "api" else 0
+
     def upstream_calls(self) -> int:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.simulator_port}/sim/health", timeout=5) as answer:
             return int(answer.read().split(b'"total":')[1].strip().rstrip(b"}"))
@@ -164,7 +169,7 @@ class Monkey:
         process.kill()
         await asyncio.to_thread(process.wait)
         await asyncio.sleep(self._dice.uniform(0, 1))
-        self._processes.start(name)
+        await self._start(name)
 
     async def _stop(self, name: str) -> None:
         process = self._processes.running[name]
@@ -172,7 +177,18 @@ class Monkey:
         process.terminate()
         if await asyncio.to_thread(process.wait) != 0:
             self.done[f"{name.split()[0]}: stop, and it failed"] += 1
+        await self._start(name)
+
+    async def _start(self, name: str) -> None:
+        """An API is up again before anything else dies: else a busy machine would see none at all."""
         self._processes.start(name)
+        deadline = time.monotonic() + 30
+        while (port := self._processes.port_of(name)) and time.monotonic() < deadline:
+            with contextlib.suppress(OSError):
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.close()
+                return
+            await asyncio.sleep(0.1)
 
     async def _freeze(self, name: str) -> None:
         """Longer than its leases; then it wakes up and believes that nothing happened."""
