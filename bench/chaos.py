@@ -67,7 +67,7 @@ class Client:
         deadline = time.monotonic() + PATIENCE_S
         while (
             answer := await self._ask("POST", PATH, headers=headers, json=body)
-        ) is None or answer.status_code != 202:
+        ) is None or answer.status_code not in (200, 202):
             if time.monotonic() > deadline:
                 raise RuntimeError(f"no submit was answered for {PATIENCE_S} s: {answer and answer.text}")
             await asyncio.sleep(0.2)
