@@ -18,6 +18,7 @@ from shared.governance.caller import Caller
 from shared.inference.call import Call
 from shared.inference.hints import limits, session_of
 from shared.jobs.model import Job, NewJob
+from shared.jobs.queue import Submission
 from shared.providers.registry import DEFAULT_PROVIDER
 from shared.wire.pending import echo_of
 from shared.wire.request_body import RequestBody, check_for_submit, digest_of
@@ -46,6 +47,21 @@ async def submit(
     Raises:
         GatewayError: The request would be refused whatever happens, or no job is taken now.
     """
+    submission, longest_s = await _accept(services, facts, request, native=native)
+    del request  # thousands may wait, with long prompts: what they sent is in the store by now
+    job = submission.job
+    facts.job_id = job.id
+    services.metrics.submitted(job.request_type, created=submission.created)
+    if not longest_s or not job.live:
+        return job
+    try:
+        return await wait(services, job, longest_s, receive)
+    except GatewayError:
+        return job  # accepted all the same; the caller polls
+
+
+async def _accept(services: Services, facts: Facts, request: RequestBody, *, native: bool) -> tuple[Submission, float]:
+    """Check and store a request; what came of it, and how long its caller is ready to wait."""
     options = submit_options(facts, services.settings)
     if native:
         options = background_options(options, request.fields, services.settings, facts)
@@ -55,15 +71,7 @@ async def submit(
     call = call_of(facts, request)
     await services.inference.authorise(call)
     submission = await services.queue.submit(_new_job(services, facts, request, call, options, native=native))
-    job = submission.job
-    facts.job_id = job.id
-    services.metrics.submitted(job.request_type, created=submission.created)
-    if not options.wait_s or not job.live:
-        return job
-    try:
-        return await wait(services, job, options.wait_s, receive)
-    except GatewayError:
-        return job  # accepted all the same; the caller polls
+    return submission, options.wait_s
 
 
 def refuse_stream(request: RequestBody) -> None:

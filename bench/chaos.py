@@ -36,7 +36,7 @@ MODEL = "sim/gpt-4o-mini@latency=0.4"
 LEASE_S = 2.0
 SENDERS = 60
 WEBHOOK_EVERY = 20
-PATIENCE_S = 120
+PATIENCE_S = 300
 
 
 @dataclass
@@ -234,8 +234,11 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=60.0, help="submits per second")
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1, help="of the kills")
+    parser.add_argument("--nice", type=int, default=0, help="where others use the machine; needs root")
     parser.add_argument("--keep", action="store_true", help="append the table to RESULTS.md")
     options = parser.parse_args()
+    if options.nice:
+        machine.be_nice(options.nice)
     load = machine.load()
     directory = Path(tempfile.mkdtemp(prefix="finops-chaos-"))
     machine.many_files()

@@ -160,8 +160,11 @@ class Monkey:
     async def _store_dies(self, least_s: float, most_s: float) -> None:
         while True:
             await asyncio.sleep(self._dice.uniform(least_s, most_s))
-            os.kill(self._store.pid, signal.SIGKILL)
+            killed = self._store.pid
+            os.kill(killed, signal.SIGKILL)
             self.done["store: kill"] += 1
+            while self._store.pid == killed:  # it reads its file; a store that never is there shows nothing
+                await asyncio.sleep(0.1)
 
     async def _kill(self, name: str) -> None:
         process = self._processes.running[name]

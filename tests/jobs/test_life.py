@@ -141,7 +141,9 @@ async def test_a_released_job_comes_first_again_and_its_attempt_does_not_count(
 
 
 @pytest.mark.parametrize("how", ["release", "defer"])
-async def test_a_job_that_has_ended_is_not_handed_back(queue: JobQueue, store: JobStore, log: EventLog, how: str) -> None:
+async def test_a_job_that_has_ended_is_not_handed_back(
+    queue: JobQueue, store: JobStore, log: EventLog, how: str
+) -> None:
     new = new_job()
     await queue.submit(new)
     claim = await claim_one(queue)
