@@ -12,9 +12,6 @@ from shared.store.faults import StoreUnavailable
 BACK_PRESSURE_BYTES = 1 << 20
 # A late turn of the loop fires the clock before it reads the answers that have arrived meanwhile.
 SECOND_LOOK_S = 0.02
-# A turn that serves many callers sends now and then, so that the server works while we do. With one write at its end
-# each waits for the other: 64 connections waited 20 ms for a submit, 12 of them for us, 6 for the store, never for both.
-WRITE_EVERY = 8
 
 _MORE = object()
 
@@ -22,7 +19,7 @@ _MORE = object()
 class Link(asyncio.Protocol):
     """A live connection to the store.
 
-    Commands of one turn of the loop leave together, in few writes. Replies come in the order of the commands
+    Commands of one turn of the loop leave in one write. Replies come in the order of the commands
     (https://valkey.io/topics/pipelining/), so a future per command in a queue is all the book-keeping.
     A fault ends the link for good: everything in flight gets `StoreUnavailable` as its reply, as a
     value, which costs less than an exception per future and cannot go unretrieved.
@@ -68,8 +65,6 @@ class Link(asyncio.Protocol):
                 self._timer = self._loop.call_at(self._sent_at + self._timeout_s, self._look_at_clock)
         self._outgoing.append(packed)
         self._pending.append((future, self._sent_at, replies))
-        if len(self._outgoing) >= WRITE_EVERY:
-            self._flush()
         if len(self._pending) >= self._max_in_flight:
             self._close_gate()
         return future
