@@ -48,6 +48,21 @@ async def submit(
     Raises:
         GatewayError: The request would be refused whatever happens, or no job is taken now.
     """
+    submission, longest_s = await _accept(services, facts, request, native=native)
+    del request  # thousands may wait, with long prompts: what they sent is in the store by now
+    job = submission.job
+    facts.job_id = job.id
+    services.metrics.submitted(job.request_type, created=submission.created)
+    if not longest_s or not job.live:
+        return job
+    try:
+        return await wait(services, job, longest_s, receive)
+    except GatewayError:
+        return job  # accepted all the same; the caller polls
+
+
+async def _accept(services: Services, facts: Facts, request: RequestBody, *, native: bool) -> tuple[Submission, float]:
+    """Check and store a request; what came of it, and how long its caller is ready to wait."""
     options = submit_options(facts, services.settings)
     if native:
         options = background_options(options, request.fields, services.settings, facts)
@@ -56,17 +71,10 @@ async def submit(
     check_for_submit(request)
     call = call_of(facts, request)
     await services.inference.authorise(call)
-    new = _new_job(services, facts, request, call, options, native=native)
-    submission = await _reserve_and_submit(services, facts, call, new)
-    job = submission.job
-    facts.job_id = job.id
-    services.metrics.submitted(job.request_type, created=submission.created)
-    if not options.wait_s or not job.live:
-        return job
-    try:
-        return await wait(services, job, options.wait_s, receive)
-    except GatewayError:
-        return job  # accepted all the same; the caller polls
+    submission = await _reserve_and_submit(
+        services, facts, call, _new_job(services, facts, request, call, options, native=native)
+    )
+    return submission, options.wait_s
 
 
 async def _reserve_and_submit(services: Services, facts: Facts, call: Call, new: NewJob) -> Submission:

@@ -1,6 +1,7 @@
 """The composition root of a worker process: everything that it is made of, built once, in one place."""
 
 import asyncio
+import dataclasses
 import gc
 import logging
 import os
@@ -82,7 +83,8 @@ def run_worker(
         lanes=tuple(queues),
         max_run_s=settings.jobs.max_run_s,
         grace_s=settings.jobs.shutdown_grace_s,
-        limits=QueueLimits.of(settings.jobs),
+        # Nobody who waits for an answer submits here, and what is on disk is there in the order of the writes.
+        limits=dataclasses.replace(QueueLimits.of(settings.jobs), durability="everysec"),
     )
     door = None if metrics_port is None else (metrics_host, metrics_port)
     engine_scripts()  # read before the loop runs: files block

@@ -4,11 +4,12 @@ from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Query
 from starlette.responses import Response
 
+from api.admin.access import admin_router
 from api.admin.usage_models import ForecastAnswer, LogsAnswer, UsageAnswer
-from api.deps import ServicesDep, as_response, require_admin
+from api.deps import ServicesDep, as_response
 from api.downloads import FORMATS, ROWS_AT_ONCE, Download, Rows, pieces, renderer
 from api.exchange import json_reply
 from api.services import Services
@@ -23,7 +24,7 @@ from shared.governance.outlook import Spender, Subject, names_in_use, outlooks
 from shared.governance.reports import Reports
 from shared.governance.virtual_key import VirtualKey, caller_of_key
 
-router = APIRouter(prefix="/api", tags=["administration"], dependencies=[Depends(require_admin)])
+router = admin_router("/api")
 
 MAX_PAGE = 1_000
 EXPORTED_DAYS = 30
