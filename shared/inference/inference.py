@@ -26,6 +26,7 @@ from shared.inference.attempts import Attempts, no_answer
 from shared.inference.bill import Bill
 from shared.inference.call import Answer, Call, RetryLater
 from shared.inference.conversations import Conversations
+from shared.inference.counting import counting_of
 from shared.inference.passthrough import Passthrough, RawAnswer, RawRequest
 from shared.inference.route import Routing, Target
 from shared.inference.streaming import ProviderStream
@@ -36,7 +37,6 @@ from shared.providers.health import HealthBoard
 from shared.providers.health_sharing import SharedHealth
 from shared.providers.registry import Providers
 from shared.providers.resilience import Verdict, judge
-from shared.providers.wires.anthropic.counting import count_request, read_count
 from shared.providers.wires.base import Ask, MalformedAnswer, Wire
 from shared.providers.wires.bridged import BridgedWire, Recalled
 from shared.telemetry.upstream import UNWATCHED, UpstreamWatch
@@ -113,9 +113,14 @@ class Inference:
             GatewayError: As ``answer`` would, before any upstream request.
         """
         recalled = await self._recall(call)
-        for target in self._route(call):
-            wire, ask = self._translation(call, target, recalled)
-            wire.request(ask)
+        targets = self._route(call)
+        for target in targets:
+            try:
+                wire, ask = self._translation(call, target, recalled)
+                wire.request(ask)
+            except UnsupportedParameter:
+                if target is targets[0]:
+                    raise  # a fallback that cannot say it is passed over
 
     async def reserve(self, job_id: str, call: Call) -> Admission:
         """Reserve what a job may cost, before it is submitted under that id.
@@ -255,15 +260,16 @@ class Inference:
         target = self._route(call)[0]
         wire, ask = self._translation(call, target, NOTHING)
         request = wire.request(ask)
-        if wire.name != "anthropic" or request.path != "/v1/messages":
+        counting = counting_of(wire, request)
+        if counting is None:
             return None
 
         async def at(target: Target, key: Key | None, total_s: float) -> int:
             exchange = await self._client.open(
-                target.provider, key, target.model, count_request(request), headers=_passed_on(call), total_s=total_s
+                target.provider, key, target.model, counting.request, headers=_passed_on(call), total_s=total_s
             )
             async with exchange:
-                return read_count(await exchange.read())
+                return counting.read(await exchange.read())
 
         try:
             return await self._attempts(call).at(target, at, last=True)
@@ -289,6 +295,10 @@ class Inference:
     async def models(self, caller: Caller) -> list[dict[str, object]]:
         """OpenAI's model objects of everything that the caller may use, ids with the provider's prefix."""
         return [*self._named(caller), *await self._passthrough.models(caller)]
+
+    def names(self, model: str) -> bool:
+        """Whether configuration gave this name to a model or a route."""
+        return model in self._routing.names
 
     def _named(self, caller: Caller) -> list[dict[str, object]]:
         """Aliases and routes, of which the caller may use at least one target."""
@@ -363,14 +373,25 @@ class Inference:
             except (BudgetExceeded, RequestLimited, TokenLimited) as error:
                 failure = failure or error  # this fallback's own limits; the next may have room
             except GatewayError as error:
-                if judge(error) is Verdict.GIVE_UP:
-                    raise
-                failure = error
+                failure = _worth_telling(failure, error)
         if failure is None:
             raise UpstreamFailure("No provider was there to answer.")
         if call.defers and isinstance(failure, Overloaded):
             raise RetryLater(failure.retry_after_s or 1.0, "overloaded", failure) from failure
         raise failure
+
+
+def _worth_telling(before: GatewayError | None, error: GatewayError) -> GatewayError:
+    """What the caller is told if no further target answers; a fallback that cannot express the call is passed over.
+
+    Raises:
+        GatewayError: No other target would do better.
+    """
+    if before is not None and isinstance(error, UnsupportedParameter):
+        return before
+    if judge(error) is Verdict.GIVE_UP:
+        raise error
+    return error
 
 
 async def _begin(stream: ProviderStream) -> None:
