@@ -27,6 +27,7 @@ from shared.inference.bill import Bill
 from shared.inference.call import Answer, Call, RetryLater
 from shared.inference.conversations import Conversations
 from shared.inference.counting import counting_of
+from shared.inference.model_lists import ModelLists
 from shared.inference.passthrough import Passthrough, RawAnswer, RawRequest
 from shared.inference.route import Routing, Target
 from shared.inference.streaming import ProviderStream
@@ -86,6 +87,7 @@ class Inference:
         self._close = close
         self._sharing = sharing
         self._passthrough = Passthrough(providers, client)
+        self._model_lists = ModelLists(providers, client)
 
     def start(self) -> None:
         """Begin to hear from other processes, in a running event loop. Without it, calls are answered all the same."""
@@ -294,7 +296,7 @@ class Inference:
 
     async def models(self, caller: Caller) -> list[dict[str, object]]:
         """OpenAI's model objects of everything that the caller may use, ids with the provider's prefix."""
-        return [*self._named(caller), *await self._passthrough.models(caller)]
+        return [*self._named(caller), *await self._model_lists.models(caller)]
 
     def names(self, model: str) -> bool:
         """Whether configuration gave this name to a model or a route."""
