@@ -1,13 +1,14 @@
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
 from shared.governance.caller import ANONYMOUS, Caller
 from shared.inference import model_lists
-from shared.inference.assembly import build_inference
 from shared.providers.wires.listing import LISTINGS
-from shared.settings.model import KeySettings, ProviderSettings, Settings
+from shared.settings.model import KeySettings, ProviderSettings
 from simulator.serve import RunningSimulator
 
 KEYS = (KeySettings(value="sk-upstream-key-0123456789"),)
@@ -22,7 +23,6 @@ def everyone(sim: RunningSimulator) -> dict[str, ProviderSettings]:
         "ollama": {"base_url": sim.base_url},
         "anthropic": {"base_url": f"{sim.origin}/anthropic"},
         "openai": {"base_url": sim.base_url},
-        "azure": {"base_url": sim.origin},
         "gone": {"base_url": "http://127.0.0.1:9", "wire": "gemini"},
     }
     return {name: ProviderSettings(keys=KEYS, **more) for name, more in said.items()}
@@ -83,23 +83,39 @@ async def test_deployments_are_the_models_of_who_names_them(build: Any, sim: Run
     assert not sim.log.entries
 
 
-@pytest.mark.parametrize("answer", [b"[]", b"no json", b'{"data": 5}', b'{"data": ["x"]}', b'{"data": [{"name": 1}]}'])
-async def test_what_is_no_list_is_left_out(answer: bytes) -> None:
+@asynccontextmanager
+async def listing(answer: bytes, asked: list[bytes] | None = None) -> AsyncIterator[str]:
+    """A server that says the same to everybody."""
+
     async def reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
+        request = await reader.readuntil(b"\r\n\r\n")
+        if asked is not None:
+            asked.append(request.split(b" ")[1])
         head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
         writer.write(head % len(answer) + answer)
         await writer.drain()
         writer.close()
 
     server = await asyncio.start_server(reply, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    odd = ProviderSettings(wire="openai", base_url=f"http://127.0.0.1:{port}")
-    inference = build_inference(Settings(providers={"odd": odd}), {})
-    assert await ids(inference) == []
-    await inference.aclose()
-    server.close()
-    await server.wait_closed()
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+@pytest.mark.parametrize("answer", [b"[]", b"no json", b'{"data": 5}', b'{"data": ["x"]}', b'{"data": [{"name": 1}]}'])
+async def test_what_is_no_list_is_left_out(build: Any, answer: bytes) -> None:
+    async with listing(answer) as url:
+        assert await ids(build(providers={"odd": ProviderSettings(wire="openai", base_url=url)})) == []
+
+
+async def test_azure_lists_what_its_resource_may_use(build: Any) -> None:
+    asked: list[bytes] = []
+    async with listing(b'{"data": [{"id": "gpt-4o", "created_at": 5, "lifecycle_status": "ga"}]}', asked) as url:
+        [model] = await build(providers={"azure": ProviderSettings(base_url=url, keys=KEYS)}).models(ANONYMOUS)
+    assert (model["id"], model["created"]) == ("azure/gpt-4o", 5)
+    assert asked == [b"/openai/v1/models"]
 
 
 def test_models_that_cannot_be_asked_are_not_listed() -> None:
