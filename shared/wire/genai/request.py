@@ -17,6 +17,7 @@ DROPPED: Mapping[str, str] = {
     "model": "the path says it",
     "tools[].functionDeclarations[].response, .responseJsonSchema": "what a result will be; the model reads results",
     "tools[].functionDeclarations[].behavior": "of live sessions only",
+    "toolConfig.functionCallingConfig": "where no functions are declared: there is nothing to choose from",
     "contents[].parts[].functionResponse.willContinue, .scheduling": "of live sessions only",
     "contents[].parts[].fileData.displayName": "a name for people; of inlineData it is passed on as the file's",
     "generationConfig.responseSchema.propertyOrdering": "JSON objects have no order",
