@@ -320,6 +320,27 @@ async def test_vertex_callers_are_served_too(gateway: Gateway, sim: RunningSimul
     assert len(sim.log.entries) == 1
 
 
+async def test_google_publishes_on_vertex_where_vertex_is_configured(start: Any, sim: RunningSimulator):
+    gateway = await start(providers={"vertex": {"base_url": sim.origin, "project": "p", **KEY}})
+    place = "/genai/v1/projects/p/locations/l/publishers/google/models/gemini-2.5-flash"
+    assert (await gateway.post(f"{place}:generateContent", SAY)).json()["candidates"]
+    assert (await gateway.post(f"{place}:countTokens", SAY)).json()["totalTokens"] > 0
+    assert [entry.path.rpartition("/")[2] for entry in sim.log.entries] == [
+        "gemini-2.5-flash:generateContent",
+        "gemini-2.5-flash:countTokens",
+    ]
+    assert "generateContentRequest" not in sim.log.entries[-1].body
+
+
+async def test_googles_sdk_for_vertex_with_a_key_of_ours(gateway: Gateway):
+    options = types.HttpOptions(base_url=f"{gateway.url}/genai")
+    client = genai.Client(vertexai=True, api_key=KEY_A, http_options=options)
+    answer = await client.aio.models.generate_content(model="openai/gpt-4o", contents="hello")
+    assert answer.text
+    await client.aio.aclose()
+    client.close()
+
+
 async def test_a_fallback_may_be_asked_for(gateway: Gateway, sim: RunningSimulator):
     body = {**SAY, "fallbacks": ["openai/gpt-4o"], "safetySettings": []}
     path = f"/genai/v1beta/models/gemini-2.5-flash@status=503:generateContent?key={KEY_A}"
