@@ -272,4 +272,4 @@ class Ledger:
 
 def _clean(text: str) -> str:
     """Names come from callers and providers: no control characters, no endless ones."""
-    return text[:200].translate(_CONTROLS)
+    return text if text.isprintable() and len(text) <= 200 else text[:200].translate(_CONTROLS)

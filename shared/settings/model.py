@@ -153,6 +153,7 @@ class ProviderSettings(Limited):
     concurrency: Annotated[int, Field(gt=0)] = 1000
     headers: dict[str, str] = {}
     models: tuple[str, ...] = ()
+    stream_usage: bool | None = None
     api_version: str | None = None
     deployments: dict[str, str] = {}
     project: str | None = None

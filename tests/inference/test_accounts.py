@@ -118,9 +118,21 @@ async def test_a_stream_is_settled_at_its_end(books: Books, store: MultiplexedCl
     assert orjson.loads(stream.ledger) == entry
 
 
-async def test_a_stream_without_a_count_is_estimated(books: Books, store: MultiplexedClient) -> None:
+async def test_the_gateway_has_a_stream_counted_whose_caller_did_not_ask(
+    books: Books, store: MultiplexedClient, sim: RunningSimulator
+) -> None:
     inference, accounts = books()
-    async for _ in await inference.stream(chat("sim/gpt", stream=True)):
+    seen = b"".join([events async for events in await inference.stream(chat("sim/gpt", stream=True))])
+    assert b"prompt_tokens" not in seen
+    assert sim.requests[-1].body["stream_options"] == {"include_usage": True}
+    (entry,) = await entries(accounts, store)
+    assert "estimated" not in entry
+    assert entry["cost"] == entry["input"] + 10 * entry["output"] > 0
+
+
+async def test_a_stream_without_a_count_is_estimated(books: Books, store: MultiplexedClient) -> None:
+    inference, accounts = books(other={"stream_usage": False})
+    async for _ in await inference.stream(chat("other/gpt", stream=True)):
         pass
     (entry,) = await entries(accounts, store)
     assert entry["estimated"]
