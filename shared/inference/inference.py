@@ -22,7 +22,7 @@ from shared.errors import (
 from shared.governance.admission import FREE, Admission
 from shared.governance.caller import Caller
 from shared.inference.accounts import Accounts
-from shared.inference.attempts import Attempts, no_answer
+from shared.inference.attempts import Attempts, no_answer, worth_telling
 from shared.inference.bill import Bill
 from shared.inference.call import Answer, Call, RetryLater
 from shared.inference.conversations import Conversations
@@ -37,7 +37,6 @@ from shared.providers.client import Exchange, ProviderClient
 from shared.providers.health import HealthBoard
 from shared.providers.health_sharing import SharedHealth
 from shared.providers.registry import Providers
-from shared.providers.resilience import Verdict, judge
 from shared.providers.wires.base import Ask, MalformedAnswer, Wire
 from shared.providers.wires.bridged import BridgedWire, Recalled
 from shared.telemetry.upstream import UNWATCHED, UpstreamWatch
@@ -161,7 +160,7 @@ class Inference:
                 key,
                 target.model,
                 request,
-                headers=_passed_on(call),
+                headers=call.passed_on(),
                 total_s=total_s,
                 wait_s=_place_wait_s(call, total_s),
             )
@@ -214,7 +213,7 @@ class Inference:
                         key,
                         target.model,
                         request,
-                        headers=_passed_on(call),
+                        headers=call.passed_on(),
                         total_s=total_s,
                         stream=True,
                         wait_s=_place_wait_s(call, total_s),
@@ -268,7 +267,7 @@ class Inference:
 
         async def at(target: Target, key: Key | None, total_s: float) -> int:
             exchange = await self._client.open(
-                target.provider, key, target.model, counting.request, headers=_passed_on(call), total_s=total_s
+                target.provider, key, target.model, counting.request, headers=call.passed_on(), total_s=total_s
             )
             async with exchange:
                 return counting.read(await exchange.read())
@@ -375,25 +374,12 @@ class Inference:
             except (BudgetExceeded, RequestLimited, TokenLimited) as error:
                 failure = failure or error  # this fallback's own limits; the next may have room
             except GatewayError as error:
-                failure = _worth_telling(failure, error)
+                failure = worth_telling(failure, error)
         if failure is None:
             raise UpstreamFailure("No provider was there to answer.")
         if call.defers and isinstance(failure, Overloaded):
             raise RetryLater(failure.retry_after_s or 1.0, "overloaded", failure) from failure
         raise failure
-
-
-def _worth_telling(before: GatewayError | None, error: GatewayError) -> GatewayError:
-    """What the caller is told if no further target answers; a fallback that cannot express the call is passed over.
-
-    Raises:
-        GatewayError: No other target would do better.
-    """
-    if before is not None and isinstance(error, UnsupportedParameter):
-        return before
-    if judge(error) is Verdict.GIVE_UP:
-        raise error
-    return error
 
 
 async def _begin(stream: ProviderStream) -> None:
@@ -409,10 +395,3 @@ async def _begin(stream: ProviderStream) -> None:
 def _place_wait_s(call: Call, total_s: float) -> float:
     """How long a call may wait for a place among a provider's concurrent calls."""
     return min(call.patience_s, total_s)
-
-
-def _passed_on(call: Call) -> Mapping[str, str]:
-    """The caller's headers for the provider; a job's id is its idempotency key, so that a re-run may be recognised."""
-    if not call.job_id:
-        return call.headers
-    return {**call.headers, "idempotency-key": call.job_id}
