@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from api.admin import alerts as admin_alerts
 from api.admin import jobs as admin_jobs
 from api.admin import webhooks as admin_webhooks
 from api.errors import ANTHROPIC_PREFIX, GENAI_PREFIX, ErrorBoundary, install_error_handlers
@@ -184,6 +185,7 @@ def _add_routes(app: FastAPI) -> None:
     app.include_router(health.router)
     app.include_router(admin_jobs.router)
     app.include_router(admin_webhooks.router)
+    app.include_router(admin_alerts.router)
     for request_type in AZURE_TYPES:
         path = f"/openai/deployments/{{deployment:path}}/{request_type.path}"
         _add(app, path, DeploymentEndpoint(request_type), ["POST"])

@@ -27,6 +27,7 @@ from shared.inference.bill import Bill
 from shared.inference.call import Answer, Call, RetryLater
 from shared.inference.conversations import Conversations
 from shared.inference.counting import counting_of
+from shared.inference.forwarding import forward_booked
 from shared.inference.model_lists import ModelLists
 from shared.inference.passthrough import Passthrough, RawAnswer, RawRequest
 from shared.inference.route import Routing, Target
@@ -92,6 +93,8 @@ class Inference:
         """Begin to hear from other processes, in a running event loop. Without it, calls are answered all the same."""
         if self._sharing is not None:
             self._sharing.start()
+        if self._accounts is not None:
+            self._accounts.start()
 
     def states(self) -> dict[str, dict[str, Any]]:
         """How each provider does: circuits, resting keys, calls at once (``ProviderHealth.state``)."""
@@ -114,13 +117,12 @@ class Inference:
             GatewayError: As ``answer`` would, before any upstream request.
         """
         recalled = await self._recall(call)
-        targets = self._route(call)
-        for target in targets:
+        for place, target in enumerate(self._route(call)):
             try:
                 wire, ask = self._translation(call, target, recalled)
                 wire.request(ask)
             except UnsupportedParameter:
-                if target is targets[0]:
+                if place == 0:
                     raise  # a fallback that cannot say it is passed over
 
     async def reserve(self, job_id: str, call: Call) -> Admission:
@@ -290,8 +292,10 @@ class Inference:
             await self._remember(call, {**response, "id": call.job_id})
 
     async def passthrough(self, request: RawRequest, caller: Caller) -> RawAnswer:
-        """Forward a request of a resource that its provider owns, untouched, and its answer too."""
-        return await self._passthrough.forward(request, caller)
+        """Forward a request of a resource that its provider owns, untouched; one that makes something is booked."""
+        if self._accounts is None or request.method != "POST":
+            return await self._passthrough.forward(request, caller)
+        return await forward_booked(self._passthrough, self._accounts, request, caller)
 
     async def models(self, caller: Caller) -> list[dict[str, object]]:
         """OpenAI's model objects of everything that the caller may use, ids with the provider's prefix."""
@@ -364,13 +368,12 @@ class Inference:
             raise
 
     async def _try_each(self, call: Call, targets: list[Target], attempts: Attempts, at: At[T]) -> T:
-        final = targets[-1]
         failure: GatewayError | None = None
         for target in targets:
             try:
                 if attempts.bill is not None and target is not targets[0]:
                     await attempts.bill.enter(target)
-                return await attempts.at(target, at, last=target is final)
+                return await attempts.at(target, at, last=target is targets[-1])
             except (BudgetExceeded, RequestLimited, TokenLimited) as error:
                 failure = failure or error  # this fallback's own limits; the next may have room
             except GatewayError as error:

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shared.errors import UnknownProvider
 from shared.providers.base import Key, Provider
@@ -240,9 +240,9 @@ def _in_environment(row: Row, environ: Mapping[str, str]) -> bool:
 
 def _configure(name: str, said: ProviderSettings | None, environ: Mapping[str, str]) -> Provider:
     said = said or ProviderSettings()
-    row = BY_NAME.get(name)
-    if row is None:
-        row = _custom_row(name, said)
+    row = BY_NAME.get(name) or _custom_row(name, said)
+    if said.host not in {None, row.host}:
+        raise IncompleteProvider(f"providers.{name}: host is for names of your own; {name!r} has one")
     wire = said.wire or row.wire
     place = {field: _place(field, variables, said, environ) for field, variables in row.place}
     missing = [field for field in place if field != "location" and not place[field]]
@@ -298,6 +298,8 @@ def _custom_row(name: str, said: ProviderSettings) -> Row:
     """A provider of the user's own: it may offer all that its wire can say."""
     if "/" in name or not name.isprintable():
         raise IncompleteProvider(f"providers.{name}: a provider's name has no slash and only printable characters")
+    if said.host is not None:
+        return _further_account(name, said.host, said)
     if said.wire is None:
         raise IncompleteProvider(
             f'providers.{name}: not a well-known name, so say which wire it speaks, e.g. wire = "openai"; '
@@ -306,6 +308,14 @@ def _custom_row(name: str, said: ProviderSettings) -> Row:
     host = _HOST_OF_WIRE.get(said.wire, "direct")
     place = REGION if host == "bedrock" else ()
     return Row(name=name, title=name, wire=said.wire, host=host, place=place, offers=REQUEST_TYPES, stream_usage=True)
+
+
+def _further_account(name: str, host: str, said: ProviderSettings) -> Row:
+    """Another account or region of a cloud that is known: its row, but for what the environment says of the first."""
+    cloud = BY_NAME[host]
+    if said.wire not in {None, cloud.wire}:
+        raise IncompleteProvider(f'providers.{name}: host = "{host}" says the wire already; leave wire out')
+    return replace(cloud, name=name, key_env="", url_env="", configured_by=())
 
 
 def _url_from(row: Row, environ: Mapping[str, str]) -> str:
