@@ -17,14 +17,14 @@ from api.admin import jobs as admin_jobs
 from api.admin import keys as admin_keys
 from api.admin import usage as admin_usage
 from api.admin import webhooks as admin_webhooks
-from api.errors import ANTHROPIC_PREFIX, ErrorBoundary, install_error_handlers
+from api.errors import ANTHROPIC_PREFIX, GENAI_PREFIX, ErrorBoundary, install_error_handlers
 from api.exchange import App
 from api.middleware.access_log import AccessLog
 from api.middleware.body_limit import BodyLimit
 from api.middleware.exact import ExactRoutes
 from api.middleware.request_id import RequestId
 from api.openapi import describe
-from api.routes import anthropic, health, jobs, models, usage
+from api.routes import anthropic, genai, health, jobs, models, usage
 from api.routes.async_jobs import PREFIX as ASYNC_PREFIX
 from api.routes.async_jobs import AsyncPoll, AsyncSubmit
 from api.routes.batches import BatchById, BatchCreate, BatchList
@@ -197,6 +197,7 @@ def _add_routes(app: FastAPI) -> None:
         _add(app, path, AsyncPoll(request_type), ["GET"])
         _add(app, f"{path}/content", AsyncPoll(request_type, content=True), ["GET"])
     app.include_router(anthropic.router, prefix=f"{ANTHROPIC_PREFIX}v1")
+    _add_genai_routes(app)
     app.include_router(health.router)
     for admin in (admin_keys, admin_jobs, admin_webhooks, admin_alerts, admin_usage, admin_audit):
         app.include_router(admin.router)
@@ -220,6 +221,15 @@ def _hot_endpoints() -> dict[str, App]:
     endpoints[f"{ANTHROPIC_PREFIX}v1/messages"] = anthropic.MessagesEndpoint()
     endpoints[f"{ANTHROPIC_PREFIX}v1/messages/count_tokens"] = anthropic.CountTokensEndpoint()
     return endpoints
+
+
+def _add_genai_routes(app: FastAPI) -> None:
+    """Both versions of the Gemini API, and the places that Vertex AI has for the same."""
+    for version in genai.VERSIONS:
+        prefix = f"{GENAI_PREFIX}{version}"
+        app.include_router(genai.router, prefix=prefix)
+        for place in genai.PLACES:
+            _add(app, f"{prefix}{place}/models/{{name:path}}", genai.ModelEndpoint(), ["POST"])
 
 
 def _add_response_routes(app: FastAPI, prefix: str) -> None:

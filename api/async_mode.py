@@ -128,7 +128,6 @@ def call_of(facts: Facts, request: RequestBody) -> Call:
         session=session_of(facts.headers, request.fields),
         deadline=deadline,
         begin_by=begin_by,
-        extended=facts.surface == "anthropic",
         surface=facts.surface,
         dimensions=dimensions_of(facts.headers),
     )

@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, Row] = {
     "keys": Row("cli.keys", "Make, show and end virtual keys."),
     "usage": Row("cli.usage", "What was used, what it cost, where it is heading."),
     "config": Row("cli.config", "Show the effective configuration."),
+    "providers": Row("cli.providers", "List the providers and which are configured."),
     "doctor": Row("cli.doctor", "Check configuration, store, providers and workers."),
     "demo": Row("cli.demo", "Watch the whole system at work, in half a minute."),
     "bench": Row("cli.bench", "Measure this installation."),

@@ -91,7 +91,6 @@ class JobRunner:
             headers=_passed_headers(claim.context),
             caller=await self._governance.owner(claim.owner),
             request_id=claim.request_id,
-            extended=claim.context.get("surface") == "anthropic",
             job_id=claim.id,
             session=str(claim.context.get("session", "")),
             deadline=_deadline(claim),

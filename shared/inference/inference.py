@@ -9,11 +9,6 @@ from typing import Any, TypeVar
 import orjson
 
 from shared.errors import (
-    BudgetExceeded,
-    GatewayError,
-    Overloaded,
-    RequestLimited,
-    TokenLimited,
     UnsupportedParameter,
     UpstreamFailure,
     UpstreamRefused,
@@ -24,9 +19,11 @@ from shared.governance.caller import Caller
 from shared.inference.accounts import Accounts
 from shared.inference.attempts import Attempts, no_answer
 from shared.inference.bill import Bill
-from shared.inference.call import Answer, Call, RetryLater
+from shared.inference.call import Answer, Call
 from shared.inference.conversations import Conversations
+from shared.inference.counting import counting_of
 from shared.inference.forwarding import forward_booked
+from shared.inference.model_lists import ModelLists
 from shared.inference.passthrough import Passthrough, RawAnswer, RawRequest
 from shared.inference.route import Routing, Target
 from shared.inference.streaming import ProviderStream
@@ -36,8 +33,6 @@ from shared.providers.client import Exchange, ProviderClient
 from shared.providers.health import HealthBoard
 from shared.providers.health_sharing import SharedHealth
 from shared.providers.registry import DEFAULT_PROVIDER, Providers
-from shared.providers.resilience import Verdict, judge
-from shared.providers.wires.anthropic.counting import count_request, read_count
 from shared.providers.wires.base import Ask, MalformedAnswer, Wire
 from shared.providers.wires.bridged import BridgedWire, Recalled
 from shared.telemetry.upstream import UNWATCHED, UpstreamWatch
@@ -87,6 +82,7 @@ class Inference:
         self._close = close
         self._sharing = sharing
         self._passthrough = Passthrough(providers, client)
+        self._model_lists = ModelLists(providers, client)
 
     def start(self) -> None:
         """Begin to hear from other processes, in a running event loop. Without it, calls are answered all the same."""
@@ -116,9 +112,13 @@ class Inference:
             GatewayError: As ``answer`` would, before any upstream request.
         """
         recalled = await self._recall(call)
-        for target in self._route(call):
-            wire, ask = self._translation(call, target, recalled)
-            wire.request(ask)
+        for place, target in enumerate(self._route(call)):
+            try:
+                wire, ask = self._translation(call, target, recalled)
+                wire.request(ask)
+            except UnsupportedParameter:
+                if place == 0:
+                    raise  # a fallback that cannot say it is passed over
 
     async def reserve(self, job_id: str, call: Call) -> Admission:
         """Reserve what a job may cost, before it is submitted under that id.
@@ -157,7 +157,7 @@ class Inference:
                 key,
                 target.model,
                 request,
-                headers=_passed_on(call),
+                headers=call.passed_on(),
                 total_s=total_s,
                 wait_s=_place_wait_s(call, total_s),
             )
@@ -210,7 +210,7 @@ class Inference:
                         key,
                         target.model,
                         request,
-                        headers=_passed_on(call),
+                        headers=call.passed_on(),
                         total_s=total_s,
                         stream=True,
                         wait_s=_place_wait_s(call, total_s),
@@ -258,15 +258,16 @@ class Inference:
         target = self._route(call)[0]
         wire, ask = self._translation(call, target, NOTHING)
         request = wire.request(ask)
-        if wire.name != "anthropic" or request.path != "/v1/messages":
+        counting = counting_of(wire, request)
+        if counting is None:
             return None
 
         async def at(target: Target, key: Key | None, total_s: float) -> int:
             exchange = await self._client.open(
-                target.provider, key, target.model, count_request(request), headers=_passed_on(call), total_s=total_s
+                target.provider, key, target.model, counting.request, headers=call.passed_on(), total_s=total_s
             )
             async with exchange:
-                return read_count(await exchange.read())
+                return counting.read(await exchange.read())
 
         try:
             return await self._attempts(call).at(target, at, last=True)
@@ -293,7 +294,11 @@ class Inference:
 
     async def models(self, caller: Caller) -> list[dict[str, object]]:
         """OpenAI's model objects of everything that the caller may use, ids with the provider's prefix."""
-        return [*self._named(caller), *await self._passthrough.models(caller)]
+        return [*self._named(caller), *await self._model_lists.models(caller)]
+
+    def names(self, model: str) -> bool:
+        """Whether configuration gave this name to a model or a route."""
+        return model in self._routing.names
 
     def check_model(self, model: str, caller: Caller) -> None:
         """Let a model's name pass that leads somewhere where the caller may go.
@@ -369,34 +374,14 @@ class Inference:
         targets = self._route(call)
         bill = attempts.bill = call.bill or self.open_bill(call)
         if bill is None:
-            return await self._try_each(call, targets, attempts, at)
+            return await attempts.over(targets, at)
         try:
             await bill.admit(targets)
-            return await self._try_each(call, targets, attempts, at)
+            return await attempts.over(targets, at)
         except BaseException as error:
             if call.bill is None:  # a job's is closed with its outcome
                 bill.failed(error)
             raise
-
-    async def _try_each(self, call: Call, targets: list[Target], attempts: Attempts, at: At[T]) -> T:
-        final = targets[-1]
-        failure: GatewayError | None = None
-        for target in targets:
-            try:
-                if attempts.bill is not None and target is not targets[0]:
-                    await attempts.bill.enter(target)
-                return await attempts.at(target, at, last=target is final)
-            except (BudgetExceeded, RequestLimited, TokenLimited) as error:
-                failure = failure or error  # this fallback's own limits; the next may have room
-            except GatewayError as error:
-                if judge(error) is Verdict.GIVE_UP:
-                    raise
-                failure = error
-        if failure is None:
-            raise UpstreamFailure("No provider was there to answer.")
-        if call.defers and isinstance(failure, Overloaded):
-            raise RetryLater(failure.retry_after_s or 1.0, "overloaded", failure) from failure
-        raise failure
 
 
 async def _begin(stream: ProviderStream) -> None:
@@ -412,10 +397,3 @@ async def _begin(stream: ProviderStream) -> None:
 def _place_wait_s(call: Call, total_s: float) -> float:
     """How long a call may wait for a place among a provider's concurrent calls."""
     return min(call.patience_s, total_s)
-
-
-def _passed_on(call: Call) -> Mapping[str, str]:
-    """The caller's headers for the provider; a job's id is its idempotency key, so that a re-run may be recognised."""
-    if not call.job_id:
-        return call.headers
-    return {**call.headers, "idempotency-key": call.job_id}
