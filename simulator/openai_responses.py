@@ -8,11 +8,11 @@ import orjson
 from simulator.calls import Answer, Call, Refusal, Reply, Route
 from simulator.ids import hexadecimal, opaque
 from simulator.json_schema import Json
-from simulator.openai_chat import ANY_OBJECT, TOKENS_PER_MESSAGE, content_text
+from simulator.openai_chat import TOKENS_PER_MESSAGE, content_text
 from simulator.openai_errors import OPENAI, missing, mistyped, need_model, whole_number
 from simulator.openai_response_events import stream_events
 from simulator.store import StoredResponse
-from simulator.text import Ask, Composition, Tool, choose_tool, compose, count_tokens
+from simulator.text import ANY_OBJECT, Ask, Composition, Tool, choose_tool, compose, count_tokens
 
 Item = dict[str, Any]
 
