@@ -249,6 +249,10 @@ class Inference:
         """OpenAI's model objects of everything that the caller may use, ids with the provider's prefix."""
         return [*self._named(caller), *await self._passthrough.models(caller)]
 
+    async def model(self, name: str, caller: Caller) -> dict[str, object]:
+        """One model that no list has, of the provider that its name says."""
+        return await self._passthrough.model(name, caller)
+
     def _named(self, caller: Caller) -> list[dict[str, object]]:
         """Aliases and routes, of which the caller may use at least one target."""
         return [

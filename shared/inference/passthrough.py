@@ -5,10 +5,11 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from urllib.parse import quote
 
 import orjson
 
-from shared.errors import GatewayError, Unsupported
+from shared.errors import GatewayError, ModelNotFound, UnknownProvider, Unsupported
 from shared.governance.caller import Caller
 from shared.providers.base import Provider
 from shared.providers.client import Exchange, ProviderClient
@@ -19,6 +20,7 @@ from shared.providers.wires.base import UpstreamRequest
 
 MODELS_CACHE_S = 60.0
 MODELS_TIMEOUT_S = 5.0
+NO_HEADERS: Mapping[str, str] = {}
 # Where a wire that is not OpenAI's lists its models, and what of the format it asks for.
 _LISTS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "anthropic": ("/v1/models?limit=1000", {"anthropic-version": ANTHROPIC_VERSION}),
@@ -109,6 +111,28 @@ class Passthrough:
         lists = await asyncio.gather(*(self._models_of(provider) for provider in self._providers.values()))
         return [model for models in lists for model in models if caller.may_use(*str(model["id"]).split("/", 1))]
 
+    async def model(self, name: str, caller: Caller) -> dict[str, object]:
+        """One model, as the provider whose it is by its name describes it: a list need not name all that it serves.
+
+        Raises:
+            ModelNotFound: No provider is known to have it, or the caller may not use it.
+            UpstreamRefused: The provider's own error.
+        """
+        missing = ModelNotFound(f"No provider here lists the model {name[:256]!r}; GET /v1/models says what there is.")
+        try:
+            provider, wanted = self._providers.resolve(name)
+        except UnknownProvider:
+            raise missing from None
+        if provider.wire != "openai" or not caller.may_use(provider.name, wanted):
+            raise missing
+        try:
+            described = await self._get(provider, f"/models/{quote(wanted, safe='')}")
+        except ValueError:
+            raise missing from None
+        if not isinstance(described, dict) or "id" not in described:
+            raise missing
+        return _model(provider, described)
+
     async def _models_of(self, provider: Provider) -> list[dict[str, object]]:
         if provider.models:
             return [_model(provider, {"id": name}) for name in provider.models]
@@ -124,14 +148,23 @@ class Passthrough:
 
     async def _fetch_models(self, provider: Provider) -> list[dict[str, object]]:
         path, headers = _LISTS.get(provider.wire, ("/models", {}))
+        listed = await self._get(provider, path, headers)
+        data = listed.get("data") if isinstance(listed, dict) else None
+        return [_model(provider, model) for model in data or () if isinstance(model, dict) and "id" in model]
+
+    async def _get(self, provider: Provider, path: str, headers: Mapping[str, str] = NO_HEADERS) -> object:
+        """The JSON at a path of the provider.
+
+        Raises:
+            ValueError: It is none.
+        """
         request = UpstreamRequest(path=path, body=b"", method="GET", content_type="", headers=headers)
         exchange = await self._client.open(
             provider, choose_key(provider.keys), "", request, headers={}, total_s=MODELS_TIMEOUT_S
         )
         async with exchange:
-            listed = orjson.loads(await exchange.read())
-        data = listed.get("data") if isinstance(listed, dict) else None
-        return [_model(provider, model) for model in data or () if isinstance(model, dict) and "id" in model]
+            said: object = orjson.loads(await exchange.read())
+        return said
 
 
 def _model(provider: Provider, said: Mapping[str, object]) -> dict[str, object]:
