@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from api.errors import ANTHROPIC_PREFIX
 from api.routes.async_jobs import PREFIX as ASYNC_PREFIX
 from api.routes.inference import PREFIXES
 from shared.wire.request_types import REQUEST_TYPES, RESPONSES, RequestType
@@ -49,22 +50,56 @@ def describe(app: FastAPI) -> None:
 def _schema(app: FastAPI) -> dict[str, Any]:
     known = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
     paths: dict[str, Any] = known.setdefault("paths", {})
+    _say_our_errors(known)
     for request_type in REQUEST_TYPES:
         for prefix in PREFIXES:
             paths[f"{prefix}/{request_type.path}"] = {"post": _answer_operation(request_type, prefix)}
         paths.update(_async_operations(request_type))
+    paths.update(_anthropic_operation("messages", "model", "max_tokens", "messages"))
+    paths.update(_anthropic_operation("messages/count_tokens", "model", "messages"))
     for prefix in PREFIXES:
         paths.update(_response_operations(prefix))
     known.setdefault("components", {}).setdefault("schemas", {}).update(_SCHEMAS)
     return known
 
 
+def _say_our_errors(known: dict[str, Any]) -> None:
+    """What FastAPI says of refused input is not what a caller gets: a 400 in the envelope of its surface."""
+    for path, operations in known["paths"].items():
+        refused = _errors("400", envelope="AnthropicError" if path.startswith(ANTHROPIC_PREFIX) else "ErrorEnvelope")
+        for operation in operations.values():
+            if operation["responses"].pop("422", None):
+                operation["responses"] |= refused
+    for name in ("HTTPValidationError", "ValidationError"):
+        known.get("components", {}).get("schemas", {}).pop(name, None)
+
+
+def _anthropic_operation(name: str, *required: str) -> dict[str, Any]:
+    path = f"{ANTHROPIC_PREFIX}v1/{name}"
+    schema = {"type": "object", "required": list(required), "properties": {field: _FIELDS[field] for field in required}}
+    operation = {
+        "tags": ["anthropic"],
+        "summary": f"{name}, as Anthropic has it",
+        "operationId": _operation_id("post", path),
+        "parameters": _parameters(*_ASYNC_HEADERS),
+        "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
+        "responses": {
+            "200": {
+                "description": "The answer; for a job that is open a message without content.",
+                "content": {"application/json": {"schema": {"type": "object"}}, "text/event-stream": _TEXT},
+            },
+            **_errors(envelope="AnthropicError"),
+        },
+    }
+    return {path: {"post": operation}}
+
+
 def _answer_operation(request_type: RequestType, prefix: str) -> dict[str, Any]:
     answer: dict[str, Any] = {"application/json": {"schema": {"type": "object"}}}
-    if request_type.binary:
-        answer["application/octet-stream"] = {"schema": {"type": "string", "format": "binary"}}
+    if request_type.binary or request_type.form == "multipart":
+        answer["*/*"] = _BYTES  # sound, or a transcript in the form that was asked for
     if request_type.streams:
-        answer["text/event-stream"] = {"schema": {"type": "string"}}
+        answer["text/event-stream"] = _TEXT
     return {
         "tags": ["inference"],
         "summary": f"{request_type.name}: answer, stream, submit or poll",
@@ -117,7 +152,7 @@ def _async_operations(request_type: RequestType) -> dict[str, Any]:
         "responses": {
             "200": {
                 "description": "The result as the provider gave it.",
-                "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+                "content": {"application/json": {"schema": {}}, "*/*": _BYTES},
             },
             "202": _enveloped("Not ended yet.", "Retry-After"),
             **_errors("401", "404", "409", "503"),
@@ -163,7 +198,7 @@ def _body(request_type: RequestType) -> dict[str, Any]:
     files = {"file", "image", "mask"}
     multipart = request_type.form == "multipart"
     properties: dict[str, Any] = {
-        name: {"type": "string", "format": "binary"} if multipart and name in files else {}
+        name: _BYTES["schema"] if multipart and name in files else _FIELDS.get(name, {})
         for name in ("model", *request_type.required)
     }
     schema = {
@@ -190,8 +225,8 @@ def _enveloped(description: str, *headers: str) -> dict[str, Any]:
     }
 
 
-def _errors(*statuses: str) -> dict[str, Any]:
-    content = {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorEnvelope"}}}
+def _errors(*statuses: str, envelope: str = "ErrorEnvelope") -> dict[str, Any]:
+    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{envelope}"}}}
     return {status: {"description": _ERRORS[status], "content": content} for status in statuses or _ERRORS}
 
 
@@ -203,6 +238,20 @@ def _text_or_null() -> dict[str, Any]:
     return {"type": ["string", "null"]}
 
 
+_FIELDS: dict[str, dict[str, Any]] = {
+    "model": {"type": "string", "minLength": 1, "examples": ["openai/gpt-4o-mini"]},
+    "messages": {
+        "type": "array",
+        "minItems": 1,
+        "items": {"type": "object", "required": ["role"], "properties": {"role": {"type": "string"}, "content": {}}},
+    },
+    "prompt": {"type": ["string", "array"], "minLength": 1, "minItems": 1},
+    "input": {"type": ["string", "array"], "minLength": 1, "minItems": 1},
+    "max_tokens": {"type": "integer", "minimum": 1},
+    "voice": {"type": ["string", "object"], "examples": ["alloy"]},
+}
+_TEXT = {"schema": {"type": "string"}}
+_BYTES = {"schema": {"type": "string", "format": "binary"}}
 _TIME = {"type": "string", "format": "date-time"}
 _SCHEMAS: dict[str, Any] = {
     "ErrorEnvelope": {
@@ -219,6 +268,19 @@ _SCHEMAS: dict[str, Any] = {
                     "code": _text_or_null(),
                 },
             }
+        },
+    },
+    "AnthropicError": {
+        "type": "object",
+        "required": ["type", "error"],
+        "properties": {
+            "type": {"const": "error"},
+            "error": {
+                "type": "object",
+                "required": ["type", "message"],
+                "properties": {"type": {"type": "string"}, "message": {"type": "string"}},
+            },
+            "request_id": _text_or_null(),
         },
     },
     "JobEnvelope": {

@@ -1,0 +1,90 @@
+"""LangChain's standard tests, once for each of its clients; the environment says which gateway and which provider.
+
+The properties say what of a client the tests may expect. Images, PDF files and sound are left out because those tests
+fetch their material from the internet.
+"""
+
+import os
+
+from langchain_anthropic import ChatAnthropic
+from langchain_google_genai import ChatGoogleGenerativeAI
+from langchain_openai import ChatOpenAI, OpenAIEmbeddings
+from langchain_tests.integration_tests import ChatModelIntegrationTests, EmbeddingsIntegrationTests
+
+GATEWAY = os.environ["JUDGED_GATEWAY"]
+MODEL = os.environ["JUDGED_MODEL"]
+EMBEDDING_MODEL = os.environ["JUDGED_EMBEDDING_MODEL"]
+KEY = "none-is-needed"
+
+
+class _Chat(ChatModelIntegrationTests):
+    @property
+    def supports_json_mode(self) -> bool:
+        return True
+
+    @property
+    def supports_image_tool_message(self) -> bool:
+        return False
+
+
+class TestOpenAIChat(_Chat):
+    @property
+    def chat_model_class(self):
+        return ChatOpenAI
+
+    @property
+    def chat_model_params(self):
+        return {"model": MODEL, "base_url": f"{GATEWAY}/openai", "api_key": KEY, "stream_usage": True}
+
+
+class TestOpenAIResponses(_Chat):
+    @property
+    def chat_model_class(self):
+        return ChatOpenAI
+
+    @property
+    def chat_model_params(self):
+        return {"model": MODEL, "base_url": f"{GATEWAY}/openai", "api_key": KEY, "use_responses_api": True}
+
+    @property
+    def supports_json_mode(self) -> bool:
+        return False
+
+
+class TestAnthropic(_Chat):
+    @property
+    def chat_model_class(self):
+        return ChatAnthropic
+
+    @property
+    def chat_model_params(self):
+        return {"model": MODEL, "base_url": f"{GATEWAY}/anthropic", "api_key": KEY}
+
+    @property
+    def supports_json_mode(self) -> bool:
+        return False
+
+
+class TestGenAI(_Chat):
+    @property
+    def chat_model_class(self):
+        return ChatGoogleGenerativeAI
+
+    @property
+    def chat_model_params(self):
+        return {"model": MODEL, "base_url": f"{GATEWAY}/genai", "api_key": KEY}
+
+
+class TestOpenAIEmbeddings(EmbeddingsIntegrationTests):
+    @property
+    def embeddings_class(self):
+        return OpenAIEmbeddings
+
+    @property
+    def embedding_model_params(self):
+        return {
+            "model": EMBEDDING_MODEL,
+            "base_url": f"{GATEWAY}/openai",
+            "api_key": KEY,
+            "check_embedding_ctx_length": False,
+        }
