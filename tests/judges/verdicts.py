@@ -1,7 +1,7 @@
 """What judges say, read from their JUnit reports, and held against what was recorded."""
 
 import tomllib
-import xml.etree.ElementTree as ElementTree
+import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -36,7 +36,7 @@ def read_report(report: Path) -> dict[str, str]:
     """What became of each test case, by its name."""
     cases = {}
     # The report is one that a test runner of ours has just written.
-    for case in ElementTree.parse(report).iter("testcase"):
+    for case in ET.parse(report).iter("testcase"):
         children = {child.tag for child in case}
         outcome = FAILED if children & {"failure", "error"} else SKIPPED if "skipped" in children else PASSED
         cases[f"{case.get('classname', '')}::{case.get('name')}"] = outcome

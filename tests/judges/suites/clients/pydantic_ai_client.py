@@ -9,6 +9,7 @@ from pydantic_ai import Agent, NativeOutput
 from pydantic_ai.models.anthropic import AnthropicModel
 from pydantic_ai.models.google import GoogleModel
 from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
+from pydantic_ai.profiles.anthropic import anthropic_model_profile
 from pydantic_ai.providers.anthropic import AnthropicProvider
 from pydantic_ai.providers.google import GoogleProvider
 from pydantic_ai.providers.openai import OpenAIProvider
@@ -22,7 +23,9 @@ CLIENTS = {
         name, provider=OpenAIProvider(base_url=f"{GATEWAY}/openai", api_key=KEY)
     ),
     "anthropic": lambda name: AnthropicModel(
-        name, provider=AnthropicProvider(base_url=f"{GATEWAY}/anthropic", api_key=KEY)
+        name,
+        provider=AnthropicProvider(base_url=f"{GATEWAY}/anthropic", api_key=KEY),
+        profile=anthropic_model_profile("claude-sonnet-4-5"),  # a prefixed name says nothing to the client
     ),
     "genai": lambda name: GoogleModel(name, provider=GoogleProvider(base_url=f"{GATEWAY}/genai", api_key=KEY)),
 }

@@ -6,6 +6,7 @@ fetch their material from the internet.
 
 import os
 
+import pytest
 from langchain_anthropic import ChatAnthropic
 from langchain_google_genai import ChatGoogleGenerativeAI
 from langchain_openai import ChatOpenAI, OpenAIEmbeddings
@@ -75,6 +76,7 @@ class TestGenAI(_Chat):
         return {"model": MODEL, "base_url": f"{GATEWAY}/genai", "api_key": KEY}
 
 
+@pytest.mark.skipif(not EMBEDDING_MODEL, reason="this provider has no embeddings")
 class TestOpenAIEmbeddings(EmbeddingsIntegrationTests):
     @property
     def embeddings_class(self):
