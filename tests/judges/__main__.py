@@ -1,7 +1,7 @@
 """`make judges`: asks neutral judges about the gateway and fails where one says less than was recorded."""
 
 import argparse
-import datetime
+import datetime as dt
 import shutil
 import subprocess
 import sys
@@ -68,7 +68,7 @@ def _keep(table: str) -> None:
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
     ).stdout.strip()
-    when = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
+    when = dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M UTC")
     with RESULTS.open("a") as results:
         results.write(f"\n## Judges, {when}, commit {commit}\n\n{table}\n")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.judges import environments as env
 from tests.judges import system
-from tests.judges.verdicts import Verdict, compared, judged, read_report
+from tests.judges.verdicts import SKIPPED, Verdict, compared, judged, read_report
 
 MODELS = {"openai": "openai/gpt-4o", "anthropic": "anthropic/claude-sonnet-4-5", "gemini": "gemini/gemini-2.5-flash"}
 # Anthropic has no embeddings.
@@ -68,8 +68,8 @@ def openai_python(subjects: Subjects) -> Iterator[Verdict]:
 
     def run(report: str, base_url: str) -> dict[str, str]:
         command: list[str | Path] = [
-            python, "-m", "pytest", "-q", "-n2", "-p", "no:cacheprovider", "-o", "addopts=", "-W", "ignore", "--tb=line",
-            "tests/api_resources", "--ignore", NOT_FORWARDED, "--junitxml={report}",
+            python, "-m", "pytest", "-q", "-n2", "-p", "no:cacheprovider", "-o", "addopts=", "-W", "ignore",
+            "--tb=line", "tests/api_resources", "--ignore", NOT_FORWARDED, "--junitxml={report}",
         ]  # fmt: skip
         return subjects.ask(command, report, cwd=source, TEST_API_BASE_URL=base_url)
 
@@ -97,7 +97,7 @@ def langchain(subjects: Subjects) -> Iterator[Verdict]:
         )
         for client, name in _LANGCHAIN.items():
             own = {case: outcome for case, outcome in outcomes.items() if f".{client}::" in case}
-            if own:
+            if set(own.values()) - {SKIPPED}:
                 yield judged(f"LangChain {name}, {wire}", own)
 
 
