@@ -12,14 +12,14 @@ from starlette.types import ASGIApp
 
 from api.admin import jobs as admin_jobs
 from api.admin import webhooks as admin_webhooks
-from api.errors import ANTHROPIC_PREFIX, ErrorBoundary, install_error_handlers
+from api.errors import ANTHROPIC_PREFIX, GENAI_PREFIX, ErrorBoundary, install_error_handlers
 from api.exchange import App
 from api.middleware.access_log import AccessLog
 from api.middleware.body_limit import BodyLimit
 from api.middleware.exact import ExactRoutes
 from api.middleware.request_id import RequestId
 from api.openapi import describe
-from api.routes import anthropic, health, jobs, models
+from api.routes import anthropic, genai, health, jobs, models
 from api.routes.async_jobs import PREFIX as ASYNC_PREFIX
 from api.routes.async_jobs import AsyncPoll, AsyncSubmit
 from api.routes.deployments import AZURE_TYPES, DeploymentEndpoint
@@ -30,7 +30,8 @@ from api.services import Services
 from api.waits import OpenWaits
 from shared.errors import StoreUnavailable
 from shared.governance.governance import Governance
-from shared.inference.assembly import SharedStore, build_inference
+from shared.governance.key_ring import KeyRing
+from shared.inference.assembly import SharedStore, build_accounts, build_inference
 from shared.jobs.events import EventLog
 from shared.jobs.queue import JobQueue, QueueLimits
 from shared.jobs.store import JobStore
@@ -129,7 +130,13 @@ def build_services(
     durable = (
         PooledCommands(connect(url, client_name="finops-api-disk")) if settings.jobs.durability == "fsync" else None
     )
-    inference = build_inference(settings, environ, watch=metrics, store=SharedStore(commands, subscription))
+    inference = build_inference(
+        settings,
+        environ,
+        watch=metrics,
+        store=SharedStore(commands, subscription),
+        accounts=build_accounts(settings, commands),
+    )
     watch_providers(metrics.registry, inference.states)
     return Services(
         settings=settings,
@@ -140,7 +147,7 @@ def build_services(
         events=events,
         waiters=waiters,
         inference=inference,
-        governance=Governance(settings, admin_key=admin_key),
+        governance=Governance(settings, admin_key=admin_key, ring=KeyRing(commands, settings, subscription)),
         metrics=metrics,
         waits=OpenWaits(),
     )
@@ -154,6 +161,7 @@ def _add_routes(app: FastAPI) -> None:
         _add(app, path, AsyncPoll(request_type), ["GET"])
         _add(app, f"{path}/content", AsyncPoll(request_type, content=True), ["GET"])
     app.include_router(anthropic.router, prefix=f"{ANTHROPIC_PREFIX}v1")
+    _add_genai_routes(app)
     app.include_router(health.router)
     app.include_router(admin_jobs.router)
     app.include_router(admin_webhooks.router)
@@ -175,6 +183,15 @@ def _hot_endpoints() -> dict[str, App]:
     endpoints[f"{ANTHROPIC_PREFIX}v1/messages"] = anthropic.MessagesEndpoint()
     endpoints[f"{ANTHROPIC_PREFIX}v1/messages/count_tokens"] = anthropic.CountTokensEndpoint()
     return endpoints
+
+
+def _add_genai_routes(app: FastAPI) -> None:
+    """Both versions of the Gemini API, and the places that Vertex AI has for the same."""
+    for version in genai.VERSIONS:
+        prefix = f"{GENAI_PREFIX}{version}"
+        app.include_router(genai.router, prefix=prefix)
+        for place in genai.PLACES:
+            _add(app, f"{prefix}{place}/models/{{name:path}}", genai.ModelEndpoint(), ["POST"])
 
 
 def _add_response_routes(app: FastAPI, prefix: str) -> None:

@@ -35,6 +35,7 @@ class Services:
     async def aclose(self) -> None:
         """Close every connection."""
         await self.waiters.aclose()
+        await self.governance.aclose()
         await self.inference.aclose()
         await self.commands.aclose()
         if self.durable is not None:

@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, Row] = {
     "worker": Row("cli.worker", "A worker alone."),
     "jobs": Row("cli.jobs", "Submit, watch and manage jobs."),
     "config": Row("cli.config", "Show the effective configuration."),
+    "providers": Row("cli.providers", "List the providers and which are configured."),
     "doctor": Row("cli.doctor", "Check configuration, store, providers and workers."),
     "demo": Row("cli.demo", "Watch the whole system at work, in half a minute."),
     "bench": Row("cli.bench", "Measure this installation."),

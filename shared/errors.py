@@ -17,6 +17,7 @@
     │   └── ModelBlocked               403  permission_error        model_blocked
     ├── NotFound                       404  invalid_request_error   not_found
     │   ├── JobNotFound                404  invalid_request_error   job_not_found
+    │   ├── KeyNotFound                404  invalid_request_error   key_not_found
     │   └── ModelNotFound              404  invalid_request_error   model_not_found
     ├── MethodNotAllowed               405  invalid_request_error   method_not_allowed
     ├── Conflict                       409  invalid_request_error
@@ -189,6 +190,15 @@ class JobNotFound(NotFound):
             "or another request type.",
             should_retry=False,
         )
+
+
+class KeyNotFound(NotFound):
+    """No virtual key has that id."""
+
+    code = "key_not_found"
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(f"No virtual key with id {key_id[:64]!r} is known here.")
 
 
 class ModelNotFound(NotFound):

@@ -224,7 +224,27 @@ def model_in_path(call: Call) -> str | None:
     return call.params["model"]
 
 
+def list_models(_call: Call) -> Reply:
+    """`ListFoundationModels`: one that can be asked, one that is gone."""
+    models = [
+        {"modelId": name, "modelName": name, "modelLifecycle": {"status": status}, "outputModalities": ["TEXT"]}
+        for name, status in (("amazon.nova-lite-v1:0", "ACTIVE"), ("anthropic.claude-v2", "LEGACY"))
+    ]
+    return Reply(orjson.dumps({"modelSummaries": models}))
+
+
+def list_profiles(call: Call) -> Reply:
+    """`ListInferenceProfiles`, one a page."""
+    names = ("us.anthropic.claude-sonnet-4-6", "us.amazon.nova-pro-v1:0")
+    at = int(call.query("nextToken") or 0)
+    profile = {"inferenceProfileId": names[at], "inferenceProfileName": names[at], "status": "ACTIVE"}
+    more = {"nextToken": str(at + 1)} if at + 1 < len(names) else {}
+    return Reply(orjson.dumps({"inferenceProfileSummaries": [profile], **more}))
+
+
 ROUTES = (
     Route("POST", "/model/{model:path}/converse", answer_converse, BEDROCK, model_in_path),
     Route("POST", "/model/{model:path}/converse-stream", answer_stream, BEDROCK, model_in_path),
+    Route("GET", "/foundation-models", list_models, BEDROCK),
+    Route("GET", "/inference-profiles", list_profiles, BEDROCK),
 )

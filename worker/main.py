@@ -11,8 +11,11 @@ from contextlib import AsyncExitStack
 
 import uvloop
 
+from shared.governance.admission import governance_scripts
 from shared.governance.governance import Governance
-from shared.inference.assembly import SharedStore, build_inference
+from shared.governance.key_ring import KeyRing
+from shared.governance.prices import PriceBook
+from shared.inference.assembly import SharedStore, build_accounts, build_inference
 from shared.jobs.model import Priority
 from shared.jobs.queue import JobQueue, QueueLimits
 from shared.jobs.scripts import engine_scripts
@@ -70,6 +73,8 @@ def run_worker(
     )
     door = None if metrics_port is None else (metrics_host, metrics_port)
     engine_scripts()  # read before the loop runs: files block
+    governance_scripts()
+    PriceBook.warm()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_work(settings, options, door, os.environ if environ is None else environ))
@@ -106,13 +111,17 @@ def _assemble(
     commands = MultiplexedClient(url, client_name="finops-worker")
     exits.push_async_callback(commands.aclose)
     store = SharedStore(commands, lambda: connect(url, timeout_s=None, max_connections=1, client_name="finops-health"))
-    inference = build_inference(settings, environ, watch=metrics, store=store)
+    accounts = build_accounts(settings, commands)
+    inference = build_inference(settings, environ, watch=metrics, store=store, accounts=accounts)
     exits.push_async_callback(inference.aclose)
     inference.start()
     watch_providers(metrics.registry, inference.states)
+    ring = KeyRing(commands, settings, lambda: connect(url, timeout_s=None, client_name="finops-worker-keys"))
+    governance = Governance(settings, ring=ring)
+    exits.push_async_callback(governance.aclose)
     delivery = WebhookDelivery(settings, commands)
     exits.push_async_callback(delivery.aclose)
-    runner = JobRunner(inference, Governance(settings), delivery, streams=settings.jobs.stream_output)
+    runner = JobRunner(inference, governance, delivery, streams=settings.jobs.stream_output)
     worker = LeasedWorker.connect(url, runner.run, options, metrics=metrics)
     reader = connect(url, timeout_s=None, max_connections=1, client_name="finops-outbox")
     exits.push_async_callback(reader.aclose)

@@ -35,7 +35,7 @@ async def list_own(
 ) -> Response:
     """A page of envelopes without results; the next one starts ``after`` the ``last_id`` of this one."""
     query = read_query(status, model, after, limit)
-    page = await list_jobs(services.store, _list_owner(services, caller), query)
+    page = await list_jobs(services.store, await _list_owner(services, caller), query)
     shown = page.jobs if caller.admin else tuple(job for job in page.jobs if _is_own(job, caller))
     return as_response(page_reply(page, shown))
 
@@ -44,13 +44,13 @@ def _is_own(job: Job, caller: Caller) -> bool:
     return job.owner == caller.key_id and job.request_type in BY_NAME
 
 
-def _list_owner(services: Services, caller: Caller) -> str | None:
+async def _list_owner(services: Services, caller: Caller) -> str | None:
     """Whose jobs a caller's list holds; None: everybody's.
 
     Where virtual keys exist, jobs without one are reachable by their ids alone. Where none does, whoever reaches the
     gateway is its one tenant.
     """
-    if caller.admin or (not caller.key_id and services.governance.single_tenant):
+    if caller.admin or (not caller.key_id and await services.governance.serves_one_tenant()):
         return None
     return caller.key_id
 

@@ -1,4 +1,4 @@
-"""Who is calling: virtual keys out of the configuration, and the admin key."""
+"""Who is calling: virtual keys out of the configuration and of the store, and the admin key."""
 
 import hashlib
 import hmac
@@ -6,10 +6,13 @@ from collections.abc import Mapping
 
 from shared.errors import VirtualKeyNotFound, VirtualKeyRequired
 from shared.governance.caller import ANONYMOUS, Caller
-from shared.settings.model import Settings, VirtualKeySettings
+from shared.governance.key_ring import KeyRing
+from shared.governance.keys import PREFIX, VirtualKey, caller_of_key
+from shared.settings.model import Settings
 
-PREFIX = "sk-bf-"
 MAX_KEY_BYTES = 4096
+
+_PREFIX = PREFIX.encode()
 
 # Where a key may stand, in the order in which they are looked at.
 _HEADERS = (b"authorization", b"x-api-key", b"x-goog-api-key", b"api-key")
@@ -20,28 +23,56 @@ class Governance:
 
     Args:
         admin_key: Replaces the configured one (the key made at first start).
+        ring: Knows the keys that were made at run time; None: there are only the configured ones.
     """
 
-    def __init__(self, settings: Settings, *, admin_key: str | None = None) -> None:
+    def __init__(self, settings: Settings, *, admin_key: str | None = None, ring: KeyRing | None = None) -> None:
         configured = settings.auth.admin_key
         admin_key = admin_key or (configured.get_secret_value() if configured else None)
         self._admin = _digest(admin_key.encode()) if admin_key else b""
         self._required = settings.auth.require_virtual_key
         self._callers = {
-            _digest(key.value.get_secret_value().encode()): _caller(name, key)
+            _digest(key.value.get_secret_value().encode()): caller_of_key(
+                VirtualKey(id=name, name=name, settings=key, configured=True), settings
+            )
             for name, key in settings.virtual_keys.items()
             if key.value is not None
         }
+        self._ring = ring
         self._owners = {caller.key_id: caller for caller in self._callers.values()}
 
     @property
     def single_tenant(self) -> bool:
-        """Whether there is but one caller: no virtual key exists and none is asked for."""
+        """Whether there is but one caller as configured: no virtual key exists and none is asked for."""
         return not self._callers and not self._required
+
+    async def serves_one_tenant(self) -> bool:
+        """Whether there is but one caller, keys made at run time considered.
+
+        Raises:
+            StoreUnavailable: No answer.
+        """
+        return self.single_tenant and (self._ring is None or not await self._ring.any())
 
     def caller_of(self, owner: str) -> Caller:
         """The caller behind a job's owner; one whose key is gone since is unknown, and bound to nothing."""
         return self._owners.get(owner, Caller(key_id=owner, name=owner))
+
+    async def owner(self, owner: str) -> Caller:
+        """The caller behind a job's owner, those of the store included; one that is gone is bound to nothing.
+
+        Raises:
+            StoreUnavailable: The store is away, and the key is not known from before.
+        """
+        found = self._owners.get(owner)
+        if found is None and owner and self._ring is not None:
+            found = await self._ring.by_id(owner)
+        return found or Caller(key_id=owner, name=owner)
+
+    async def aclose(self) -> None:
+        """End what it does in the background."""
+        if self._ring is not None:
+            await self._ring.aclose()
 
     async def identify(self, headers: Mapping[bytes, bytes]) -> Caller:
         """The caller that the headers name.
@@ -52,10 +83,12 @@ class Governance:
         Raises:
             VirtualKeyNotFound: ``x-bf-vk``, or a value that looks like a virtual key, is unknown.
             VirtualKeyRequired: Nobody was named, and that is not allowed here.
+            VirtualKeyBlocked: The key was revoked, or its time is over.
+            StoreUnavailable: The store is away, and the key is not known from before.
         """
         named = headers.get(b"x-bf-vk", b"").strip()
         if named:
-            caller = self._known(named)
+            caller = await self._known(named)
             if caller is None:
                 raise VirtualKeyNotFound("The virtual key in x-bf-vk is not known here.", param="x-bf-vk")
             return caller
@@ -65,10 +98,10 @@ class Governance:
             if not value:
                 continue
             secret = _secret(value)
-            caller = self._known(secret)
+            caller = await self._known(secret)
             if caller is not None:
                 return caller
-            if secret.startswith(PREFIX.encode()):
+            if secret.startswith(_PREFIX):
                 raise VirtualKeyNotFound(f"The virtual key in {name.decode()} is not known here.", param=name.decode())
             bearer = bearer or secret
         return self._nobody(bearer)
@@ -78,13 +111,17 @@ class Governance:
         value = headers.get(b"authorization") or headers.get(b"x-api-key") or headers.get(b"x-bf-admin-key") or b""
         return self._is_admin_key(_digest(_secret(value)))
 
-    def _known(self, secret: bytes) -> Caller | None:
+    async def _known(self, secret: bytes) -> Caller | None:
         if not secret or len(secret) > MAX_KEY_BYTES:
             return None
         digest = _digest(secret)
         caller = self._callers.get(digest)
         if caller is None and self._is_admin_key(digest):
             return _ADMINISTRATOR
+        if caller is None and self._ring is not None and secret.startswith(_PREFIX):
+            caller = await self._ring.by_value(secret)
+        if caller is not None and (caller.revoked or caller.expires_at):
+            caller.check()
         return caller
 
     def _is_admin_key(self, digest: bytes) -> bool:
@@ -109,15 +146,3 @@ def _secret(value: bytes) -> bytes:
 def _digest(secret: bytes) -> bytes:
     """Keys are long and random, so a plain hash hides them; it also makes every comparison one of equal lengths."""
     return hashlib.blake2b(secret, digest_size=32).digest()
-
-
-def _caller(name: str, key: VirtualKeySettings) -> Caller:
-    return Caller(
-        key_id=name,
-        name=name,
-        models=key.models,
-        weight=key.weight,
-        max_concurrent_jobs=key.max_concurrent_jobs or 0,
-        scope=name,
-        fallbacks=key.fallbacks,
-    )

@@ -15,6 +15,7 @@ from shared.errors import (
     ProviderRateLimited,
     UpstreamFailure,
 )
+from shared.inference.bill import Bill
 from shared.inference.call import Call, RetryLater
 from shared.inference.route import Target
 from shared.providers.base import Key
@@ -39,9 +40,13 @@ class Attempts:
 
     Args:
         max_total_s: Bound on all of them together.
+
+    Attributes:
+        made: How many there were.
+        bill: Told of each; None: nobody counts.
     """
 
-    __slots__ = ("_begin_by", "_board", "_call", "_until", "_watch", "made")
+    __slots__ = ("_begin_by", "_board", "_call", "_until", "_watch", "bill", "made")
 
     def __init__(self, call: Call, watch: UpstreamWatch, board: HealthBoard, max_total_s: float = math.inf) -> None:
         self._call = call
@@ -53,6 +58,7 @@ class Attempts:
         self._until = until
         self._begin_by = until if call.begin_by is None else min(until, call.begin_by)
         self.made = 0
+        self.bill: Bill | None = None
 
     async def at(self, target: Target, once: Once[T], *, last: bool) -> T:
         """Try one target until it answers or its attempts are spent.
@@ -126,6 +132,8 @@ class Attempts:
         total_s = self._limit_s(target)
         self.made += 1
         name = target.provider.name
+        if self.bill is not None:
+            self.bill.sent(name, target.model, key.name if key else "")
         started = time.perf_counter()
         try:
             answer = await once(target, key, total_s)

@@ -9,17 +9,25 @@ from typing import Any, TypeVar
 import orjson
 
 from shared.errors import (
+    BudgetExceeded,
     GatewayError,
     Overloaded,
+    RequestLimited,
+    TokenLimited,
     UnsupportedParameter,
     UpstreamFailure,
     UpstreamRefused,
     UpstreamTimeout,
 )
+from shared.governance.admission import FREE, Admission
 from shared.governance.caller import Caller
+from shared.inference.accounts import Accounts
 from shared.inference.attempts import Attempts, no_answer
+from shared.inference.bill import Bill
 from shared.inference.call import Answer, Call, RetryLater
 from shared.inference.conversations import Conversations
+from shared.inference.counting import counting_of
+from shared.inference.model_lists import ModelLists
 from shared.inference.passthrough import Passthrough, RawAnswer, RawRequest
 from shared.inference.route import Routing, Target
 from shared.inference.streaming import ProviderStream
@@ -30,7 +38,6 @@ from shared.providers.health import HealthBoard
 from shared.providers.health_sharing import SharedHealth
 from shared.providers.registry import Providers
 from shared.providers.resilience import Verdict, judge
-from shared.providers.wires.anthropic.counting import count_request, read_count
 from shared.providers.wires.base import Ask, MalformedAnswer, Wire
 from shared.providers.wires.bridged import BridgedWire, Recalled
 from shared.telemetry.upstream import UNWATCHED, UpstreamWatch
@@ -49,6 +56,7 @@ class Inference:
         routing: From a model's name to what may answer.
         board: How the providers do.
         max_total_s: Bound on all attempts of a caller's call together; a job has its own deadline.
+        accounts: Where calls are admitted and booked; None: nobody counts.
         conversations: Where responses are kept; None: nowhere.
         close: Called when it is closed: gives back what the client was built on.
         sharing: Tells other processes how the providers do; None: this process keeps it to itself.
@@ -63,6 +71,7 @@ class Inference:
         board: HealthBoard,
         watch: UpstreamWatch = UNWATCHED,
         max_total_s: float = inf,
+        accounts: Accounts | None = None,
         conversations: Conversations | None = None,
         close: Callable[[], Awaitable[None]],
         sharing: SharedHealth | None = None,
@@ -73,10 +82,12 @@ class Inference:
         self._board = board
         self._watch = watch
         self._max_total_s = max_total_s
+        self._accounts = accounts
         self._conversations = conversations
         self._close = close
         self._sharing = sharing
         self._passthrough = Passthrough(providers, client)
+        self._model_lists = ModelLists(providers, client)
 
     def start(self) -> None:
         """Begin to hear from other processes, in a running event loop. Without it, calls are answered all the same."""
@@ -104,9 +115,33 @@ class Inference:
             GatewayError: As ``answer`` would, before any upstream request.
         """
         recalled = await self._recall(call)
-        for target in self._route(call):
-            wire, ask = self._translation(call, target, recalled)
-            wire.request(ask)
+        targets = self._route(call)
+        for target in targets:
+            try:
+                wire, ask = self._translation(call, target, recalled)
+                wire.request(ask)
+            except UnsupportedParameter:
+                if target is targets[0]:
+                    raise  # a fallback that cannot say it is passed over
+
+    async def reserve(self, job_id: str, call: Call) -> Admission:
+        """Reserve what a job may cost, before it is submitted under that id.
+
+        Raises:
+            GatewayError: A limit is spent, or the call would be refused whatever happens.
+        """
+        if self._accounts is None:
+            return FREE
+        return await self._accounts.reserve(job_id, call, self._route(call))
+
+    def give_back(self, job_id: str) -> None:
+        """Release the reservation of a job that did not come about."""
+        if self._accounts is not None:
+            self._accounts.ledger.release(job_id)
+
+    def open_bill(self, call: Call) -> Bill | None:
+        """The bill of a call; that of a run of a job is booked with the job's outcome."""
+        return None if self._accounts is None else Bill(self._accounts, call)
 
     async def answer(self, call: Call) -> Answer:
         """The model's complete answer.
@@ -150,7 +185,12 @@ class Inference:
                 attempts=attempts.made,
             )
 
-        return await self._first(call, attempts, at)
+        answer = await self._first(call, attempts, at)
+        bill = attempts.bill
+        if bill is not None:
+            answer.ledger = bill.answered(answer.usage, answer.status, answer.body)
+            answer.headers = {**answer.headers, **bill.headers()}
+        return answer
 
     async def stream(self, call: Call) -> ProviderStream:
         """The model's answer as it comes; returned once its first bytes are there, so that a failure before is retried.
@@ -188,7 +228,15 @@ class Inference:
             stream.attempts = attempts.made
             return stream
 
-        return await self._first(call, attempts, at)
+        stream = await self._first(call, attempts, at)
+        bill = attempts.bill
+        if bill is not None:
+            bill.began()
+            stream.bill = bill
+            if stream.whole is not None:
+                bill.answered(stream.usage, stream.status, stream.whole)
+            stream.headers = {**stream.headers, **bill.headers()}
+        return stream
 
     def _watched(
         self, exchange: Exchange, wire: Wire, ask: Ask, *, target: Target, key: Key | None, call: Call
@@ -214,15 +262,16 @@ class Inference:
         target = self._route(call)[0]
         wire, ask = self._translation(call, target, NOTHING)
         request = wire.request(ask)
-        if wire.name != "anthropic" or request.path != "/v1/messages":
+        counting = counting_of(wire, request)
+        if counting is None:
             return None
 
         async def at(target: Target, key: Key | None, total_s: float) -> int:
             exchange = await self._client.open(
-                target.provider, key, target.model, count_request(request), headers=_passed_on(call), total_s=total_s
+                target.provider, key, target.model, counting.request, headers=_passed_on(call), total_s=total_s
             )
             async with exchange:
-                return read_count(await exchange.read())
+                return counting.read(await exchange.read())
 
         try:
             return await self._attempts(call).at(target, at, last=True)
@@ -247,11 +296,15 @@ class Inference:
 
     async def models(self, caller: Caller) -> list[dict[str, object]]:
         """OpenAI's model objects of everything that the caller may use, ids with the provider's prefix."""
-        return [*self._named(caller), *await self._passthrough.models(caller)]
+        return [*self._named(caller), *await self._model_lists.models(caller)]
+
+    def names(self, model: str) -> bool:
+        """Whether configuration gave this name to a model or a route."""
+        return model in self._routing.names
 
     async def model(self, name: str, caller: Caller) -> dict[str, object]:
         """One model that no list has, of the provider that its name says."""
-        return await self._passthrough.model(name, caller)
+        return await self._model_lists.model(name, caller)
 
     def _named(self, caller: Caller) -> list[dict[str, object]]:
         """Aliases and routes, of which the caller may use at least one target."""
@@ -262,9 +315,11 @@ class Inference:
         ]
 
     async def aclose(self) -> None:
-        """Close every upstream connection."""
+        """Book what waits, and close every upstream connection."""
         if self._sharing is not None:
             await self._sharing.aclose()
+        if self._accounts is not None:
+            await self._accounts.aclose()
         await self._close()
 
     def _route(self, call: Call) -> list[Target]:
@@ -300,22 +355,49 @@ class Inference:
         return Attempts(call, self._watch, self._board, inf if call.defers else self._max_total_s)
 
     async def _first(self, call: Call, attempts: Attempts, at: At[T]) -> T:
-        """The first target that answers."""
+        """The first target that answers; without an answer, the bill is closed."""
         targets = self._route(call)
+        bill = attempts.bill = call.bill or self.open_bill(call)
+        if bill is None:
+            return await self._try_each(call, targets, attempts, at)
+        try:
+            await bill.admit(targets)
+            return await self._try_each(call, targets, attempts, at)
+        except BaseException as error:
+            if call.bill is None:  # a job's is closed with its outcome
+                bill.failed(error)
+            raise
+
+    async def _try_each(self, call: Call, targets: list[Target], attempts: Attempts, at: At[T]) -> T:
         final = targets[-1]
         failure: GatewayError | None = None
         for target in targets:
             try:
+                if attempts.bill is not None and target is not targets[0]:
+                    await attempts.bill.enter(target)
                 return await attempts.at(target, at, last=target is final)
+            except (BudgetExceeded, RequestLimited, TokenLimited) as error:
+                failure = failure or error  # this fallback's own limits; the next may have room
             except GatewayError as error:
-                if judge(error) is Verdict.GIVE_UP:
-                    raise
-                failure = error
+                failure = _worth_telling(failure, error)
         if failure is None:
             raise UpstreamFailure("No provider was there to answer.")
         if call.defers and isinstance(failure, Overloaded):
             raise RetryLater(failure.retry_after_s or 1.0, "overloaded", failure) from failure
         raise failure
+
+
+def _worth_telling(before: GatewayError | None, error: GatewayError) -> GatewayError:
+    """What the caller is told if no further target answers; a fallback that cannot express the call is passed over.
+
+    Raises:
+        GatewayError: No other target would do better.
+    """
+    if before is not None and isinstance(error, UnsupportedParameter):
+        return before
+    if judge(error) is Verdict.GIVE_UP:
+        raise error
+    return error
 
 
 async def _begin(stream: ProviderStream) -> None:

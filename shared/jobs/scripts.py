@@ -15,7 +15,7 @@ from shared.store.scripts import Script, load_scripts
 @cache
 def engine_scripts() -> dict[str, Script]:
     """The scripts of ``shared/jobs/lua``, read once per process when first wanted."""
-    return dict(load_scripts("shared.jobs.lua"))
+    return dict(load_scripts("shared.jobs.lua", "shared.store.lua"))
 
 
 class EngineScripts:

@@ -1,11 +1,24 @@
 """The shape of ``finops.toml``; public, and it stays. Every default is here."""
 
+import re
+from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
 
 Seconds = Annotated[float, Field(gt=0, le=7 * 86_400)]
 WireName = Literal["openai", "anthropic", "gemini", "ollama", "bedrock"]
+Usd = Annotated[float, Field(ge=0, le=1e9)]
+_WINDOW = re.compile(r"1[mhdwM]|rolling:[1-9][0-9]{0,2}[mhdwM]")
+
+
+def _known_window(said: object) -> object:
+    if not isinstance(said, str) or not _WINDOW.fullmatch(said):
+        raise ValueError("must be 1m, 1h, 1d, 1w or 1M by the calendar (UTC), or rolling:<number><unit>")
+    return said
+
+
+WindowName = Annotated[str, BeforeValidator(_known_window)]
 
 
 class Section(BaseModel):
@@ -94,7 +107,41 @@ class RetrySettings(Section):
     backoff_max_s: Annotated[float, Field(ge=0, le=600)] = 8
 
 
-class ProviderSettings(Section):
+class BudgetSettings(Section):
+    """Money per window."""
+
+    limit_usd: Usd
+    window: WindowName = "1d"
+
+
+class RateLimitSettings(Section):
+    """Calls and tokens per window."""
+
+    requests: Annotated[int, Field(gt=0, le=10**12)] | None = None
+    tokens: Annotated[int, Field(gt=0, le=10**15)] | None = None
+    window: WindowName = "1m"
+
+
+class Limited(Section):
+    """Whatever has budgets and rate limits: one of each in the short form, or lists for several windows."""
+
+    budget: BudgetSettings | None = None
+    budgets: tuple[BudgetSettings, ...] = ()
+    rate_limit: RateLimitSettings | None = None
+    rate_limits: tuple[RateLimitSettings, ...] = ()
+
+    @property
+    def all_budgets(self) -> tuple[BudgetSettings, ...]:
+        """Both forms together."""
+        return (*((self.budget,) if self.budget else ()), *self.budgets)
+
+    @property
+    def all_rate_limits(self) -> tuple[RateLimitSettings, ...]:
+        """Both forms together."""
+        return (*((self.rate_limit,) if self.rate_limit else ()), *self.rate_limits)
+
+
+class ProviderSettings(Limited):
     """One provider; well-known names need nothing but keys, any other says which wire it speaks."""
 
     wire: WireName | None = None
@@ -121,31 +168,65 @@ class ProviderSettings(Section):
         return value.rstrip("/") if value else value
 
 
-class BudgetSettings(Section):
-    """Money per window."""
-
-    limit_usd: Annotated[float, Field(ge=0)]
-    window: str = "1d"
-
-
-class RateLimitSettings(Section):
-    """Calls and tokens per window."""
-
-    requests: Annotated[int, Field(gt=0)] | None = None
-    tokens: Annotated[int, Field(gt=0)] | None = None
-    window: str = "1m"
-
-
-class VirtualKeySettings(Section):
-    """A caller's key: what it may use and spend."""
+class VirtualKeySettings(Limited):
+    """A caller's key: what it may use and spend; models are patterns of ``provider/model``."""
 
     value: SecretStr | None = None
+    team: str = ""
+    customer: str = ""
     models: tuple[str, ...] = ("*",)
+    denied_models: tuple[str, ...] = ()
+    providers: tuple[str, ...] = ("*",)
     fallbacks: tuple[str, ...] = ()
-    budget: BudgetSettings | None = None
-    rate_limit: RateLimitSettings | None = None
     weight: Annotated[float, Field(ge=0.01, le=10_000)] = 1.0
     max_concurrent_jobs: Annotated[int, Field(gt=0)] | None = None
+    expires_at: datetime | None = None
+    dimensions: dict[str, str] = {}
+
+
+class TierSettings(Section):
+    """Prices of calls whose prompt has more than so many tokens; USD per million tokens, unsaid ones stay."""
+
+    above: Annotated[int, Field(gt=0)]
+    input: Usd | None = None
+    output: Usd | None = None
+    cached: Usd | None = None
+    cache_write: Usd | None = None
+    reasoning: Usd | None = None
+
+
+class PriceSettings(Section):
+    """What a model costs: USD per million tokens unless the name says otherwise; unsaid prices stay as published.
+
+    ``discount`` is the part taken off everything (0.1: ten percent), ``batch_discount`` that of batches.
+    """
+
+    input: Usd | None = None
+    output: Usd | None = None
+    cached: Usd | None = None
+    cache_write: Usd | None = None
+    reasoning: Usd | None = None
+    audio_input: Usd | None = None
+    audio_output: Usd | None = None
+    image_input: Usd | None = None
+    image_output: Usd | None = None
+    million_characters: Usd | None = None
+    image: Usd | None = None
+    second: Usd | None = None
+    request: Usd | None = None
+    tiers: tuple[TierSettings, ...] = ()
+    discount: Annotated[float, Field(ge=0, le=1)] = 0.0
+    batch_discount: Annotated[float, Field(ge=0, le=1)] | None = None
+
+
+class LedgerSettings(Section):
+    """How long it is remembered where money went, and who is told when it goes fast."""
+
+    calls_days: Annotated[int, Field(gt=0, le=3650)] = 30
+    max_calls: Annotated[int, Field(gt=0, le=10**9)] = 1_000_000
+    hours_days: Annotated[int, Field(gt=0, le=3650)] = 35
+    days_days: Annotated[int, Field(gt=0, le=3650)] = 400
+    thresholds: tuple[Annotated[float, Field(gt=0, le=10)], ...] = (0.5, 0.8, 1.0)
 
 
 class WebhookSettings(Section):
@@ -177,6 +258,18 @@ class LogSettings(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["json", "text"] = "json"
     requests: bool = True
+    content: bool = False
+    redact: tuple[str, ...] = ()
+
+    @field_validator("redact")
+    @classmethod
+    def _patterns(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in value:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+        return value
 
 
 class Settings(Section):
@@ -192,4 +285,9 @@ class Settings(Section):
     providers: dict[str, ProviderSettings] = {}
     fallbacks: dict[str, tuple[str, ...]] = {}
     virtual_keys: dict[str, VirtualKeySettings] = {}
+    teams: dict[str, Limited] = {}
+    customers: dict[str, Limited] = {}
+    models: dict[str, Limited] = {}
+    prices: dict[str, PriceSettings] = {}
+    ledger: LedgerSettings = LedgerSettings()
     webhooks: dict[str, WebhookSettings] = {}

@@ -1,6 +1,8 @@
 """Health, figures, administration, forwarded resources, and a store that goes away (contract 3, 4.5)."""
 
+import json
 import logging
+import re
 import time
 
 import httpx
@@ -90,8 +92,19 @@ async def test_every_route_is_described(gateway: Gateway):
     for path in (
         "/v1/embeddings", "/openai/v1/responses", "/v1/async/audio/speech/{job_id}/content", "/v1/async/jobs/{job_id}",
         "/api/queue", "/health/ready", "/metrics", "/openai/models/{model}", "/v1/responses/{response_id}/cancel",
+        "/anthropic/v1/messages", "/anthropic/v1/messages/count_tokens", "/anthropic/v1/models", "/genai/v1/models",
+        "/genai/v1beta/models/{model}:generateContent", "/genai/v1/models/{model}:batchEmbedContents",
+        "/genai/v1beta1/projects/{project}/locations/{location}/publishers/{publisher}/models/{model}:countTokens",
+        "/openai/deployments/{deployment}/chat/completions", "/openai/deployments/{deployment}/audio/transcriptions",
     ):  # fmt: skip
         assert path in described["paths"]
+    for path, operations in described["paths"].items():
+        named = {each["name"] for operation in operations.values() for each in operation.get("parameters", ())}
+        assert {name.split("}")[0] for name in path.split("{")[1:]} <= named, path
+    assert "multipart/form-data" in str(described["paths"]["/openai/deployments/{deployment}/audio/transcriptions"])
+    schemas = described["components"]["schemas"]
+    referred = set(re.findall(r"#/components/schemas/(\w+)", json.dumps(described)))
+    assert referred <= schemas.keys()
     ids = [operation["operationId"] for path in described["paths"].values() for operation in path.values()]
     assert len(ids) == len(set(ids))
     assert (await gateway.http.get("/docs")).status_code == 200

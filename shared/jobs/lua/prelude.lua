@@ -10,7 +10,6 @@ local WAITING = 'finops:jobs:waiting'
 local DEAD = 'finops:jobs:dead'
 local ALL = 'finops:jobs:all'
 local OUTBOX = 'finops:webhooks:outbox'
-local LEDGER = 'finops:ledger'
 local CANCEL = 'finops:cancel'
 local LIVE_MS = 2592000000      -- safety expiry of a live job's keys: 30 days
 local DEAD_MS = 604800000       -- dead-lettered records: 7 days
@@ -39,6 +38,9 @@ local function now_ms()
   local t = call('TIME')
   return num(t[1]) * 1000 + math.floor(num(t[2]) / 1000)
 end
+
+--!include meters.lua
+--!include books.lua
 
 -- One line of the event log. A list, not a stream: a stream takes 4 KiB for its first entry, and an entry's id is simply
 -- how many were before it, `events_base` of them trimmed off.
@@ -225,13 +227,25 @@ local function write_arq_result(job, now, outcome, ttl)
     .. '","id":"' .. job.id .. '"}', 'PX', int(ttl))
 end
 
+-- What the books say of an outcome: the run's own entry; of a job that ended without a run's word (cancelled, late,
+-- given up) what is known of it, with a price only if nothing can have been used.
+local function entry_of(job, now, outcome)
+  if outcome.ledger and outcome.ledger ~= '' then return outcome.ledger end
+  local f = call('HMGET', job_key(job.id), 'context', 'type', 'model', 'request_id')
+  local context = f[1] and f[1] ~= '' and cjson.decode(f[1]) or {}
+  if type(context.who) ~= 'table' then return '' end
+  local entry = context.who
+  entry.v, entry.at, entry.job, entry.type, entry.asked, entry.request_id = 1, now, job.id, f[2], f[3], f[4] or ''
+  entry.status, entry.code = outcome.status, outcome.code or outcome.state
+  entry.surface, entry.priced = context.surface, job.started == 0
+  return cjson.encode(entry)
+end
+
 local function write_side_entries(job, now, outcome)
   if job.webhook ~= '' then
     call('XADD', OUTBOX, 'MAXLEN', '~', '100000', '*', 'job', job.id, 'webhook', job.webhook, 'state', outcome.state)
   end
-  if outcome.ledger and outcome.ledger ~= '' then
-    call('XADD', LEDGER, 'MAXLEN', '~', '1000000', '*', 'json', outcome.ledger)
-  end
+  settle_outcome(job.id, 'settled', entry_of(job, now, outcome), now)
   if outcome.dead then
     call('ZADD', DEAD, int(now), job.id)
     call('ZREMRANGEBYRANK', DEAD, '0', '-10001')
