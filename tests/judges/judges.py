@@ -12,6 +12,11 @@ from tests.judges import system
 from tests.judges.verdicts import SKIPPED, Verdict, compared, judged, read_report
 
 MODELS = {"openai": "openai/gpt-4o", "anthropic": "anthropic/claude-sonnet-4-5", "gemini": "gemini/gemini-2.5-flash"}
+OTHER_MODELS = {
+    "openai": "openai/gpt-4o-mini",
+    "anthropic": "anthropic/claude-haiku-4-5",
+    "gemini": "gemini/gemini-2.5-pro",
+}
 # Anthropic has no embeddings.
 EMBEDDING_MODELS = {"openai": "openai/text-embedding-3-small", "gemini": "gemini/gemini-embedding-001"}
 SUITES = env.HERE / "suites"
@@ -93,6 +98,7 @@ def langchain(subjects: Subjects) -> Iterator[Verdict]:
             _pytest("langchain", "langchain/dialects.py"),
             f"langchain-{wire}",
             JUDGED_MODEL=model,
+            JUDGED_OTHER_MODEL=OTHER_MODELS[wire],
             JUDGED_EMBEDDING_MODEL=embedding_model,
         )
         for client, name in _LANGCHAIN.items():
@@ -151,7 +157,7 @@ def schemathesis(subjects: Subjects) -> Iterator[Verdict]:
 
 def open_responses(subjects: Subjects) -> Iterator[Verdict]:
     """Every body and every event of the Responses API, by the types of Open Responses and OpenAI's strict ones."""
-    suite = env.HERE / "test_open_responses.py"
+    suite = env.ROOT / "tests" / "api" / "test_open_responses.py"
     command: list[str | Path] = [
         sys.executable,
         "-m",

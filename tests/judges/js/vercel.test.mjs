@@ -12,6 +12,7 @@ const gateway = process.env.JUDGED_GATEWAY;
 const models = process.env.JUDGED_MODELS.split(" ");
 const apiKey = "none-is-needed";
 const openai = createOpenAI({ baseURL: `${gateway}/openai`, apiKey });
+const google = createGoogleGenerativeAI({ baseURL: `${gateway}/genai/v1beta`, apiKey });
 const clients = {
   chat: (name) => openai.chat(name),
   responses: (name) => openai.responses(name),
@@ -23,7 +24,8 @@ const clients = {
     includeUsage: true,
   }),
   anthropic: createAnthropic({ baseURL: `${gateway}/anthropic/v1`, apiKey }),
-  genai: createGoogleGenerativeAI({ baseURL: `${gateway}/genai/v1beta`, apiKey }),
+  // A name with a slash is a whole path to this client.
+  genai: (name) => google(`models/${name}`),
 };
 const stopAfter = stepCountIs ?? isStepCount;
 const schema = z.object({ name: z.string(), inhabitants: z.number().int() });

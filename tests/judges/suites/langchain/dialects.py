@@ -14,11 +14,20 @@ from langchain_tests.integration_tests import ChatModelIntegrationTests, Embeddi
 
 GATEWAY = os.environ["JUDGED_GATEWAY"]
 MODEL = os.environ["JUDGED_MODEL"]
+OTHER_MODEL = os.environ["JUDGED_OTHER_MODEL"]
 EMBEDDING_MODEL = os.environ["JUDGED_EMBEDDING_MODEL"]
 KEY = "none-is-needed"
 
 
 class _Chat(ChatModelIntegrationTests):
+    home = "openai"
+    """Whose models this client need not prefix: an answer names the model as its provider does, without a prefix."""
+
+    @property
+    def model_override_value(self) -> str | None:
+        provider, _, name = OTHER_MODEL.partition("/")
+        return name if provider == self.home else None
+
     @property
     def supports_json_mode(self) -> bool:
         return True
@@ -44,15 +53,18 @@ class TestOpenAIResponses(_Chat):
         return ChatOpenAI
 
     @property
+    def model_override_value(self) -> str:
+        provider, _, name = OTHER_MODEL.partition("/")
+        return name if provider == "openai" else OTHER_MODEL
+
+    @property
     def chat_model_params(self):
         return {"model": MODEL, "base_url": f"{GATEWAY}/openai", "api_key": KEY, "use_responses_api": True}
 
-    @property
-    def supports_json_mode(self) -> bool:
-        return False
-
 
 class TestAnthropic(_Chat):
+    home = "anthropic"
+
     @property
     def chat_model_class(self):
         return ChatAnthropic
@@ -63,10 +75,17 @@ class TestAnthropic(_Chat):
 
     @property
     def supports_json_mode(self) -> bool:
-        return False
+        return False  # the client has no such method
+
+    @property
+    def supports_anthropic_inputs(self) -> bool:
+        # Its thoughts are signed by the real service; the simulator refuses signatures that are not its own.
+        return not MODEL.startswith("anthropic/")
 
 
 class TestGenAI(_Chat):
+    home = "gemini"
+
     @property
     def chat_model_class(self):
         return ChatGoogleGenerativeAI
