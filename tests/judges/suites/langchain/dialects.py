@@ -87,6 +87,10 @@ class TestGenAI(_Chat):
     home = "gemini"
 
     @property
+    def supports_model_override(self) -> bool:
+        return False  # the client's own types refuse it
+
+    @property
     def chat_model_class(self):
         return ChatGoogleGenerativeAI
 
