@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from api.openapi_parts import ASYNC_HEADERS, ENVELOPES, FIELDS, errors, headers_of, operation_id, parameters
+from api.openapi_parts import ASYNC_HEADERS, BYTES, ENVELOPES, FIELDS, errors, headers_of, operation_id, parameters
 from api.openapi_surfaces import SURFACE_SCHEMAS, surface_operations
 from api.routes.async_jobs import PREFIX as ASYNC_PREFIX
 from api.routes.inference import PREFIXES
@@ -53,7 +53,7 @@ def _say_our_errors(known: dict[str, Any]) -> None:
 def _answer_operation(request_type: RequestType, prefix: str) -> dict[str, Any]:
     answer: dict[str, Any] = {"application/json": {"schema": {"type": "object"}}}
     if request_type.binary or request_type.form == "multipart":
-        answer["*/*"] = _BYTES  # sound, or a transcript in the form that was asked for
+        answer["*/*"] = BYTES  # sound, or a transcript in the form that was asked for
     if request_type.streams:
         answer["text/event-stream"] = {"schema": {"type": "string"}}
     return {
@@ -108,7 +108,7 @@ def _async_operations(request_type: RequestType) -> dict[str, Any]:
         "responses": {
             "200": {
                 "description": "The result as the provider gave it.",
-                "content": {"application/json": {"schema": {}}, "*/*": _BYTES},
+                "content": {"application/json": {"schema": {}}, "*/*": BYTES},
             },
             "202": _enveloped("Not ended yet.", "Retry-After"),
             **errors("401", "404", "409", "503"),
@@ -147,7 +147,7 @@ def _body(request_type: RequestType) -> dict[str, Any]:
     files = {"file", "image", "mask"}
     multipart = request_type.form == "multipart"
     properties: dict[str, Any] = {
-        name: _BYTES["schema"] if multipart and name in files else FIELDS.get(name, {})
+        name: BYTES["schema"] if multipart and name in files else FIELDS.get(name, {})
         for name in ("model", *request_type.required)
     }
     schema = {
@@ -174,7 +174,6 @@ def _text_or_null() -> dict[str, Any]:
     return {"type": ["string", "null"]}
 
 
-_BYTES = {"schema": {"type": "string", "format": "binary"}}
 _TIME = {"type": "string", "format": "date-time"}
 _SCHEMAS: dict[str, Any] = {
     "ErrorEnvelope": {

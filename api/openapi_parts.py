@@ -28,6 +28,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "max_tokens": {"type": "integer", "minimum": 1},
     "contents": {"type": ["array", "object", "string"]},
 }
+BYTES = {"schema": {"type": "string", "format": "binary"}}
 ENVELOPES = {"/anthropic/": "AnthropicError", "/genai/": "GenaiError"}
 ERRORS = {
     "400": "The request cannot be served as it stands; `param` names what is wrong.",

@@ -94,7 +94,8 @@ async def test_answers_are_described_as_they_are(gateway: Gateway):
     assert not [operation for operation in operations if "422" in operation["responses"]]
     result = paths["/v1/async/audio/transcriptions/{job_id}/content"]["get"]["responses"]["200"]["content"]
     assert set(result) == {"application/json", "*/*"}
-    assert "*/*" in paths["/v1/audio/speech"]["post"]["responses"]["200"]["content"]
+    for speech in ("/v1/audio/speech", "/openai/deployments/{deployment}/audio/speech"):
+        assert "*/*" in paths[speech]["post"]["responses"]["200"]["content"]
 
 
 async def test_every_route_is_described(gateway: Gateway):

@@ -152,7 +152,7 @@ def schemathesis(subjects: Subjects) -> Iterator[Verdict]:
         "--suppress-health-check", "all", "--request-timeout", "30", "--max-time", "240",
         "-H", f"Authorization: Bearer {system.ADMIN_KEY}", "--report-junit-path", "{report}",
     ]  # fmt: skip
-    yield judged("schemathesis, operations", subjects.ask(command, "schemathesis"))
+    yield judged("schemathesis, operations", subjects.ask(command, "schemathesis", cwd=subjects.folder))
 
 
 def open_responses(subjects: Subjects) -> Iterator[Verdict]:
