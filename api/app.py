@@ -2,14 +2,16 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 from fastapi import FastAPI
 from redis.asyncio import Redis
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from api.admin import alerts as admin_alerts
 from api.admin import jobs as admin_jobs
 from api.admin import webhooks as admin_webhooks
 from api.errors import ANTHROPIC_PREFIX, GENAI_PREFIX, ErrorBoundary, install_error_handlers
@@ -82,7 +84,7 @@ def create_app(
         finally:
             await services.aclose()
 
-    app = FastAPI(
+    app = GatewayApp(
         title="FinOps gateway",
         summary="The OpenAI API in front of every provider; any call can be a durable background job.",
         lifespan=lifespan,
@@ -90,16 +92,34 @@ def create_app(
         redoc_url=None,
         telemetry={"tracing": False, "metrics": False, "logs": False},  # the figures are ours; asking costs 5 us
     )
-    # The last one added is the outermost.
-    app.add_middleware(ExactRoutes, endpoints=_hot_endpoints())
-    app.add_middleware(BodyLimit, max_bytes=settings.server.max_body_bytes)
-    app.add_middleware(ErrorBoundary)
-    app.add_middleware(AccessLog, metrics=metrics, lines=settings.log.requests)
-    app.add_middleware(RequestId)
+    app.surround = partial(_surround, settings=settings, metrics=metrics)
+    app.add_middleware(ErrorBoundary)  # inside the framework too, whose outermost layer has an answer of its own
     install_error_handlers(app)
     _add_routes(app)
     describe(app)
     return app
+
+
+class GatewayApp(FastAPI):
+    """The application, with our layers outside the framework's own: what is ours from end to end never enters those.
+
+    (Measured at 64 connections: 7 us of a call's CPU.)
+    """
+
+    surround: Callable[[ASGIApp], ASGIApp]
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """The framework's layers, inside ours."""
+        return self.surround(super().build_middleware_stack())
+
+
+def _surround(app: ASGIApp, *, settings: Settings, metrics: Metrics) -> ASGIApp:
+    """Our layers around an application; the last one is the outermost."""
+    app = ExactRoutes(app, endpoints=_hot_endpoints())
+    app = BodyLimit(app, max_bytes=settings.server.max_body_bytes)
+    app = ErrorBoundary(app)
+    app = AccessLog(app, metrics=metrics, lines=settings.log.requests)
+    return RequestId(app)
 
 
 async def _check_durability(services: Services) -> None:
@@ -165,6 +185,7 @@ def _add_routes(app: FastAPI) -> None:
     app.include_router(health.router)
     app.include_router(admin_jobs.router)
     app.include_router(admin_webhooks.router)
+    app.include_router(admin_alerts.router)
     for request_type in AZURE_TYPES:
         path = f"/openai/deployments/{{deployment:path}}/{request_type.path}"
         _add(app, path, DeploymentEndpoint(request_type), ["POST"])

@@ -10,7 +10,7 @@ from api.async_headers import SubmitOptions, polled_id, submit_options, wait_s
 from api.background import BACKGROUND_FIELDS, STREAM_FIELDS, background_options
 from api.dimensions import dimensions_of
 from api.disconnect import Hangup
-from api.exchange import Facts, Receive
+from api.exchange import Facts, Receive, header_lines
 from api.passed_headers import passed_headers
 from api.services import Services
 from shared.errors import GatewayError, InvalidRequest, JobNotFound, StoreUnavailable
@@ -57,7 +57,7 @@ async def submit(
     call = call_of(facts, request)
     await services.inference.authorise(call)
     new = _new_job(services, facts, request, call, options, native=native)
-    submission = await _reserve_and_submit(services, call, new)
+    submission = await _reserve_and_submit(services, facts, call, new)
     job = submission.job
     facts.job_id = job.id
     services.metrics.submitted(job.request_type, created=submission.created)
@@ -69,15 +69,16 @@ async def submit(
         return job  # accepted all the same; the caller polls
 
 
-async def _reserve_and_submit(services: Services, call: Call, new: NewJob) -> Submission:
+async def _reserve_and_submit(services: Services, facts: Facts, call: Call, new: NewJob) -> Submission:
     """Reserve what the job may cost, then submit it; a job that did not come about, or was there before, gives it back.
 
-    A submit whose answer was lost may have made the job: then the job's end gives it back.
+    A submit whose answer was lost may have made the job: then the job's end gives it back, else its time.
 
     Raises:
         GatewayError: A limit is spent, or no job is taken now.
     """
     admission = await services.inference.reserve(new.id, call)
+    facts.lines = header_lines(admission.headers())
     try:
         submission = await services.queue.submit(new)
     except GatewayError as error:

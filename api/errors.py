@@ -21,7 +21,6 @@ from shared.errors import (
     MethodNotAllowed,
     NotFound,
     StoreUnavailable,
-    UpstreamRefused,
 )
 from shared.store.faults import StoreUnavailable as StoreFault
 from shared.wire.anthropic import error_of as anthropic_error
@@ -43,10 +42,7 @@ def error_reply(error: GatewayError, surface: str = "", request_id: str = "") ->
         headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after_s))))
     if error.should_retry is not None:
         headers.append((b"x-should-retry", b"true" if error.should_retry else b"false"))
-    if isinstance(error, UpstreamRefused):
-        headers += [
-            (header_text(name), header_text(value)) for name, value in error.headers.items() if name not in _OURS
-        ]
+    headers += [(header_text(name), header_text(value)) for name, value in error.headers.items() if name not in _OURS]
     if surface == "anthropic":
         body = _dump(anthropic_error(error.status, error.envelope()["error"], request_id or None))
         return Reply(error.status, body, (*headers, (b"request-id", header_text(request_id))))

@@ -1,6 +1,6 @@
 """The facts of one HTTP request that every layer shares, and the small ASGI moves that all endpoints make."""
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, NamedTuple
 
 import orjson
@@ -30,12 +30,14 @@ class Facts:
         surface: ``openai``, ``anthropic``, ``async``, ``api`` or empty: which door it came through.
         request_type: ``RequestType.name`` on inference routes.
         provider: Who answered.
+        lines: Headers of the response, whatever becomes of it, beside those that its endpoint sends.
     """
 
     __slots__ = (
         "caller",
         "headers",
         "job_id",
+        "lines",
         "model",
         "provider",
         "repeated",
@@ -59,6 +61,7 @@ class Facts:
         self.model = ""
         self.provider = ""
         self.job_id = ""
+        self.lines: tuple[HeaderLine, ...] = ()
         self.caller: Caller = ANONYMOUS
 
 
@@ -110,6 +113,12 @@ async def drain(receive: Receive) -> None:
     """Take a body that nobody reads off the connection, without keeping it."""
     while (await receive()).get("more_body"):
         pass
+
+
+def header_lines(said: Mapping[str, str], *prefixes: str) -> tuple[HeaderLine, ...]:
+    """Headers as they are sent; with prefixes, those that begin so."""
+    chosen = ((name, value) for name, value in said.items() if not prefixes or name.startswith(prefixes))
+    return tuple([(header_text(name), header_text(value)) for name, value in chosen])
 
 
 def header_text(value: str) -> bytes:

@@ -21,6 +21,7 @@ from api.exchange import (
     Reply,
     Send,
     drain,
+    header_lines,
     header_text,
     send_reply,
 )
@@ -190,4 +191,5 @@ def _job_reply(dialect: Dialect, job: Job, facts: Facts) -> Reply:
 
 
 def _lines(headers: Mapping[str, str]) -> tuple[HeaderLine, ...]:
-    return tuple((header_text(name), header_text(value)) for name, value in headers.items())
+    """What of an answer's headers is not OpenAI's own: cost and limits."""
+    return header_lines(headers, "x-bf-", "x-ratelimit-")

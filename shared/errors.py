@@ -50,6 +50,7 @@ The envelope is OpenAI's: https://platform.openai.com/docs/guides/error-codes
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 
@@ -62,8 +63,10 @@ class GatewayError(Exception):
         code: Replaces the class's code where one class serves several facts.
         retry_after_s: Seconds after which the same call may succeed; sent as ``Retry-After``.
         should_retry: Sent as ``x-should-retry``, which the SDKs obey; absent, they go by status.
+        headers: Further response headers, lower-case (rate limits).
     """
 
+    headers: Mapping[str, str] = MappingProxyType({})
     status: int = 500
     type: str = "api_error"
     code: str | None = "internal_error"

@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack
 import uvloop
 
 from shared.governance.admission import governance_scripts
+from shared.governance.anomalies import AnomalyWatch
 from shared.governance.governance import Governance
 from shared.governance.key_ring import KeyRing
 from shared.governance.prices import PriceBook
@@ -28,6 +29,7 @@ from shared.store.multiplexed import MultiplexedClient
 from shared.telemetry.logs import configure
 from shared.telemetry.metrics import Metrics
 from shared.telemetry.provider_figures import watch_providers
+from worker.alerts import watch_spending
 from worker.exposition import exposed
 from worker.leased import LeasedWorker, WorkerOptions
 from worker.outbox import Outbox
@@ -125,8 +127,13 @@ def _assemble(
     worker = LeasedWorker.connect(url, runner.run, options, metrics=metrics)
     reader = connect(url, timeout_s=None, max_connections=1, client_name="finops-outbox")
     exits.push_async_callback(reader.aclose)
-    outbox = Outbox(reader, JobQueue(commands, options.limits), JobStore(commands), delivery, options.worker_id)
+    queue = JobQueue(commands, options.limits)
+    outbox = Outbox(reader, queue, JobStore(commands), delivery, options.worker_id, count=metrics.alerted)
     exits.push_async_callback(_cancel, asyncio.create_task(outbox.run(), name="finops-outbox"))
+    if settings.ledger.anomalies:
+        every_s = settings.ledger.anomaly_check_s
+        watch = watch_spending(AnomalyWatch(commands, every_s), every_s)
+        exits.push_async_callback(_cancel, asyncio.create_task(watch, name="finops-anomalies"))
     return worker
 
 

@@ -64,7 +64,10 @@ class JobRunner:
             return failed(
                 InternalError("The job failed inside the gateway; the log has the details under its id."), bill
             )
-        return completed(answer)
+        finally:
+            if bill is not None:
+                bill.abandon()
+        return completed(answer, bill)
 
     async def _answer(self, call: Call, handle: RunHandle) -> Answer:
         if self._streams and can_stream(call):
@@ -107,7 +110,7 @@ def _deadline(claim: Claim) -> float | None:
     return asyncio.get_running_loop().time() + left_s
 
 
-def completed(answer: Answer) -> Outcome:
+def completed(answer: Answer, bill: Bill | None = None) -> Outcome:
     """The outcome of a job that was answered."""
     meta = {
         "provider": answer.provider,
@@ -115,6 +118,7 @@ def completed(answer: Answer) -> Outcome:
         "usage": dict(answer.usage),
         "upstream_attempts": answer.attempts,
         "headers": dict(answer.headers),
+        **(bill.costs() if bill else {}),
     }
     return Outcome(
         state=State.COMPLETED,
@@ -133,4 +137,5 @@ def failed(error: GatewayError, bill: Bill | None = None) -> Outcome:
         status_code=error.status,
         error=error.envelope()["error"],
         ledger=bill.entry or bill.failed(error) if bill else b"",
+        meta=bill.costs() if bill else {},
     )

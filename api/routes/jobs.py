@@ -11,6 +11,7 @@ from api.disconnect import Hangup
 from api.exchange import Receive, Scope, Send, json_reply
 from api.job_lists import list_jobs, page_reply, read_query
 from api.job_replies import content_reply, envelope_reply, job_headers
+from api.job_retry import retry
 from api.services import Services
 from api.streaming import send_event_log
 from shared.errors import JobFinished, JobNotFound
@@ -102,9 +103,12 @@ async def delete_job(job_id: str, services: ServicesDep, caller: CallerDep) -> R
 
 @router.post("/{job_id}/retry", summary="Run a failed job again", status_code=202)
 async def retry_job(job_id: str, services: ServicesDep, caller: CallerDep) -> Response:
-    """Puts a failed job back into the queue with all its attempts; any other is a 409."""
+    """Puts a failed job back into the queue with all its attempts; any other is a 409.
+
+    It is admitted as a new one would be: a spent budget is a 402, a rate limit a 429.
+    """
     job = await find(services, caller, job_id)
-    return as_response(envelope_reply(await services.store.retry(job.id)))
+    return as_response(envelope_reply(await retry(services, caller, job)))
 
 
 @router.get("/{job_id}/events", summary="Follow a job", response_class=Response)

@@ -6,6 +6,7 @@ from urllib.parse import unquote
 
 from starlette.routing import Match
 
+from api.dimensions import dimensions_of
 from api.disconnect import Hangup
 from api.exchange import KEY, Facts, HeaderLine, Receive, Scope, Send, header_text, read_body
 from api.middleware.exact import POSTED
@@ -84,6 +85,8 @@ class PassthroughEndpoint:
             content_type=facts.headers.get(b"content-type", b"").decode("latin-1"),
             headers=forwarded_headers(facts.headers),
             provider=place.provider,
+            request_id=facts.request_id,
+            dimensions=dimensions_of(facts.headers),
         )
         with Hangup(receive):
             answer = await services.inference.passthrough(request, facts.caller)

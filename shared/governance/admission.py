@@ -18,8 +18,7 @@ from shared.store.faults import StoreUnavailable as StoreFault
 from shared.store.scripts import Script, load_scripts
 
 HOLD_S = 120.0
-RENEW_S = 30.0
-JOB_HOLD_S = 31 * 86_400.0  # a job ends its hold itself, however long it waits
+RENEWALS = 4  # in the time that a hold outlives its process
 
 logger = logging.getLogger("finops.governance")
 
@@ -58,15 +57,7 @@ class Admission:
 
         Source: https://platform.openai.com/docs/guides/rate-limits#rate-limits-in-headers
         """
-        lines: dict[str, str] = {}
-        for kind, taken in (("requests", 1), ("tokens", self.tokens)):
-            lefts = [(_left(standing, taken), standing) for standing in self.standings if standing.limit.kind == kind]
-            if lefts:
-                left, standing = min(lefts, key=lambda pair: pair[0])
-                lines[f"x-ratelimit-limit-{kind}"] = str(standing.limit.amount)
-                lines[f"x-ratelimit-remaining-{kind}"] = str(left)
-                lines[f"x-ratelimit-reset-{kind}"] = _duration(standing.reset_ms)
-        return lines
+        return rate_headers(self.standings, requests=1, tokens=self.tokens)
 
 
 FREE = Admission()
@@ -78,16 +69,18 @@ class Door:
 
     Args:
         commands: The store.
+        hold_s: How long a reservation outlives the process that made it.
     """
 
-    def __init__(self, commands: RedisCommands) -> None:
+    def __init__(self, commands: RedisCommands, *, hold_s: float = HOLD_S) -> None:
+        self.hold_s = hold_s
         self._commands = commands
         self._scripts = governance_scripts()
         self._open: dict[str, float] = {}
         self._renewer: asyncio.Task[None] | None = None
 
     async def admit(
-        self, hold: str, limits: Sequence[Limit], *, cost: int, tokens: int, keep_s: float = HOLD_S, clock: str = ""
+        self, hold: str, limits: Sequence[Limit], *, cost: int, tokens: int, renewed: bool = True, clock: str = ""
     ) -> Admission:
         """Reserve what a call may cost under all its limits, or none of it. No limits: no round trip.
 
@@ -96,8 +89,8 @@ class Door:
             limits: What binds the call.
             cost: Estimate, micro-USD.
             tokens: Estimate.
-            keep_s: How long the reservation outlives its owner; holds of the usual length are renewed by this process
-                until they are ended.
+            renewed: Whether this process keeps the reservation alive until it is ended; otherwise it runs out, unless
+                somebody else takes it over (the submit of a job does).
             clock: Milliseconds, instead of the store's clock.
 
         Raises:
@@ -106,7 +99,7 @@ class Door:
         """
         if not limits:
             return FREE
-        args: list[Argument] = [hold, round(keep_s * 1000), cost, tokens, clock]
+        args: list[Argument] = [hold, round(self.hold_s * 1000), cost, tokens, clock]
         for limit in limits:
             args += (limit.kind, limit.scope, limit.window, limit.amount)
         try:
@@ -118,10 +111,12 @@ class Door:
             raise StoreUnavailable("The store takes no reservations.") from error
         standings = tuple([Standing(limit, *facts[at * 3 : at * 3 + 3]) for at, limit in enumerate(limits)])
         if refused:
-            raise refusal(standings[int(refused) - 1])
+            told = refusal(standings[int(refused) - 1])
+            told.headers = rate_headers(standings)
+            raise told
         if all(limit.kind == "requests" for limit in limits):
             return Admission("", standings, cost, tokens)
-        if keep_s == HOLD_S:
+        if renewed:
             self._keep(hold)
         return Admission(hold, standings, cost, tokens)
 
@@ -155,19 +150,32 @@ class Door:
 
     async def _renew(self) -> None:
         while True:
-            await asyncio.sleep(RENEW_S)
+            await asyncio.sleep(self.hold_s / RENEWALS)
             if not self._open:
                 return
             await self.renew_now()
 
     async def renew_now(self) -> None:
         """Prolong the holds of calls that have been under way for a while."""
-        old = asyncio.get_running_loop().time() - RENEW_S
+        old = asyncio.get_running_loop().time() - self.hold_s / RENEWALS
         holds = [hold for hold, since in self._open.items() if since <= old]
         for start in range(0, len(holds), 500):
             some = holds[start : start + 500]
             with suppress(StoreFault, ResponseError):  # tried again in time
-                await self._commands.script(self._scripts["renew"], (), [round(HOLD_S * 1000), *some])
+                await self._commands.script(self._scripts["renew"], (), [round(self.hold_s * 1000), *some])
+
+
+def rate_headers(standings: Sequence[Standing], *, requests: int = 0, tokens: int = 0) -> dict[str, str]:
+    """OpenAI's rate limit headers; ``requests`` and ``tokens`` are taken since the limits stood so."""
+    lines: dict[str, str] = {}
+    for kind, taken in (("requests", requests), ("tokens", tokens)):
+        lefts = [(_left(standing, taken), standing) for standing in standings if standing.limit.kind == kind]
+        if lefts:
+            left, standing = min(lefts, key=lambda pair: pair[0])
+            lines[f"x-ratelimit-limit-{kind}"] = str(standing.limit.amount)
+            lines[f"x-ratelimit-remaining-{kind}"] = str(left)
+            lines[f"x-ratelimit-reset-{kind}"] = _duration(standing.reset_ms)
+    return lines
 
 
 def refusal(standing: Standing) -> BudgetExceeded | RequestLimited | TokenLimited:

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 from collections.abc import Mapping
+from functools import lru_cache
 
 from shared.errors import VirtualKeyNotFound, VirtualKeyRequired
 from shared.governance.caller import ANONYMOUS, Caller
@@ -132,7 +133,13 @@ class Governance:
             raise VirtualKeyRequired(
                 "A virtual key is required here: send it as x-bf-vk, or as the API key of your SDK.", param="x-bf-vk"
             )
-        return Caller(scope=f"~{_digest(bearer).hex()[:32]}") if bearer else ANONYMOUS
+        return _keyless(_digest(bearer)) if bearer else ANONYMOUS
+
+
+@lru_cache(maxsize=4096)
+def _keyless(digest: bytes) -> Caller:
+    """A caller that is known by nothing but the bearer which it sends along."""
+    return Caller(scope=f"~{digest.hex()[:32]}")
 
 
 _ADMINISTRATOR = Caller(name="administrator", admin=True, scope="~admin")

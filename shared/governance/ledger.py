@@ -6,7 +6,7 @@ import re
 import time
 import uuid
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -190,6 +190,10 @@ class Ledger:
         self._configured = False
         self.dropped = 0
 
+    def start(self) -> None:
+        """Tell the store how the books are kept, soon: jobs are booked by scripts that know it from there."""
+        self._wake()
+
     def book(self, entry: bytes, hold: str = "") -> None:
         """Book an outcome and settle its reservation to what it cost, soon; returns at once."""
         self._put(_Line(hold, "settled", entry))
@@ -212,11 +216,12 @@ class Ledger:
         task = self._task
         if task is None or task.done():
             return
-        _, late = await asyncio.wait([task], timeout=CLOSE_S)
+        _, late = await asyncio.wait([task], timeout=CLOSE_S if self._waiting else 0)
         if late:
             task.cancel()
             await asyncio.wait([task])
-            logger.error("ledger entries were lost: the store did not answer", extra={"entries": len(self._waiting)})
+            if self._waiting:
+                logger.error("ledger entries were lost: the store is away", extra={"entries": len(self._waiting)})
 
     def _put(self, line: _Line) -> None:
         if len(self._waiting) >= MAX_WAITING:
@@ -225,26 +230,33 @@ class Ledger:
                 logger.error("ledger entries are dropped: the store is away", extra={"entries": self.dropped})
             return
         self._waiting.append(line)
+        self._wake()
+
+    def _wake(self) -> None:
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._write(), name="finops-ledger")
 
     async def _write(self) -> None:
+        await self._insist(self._configure, 0)
         while self._waiting:
             lines = [self._waiting[at] for at in range(min(MAX_BATCH, len(self._waiting)))]
-            await self._insist(lines)
+            await self._book(lines)
             for _ in lines:
                 self._waiting.popleft()
 
-    async def _insist(self, lines: Sequence[_Line]) -> None:
+    async def _book(self, lines: Sequence[_Line]) -> None:
         self._batch += 1
         args: list[Argument] = [self._writer, self._batch, ""]
         for line in lines:
             args += line
+        await self._insist(lambda: self._commands.script(self._scripts["settle"], (), args), len(lines))
+
+    async def _insist(self, send: Callable[[], Awaitable[object]], entries: int) -> None:
+        """Send until answered."""
         failures = 0
         while True:
             try:
-                await self._configure()
-                await self._commands.script(self._scripts["settle"], (), args)
+                await send()
             except (StoreUnavailable, ReadOnlyError, OutOfMemoryError) as error:
                 if failures == 0:
                     logger.warning(
@@ -253,7 +265,7 @@ class Ledger:
                 await asyncio.sleep(BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)])
                 failures += 1
             except ResponseError:
-                logger.exception("ledger entries were refused", extra={"entries": len(lines)})
+                logger.exception("ledger entries were refused", extra={"entries": entries})
                 return
             else:
                 return
@@ -272,4 +284,4 @@ class Ledger:
 
 def _clean(text: str) -> str:
     """Names come from callers and providers: no control characters, no endless ones."""
-    return text[:200].translate(_CONTROLS)
+    return text if text.isprintable() and len(text) <= 200 else text[:200].translate(_CONTROLS)

@@ -27,8 +27,10 @@ KEYS: tuple[StoreKey, ...] = (
     StoreKey("finops:usage:h:<hour>", "hash", "35 days (configurable)", "sums per group of an hour"),
     StoreKey("finops:usage:d:<day>", "hash", "400 days (configurable)", "sums per group of a day"),
     StoreKey("finops:writer:<process>", "string", "1 hour", "the last batch that a process booked"),
-    StoreKey("finops:alerts", "stream", "permanent, 10,000 entries", "thresholds of budgets that were passed"),
+    StoreKey("finops:alerts", "stream", "permanent, 10,000 entries", "thresholds of budgets, unusual spending"),
     StoreKey("finops:alerted:<percent>:<meter>", "string", "the window + 1 hour", "a threshold is told once"),
+    StoreKey("finops:alerted:anomaly:<key>:<day>", "string", "2 days", "unusual spending is told once a day"),
+    StoreKey("finops:alerts:watch", "string", "ledger.anomaly_check_s", "a worker looks for unusual spending"),
     StoreKey("finops:key:<id>", "string", "permanent, one per key", "a virtual key: what it may use and spend"),
     StoreKey("finops:key:<id>:values", "set", "permanent, one per key", "the hashes of the values it has had"),
     StoreKey("finops:keyhash:<hash>", "string", "permanent, or the grace period", "the key that a value belongs to"),
@@ -39,6 +41,7 @@ KEYS: tuple[StoreKey, ...] = (
 
 LEDGER = "finops:ledger"
 ALERTS = "finops:alerts"
+ALERT_WATCH = "finops:alerts:watch"
 AUDIT = "finops:audit"
 BOOKS = "finops:books"
 KEY_SET = "finops:keys"

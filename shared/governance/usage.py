@@ -51,6 +51,17 @@ class Usage(NamedTuple):
 
 _NOTHING = Usage()
 
+# Where providers say the parts, and what of ours each is.
+_INPUT_PARTS = ("prompt_tokens_details", "input_tokens_details", "input_token_details")
+_OUTPUT_PARTS = ("completion_tokens_details", "output_tokens_details", "output_token_details")
+_INPUT_UNITS = {
+    "cached_tokens": "cached",
+    "cache_write_tokens": "cache_write",
+    "audio_tokens": "audio_input",
+    "image_tokens": "image_input",
+}
+_OUTPUT_UNITS = {"reasoning_tokens": "reasoning", "audio_tokens": "audio_output", "image_tokens": "image_output"}
+
 
 def usage_of(said: Mapping[str, Any]) -> Usage:
     """Read a usage object in OpenAI's names, of chat completions or of Responses, images and transcriptions.
@@ -60,22 +71,17 @@ def usage_of(said: Mapping[str, Any]) -> Usage:
     """
     if not said:
         return _NOTHING
-    before = _part(said, "prompt_tokens_details", "input_tokens_details", "input_token_details")
-    after = _part(said, "completion_tokens_details", "output_tokens_details", "output_token_details")
     tokens_in = _count(said.get("prompt_tokens", said.get("input_tokens")))
     tokens_out = _count(said.get("completion_tokens", said.get("output_tokens")))
-    return Usage(
-        input=tokens_in,
-        output=tokens_out,
-        cached=min(_count(before.get("cached_tokens")), tokens_in),
-        cache_write=min(_count(before.get("cache_write_tokens")), tokens_in),
-        reasoning=min(_count(after.get("reasoning_tokens")), tokens_out),
-        audio_input=min(_count(before.get("audio_tokens")), tokens_in),
-        audio_output=min(_count(after.get("audio_tokens")), tokens_out),
-        image_input=min(_count(before.get("image_tokens")), tokens_in),
-        image_output=min(_count(after.get("image_tokens")), tokens_out),
-        milliseconds=_milliseconds(said.get("seconds")),
-    )
+    parts: dict[str, int] = {}
+    for whole, units, names in ((tokens_in, _INPUT_UNITS, _INPUT_PARTS), (tokens_out, _OUTPUT_UNITS, _OUTPUT_PARTS)):
+        for name, count in _part(said, *names).items():
+            if count and name in units:
+                parts[units[name]] = min(_count(count), whole)
+    seconds = said.get("seconds")
+    if seconds:
+        parts["milliseconds"] = _milliseconds(seconds)
+    return Usage(tokens_in, tokens_out, **parts)
 
 
 def used_by(request_type: RequestType, fields: Mapping[str, Any], said: Mapping[str, Any]) -> Usage:
@@ -111,6 +117,14 @@ def upper_estimate(request_type: RequestType, fields: Mapping[str, Any], body: b
     if kind in _NO_OUTPUT:
         return Usage(input=prompt)
     return Usage(input=prompt, output=_most_output(fields))
+
+
+def answer_estimate(request_type: RequestType, fields: Mapping[str, Any], body: bytes, answer: bytes) -> Usage:
+    """What an answered call has used whose provider said nothing of it, rather too much than too little."""
+    most = upper_estimate(request_type, fields, body)
+    if not most.output or most.milliseconds:
+        return most
+    return Usage(input=most.input, output=min(len(answer) // BYTES_PER_TOKEN + 1, most.output))
 
 
 def _prompt_tokens(fields: Mapping[str, Any], body: bytes) -> int:

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-from shared.governance.admission import FREE, HOLD_S, JOB_HOLD_S, Admission, Door
+from shared.errors import GatewayError
+from shared.governance.admission import FREE, Admission, Door
+from shared.governance.caller import Caller
 from shared.governance.ledger import Ledger, Redaction
 from shared.governance.limits import Limit, limits_of
 from shared.governance.prices import Cost, PriceBook
@@ -28,7 +30,7 @@ class Accounts:
     """
 
     def __init__(self, settings: Settings, commands: RedisCommands) -> None:
-        self.door = Door(commands)
+        self.door = Door(commands, hold_s=settings.ledger.reservation_s)
         self.ledger = Ledger(commands, settings.ledger)
         self.prices = PriceBook(settings.prices)
         self._redaction = Redaction(settings.log.redact) if settings.log.content else None
@@ -49,16 +51,22 @@ class Accounts:
             BudgetExceeded, RequestLimited, TokenLimited, StoreUnavailable: As ``Door.admit``.
         """
         limits = (*call.caller.limits, *self.limits_of(targets[0]))
-        return await self._admit(uuid.uuid4().hex, limits, call, targets, HOLD_S) if limits else FREE
+        return await self._admit(uuid.uuid4().hex, limits, call, targets) if limits else FREE
 
     async def reserve(self, job_id: str, call: Call, targets: Sequence[Target]) -> Admission:
-        """Reserve what a job may cost, until it ends.
+        """Reserve what a job may cost: until it ends if it is submitted under that id, else for a short while.
 
         Raises:
             BudgetExceeded, RequestLimited, TokenLimited, StoreUnavailable: As ``Door.admit``.
         """
         limits = (*call.caller.limits, *self.limits_of(targets[0]))
-        return await self._admit(job_id, limits, call, targets, JOB_HOLD_S) if limits else FREE
+        if not limits:
+            return FREE
+        try:
+            return await self._admit(job_id, limits, call, targets, renewed=False)
+        except GatewayError as error:
+            Bill(self, call).failed(error)  # booked, as the refusal of a caller that waits is
+            raise
 
     async def enter(self, call: Call, target: Target) -> Admission:
         """Reserve at a fallback, whose provider or model may have limits of its own.
@@ -67,7 +75,16 @@ class Accounts:
             BudgetExceeded, RequestLimited, TokenLimited, StoreUnavailable: As ``Door.admit``.
         """
         limits = self.limits_of(target)
-        return await self._admit(uuid.uuid4().hex, limits, call, (target,), HOLD_S) if limits else FREE
+        return await self._admit(uuid.uuid4().hex, limits, call, (target,)) if limits else FREE
+
+    async def admit_forwarded(self, caller: Caller, provider: str) -> Admission:
+        """Let a request pass that is forwarded unread: it counts, and a spent budget refuses it; its cost is unknown.
+
+        Raises:
+            BudgetExceeded, RequestLimited, TokenLimited, StoreUnavailable: As ``Door.admit``.
+        """
+        limits = (*caller.limits, *self._providers.get(provider, ()))
+        return await self.door.admit(uuid.uuid4().hex, limits, cost=0, tokens=0)
 
     def limits_of(self, target: Target) -> tuple[Limit, ...]:
         """The limits of a target's provider and model."""
@@ -108,13 +125,23 @@ class Accounts:
         if not bill.of_job:
             self.ledger.book(entry, bill.admission.hold)
 
+    def abandon(self, extra: Sequence[str]) -> None:
+        """Give back what a run reserved at fallbacks that ended without a bill: put off, stopped, or overtaken."""
+        for hold in extra:
+            self.door.ended(hold)
+            self.ledger.release(hold)
+
+    def start(self) -> None:
+        """Tell the store how the books are kept, in a running event loop."""
+        self.ledger.start()
+
     async def aclose(self) -> None:
         """Book what waits."""
         await self.ledger.aclose()
         await self.door.aclose()
 
     async def _admit(
-        self, hold: str, limits: Sequence[Limit], call: Call, targets: Sequence[Target], keep_s: float
+        self, hold: str, limits: Sequence[Limit], call: Call, targets: Sequence[Target], *, renewed: bool = True
     ) -> Admission:
         cost = tokens = 0
         if any(limit.kind != "requests" for limit in limits):
@@ -125,7 +152,7 @@ class Accounts:
                 self.prices.estimate(target.provider.name, target.model, usage, variant=variant).micro_usd
                 for target in targets
             )
-        return await self.door.admit(hold, limits, cost=cost, tokens=tokens, keep_s=keep_s)
+        return await self.door.admit(hold, limits, cost=cost, tokens=tokens, renewed=renewed)
 
 
 def _tier(call: Call) -> str:

@@ -13,6 +13,7 @@ from shared.errors import (
     GatewayError,
     ModelNotFound,
     ProviderRateLimited,
+    UnsupportedParameter,
     UpstreamFailure,
 )
 from shared.inference.bill import Bill
@@ -187,3 +188,16 @@ class Attempts:
 def no_answer(provider: str) -> UpstreamFailure:
     """The provider's stream ended before it began."""
     return UpstreamFailure(f"The provider {provider!r} ended its answer before it began.")
+
+
+def worth_telling(before: GatewayError | None, error: GatewayError) -> GatewayError:
+    """What the caller is told if no further target answers; a fallback that cannot express the call is passed over.
+
+    Raises:
+        GatewayError: No other target would do better.
+    """
+    if before is not None and isinstance(error, UnsupportedParameter):
+        return before
+    if judge(error) is Verdict.GIVE_UP:
+        raise error
+    return error

@@ -9,12 +9,15 @@ from shared.governance.admission import FREE, Admission
 from shared.governance.ledger import Outcome, entry_of
 from shared.governance.limits import MICRO
 from shared.governance.prices import UNPRICED, Cost
-from shared.governance.usage import Usage, upper_estimate, used_by
+from shared.governance.usage import Usage, answer_estimate, upper_estimate, used_by
+from shared.wire.request_types import MODERATIONS
 
 if TYPE_CHECKING:
     from shared.inference.accounts import Accounts
     from shared.inference.call import Call
     from shared.inference.route import Target
+
+FREE_OF_CHARGE = Cost(0)
 
 
 class Bill:
@@ -78,10 +81,17 @@ class Bill:
             lines["x-bf-cost-usd"] = f"{self.cost.micro_usd / MICRO:.6f}"
         return lines
 
+    def costs(self) -> dict[str, int]:
+        """What a job's record keeps of it, once it is closed: its cost, if that is known."""
+        return {"cost_micro_usd": self.cost.micro_usd} if self.entry and self.cost.priced else {}
+
     def answered(self, said: Mapping[str, Any], status: int, body: bytes) -> bytes:
         """The call ended well; its entry."""
-        usage = used_by(self._call.request_type, self._call.fields, said)
-        return self._close(usage, status, "", content=self._accounts.content(self._call, body))
+        usage, estimated = used_by(self._call.request_type, self._call.fields, said), False
+        if usage.empty and self._call.request_type is not MODERATIONS:
+            usage, estimated = answer_estimate(self._call.request_type, self._call.fields, self._call.body, body), True
+        content = self._accounts.content(self._call, body)
+        return self._close(usage, status, "", estimated=estimated, content=content)
 
     def streamed(self, said: Mapping[str, Any], events: int, error: BaseException | None = None) -> bytes:
         """A stream ended, or was given up or cut.
@@ -94,6 +104,8 @@ class Bill:
         usage, estimated = used_by(self._call.request_type, self._call.fields, said), False
         if usage.empty:
             usage, estimated = Usage(input=self._estimate().input, output=events), True
+        elif error is not None and usage.output < events:  # counted up to its beginning, as Anthropic's streams are
+            usage, estimated = usage._replace(output=events), True
         status, code = _fault(error)
         return self._close(usage, status, code, estimated=estimated)
 
@@ -104,14 +116,32 @@ class Bill:
             return self._close(Usage(input=self._estimate().input), status, code, estimated=True)
         return self._close(Usage(), status, code)
 
+    def abandon(self) -> None:
+        """A run of a job has left it to another one; harmless on a bill that is closed."""
+        if not self.entry:
+            extra, self._extra = self._extra, []
+            self._accounts.abandon(extra)
+
+    def forwarded(self, status: int, *, free: bool) -> bytes:
+        """A request was answered that is passed on unread: what it cost is known only where such requests are free."""
+        return self._close(Usage(), status, "", cost=FREE_OF_CHARGE if free else UNPRICED)
+
     def _close(
-        self, usage: Usage, status: int, code: str, *, estimated: bool = False, content: Mapping[str, Any] | None = None
+        self,
+        usage: Usage,
+        status: int,
+        code: str,
+        *,
+        estimated: bool = False,
+        content: Mapping[str, Any] | None = None,
+        cost: Cost | None = None,
     ) -> bytes:
         """Book it, once; a job's outcome books its own."""
         call = self._call
-        self.cost = UNPRICED if usage.empty else self._accounts.cost(self.provider, self.model, usage, call)
-        if usage.empty and status < 400:
-            self.cost = self._accounts.cost(self.provider, self.model, usage, call)
+        if cost is None:
+            nothing = usage.empty and status >= 400
+            cost = UNPRICED if nothing else self._accounts.cost(self.provider, self.model, usage, call)
+        self.cost = cost
         entry = entry_of(
             Outcome(
                 caller=call.caller,

@@ -56,6 +56,12 @@ class Call:
     dimensions: Mapping[str, str] = field(default_factory=dict)
     bill: "Bill | None" = None
 
+    def passed_on(self) -> Mapping[str, str]:
+        """The headers for the provider; a job's id is its idempotency key, so that a re-run may be recognised."""
+        if not self.job_id:
+            return self.headers
+        return {**self.headers, "idempotency-key": self.job_id}
+
     def with_fields(self, fields: dict[str, Any], *, stream: bool) -> Self:
         """The same call with another JSON body."""
         return replace(self, fields=fields, body=orjson.dumps(fields), stream=stream)

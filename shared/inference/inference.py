@@ -22,11 +22,12 @@ from shared.errors import (
 from shared.governance.admission import FREE, Admission
 from shared.governance.caller import Caller
 from shared.inference.accounts import Accounts
-from shared.inference.attempts import Attempts, no_answer
+from shared.inference.attempts import Attempts, no_answer, worth_telling
 from shared.inference.bill import Bill
 from shared.inference.call import Answer, Call, RetryLater
 from shared.inference.conversations import Conversations
 from shared.inference.counting import counting_of
+from shared.inference.forwarding import forward_booked
 from shared.inference.model_lists import ModelLists
 from shared.inference.passthrough import Passthrough, RawAnswer, RawRequest
 from shared.inference.route import Routing, Target
@@ -37,7 +38,6 @@ from shared.providers.client import Exchange, ProviderClient
 from shared.providers.health import HealthBoard
 from shared.providers.health_sharing import SharedHealth
 from shared.providers.registry import Providers
-from shared.providers.resilience import Verdict, judge
 from shared.providers.wires.base import Ask, MalformedAnswer, Wire
 from shared.providers.wires.bridged import BridgedWire, Recalled
 from shared.telemetry.upstream import UNWATCHED, UpstreamWatch
@@ -93,6 +93,8 @@ class Inference:
         """Begin to hear from other processes, in a running event loop. Without it, calls are answered all the same."""
         if self._sharing is not None:
             self._sharing.start()
+        if self._accounts is not None:
+            self._accounts.start()
 
     def states(self) -> dict[str, dict[str, Any]]:
         """How each provider does: circuits, resting keys, calls at once (``ProviderHealth.state``)."""
@@ -115,13 +117,12 @@ class Inference:
             GatewayError: As ``answer`` would, before any upstream request.
         """
         recalled = await self._recall(call)
-        targets = self._route(call)
-        for target in targets:
+        for place, target in enumerate(self._route(call)):
             try:
                 wire, ask = self._translation(call, target, recalled)
                 wire.request(ask)
             except UnsupportedParameter:
-                if target is targets[0]:
+                if place == 0:
                     raise  # a fallback that cannot say it is passed over
 
     async def reserve(self, job_id: str, call: Call) -> Admission:
@@ -161,7 +162,7 @@ class Inference:
                 key,
                 target.model,
                 request,
-                headers=_passed_on(call),
+                headers=call.passed_on(),
                 total_s=total_s,
                 wait_s=_place_wait_s(call, total_s),
             )
@@ -214,7 +215,7 @@ class Inference:
                         key,
                         target.model,
                         request,
-                        headers=_passed_on(call),
+                        headers=call.passed_on(),
                         total_s=total_s,
                         stream=True,
                         wait_s=_place_wait_s(call, total_s),
@@ -268,7 +269,7 @@ class Inference:
 
         async def at(target: Target, key: Key | None, total_s: float) -> int:
             exchange = await self._client.open(
-                target.provider, key, target.model, counting.request, headers=_passed_on(call), total_s=total_s
+                target.provider, key, target.model, counting.request, headers=call.passed_on(), total_s=total_s
             )
             async with exchange:
                 return counting.read(await exchange.read())
@@ -291,8 +292,10 @@ class Inference:
             await self._remember(call, {**response, "id": call.job_id})
 
     async def passthrough(self, request: RawRequest, caller: Caller) -> RawAnswer:
-        """Forward a request of a resource that its provider owns, untouched, and its answer too."""
-        return await self._passthrough.forward(request, caller)
+        """Forward a request of a resource that its provider owns, untouched; one that makes something is booked."""
+        if self._accounts is None or request.method != "POST":
+            return await self._passthrough.forward(request, caller)
+        return await forward_booked(self._passthrough, self._accounts, request, caller)
 
     async def models(self, caller: Caller) -> list[dict[str, object]]:
         """OpenAI's model objects of everything that the caller may use, ids with the provider's prefix."""
@@ -369,35 +372,21 @@ class Inference:
             raise
 
     async def _try_each(self, call: Call, targets: list[Target], attempts: Attempts, at: At[T]) -> T:
-        final = targets[-1]
         failure: GatewayError | None = None
         for target in targets:
             try:
                 if attempts.bill is not None and target is not targets[0]:
                     await attempts.bill.enter(target)
-                return await attempts.at(target, at, last=target is final)
+                return await attempts.at(target, at, last=target is targets[-1])
             except (BudgetExceeded, RequestLimited, TokenLimited) as error:
                 failure = failure or error  # this fallback's own limits; the next may have room
             except GatewayError as error:
-                failure = _worth_telling(failure, error)
+                failure = worth_telling(failure, error)
         if failure is None:
             raise UpstreamFailure("No provider was there to answer.")
         if call.defers and isinstance(failure, Overloaded):
             raise RetryLater(failure.retry_after_s or 1.0, "overloaded", failure) from failure
         raise failure
-
-
-def _worth_telling(before: GatewayError | None, error: GatewayError) -> GatewayError:
-    """What the caller is told if no further target answers; a fallback that cannot express the call is passed over.
-
-    Raises:
-        GatewayError: No other target would do better.
-    """
-    if before is not None and isinstance(error, UnsupportedParameter):
-        return before
-    if judge(error) is Verdict.GIVE_UP:
-        raise error
-    return error
 
 
 async def _begin(stream: ProviderStream) -> None:
@@ -413,10 +402,3 @@ async def _begin(stream: ProviderStream) -> None:
 def _place_wait_s(call: Call, total_s: float) -> float:
     """How long a call may wait for a place among a provider's concurrent calls."""
     return min(call.patience_s, total_s)
-
-
-def _passed_on(call: Call) -> Mapping[str, str]:
-    """The caller's headers for the provider; a job's id is its idempotency key, so that a re-run may be recognised."""
-    if not call.job_id:
-        return call.headers
-    return {**call.headers, "idempotency-key": call.job_id}

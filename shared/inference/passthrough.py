@@ -20,6 +20,8 @@ class RawRequest:
     Attributes:
         path: Below the provider's base URL, percent-encoded as it came, with its query.
         provider: Who owns what it speaks of.
+        request_id: For the books.
+        dimensions: Names and values that it is booked under.
     """
 
     method: str
@@ -28,6 +30,14 @@ class RawRequest:
     content_type: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     provider: str = DEFAULT_PROVIDER
+    request_id: str = ""
+    dimensions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def free(self) -> bool:
+        """Whether no provider asks money for it: keeping files, and calling off what runs."""
+        steps = self.path.partition("?")[0].strip("/").split("/")
+        return steps[0] in {"files", "uploads"} or steps[-1] == "cancel"
 
 
 class RawAnswer:
@@ -37,7 +47,7 @@ class RawAnswer:
         self._exchange = exchange
         self.status = exchange.status
         self.content_type = exchange.content_type
-        self.headers = exchange.headers
+        self.headers: Mapping[str, str] = exchange.headers
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
@@ -70,8 +80,7 @@ class Passthrough:
             UnknownProvider: The provider is not configured.
             UpstreamRefused: The provider's own error.
         """
-        provider = self._provider(request.provider)
-        caller.authorise(provider.name, "")
+        provider = self.owner(request.provider, caller)
         upstream = UpstreamRequest(
             path=request.path, body=request.body, content_type=request.content_type, method=request.method
         )
@@ -85,8 +94,16 @@ class Passthrough:
         )
         return RawAnswer(exchange)
 
-    def _provider(self, name: str) -> Provider:
+    def owner(self, name: str, caller: Caller) -> Provider:
+        """The provider of that name, if it has such resources and the caller may use it.
+
+        Raises:
+            UnknownProvider: It is not configured.
+            Unsupported: It speaks another format.
+            ProviderBlocked, ModelBlocked: It is not for this caller.
+        """
         provider, _ = self._providers.resolve(f"{name}/-")
         if provider.wire != "openai":
             raise Unsupported(f"The provider {name!r} has no such resource in OpenAI's format.")
+        caller.authorise(provider.name, "")
         return provider

@@ -98,7 +98,12 @@ class ProviderStream:
         return self.bill.entry if self.bill else b""
 
     def _settle(self, error: BaseException | None = None) -> None:
-        """The bill is settled however the stream ends: well, cut, or given up by the caller."""
+        """The bill is settled however the stream ends: well, cut, or given up by the caller.
+
+        Who reads no further than to the end of the answer has given up nothing.
+        """
+        if self._translation.complete and not isinstance(error, Exception):
+            error = None
         if self.bill is not None and not self.bill.entry:
             self.bill.streamed(self.usage, self._events, error)
 

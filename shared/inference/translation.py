@@ -103,4 +103,5 @@ def _ask(call: Call, target: Target) -> Ask:
         stream=call.stream,
         created=int(time.time()),
         answer_id=minted or call.job_id or call.request_id or uuid.uuid4().hex,
+        counted=call.stream and target.provider.stream_usage,
     )

@@ -28,6 +28,7 @@ class Provider:
         keys: Empty: it is called without credentials.
         request_types: Names of what it offers.
         concurrency: Calls under way at once, per process.
+        stream_usage: Whether it can be asked to count what a stream used (``stream_options.include_usage``).
         deployments: Model to deployment, for hosts that name deployments.
     """
 
@@ -43,6 +44,7 @@ class Provider:
     concurrency: int = 1000
     headers: Mapping[str, str] = field(default_factory=dict)
     models: tuple[str, ...] = ()
+    stream_usage: bool = False
     api_version: str = ""
     deployments: Mapping[str, str] = field(default_factory=dict)
     project: str = ""

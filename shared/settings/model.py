@@ -7,7 +7,19 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
 
 Seconds = Annotated[float, Field(gt=0, le=7 * 86_400)]
+WebhookEvent = Literal[
+    "async_job.completed",
+    "async_job.failed",
+    "async_job.cancelled",
+    "response.completed",
+    "response.failed",
+    "response.incomplete",
+    "response.cancelled",
+    "budget.threshold",
+    "spend.anomaly",
+]
 WireName = Literal["openai", "anthropic", "gemini", "ollama", "bedrock"]
+CloudName = Literal["azure", "vertex", "bedrock"]
 Usd = Annotated[float, Field(ge=0, le=1e9)]
 _WINDOW = re.compile(r"1[mhdwM]|rolling:[1-9][0-9]{0,2}[mhdwM]")
 
@@ -145,6 +157,7 @@ class ProviderSettings(Limited):
     """One provider; well-known names need nothing but keys, any other says which wire it speaks."""
 
     wire: WireName | None = None
+    host: CloudName | None = None
     base_url: str | None = None
     keys: tuple[KeySettings, ...] = ()
     timeouts: TimeoutSettings = TimeoutSettings()
@@ -153,6 +166,7 @@ class ProviderSettings(Limited):
     concurrency: Annotated[int, Field(gt=0)] = 1000
     headers: dict[str, str] = {}
     models: tuple[str, ...] = ()
+    stream_usage: bool | None = None
     api_version: str | None = None
     deployments: dict[str, str] = {}
     project: str | None = None
@@ -227,14 +241,17 @@ class LedgerSettings(Section):
     hours_days: Annotated[int, Field(gt=0, le=3650)] = 35
     days_days: Annotated[int, Field(gt=0, le=3650)] = 400
     thresholds: tuple[Annotated[float, Field(gt=0, le=10)], ...] = (0.5, 0.8, 1.0)
+    anomalies: bool = True
+    anomaly_check_s: Annotated[float, Field(ge=1, le=86_400)] = 300
+    reservation_s: Annotated[float, Field(ge=1, le=3600)] = 120
 
 
 class WebhookSettings(Section):
-    """Who is told when jobs end."""
+    """Who is told when jobs end, and of alerts."""
 
     url: str
     secret: SecretStr
-    events: tuple[str, ...] = ("async_job.completed", "async_job.failed", "async_job.cancelled")
+    events: tuple[WebhookEvent, ...] = ("async_job.completed", "async_job.failed", "async_job.cancelled")
     allow_private_network: bool = False
 
 

@@ -142,6 +142,7 @@ class Metrics:
         self._finished = counter("jobs_finished", "Runs that ended.", "request_type", "outcome")
         self._reruns = counter("jobs_rerun", "Claims of jobs whose worker was lost.", "priority")
         self._deferred = counter("jobs_deferred", "Runs put off to a later time.", "reason")
+        self._alerts = counter("alerts", "Alerts passed on: budgets spent in part, unusual spending.", "type")
         self._released = Counter("finops_jobs_released", "Jobs handed back unfinished.", registry=registry)
         self._renewals = Counter("finops_lease_renewals", "Leases renewed.", registry=registry)
         self._lost = Counter("finops_leases_lost", "Leases that turned out not to be ours.", registry=registry)
@@ -242,6 +243,10 @@ class Metrics:
     def running(self, jobs: int) -> None:
         """So many jobs run here now."""
         self._running.set(jobs)
+
+    def alerted(self, kind: str) -> None:
+        """An alert was passed on to those who want to know."""
+        self._alerts(kind).inc()
 
     # ------------------------------------------------------------------ scrape
 

@@ -1,7 +1,9 @@
 """What a webhook is told: a thin, signed event. Sources: standardwebhooks.com and OpenAI's webhook events."""
 
 import hashlib
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 import orjson
 from standardwebhooks.webhooks import Webhook
@@ -37,6 +39,17 @@ def event_body(job_id: str, request_type: str, state: str, at: datetime) -> byte
             "data": {"id": job_id, "status": state, "request_type": request_type},
         }
     )
+
+
+def alert_event(alert: Mapping[str, Any]) -> dict[str, Any]:
+    """The event of an alert, as it is shown; its id is the same wherever and however often it is told."""
+    return {
+        "id": event_id(alert["id"], "told"),
+        "object": "event",
+        "created_at": alert["created_at"],
+        "type": alert["type"],
+        "data": {name: value for name, value in alert.items() if name not in {"object", "type", "created_at"}},
+    }
 
 
 def signed_headers(secret: str, identity: str, body: bytes, at: datetime | None = None) -> dict[str, str]:

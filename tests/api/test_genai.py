@@ -295,6 +295,7 @@ async def test_what_is_not_there_is_told_in_its_envelope(gateway: Gateway):
         ("POST", "/genai/v1/models/gpt-4o"),
         ("POST", "/genai/v1/models/gpt-4o:batchGenerateContent"),
         ("DELETE", "/genai/v1beta/models/gpt-4o:generateContent"),
+        ("POST", "/genai/v1beta/models/x%0d%0aset-cookie:generateContent"),
     ):
         answer = await gateway.http.request(method, path, json=SAY)
         assert answer.json()["error"]["code"] == answer.status_code, path
@@ -303,6 +304,35 @@ async def test_what_is_not_there_is_told_in_its_envelope(gateway: Gateway):
         "/genai/v1/models/gpt-4o:generateContent", SAY, headers={"content-encoding": "gzip", "x-goog-api-key": KEY_A}
     )
     assert refused.json()["error"]["details"][0]["fieldViolations"][0]["field"] == "content-encoding"
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("models/:generateContent", SAY),
+        (f"models/{'x' * 300}:generateContent", SAY),
+        ("models/openai/%00%1b:generateContent", SAY),
+        ("models/openai/gpt-4o:generateContent", []),
+        ("models/openai/gpt-4o:generateContent", {"contents": []}),
+        ("models/openai/gpt-4o:generateContent", {**SAY, "contents": "hello"}),
+        ("models/openai/gpt-4o:generateContent", {**SAY, "surprise": 1}),
+        ("models/openai/gpt-4o:generateContent", {**SAY, "fallbacks": 5}),
+        ("models/openai/gpt-4o:generateContent", {**SAY, "generationConfig": {"topK": "many"}}),
+        ("models/openai/gpt-4o:generateContent", {**SAY, "generationConfig": {"responseSchema": {"type": "STRING"}}}),
+        ("models/openai/gpt-4o:countTokens", {"generateContentRequest": 5}),
+        ("models/openai/text-embedding-3-small:embedContent", {"content": {"parts": [{"inlineData": {}}]}}),
+        ("models/openai/text-embedding-3-small:batchEmbedContents", {"requests": []}),
+        ("models/anthropic/claude-haiku-4-5:embedContent", {"content": {"parts": [{"text": "a"}]}}),
+    ],
+)
+async def test_what_cannot_be_asked_is_a_400_of_googles(
+    gateway: Gateway, sim: RunningSimulator, path: str, body: object
+):
+    answer = await gateway.post(f"/genai/v1beta/{path}", body, headers={"x-goog-api-key": KEY_A})
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"], error["status"]) == (400, 400, "INVALID_ARGUMENT")
+    assert error["message"]
+    assert not sim.log.entries
 
 
 @pytest.mark.parametrize(
@@ -318,6 +348,27 @@ async def test_vertex_callers_are_served_too(gateway: Gateway, sim: RunningSimul
     answer = await gateway.post(f"/genai/v1beta1/{place}/{model}:generateContent?key={KEY_A}", SAY)
     assert answer.json()["candidates"][0]["content"]["parts"]
     assert len(sim.log.entries) == 1
+
+
+async def test_google_publishes_on_vertex_where_vertex_is_configured(start: Any, sim: RunningSimulator):
+    gateway = await start(providers={"vertex": {"base_url": sim.origin, "project": "p", **KEY}})
+    place = "/genai/v1/projects/p/locations/l/publishers/google/models/gemini-2.5-flash"
+    assert (await gateway.post(f"{place}:generateContent", SAY)).json()["candidates"]
+    assert (await gateway.post(f"{place}:countTokens", SAY)).json()["totalTokens"] > 0
+    assert [entry.path.rpartition("/")[2] for entry in sim.log.entries] == [
+        "gemini-2.5-flash:generateContent",
+        "gemini-2.5-flash:countTokens",
+    ]
+    assert "generateContentRequest" not in sim.log.entries[-1].body
+
+
+async def test_googles_sdk_for_vertex_with_a_key_of_ours(gateway: Gateway):
+    options = types.HttpOptions(base_url=f"{gateway.url}/genai")
+    client = genai.Client(vertexai=True, api_key=KEY_A, http_options=options)
+    answer = await client.aio.models.generate_content(model="openai/gpt-4o", contents="hello")
+    assert answer.text
+    await client.aio.aclose()
+    client.close()
 
 
 async def test_a_fallback_may_be_asked_for(gateway: Gateway, sim: RunningSimulator):

@@ -1,6 +1,7 @@
 """Admission on the real store: reserved before, settled after, never more than one estimate too much."""
 
 import asyncio
+import math
 import uuid
 from datetime import UTC, datetime
 from typing import Any
@@ -127,7 +128,7 @@ async def test_the_reservation_of_a_dead_process_runs_out_and_a_late_settlement_
 
 
 async def test_holds_under_way_are_renewed(store: MultiplexedClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shared.governance.admission.RENEW_S", 0.0)
+    monkeypatch.setattr("shared.governance.admission.RENEWALS", math.inf)
     door = Door(store)
     await door.admit("a", (budget(100),), cost=1, tokens=0)
     await store.execute("ZADD", "finops:holds", 5, "a")
@@ -150,6 +151,18 @@ async def test_thresholds_are_told_once_per_window(door: Door, ledger: Ledger, s
     ]
     mine = [(int(line[b"percent"]), int(line[b"used"])) for line in told if line[b"scope"] == b"key:a"]
     assert mine == [(50, 55), (80, 85), (100, 125)]
+
+
+async def test_thresholds_of_a_rolling_window_count_all_its_slices(door: Door, store: MultiplexedClient) -> None:
+    slice_ms = parse_window("rolling:1d").slice_ms
+    for at in range(3):
+        clock = str(NOON + at * slice_ms)
+        await door.admit(str(at), (budget(100, window="rolling:1d"),), cost=1, tokens=0, clock=clock)
+        line = [str(at), "settled", '{"cost":30,"status":200}']
+        await store.script(governance_scripts()["settle"], (), ["w", at + 1, clock, *line])
+    told = await store.execute("XRANGE", "finops:alerts", "-", "+")
+    facts = [dict(zip(f[::2], f[1::2], strict=True)) for _, f in told]
+    assert [(fact[b"percent"], fact[b"used"]) for fact in facts] == [(b"50", b"60"), (b"80", b"90")]
 
 
 async def test_headers_tell_the_tightest_limit(door: Door) -> None:

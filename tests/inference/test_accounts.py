@@ -11,9 +11,12 @@ from shared.governance.caller import Caller
 from shared.governance.limits import Limit
 from shared.inference.accounts import Accounts
 from shared.inference.assembly import build_accounts, build_inference
+from shared.inference.bill import Bill
+from shared.inference.call import Call
 from shared.inference.inference import Inference
 from shared.settings.model import Settings
 from shared.store.multiplexed import MultiplexedClient
+from shared.wire.request_types import EMBEDDINGS, MODERATIONS, TRANSCRIPTIONS
 from simulator.serve import RunningSimulator
 from tests.inference.conftest import chat
 
@@ -118,9 +121,21 @@ async def test_a_stream_is_settled_at_its_end(books: Books, store: MultiplexedCl
     assert orjson.loads(stream.ledger) == entry
 
 
-async def test_a_stream_without_a_count_is_estimated(books: Books, store: MultiplexedClient) -> None:
+async def test_the_gateway_has_a_stream_counted_whose_caller_did_not_ask(
+    books: Books, store: MultiplexedClient, sim: RunningSimulator
+) -> None:
     inference, accounts = books()
-    async for _ in await inference.stream(chat("sim/gpt", stream=True)):
+    seen = b"".join([events async for events in await inference.stream(chat("sim/gpt", stream=True))])
+    assert b"prompt_tokens" not in seen
+    assert sim.requests[-1].body["stream_options"] == {"include_usage": True}
+    (entry,) = await entries(accounts, store)
+    assert "estimated" not in entry
+    assert entry["cost"] == entry["input"] + 10 * entry["output"] > 0
+
+
+async def test_a_stream_without_a_count_is_estimated(books: Books, store: MultiplexedClient) -> None:
+    inference, accounts = books(other={"stream_usage": False})
+    async for _ in await inference.stream(chat("other/gpt", stream=True)):
         pass
     (entry,) = await entries(accounts, store)
     assert entry["estimated"]
@@ -191,3 +206,63 @@ async def test_an_unknown_price_is_no_cost_header_and_said_so(books: Books, stor
     assert "x-bf-cost-usd" not in answer.headers
     (entry,) = await entries(accounts, store)
     assert entry["priced"] is False
+
+
+async def test_a_stream_that_is_read_no_further_than_its_answers_end_is_not_given_up(
+    books: Books, store: MultiplexedClient
+) -> None:
+    inference, accounts = books()
+    stream = await inference.stream(chat("sim/gpt", stream=True, stream_options={"include_usage": True}))
+    async for events in stream:
+        if b"[DONE]" in events:
+            break
+    await stream.aclose()
+    (entry,) = await entries(accounts, store)
+    assert (entry["status"], entry.get("estimated"), entry["output"]) == (200, None, stream.usage["completion_tokens"])
+
+
+async def test_a_count_that_came_at_a_streams_beginning_does_not_pay_for_the_rest(
+    books: Books, store: MultiplexedClient, sim: RunningSimulator
+) -> None:
+    inference, accounts = books(other={"wire": "anthropic", "base_url": f"{sim.origin}/anthropic"})
+    stream = await inference.stream(chat("other/claude-haiku-4-5@tokens=50,tps=200", stream=True, max_tokens=60))
+    came = 0
+    async for events in stream:
+        came += events.count(b"data:")
+        if came > 5:
+            break
+    assert 0 < stream.usage["completion_tokens"] < came
+    await stream.aclose()
+    (entry,) = await entries(accounts, store)
+    assert (entry["status"], entry["estimated"], entry["output"]) == (499, True, came)
+    assert entry["input"] == stream.usage["prompt_tokens"]
+
+
+def billed(accounts: Accounts, call: Call, said: dict[str, Any], body: bytes) -> dict[str, Any]:
+    bill = Bill(accounts, call)
+    bill.sent("sim", "gpt", "")
+    entry: dict[str, Any] = orjson.loads(bill.answered(said, 200, body))
+    return entry
+
+
+async def test_an_answer_without_a_count_is_estimated_and_never_free(books: Books) -> None:
+    _, accounts = books(prices={"sim/*": {"input": 1, "output": 10, "second": 0.0001}})
+    told = billed(accounts, chat("sim/gpt"), {}, b"x" * 400)
+    assert (told["output"], told["estimated"], told["priced"]) == (101, True, True)
+    long = billed(accounts, chat("sim/gpt", max_tokens=7), {}, b"x" * 400)
+    assert long["output"] == 7, "no more than was allowed"
+    vectors = billed(accounts, chat("sim/gpt", request_type=EMBEDDINGS), {}, b"x" * 400)
+    assert "output" not in vectors
+    spoken = billed(accounts, chat("sim/gpt", request_type=TRANSCRIPTIONS), {}, b"text")
+    assert (spoken["estimated"], spoken["audio_ms"] > 0, spoken["cost"] > 0) == (True, True, True)
+    judged = billed(accounts, chat("sim/gpt", request_type=MODERATIONS), {}, b"{}")
+    assert "estimated" not in judged
+
+
+async def test_a_job_that_is_refused_is_booked_as_a_refused_call_is(books: Books, store: MultiplexedClient) -> None:
+    inference, accounts = books()
+    poor = Caller(key_id="p", name="p", limits=(Limit("cost", "key:p", "1d", 0),))
+    with pytest.raises(BudgetExceeded):
+        await inference.reserve("job", chat("sim/gpt", caller=poor))
+    (entry,) = await entries(accounts, store)
+    assert (entry["status"], entry["key"], "job" in entry) == (402, "p", False)

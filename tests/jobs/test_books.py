@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
-from shared.governance.admission import JOB_HOLD_S, Door
+from shared.governance.admission import Door
 from shared.governance.limits import Limit
 from shared.jobs.model import Outcome, State
 from shared.jobs.queue import JobQueue
@@ -41,7 +41,7 @@ async def test_an_outcome_settles_what_the_submit_reserved(
     queue: JobQueue, store: JobStore, door: Door, commands: RedisCommands
 ) -> None:
     job = new_job(owner="a", context=CONTEXT)
-    await door.admit(job.id, BUDGET, cost=300, tokens=9, keep_s=JOB_HOLD_S)
+    await door.admit(job.id, BUDGET, cost=300, tokens=9, renewed=False)
     await queue.submit(job)
     assert await meters(commands) == (0, 300)
     claim = await claim_one(queue)
@@ -55,7 +55,7 @@ async def test_a_cancelled_job_gives_its_reservation_back_and_is_booked(
     queue: JobQueue, store: JobStore, door: Door, commands: RedisCommands
 ) -> None:
     job = new_job(owner="a", context=CONTEXT, request_id="r")
-    await door.admit(job.id, BUDGET, cost=300, tokens=9, keep_s=JOB_HOLD_S)
+    await door.admit(job.id, BUDGET, cost=300, tokens=9, renewed=False)
     await queue.submit(job)
     await store.cancel(job.id)
     await store.cancel(job.id)
@@ -86,7 +86,7 @@ async def test_a_job_that_runs_again_is_counted_again(
     queue: JobQueue, store: JobStore, door: Door, commands: RedisCommands
 ) -> None:
     job = new_job(owner="a", context=CONTEXT)
-    await door.admit(job.id, BUDGET, cost=300, tokens=9, keep_s=JOB_HOLD_S)
+    await door.admit(job.id, BUDGET, cost=300, tokens=9, renewed=False)
     await queue.submit(job)
     failed = Outcome(state=State.FAILED, status_code=502, error={}, ledger=b'{"cost":5,"status":502}')
     await store.finish(await claim_one(queue), failed)
@@ -100,3 +100,39 @@ async def test_jobs_of_our_own_are_not_booked(queue: JobQueue, store: JobStore, 
     await queue.submit(new_job())
     await store.finish(await claim_one(queue), Outcome(state=State.COMPLETED, status_code=200))
     assert await ledger(commands) == []
+
+
+async def left_s(commands: RedisCommands, hold: str) -> float:
+    """Until a hold runs out, by the store's clock."""
+    seconds, _ = await commands.execute("TIME")
+    return float(await commands.execute("ZSCORE", "finops:holds", hold)) / 1000 - int(seconds)
+
+
+async def test_a_reservation_lasts_as_long_as_its_job_but_not_without_one(
+    queue: JobQueue, store: JobStore, door: Door, commands: RedisCommands
+) -> None:
+    job = new_job(owner="a", context=CONTEXT, delay_s=60.0)
+    for hold in (job.id, "its submit never came"):
+        await door.admit(hold, BUDGET, cost=300, tokens=9, renewed=False)
+    await queue.submit(job)
+    assert await left_s(commands, job.id) > 29 * 86_400
+    assert await left_s(commands, "its submit never came") < 300
+    await store.cancel(job.id)
+    assert await commands.execute("ZRANGE", "finops:holds", 0, -1) == [b"its submit never came"]
+
+
+async def test_a_job_that_is_admitted_again_holds_what_it_may_cost(
+    queue: JobQueue, store: JobStore, door: Door, commands: RedisCommands
+) -> None:
+    job = new_job(owner="a", context=CONTEXT)
+    await door.admit(job.id, BUDGET, cost=300, tokens=9, renewed=False)
+    await queue.submit(job)
+    await store.finish(
+        await claim_one(queue), Outcome(state=State.FAILED, status_code=502, error={}, ledger=b'{"cost":5}')
+    )
+    await door.admit(job.id, BUDGET, cost=300, tokens=9, renewed=False)
+    await store.retry(job.id)
+    assert await meters(commands) == (5, 300)
+    assert await left_s(commands, job.id) > 29 * 86_400
+    await store.finish(await claim_one(queue), PAID)
+    assert await meters(commands) == (75, 0)

@@ -58,6 +58,7 @@ for i = FIRST, #ARGV do fields[#fields + 1] = ARGV[i] end
 call('HSET', job_key(id), unpack(fields))
 call('PEXPIRE', job_key(id), keep)
 call('SET', payload_key(id), payload, 'PX', keep)
+prolong_hold(id, now + delay + LIVE_MS, now)  -- from here on the job's end gives back what was reserved for it
 call('SET', arq_job_key(id), '{"t":null,"f":"run_job","a":["' .. id .. '"],"k":{},"et":' .. int(now) .. '}', 'PX', keep)
 if job.state == 'deferred' then
   call('ZADD', DEFERRED, int(due), id)

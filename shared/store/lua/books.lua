@@ -31,31 +31,52 @@ local function add_to_rollup(key, group, amounts, days)
   if not before then call('PEXPIRE', key, int(days * 86400000)) end
 end
 
-local function book(json, entry, now)
-  local keep = call('HMGET', BOOKS, 'max_calls', 'calls_days', 'hours_days', 'days_days')
-  call('XADD', ENTRIES, 'MAXLEN', '~', keep[1] or '1000000', '*', 'json', json)
-  local group, amounts = {}, {}
+-- What a script adds to the roll-ups: gathered per group, so that a batch of entries writes each group once.
+local function open_books()
+  return {keep = call('HMGET', BOOKS, 'max_calls', 'calls_days', 'hours_days', 'days_days'), groups = {}}
+end
+
+local function close_books(books, now)
+  if not next(books.groups) then return end
+  local date, hour = hour_name(now)
+  local hour_key = 'finops:usage:h:' .. hour
+  if call('EXISTS', hour_key) == 0 then
+    call('XTRIM', ENTRIES, 'MINID', '~', int(now - num(books.keep[2] or 30) * 86400000))
+  end
+  for group, amounts in pairs(books.groups) do
+    add_to_rollup(hour_key, group, amounts, num(books.keep[3] or 35))
+    add_to_rollup('finops:usage:d:' .. date, group, amounts, num(books.keep[4] or 400))
+  end
+end
+
+local function book(books, json, entry)
+  call('XADD', ENTRIES, 'MAXLEN', '~', books.keep[1] or '1000000', '*', 'json', json)
+  local group = {}
   for i, name in ipairs(GROUP) do
     group[i] = name == 'dims' and dimensions_of(entry) or tostring(entry[name] or '')
   end
   group = table.concat(group, '\31')
-  for i, name in ipairs(SUMS) do amounts[i] = num(entry[name]) end
-  amounts[1] = 1
-  amounts[2] = num(entry.status) >= 400 and 1 or 0
-  amounts[3] = entry.priced == false and 1 or 0
-  local date, hour = hour_name(now)
-  local hour_key = 'finops:usage:h:' .. hour
-  if call('EXISTS', hour_key) == 0 then
-    call('XTRIM', ENTRIES, 'MINID', '~', int(now - num(keep[2] or 30) * 86400000))
+  local amounts = books.groups[group]
+  if not amounts then
+    amounts = {}
+    for i = 1, #SUMS do amounts[i] = 0 end
+    books.groups[group] = amounts
   end
-  add_to_rollup(hour_key, group, amounts, num(keep[3] or 35))
-  add_to_rollup('finops:usage:d:' .. date, group, amounts, num(keep[4] or 400))
+  amounts[1] = amounts[1] + 1
+  if num(entry.status) >= 400 then amounts[2] = amounts[2] + 1 end
+  if entry.priced == false then amounts[3] = amounts[3] + 1 end
+  for i = 4, #SUMS do amounts[i] = amounts[i] + num(entry[SUMS[i]]) end
 end
 
 -- Books an outcome and ends its hold, by what the entry says; 'also': a further hold of an outcome that is booked.
-local function settle_outcome(hold, state, json, now)
+-- Books that are given are the caller's to close.
+local function settle_outcome(hold, state, json, now, books)
   local entry = json ~= '' and cjson.decode(json) or {}
-  if json ~= '' and state ~= 'also' then book(json, entry, now) end
+  if json ~= '' and state ~= 'also' then
+    local mine = books or open_books()
+    book(mine, json, entry)
+    if not books then close_books(mine, now) end
+  end
   if state == 'also' then state = 'settled' end
   if hold == '' then return end
   local cost, tokens = num(entry.cost), num(entry.input) + num(entry.output)

@@ -82,20 +82,24 @@ local function add_to_meter(m, field, amount)
   call('PEXPIREAT', m.key, int(m.ends + GRACE_MS))
 end
 
+-- Tells those who want to know, once until a time: fields are names and values of a line in the list of alerts.
+local function tell_once(once, until_ms, fields)
+  if call('SET', 'finops:alerted:' .. once, '1', 'NX', 'PXAT', int(until_ms)) then
+    return call('XADD', ALERTS, 'MAXLEN', '~', '10000', '*', unpack(fields))
+  end
+end
+
 -- Says once per window that a part of a budget is spent.
 local function tell_thresholds(meter, before, after, now)
   local limit = meter.limit
-  if meter.kind ~= 'cost' or not limit or limit <= 0 then return end
+  if not limit or limit <= 0 then return end
   local said = call('HGET', 'finops:books', 'thresholds') or '50,80,100'
   for percent in string.gmatch(said, '%d+') do
     local mark = limit * num(percent) / 100
     if before < mark and after >= mark then
       local _, ends = window_of(meter.window, now)
-      local once = 'finops:alerted:' .. percent .. ':' .. meter.key
-      if call('SET', once, '1', 'NX', 'PXAT', int(ends + GRACE_MS)) then
-        call('XADD', ALERTS, 'MAXLEN', '~', '10000', '*', 'scope', meter.scope, 'window', meter.window, 'percent', percent,
-          'limit', int(limit), 'used', int(after))
-      end
+      tell_once(percent .. ':' .. meter.key, ends + GRACE_MS, {'kind', 'budget.threshold', 'scope', meter.scope,
+        'window', meter.window, 'percent', percent, 'limit', int(limit), 'used', int(after)})
     end
   end
 end
@@ -126,7 +130,10 @@ local function end_hold(id, state, cost, tokens, now, scopes)
       local amount = real[meter.kind]
       if amount > 0 and concerns(meter.scope, scopes) then
         local after = call('HINCRBY', meter.key, 'u' .. meter.at, int(amount))
-        tell_thresholds(meter, after - amount, after, now)
+        if meter.kind == 'cost' then
+          if meter.at ~= '' then after = read_meter(meter.kind, meter.scope, meter.window, now).used end
+          tell_thresholds(meter, after - amount, after, now)
+        end
       end
     end
   end
@@ -136,9 +143,17 @@ local function end_hold(id, state, cost, tokens, now, scopes)
   return 1
 end
 
--- A job that ended and runs again has nothing reserved, but what it will cost counts.
+-- Holds for longer what is still held.
+local function prolong_hold(id, until_ms, now)
+  if call('ZADD', HOLDS, 'XX', 'CH', int(until_ms), id) == 1 then
+    call('PEXPIRE', hold_key(id), int(until_ms - now + ENDED_MS))
+  end
+end
+
+-- A job that ended and runs again: what it will cost counts, even if nothing was reserved for it anew.
 local function reopen_hold(id)
-  if call('HEXISTS', hold_key(id), 'state') == 1 then call('HSET', hold_key(id), 'state', 'expired') end
+  local state = call('HGET', hold_key(id), 'state')
+  if state and state ~= 'held' then call('HSET', hold_key(id), 'state', 'expired') end
 end
 
 -- Holds whose owner did not come back.

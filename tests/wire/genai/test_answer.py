@@ -465,3 +465,8 @@ def test_without_events_a_stream_is_one_json_array():
     assert array(chunk({"content": "A"}), {"error": {"message": "Cut."}})[-1]["error"]["code"] == 500
     events = ResponseEvents(as_array=True)
     assert orjson.loads(events.fail(503, {"message": "Busy."}))[0]["error"]["status"] == "UNAVAILABLE"
+
+
+def test_embeddings_of_a_job_of_openais_sdk_are_numbers_too():
+    answer = {"data": [{"index": 0, "embedding": "AACAPwAAAMA="}]}
+    assert embedding_response(answer, batch=False)["embedding"] == {"values": [1.0, -2.0]}
