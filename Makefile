@@ -9,7 +9,7 @@ SOURCES := api cli shared simulator worker
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types contracts format coverage clean docs serve
+.PHONY: help setup demo test judges check lint types contracts format coverage clean docs serve
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -41,6 +41,9 @@ serve: $(VENV)/.runtime  ## API, worker, store and simulator on this machine
 
 test: setup  ## every test: real Redis, real SDKs, real processes
 	@$(RUN)/pytest -n 4
+
+judges: setup  ## neutral judges: other people's tests and clients; ONE="langchain ...", RECORD=1
+	@$(RUN)/python -m tests.judges $(ONE) $(if $(RECORD),--record)
 
 lint: $(VENV)/.dev  ## formatting and rules
 	@$(RUN)/ruff format --check $(SOURCES) tests bench

@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from api.openapi_batches import batch_operations
-from api.openapi_parts import ASYNC_HEADERS, errors, headers_of, operation_id, parameters
+from api.openapi_parts import ASYNC_HEADERS, BYTES, ENVELOPES, FIELDS, errors, headers_of, operation_id, parameters
 from api.openapi_surfaces import SURFACE_SCHEMAS, surface_operations
 from api.routes.async_jobs import PREFIX as ASYNC_PREFIX
 from api.routes.inference import PREFIXES
@@ -27,6 +27,7 @@ def describe(app: FastAPI) -> None:
 def _schema(app: FastAPI) -> dict[str, Any]:
     known = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
     paths: dict[str, Any] = known.setdefault("paths", {})
+    _say_our_errors(known)
     for request_type in REQUEST_TYPES:
         for prefix in PREFIXES:
             paths[f"{prefix}/{request_type.path}"] = {"post": _answer_operation(request_type, prefix)}
@@ -55,10 +56,22 @@ def _close(operation: dict[str, Any]) -> None:
         responses.update({status: {**errors("401")["401"], "description": text}})
 
 
+def _say_our_errors(known: dict[str, Any]) -> None:
+    """What FastAPI says of refused input is not what a caller gets: a 400 in the envelope of its surface."""
+    for path, operations in known["paths"].items():
+        named = (name for prefix, name in ENVELOPES.items() if path.startswith(prefix))
+        refused = errors("400", schema=next(named, "ErrorEnvelope"))
+        for operation in operations.values():
+            if operation["responses"].pop("422", None):
+                operation["responses"] |= refused
+    for name in ("HTTPValidationError", "ValidationError"):
+        known.get("components", {}).get("schemas", {}).pop(name, None)
+
+
 def _answer_operation(request_type: RequestType, prefix: str) -> dict[str, Any]:
     answer: dict[str, Any] = {"application/json": {"schema": {"type": "object"}}}
-    if request_type.binary:
-        answer["application/octet-stream"] = {"schema": {"type": "string", "format": "binary"}}
+    if request_type.binary or request_type.form == "multipart":
+        answer["*/*"] = BYTES  # sound, or a transcript in the form that was asked for
     if request_type.streams:
         answer["text/event-stream"] = {"schema": {"type": "string"}}
     return {
@@ -113,7 +126,7 @@ def _async_operations(request_type: RequestType) -> dict[str, Any]:
         "responses": {
             "200": {
                 "description": "The result as the provider gave it.",
-                "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+                "content": {"application/json": {"schema": {}}, "*/*": BYTES},
             },
             "202": _enveloped("Not ended yet.", "Retry-After"),
             **errors("401", "404", "409", "503"),
@@ -152,7 +165,7 @@ def _body(request_type: RequestType) -> dict[str, Any]:
     files = {"file", "image", "mask"}
     multipart = request_type.form == "multipart"
     properties: dict[str, Any] = {
-        name: {"type": "string", "format": "binary"} if multipart and name in files else {}
+        name: BYTES["schema"] if multipart and name in files else FIELDS.get(name, {})
         for name in ("model", *request_type.required)
     }
     schema = {

@@ -15,6 +15,21 @@ ASYNC_HEADERS = (
     ("Prefer", "`wait=N`: as `x-bf-async-wait`."),
     ("Idempotency-Key", "The same key, caller and body within 24 h give the same job; another body is a 409."),
 )
+FIELDS: dict[str, dict[str, Any]] = {
+    "model": {"type": "string", "minLength": 1, "examples": ["openai/gpt-4o-mini"]},
+    "messages": {
+        "type": "array",
+        "minItems": 1,
+        "items": {"type": "object", "required": ["role"], "properties": {"role": {"type": "string"}, "content": {}}},
+    },
+    "prompt": {"type": ["string", "array"], "minLength": 1, "minItems": 1},
+    "input": {"type": ["string", "array"], "minLength": 1, "minItems": 1},
+    "voice": {"type": ["string", "object"], "examples": ["alloy"]},
+    "max_tokens": {"type": "integer", "minimum": 1},
+    "contents": {"type": ["array", "object", "string"]},
+}
+BYTES = {"schema": {"type": "string", "format": "binary"}}
+ENVELOPES = {"/anthropic/": "AnthropicError", "/genai/": "GenaiError"}
 ERRORS = {
     "400": "The request cannot be served as it stands; `param` names what is wrong.",
     "401": "No, or an unknown, virtual key.",

@@ -3,7 +3,7 @@
 from typing import Any
 
 from api.errors import ANTHROPIC_PREFIX, GENAI_PREFIX
-from api.openapi_parts import ASYNC_HEADERS, errors, headers_of, operation_id, parameters
+from api.openapi_parts import ASYNC_HEADERS, BYTES, FIELDS, errors, headers_of, operation_id, parameters
 from api.routes import genai
 from api.routes.deployments import AZURE_TYPES
 from shared.wire.request_types import RequestType
@@ -80,7 +80,7 @@ def _method(path: str, method: str) -> dict[str, Any]:
 def _deployment(path: str, request_type: RequestType) -> dict[str, Any]:
     multipart = request_type.form == "multipart"
     named = tuple(name for name in request_type.required if name != "model")
-    return _operation(
+    operation = _operation(
         "azure",
         path,
         f"{request_type.name} of a deployment: answer, stream, submit or poll",
@@ -88,6 +88,9 @@ def _deployment(path: str, request_type: RequestType) -> dict[str, Any]:
         more=[_API_VERSION],
         media_type="multipart/form-data" if multipart else "application/json",
     )
+    if request_type.binary or multipart:
+        operation["post"]["responses"]["200"]["content"]["*/*"] = BYTES
+    return operation
 
 
 def _operation(
@@ -108,7 +111,7 @@ def _operation(
     schema = {
         "type": "object",
         "required": list(required),
-        "properties": {name: {} for name in required},
+        "properties": {name: FIELDS.get(name, {}) for name in required},
         "additionalProperties": True,
     }
     envelope = {"anthropic": "AnthropicError", "genai": "GenaiError"}.get(tag, "ErrorEnvelope")

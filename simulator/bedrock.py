@@ -12,7 +12,7 @@ from simulator.bedrock_checks import check_request, check_signature
 from simulator.calls import Answer, Call, Family, Refusal, Reply, Route, Stream
 from simulator.event_stream import encode_frame
 from simulator.json_schema import Json
-from simulator.text import Ask, Composition, Tool, choose_tool, compose, count_tokens
+from simulator.text import Ask, Composition, Tool, choose_tool, compose, count_tokens, schema_told
 
 STREAM_TYPE = b"application/vnd.amazon.eventstream"
 TOKENS_PER_MESSAGE = 4
@@ -131,7 +131,7 @@ def _ask(call: Call) -> Ask:
         last_user=spoken[-1] if spoken else "",
         limit=inference.get("maxTokens"),
         stops=tuple(inference.get("stopSequences") or ()),
-        schema=_schema(body.get("outputConfig")),
+        schema=_schema(body.get("outputConfig")) or schema_told("\n".join(_texts(body.get("system")))),
         tool=_tool(body.get("toolConfig"), after_result=after_result, forced=call.behaviour.tool),
     )
 

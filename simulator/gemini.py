@@ -26,12 +26,11 @@ from simulator.gemini_embeddings import embed, embed_batch, predict
 from simulator.gemini_models import list_models, list_published, retrieve_model
 from simulator.ids import opaque
 from simulator.json_schema import DEPTH_LIMIT, Json
-from simulator.text import Ask, Composition, Tool, choose_tool, compose, count_tokens
+from simulator.text import ANY_OBJECT, Ask, Composition, Tool, choose_tool, compose, count_tokens
 
 TOKENS_PER_MEDIUM = 258
 BLOCKED_MODEL = "sim-blocked"
 CANDIDATES_LIMIT = 8
-ANY_OBJECT = {"type": "object", "properties": {"answer": {"type": "string"}}}
 BAD_FRAME = b'data: {"candidates": [{"cont\r\n\r\n'
 _CHOICES = {"AUTO": "auto", "VALIDATED": "auto", "ANY": "required", "NONE": "none"}
 

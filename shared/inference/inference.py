@@ -32,7 +32,7 @@ from shared.providers.base import Key
 from shared.providers.client import Exchange, ProviderClient
 from shared.providers.health import HealthBoard
 from shared.providers.health_sharing import SharedHealth
-from shared.providers.registry import DEFAULT_PROVIDER, Providers
+from shared.providers.registry import Providers
 from shared.providers.wires.base import Ask, MalformedAnswer, Wire
 from shared.providers.wires.bridged import BridgedWire, Recalled
 from shared.telemetry.upstream import UNWATCHED, UpstreamWatch
@@ -300,6 +300,10 @@ class Inference:
         """Whether configuration gave this name to a model or a route."""
         return model in self._routing.names
 
+    async def model(self, name: str, caller: Caller) -> dict[str, object]:
+        """One model that no list has, of the provider that its name says."""
+        return await self._model_lists.model(name, caller)
+
     def check_model(self, model: str, caller: Caller) -> None:
         """Let a model's name pass that leads somewhere where the caller may go.
 
@@ -315,11 +319,7 @@ class Inference:
         Args:
             models: Empty text stands for the default provider's own choice.
         """
-        homes = {self._routing.home(model or f"{DEFAULT_PROVIDER}/-", caller) for model in models}
-        home = homes.pop() if len(homes) == 1 else None
-        if home is None or not self._providers[home].batches or not caller.may_use(home, ""):
-            return None
-        return home
+        return self._routing.batch_provider(models, caller)
 
     def _named(self, caller: Caller) -> list[dict[str, object]]:
         """Aliases and routes, of which the caller may use at least one target."""

@@ -3,10 +3,11 @@
 import asyncio
 import time
 from collections import defaultdict
+from urllib.parse import quote
 
 import orjson
 
-from shared.errors import GatewayError
+from shared.errors import GatewayError, ModelNotFound, UnknownProvider
 from shared.governance.caller import Caller
 from shared.providers.base import Provider
 from shared.providers.client import ProviderClient
@@ -40,6 +41,27 @@ class ModelLists:
         """OpenAI's model objects of what the caller may use, ids with the provider's prefix."""
         lists = await asyncio.gather(*(self._models_of(provider) for provider in self._providers.values()))
         return [model for models in lists for model in models if caller.may_use(*str(model["id"]).split("/", 1))]
+
+    async def model(self, name: str, caller: Caller) -> Model:
+        """One model, as the provider whose it is by its name describes it: a list need not name all that it serves.
+
+        Raises:
+            ModelNotFound: No provider is known to have it, or the caller may not use it.
+            UpstreamRefused: The provider's own error.
+        """
+        missing = ModelNotFound(f"No provider here lists the model {name[:256]!r}; GET /v1/models says what there is.")
+        try:
+            provider, wanted = self._providers.resolve(name)
+        except UnknownProvider:
+            raise missing from None
+        if provider.wire != "openai" or not caller.may_use(provider.name, wanted):
+            raise missing
+        listing = LISTINGS[provider.wire][0]
+        try:
+            described = await self._page(provider, listing, f"/models/{quote(wanted, safe='')}")
+            return _model(provider, next(iter(listing.models({"data": [described]}))))
+        except (StopIteration, *MISSHAPEN):
+            raise missing from None
 
     async def _models_of(self, provider: Provider) -> list[Model]:
         configured = provider.models or tuple(provider.deployments)

@@ -1,7 +1,7 @@
 """From a model's name to what may answer it, in order: aliases, routes, fallbacks."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Any
@@ -117,6 +117,14 @@ class Routing:
         except UnknownProvider:
             return None
         return provider.name if caller.may_use(provider.name, model) else None
+
+    def batch_provider(self, models: Iterable[str], caller: Caller) -> str | None:
+        """The one home of all of the models, if it has a Batch API and is open to the caller; empty names are its own."""
+        homes = {self.home(model or f"{DEFAULT_PROVIDER}/-", caller) for model in models}
+        home = homes.pop() if len(homes) == 1 else None
+        if home is None or not self._providers[home].batches or not caller.may_use(home, ""):
+            return None
+        return home
 
     def _first(self, call: Call) -> list[Target]:
         caller = call.caller

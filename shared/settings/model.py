@@ -15,6 +15,10 @@ WebhookEvent = Literal[
     "response.failed",
     "response.incomplete",
     "response.cancelled",
+    "batch.completed",
+    "batch.failed",
+    "batch.expired",
+    "batch.cancelled",
     "budget.threshold",
     "spend.anomaly",
 ]

@@ -57,7 +57,9 @@ async def test_all_keys_of_a_batch_are_there_from_the_start(gateway: Gateway):
 async def test_nothing_of_a_batch_stays_for_ever(gateway: Gateway, redis):
     batch = await work_off(gateway, (await create(gateway, line()))["id"])
     assert batch["status"] == "completed"
-    await assert_no_key_leaks(redis, ["finops:jobs:*", "finops:wake:*", "arq:queue*", "finops:lane:*", "finops:ledger"])
+    await assert_no_key_leaks(
+        redis, ["finops:jobs:*", "finops:wake:*", "arq:queue*", "finops:lane:*", "finops:ledger", "finops:books"]
+    )
     left = [key.decode() for key in await redis.keys("finops:*batch*")]
     assert sorted(key.split(":")[1] for key in left) == ["batch", "batch-request", "owner"]
 

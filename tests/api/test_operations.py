@@ -82,6 +82,22 @@ async def test_the_queue_says_what_to_scale_by(gateway: Gateway):
     assert queue["oldest_age_s"] >= 0
 
 
+async def test_answers_are_described_as_they_are(gateway: Gateway):
+    paths = (await gateway.http.get("/openapi.json")).json()["paths"]
+
+    def refusal(path: str) -> str:
+        return paths[path]["get"]["responses"]["400"]["content"]["application/json"]["schema"]["$ref"]
+
+    assert refusal("/v1/async/jobs").endswith("/ErrorEnvelope")
+    assert refusal("/anthropic/v1/models/{model}").endswith("/AnthropicError")
+    operations = [operation for path in paths.values() for operation in path.values()]
+    assert not [operation for operation in operations if "422" in operation["responses"]]
+    result = paths["/v1/async/audio/transcriptions/{job_id}/content"]["get"]["responses"]["200"]["content"]
+    assert set(result) == {"application/json", "*/*"}
+    for speech in ("/v1/audio/speech", "/openai/deployments/{deployment}/audio/speech"):
+        assert "*/*" in paths[speech]["post"]["responses"]["200"]["content"]
+
+
 async def test_every_route_is_described(gateway: Gateway):
     described = (await gateway.http.get("/openapi.json")).json()
     chat = described["paths"]["/openai/chat/completions"]["post"]
