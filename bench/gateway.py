@@ -83,6 +83,7 @@ class Run:
             except Exception as error:
                 self.unfit[gateway.name] = repr(error)
         self.found: dict[str, Figures] = {DIRECT: Figures()}
+        self.loads: list[float] = []
         versions = [g.version() for g in self._fit()]
         self.report = Report(
             "Gateway" + (" (quick)" if options.quick else ""),
@@ -105,6 +106,7 @@ class Run:
                 self._direct(upstream)
                 for gateway in self._fit():
                     print(f"{turn + 1}/{self.rounds} {gateway.name}, load {machine.load():.1f}", file=sys.stderr)
+                    self.loads.append(machine.load())
                     figures = self.found.setdefault(gateway.name, Figures())
                     try:
                         self._calls(gateway, upstream, figures)
@@ -198,7 +200,10 @@ class Run:
             return [*cells, str(sum(w.failed for many in it.windows.values() for w in many))]
 
         head = ["gateway", "CPU us/request, 8 connections: best, median", "64 connections", "requests/s, 64: best, median", "failed"]  # fmt: skip
-        direct = f"\nThe upstream alone, 64 connections: {number(self.found[DIRECT].most_per_s())} requests/s.\n"
+        direct = (
+            f"\nThe upstream alone, 64 connections: {number(self.found[DIRECT].most_per_s())} requests/s. "
+            f"Load average meanwhile: {min(self.loads):.1f} to {max(self.loads):.1f} (the run itself makes 2).\n"
+        )
         self.report.section("A same-wire call: 0.45 KB asked, 1 KB answered", table(head, self._rows(row)) + direct)
 
     def _tell_latency(self) -> None:

@@ -339,7 +339,7 @@ def running(gateway: Gateway, upstream: int, core: set[int]) -> Iterator[Running
             begun = time.monotonic()
             process = subprocess.Popen(
                 launch.argv, env={**environ, **launch.environ}, cwd=directory, stdin=subprocess.DEVNULL,
-                stdout=output, stderr=output, preexec_fn=machine.end_with_parent(core), start_new_session=True,
+                stdout=output, stderr=output, preexec_fn=machine.end_with_parent(core), process_group=0,
             )  # fmt: skip
             here = Running(gateway, process, launch.port)
             try:
@@ -368,7 +368,7 @@ def _until_it_answers(here: Running, log: Path, deadline: float) -> None:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Its whole session, which it alone is in."""
+    """Its whole process group, which it alone is in. (A session of its own would lose the priority of ours.)"""
     for kind, patience_s in ((signal.SIGTERM, 3.0), (signal.SIGKILL, 10.0)):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, kind)

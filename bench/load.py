@@ -96,7 +96,9 @@ def window(
     if found is None:
         raise RuntimeError(said)
     requests, micros, p50, p99, failed = map(int, found.groups())
-    return Window(requests, requests / micros * 1e6, p50 / 1e3, p99 / 1e3, failed, cpu / max(1, requests) * 1e6)
+    if not requests:
+        return Window(0, 0.0, *[float("nan")] * 2, failed, float("nan"))
+    return Window(requests, requests / micros * 1e6, p50 / 1e3, p99 / 1e3, failed, cpu / requests * 1e6)
 
 
 class Traffic:
