@@ -208,7 +208,9 @@ def small_app(venv: str, module: str, directory: Path, port: int, upstream: int)
 def rolter(directory: Path, port: int, upstream: int) -> Launch:
     config = directory / "rolter.toml"
     config.write_text(
-        f'[server]\nhost = "127.0.0.1"\nport = {port}\n[[providers]]\nname = "mock"\nkind = "openai_compatible"\n'
+        # With its queue (8 workers a provider by default, 4,096 tried) one call at a time waits for its answer.
+        f'[server]\nhost = "127.0.0.1"\nport = {port}\n[queue]\nenabled = false\n'
+        '[[providers]]\nname = "mock"\nkind = "openai_compatible"\n'
         f'api_base = "http://127.0.0.1:{upstream}"\napi_key_env = "UPSTREAM_KEY"\n[[routes]]\nmodel = "gpt-4o"\n'
         'strategy = "round_robin"\n[[routes.targets]]\nprovider = "mock"\nmodel = "gpt-4o"\n'
         '[[virtual_keys]]\nkey = "sk-bench"\nname = "bench"\nmodels = []\n'
