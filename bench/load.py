@@ -129,7 +129,8 @@ class Traffic:
                 break
             marks.append(running.cpu_s() if running else float("nan"))
         if marks:
-            said["cpu_us"] = (marks[1] - marks[0]) / said["events"] * 1e6 if said["events"] else float("nan")
+            spent_s = marks[1] - marks[0]  # ticks of 10 ms: too few say nothing
+            said["cpu_us"] = spent_s / said["events"] * 1e6 if said["events"] and spent_s > 0.1 else float("nan")
         return said
 
     def close(self) -> None:
