@@ -35,6 +35,29 @@ def cpu_s(pid: int) -> float:
     return total / 1e9
 
 
+def tree(pid: int) -> list[int]:
+    """A process and all that descend from it."""
+    found, new = [pid], [pid]
+    while new:
+        children = []
+        for parent in new:
+            for task in Path(f"/proc/{parent}/task").glob("*/children"):
+                with contextlib.suppress(OSError):
+                    children += [int(child) for child in task.read_text().split()]
+        found, new = found + children, children
+    return found
+
+
+def tree_cpu_s(pid: int) -> float:
+    """CPU seconds of a process and its descendants, user and system; threads that ended are in."""
+    total = 0
+    for one in tree(pid):
+        with contextlib.suppress(OSError):
+            fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
+            total += int(fields[11]) + int(fields[12])
+    return total / os.sysconf("SC_CLK_TCK")
+
+
 def rss_kib(pid: int) -> int:
     return int(re.search(r"VmRSS:\s*(\d+)", Path(f"/proc/{pid}/status").read_text()).group(1))
 

@@ -119,7 +119,7 @@ class Routing:
         return provider.name if caller.may_use(provider.name, model) else None
 
     def batch_provider(self, models: Iterable[str], caller: Caller) -> str | None:
-        """The one home of all of the models, if it has a Batch API and is open to the caller; empty names are its own."""
+        """The one home of all the models, if it has a Batch API and is open to the caller; empty names are its own."""
         homes = {self.home(model or f"{DEFAULT_PROVIDER}/-", caller) for model in models}
         home = homes.pop() if len(homes) == 1 else None
         if home is None or not self._providers[home].batches or not caller.may_use(home, ""):

@@ -1,0 +1,324 @@
+"""What a call costs inside our process, without sockets: the least of many batches, which a busy machine disturbs little.
+
+    python bench/inside.py [--batches 400] [--keep]
+
+uvicorn's protocol, the whole application, the inference path and our upstream connections are the real ones; in place of
+both sockets stand transports that keep what is written. Then parts are left out one at a time: what that spares is their
+cost. System calls, the event loop's polling and the kernel's work come on top (some 40 us a call, 10 an event).
+"""
+
+import argparse
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from unittest import mock
+
+sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parent.parent)]
+
+import machine
+import samples
+import uvloop
+from report import Report, number, table
+from uvicorn.server import ServerState
+
+from api import server
+from api.app import create_app
+from api.exchange import Reply, send_reply
+from api.middleware.access_log import AccessLog
+from api.protocol import JoiningProtocol
+from shared.inference.call import Answer
+from shared.providers.transport.dial import Dialer
+from shared.settings.model import Settings
+from shared.telemetry.logs import configure
+from shared.telemetry.metrics import Metrics
+
+AT_ONCE = 32
+ANSWER = (
+    b"HTTP/1.1 200 OK\r\nserver: nginx/1.22.1\r\ndate: Sun, 22 Nov 2026 23:00:00 GMT\r\ncontent-type: application/json"
+    b"\r\ncontent-length: %d\r\nconnection: keep-alive\r\n\r\n%s" % (len(samples.ANSWER), samples.ANSWER)
+)
+STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+def _framed(data: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+EVENT = _framed(samples.chunk({"content": "tok000001 some"}))
+END = _framed(samples.chunk({}, "stop")) + _framed(b"data: [DONE]\n\n") + b"0\r\n\r\n"
+SETTINGS = {
+    "providers": {"mock": {"wire": "openai", "base_url": "http://127.0.0.1:9/v1", "keys": [{"value": "k"}]}},
+    "redis": {"url": "redis://127.0.0.1:9/0"},
+}
+
+
+class Socketless(asyncio.Transport):
+    """A transport that hands what is written to somebody."""
+
+    def __init__(self, told: Callable[[bytes], None], lost: Callable[[None], None] | None = None) -> None:
+        super().__init__()
+        self._told = told
+        self._lost = lost
+
+    def write(self, data):
+        self._told(data)
+
+    def get_extra_info(self, name, default=None):
+        return mock.MagicMock() if name == "socket" else default
+
+    def is_closing(self):
+        return False
+
+    def abort(self):
+        if self._lost is not None:
+            asyncio.get_running_loop().call_soon(self._lost, None)
+
+    def close(self): ...
+
+    pause_reading = resume_reading = close
+
+    def get_write_buffer_size(self):
+        return 0
+
+
+class Inside:
+    """The application, and callers on one side and a provider on the other, all in this process."""
+
+    def __init__(self, protocol_of: Callable[[], asyncio.Protocol]) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.upstreams: list[object] = []
+        self.left, self.done = 0, asyncio.Event()
+        self.callers = [protocol_of() for _ in range(AT_ONCE)]
+        for caller in self.callers:
+            caller.connection_made(Socketless(self._answered))
+
+    async def dial(self, _origin, connection, _limit_s) -> None:
+        connection.connection_made(Socketless(lambda data: self._asked(connection, data), connection.connection_lost))
+
+    def _asked(self, connection, data: bytes) -> None:
+        if b'"stream":true' in data:
+            self.upstreams.append(connection)
+            self.loop.call_soon(connection.data_received, STREAM_HEAD + EVENT)
+        else:
+            self.loop.call_soon(connection.data_received, ANSWER)
+
+    def _answered(self, data: bytes) -> None:
+        self.left -= 1
+        if self.left == 0:
+            self.done.set()
+
+    async def calls(self, request: bytes) -> float:
+        """One call of every caller; us each."""
+        self.left = AT_ONCE
+        self.done.clear()
+        begun = time.perf_counter()
+        for caller in self.callers:
+            caller.data_received(request)
+        await self.done.wait()
+        took = time.perf_counter() - begun
+        await asyncio.sleep(0)
+        return took / AT_ONCE * 1e6
+
+    async def events(self) -> float:
+        """One event of every open stream; us each."""
+        self.left = AT_ONCE
+        self.done.clear()
+        begun = time.perf_counter()
+        for upstream in self.upstreams:
+            upstream.data_received(EVENT)
+        await self.done.wait()
+        return (time.perf_counter() - begun) / AT_ONCE * 1e6
+
+
+async def measure(
+    batches: int, *, outside: bool = False, lines: bool = True, streams: bool = True
+) -> tuple[float, float]:
+    """The least cost of a call and of a streamed event, us."""
+    settings = Settings.model_validate({**SETTINGS, "log": {"requests": lines}})
+    app = create_app(settings)
+    with open(os.devnull, "w") as nowhere:
+        configure(settings.log, "api", nowhere)
+        logging.getLogger("finops").setLevel(logging.INFO)
+        config = server.server_config(app, settings)
+        async with app.router.lifespan_context(app):
+            config.load()
+            if outside:
+                config.loaded_app = Outside(app)
+            state = ServerState()
+            inside = Inside(lambda: JoiningProtocol(config, state, {}))
+            with mock.patch.object(Dialer, "dial", lambda _self, *told: inside.dial(*told)):
+                return await _measure(inside, batches, streams=streams)
+
+
+async def _measure(inside: Inside, batches: int, *, streams: bool) -> tuple[float, float]:
+    whole, streamed = (_request(samples.request("mock/gpt-4o", **more)) for more in ({}, {"stream": True}))
+    for _ in range(20):
+        await inside.calls(whole)
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    call_us = min([await inside.calls(whole) for _ in range(batches)])
+    if not streams:
+        gc.enable()
+        return call_us, float("nan")
+    await inside.calls(streamed)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    event_us = min([await inside.events() for _ in range(batches)])
+    for upstream in inside.upstreams:
+        upstream.data_received(END)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    gc.enable()
+    return call_us, event_us
+
+
+def _request(body: str) -> bytes:
+    head = "POST /openai/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nContent-Type: application/json\r\n"
+    return f"{head}Authorization: Bearer x\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+
+
+class Outside:
+    """The application as if our middleware stood around the framework instead of inside it."""
+
+    def __init__(self, app) -> None:
+        self._framework = app
+        app.middleware_stack = app.middleware_stack or app.build_middleware_stack()
+        chain = app.middleware_stack
+        while type(chain).__name__ != "RequestId":
+            chain = chain.app
+        self._chain = chain
+
+    async def __call__(self, scope, receive, send) -> None:
+        scope["app"] = self._framework
+        await self._chain(scope, receive, send)
+
+
+class NoHangup:
+    def __init__(self, _receive) -> None: ...
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_about) -> None: ...
+
+
+@contextlib.contextmanager
+def without(name: str) -> Iterator[dict[str, bool]]:
+    """One part left out."""
+    with contextlib.ExitStack() as exits:
+        if name == "metrics":
+            for method in ("request", "attempt"):
+                exits.enter_context(mock.patch.object(Metrics, method, _nothing))
+        elif name == "hang-up watch":
+            exits.enter_context(mock.patch("api.routes.inference.Hangup", NoHangup))
+        elif name == "access log (line, metrics of the request)":
+            exits.enter_context(mock.patch.object(AccessLog, "__call__", _pass_on))
+        yield {"outside": name.startswith("framework"), "lines": name != "log line"}
+
+
+def _nothing(*_told, **_more) -> None: ...
+
+
+async def _pass_on(self, scope, receive, send) -> None:
+    await self._app(scope, receive, send)
+
+
+def _cut(place: str, instead: object) -> Callable[[], contextlib.AbstractContextManager[object]]:
+    return lambda: mock.patch(place, instead)
+
+
+async def _reply(_self, _scope, _receive, send) -> None:
+    await send_reply(send, Reply(200, samples.ANSWER))
+
+
+async def _answer(_self, _call) -> Answer:
+    return Answer(status=200, body=samples.ANSWER)
+
+
+class _Exchange:
+    status, content_type, headers = 200, "application/json", {}
+
+    async def read(self) -> bytes:
+        return samples.ANSWER
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *_about) -> None: ...
+
+
+async def _open(_self, *_told, **_more) -> _Exchange:
+    return _Exchange()
+
+
+class _Raw:
+    status, headers = 200, ((b"content-type", b"application/json"), (b"content-length", b"988"), (b"server", b"x"))
+
+    def header(self, _name: bytes) -> bytes:
+        return b"application/json"
+
+    async def read(self, _max_bytes: int) -> bytes:
+        return samples.ANSWER
+
+    async def aclose(self) -> None: ...
+
+
+async def _send(_self, *_told, **_more) -> _Raw:
+    return _Raw()
+
+
+CUTS = {
+    "protocol, framework, middleware, access log": _cut("api.routes.inference.InferenceEndpoint.__call__", _reply),
+    "... and endpoint: caller, body, call": _cut("shared.inference.inference.Inference.answer", _answer),
+    "... and inference: route, attempts, translation": _cut("shared.providers.client.ProviderClient.open", _open),
+    "... and client: gate, host, head": _cut("shared.providers.transport.upstream.UpstreamTransport.send", _send),
+}
+PARTS = (
+    "framework's own layers", "log line", "metrics", "access log (line, metrics of the request)", "hang-up watch",
+)  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batches", type=int, default=400)
+    parser.add_argument("--keep", action="store_true", help="append the tables to RESULTS.md")
+    options = parser.parse_args()
+    found: dict[str, list[tuple[float, float]]] = {}
+    for _ in range(3):
+        for name in ("", *PARTS):
+            with without(name) as how, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                found.setdefault(name, []).append(runner.run(measure(options.batches, **how)))
+    base = tuple(min(values) for values in zip(*found[""], strict=True))
+    rows = [["all", number(base[0]), "", number(base[1]), ""]]
+    for name in PARTS:
+        call, event = (min(values) for values in zip(*found[name], strict=True))
+        rows.append([f"without {name}", number(call), number(base[0] - call), number(event), number(base[1] - event)])
+    report = Report("Inside our process, without sockets", [machine.shape(), f"load average {machine.load():.1f}"])
+    report.section("What parts cost", table(["", "us/call", "spared", "us/event", "spared"], rows))
+    layers = table(["only", "us/call", "more than before"], _layers(options.batches, base[0]))
+    report.section("What layers cost, from the outside in", layers)
+    if options.keep:
+        report.keep()
+
+
+def _layers(batches: int, all_us: float) -> list[list[str]]:
+    rows, before = [], 0.0
+    for name, cut in CUTS.items():
+        found = []
+        for _ in range(3):
+            with cut(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                found.append(runner.run(measure(batches, streams=False))[0])
+        rows.append([name, number(min(found)), number(min(found) - before)])
+        before = min(found)
+    return [*rows, ["all: connection, parser, pool", number(all_us), number(all_us - before)]]
+
+
+if __name__ == "__main__":
+    main()
