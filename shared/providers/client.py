@@ -272,14 +272,16 @@ def _without_nothing(error: Mapping[str, object]) -> dict[str, object]:
 
 def passed_headers(response: RawResponse) -> dict[str, str]:
     """The provider's headers that go on to the caller, lower-case."""
-    passed: dict[str, str] = {}
-    for raw_name, value in response.headers:
-        name = raw_name.decode("latin-1").lower()
-        if name in PASSED_HEADERS or name.startswith(PASSED_PREFIXES):
-            passed[name] = value.decode("latin-1")
-        elif name == "x-request-id":
-            passed["x-upstream-request-id"] = value.decode("latin-1")
-    return passed
+    return {name: value.decode("latin-1") for raw, value in response.headers if (name := _passed_as(raw))}
+
+
+@lru_cache(maxsize=1024)
+def _passed_as(raw_name: bytes) -> str:
+    """The name under which a provider's header goes on; empty: it does not."""
+    name = raw_name.decode("latin-1").lower()
+    if name in PASSED_HEADERS or name.startswith(PASSED_PREFIXES):
+        return name
+    return "x-upstream-request-id" if name == "x-request-id" else ""
 
 
 def failure(error: Exception, provider: Provider) -> UpstreamFailure:

@@ -15,12 +15,12 @@ from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from shared.telemetry.tallies import SERIES_LIMIT, CounterTally, HistogramTally
+
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 REQUEST_BUCKETS_S = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 WAIT_BUCKETS_S = (0.002, 0.005, 0.01, 0.05, 0.25, 1, 5, 15, 60, 300, 1800, 7200)
 RUN_BUCKETS_S = (0.01, 0.05, 0.25, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
-# A caller can neither make label values nor many of them; should a bug let it, the series stay bounded.
-SERIES_LIMIT = 2_000
 CALLERS_SHOWN = 100
 
 
@@ -105,44 +105,36 @@ class Metrics:
     def _make_request_figures(self) -> None:
         registry = self.registry
         labels = ["surface", "request_type", "status", "provider"]
-        self._requests = _Series(Counter("finops_requests", "Answered requests.", labels, registry=registry))
-        self._request_seconds = _Series(
-            Histogram(
-                "finops_request_seconds",
-                "From a request's first byte to its answer's last.",
-                ["surface", "request_type"],
-                buckets=REQUEST_BUCKETS_S,
-                registry=registry,
-            )
+        self._requests = CounterTally("finops_requests", "Answered requests.", labels, registry)
+        self._request_seconds = HistogramTally(
+            "finops_request_seconds",
+            "From a request's first byte to its answer's last.",
+            ["surface", "request_type"],
+            REQUEST_BUCKETS_S,
+            registry,
         )
-        self._attempts = _Series(
-            Counter("finops_upstream_attempts", "Requests to providers.", ["provider"], registry=registry)
-        )
+        self._attempts = CounterTally("finops_upstream_attempts", "Requests to providers.", ["provider"], registry)
         self._errors = _Series(
             Counter("finops_upstream_errors", "Failed ones.", ["provider", "status"], registry=registry)
         )
-        self._attempt_seconds = _Series(
-            Histogram(
-                "finops_upstream_seconds",
-                "How long a request to a provider took.",
-                ["provider"],
-                buckets=REQUEST_BUCKETS_S,
-                registry=registry,
-            )
+        self._attempt_seconds = HistogramTally(
+            "finops_upstream_seconds",
+            "How long a request to a provider took.",
+            ["provider"],
+            REQUEST_BUCKETS_S,
+            registry,
         )
         self._streams = Gauge("finops_streams_open", "Event streams being sent.", registry=registry)
 
     def _make_spend_figures(self) -> None:
         registry = self.registry
         labels = ["team", "provider", "model"]
-        self._cost = _Series(Counter("finops_cost_usd", "What calls cost, as priced here.", labels, registry=registry))
-        self._tokens = _Series(
-            Counter("finops_tokens", "Tokens; cached ones are part of the input.", [*labels, "kind"], registry=registry)
+        self._cost = CounterTally("finops_cost_usd", "What calls cost, as priced here.", labels, registry)
+        self._tokens = CounterTally(
+            "finops_tokens", "Tokens; cached ones are part of the input.", [*labels, "kind"], registry
         )
-        self._unpriced = _Series(
-            Counter(
-                "finops_unpriced_calls", "Calls whose price nobody knows.", ["provider", "model"], registry=registry
-            )
+        self._unpriced = CounterTally(
+            "finops_unpriced_calls", "Calls whose price nobody knows.", ["provider", "model"], registry
         )
 
     def _make_job_figures(self) -> None:
@@ -197,25 +189,25 @@ class Metrics:
 
     def request(self, surface: str, request_type: str, status: int, provider: str, seconds: float) -> None:
         """Count an answered request; ``provider`` is a configured name or empty, never what a caller wrote."""
-        self._requests(surface, request_type, _STATUS_CLASSES.get(status // 100, "other"), provider).inc()
-        self._request_seconds(surface, request_type).observe(seconds)
+        self._requests.add((surface, request_type, _STATUS_CLASSES.get(status // 100, "other"), provider))
+        self._request_seconds.observe((surface, request_type), seconds)
 
     def attempt(self, provider: str, status: int, seconds: float) -> None:
         """Count one request to a provider, with the status that a caller would see for it (``UpstreamWatch``)."""
-        self._attempts(provider).inc()
-        self._attempt_seconds(provider).observe(seconds)
+        self._attempts.add((provider,))
+        self._attempt_seconds.observe((provider,), seconds)
         if status >= 400:
             self._errors(provider, str(status)).inc()
 
     def spent(self, team: str, provider: str, model: str, micro_usd: int | None, tokens: tuple[int, int, int]) -> None:
         """Count what a call used; models are those that a provider has answered as (``SpendWatch``)."""
         if micro_usd is None:
-            self._unpriced(provider, model).inc()
+            self._unpriced.add((provider, model))
         else:
-            self._cost(team, provider, model).inc(micro_usd / 1_000_000)
+            self._cost.add((team, provider, model), micro_usd / 1_000_000)
         for kind, count in zip(("input", "output", "cached"), tokens, strict=True):
             if count:
-                self._tokens(team, provider, model, kind).inc(count)
+                self._tokens.add((team, provider, model, kind), count)
 
     def stream_opened(self) -> None:
         """An event stream begins."""

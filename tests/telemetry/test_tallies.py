@@ -1,0 +1,53 @@
+"""Figures of the hot path look to Prometheus like the client library's own."""
+
+import pytest
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.exposition import generate_latest
+
+from shared.telemetry.tallies import SERIES_LIMIT, CounterTally, HistogramTally
+
+BOUNDS = (0.005, 0.5, 1, 10)
+
+
+def shown(registry: CollectorRegistry) -> list[str]:
+    """What is scraped, without the times at which series began, which ours leave out."""
+    return [line for line in generate_latest(registry).decode().splitlines() if "_created" not in line]
+
+
+def test_they_are_scraped_as_the_librarys_own_are() -> None:
+    theirs, ours = CollectorRegistry(), CollectorRegistry()
+    their_calls = Counter("calls", "Calls.", ["who", "how"], registry=theirs)
+    their_seconds = Histogram("seconds", "How long.", ["who"], buckets=BOUNDS, registry=theirs)
+    calls = CounterTally("calls", "Calls.", ["who", "how"], ours)
+    seconds = HistogramTally("seconds", "How long.", ["who"], BOUNDS, ours)
+    for who, how, took_s in (("a", "x", 0.005), ("a", "y", 0.5000001), ("b", "x", 99.0), ("a", "x", 0.0)):
+        their_calls.labels(who, how).inc(took_s)
+        calls.add((who, how), took_s)
+        their_seconds.labels(who).observe(took_s)
+        seconds.observe((who,), took_s)
+    calls.add(("b", "x"))
+    their_calls.labels("b", "x").inc()
+    assert shown(ours) == shown(theirs)
+
+
+def test_series_beyond_the_limit_are_one() -> None:
+    registry = CollectorRegistry()
+    calls = CounterTally("calls", "Calls.", ["who", "how"], registry)
+    seconds = HistogramTally("seconds", "How long.", ["who"], BOUNDS, registry)
+    for at in range(SERIES_LIMIT + 3):
+        calls.add((str(at), "x"))
+        seconds.observe((str(at),), 1.0)
+    calls.add(("0", "x"))
+    assert registry.get_sample_value("calls_total", {"who": "other", "how": "other"}) == 3
+    assert registry.get_sample_value("calls_total", {"who": "0", "how": "x"}) == 2
+    assert registry.get_sample_value("seconds_count", {"who": "other"}) == 3
+
+
+def test_a_name_is_taken_once() -> None:
+    registry = CollectorRegistry()
+    CounterTally("calls", "Calls.", ["who"], registry)
+    HistogramTally("seconds", "How long.", ["who"], BOUNDS, registry)
+    with pytest.raises(ValueError, match="Duplicated"):
+        Counter("calls", "Again.", registry=registry)
+    with pytest.raises(ValueError, match="Duplicated"):
+        Histogram("seconds", "Again.", registry=registry)
