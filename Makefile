@@ -9,7 +9,7 @@ SOURCES := api cli shared simulator worker
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types contracts format coverage clean docs serve
+.PHONY: help setup demo test judges check lint types contracts format coverage clean docs serve
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,6 +42,9 @@ serve: $(VENV)/.runtime  ## API, worker, store and simulator on this machine
 test: setup  ## every test: real Redis, real SDKs, real processes
 	@$(RUN)/pytest -n 4
 
+judges: setup  ## neutral judges: other people's tests and clients; ONE="langchain ...", RECORD=1
+	@$(RUN)/python -m tests.judges $(ONE) $(if $(RECORD),--record)
+
 lint: $(VENV)/.dev  ## formatting and rules
 	@$(RUN)/ruff format --check $(SOURCES) tests bench
 	@$(RUN)/ruff check $(SOURCES) tests bench
@@ -62,8 +65,9 @@ format: $(VENV)/.dev  ## put the code into shape
 	@$(RUN)/ruff format $(SOURCES) tests bench
 	@$(RUN)/ruff check --fix $(SOURCES) tests bench
 
-docs: $(VENV)/.dev  ## the tables of the documentation, from the code
+docs: $(VENV)/.dev  ## the tables and pictures of the documentation, from the code
 	@$(RUN)/python docs/tables.py
+	@$(RUN)/python docs/spend.py
 
 clean:  ## forget environments and caches
 	@rm -rf $(VENV) $(TOOLS) tests/sdk_js/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

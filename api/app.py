@@ -2,35 +2,49 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 from fastapi import FastAPI
 from redis.asyncio import Redis
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from api.admin import alerts as admin_alerts
+from api.admin import audit as admin_audit
 from api.admin import jobs as admin_jobs
+from api.admin import keys as admin_keys
+from api.admin import usage as admin_usage
 from api.admin import webhooks as admin_webhooks
-from api.errors import ANTHROPIC_PREFIX, ErrorBoundary, install_error_handlers
+from api.errors import ANTHROPIC_PREFIX, GENAI_PREFIX, ErrorBoundary, install_error_handlers
 from api.exchange import App
 from api.middleware.access_log import AccessLog
 from api.middleware.body_limit import BodyLimit
 from api.middleware.exact import ExactRoutes
 from api.middleware.request_id import RequestId
 from api.openapi import describe
-from api.routes import anthropic, health, jobs, models
+from api.routes import anthropic, genai, health, jobs, models, usage
 from api.routes.async_jobs import PREFIX as ASYNC_PREFIX
 from api.routes.async_jobs import AsyncPoll, AsyncSubmit
+from api.routes.batches import BatchById, BatchCreate, BatchList
 from api.routes.deployments import AZURE_TYPES, DeploymentEndpoint
+from api.routes.files import FileById, FileList, FileUpload
 from api.routes.inference import PREFIXES, InferenceEndpoint
 from api.routes.passthrough import PassthroughEndpoint
 from api.routes.responses import ResponseById
 from api.services import Services
+from api.uploads import MAX_FIELDS_BYTES
 from api.waits import OpenWaits
+from api.wrong_attempts import WrongAttempts
+from shared.batches.files import FileStore
+from shared.batches.store import BatchStore
 from shared.errors import StoreUnavailable
+from shared.governance.audit import Audit
 from shared.governance.governance import Governance
-from shared.inference.assembly import SharedStore, build_inference
+from shared.governance.key_ring import KeyRing
+from shared.governance.keys import Keys
+from shared.inference.assembly import SharedStore, build_accounts, build_inference
 from shared.jobs.events import EventLog
 from shared.jobs.queue import JobQueue, QueueLimits
 from shared.jobs.store import JobStore
@@ -81,7 +95,7 @@ def create_app(
         finally:
             await services.aclose()
 
-    app = FastAPI(
+    app = GatewayApp(
         title="FinOps gateway",
         summary="The OpenAI API in front of every provider; any call can be a durable background job.",
         lifespan=lifespan,
@@ -89,16 +103,34 @@ def create_app(
         redoc_url=None,
         telemetry={"tracing": False, "metrics": False, "logs": False},  # the figures are ours; asking costs 5 us
     )
-    # The last one added is the outermost.
-    app.add_middleware(ExactRoutes, endpoints=_hot_endpoints())
-    app.add_middleware(BodyLimit, max_bytes=settings.server.max_body_bytes)
-    app.add_middleware(ErrorBoundary)
-    app.add_middleware(AccessLog, metrics=metrics, lines=settings.log.requests)
-    app.add_middleware(RequestId)
+    app.surround = partial(_surround, settings=settings, metrics=metrics)
+    app.add_middleware(ErrorBoundary)  # inside the framework too, whose outermost layer has an answer of its own
     install_error_handlers(app)
     _add_routes(app)
     describe(app)
     return app
+
+
+class GatewayApp(FastAPI):
+    """The application, with our layers outside the framework's own: what is ours from end to end never enters those.
+
+    (Measured at 64 connections: 7 us of a call's CPU.)
+    """
+
+    surround: Callable[[ASGIApp], ASGIApp]
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """The framework's layers, inside ours."""
+        return self.surround(super().build_middleware_stack())
+
+
+def _surround(app: ASGIApp, *, settings: Settings, metrics: Metrics) -> ASGIApp:
+    """Our layers around an application; the last one is the outermost."""
+    app = ExactRoutes(app, endpoints=_hot_endpoints())
+    app = BodyLimit(app, max_bytes=settings.server.max_body_bytes, larger=_upload_limits(settings))
+    app = ErrorBoundary(app)
+    app = AccessLog(app, metrics=metrics, lines=settings.log.requests)
+    return RequestId(app)
 
 
 async def _check_durability(services: Services) -> None:
@@ -129,7 +161,13 @@ def build_services(
     durable = (
         PooledCommands(connect(url, client_name="finops-api-disk")) if settings.jobs.durability == "fsync" else None
     )
-    inference = build_inference(settings, environ, watch=metrics, store=SharedStore(commands, subscription))
+    inference = build_inference(
+        settings,
+        environ,
+        watch=metrics,
+        store=SharedStore(commands, subscription),
+        accounts=build_accounts(settings, commands, metrics),
+    )
     watch_providers(metrics.registry, inference.states)
     return Services(
         settings=settings,
@@ -140,9 +178,14 @@ def build_services(
         events=events,
         waiters=waiters,
         inference=inference,
-        governance=Governance(settings, admin_key=admin_key),
+        governance=Governance(settings, admin_key=admin_key, ring=KeyRing(commands, settings, subscription)),
         metrics=metrics,
         waits=OpenWaits(),
+        keys=Keys(commands, settings),
+        audit=Audit(commands),
+        attempts=WrongAttempts(),
+        files=FileStore(commands, max_owner_bytes=settings.files.max_owner_bytes),
+        batches=BatchStore(commands),
     )
 
 
@@ -154,15 +197,18 @@ def _add_routes(app: FastAPI) -> None:
         _add(app, path, AsyncPoll(request_type), ["GET"])
         _add(app, f"{path}/content", AsyncPoll(request_type, content=True), ["GET"])
     app.include_router(anthropic.router, prefix=f"{ANTHROPIC_PREFIX}v1")
+    _add_genai_routes(app)
     app.include_router(health.router)
-    app.include_router(admin_jobs.router)
-    app.include_router(admin_webhooks.router)
+    for admin in (admin_keys, admin_jobs, admin_webhooks, admin_alerts, admin_usage, admin_audit):
+        app.include_router(admin.router)
+    app.include_router(usage.router)
     for request_type in AZURE_TYPES:
         path = f"/openai/deployments/{{deployment:path}}/{request_type.path}"
         _add(app, path, DeploymentEndpoint(request_type), ["POST"])
     for prefix in sorted(PREFIXES, key=len, reverse=True):
         app.include_router(models.router, prefix=prefix)
         _add_response_routes(app, prefix)
+        _add_batch_routes(app, prefix)
         _add(app, f"{prefix}/{{rest:path}}", PassthroughEndpoint(prefix), _ANY_METHOD)
 
 
@@ -177,6 +223,15 @@ def _hot_endpoints() -> dict[str, App]:
     return endpoints
 
 
+def _add_genai_routes(app: FastAPI) -> None:
+    """Both versions of the Gemini API, and the places that Vertex AI has for the same."""
+    for version in genai.VERSIONS:
+        prefix = f"{GENAI_PREFIX}{version}"
+        app.include_router(genai.router, prefix=prefix)
+        for place in genai.PLACES:
+            _add(app, f"{prefix}{place}/models/{{name:path}}", genai.ModelEndpoint(), ["POST"])
+
+
 def _add_response_routes(app: FastAPI, prefix: str) -> None:
     elsewhere = PassthroughEndpoint(prefix)
     path = f"{prefix}/responses/{{response_id}}"
@@ -184,6 +239,26 @@ def _add_response_routes(app: FastAPI, prefix: str) -> None:
     _add(app, path, ResponseById("delete", elsewhere), ["DELETE"])
     _add(app, f"{path}/cancel", ResponseById("cancel", elsewhere), ["POST"])
     _add(app, f"{path}/input_items", ResponseById("input_items", elsewhere), ["GET"])
+
+
+def _add_batch_routes(app: FastAPI, prefix: str) -> None:
+    elsewhere = PassthroughEndpoint(prefix)
+    files, batches = f"{prefix}/files", f"{prefix}/batches"
+    _add(app, files, FileUpload(elsewhere), ["POST"])
+    _add(app, files, FileList(elsewhere), ["GET"])
+    _add(app, f"{files}/{{file_id}}", FileById("retrieve", elsewhere), ["GET"])
+    _add(app, f"{files}/{{file_id}}", FileById("delete", elsewhere), ["DELETE"])
+    _add(app, f"{files}/{{file_id}}/content", FileById("content", elsewhere), ["GET"])
+    _add(app, batches, BatchCreate(elsewhere), ["POST"])
+    _add(app, batches, BatchList(elsewhere), ["GET"])
+    _add(app, f"{batches}/{{batch_id}}", BatchById("retrieve", elsewhere), ["GET"])
+    _add(app, f"{batches}/{{batch_id}}/cancel", BatchById("cancel", elsewhere), ["POST"])
+
+
+def _upload_limits(settings: Settings) -> dict[str, int]:
+    """Files of batches may be larger than other bodies; what is no such file is refused by its endpoint."""
+    most = max(settings.server.max_body_bytes, settings.files.max_bytes + MAX_FIELDS_BYTES)
+    return {f"{prefix}/files": most for prefix in PREFIXES}
 
 
 def _add(app: FastAPI, path: str, endpoint: ASGIApp, methods: list[str]) -> None:

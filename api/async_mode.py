@@ -2,22 +2,24 @@
 
 import asyncio
 import uuid
-from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
 from api.async_headers import SubmitOptions, polled_id, submit_options, wait_s
 from api.background import BACKGROUND_FIELDS, STREAM_FIELDS, background_options
+from api.dimensions import dimensions_of
 from api.disconnect import Hangup
-from api.exchange import Facts, Receive
+from api.exchange import Facts, Receive, header_lines
 from api.passed_headers import passed_headers
 from api.services import Services
-from shared.errors import GatewayError, InvalidRequest, JobNotFound
+from shared.errors import GatewayError, InvalidRequest, JobNotFound, StoreUnavailable
 from shared.governance.caller import Caller
+from shared.governance.ledger import who
 from shared.inference.call import Call
 from shared.inference.hints import limits, session_of
 from shared.jobs.model import Job, NewJob
+from shared.jobs.queue import Submission
 from shared.providers.registry import DEFAULT_PROVIDER
 from shared.wire.pending import echo_of
 from shared.wire.request_body import RequestBody, check_for_submit, digest_of
@@ -46,6 +48,21 @@ async def submit(
     Raises:
         GatewayError: The request would be refused whatever happens, or no job is taken now.
     """
+    submission, longest_s = await _accept(services, facts, request, native=native)
+    del request  # thousands may wait, with long prompts: what they sent is in the store by now
+    job = submission.job
+    facts.job_id = job.id
+    services.metrics.submitted(job.request_type, created=submission.created)
+    if not longest_s or not job.live:
+        return job
+    try:
+        return await wait(services, job, longest_s, receive)
+    except GatewayError:
+        return job  # accepted all the same; the caller polls
+
+
+async def _accept(services: Services, facts: Facts, request: RequestBody, *, native: bool) -> tuple[Submission, float]:
+    """Check and store a request; what came of it, and how long its caller is ready to wait."""
     options = submit_options(facts, services.settings)
     if native:
         options = background_options(options, request.fields, services.settings, facts)
@@ -54,16 +71,31 @@ async def submit(
     check_for_submit(request)
     call = call_of(facts, request)
     await services.inference.authorise(call)
-    submission = await services.queue.submit(_new_job(services, facts, request, call, options, native=native))
-    job = submission.job
-    facts.job_id = job.id
-    services.metrics.submitted(job.request_type, created=submission.created)
-    if not options.wait_s or not job.live:
-        return job
+    submission = await _reserve_and_submit(
+        services, facts, call, _new_job(services, facts, request, call, options, native=native)
+    )
+    return submission, options.wait_s
+
+
+async def _reserve_and_submit(services: Services, facts: Facts, call: Call, new: NewJob) -> Submission:
+    """Reserve what the job may cost, then submit it; a job that did not come about, or was there before, gives it back.
+
+    A submit whose answer was lost may have made the job: then the job's end gives it back, else its time.
+
+    Raises:
+        GatewayError: A limit is spent, or no job is taken now.
+    """
+    admission = await services.inference.reserve(new.id, call)
+    facts.lines = header_lines(admission.headers())
     try:
-        return await wait(services, job, options.wait_s, receive)
-    except GatewayError:
-        return job  # accepted all the same; the caller polls
+        submission = await services.queue.submit(new)
+    except GatewayError as error:
+        if admission.hold and not isinstance(error, StoreUnavailable):
+            services.inference.give_back(new.id)
+        raise
+    if admission.hold and submission.job.id != new.id:
+        services.inference.give_back(new.id)
+    return submission
 
 
 def refuse_stream(request: RequestBody) -> None:
@@ -96,7 +128,8 @@ def call_of(facts: Facts, request: RequestBody) -> Call:
         session=session_of(facts.headers, request.fields),
         deadline=deadline,
         begin_by=begin_by,
-        extended=facts.surface == "anthropic",
+        surface=facts.surface,
+        dimensions=dimensions_of(facts.headers),
     )
 
 
@@ -112,7 +145,7 @@ def _new_job(
         model=request.model,
         payload=_payload(request),
         content_type=request.content_type,
-        context=_context(facts, request, call.headers),
+        context=_context(facts, request, call),
         request_id=facts.request_id,
         priority=options.priority,
         ttl_s=options.ttl_s,
@@ -138,15 +171,20 @@ def _payload(request: RequestBody) -> bytes:
     return orjson.dumps({name: value for name, value in fields.items() if name not in left_out})
 
 
-def _context(facts: Facts, request: RequestBody, headers: Mapping[str, str]) -> dict[str, Any]:
-    context: dict[str, Any] = {"surface": facts.surface}
+def _context(facts: Facts, request: RequestBody, call: Call) -> dict[str, Any]:
+    # An empty table would be a list to the scripts: there is always something in it.
+    context: dict[str, Any] = {
+        "surface": facts.surface,
+        "who": {"type": call.request_type.name, **who(call.caller, call.dimensions)},
+    }
     if request.stream:
         context["stream"] = True
-    if headers:
-        context["headers"] = dict(headers)
-    session = session_of(facts.headers, request.fields)
-    if session:
-        context["session"] = session
+    if call.headers:
+        context["headers"] = dict(call.headers)
+    if call.session:
+        context["session"] = call.session
+    if call.dimensions:
+        context["dimensions"] = dict(call.dimensions)
     echo = echo_of(request.request_type, request.fields)
     if echo:
         context["echo"] = echo

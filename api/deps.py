@@ -9,6 +9,7 @@ from api.exchange import KEY, Facts, Reply
 from api.services import Services, services_of
 from shared.errors import AdminKeyRequired
 from shared.governance.caller import Caller
+from shared.governance.governance import ADMINISTRATOR
 
 
 def _services(request: Request) -> Services:
@@ -31,11 +32,22 @@ async def require_admin(request: Request) -> None:
 
     Raises:
         AdminKeyRequired: The admin key was not shown.
+        TooManyAttempts: Too many wrong ones came from this address.
     """
     facts = _facts(request)
     facts.surface = "api"
-    if not _services(request).governance.is_admin(facts.headers):
-        raise AdminKeyRequired("This needs the admin key, as `Authorization: Bearer <admin key>`.")
+    services = _services(request)
+    shown = services.governance.fingerprint_of(facts.headers)
+    address = request.client.host if request.client else ""
+    if not shown or not services.attempts.allow(address, shown):
+        raise AdminKeyRequired(_REFUSED)
+    if not services.governance.is_admin(facts.headers):
+        services.attempts.wrong(address, shown)
+        raise AdminKeyRequired(_REFUSED)
+    facts.caller = ADMINISTRATOR
+
+
+_REFUSED = "This needs the admin key, as `Authorization: Bearer <admin key>`."
 
 
 async def _services_now(request: Request) -> Services:

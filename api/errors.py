@@ -21,14 +21,15 @@ from shared.errors import (
     MethodNotAllowed,
     NotFound,
     StoreUnavailable,
-    UpstreamRefused,
 )
 from shared.store.faults import StoreUnavailable as StoreFault
-from shared.wire.anthropic import error_of
+from shared.wire.anthropic import error_of as anthropic_error
+from shared.wire.genai import error_of as genai_error
 
 logger = logging.getLogger("finops.api")
 
 ANTHROPIC_PREFIX = "/anthropic/"
+GENAI_PREFIX = "/genai/"
 
 # The upstream's framing and what we say ourselves do not come from an upstream's error.
 _OURS = frozenset({"content-type", "content-length", "transfer-encoding", "connection", "x-request-id", "retry-after"})
@@ -41,13 +42,13 @@ def error_reply(error: GatewayError, surface: str = "", request_id: str = "") ->
         headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after_s))))
     if error.should_retry is not None:
         headers.append((b"x-should-retry", b"true" if error.should_retry else b"false"))
-    if isinstance(error, UpstreamRefused):
-        headers += [
-            (header_text(name), header_text(value)) for name, value in error.headers.items() if name not in _OURS
-        ]
+    headers += [(header_text(name), header_text(value)) for name, value in error.headers.items() if name not in _OURS]
     if surface == "anthropic":
-        body = _dump(error_of(error.status, error.envelope()["error"], request_id or None))
+        body = _dump(anthropic_error(error.status, error.envelope()["error"], request_id or None))
         return Reply(error.status, body, (*headers, (b"request-id", header_text(request_id))))
+    if surface == "genai":
+        said = {**error.envelope()["error"], "retry_after_s": error.retry_after_s}
+        return Reply(error.status, _dump(genai_error(error.status, said)), tuple(headers))
     return Reply(error.status, _dump(error.envelope()), tuple(headers))
 
 
@@ -55,8 +56,15 @@ def _dump(envelope: dict[str, Any]) -> bytes:
     try:
         return orjson.dumps(envelope, default=str)
     except TypeError:  # text that has no UTF-8 form
-        said = {name: None if value is None else ascii(value) for name, value in envelope["error"].items()}
-        return orjson.dumps({**envelope, "error": said})
+        return orjson.dumps(_escaped(envelope), default=str)
+
+
+def _escaped(value: object) -> object:
+    if isinstance(value, dict):
+        return {name: _escaped(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_escaped(each) for each in value]
+    return ascii(value) if isinstance(value, str) and not value.isascii() else value
 
 
 def as_gateway_error(error: Exception, request_id: str = "") -> GatewayError:
@@ -125,6 +133,8 @@ def _for_path(request: Request, told: GatewayError) -> Reply:
 
 def _surface(path: str) -> str:
     """Whose envelope callers of a path read; it may be one where nothing is."""
+    if path.startswith(GENAI_PREFIX):
+        return "genai"
     return "anthropic" if path.startswith(ANTHROPIC_PREFIX) else ""
 
 

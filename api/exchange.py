@@ -1,6 +1,6 @@
 """The facts of one HTTP request that every layer shares, and the small ASGI moves that all endpoints make."""
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, NamedTuple
 
 import orjson
@@ -19,6 +19,13 @@ KEY = "finops"
 JSON_TYPE: HeaderLine = (b"content-type", b"application/json")
 
 
+class Act(NamedTuple):
+    """What an administrator's call acts on, for the audit trail; nothing secret."""
+
+    target: str
+    detail: Mapping[str, Any] = {}
+
+
 class Facts:
     """What is known of a request; in ``scope["finops"]`` from the outermost middleware on.
 
@@ -30,12 +37,16 @@ class Facts:
         surface: ``openai``, ``anthropic``, ``async``, ``api`` or empty: which door it came through.
         request_type: ``RequestType.name`` on inference routes.
         provider: Who answered.
+        lines: Headers of the response, whatever becomes of it, beside those that its endpoint sends.
+        act: What an administrator's call did; None: its path says it.
     """
 
     __slots__ = (
+        "act",
         "caller",
         "headers",
         "job_id",
+        "lines",
         "model",
         "provider",
         "repeated",
@@ -59,7 +70,9 @@ class Facts:
         self.model = ""
         self.provider = ""
         self.job_id = ""
+        self.lines: tuple[HeaderLine, ...] = ()
         self.caller: Caller = ANONYMOUS
+        self.act: Act | None = None
 
 
 class Reply(NamedTuple):
@@ -110,6 +123,12 @@ async def drain(receive: Receive) -> None:
     """Take a body that nobody reads off the connection, without keeping it."""
     while (await receive()).get("more_body"):
         pass
+
+
+def header_lines(said: Mapping[str, str], *prefixes: str) -> tuple[HeaderLine, ...]:
+    """Headers as they are sent; with prefixes, those that begin so."""
+    chosen = ((name, value) for name, value in said.items() if not prefixes or name.startswith(prefixes))
+    return tuple([(header_text(name), header_text(value)) for name, value in chosen])
 
 
 def header_text(value: str) -> bytes:

@@ -37,10 +37,15 @@ def read_query(status: str | None, model: str | None, after: str | None, limit: 
             )
     if model is not None and len(model) > 256:
         raise InvalidRequest("model is longer than 256 characters.", param="model")
-    return ListQuery(states, model or "", after or "", _limit(limit))
+    return ListQuery(states, model or "", after or "", read_limit(limit))
 
 
-def _limit(text: str | None) -> int:
+def read_limit(text: str | None) -> int:
+    """How many entries a page may have; absent: 20.
+
+    Raises:
+        InvalidRequest: It is no number from 1 to 100.
+    """
     if not text:
         return DEFAULT_LIMIT
     if text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= MAX_LIMIT:

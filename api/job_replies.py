@@ -9,6 +9,7 @@ from api.async_headers import retry_after_s
 from api.errors import error_reply
 from api.exchange import JSON_TYPE, HeaderLine, Reply, header_text
 from shared.errors import JobCancelled, JobFailure
+from shared.governance.limits import MICRO
 from shared.jobs.model import Job, State
 from shared.wire.envelope import envelope, rfc3339
 from shared.wire.pending import OpenStatus, Pending, pending_body
@@ -87,7 +88,7 @@ def job_headers(job: Job) -> tuple[HeaderLine, ...]:
     word = "completed" if job.state is State.COMPLETED else WORDS[job.state]
     lines: list[HeaderLine] = [(b"x-bf-async-id", job.id.encode()), (b"x-bf-async-status", word.encode())]
     if not job.live:
-        return tuple(lines)
+        return (*lines, *_cost_header(job))
     now_ms = int(time.time() * 1000)
     starts_ms = job.due_ms if job.state is State.DEFERRED else 0
     if job.state is State.QUEUED:
@@ -106,11 +107,17 @@ def _result_headers(job: Job) -> tuple[HeaderLine, ...]:
         (b"content-type", header_text(job.result_type or "application/json")),
         (b"x-bf-async-id", job.id.encode()),
         _COMPLETED,
+        *_cost_header(job),
     ]
     said = job.meta.get("headers")
     if isinstance(said, dict):
         lines += [(header_text(name), header_text(str(value))) for name, value in said.items() if name in _KEPT_HEADERS]
     return tuple(lines)
+
+
+def _cost_header(job: Job) -> tuple[HeaderLine, ...]:
+    cost = job.meta.get("cost_micro_usd")
+    return ((b"x-bf-cost-usd", b"%.6f" % (cost / MICRO)),) if isinstance(cost, int) else ()
 
 
 def with_headers(reply: Reply, headers: tuple[HeaderLine, ...]) -> Reply:

@@ -5,34 +5,12 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from api.openapi_batches import batch_operations
+from api.openapi_parts import ASYNC_HEADERS, BYTES, ENVELOPES, FIELDS, errors, headers_of, operation_id, parameters
+from api.openapi_surfaces import SURFACE_SCHEMAS, surface_operations
 from api.routes.async_jobs import PREFIX as ASYNC_PREFIX
 from api.routes.inference import PREFIXES
 from shared.wire.request_types import REQUEST_TYPES, RESPONSES, RequestType
-
-_CALLER = ("x-bf-vk", "The caller's virtual key; it may also be the SDK's API key.")
-_ASYNC_HEADERS = (
-    ("x-bf-async", "`1/true/yes/on`: submit as a job and answer at once. `0/false/no/off` or empty: answer now."),
-    ("x-bf-async-id", "Poll this job; the body is not looked at."),
-    ("x-bf-async-job-result-ttl", "Lifetime of the result in seconds from completion; default 3600, capped."),
-    ("x-bf-async-wait", "Seconds to wait for the outcome, on submit and on poll; at most 60."),
-    ("x-bf-async-webhook", "Name of a configured webhook, or an https URL, called when the job ends."),
-    ("x-bf-async-priority", "`high`, `normal` (default) or `low`."),
-    ("x-bf-async-delay", "Seconds until the earliest start."),
-    ("x-bf-async-deadline", "Seconds from submit; past it the job fails with 504 `deadline_exceeded`."),
-    ("Prefer", "`wait=N`: as `x-bf-async-wait`."),
-    ("Idempotency-Key", "The same key, caller and body within 24 h give the same job; another body is a 409."),
-)
-_ERRORS = {
-    "400": "The request cannot be served as it stands; `param` names what is wrong.",
-    "401": "No, or an unknown, virtual key.",
-    "404": "No such job: unknown, expired, another caller's or another type's.",
-    "409": "The job was cancelled, or the idempotency key came with another body.",
-    "413": "The body is larger than this gateway takes.",
-    "429": "Too much at once; see `Retry-After`.",
-    "502": "The provider gave no usable answer.",
-    "503": "The job store cannot be reached; see `Retry-After`.",
-    "504": "The provider, or the job, took too long.",
-}
 
 
 def describe(app: FastAPI) -> None:
@@ -49,35 +27,66 @@ def describe(app: FastAPI) -> None:
 def _schema(app: FastAPI) -> dict[str, Any]:
     known = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
     paths: dict[str, Any] = known.setdefault("paths", {})
+    _say_our_errors(known)
     for request_type in REQUEST_TYPES:
         for prefix in PREFIXES:
             paths[f"{prefix}/{request_type.path}"] = {"post": _answer_operation(request_type, prefix)}
         paths.update(_async_operations(request_type))
     for prefix in PREFIXES:
         paths.update(_response_operations(prefix))
-    known.setdefault("components", {}).setdefault("schemas", {}).update(_SCHEMAS)
+        paths.update(batch_operations(prefix))
+    paths.update(surface_operations())
+    components = known.setdefault("components", {})
+    components.setdefault("schemas", {}).update(_SCHEMAS | SURFACE_SCHEMAS)
+    components.setdefault("securitySchemes", {})["AdminKey"] = {"type": "http", "scheme": "bearer"}
+    for path, operations in paths.items():
+        if path.startswith("/api/"):
+            for operation in operations.values():
+                _close(operation)
     return known
+
+
+def _close(operation: dict[str, Any]) -> None:
+    """Say of an operation that it is for administrators, and how it refuses others."""
+    operation["security"] = [{"AdminKey": []}]
+    responses = operation["responses"]
+    responses.pop("422", None)  # the framework's own form, which is not used here
+    responses.update(errors("400", "404", "503"))
+    for status, text in (("401", "The admin key was not shown."), ("429", "Too many wrong keys; see `Retry-After`.")):
+        responses.update({status: {**errors("401")["401"], "description": text}})
+
+
+def _say_our_errors(known: dict[str, Any]) -> None:
+    """What FastAPI says of refused input is not what a caller gets: a 400 in the envelope of its surface."""
+    for path, operations in known["paths"].items():
+        named = (name for prefix, name in ENVELOPES.items() if path.startswith(prefix))
+        refused = errors("400", schema=next(named, "ErrorEnvelope"))
+        for operation in operations.values():
+            if operation["responses"].pop("422", None):
+                operation["responses"] |= refused
+    for name in ("HTTPValidationError", "ValidationError"):
+        known.get("components", {}).get("schemas", {}).pop(name, None)
 
 
 def _answer_operation(request_type: RequestType, prefix: str) -> dict[str, Any]:
     answer: dict[str, Any] = {"application/json": {"schema": {"type": "object"}}}
-    if request_type.binary:
-        answer["application/octet-stream"] = {"schema": {"type": "string", "format": "binary"}}
+    if request_type.binary or request_type.form == "multipart":
+        answer["*/*"] = BYTES  # sound, or a transcript in the form that was asked for
     if request_type.streams:
         answer["text/event-stream"] = {"schema": {"type": "string"}}
     return {
         "tags": ["inference"],
         "summary": f"{request_type.name}: answer, stream, submit or poll",
-        "operationId": _operation_id("post", f"{prefix}/{request_type.path}"),
-        "parameters": _parameters(*_ASYNC_HEADERS),
+        "operationId": operation_id("post", f"{prefix}/{request_type.path}"),
+        "parameters": parameters(*ASYNC_HEADERS),
         "requestBody": _body(request_type),
         "responses": {
             "200": {
                 "description": "The answer; for a job that is open its type's empty form with `id` and `status`.",
-                "headers": _headers("x-request-id", "x-bf-async-id", "x-bf-async-status", "Retry-After"),
+                "headers": headers_of("x-request-id", "x-bf-async-id", "x-bf-async-status", "Retry-After"),
                 "content": answer,
             },
-            **_errors(),
+            **errors(),
         },
     }
 
@@ -89,38 +98,38 @@ def _async_operations(request_type: RequestType) -> dict[str, Any]:
     submit = {
         "tags": ["jobs"],
         "summary": f"{request_type.name}: submit a job",
-        "operationId": _operation_id("post", path),
-        "parameters": _parameters(*_ASYNC_HEADERS),
+        "operationId": operation_id("post", path),
+        "parameters": parameters(*ASYNC_HEADERS),
         "requestBody": _body(request_type),
         "responses": {
             "200": _enveloped("It has ended within `x-bf-async-wait`."),
             "202": _enveloped("Accepted; `Location` says where to ask.", "Location", "Retry-After"),
-            **_errors(),
+            **errors(),
         },
     }
     poll = {
         "tags": ["jobs"],
         "summary": f"{request_type.name}: ask for a job",
-        "operationId": _operation_id("get", one),
-        "parameters": [job_id, *_parameters(("x-bf-async-wait", "Seconds to wait for the outcome; at most 60."))],
+        "operationId": operation_id("get", one),
+        "parameters": [job_id, *parameters(("x-bf-async-wait", "Seconds to wait for the outcome; at most 60."))],
         "responses": {
             "200": _enveloped("Completed, failed or cancelled."),
             "202": _enveloped("Not ended yet.", "Retry-After"),
-            **_errors("401", "404", "503"),
+            **errors("401", "404", "503"),
         },
     }
     content = {
         "tags": ["jobs"],
         "summary": f"{request_type.name}: the bytes of a result",
-        "operationId": _operation_id("get", f"{one}/content"),
-        "parameters": [job_id, *_parameters()],
+        "operationId": operation_id("get", f"{one}/content"),
+        "parameters": [job_id, *parameters()],
         "responses": {
             "200": {
                 "description": "The result as the provider gave it.",
-                "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+                "content": {"application/json": {"schema": {}}, "*/*": BYTES},
             },
             "202": _enveloped("Not ended yet.", "Retry-After"),
-            **_errors("401", "404", "409", "503"),
+            **errors("401", "404", "409", "503"),
         },
     }
     return {path: {"post": submit}, one: {"get": poll}, f"{one}/content": {"get": content}}
@@ -143,27 +152,20 @@ def _response_operation(method: str, path: str, summary: str) -> dict[str, Any]:
     return {
         "tags": ["responses"],
         "summary": summary,
-        "operationId": _operation_id(method, path),
-        "parameters": [response_id, *_parameters()],
+        "operationId": operation_id(method, path),
+        "parameters": [response_id, *parameters()],
         "responses": {
             "200": {"description": "Done.", "content": {"application/json": {"schema": {"type": "object"}}}},
-            **_errors("400", "401", "404", "503"),
+            **errors("400", "401", "404", "503"),
         },
     }
-
-
-def _parameters(*headers: tuple[str, str]) -> list[dict[str, Any]]:
-    return [
-        {"name": name, "in": "header", "required": False, "description": text, "schema": {"type": "string"}}
-        for name, text in (_CALLER, *headers)
-    ]
 
 
 def _body(request_type: RequestType) -> dict[str, Any]:
     files = {"file", "image", "mask"}
     multipart = request_type.form == "multipart"
     properties: dict[str, Any] = {
-        name: {"type": "string", "format": "binary"} if multipart and name in files else {}
+        name: BYTES["schema"] if multipart and name in files else FIELDS.get(name, {})
         for name in ("model", *request_type.required)
     }
     schema = {
@@ -178,25 +180,12 @@ def _body(request_type: RequestType) -> dict[str, Any]:
     }
 
 
-def _headers(*names: str) -> dict[str, Any]:
-    return {name: {"schema": {"type": "string"}} for name in names}
-
-
 def _enveloped(description: str, *headers: str) -> dict[str, Any]:
     return {
         "description": description,
-        "headers": _headers("x-request-id", *headers),
+        "headers": headers_of("x-request-id", *headers),
         "content": {"application/json": {"schema": {"$ref": "#/components/schemas/JobEnvelope"}}},
     }
-
-
-def _errors(*statuses: str) -> dict[str, Any]:
-    content = {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorEnvelope"}}}
-    return {status: {"description": _ERRORS[status], "content": content} for status in statuses or _ERRORS}
-
-
-def _operation_id(method: str, path: str) -> str:
-    return "_".join(part.strip("{}") for part in (method, *path.strip("/").split("/")))
 
 
 def _text_or_null() -> dict[str, Any]:

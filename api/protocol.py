@@ -43,7 +43,11 @@ class JoinedWrites:
 
 
 class JoiningProtocol(HttpToolsProtocol):
-    """HTTP/1.1 on httptools, with joined writes."""
+    """HTTP/1.1 on httptools, with joined writes, and without uvicorn's own access log: it holds queries, maybe keys."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - uvicorn's own
+        super().__init__(*args, **options)
+        self.access_log = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin a connection."""

@@ -5,7 +5,12 @@ from typing import cast
 
 from api.exchange import Scope
 from api.waits import OpenWaits
+from api.wrong_attempts import WrongAttempts
+from shared.batches.files import FileStore
+from shared.batches.store import BatchStore
+from shared.governance.audit import Audit
 from shared.governance.governance import Governance
+from shared.governance.keys import Keys
 from shared.inference.inference import Inference
 from shared.jobs.events import EventLog
 from shared.jobs.queue import JobQueue
@@ -31,10 +36,16 @@ class Services:
     governance: Governance
     metrics: Metrics
     waits: OpenWaits
+    keys: Keys
+    audit: Audit
+    attempts: WrongAttempts
+    files: FileStore
+    batches: BatchStore
 
     async def aclose(self) -> None:
         """Close every connection."""
         await self.waiters.aclose()
+        await self.governance.aclose()
         await self.inference.aclose()
         await self.commands.aclose()
         if self.durable is not None:

@@ -2,18 +2,18 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
 from api.errors import as_gateway_error
 from api.exchange import Facts, HeaderLine, Send, header_text
-from shared.errors import GatewayError
+from shared.errors import GatewayError, UpstreamFailure
 from shared.inference.streaming import ProviderStream
 from shared.jobs.model import Event
-from shared.wire.anthropic import MessageEvents
+from shared.wire.fields import MISSHAPEN
 from shared.wire.request_types import RESPONSES, RequestType
 from shared.wire.sse import encode_event, event_data
 
@@ -25,32 +25,46 @@ EVENT_STREAM: HeaderLine = (b"content-type", b"text/event-stream; charset=utf-8"
 UNBUFFERED: tuple[HeaderLine, ...] = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 
 
-async def send_message_stream(send: Send, facts: Facts, stream: ProviderStream) -> None:
-    """Send a chat's answer as Anthropic's events; a failure on the way becomes its ``error`` event."""
-    events = MessageEvents(request_id=facts.request_id)
-    request_id = (b"request-id", header_text(facts.request_id))
+class TranslatedEvents(Protocol):
+    """A chat's chunks being told as another format's stream."""
+
+    def feed(self, data: bytes) -> bytes:
+        """What the bytes complete."""
+        ...
+
+    def fail(self, status: int, error: Mapping[str, Any]) -> bytes:
+        """What the stream breaks off with."""
+        ...
+
+
+async def send_translated_stream(
+    send: Send,
+    facts: Facts,
+    chunks: AsyncIterator[bytes],
+    events: TranslatedEvents,
+    headers: Sequence[HeaderLine],
+) -> None:
+    """Send a chat's answer as another format's stream; a failure on the way is said inside it.
+
+    What comes after the end is read all the same: only then is the call complete, for the books too.
+    """
     try:
-        await send(
-            {
-                "type": "http.response.start",
-                "status": stream.status,
-                "headers": [EVENT_STREAM, *UNBUFFERED, request_id],
-            }
-        )
-        async for chunk in stream:
+        await send({"type": "http.response.start", "status": 200, "headers": [*headers, *UNBUFFERED]})
+        async for chunk in chunks:
             told = events.feed(chunk)
             if told:
                 await send({"type": "http.response.body", "body": told, "more_body": True})
-            if events.ended:
-                break
     except Exception as error:  # noqa: BLE001 - whatever it is, it must be said inside the stream
-        failure = as_gateway_error(error, facts.request_id)
+        failure = as_gateway_error(_misshapen(error), facts.request_id)
         logger.warning("A stream failed: %s", failure.message, extra={"request_id": facts.request_id})
         last = events.fail(failure.status, failure.envelope()["error"])
         await send({"type": "http.response.body", "body": last, "more_body": True})
-    finally:
-        await stream.aclose()
     await send({"type": "http.response.body", "body": b""})
+
+
+def _misshapen(error: Exception) -> Exception:
+    """A provider's chunks are passed on unread where the wires agree: what they are, only their translation shows."""
+    return UpstreamFailure("The provider sent a malformed stream.") if isinstance(error, MISSHAPEN) else error
 
 
 async def send_answer_stream(send: Send, facts: Facts, request_type: RequestType, stream: ProviderStream) -> None:

@@ -13,9 +13,11 @@ from cli import options
 from cli.admin_key import FILE_NAME
 from cli.examples import examples
 from cli.findings import Finding, fail, ok, warn
+from cli.governance_checks import check_admin_key, check_keys
 from cli.output import echo_json, out, table
 from cli.provider_checks import check_providers
 from cli.store_checks import check_store
+from shared.governance.admission import governance_scripts
 from shared.settings.model import Settings
 
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -46,11 +48,19 @@ def examine(config: Path | None, redis_url: str | None, data_dir: Path) -> list[
     except click.ClickException as error:
         return [fail("configuration", error.message, "correct the named keys"), *findings]
     source = environ.get("FINOPS_CONFIG") or "environment alone"
+    findings.append(check_admin_key(settings, data_dir))
+    governance_scripts()  # read before a loop runs
     return [ok("configuration", source), *findings, *asyncio.run(_ask_others(settings, environ, data_dir))]
 
 
 async def _ask_others(settings: Settings, environ: Mapping[str, str], data_dir: Path) -> list[Finding]:
     url = options.store_url(settings, data_dir)
+    return await check_keys(settings, url) + await _ask_store_and_providers(settings, environ, data_dir, url)
+
+
+async def _ask_store_and_providers(
+    settings: Settings, environ: Mapping[str, str], data_dir: Path, url: str | None
+) -> list[Finding]:
     providers = check_providers(settings, environ)
     if url is None:
         mend = "name one with --redis-url or FINOPS_REDIS_URL, or run `finops serve`, which brings its own"
@@ -66,7 +76,7 @@ def check_files(data_dir: Path) -> list[Finding]:
     findings = [_check_private("data directory", data_dir)]
     key = data_dir / FILE_NAME
     if key.exists():
-        findings.append(_check_private("admin key", key))
+        findings.append(_check_private("admin key file", key))
     return findings
 
 

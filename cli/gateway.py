@@ -1,17 +1,21 @@
 """The gateway as its users see it: plain HTTP jobs, for the commands that talk to one."""
 
+import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self, TypeVar
 from urllib.parse import quote, urlsplit
 
 import click
 import httpx
 
+from cli import options
 from cli.admin_key import read_admin_key
 from cli.output import plain
+
+T = TypeVar("T")
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 # A wait that the gateway holds open must not look like a dead gateway.
@@ -81,9 +85,31 @@ class Gateway:
         """A page of a list."""
         return await self._json("GET", path, params=parameters)
 
+    async def save(self, path: str, parameters: Mapping[str, str | int], file: IO[bytes]) -> int:
+        """Write a file as it comes; how many bytes it had.
+
+        Raises:
+            GatewayFault: It did not come, or not whole.
+        """
+        size = 0
+        try:
+            async with self._client.stream("GET", path, params=parameters, timeout=120.0) as reply:
+                if reply.is_error:
+                    await reply.aread()
+                    raise _fault_of(reply)
+                async for piece in reply.aiter_bytes():
+                    size += await asyncio.to_thread(file.write, piece)
+        except httpx.TransportError as error:
+            raise self._unreached(error) from None
+        return size
+
     async def act(self, job_id: str, action: str) -> dict[str, Any]:
         """Cancel or retry a job; its envelope afterwards."""
         return await self._json("POST", f"{_job(job_id)}/{action}")
+
+    async def administer(self, method: str, path: str, **request: Any) -> dict[str, Any]:  # noqa: ANN401
+        """What administration answers; ``request`` is httpx's."""
+        return await self._json(method, f"/api/{path}", **request)
 
     async def _json(self, method: str, path: str, **request: Any) -> dict[str, Any]:  # noqa: ANN401
         return _document(await self._send(method, path, **request))
@@ -91,17 +117,48 @@ class Gateway:
     async def _send(self, method: str, path: str, **request: Any) -> httpx.Response:  # noqa: ANN401
         try:
             reply = await self._client.request(method, path, **request)
-        except httpx.TimeoutException:
-            raise GatewayFault(f"the gateway at {self.url} does not answer in time", passing=True) from None
         except httpx.TransportError as error:
-            raise GatewayFault(
-                f"the gateway at {self.url} cannot be reached ({error}); start one with `finops serve`, or name "
-                "another with --url",
-                passing=True,
-            ) from None
+            raise self._unreached(error) from None
         if reply.is_error:
-            raise GatewayFault(_refusal(reply), passing=reply.status_code in {429, 502, 503, 504})
+            raise _fault_of(reply)
         return reply
+
+    def _unreached(self, error: httpx.TransportError) -> GatewayFault:
+        if isinstance(error, httpx.TimeoutException):
+            return GatewayFault(f"the gateway at {self.url} does not answer in time", passing=True)
+        if isinstance(error, httpx.RemoteProtocolError):
+            return GatewayFault(f"the gateway at {self.url} broke off its answer ({error})", passing=True)
+        return GatewayFault(
+            f"the gateway at {self.url} cannot be reached ({error}); start one with `finops serve`, or name "
+            "another with --url",
+            passing=True,
+        )
+
+
+def _fault_of(reply: httpx.Response) -> GatewayFault:
+    return GatewayFault(_refusal(reply), passing=reply.status_code in {429, 502, 503, 504})
+
+
+def gateway_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Which gateway, with which key, and how its answer is shown."""
+    for option in (
+        options.data_dir_option,
+        click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output."),
+        click.option("--key", envvar="FINOPS_KEY", help="Virtual key or admin key (FINOPS_KEY)."),
+        click.option("--url", envvar="FINOPS_URL", default=DEFAULT_URL, show_default=True, help="The gateway."),
+    ):
+        command = option(command)
+    return command
+
+
+def speak(url: str, key: str, talk: Callable[[Gateway], Awaitable[T]]) -> T:
+    """Talk to the gateway, in an event loop of its own."""
+
+    async def whole() -> T:
+        async with Gateway(url, key) as gateway:
+            return await talk(gateway)
+
+    return asyncio.run(whole())
 
 
 def _job(job_id: str) -> str:

@@ -1,45 +1,20 @@
 """``finops jobs``: the job system from a terminal, over HTTP."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from cli import options
 from cli.examples import examples
-from cli.gateway import DEFAULT_URL, Gateway, credentials
+from cli.gateway import Gateway, credentials, gateway_options, speak
 from cli.jobs_view import print_ended, print_envelope, print_list
 from cli.jobs_wait import wait_for
 from cli.output import echo_json, err
 from cli.requests import Wish, body_of, headers_of
 from shared.wire.request_types import BY_NAME
 
-T = TypeVar("T")
-
 ENDED_BADLY = frozenset({"failed", "cancelled"})
-
-
-def _gateway_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    for option in (
-        options.data_dir_option,
-        click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output."),
-        click.option("--key", envvar="FINOPS_KEY", help="Virtual key or admin key (FINOPS_KEY)."),
-        click.option("--url", envvar="FINOPS_URL", default=DEFAULT_URL, show_default=True, help="The gateway."),
-    ):
-        command = option(command)
-    return command
-
-
-def _speak(url: str, key: str, talk: Callable[[Gateway], Awaitable[T]]) -> T:
-    """Talk to the gateway, in an event loop of its own."""
-
-    async def whole() -> T:
-        async with Gateway(url, key) as gateway:
-            return await talk(gateway)
-
-    return asyncio.run(whole())
 
 
 @click.group(
@@ -72,7 +47,7 @@ def command() -> None:
 @click.option("--ttl", type=int, metavar="SECONDS", help="How long the result is kept.")
 @click.option("--webhook", metavar="NAME|URL", help="Who is told when it ends.")
 @click.option("--idempotency-key", help="The same key and body within a day give the same job.")
-@_gateway_options
+@gateway_options
 def submit(
     *,
     type_name: str,
@@ -108,7 +83,7 @@ def submit(
         made = await gateway.submit(wish.request_type.path, headers, **request)
         return (await wait_for(gateway, [made["id"]], err()))[0] if wait else made
 
-    envelope = _speak(url, key or "", talk)
+    envelope = speak(url, key or "", talk)
     if wait:
         _finish([envelope], as_json=as_json, many=False)
     elif as_json:
@@ -120,7 +95,7 @@ def submit(
 @command.command(name="get", epilog=examples("finops jobs get 5f0c…", "finops jobs get 5f0c… --output speech.mp3"))
 @click.argument("job_id", metavar="ID")
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write the result's bytes there.")
-@_gateway_options
+@gateway_options
 def get(*, job_id: str, output: Path | None, url: str, key: str | None, as_json: bool, data_dir: Path) -> None:
     """Show a job and its result."""
 
@@ -129,7 +104,7 @@ def get(*, job_id: str, output: Path | None, url: str, key: str | None, as_json:
         wanted = output is not None and envelope.get("status") == "completed"
         return envelope, await gateway.content(job_id) if wanted else None
 
-    envelope, content = _speak(url, credentials(url, key, data_dir), talk)
+    envelope, content = speak(url, credentials(url, key, data_dir), talk)
     if output is not None:
         _write(output, envelope, content)
     if as_json:
@@ -150,7 +125,7 @@ def _write(output: Path, envelope: dict[str, Any], content: bytes | None) -> Non
 @command.command(name="wait", epilog=examples("finops jobs wait 5f0c… 77ab…", "finops jobs wait 5f0c… --json"))
 @click.argument("job_ids", metavar="ID...", nargs=-1, required=True)
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Give up after.")
-@_gateway_options
+@gateway_options
 def wait(
     *, job_ids: tuple[str, ...], timeout: float | None, url: str, key: str | None, as_json: bool, data_dir: Path
 ) -> None:
@@ -167,7 +142,7 @@ def wait(
         except TimeoutError:
             raise click.ClickException(f"not ended within {timeout:g} s; the jobs go on") from None
 
-    envelopes = _speak(url, credentials(url, key, data_dir), talk)
+    envelopes = speak(url, credentials(url, key, data_dir), talk)
     _finish(envelopes, as_json=as_json, many=len(ids) > 1)
 
 
@@ -187,7 +162,7 @@ def _finish(envelopes: list[dict[str, Any]], *, as_json: bool, many: bool) -> No
 @click.option("--limit", type=click.IntRange(1, 100), default=20, show_default=True)
 @click.option("--after", metavar="ID", help="Those older than this job.")
 @click.option("--dead", is_flag=True, help="The dead-letter list; needs the admin key.")
-@_gateway_options
+@gateway_options
 def list_(
     *,
     status: str | None,
@@ -206,7 +181,7 @@ def list_(
     given = {"status": status, "model": model, "after": after, "limit": limit}
     parameters: dict[str, str | int] = {name: value for name, value in given.items() if value is not None}
     path = "/api/jobs/dead" if dead else "/v1/async/jobs"
-    page = _speak(url, credentials(url, key, data_dir), lambda gateway: gateway.page(path, parameters))
+    page = speak(url, credentials(url, key, data_dir), lambda gateway: gateway.page(path, parameters))
     if as_json:
         echo_json(page)
     else:
@@ -217,7 +192,7 @@ def _act(job_ids: tuple[str, ...], action: str, url: str, key: str, *, as_json: 
     async def talk(gateway: Gateway) -> list[dict[str, Any]]:
         return [await gateway.act(job_id, action) for job_id in job_ids]
 
-    envelopes = _speak(url, key, talk)
+    envelopes = speak(url, key, talk)
     if as_json:
         echo_json(envelopes if len(envelopes) > 1 else envelopes[0])
         return
@@ -227,7 +202,7 @@ def _act(job_ids: tuple[str, ...], action: str, url: str, key: str, *, as_json: 
 
 @command.command(name="cancel", epilog=examples("finops jobs cancel 5f0c…"))
 @click.argument("job_ids", metavar="ID...", nargs=-1, required=True)
-@_gateway_options
+@gateway_options
 def cancel(*, job_ids: tuple[str, ...], url: str, key: str | None, as_json: bool, data_dir: Path) -> None:
     """Cancel jobs; a running upstream call is aborted."""
     _act(job_ids, "cancel", url, credentials(url, key, data_dir), as_json=as_json)
@@ -235,7 +210,7 @@ def cancel(*, job_ids: tuple[str, ...], url: str, key: str | None, as_json: bool
 
 @command.command(name="retry", epilog=examples("finops jobs list --dead", "finops jobs retry 5f0c…"))
 @click.argument("job_ids", metavar="ID...", nargs=-1, required=True)
-@_gateway_options
+@gateway_options
 def retry(*, job_ids: tuple[str, ...], url: str, key: str | None, as_json: bool, data_dir: Path) -> None:
     """Run failed jobs again, dead-lettered ones too, with all their attempts."""
     _act(job_ids, "retry", url, credentials(url, key, data_dir), as_json=as_json)

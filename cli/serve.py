@@ -10,6 +10,7 @@ import click
 from cli import options
 from cli.admin_key import FILE_NAME
 from cli.examples import examples
+from cli.made_keys import make_missing_values
 from cli.system import Plan, System
 
 
@@ -69,6 +70,7 @@ async def _serve(plan: Plan) -> None:
         return
     try:
         _say_banner(system)
+        await _say_made_keys(plan)
         await asked.wait()
         _say("stopping: running jobs finish or go back to the queue (Ctrl-C again: at once)")
     finally:
@@ -92,6 +94,12 @@ async def _start(system: System, asked: asyncio.Event) -> bool:
 
 def _say(text: str) -> None:
     click.echo(f"finops: {text}", err=True)
+
+
+async def _say_made_keys(plan: Plan) -> None:
+    url = options.store_url(plan.settings, plan.data_dir)
+    for name, value in (await make_missing_values(plan.settings, url) if url else {}).items():
+        _say(f"virtual key {name}, made now and said this once: {value}")
 
 
 def _say_banner(system: System) -> None:

@@ -3,14 +3,17 @@
 import statistics
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import click
 from redis.asyncio import Redis
 
 from cli.findings import Finding, fail, ok, warn
+from shared.errors import StoreUnavailable as BooksUnavailable
+from shared.governance.reports import Reports, UsageQuery
 from shared.jobs import keys
 from shared.settings.model import Settings
-from shared.store.commands import translated_faults
+from shared.store.commands import PooledCommands, RedisCommands, translated_faults
 from shared.store.connection import StoreFacts, connect, describe, mask
 from shared.store.faults import StoreUnavailable
 
@@ -20,6 +23,8 @@ SLOW_MS = 5.0
 TOO_SLOW_MS = 50.0
 SKEW_S = 1.0
 FULL = 0.8
+UNPRICED_DAYS = 7
+NAMED = 10
 MEBIBYTE = 1024 * 1024
 
 
@@ -33,12 +38,13 @@ async def check_store(url: str, settings: Settings) -> list[Finding]:
         facts = await describe(redis)
         skew_s = await _clock_skew(redis)
         workers = await _count_workers(redis)
-    except StoreUnavailable as error:
-        said = f"{mask(url)} does not answer: {click.unstyle(error.reason)}"
+        unpriced = await find_unpriced(PooledCommands(redis))
+    except (StoreUnavailable, BooksUnavailable) as error:
+        said = f"{mask(url)} does not answer: {click.unstyle(str(error))}"
         return [fail("store", said, "start Redis there, or correct the URL; nothing can be queued until then")]
     finally:
         await redis.aclose()
-    return [ok("store", mask(url)), *_judge(facts, settings), _judge_skew(skew_s), _judge_workers(workers)]
+    return [ok("store", mask(url)), *_judge(facts, settings), _judge_skew(skew_s), _judge_workers(workers), unpriced]
 
 
 def _judge(facts: StoreFacts, settings: Settings) -> Iterator[Finding]:
@@ -132,6 +138,27 @@ def _judge_workers(alive: int) -> Finding:
     if alive:
         return ok("workers", f"{alive} alive")
     return warn("workers", "none alive", "start one with `finops worker`: jobs are accepted, and wait")
+
+
+async def find_unpriced(commands: RedisCommands) -> Finding:
+    """Name the models that were used of late though nobody knows what they cost.
+
+    Raises:
+        StoreUnavailable: No answer.
+    """
+    now = datetime.now(UTC)
+    query = UsageQuery(start=now - timedelta(days=UNPRICED_DAYS), end=now + timedelta(days=1), per="total")
+    found = (await Reports(commands).summary(query)).unpriced
+    if not found:
+        return ok("prices", f"every call of the last {UNPRICED_DAYS} days has one")
+    named = [f"{click.unstyle(f'{provider}/{model}')} ({calls} calls)" for (provider, model), calls in found.items()]
+    more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
+    first = next(f"{provider}/{model}" for provider, model in found)
+    return warn(
+        "prices",
+        f"in no cost of the last {UNPRICED_DAYS} days: {', '.join(named[:NAMED])}{more}",
+        f'say what they cost, as [prices."{click.unstyle(first)}"] in finops.toml: until then no budget counts them',
+    )
 
 
 async def _clock_skew(redis: Redis) -> float:

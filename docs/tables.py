@@ -9,11 +9,19 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from shared import errors
+from shared.batches import keys as batch_keys
+from shared.governance import store_keys
 from shared.jobs.keys import KEYS
 from shared.providers.registry import ROWS
+from shared.providers.wires import anthropic as anthropic_wire
+from shared.providers.wires import bedrock as bedrock_wire
+from shared.providers.wires import gemini as gemini_wire
+from shared.providers.wires import ollama as ollama_wire
 from shared.settings.load import ENVIRONMENT
 from shared.settings.model import Settings
+from shared.wire import anthropic, genai
 from shared.wire.request_types import REQUEST_TYPES
+from shared.wire.responses import request as responses
 
 FOLDER = Path(__file__).parent
 BEGIN, END = "<!-- table: {} -->\n", "<!-- end of table -->"
@@ -108,15 +116,61 @@ def _inner(annotation: Any) -> tuple[type[BaseModel], tuple[str, ...]] | None:  
 def redis_keys() -> str:
     """One row a key that the gateway keeps in Redis."""
     return table(
-        ("key", "kind", "lives", "for"), ((f"`{key.pattern}`", key.kind, key.lifetime, key.purpose) for key in KEYS)
+        ("key", "kind", "lives", "for"),
+        ((f"`{key.pattern}`", key.kind, key.lifetime, key.purpose) for key in (*KEYS, *batch_keys.KEYS)),
+    )
+
+
+def governance_keys() -> str:
+    """One row a key that governance keeps in Redis."""
+    return table(
+        ("key", "kind", "lives", "for"),
+        ((f"`{key.pattern}`", key.kind, key.lifetime, key.purpose) for key in store_keys.KEYS),
+    )
+
+
+CALLERS: Mapping[str, Iterable[tuple[str, Mapping[str, str]]]] = {
+    "Anthropic's Messages": (("always", anthropic.DROPPED), ("elsewhere", anthropic.DROPPED_ELSEWHERE)),
+    "Google's GenAI": (("always", genai.DROPPED), ("elsewhere", genai.DROPPED_ELSEWHERE)),
+    "OpenAI's Responses": (("for those who only chat", responses.DROPPED),),
+}
+WIRES: Mapping[str, Mapping[str, str]] = {
+    "Anthropic; Claude on Vertex": anthropic_wire.DROPPED,
+    "Gemini; Gemini on Vertex": gemini_wire.DROPPED,
+    "Bedrock": bedrock_wire.DROPPED,
+    "Ollama's own format": ollama_wire.DROPPED,
+}
+
+
+def dropped_of_callers() -> str:
+    """One row a field that a caller's format has and that is left out."""
+    return table(
+        ("callers of", "field", "left out", "why"),
+        (
+            (name, f"`{field}`", where, why)
+            for name, lists in CALLERS.items()
+            for where, dropped in lists
+            for field, why in dropped.items()
+        ),
+    )
+
+
+def dropped_for_providers() -> str:
+    """One row a field of OpenAI's that a provider is not told."""
+    return table(
+        ("provider", "field", "why"),
+        ((name, f"`{field}`", why) for name, dropped in WIRES.items() for field, why in dropped.items()),
     )
 
 
 TABLES: Mapping[str, Callable[[], str]] = {
     "providers": providers,
+    "dropped of callers": dropped_of_callers,
+    "dropped for providers": dropped_for_providers,
     "errors": error_codes,
     "settings": settings,
     "redis keys": redis_keys,
+    "governance keys": governance_keys,
 }
 
 

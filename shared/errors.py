@@ -17,6 +17,7 @@
     │   └── ModelBlocked               403  permission_error        model_blocked
     ├── NotFound                       404  invalid_request_error   not_found
     │   ├── JobNotFound                404  invalid_request_error   job_not_found
+    │   ├── KeyNotFound                404  invalid_request_error   key_not_found
     │   └── ModelNotFound              404  invalid_request_error   model_not_found
     ├── MethodNotAllowed               405  invalid_request_error   method_not_allowed
     ├── Conflict                       409  invalid_request_error
@@ -24,12 +25,14 @@
     │   ├── JobLive                    409  invalid_request_error   job_live
     │   ├── JobFinished                409  invalid_request_error   job_already_finished
     │   ├── RetryRefused               409  invalid_request_error   job_not_failed
+    │   ├── KeyRevoked                 409  invalid_request_error   key_revoked
     │   └── IdempotencyConflict        409  invalid_request_error   idempotency_conflict
     ├── RequestTooLarge                413  invalid_request_error   request_too_large
     ├── RateLimited                    429  rate_limit_error
     │   ├── RequestLimited             429  rate_limit_error        request_limited
     │   ├── TokenLimited               429  rate_limit_error        token_limited
     │   ├── QueueFull                  429  rate_limit_error        queue_full
+    │   ├── TooManyAttempts            429  rate_limit_error        too_many_attempts
     │   └── ProviderRateLimited        429  rate_limit_error        provider_rate_limited
     ├── ClientGone                     499  client_closed_request   client_closed_request
     ├── InternalError                  500  api_error               internal_error
@@ -49,6 +52,7 @@ The envelope is OpenAI's: https://platform.openai.com/docs/guides/error-codes
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 
@@ -61,8 +65,10 @@ class GatewayError(Exception):
         code: Replaces the class's code where one class serves several facts.
         retry_after_s: Seconds after which the same call may succeed; sent as ``Retry-After``.
         should_retry: Sent as ``x-should-retry``, which the SDKs obey; absent, they go by status.
+        headers: Further response headers, lower-case (rate limits).
     """
 
+    headers: Mapping[str, str] = MappingProxyType({})
     status: int = 500
     type: str = "api_error"
     code: str | None = "internal_error"
@@ -191,6 +197,15 @@ class JobNotFound(NotFound):
         )
 
 
+class KeyNotFound(NotFound):
+    """No virtual key has that id."""
+
+    code = "key_not_found"
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(f"No virtual key with id {key_id[:64]!r} is known here.")
+
+
 class ModelNotFound(NotFound):
     """No provider serves the model."""
 
@@ -241,6 +256,12 @@ class RetryRefused(Conflict):
     code = "job_not_failed"
 
 
+class KeyRevoked(Conflict):
+    """A virtual key that was revoked is not changed any more."""
+
+    code = "key_revoked"
+
+
 class IdempotencyConflict(Conflict):
     """The idempotency key was used with another body."""
 
@@ -280,6 +301,12 @@ class QueueFull(RateLimited):
     """The queue, or the caller's part of it, takes no more jobs now."""
 
     code = "queue_full"
+
+
+class TooManyAttempts(RateLimited):
+    """Too many wrong admin keys came from this address."""
+
+    code = "too_many_attempts"
 
 
 class ProviderRateLimited(RateLimited):

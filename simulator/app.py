@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-from simulator import anthropic, bedrock, control, gemini, ollama, openai_routes, tokens
+from simulator import anthropic, bedrock, clouds, control, gemini, ollama, openai_routes, tokens
 from simulator.calls import Answer, Call, Refusal, Reply, Route, Router
 from simulator.delivery import FAULTED, Head, deliver
 from simulator.exchange import BodyTooLarge, ClientGone, Exchange, Receive, Scope, Send
@@ -158,7 +158,7 @@ def create_app(*, api_keys: Iterable[str] = ()) -> Simulator:
     Args:
         api_keys: if any are given, requests need one of them; a key containing `invalid` never works.
     """
-    others = (anthropic.ROUTES, gemini.routes(), bedrock.ROUTES, ollama.ROUTES, tokens.ROUTES)
+    others = (clouds.routes(), anthropic.ROUTES, gemini.routes(), bedrock.ROUTES, ollama.ROUTES, tokens.ROUTES)
     routes = [*openai_routes.routes(), *(route for family in others for route in family)]
     return Simulator(routes, frozenset(api_keys))
 

@@ -12,7 +12,7 @@ from simulator.bedrock_checks import check_request, check_signature
 from simulator.calls import Answer, Call, Family, Refusal, Reply, Route, Stream
 from simulator.event_stream import encode_frame
 from simulator.json_schema import Json
-from simulator.text import Ask, Composition, Tool, choose_tool, compose, count_tokens
+from simulator.text import Ask, Composition, Tool, choose_tool, compose, count_tokens, schema_told
 
 STREAM_TYPE = b"application/vnd.amazon.eventstream"
 TOKENS_PER_MESSAGE = 4
@@ -131,7 +131,7 @@ def _ask(call: Call) -> Ask:
         last_user=spoken[-1] if spoken else "",
         limit=inference.get("maxTokens"),
         stops=tuple(inference.get("stopSequences") or ()),
-        schema=_schema(body.get("outputConfig")),
+        schema=_schema(body.get("outputConfig")) or schema_told("\n".join(_texts(body.get("system")))),
         tool=_tool(body.get("toolConfig"), after_result=after_result, forced=call.behaviour.tool),
     )
 
@@ -224,7 +224,27 @@ def model_in_path(call: Call) -> str | None:
     return call.params["model"]
 
 
+def list_models(_call: Call) -> Reply:
+    """`ListFoundationModels`: one that can be asked, one that is gone."""
+    models = [
+        {"modelId": name, "modelName": name, "modelLifecycle": {"status": status}, "outputModalities": ["TEXT"]}
+        for name, status in (("amazon.nova-lite-v1:0", "ACTIVE"), ("anthropic.claude-v2", "LEGACY"))
+    ]
+    return Reply(orjson.dumps({"modelSummaries": models}))
+
+
+def list_profiles(call: Call) -> Reply:
+    """`ListInferenceProfiles`, one a page."""
+    names = ("us.anthropic.claude-sonnet-4-6", "us.amazon.nova-pro-v1:0")
+    at = int(call.query("nextToken") or 0)
+    profile = {"inferenceProfileId": names[at], "inferenceProfileName": names[at], "status": "ACTIVE"}
+    more = {"nextToken": str(at + 1)} if at + 1 < len(names) else {}
+    return Reply(orjson.dumps({"inferenceProfileSummaries": [profile], **more}))
+
+
 ROUTES = (
     Route("POST", "/model/{model:path}/converse", answer_converse, BEDROCK, model_in_path),
     Route("POST", "/model/{model:path}/converse-stream", answer_stream, BEDROCK, model_in_path),
+    Route("GET", "/foundation-models", list_models, BEDROCK),
+    Route("GET", "/inference-profiles", list_profiles, BEDROCK),
 )

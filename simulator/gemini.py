@@ -23,15 +23,14 @@ from simulator.gemini_checks import (
     signature,
 )
 from simulator.gemini_embeddings import embed, embed_batch, predict
-from simulator.gemini_models import list_models, retrieve_model
+from simulator.gemini_models import list_models, list_published, retrieve_model
 from simulator.ids import opaque
 from simulator.json_schema import DEPTH_LIMIT, Json
-from simulator.text import Ask, Composition, Tool, choose_tool, compose, count_tokens
+from simulator.text import ANY_OBJECT, Ask, Composition, Tool, choose_tool, compose, count_tokens
 
 TOKENS_PER_MEDIUM = 258
 BLOCKED_MODEL = "sim-blocked"
 CANDIDATES_LIMIT = 8
-ANY_OBJECT = {"type": "object", "properties": {"answer": {"type": "string"}}}
 BAD_FRAME = b'data: {"candidates": [{"cont\r\n\r\n'
 _CHOICES = {"AUTO": "auto", "VALIDATED": "auto", "ANY": "required", "NONE": "none"}
 
@@ -299,6 +298,7 @@ def routes() -> list[Route]:
     return [
         *made,
         Route("POST", f"{_VERTEX}:predict", predict, GEMINI, model_in_path),
+        Route("GET", "/v1beta1/publishers/{publisher}/models", list_published, GEMINI),
         Route("GET", "/v1beta/models", list_models, GEMINI, model_in_path),
         Route("GET", "/v1beta/models/{model:path}", retrieve_model, GEMINI, model_in_path),
     ]

@@ -29,3 +29,11 @@ def _model(name: str) -> dict[str, Any]:
         "supportedGenerationMethods": methods,
         **limits,
     }
+
+
+def list_published(call: Call) -> Reply:
+    """The catalogue of one of Vertex's publishers."""
+    names = LISTED if call.params["publisher"] == "google" else ("claude-sonnet-4-6",)
+    place = f"publishers/{call.params['publisher']}/models"
+    models = [{"name": f"{place}/{name}", "versionId": "001", "launchStage": "GA"} for name in names]
+    return Reply(orjson.dumps({"publisherModels": models}))

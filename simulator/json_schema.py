@@ -3,6 +3,8 @@
 import math
 from typing import Any
 
+from simulator.mentions import NONE, Mentions
+
 Json = Any  # a decoded JSON value: what it is, is found out by looking
 
 DEPTH_LIMIT = 12
@@ -25,19 +27,23 @@ _FORMATS = {
 }
 
 
-def fill_schema(schema: Json, seed: int) -> Json:
+def fill_schema(schema: Json, seed: int, named: Mentions = NONE) -> Json:
     """A value that satisfies the schema: keywords of OpenAI's structured outputs, without `pattern`.
+
+    Whole numbers and texts are what the user named, as far as the schema allows, and made up otherwise.
 
     Recursive schemas end after 12 levels, and after 5,000 values nothing optional is added: a hostile
     schema cannot make the answer big.
     """
-    return _Filler(schema, seed).fill(schema, 0)
+    return _Filler(schema, seed, named).fill(schema, 0)
 
 
 class _Filler:
-    def __init__(self, root: Json, seed: int) -> None:
+    def __init__(self, root: Json, seed: int, named: Mentions) -> None:
         self._root = root
         self._seed = seed
+        self._integer = seed % 100 if named.integer is None else named.integer
+        self._text = named.quoted[0] if named.quoted else f"text {seed % 1000}"
         self._nodes = 0
 
     def fill(self, schema: Json, depth: int) -> Json:
@@ -107,7 +113,7 @@ class _Filler:
         return values
 
     def _string(self, schema: dict[str, Any], _depth: int) -> str:
-        text = _FORMATS.get(str(schema.get("format")), f"text {self._seed % 1000}")
+        text = _FORMATS.get(str(schema.get("format")), self._text)
         least = min(_bound(schema, "minLength", 0), CHARS_LIMIT)
         return text.ljust(least, "x")[: _bound(schema, "maxLength", CHARS_LIMIT)]
 
@@ -115,7 +121,7 @@ class _Filler:
         if kind == "boolean":
             return self._seed % 2 == 0
         if kind == "integer":
-            return math.ceil(_number_within(schema, self._seed % 100, 1))
+            return math.ceil(_number_within(schema, self._integer, 1))
         if kind == "number":
             return float(_number_within(schema, self._seed % 100 + 0.5, 0.5))
         return None

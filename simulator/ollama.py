@@ -11,11 +11,10 @@ import orjson
 from simulator.calls import Answer, Call, Family, Refusal, Reply, Route, Stream
 from simulator.ids import opaque
 from simulator.json_schema import Json
-from simulator.text import Ask, Composition, Tool, choose_tool, compose, count_tokens, unit_vector
+from simulator.text import ANY_OBJECT, Ask, Composition, Tool, choose_tool, compose, count_tokens, unit_vector
 
 LINES_TYPE = b"application/x-ndjson"
 CREATED_AT = "2026-01-02T03:04:05.678901Z"
-ANY_OBJECT = {"type": "object", "properties": {"answer": {"type": "string"}}}
 EMBEDDING_SIZE = 768
 LISTED = ("llama3.1:8b", "qwen3:4b", "nomic-embed-text:latest")
 

@@ -10,12 +10,11 @@ from simulator.calls import Answer, Call, Refusal, Reply, Route, Stream
 from simulator.ids import opaque
 from simulator.json_schema import Json
 from simulator.openai_errors import OPENAI, error_frame, missing, mistyped, need_model, whole_number
-from simulator.text import Ask, Composition, Tool, choose_tool, compose, count_tokens
+from simulator.text import ANY_OBJECT, Ask, Composition, Tool, choose_tool, compose, count_tokens
 
 DONE = b"data: [DONE]\n\n"
 FINGERPRINT = "fp_simulator1"
 TOKENS_PER_MESSAGE = 4
-ANY_OBJECT = {"type": "object", "properties": {"answer": {"type": "string"}}}
 
 
 def answer_chat(call: Call) -> Answer:

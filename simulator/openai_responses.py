@@ -8,11 +8,11 @@ import orjson
 from simulator.calls import Answer, Call, Refusal, Reply, Route
 from simulator.ids import hexadecimal, opaque
 from simulator.json_schema import Json
-from simulator.openai_chat import ANY_OBJECT, TOKENS_PER_MESSAGE, content_text
+from simulator.openai_chat import TOKENS_PER_MESSAGE, content_text
 from simulator.openai_errors import OPENAI, missing, mistyped, need_model, whole_number
 from simulator.openai_response_events import stream_events
 from simulator.store import StoredResponse
-from simulator.text import Ask, Composition, Tool, choose_tool, compose, count_tokens
+from simulator.text import ANY_OBJECT, Ask, Composition, Tool, choose_tool, compose, count_tokens
 
 Item = dict[str, Any]
 
@@ -175,7 +175,7 @@ def _skeleton(request: dict[str, Any], model: str) -> dict[str, Any]:
         "reasoning": {"effort": effort.get("effort"), "summary": effort.get("summary")},
         "service_tier": "default" if tier in _INHERITED_TIER else tier,
         "store": request.get("store") is not False,
-        "text": {"format": {"type": "text"}, **(text if isinstance(text, dict) else {})},
+        "text": _echoed_text(text if isinstance(text, dict) else {}),
         "tools": [_echoed_tool(tool) for tool in _list(request.get("tools"))],
         "usage": None,
         **echoed,
@@ -184,6 +184,14 @@ def _skeleton(request: dict[str, Any], model: str) -> dict[str, Any]:
 
 def _list(value: Json) -> list[Any]:
     return value if isinstance(value, list) else []
+
+
+def _echoed_text(text: dict[str, Json]) -> dict[str, Json]:
+    """As asked for; a schema's optional fields are there, as null."""
+    form = text.get("format")
+    if isinstance(form, dict) and form.get("type") == "json_schema":
+        form = {"description": None, "strict": None, **form}
+    return {**text, "format": form or {"type": "text"}}
 
 
 def _echoed_tool(tool: Json) -> Json:

@@ -4,11 +4,13 @@ import math
 import re
 import zlib
 from dataclasses import dataclass, field
+from typing import Any
 
 import orjson
 
 from simulator.faults import Behaviour
 from simulator.json_schema import Json, fill_schema
+from simulator.mentions import find_mentions
 
 _WORDS_TEXT = (
     "amber anchor autumn basin beacon birch bramble breeze bridge canyon cedar cinder circle cloud copper coral "
@@ -20,6 +22,8 @@ WORDS = tuple(_WORDS_TEXT.split(" "))
 SHORTEST_TOKENS = 12
 ECHO_MODEL = "sim-echo"
 JSON_PIECE_CHARS = 6
+ANY_OBJECT: dict[str, Any] = {"type": "object"}
+"""As `Ask.schema`: some JSON object, with the fields whose names the user put in quotes."""
 
 
 def seed_of(text: str) -> int:
@@ -66,7 +70,7 @@ class Ask:
     Attributes:
         model: as the client named it.
         read: all text the model reads; decides the answer.
-        last_user: the newest user text, for `sim-echo`.
+        last_user: the newest user text: what it names is spoken of, and `sim-echo` repeats it.
         limit: most tokens of the answer, None for no limit.
         stops: texts at which the answer ends.
         schema: JSON schema of the answer; None for plain text.
@@ -109,7 +113,8 @@ def compose(ask: Ask, behaviour: Behaviour) -> Composition:
     seed = (seed_of(ask.read) + ask.turn) & 0xFFFFFFFF
     reasoning = lorem(seed ^ 0x5EED, 8) if behaviour.reasoning else []
     if ask.tool is not None:
-        return Composition(_json_pieces(fill_schema(ask.tool.schema, seed)), False, ask.tool, reasoning)
+        arguments = fill_schema(ask.tool.schema, seed, find_mentions(ask.last_user))
+        return Composition(_json_pieces(arguments), False, ask.tool, reasoning)
     pieces = _pieces(ask, behaviour, seed)
     if ask.stops:
         pieces = _stop_at(pieces, ask.stops)
@@ -120,12 +125,26 @@ def compose(ask: Ask, behaviour: Behaviour) -> Composition:
 
 def _pieces(ask: Ask, behaviour: Behaviour, seed: int) -> list[str]:
     if ask.schema is not None:
-        return _json_pieces(fill_schema(ask.schema, seed))
+        return _json_pieces(_structured(ask, seed))
     if behaviour.tokens is not None:
         return lorem(seed, behaviour.tokens)
     if ask.model.partition("@")[0] == ECHO_MODEL:
         return split_text(ask.last_user)
     return lorem(seed, SHORTEST_TOKENS + seed % 9)
+
+
+def _structured(ask: Ask, seed: int) -> Json:
+    named = find_mentions(ask.last_user)
+    if ask.schema is ANY_OBJECT:
+        fields = {name: {"type": "string"} for name in named.fields or ("answer",)}
+        return fill_schema({"type": "object", "properties": fields}, seed)
+    return fill_schema(ask.schema, seed, named)
+
+
+def schema_told(instruction: str) -> Json:
+    """`ANY_OBJECT` if a system text demands a JSON object: a model obeys where the format has no field for it."""
+    demand = r"\b(?:answer|reply|respond)\b.{0,40}\bJSON object\b"
+    return ANY_OBJECT if re.search(demand, instruction, re.IGNORECASE) else None
 
 
 def _json_pieces(value: Json) -> list[str]:

@@ -10,6 +10,9 @@ from fakeredis import FakeAsyncRedis, FakeServer
 from hypothesis import settings
 from redis.asyncio import Redis
 
+from shared.batches.scripts import batch_scripts
+from shared.governance.admission import governance_scripts
+from shared.governance.prices import PriceBook
 from shared.jobs.scripts import engine_scripts
 from shared.store.commands import PooledCommands, RedisCommands
 from shared.store.connection import connect
@@ -34,6 +37,9 @@ def blockbuster() -> Iterator[BlockBuster]:
 def scripts() -> None:
     """A process reads its scripts before its loop runs; so do the tests."""
     engine_scripts()
+    batch_scripts()
+    governance_scripts()
+    PriceBook.warm()
 
 
 @pytest.fixture(scope="session")

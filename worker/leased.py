@@ -88,7 +88,7 @@ class LeasedWorker(Worker):
         self._recorder = Recorder(JobStore(commands), self._queue, self._runs.recorded)
         self._runs.recorder = self._recorder
         claims = connect(url, timeout_s=None, max_connections=1, client_name="finops-claims")
-        self._source = ClaimSource(self._queue, claims, options.worker_id, options.lanes)
+        self._source = ClaimSource(self._queue, claims, commands, options.worker_id, options.lanes)
         self._signals = Signals(lambda: connect(url, timeout_s=None, max_connections=1, client_name="finops-cancels"))
         self._health = SignOfLife(EngineScripts(commands), options.worker_id, self._describe)
         self._renewal = Renewal(
@@ -170,7 +170,12 @@ class LeasedWorker(Worker):
             "clock": self._runs.watch_time(),
             "cancels": self._hear_cancels(),
             "health": self._health.run(),
+            "end-of-sleep": self._rouse_to_stop(),
         }
+
+    async def _rouse_to_stop(self) -> None:
+        await self._stopping.wait()
+        await self._source.rouse()
 
     async def _claim_until_stopped(self) -> None:
         failures = 0

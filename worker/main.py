@@ -1,6 +1,7 @@
 """The composition root of a worker process: everything that it is made of, built once, in one place."""
 
 import asyncio
+import dataclasses
 import gc
 import logging
 import os
@@ -11,8 +12,16 @@ from contextlib import AsyncExitStack
 
 import uvloop
 
+from shared.batches.files import FileStore
+from shared.batches.scripts import batch_scripts
+from shared.batches.store import BatchStore
+from shared.governance.admission import governance_scripts
+from shared.governance.anomalies import AnomalyWatch
 from shared.governance.governance import Governance
-from shared.inference.assembly import SharedStore, build_inference
+from shared.governance.key_ring import KeyRing
+from shared.governance.prices import PriceBook
+from shared.inference.assembly import SharedStore, build_accounts, build_inference
+from shared.inference.inference import Inference
 from shared.jobs.model import Priority
 from shared.jobs.queue import JobQueue, QueueLimits
 from shared.jobs.scripts import engine_scripts
@@ -25,11 +34,19 @@ from shared.store.multiplexed import MultiplexedClient
 from shared.telemetry.logs import configure
 from shared.telemetry.metrics import Metrics
 from shared.telemetry.provider_figures import watch_providers
+from worker.alerts import watch_spending
+from worker.batch_lines import LineJobs
+from worker.batch_turns import BatchTurns
+from worker.batches import BatchLoop
 from worker.exposition import exposed
 from worker.leased import LeasedWorker, WorkerOptions
 from worker.outbox import Outbox
 from worker.tasks import JobRunner
 from worker.webhooks import WebhookDelivery
+
+BATCH_LOOPS = 2
+BATCH_WINDOW = 1000
+"""Most lines of a batch that are jobs at once: enough for any concurrency, little enough for the store's memory."""
 
 logger = logging.getLogger("finops.worker")
 
@@ -66,10 +83,14 @@ def run_worker(
         lanes=tuple(queues),
         max_run_s=settings.jobs.max_run_s,
         grace_s=settings.jobs.shutdown_grace_s,
-        limits=QueueLimits.of(settings.jobs),
+        # Nobody who waits for an answer submits here, and what is on disk is there in the order of the writes.
+        limits=dataclasses.replace(QueueLimits.of(settings.jobs), durability="everysec"),
     )
     door = None if metrics_port is None else (metrics_host, metrics_port)
     engine_scripts()  # read before the loop runs: files block
+    batch_scripts()
+    governance_scripts()
+    PriceBook.warm()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_work(settings, options, door, os.environ if environ is None else environ))
@@ -106,19 +127,54 @@ def _assemble(
     commands = MultiplexedClient(url, client_name="finops-worker")
     exits.push_async_callback(commands.aclose)
     store = SharedStore(commands, lambda: connect(url, timeout_s=None, max_connections=1, client_name="finops-health"))
-    inference = build_inference(settings, environ, watch=metrics, store=store)
+    accounts = build_accounts(settings, commands, metrics)
+    inference = build_inference(settings, environ, watch=metrics, store=store, accounts=accounts)
     exits.push_async_callback(inference.aclose)
     inference.start()
     watch_providers(metrics.registry, inference.states)
+    ring = KeyRing(commands, settings, lambda: connect(url, timeout_s=None, client_name="finops-worker-keys"))
+    governance = Governance(settings, ring=ring)
+    exits.push_async_callback(governance.aclose)
     delivery = WebhookDelivery(settings, commands)
     exits.push_async_callback(delivery.aclose)
-    runner = JobRunner(inference, Governance(settings), delivery, streams=settings.jobs.stream_output)
+    runner = JobRunner(inference, governance, delivery, streams=settings.jobs.stream_output)
     worker = LeasedWorker.connect(url, runner.run, options, metrics=metrics)
     reader = connect(url, timeout_s=None, max_connections=1, client_name="finops-outbox")
     exits.push_async_callback(reader.aclose)
-    outbox = Outbox(reader, JobQueue(commands, options.limits), JobStore(commands), delivery, options.worker_id)
+    turns = _batch_turns(settings, commands, options, inference, governance)
+    for _ in range(BATCH_LOOPS):
+        loop = BatchLoop(BatchStore(commands), turns)
+        exits.push_async_callback(_cancel, asyncio.create_task(loop.run(), name="finops-batches"))
+    queue = JobQueue(commands, options.limits)
+    outbox = Outbox(reader, queue, JobStore(commands), delivery, options.worker_id, count=metrics.alerted)
     exits.push_async_callback(_cancel, asyncio.create_task(outbox.run(), name="finops-outbox"))
+    if settings.ledger.anomalies:
+        every_s = settings.ledger.anomaly_check_s
+        watch = watch_spending(AnomalyWatch(commands, every_s), every_s)
+        exits.push_async_callback(_cancel, asyncio.create_task(watch, name="finops-anomalies"))
     return worker
+
+
+def _batch_turns(
+    settings: Settings,
+    commands: MultiplexedClient,
+    options: WorkerOptions,
+    inference: Inference,
+    governance: Governance,
+) -> BatchTurns:
+    """What advances batches. Their lines may take half of what an owner may queue, so that its own jobs find room."""
+    store = BatchStore(commands)
+    half = max(1, settings.jobs.max_queued_per_key // 2)
+    queue = JobQueue(commands, options.limits)
+    return BatchTurns(
+        store,
+        FileStore(commands),
+        LineJobs(queue, JobStore(commands), store, inference, max_queued=half),
+        inference,
+        governance,
+        window=min(BATCH_WINDOW, half),
+        max_line_bytes=settings.server.max_body_bytes,
+    )
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

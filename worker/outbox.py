@@ -1,23 +1,30 @@
-"""From the outbox, written with each outcome, to deliveries: every entry becomes one job, however often it is read."""
+"""From outcomes and alerts to deliveries: every entry becomes one job per webhook, however often it is read.
+
+Both are streams, written by the scripts that write what they tell of.
+"""
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 import orjson
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from shared.errors import GatewayError
+from shared.governance.alerts import alert_of
+from shared.governance.store_keys import ALERTS
 from shared.jobs.keys import WEBHOOK_OUTBOX
 from shared.jobs.model import NewJob
 from shared.jobs.queue import JobQueue
 from shared.jobs.store import JobStore
-from shared.wire.webhook import event_id
+from shared.wire.webhook import alert_event, event_id
 from worker.webhooks import DELIVERY, WebhookDelivery
 
 log = logging.getLogger("finops.webhooks")
 
+STREAMS: Final = (WEBHOOK_OUTBOX, ALERTS)
 GROUP = "relay"
 OWNER = "~webhooks"
 BATCH = 100
@@ -26,16 +33,29 @@ ABANDONED_MS = 30_000
 PAUSE_S = 1.0
 DELIVERY_TTL_S = 3600
 
+Entry = tuple[bytes, Mapping[bytes, bytes]]
+
 
 class Outbox:
-    """Reads the outbox together with every other worker, and takes over what a dead one left unread.
+    """Reads the streams together with every other worker, and takes over what a dead one left unread.
 
     Args:
         redis: A client of its own: it blocks.
         name: The worker's, unique.
+        count: Told of the kind of each alert.
     """
 
-    def __init__(self, redis: Redis, queue: JobQueue, store: JobStore, delivery: WebhookDelivery, name: str) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        queue: JobQueue,
+        store: JobStore,
+        delivery: WebhookDelivery,
+        name: str,
+        *,
+        count: Callable[[str], None] | None = None,
+    ) -> None:
+        self._count = count
         self._redis = redis
         self._queue = queue
         self._store = store
@@ -50,47 +70,72 @@ class Outbox:
                 if not ready:
                     await self._join()
                     ready = True
-                await self._relay(await self._abandoned())
-                await self._relay(await self._next())
+                for stream in STREAMS:
+                    await self._relay(stream, await self._abandoned(stream))
+                for name, entries in await self._next():
+                    await self._relay(name.decode(), entries)
             except (RedisError, OSError, GatewayError) as error:
                 ready = False
                 log.warning("outbox waits for the store", extra={"reason": type(error).__name__})
                 await asyncio.sleep(PAUSE_S)
 
     async def _join(self) -> None:
-        try:
-            await self._redis.xgroup_create(WEBHOOK_OUTBOX, GROUP, id="0", mkstream=True)
-        except ResponseError as error:
-            if "BUSYGROUP" not in str(error):
-                raise
+        for stream in STREAMS:
+            try:
+                await self._redis.xgroup_create(stream, GROUP, id="0", mkstream=True)
+            except ResponseError as error:
+                if "BUSYGROUP" not in str(error):
+                    raise
 
-    async def _abandoned(self) -> list[tuple[bytes, Mapping[bytes, bytes]]]:
+    async def _abandoned(self, stream: str) -> Sequence[Entry]:
         reply = await self._redis.xautoclaim(
-            WEBHOOK_OUTBOX, GROUP, self._name, min_idle_time=ABANDONED_MS, start_id="0", count=BATCH
+            stream, GROUP, self._name, min_idle_time=ABANDONED_MS, start_id="0", count=BATCH
         )
         return [entry for entry in reply[1] if entry[1]]
 
-    async def _next(self) -> list[tuple[bytes, Mapping[bytes, bytes]]]:
-        reply = await self._redis.xreadgroup(GROUP, self._name, {WEBHOOK_OUTBOX: ">"}, count=BATCH, block=BLOCK_MS)
-        return list(reply[0][1]) if reply else []
+    async def _next(self) -> Sequence[tuple[bytes, Sequence[Entry]]]:
+        unread: Any = dict.fromkeys(STREAMS, ">")
+        reply: Sequence[tuple[bytes, Sequence[Entry]]] = await self._redis.xreadgroup(
+            GROUP, self._name, unread, count=BATCH, block=BLOCK_MS
+        )
+        return reply
 
-    async def _relay(self, entries: list[tuple[bytes, Mapping[bytes, bytes]]]) -> None:
-        for entry_id, fields in entries:
-            job_id, webhook, state = (fields[name].decode() for name in (b"job", b"webhook", b"state"))
-            at_ms = int(entry_id.split(b"-")[0])
+    async def _relay(self, stream: str, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            if stream == ALERTS:
+                await self._relay_alert(entry)
+                await self._redis.xack(stream, GROUP, entry[0])  # it stays where it is, to be listed
+            else:
+                await self._relay_outcome(entry)
+                await self._redis.xack(stream, GROUP, entry[0])
+                await self._redis.xdel(stream, entry[0])
+
+    async def _relay_outcome(self, entry: Entry) -> None:
+        entry_id, fields = entry
+        job_id, webhook, state = (fields[name].decode() for name in (b"job", b"webhook", b"state"))
+        at_ms = int(entry_id.split(b"-")[0])
+        request_type = fields.get(b"type", b"").decode()
+        if not request_type:
             job = await self._store.get(job_id)
             request_type = job.request_type if job else ""
-            if self._delivery.wants(webhook, job_id, request_type, state):
-                said = {"job": job_id, "webhook": webhook, "state": state, "request_type": request_type, "at_ms": at_ms}
-                await self._queue.submit(_delivery_job(said))
-            await self._redis.xack(WEBHOOK_OUTBOX, GROUP, entry_id)
-            await self._redis.xdel(WEBHOOK_OUTBOX, entry_id)
+        if self._delivery.wants(webhook, job_id, request_type, state):
+            said = {"job": job_id, "webhook": webhook, "state": state, "request_type": request_type, "at_ms": at_ms}
+            await self._queue.submit(_delivery_job(event_id(job_id, state), said))
+
+    async def _relay_alert(self, entry: Entry) -> None:
+        alert = alert_of(*entry)
+        event = alert_event(alert.shown())
+        for webhook in self._delivery.wanting(alert.kind):
+            said = {"job": alert.id, "webhook": webhook, "event": event}
+            await self._queue.submit(_delivery_job(event_id(alert.id, webhook), said))
+        if self._count is not None:
+            self._count(alert.kind)
 
 
-def _delivery_job(said: Mapping[str, object]) -> NewJob:
+def _delivery_job(job_id: str, said: Mapping[str, object]) -> NewJob:
     """The same entry makes the same job, so an entry that is relayed twice is delivered once."""
     return NewJob(
-        id=event_id(str(said["job"]), str(said["state"])),
+        id=job_id,
         owner=OWNER,
         request_type=DELIVERY,
         model="",

@@ -61,6 +61,7 @@ async def answer_streamed(inference: Inference, call: Call, handle: RunHandle) -
         model=stream.model,
         usage=stream.usage,
         attempts=stream.attempts,
+        ledger=stream.ledger,
     )
 
 

@@ -9,6 +9,7 @@ import orjson
 
 from shared.errors import GatewayError, InternalError
 from shared.governance.governance import Governance
+from shared.inference.bill import Bill
 from shared.inference.call import Answer, Call, RetryLater
 from shared.inference.inference import Inference
 from shared.jobs.model import Claim, Deferral, Outcome, State
@@ -23,6 +24,8 @@ log = logging.getLogger("finops.worker")
 
 # Waits longer than this give the slot back instead of sleeping in it.
 PATIENCE_S = 3.0
+# In the context of jobs that are lines of a batch: nobody follows them.
+BATCH = "batch"
 
 
 class JobRunner:
@@ -46,27 +49,36 @@ class JobRunner:
         Returns:
             How it ended, or when to come back. Failures are outcomes too: nothing but a cancellation leaves here.
         """
+        bill: Bill | None = None
         try:
             if claim.request_type == DELIVERY:
                 return await self._webhooks.run(claim)
-            call = self._call(claim)
+            call = await self._call(claim)
+            bill = call.bill = self._inference.open_bill(call)
+            call.caller.check()  # revoked or expired since: nothing more is done in its name
             answer = await self._answer(call, handle)
-            await self._inference.keep_job(call, answer)
+            if BATCH not in claim.context:  # whoever reads a batch's output does not know its jobs
+                await self._inference.keep_job(call, answer)
         except RetryLater as later:
-            return deferral_after(later, claim) or failed(later.error)
+            return deferral_after(later, claim) or failed(later.error, bill)
         except GatewayError as error:
-            return failed(error)
+            return failed(error, bill)
         except Exception:
             log.exception("job run failed", extra={"job_id": claim.id, "request_id": claim.request_id})
-            return failed(InternalError("The job failed inside the gateway; the log has the details under its id."))
-        return completed(answer)
+            return failed(
+                InternalError("The job failed inside the gateway; the log has the details under its id."), bill
+            )
+        finally:
+            if bill is not None:
+                bill.abandon()
+        return completed(answer, bill)
 
     async def _answer(self, call: Call, handle: RunHandle) -> Answer:
-        if self._streams and can_stream(call):
+        if self._streams and BATCH not in handle.claim.context and can_stream(call):
             return await answer_streamed(self._inference, call, handle)
         return await self._inference.answer(call)
 
-    def _call(self, claim: Claim) -> Call:
+    async def _call(self, claim: Claim) -> Call:
         request_type = BY_NAME[claim.request_type]
         multipart = request_type.form == "multipart"
         fields = form_fields(claim.payload, claim.content_type) if multipart else orjson.loads(claim.payload)
@@ -77,14 +89,15 @@ class JobRunner:
             fields=fields,
             content_type=claim.content_type,
             headers=_passed_headers(claim.context),
-            caller=self._governance.caller_of(claim.owner),
+            caller=await self._governance.owner(claim.owner),
             request_id=claim.request_id,
-            extended=claim.context.get("surface") == "anthropic",
             job_id=claim.id,
             session=str(claim.context.get("session", "")),
             deadline=_deadline(claim),
             patience_s=PATIENCE_S,
             defers=True,
+            surface=str(claim.context.get("surface", "")),
+            dimensions=claim.context.get("dimensions") or {},
         )
 
 
@@ -101,7 +114,7 @@ def _deadline(claim: Claim) -> float | None:
     return asyncio.get_running_loop().time() + left_s
 
 
-def completed(answer: Answer) -> Outcome:
+def completed(answer: Answer, bill: Bill | None = None) -> Outcome:
     """The outcome of a job that was answered."""
     meta = {
         "provider": answer.provider,
@@ -109,6 +122,7 @@ def completed(answer: Answer) -> Outcome:
         "usage": dict(answer.usage),
         "upstream_attempts": answer.attempts,
         "headers": dict(answer.headers),
+        **(bill.costs() if bill else {}),
     }
     return Outcome(
         state=State.COMPLETED,
@@ -116,9 +130,16 @@ def completed(answer: Answer) -> Outcome:
         result=answer.body,
         result_type=answer.content_type,
         meta=meta,
+        ledger=answer.ledger,
     )
 
 
-def failed(error: GatewayError) -> Outcome:
+def failed(error: GatewayError, bill: Bill | None = None) -> Outcome:
     """The outcome of a job that ended with an error; polls raise it as the SDK's own exception."""
-    return Outcome(state=State.FAILED, status_code=error.status, error=error.envelope()["error"])
+    return Outcome(
+        state=State.FAILED,
+        status_code=error.status,
+        error=error.envelope()["error"],
+        ledger=bill.entry or bill.failed(error) if bill else b"",
+        meta=bill.costs() if bill else {},
+    )

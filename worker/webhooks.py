@@ -1,4 +1,7 @@
-"""Tells webhooks how jobs ended. The delivery is a job itself: leased, deferred between tries, ended exactly once."""
+"""Tells webhooks how jobs ended, and of alerts.
+
+A delivery is a job itself: leased, deferred between tries, ended exactly once.
+"""
 
 import logging
 import math
@@ -57,6 +60,10 @@ class WebhookDelivery:
             return True
         return not {event_type(state), native_event_type(job_id, request_type, state)}.isdisjoint(configured.events)
 
+    def wanting(self, event: str) -> list[str]:
+        """The webhooks that asked for such events."""
+        return [name for name, said in self._settings.webhooks.items() if event in said.events]
+
     async def run(self, claim: Claim) -> Outcome | Deferral:
         """Try once.
 
@@ -70,13 +77,13 @@ class WebhookDelivery:
             return _failed(InternalError("The webhook's address is not public."))
         except (httpx.HTTPError, OSError) as error:
             status = 0
-            log.info("webhook unreachable", extra={"job_id": said["job"], "reason": type(error).__name__})
+            log.info("webhook unreachable", extra={"about": said["job"], "reason": type(error).__name__})
         if 200 <= status < 300:
             return Outcome(state=State.COMPLETED, status_code=200, result=b"{}")
         age_s = (claim.started_ms - claim.created_ms) / 1000
         delay_s = next_delay_s(age_s)
         if status == GONE or age_s + delay_s > GIVE_UP_S:
-            log.warning("webhook given up", extra={"job_id": said["job"], "status": status})
+            log.warning("webhook given up", extra={"about": said["job"], "status": status})
             return _failed(UpstreamFailure(f"The webhook answered {status or 'nothing'}."))
         return Deferral(delay_s=delay_s, reason="webhook_unanswered")
 
@@ -84,9 +91,8 @@ class WebhookDelivery:
         receiver = await self._receiver(said["webhook"])
         if receiver is None:
             return GONE
-        at = datetime.fromtimestamp(said["at_ms"] / 1000, UTC)
-        body = event_body(said["job"], said["request_type"], said["state"], at)
-        headers = signed_headers(receiver.secret, event_id(said["job"], said["state"]), body)
+        identity, body = _event(said)
+        headers = signed_headers(receiver.secret, identity, body)
         parts = urlsplit(receiver.url)
         url, extensions = receiver.url, {}
         if not receiver.private:
@@ -123,6 +129,15 @@ class WebhookDelivery:
 def next_delay_s(age_s: float) -> float:
     """Seconds to the next try: each wait is half of all that went before, from five seconds to four hours."""
     return min(max(FIRST_DELAY_S, math.ceil(age_s / 2)), MAX_DELAY_S)
+
+
+def _event(said: Mapping[str, Any]) -> tuple[str, bytes]:
+    """Id and body of what a delivery tells: the event that it carries, or that of a job's end."""
+    event = said.get("event")
+    if event is not None:
+        return event["id"], orjson.dumps(event)
+    at = datetime.fromtimestamp(said["at_ms"] / 1000, UTC)
+    return event_id(said["job"], said["state"]), event_body(said["job"], said["request_type"], said["state"], at)
 
 
 def _failed(error: InternalError | UpstreamFailure) -> Outcome:

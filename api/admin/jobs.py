@@ -2,10 +2,11 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Query
 from starlette.responses import Response
 
-from api.deps import ServicesDep, as_response, require_admin
+from api.admin.access import admin_router
+from api.deps import ServicesDep, as_response
 from api.exchange import json_reply
 from api.job_lists import list_jobs, page_reply, read_query
 from api.job_replies import envelope_reply
@@ -14,7 +15,7 @@ from api.services import Services
 from shared.errors import InvalidRequest, JobNotFound
 from shared.jobs.model import Job
 
-router = APIRouter(prefix="/api", tags=["administration"], dependencies=[Depends(require_admin)])
+router = admin_router("/api")
 
 Text = Annotated[str | None, Query()]
 

@@ -1,16 +1,17 @@
 """What administrators need to know of webhooks."""
 
-from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from api.deps import ServicesDep, as_response, require_admin
-from api.exchange import json_reply
+from api.admin.access import admin_router
+from api.deps import FactsDep, ServicesDep, as_response
+from api.exchange import Act, json_reply
 from shared.jobs.callback_secret import callback_secret
 
-router = APIRouter(prefix="/api/webhooks", tags=["administration"], dependencies=[Depends(require_admin)])
+router = admin_router("/api/webhooks")
 
 
 @router.get("/secret", summary="The secret that signs callbacks to unnamed URLs")
-async def secret(services: ServicesDep) -> Response:
+async def secret(services: ServicesDep, facts: FactsDep) -> Response:
     """For the receivers of ``x-bf-async-webhook: <URL>``; a configured webhook has a secret of its own."""
+    facts.act = Act("webhook secret")  # whoever knows it can sign: that it was read is kept too
     return as_response(json_reply({"secret": await callback_secret(services.commands)}))

@@ -1,13 +1,11 @@
 """One log line and one count per request, after its response; never a body, a query or a secret."""
 
-import logging
 import time
 
 from api.exchange import KEY, App, Facts, Receive, Scope, Send
 from shared.errors import ClientGone
+from shared.telemetry.logs import RequestLines
 from shared.telemetry.metrics import Metrics
-
-logger = logging.getLogger("finops.requests")
 
 # Asked every few seconds by machines; a line each would bury the others.
 _QUIET = frozenset({"/health/live", "/health/ready", "/metrics"})
@@ -24,7 +22,7 @@ class AccessLog:
     def __init__(self, app: App, *, metrics: Metrics, lines: bool) -> None:
         self._app = app
         self._metrics = metrics
-        self._lines = lines
+        self._lines = RequestLines("finops.requests") if lines else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request."""
@@ -38,8 +36,8 @@ class AccessLog:
             seconds = time.perf_counter() - facts.started
             status = facts.status or ClientGone.status
             self._metrics.request(facts.surface or "other", facts.request_type or "-", status, facts.provider, seconds)
-            if self._lines and scope["path"] not in _QUIET:
-                logger.info("request", extra=_fields(scope, facts, status, seconds))
+            if self._lines is not None and scope["path"] not in _QUIET:
+                self._lines.write("request", _fields(scope, facts, status, seconds))
 
 
 def _fields(scope: Scope, facts: Facts, status: int, seconds: float) -> dict[str, object]:
@@ -50,6 +48,12 @@ def _fields(scope: Scope, facts: Facts, status: int, seconds: float) -> dict[str
         "status": status,
         "ms": round(seconds * 1000, 2),
     }
-    known = {"caller": facts.caller.name, "model": facts.model, "provider": facts.provider, "job_id": facts.job_id}
-    fields.update((name, value) for name, value in known.items() if value)
+    if facts.caller.name:
+        fields["caller"] = facts.caller.name
+    if facts.model:
+        fields["model"] = facts.model
+    if facts.provider:
+        fields["provider"] = facts.provider
+    if facts.job_id:
+        fields["job_id"] = facts.job_id
     return fields

@@ -1,6 +1,7 @@
-"""Refuses bodies above ``server.max_body_mb``: declared ones before they are read, others when they grow too long."""
+"""Refuses bodies that are too large: declared ones before they are read, others when they grow too long."""
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import suppress
 
 from api.errors import error_reply
@@ -13,11 +14,17 @@ LINGER_S = 5.0
 
 
 class BodyLimit:
-    """ASGI middleware, inside ``ErrorBoundary``."""
+    """ASGI middleware, inside ``ErrorBoundary``.
 
-    def __init__(self, app: App, *, max_bytes: int) -> None:
+    Args:
+        max_bytes: The largest body, ``server.max_body_mb``.
+        larger: Paths whose endpoints take larger ones, and look after them themselves.
+    """
+
+    def __init__(self, app: App, *, max_bytes: int, larger: Mapping[str, int] | None = None) -> None:
         self._app = app
         self._max_bytes = max_bytes
+        self._larger = larger or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request."""
@@ -27,8 +34,9 @@ class BodyLimit:
         facts: Facts = scope[KEY]
         declared = facts.headers.get(b"content-length")
         if declared is not None:
-            if not declared.isdigit() or len(declared) > 18 or int(declared) > self._max_bytes:
-                await self._refuse(facts, receive, send)
+            limit = self._limit(scope)
+            if not declared.isdigit() or len(declared) > 18 or int(declared) > limit:
+                await self._refuse(limit, facts, receive, send)
                 return
         elif b"transfer-encoding" in facts.headers:
             await self._serve_counted(scope, receive, send)
@@ -37,13 +45,14 @@ class BodyLimit:
 
     async def _serve_counted(self, scope: Scope, receive: Receive, send: Send) -> None:
         seen = 0
+        limit = self._limit(scope)
 
         async def counted() -> Message:
             nonlocal seen
             message = await receive()
             seen += len(message.get("body") or b"")
-            if seen > self._max_bytes:
-                raise self._too_large()
+            if seen > limit:
+                raise too_large(limit)
             return message
 
         try:
@@ -51,16 +60,13 @@ class BodyLimit:
         except RequestTooLarge:
             if scope[KEY].status:
                 raise
-            await self._refuse(scope[KEY], receive, send)
+            await self._refuse(limit, scope[KEY], receive, send)
 
-    def _too_large(self) -> RequestTooLarge:
-        return RequestTooLarge(
-            f"The request body is larger than {self._max_bytes / 1024 / 1024:g} MB, the limit of this gateway "
-            "(server.max_body_mb)."
-        )
+    def _limit(self, scope: Scope) -> int:
+        return self._larger.get(scope["path"], self._max_bytes)
 
-    async def _refuse(self, facts: Facts, receive: Receive, send: Send) -> None:
-        reply = error_reply(self._too_large())
+    async def _refuse(self, limit: int, facts: Facts, receive: Receive, send: Send) -> None:
+        reply = error_reply(too_large(limit))
         lines = [*reply.headers, (b"content-length", b"%d" % len(reply.body)), (b"connection", b"close")]
         await send({"type": "http.response.start", "status": reply.status, "headers": lines})
         await send({"type": "http.response.body", "body": reply.body, "more_body": True})
@@ -68,6 +74,13 @@ class BodyLimit:
             with suppress(TimeoutError):
                 await asyncio.wait_for(_discard(receive), LINGER_S)
         await send({"type": "http.response.body", "body": b""})
+
+
+def too_large(limit: int) -> RequestTooLarge:
+    """The refusal of a body above the limit, in bytes."""
+    return RequestTooLarge(
+        f"The request body is larger than {limit / 1024 / 1024:g} MB, the limit of this gateway (server.max_body_mb)."
+    )
 
 
 async def _discard(receive: Receive) -> None:

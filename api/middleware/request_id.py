@@ -34,7 +34,7 @@ class RequestId:
         def tagged(message: Message) -> object:
             if message["type"] == "http.response.start":
                 facts.status = message["status"]
-                message["headers"] = [*message.get("headers", ()), line]
+                message["headers"] = [*message.get("headers", ()), line, *facts.lines]
             return send(message)
 
         await self._app(scope, receive, tagged)  # type: ignore[arg-type]

@@ -30,8 +30,7 @@ class AsyncSubmit:
             await send_reply(send, envelope_reply(job))
             return
         wants_job(facts)  # on this surface everything is a job; a value that is none of the allowed ones is refused
-        request = await read_inference_request(request_type, facts, receive)
-        job = await submit(services, facts, request, receive)
+        job = await submit(services, facts, await read_inference_request(request_type, facts, receive), receive)
         location = f"{PREFIX}/{request_type.path}/{job.id}".encode()
         await send_reply(send, envelope_reply(job, ((b"location", location),)))
 

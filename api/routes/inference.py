@@ -47,12 +47,12 @@ class InferenceEndpoint:
             job = await poll(services, facts, self.request_type, receive)
             await send_reply(send, sdk_reply(job))
             return
-        as_job = wants_job(facts)
-        request = await self.read(scope, receive)
-        if as_job:
-            job = await submit(services, facts, request, receive)
+        if wants_job(facts):
+            job = await submit(services, facts, await self.read(scope, receive), receive)
             await send_reply(send, sdk_reply(job))
-        elif asks_for_background(request):
+            return
+        request = await self.read(scope, receive)
+        if asks_for_background(request):
             job = await submit(services, facts, request, receive, native=True)
             if request.stream:
                 with Hangup(receive):

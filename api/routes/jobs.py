@@ -6,11 +6,13 @@ from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
 
 from api.async_mode import find, find_and_wait
+from api.audited import AuditedRoute
 from api.deps import CallerDep, FactsDep, ServicesDep, as_response
 from api.disconnect import Hangup
 from api.exchange import Receive, Scope, Send, json_reply
 from api.job_lists import list_jobs, page_reply, read_query
 from api.job_replies import content_reply, envelope_reply, job_headers
+from api.job_retry import retry
 from api.services import Services
 from api.streaming import send_event_log
 from shared.errors import JobFinished, JobNotFound
@@ -18,7 +20,7 @@ from shared.governance.caller import Caller
 from shared.jobs.model import Job, State
 from shared.wire.request_types import BY_NAME
 
-router = APIRouter(prefix="/v1/async/jobs", tags=["jobs"])
+router = APIRouter(prefix="/v1/async/jobs", tags=["jobs"], route_class=AuditedRoute)
 
 Text = Annotated[str | None, Query()]
 
@@ -35,7 +37,7 @@ async def list_own(
 ) -> Response:
     """A page of envelopes without results; the next one starts ``after`` the ``last_id`` of this one."""
     query = read_query(status, model, after, limit)
-    page = await list_jobs(services.store, _list_owner(services, caller), query)
+    page = await list_jobs(services.store, await _list_owner(services, caller), query)
     shown = page.jobs if caller.admin else tuple(job for job in page.jobs if _is_own(job, caller))
     return as_response(page_reply(page, shown))
 
@@ -44,13 +46,13 @@ def _is_own(job: Job, caller: Caller) -> bool:
     return job.owner == caller.key_id and job.request_type in BY_NAME
 
 
-def _list_owner(services: Services, caller: Caller) -> str | None:
+async def _list_owner(services: Services, caller: Caller) -> str | None:
     """Whose jobs a caller's list holds; None: everybody's.
 
     Where virtual keys exist, jobs without one are reachable by their ids alone. Where none does, whoever reaches the
     gateway is its one tenant.
     """
-    if caller.admin or (not caller.key_id and services.governance.single_tenant):
+    if caller.admin or (not caller.key_id and await services.governance.serves_one_tenant()):
         return None
     return caller.key_id
 
@@ -102,9 +104,12 @@ async def delete_job(job_id: str, services: ServicesDep, caller: CallerDep) -> R
 
 @router.post("/{job_id}/retry", summary="Run a failed job again", status_code=202)
 async def retry_job(job_id: str, services: ServicesDep, caller: CallerDep) -> Response:
-    """Puts a failed job back into the queue with all its attempts; any other is a 409."""
+    """Puts a failed job back into the queue with all its attempts; any other is a 409.
+
+    It is admitted as a new one would be: a spent budget is a 402, a rate limit a 429.
+    """
     job = await find(services, caller, job_id)
-    return as_response(envelope_reply(await services.store.retry(job.id)))
+    return as_response(envelope_reply(await retry(services, caller, job)))
 
 
 @router.get("/{job_id}/events", summary="Follow a job", response_class=Response)

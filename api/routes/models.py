@@ -5,7 +5,6 @@ from starlette.responses import Response
 
 from api.deps import CallerDep, FactsDep, ServicesDep, as_response
 from api.exchange import json_reply
-from shared.errors import ModelNotFound
 from shared.providers.registry import DEFAULT_PROVIDER
 
 router = APIRouter(tags=["models"])
@@ -20,10 +19,10 @@ async def list_models(services: ServicesDep, facts: FactsDep, caller: CallerDep)
 
 @router.get("/models/{model:path}", summary="One model")
 async def get_model(model: str, services: ServicesDep, facts: FactsDep, caller: CallerDep) -> Response:
-    """A model by its id; without a prefix it is the default provider's."""
+    """A model by its id; without a prefix it is the default provider's, which is asked for what its list lacks."""
     facts.surface, facts.request_type = "openai", "models"
     wanted = {model, f"{DEFAULT_PROVIDER}/{model}"}
     for known in await services.inference.models(caller):
         if known["id"] in wanted:
             return as_response(json_reply(known))
-    raise ModelNotFound(f"No provider here lists the model {model[:256]!r}; GET /v1/models says what there is.")
+    return as_response(json_reply(await services.inference.model(model, caller)))

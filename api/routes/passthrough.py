@@ -6,6 +6,7 @@ from urllib.parse import unquote
 
 from starlette.routing import Match
 
+from api.dimensions import dimensions_of
 from api.disconnect import Hangup
 from api.exchange import KEY, Facts, HeaderLine, Receive, Scope, Send, header_text, read_body
 from api.middleware.exact import POSTED
@@ -19,21 +20,29 @@ from shared.wire.request_types import REQUEST_TYPES
 # The resource families of the OpenAI API that a provider keeps for itself.
 FAMILIES = frozenset(
     {
+        "agents",
         "assistants",
         "audio",
         "batches",
         "chat",
+        "chatkit",
         "containers",
+        "content_provenance_checks",
         "conversations",
+        "decisions",
         "evals",
         "files",
         "fine_tuning",
         "images",
+        "live",
         "models",
+        "realtime",
         "responses",
+        "safety",
         "skills",
         "threads",
         "uploads",
+        "vaults",
         "vector_stores",
         "videos",
     }
@@ -76,11 +85,13 @@ class PassthroughEndpoint:
             content_type=facts.headers.get(b"content-type", b"").decode("latin-1"),
             headers=forwarded_headers(facts.headers),
             provider=place.provider,
+            request_id=facts.request_id,
+            dimensions=dimensions_of(facts.headers),
         )
         with Hangup(receive):
             answer = await services.inference.passthrough(request, facts.caller)
             facts.provider = place.provider
-            await _send_raw(send, answer)
+            await send_raw(send, answer)
 
     def _place(self, scope: Scope, facts: Facts) -> _Place:
         raw: str = scope.get("raw_path", scope["path"].encode()).decode("latin-1").partition("?")[0]
@@ -90,8 +101,8 @@ class PassthroughEndpoint:
             _refuse(scope)
         if scope["method"] != "GET" and path.strip("/") in _ANSWERED_HERE:
             _refuse(scope)
-        provider, query = _provider(facts, scope.get("query_string", b"").decode("latin-1"))
-        return _Place(provider, f"{path}?{query}" if query else path)
+        provider, query = said_provider(facts, scope.get("query_string", b"").decode("latin-1"))
+        return _Place(provider or DEFAULT_PROVIDER, f"{path}?{query}" if query else path)
 
 
 def _refuse(scope: Scope) -> None:
@@ -108,8 +119,12 @@ def _refuse(scope: Scope) -> None:
     raise NotFound(f"There is nothing at {scope['path'][:200]!r}; see /docs for what is.")
 
 
-def _provider(facts: Facts, query: str) -> tuple[str, str]:
-    """Who is to answer, and the query without what says so."""
+def said_provider(facts: Facts, query: str) -> tuple[str, str]:
+    """Who is to answer, empty if nobody is named, and the query without what says so.
+
+    Raises:
+        InvalidRequest: That can be no provider's name.
+    """
     said = facts.headers.get(b"x-bf-provider", b"").decode("latin-1").strip()
     kept = []
     for pair in query.split("&") if query else ():
@@ -118,13 +133,22 @@ def _provider(facts: Facts, query: str) -> tuple[str, str]:
             said = said or unquote(value)
         else:
             kept.append(pair)
-    provider = said or DEFAULT_PROVIDER
-    if not _PROVIDER.fullmatch(provider):
+    return check_provider(said), "&".join(kept)
+
+
+def check_provider(said: str) -> str:
+    """A provider's name, or empty.
+
+    Raises:
+        InvalidRequest: That can be no provider's name.
+    """
+    if said and not _PROVIDER.fullmatch(said):
         raise InvalidRequest("The provider must be the name of a configured one.", param="provider")
-    return provider, "&".join(kept)
+    return said
 
 
-async def _send_raw(send: Send, answer: RawAnswer) -> None:
+async def send_raw(send: Send, answer: RawAnswer) -> None:
+    """Send a provider's answer on as it comes."""
     lines: list[HeaderLine] = [(b"content-type", header_text(answer.content_type))]
     lines += [(header_text(name), header_text(value)) for name, value in answer.headers.items()]
     try:

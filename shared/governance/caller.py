@@ -1,9 +1,11 @@
 """Who calls, and what it may use."""
 
+import time
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from shared.errors import ModelBlocked, ProviderBlocked
+from shared.errors import ModelBlocked, ProviderBlocked, VirtualKeyBlocked
+from shared.governance.limits import Limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +20,15 @@ class Caller:
         max_concurrent_jobs: Jobs of its that run at once; 0: no limit.
         admin: Whether it showed the admin key: sees every job, spends nobody's budget.
         scope: Who shares idempotency keys with it: the key, or a hash of a keyless caller's own bearer.
+        team: Above the key.
+        customer: Above the key.
+        denied_models: Patterns of ``provider/model`` that it may not use, whatever ``models`` says.
+        providers: Patterns of the providers that it may use.
         fallbacks: Models tried after the one that it asks for, unless the request says others.
+        limits: Its own, its team's and its customer's.
+        dimensions: Names and values that its calls are booked under.
+        expires_at: Unix seconds; 0: never.
+        revoked: Whether it may do nothing any more.
     """
 
     key_id: str = ""
@@ -28,13 +38,35 @@ class Caller:
     max_concurrent_jobs: int = 0
     admin: bool = False
     scope: str = ""
+    team: str = ""
+    customer: str = ""
+    denied_models: tuple[str, ...] = ()
+    providers: tuple[str, ...] = ("*",)
     fallbacks: tuple[str, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    dimensions: tuple[tuple[str, str], ...] = ()
+    expires_at: float = 0.0
+    revoked: bool = False
+
+    def check(self, now: float | None = None) -> None:
+        """Let a living key pass.
+
+        Raises:
+            VirtualKeyBlocked: It was revoked, or its time is over.
+        """
+        if self.revoked:
+            raise VirtualKeyBlocked(f"The virtual key {self.name!r} was revoked.")
+        if self.expires_at and self.expires_at <= (time.time() if now is None else now):
+            raise VirtualKeyBlocked(f"The virtual key {self.name!r} has expired.")
 
     def may_use(self, provider: str, model: str) -> bool:
-        """Whether one of its patterns allows the provider's model."""
-        if self.models == ("*",):
-            return True
-        return any(fnmatchcase(f"{provider}/{model}", pattern) for pattern in self.models)
+        """Whether its patterns allow the provider's model."""
+        if self.providers != ("*",) and not any(fnmatchcase(provider, pattern) for pattern in self.providers):
+            return False
+        name = f"{provider}/{model}"
+        if self.denied_models and any(fnmatchcase(name, pattern) for pattern in self.denied_models):
+            return False
+        return self.models == ("*",) or any(fnmatchcase(name, pattern) for pattern in self.models)
 
     def authorise(self, provider: str, model: str) -> None:
         """Let the call to this provider's model pass, or say why not.
@@ -46,15 +78,19 @@ class Caller:
         if self.may_use(provider, model):
             return
         name = f"{provider}/{model}"
-        if any(fnmatchcase(provider, pattern.partition("/")[0]) for pattern in self.models):
-            raise ModelBlocked(
-                f"The virtual key {self.name!r} may not use {name!r}; it may use {', '.join(self.models)}.",
-                param="model",
-            )
+        if self._knows(provider):
+            allowed = f"; it may use {', '.join(self.models)}" if self.models != ("*",) else ""
+            denied = f", but not {', '.join(self.denied_models)}" if self.denied_models else ""
+            raise ModelBlocked(f"The virtual key {self.name!r} may not use {name!r}{allowed}{denied}.", param="model")
+        shown = self.providers if self.providers != ("*",) else self.models
         raise ProviderBlocked(
-            f"The virtual key {self.name!r} may not use the provider {provider!r}; "
-            f"it may use {', '.join(self.models)}.",
+            f"The virtual key {self.name!r} may not use the provider {provider!r}; it may use {', '.join(shown)}.",
             param="model",
+        )
+
+    def _knows(self, provider: str) -> bool:
+        return any(fnmatchcase(provider, pattern) for pattern in self.providers) and any(
+            fnmatchcase(provider, pattern.partition("/")[0]) for pattern in self.models
         )
 
     def may_see(self, owner: str) -> bool:

@@ -1,18 +1,23 @@
-"""Who is calling: virtual keys out of the configuration, and the admin key."""
+"""Who is calling: virtual keys out of the configuration and of the store, and the admin key."""
 
 import hashlib
 import hmac
 from collections.abc import Mapping
+from functools import lru_cache
 
 from shared.errors import VirtualKeyNotFound, VirtualKeyRequired
 from shared.governance.caller import ANONYMOUS, Caller
-from shared.settings.model import Settings, VirtualKeySettings
+from shared.governance.key_ring import KeyRing
+from shared.governance.virtual_key import PREFIX, VirtualKey, caller_of_key, is_made_id
+from shared.settings.model import Settings
 
-PREFIX = "sk-bf-"
 MAX_KEY_BYTES = 4096
+
+_PREFIX = PREFIX.encode()
 
 # Where a key may stand, in the order in which they are looked at.
 _HEADERS = (b"authorization", b"x-api-key", b"x-goog-api-key", b"api-key")
+_ADMIN_HEADERS = (b"authorization", b"x-api-key", b"x-bf-admin-key")
 
 
 class Governance:
@@ -20,28 +25,59 @@ class Governance:
 
     Args:
         admin_key: Replaces the configured one (the key made at first start).
+        ring: Knows the keys that were made at run time; None: there are only the configured ones.
     """
 
-    def __init__(self, settings: Settings, *, admin_key: str | None = None) -> None:
+    def __init__(self, settings: Settings, *, admin_key: str | None = None, ring: KeyRing | None = None) -> None:
         configured = settings.auth.admin_key
         admin_key = admin_key or (configured.get_secret_value() if configured else None)
         self._admin = _digest(admin_key.encode()) if admin_key else b""
         self._required = settings.auth.require_virtual_key
+        self._owners = {
+            name: caller_of_key(VirtualKey(id=name, name=name, settings=key, configured=True), settings)
+            for name, key in settings.virtual_keys.items()
+        }
         self._callers = {
-            _digest(key.value.get_secret_value().encode()): _caller(name, key)
+            _digest(key.value.get_secret_value().encode()): self._owners[name]
             for name, key in settings.virtual_keys.items()
             if key.value is not None
         }
-        self._owners = {caller.key_id: caller for caller in self._callers.values()}
+        self._ring = ring
 
     @property
     def single_tenant(self) -> bool:
-        """Whether there is but one caller: no virtual key exists and none is asked for."""
-        return not self._callers and not self._required
+        """Whether there is but one caller as configured: no virtual key exists and none is asked for."""
+        return not self._owners and not self._required
+
+    async def serves_one_tenant(self) -> bool:
+        """Whether there is but one caller, keys made at run time considered.
+
+        Raises:
+            StoreUnavailable: No answer.
+        """
+        return self.single_tenant and (self._ring is None or not await self._ring.any())
 
     def caller_of(self, owner: str) -> Caller:
         """The caller behind a job's owner; one whose key is gone since is unknown, and bound to nothing."""
         return self._owners.get(owner, Caller(key_id=owner, name=owner))
+
+    async def owner(self, owner: str) -> Caller:
+        """The caller behind a job's owner, those of the store included; one that was deleted may do nothing any more.
+
+        One that is no longer configured is bound to nothing: what it was let do, it was let do.
+
+        Raises:
+            StoreUnavailable: The store is away, and the key is not known from before.
+        """
+        found = self._owners.get(owner)
+        if found is None and owner and self._ring is not None:
+            found = await self._ring.by_id(owner)
+        return found or Caller(key_id=owner, name=owner, revoked=is_made_id(owner))
+
+    async def aclose(self) -> None:
+        """End what it does in the background."""
+        if self._ring is not None:
+            await self._ring.aclose()
 
     async def identify(self, headers: Mapping[bytes, bytes]) -> Caller:
         """The caller that the headers name.
@@ -52,10 +88,12 @@ class Governance:
         Raises:
             VirtualKeyNotFound: ``x-bf-vk``, or a value that looks like a virtual key, is unknown.
             VirtualKeyRequired: Nobody was named, and that is not allowed here.
+            VirtualKeyBlocked: The key was revoked, or its time is over.
+            StoreUnavailable: The store is away, and the key is not known from before.
         """
         named = headers.get(b"x-bf-vk", b"").strip()
         if named:
-            caller = self._known(named)
+            caller = await self._known(named)
             if caller is None:
                 raise VirtualKeyNotFound("The virtual key in x-bf-vk is not known here.", param="x-bf-vk")
             return caller
@@ -65,26 +103,39 @@ class Governance:
             if not value:
                 continue
             secret = _secret(value)
-            caller = self._known(secret)
+            caller = await self._known(secret)
             if caller is not None:
                 return caller
-            if secret.startswith(PREFIX.encode()):
+            if secret.startswith(_PREFIX):
                 raise VirtualKeyNotFound(f"The virtual key in {name.decode()} is not known here.", param=name.decode())
             bearer = bearer or secret
         return self._nobody(bearer)
 
     def is_admin(self, headers: Mapping[bytes, bytes]) -> bool:
         """Whether the headers show the admin key."""
-        value = headers.get(b"authorization") or headers.get(b"x-api-key") or headers.get(b"x-bf-admin-key") or b""
-        return self._is_admin_key(_digest(_secret(value)))
+        return any(self._is_admin_key(_digest(secret)) for secret in _shown(headers))
 
-    def _known(self, secret: bytes) -> Caller | None:
+    def fingerprint_of(self, headers: Mapping[bytes, bytes]) -> bytes:
+        """Tells one try for the admin key from another without keeping it; empty: the headers show no key at all."""
+        shown = _shown(headers)
+        return _digest(b"\n".join(shown))[:16] if shown else b""
+
+    @property
+    def admin_key_name(self) -> str:
+        """By which the audit trail tells one admin key from the next: a few letters that lead back to none."""
+        return f"admin key {_digest(self._admin).hex()[:8]}"
+
+    async def _known(self, secret: bytes) -> Caller | None:
         if not secret or len(secret) > MAX_KEY_BYTES:
             return None
         digest = _digest(secret)
         caller = self._callers.get(digest)
         if caller is None and self._is_admin_key(digest):
-            return _ADMINISTRATOR
+            return ADMINISTRATOR
+        if caller is None and self._ring is not None and secret.startswith(_PREFIX):
+            caller = await self._ring.by_value(secret)
+        if caller is not None and (caller.revoked or caller.expires_at):
+            caller.check()
         return caller
 
     def _is_admin_key(self, digest: bytes) -> bool:
@@ -95,10 +146,22 @@ class Governance:
             raise VirtualKeyRequired(
                 "A virtual key is required here: send it as x-bf-vk, or as the API key of your SDK.", param="x-bf-vk"
             )
-        return Caller(scope=f"~{_digest(bearer).hex()[:32]}") if bearer else ANONYMOUS
+        return _keyless(_digest(bearer)) if bearer else ANONYMOUS
 
 
-_ADMINISTRATOR = Caller(name="administrator", admin=True, scope="~admin")
+@lru_cache(maxsize=4096)
+def _keyless(digest: bytes) -> Caller:
+    """A caller that is known by nothing but the bearer which it sends along."""
+    return Caller(scope=f"~{digest.hex()[:32]}")
+
+
+ADMINISTRATOR = Caller(name="administrator", admin=True, scope="~admin")
+
+
+def _shown(headers: Mapping[bytes, bytes]) -> list[bytes]:
+    """What stands where the admin key may stand."""
+    found = (_secret(headers[name]) for name in _ADMIN_HEADERS if name in headers)
+    return [secret for secret in found if 0 < len(secret) <= MAX_KEY_BYTES]
 
 
 def _secret(value: bytes) -> bytes:
@@ -109,15 +172,3 @@ def _secret(value: bytes) -> bytes:
 def _digest(secret: bytes) -> bytes:
     """Keys are long and random, so a plain hash hides them; it also makes every comparison one of equal lengths."""
     return hashlib.blake2b(secret, digest_size=32).digest()
-
-
-def _caller(name: str, key: VirtualKeySettings) -> Caller:
-    return Caller(
-        key_id=name,
-        name=name,
-        models=key.models,
-        weight=key.weight,
-        max_concurrent_jobs=key.max_concurrent_jobs or 0,
-        scope=name,
-        fallbacks=key.fallbacks,
-    )

@@ -6,9 +6,11 @@ from typing import NamedTuple
 
 from redis.asyncio import Redis
 
+from shared.governance.prices import PriceBook
+from shared.inference.accounts import Accounts
 from shared.inference.conversations import Conversations
 from shared.inference.inference import Inference
-from shared.inference.route import Price, Routing
+from shared.inference.route import Routing
 from shared.providers.client import ProviderClient, gate_of
 from shared.providers.health import HealthBoard
 from shared.providers.health_sharing import SharedHealth
@@ -32,7 +34,7 @@ from shared.providers.wires.openai import OpenAIWire
 from shared.providers.wires.vertex import VertexWire
 from shared.settings.model import Settings
 from shared.store.commands import RedisCommands
-from shared.telemetry.upstream import UNWATCHED, UpstreamWatch
+from shared.telemetry.upstream import UNWATCHED, SpendWatch, UpstreamWatch
 
 
 class SharedStore(NamedTuple):
@@ -47,19 +49,31 @@ class SharedStore(NamedTuple):
     subscription: Callable[[], Redis]
 
 
+def build_accounts(settings: Settings, commands: RedisCommands, watch: SpendWatch = UNWATCHED) -> Accounts:
+    """Where calls are admitted and booked. It reads files: call it before the loop serves, or in a thread."""
+    PriceBook.warm()
+    return Accounts(settings, commands, watch)
+
+
 def build_inference(
     settings: Settings,
     environ: Mapping[str, str] | None = None,
     *,
     watch: UpstreamWatch = UNWATCHED,
     store: SharedStore | None = None,
-    price: Price | None = None,
+    accounts: Accounts | None = None,
 ) -> Inference:
     """The inference path; opens nothing until the first call, hears of other processes from ``start`` on.
 
     Args:
         store: Where processes tell each other how the providers do, and where responses are kept; None: nowhere.
         price: What ``least_cost`` routes go by.
+
+    Args:
+        settings: The effective configuration.
+        environ: Where well-known providers' keys are found; default: the process's.
+        watch: Told of every attempt.
+        accounts: Where calls are admitted and booked; closed with the inference path. None: nobody counts.
 
     Raises:
         IncompleteProvider: A provider cannot be called as configured, or an alias or a route leads nowhere.
@@ -86,10 +100,11 @@ def build_inference(
     return Inference(
         providers,
         client,
-        routing=Routing(settings, providers, board, price),
+        routing=Routing(settings, providers, board, accounts.price if accounts else None),
         board=board,
         watch=watch,
         max_total_s=settings.server.max_total_s,
+        accounts=accounts,
         conversations=Conversations(store.commands) if store else None,
         close=close,
         sharing=SharedHealth(board, store.commands, store.subscription) if store else None,

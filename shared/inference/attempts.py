@@ -1,20 +1,26 @@
-"""The attempts at one target: retry the same key, rotate keys, wait as told, and stop in time."""
+"""The attempts at a call: target after target; the same key again, other keys, waiting as told, and an end in time."""
 
 import asyncio
 import math
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from shared.errors import (
+    BudgetExceeded,
     CircuitOpen,
     DeadlineExceeded,
     GatewayError,
     ModelNotFound,
+    Overloaded,
     ProviderRateLimited,
+    RequestLimited,
+    TokenLimited,
+    UnsupportedParameter,
     UpstreamFailure,
 )
+from shared.inference.bill import Bill
 from shared.inference.call import Call, RetryLater
 from shared.inference.route import Target
 from shared.providers.base import Key
@@ -39,9 +45,13 @@ class Attempts:
 
     Args:
         max_total_s: Bound on all of them together.
+
+    Attributes:
+        made: How many there were.
+        bill: Told of each; None: nobody counts.
     """
 
-    __slots__ = ("_begin_by", "_board", "_call", "_until", "_watch", "made")
+    __slots__ = ("_begin_by", "_board", "_call", "_until", "_watch", "bill", "made")
 
     def __init__(self, call: Call, watch: UpstreamWatch, board: HealthBoard, max_total_s: float = math.inf) -> None:
         self._call = call
@@ -53,6 +63,30 @@ class Attempts:
         self._until = until
         self._begin_by = until if call.begin_by is None else min(until, call.begin_by)
         self.made = 0
+        self.bill: Bill | None = None
+
+    async def over(self, targets: Sequence[Target], once: Once[T]) -> T:
+        """Try one target after the other until one answers.
+
+        Raises:
+            GatewayError: What the caller is told of all their failures.
+            RetryLater: A job should come back later rather than wait.
+        """
+        failure: GatewayError | None = None
+        for target in targets:
+            try:
+                if self.bill is not None and target is not targets[0]:
+                    await self.bill.enter(target)
+                return await self.at(target, once, last=target is targets[-1])
+            except (BudgetExceeded, RequestLimited, TokenLimited) as error:
+                failure = failure or error  # this fallback's own limits; the next may have room
+            except GatewayError as error:
+                failure = worth_telling(failure, error)
+        if failure is None:
+            raise UpstreamFailure("No provider was there to answer.")
+        if self._call.defers and isinstance(failure, Overloaded):
+            raise RetryLater(failure.retry_after_s or 1.0, "overloaded", failure) from failure
+        raise failure
 
     async def at(self, target: Target, once: Once[T], *, last: bool) -> T:
         """Try one target until it answers or its attempts are spent.
@@ -126,6 +160,8 @@ class Attempts:
         total_s = self._limit_s(target)
         self.made += 1
         name = target.provider.name
+        if self.bill is not None:
+            self.bill.sent(name, target.model, key.name if key else "")
         started = time.perf_counter()
         try:
             answer = await once(target, key, total_s)
@@ -179,3 +215,16 @@ class Attempts:
 def no_answer(provider: str) -> UpstreamFailure:
     """The provider's stream ended before it began."""
     return UpstreamFailure(f"The provider {provider!r} ended its answer before it began.")
+
+
+def worth_telling(before: GatewayError | None, error: GatewayError) -> GatewayError:
+    """What the caller is told if no further target answers; a fallback that cannot express the call is passed over.
+
+    Raises:
+        GatewayError: No other target would do better.
+    """
+    if before is not None and isinstance(error, UnsupportedParameter):
+        return before
+    if judge(error) is Verdict.GIVE_UP:
+        raise error
+    return error

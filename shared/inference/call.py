@@ -2,13 +2,16 @@
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import orjson
 
 from shared.errors import GatewayError
 from shared.governance.caller import ANONYMOUS, Caller
 from shared.wire.request_types import RequestType
+
+if TYPE_CHECKING:
+    from shared.inference.bill import Bill
 
 
 @dataclass(slots=True, kw_only=True)
@@ -23,13 +26,15 @@ class Call:
         stream: Whether the caller wants server-sent events.
         headers: Lower-case request headers that providers may want to see (``openai-beta`` and the like).
         request_id: For logs, and sent on.
-        extended: Whether a chat's body holds Anthropic's fields beside OpenAI's, which not every wire takes.
         job_id: The job that this is a run of; the provider's idempotency key where one exists.
         session: Calls with the same one stay with the same key of a provider, for its prompt cache; empty: none.
         deadline: Event loop time past which no attempt starts and the running one ends; None: the provider's limits.
         begin_by: Event loop time by which a stream must have begun; it may go on after. None: the provider's limits.
         patience_s: Longest wait between attempts that is slept through.
         defers: Whether a longer wait raises ``RetryLater`` (a job gives its slot back) or ends the attempts.
+        surface: Which door it came through, for the books; Anthropic's and Google's let fields beside OpenAI's in.
+        dimensions: Names and values that it is booked under.
+        bill: Of a run of a job, whose owner closes it; None: the inference path opens and closes one.
     """
 
     request_type: RequestType
@@ -41,13 +46,21 @@ class Call:
     headers: Mapping[str, str] = field(default_factory=dict)
     caller: Caller = ANONYMOUS
     request_id: str = ""
-    extended: bool = False
     job_id: str = ""
     session: str = ""
     deadline: float | None = None
     begin_by: float | None = None
     patience_s: float = 30.0
     defers: bool = False
+    surface: str = ""
+    dimensions: Mapping[str, str] = field(default_factory=dict)
+    bill: "Bill | None" = None
+
+    def passed_on(self) -> Mapping[str, str]:
+        """The headers for the provider; a job's id is its idempotency key, so that a re-run may be recognised."""
+        if not self.job_id:
+            return self.headers
+        return {**self.headers, "idempotency-key": self.job_id}
 
     def with_fields(self, fields: dict[str, Any], *, stream: bool) -> Self:
         """The same call with another JSON body."""
@@ -66,6 +79,7 @@ class Answer:
         model: The model that answered, as the provider calls it.
         usage: Token counts as the provider said them (OpenAI's names), empty if it did not.
         attempts: Upstream requests made for it.
+        ledger: Its entry in the books, JSON; of a job, to be written with its outcome.
     """
 
     status: int
@@ -76,6 +90,7 @@ class Answer:
     model: str = ""
     usage: Mapping[str, Any] = field(default_factory=dict)
     attempts: int = 1
+    ledger: bytes = b""
 
 
 class AnswerStream(Protocol):

@@ -1,7 +1,7 @@
 """The one path of every call, in both tiers: resolve, authorise, pick a key, call, retry, rotate, fall back."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from math import inf
 from typing import Any, TypeVar
@@ -9,17 +9,21 @@ from typing import Any, TypeVar
 import orjson
 
 from shared.errors import (
-    GatewayError,
-    Overloaded,
     UnsupportedParameter,
     UpstreamFailure,
     UpstreamRefused,
     UpstreamTimeout,
 )
+from shared.governance.admission import FREE, Admission
 from shared.governance.caller import Caller
+from shared.inference.accounts import Accounts
 from shared.inference.attempts import Attempts, no_answer
-from shared.inference.call import Answer, Call, RetryLater
+from shared.inference.bill import Bill
+from shared.inference.call import Answer, Call
 from shared.inference.conversations import Conversations
+from shared.inference.counting import counting_of
+from shared.inference.forwarding import forward_booked
+from shared.inference.model_lists import ModelLists
 from shared.inference.passthrough import Passthrough, RawAnswer, RawRequest
 from shared.inference.route import Routing, Target
 from shared.inference.streaming import ProviderStream
@@ -29,8 +33,6 @@ from shared.providers.client import Exchange, ProviderClient
 from shared.providers.health import HealthBoard
 from shared.providers.health_sharing import SharedHealth
 from shared.providers.registry import Providers
-from shared.providers.resilience import Verdict, judge
-from shared.providers.wires.anthropic.counting import count_request, read_count
 from shared.providers.wires.base import Ask, MalformedAnswer, Wire
 from shared.providers.wires.bridged import BridgedWire, Recalled
 from shared.telemetry.upstream import UNWATCHED, UpstreamWatch
@@ -49,6 +51,7 @@ class Inference:
         routing: From a model's name to what may answer.
         board: How the providers do.
         max_total_s: Bound on all attempts of a caller's call together; a job has its own deadline.
+        accounts: Where calls are admitted and booked; None: nobody counts.
         conversations: Where responses are kept; None: nowhere.
         close: Called when it is closed: gives back what the client was built on.
         sharing: Tells other processes how the providers do; None: this process keeps it to itself.
@@ -63,6 +66,7 @@ class Inference:
         board: HealthBoard,
         watch: UpstreamWatch = UNWATCHED,
         max_total_s: float = inf,
+        accounts: Accounts | None = None,
         conversations: Conversations | None = None,
         close: Callable[[], Awaitable[None]],
         sharing: SharedHealth | None = None,
@@ -73,15 +77,19 @@ class Inference:
         self._board = board
         self._watch = watch
         self._max_total_s = max_total_s
+        self._accounts = accounts
         self._conversations = conversations
         self._close = close
         self._sharing = sharing
         self._passthrough = Passthrough(providers, client)
+        self._model_lists = ModelLists(providers, client)
 
     def start(self) -> None:
         """Begin to hear from other processes, in a running event loop. Without it, calls are answered all the same."""
         if self._sharing is not None:
             self._sharing.start()
+        if self._accounts is not None:
+            self._accounts.start()
 
     def states(self) -> dict[str, dict[str, Any]]:
         """How each provider does: circuits, resting keys, calls at once (``ProviderHealth.state``)."""
@@ -104,9 +112,32 @@ class Inference:
             GatewayError: As ``answer`` would, before any upstream request.
         """
         recalled = await self._recall(call)
-        for target in self._route(call):
-            wire, ask = self._translation(call, target, recalled)
-            wire.request(ask)
+        for place, target in enumerate(self._route(call)):
+            try:
+                wire, ask = self._translation(call, target, recalled)
+                wire.request(ask)
+            except UnsupportedParameter:
+                if place == 0:
+                    raise  # a fallback that cannot say it is passed over
+
+    async def reserve(self, job_id: str, call: Call) -> Admission:
+        """Reserve what a job may cost, before it is submitted under that id.
+
+        Raises:
+            GatewayError: A limit is spent, or the call would be refused whatever happens.
+        """
+        if self._accounts is None:
+            return FREE
+        return await self._accounts.reserve(job_id, call, self._route(call))
+
+    def give_back(self, job_id: str) -> None:
+        """Release the reservation of a job that did not come about."""
+        if self._accounts is not None:
+            self._accounts.ledger.release(job_id)
+
+    def open_bill(self, call: Call) -> Bill | None:
+        """The bill of a call; that of a run of a job is booked with the job's outcome."""
+        return None if self._accounts is None else Bill(self._accounts, call)
 
     async def answer(self, call: Call) -> Answer:
         """The model's complete answer.
@@ -126,7 +157,7 @@ class Inference:
                 key,
                 target.model,
                 request,
-                headers=_passed_on(call),
+                headers=call.passed_on(),
                 total_s=total_s,
                 wait_s=_place_wait_s(call, total_s),
             )
@@ -150,7 +181,12 @@ class Inference:
                 attempts=attempts.made,
             )
 
-        return await self._first(call, attempts, at)
+        answer = await self._first(call, attempts, at)
+        bill = attempts.bill
+        if bill is not None:
+            answer.ledger = bill.answered(answer.usage, answer.status, answer.body)
+            answer.headers = {**answer.headers, **bill.headers()}
+        return answer
 
     async def stream(self, call: Call) -> ProviderStream:
         """The model's answer as it comes; returned once its first bytes are there, so that a failure before is retried.
@@ -174,7 +210,7 @@ class Inference:
                         key,
                         target.model,
                         request,
-                        headers=_passed_on(call),
+                        headers=call.passed_on(),
                         total_s=total_s,
                         stream=True,
                         wait_s=_place_wait_s(call, total_s),
@@ -188,7 +224,15 @@ class Inference:
             stream.attempts = attempts.made
             return stream
 
-        return await self._first(call, attempts, at)
+        stream = await self._first(call, attempts, at)
+        bill = attempts.bill
+        if bill is not None:
+            bill.began()
+            stream.bill = bill
+            if stream.whole is not None:
+                bill.answered(stream.usage, stream.status, stream.whole)
+            stream.headers = {**stream.headers, **bill.headers()}
+        return stream
 
     def _watched(
         self, exchange: Exchange, wire: Wire, ask: Ask, *, target: Target, key: Key | None, call: Call
@@ -214,15 +258,16 @@ class Inference:
         target = self._route(call)[0]
         wire, ask = self._translation(call, target, NOTHING)
         request = wire.request(ask)
-        if wire.name != "anthropic" or request.path != "/v1/messages":
+        counting = counting_of(wire, request)
+        if counting is None:
             return None
 
         async def at(target: Target, key: Key | None, total_s: float) -> int:
             exchange = await self._client.open(
-                target.provider, key, target.model, count_request(request), headers=_passed_on(call), total_s=total_s
+                target.provider, key, target.model, counting.request, headers=call.passed_on(), total_s=total_s
             )
             async with exchange:
-                return read_count(await exchange.read())
+                return counting.read(await exchange.read())
 
         try:
             return await self._attempts(call).at(target, at, last=True)
@@ -242,12 +287,39 @@ class Inference:
             await self._remember(call, {**response, "id": call.job_id})
 
     async def passthrough(self, request: RawRequest, caller: Caller) -> RawAnswer:
-        """Forward a request of a resource that its provider owns, untouched, and its answer too."""
-        return await self._passthrough.forward(request, caller)
+        """Forward a request of a resource that its provider owns, untouched; one that makes something is booked."""
+        if self._accounts is None or request.method != "POST":
+            return await self._passthrough.forward(request, caller)
+        return await forward_booked(self._passthrough, self._accounts, request, caller)
 
     async def models(self, caller: Caller) -> list[dict[str, object]]:
         """OpenAI's model objects of everything that the caller may use, ids with the provider's prefix."""
-        return [*self._named(caller), *await self._passthrough.models(caller)]
+        return [*self._named(caller), *await self._model_lists.models(caller)]
+
+    def names(self, model: str) -> bool:
+        """Whether configuration gave this name to a model or a route."""
+        return model in self._routing.names
+
+    async def model(self, name: str, caller: Caller) -> dict[str, object]:
+        """One model that no list has, of the provider that its name says."""
+        return await self._model_lists.model(name, caller)
+
+    def check_model(self, model: str, caller: Caller) -> None:
+        """Let a model's name pass that leads somewhere where the caller may go.
+
+        Raises:
+            UnknownProvider: It leads nowhere.
+            ProviderBlocked, ModelBlocked: The caller may not use it.
+        """
+        self._routing.check(model, caller)
+
+    def batch_provider(self, models: Iterable[str], caller: Caller) -> str | None:
+        """The one provider that has all of the models and a Batch API of its own, open to the caller; None: none is.
+
+        Args:
+            models: Empty text stands for the default provider's own choice.
+        """
+        return self._routing.batch_provider(models, caller)
 
     def _named(self, caller: Caller) -> list[dict[str, object]]:
         """Aliases and routes, of which the caller may use at least one target."""
@@ -258,9 +330,11 @@ class Inference:
         ]
 
     async def aclose(self) -> None:
-        """Close every upstream connection."""
+        """Book what waits, and close every upstream connection."""
         if self._sharing is not None:
             await self._sharing.aclose()
+        if self._accounts is not None:
+            await self._accounts.aclose()
         await self._close()
 
     def _route(self, call: Call) -> list[Target]:
@@ -296,22 +370,18 @@ class Inference:
         return Attempts(call, self._watch, self._board, inf if call.defers else self._max_total_s)
 
     async def _first(self, call: Call, attempts: Attempts, at: At[T]) -> T:
-        """The first target that answers."""
+        """The first target that answers; without an answer, the bill is closed."""
         targets = self._route(call)
-        final = targets[-1]
-        failure: GatewayError | None = None
-        for target in targets:
-            try:
-                return await attempts.at(target, at, last=target is final)
-            except GatewayError as error:
-                if judge(error) is Verdict.GIVE_UP:
-                    raise
-                failure = error
-        if failure is None:
-            raise UpstreamFailure("No provider was there to answer.")
-        if call.defers and isinstance(failure, Overloaded):
-            raise RetryLater(failure.retry_after_s or 1.0, "overloaded", failure) from failure
-        raise failure
+        bill = attempts.bill = call.bill or self.open_bill(call)
+        if bill is None:
+            return await attempts.over(targets, at)
+        try:
+            await bill.admit(targets)
+            return await attempts.over(targets, at)
+        except BaseException as error:
+            if call.bill is None:  # a job's is closed with its outcome
+                bill.failed(error)
+            raise
 
 
 async def _begin(stream: ProviderStream) -> None:
@@ -327,10 +397,3 @@ async def _begin(stream: ProviderStream) -> None:
 def _place_wait_s(call: Call, total_s: float) -> float:
     """How long a call may wait for a place among a provider's concurrent calls."""
     return min(call.patience_s, total_s)
-
-
-def _passed_on(call: Call) -> Mapping[str, str]:
-    """The caller's headers for the provider; a job's id is its idempotency key, so that a re-run may be recognised."""
-    if not call.job_id:
-        return call.headers
-    return {**call.headers, "idempotency-key": call.job_id}

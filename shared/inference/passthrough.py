@@ -1,28 +1,16 @@
-"""Requests that belong to one provider and go to it untouched: its files, its stored responses, its list of models."""
+"""Requests that belong to one provider and go to it untouched: its files, its stored responses."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 
-import orjson
-
-from shared.errors import GatewayError, Unsupported
+from shared.errors import Unsupported
 from shared.governance.caller import Caller
 from shared.providers.base import Provider
 from shared.providers.client import Exchange, ProviderClient
 from shared.providers.registry import DEFAULT_PROVIDER, Providers
 from shared.providers.selection import choose_key
-from shared.providers.wires.anthropic.wire import VERSION as ANTHROPIC_VERSION
 from shared.providers.wires.base import UpstreamRequest
-
-MODELS_CACHE_S = 60.0
-MODELS_TIMEOUT_S = 5.0
-# Where a wire that is not OpenAI's lists its models, and what of the format it asks for.
-_LISTS: Mapping[str, tuple[str, Mapping[str, str]]] = {
-    "anthropic": ("/v1/models?limit=1000", {"anthropic-version": ANTHROPIC_VERSION}),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +20,8 @@ class RawRequest:
     Attributes:
         path: Below the provider's base URL, percent-encoded as it came, with its query.
         provider: Who owns what it speaks of.
+        request_id: For the books.
+        dimensions: Names and values that it is booked under.
     """
 
     method: str
@@ -40,6 +30,14 @@ class RawRequest:
     content_type: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     provider: str = DEFAULT_PROVIDER
+    request_id: str = ""
+    dimensions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def free(self) -> bool:
+        """Whether no provider asks money for it: keeping files, and calling off what runs."""
+        steps = self.path.partition("?")[0].strip("/").split("/")
+        return steps[0] in {"files", "uploads"} or steps[-1] == "cancel"
 
 
 class RawAnswer:
@@ -49,7 +47,7 @@ class RawAnswer:
         self._exchange = exchange
         self.status = exchange.status
         self.content_type = exchange.content_type
-        self.headers = exchange.headers
+        self.headers: Mapping[str, str] = exchange.headers
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
@@ -74,7 +72,6 @@ class Passthrough:
     def __init__(self, providers: Providers, client: ProviderClient) -> None:
         self._providers = providers
         self._client = client
-        self._models: dict[str, tuple[float, list[dict[str, object]]]] = {}
 
     async def forward(self, request: RawRequest, caller: Caller) -> RawAnswer:
         """Send it on and give back what comes, with the provider's status only if 2xx.
@@ -83,8 +80,7 @@ class Passthrough:
             UnknownProvider: The provider is not configured.
             UpstreamRefused: The provider's own error.
         """
-        provider = self._provider(request.provider)
-        caller.authorise(provider.name, "")
+        provider = self.owner(request.provider, caller)
         upstream = UpstreamRequest(
             path=request.path, body=request.body, content_type=request.content_type, method=request.method
         )
@@ -98,62 +94,16 @@ class Passthrough:
         )
         return RawAnswer(exchange)
 
-    def _provider(self, name: str) -> Provider:
+    def owner(self, name: str, caller: Caller) -> Provider:
+        """The provider of that name, if it has such resources and the caller may use it.
+
+        Raises:
+            UnknownProvider: It is not configured.
+            Unsupported: It speaks another format.
+            ProviderBlocked, ModelBlocked: It is not for this caller.
+        """
         provider, _ = self._providers.resolve(f"{name}/-")
         if provider.wire != "openai":
             raise Unsupported(f"The provider {name!r} has no such resource in OpenAI's format.")
+        caller.authorise(provider.name, "")
         return provider
-
-    async def models(self, caller: Caller) -> list[dict[str, object]]:
-        """What the caller may use, over all providers at once; one that does not answer is left out."""
-        lists = await asyncio.gather(*(self._models_of(provider) for provider in self._providers.values()))
-        return [model for models in lists for model in models if caller.may_use(*str(model["id"]).split("/", 1))]
-
-    async def _models_of(self, provider: Provider) -> list[dict[str, object]]:
-        if provider.models:
-            return [_model(provider, {"id": name}) for name in provider.models]
-        known = self._models.get(provider.name)
-        if known and known[0] > time.monotonic():
-            return known[1]
-        try:
-            models = await self._fetch_models(provider)
-        except (GatewayError, ValueError):
-            models = known[1] if known else []
-        self._models[provider.name] = (time.monotonic() + MODELS_CACHE_S, models)
-        return models
-
-    async def _fetch_models(self, provider: Provider) -> list[dict[str, object]]:
-        path, headers = _LISTS.get(provider.wire, ("/models", {}))
-        request = UpstreamRequest(path=path, body=b"", method="GET", content_type="", headers=headers)
-        exchange = await self._client.open(
-            provider, choose_key(provider.keys), "", request, headers={}, total_s=MODELS_TIMEOUT_S
-        )
-        async with exchange:
-            listed = orjson.loads(await exchange.read())
-        data = listed.get("data") if isinstance(listed, dict) else None
-        return [_model(provider, model) for model in data or () if isinstance(model, dict) and "id" in model]
-
-
-def _model(provider: Provider, said: Mapping[str, object]) -> dict[str, object]:
-    """OpenAI's model object, all four fields present (the SDKs' strict mode asks for them)."""
-    if provider.wire == "anthropic":
-        said = {
-            "id": said["id"],
-            "name": said.get("display_name", said["id"]),
-            "created": _unix_s(said.get("created_at")),
-        }
-    return {
-        "created": 0,
-        "owned_by": provider.name,
-        **said,
-        "object": "model",
-        "id": f"{provider.name}/{said['id']}",
-    }
-
-
-def _unix_s(time_said: object) -> int:
-    """Unix seconds of an RFC 3339 time; 0 if it is none."""
-    try:
-        return int(datetime.fromisoformat(str(time_said)).timestamp())
-    except ValueError:
-        return 0

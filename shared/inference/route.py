@@ -1,12 +1,13 @@
 """From a model's name to what may answer it, in order: aliases, routes, fallbacks."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Any
 
-from shared.errors import GatewayError, InvalidRequest
+from shared.errors import GatewayError, InvalidRequest, UnknownProvider
+from shared.governance.caller import Caller
 from shared.inference.call import Call
 from shared.providers.base import Provider
 from shared.providers.health import HealthBoard
@@ -95,6 +96,35 @@ class Routing:
     def meant(self, name: str) -> list[Target]:
         """What a name stands for."""
         return self._meant(name, "")
+
+    def check(self, name: str, caller: Caller) -> None:
+        """Let a name pass that stands for something that the caller may use.
+
+        Raises:
+            UnknownProvider: It has the prefix of no configured provider.
+            ProviderBlocked, ModelBlocked: The caller may not use it.
+        """
+        targets = self._meant(name, "")
+        if not any(caller.may_use(target.provider.name, target.model) for target in targets):
+            caller.authorise(targets[0].provider.name, targets[0].model)
+
+    def home(self, name: str, caller: Caller) -> str | None:
+        """The provider that a name says by itself; None for aliases, routes, unknown ones and those not allowed."""
+        if name in self._aliases or name in self._plans:
+            return None
+        try:
+            provider, model = self._providers.resolve(name)
+        except UnknownProvider:
+            return None
+        return provider.name if caller.may_use(provider.name, model) else None
+
+    def batch_provider(self, models: Iterable[str], caller: Caller) -> str | None:
+        """The one home of all the models, if it has a Batch API and is open to the caller; empty names are its own."""
+        homes = {self.home(model or f"{DEFAULT_PROVIDER}/-", caller) for model in models}
+        home = homes.pop() if len(homes) == 1 else None
+        if home is None or not self._providers[home].batches or not caller.may_use(home, ""):
+            return None
+        return home
 
     def _first(self, call: Call) -> list[Target]:
         caller = call.caller

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 from shared.errors import GatewayError, UpstreamFailure, UpstreamRefused
+from shared.inference.bill import Bill
 from shared.providers.client import Exchange
 from shared.providers.wires.base import Ask, MalformedAnswer, Wire
 
@@ -43,6 +44,8 @@ class ProviderStream:
         self.model = model
         self.attempts = 1
         self.whole: bytes | None = None
+        self.bill: Bill | None = None
+        self._events = 0
         self._usage: Mapping[str, Any] = {}
 
     @property
@@ -73,19 +76,36 @@ class ProviderStream:
         try:
             if self._first:
                 yield self._first
-            if self.whole is not None:
-                return
-            async for events in self._translated():
-                yield events
-            if not self._translation.complete:
-                raise UpstreamFailure(
-                    f"The provider {self.provider!r} ended its stream before the answer was complete."
-                )
-        except GatewayError as error:
-            self._on_failure(error)
+            if self.whole is None:
+                async for events in self._translated():
+                    yield events
+                if not self._translation.complete:
+                    raise UpstreamFailure(
+                        f"The provider {self.provider!r} ended its stream before the answer was complete."
+                    )
+            self._settle()
+        except BaseException as error:
+            self._settle(error)
+            if isinstance(error, GatewayError):
+                self._on_failure(error)
             raise
         finally:
             await self.aclose()
+
+    @property
+    def ledger(self) -> bytes:
+        """Its entry in the books, once it has ended."""
+        return self.bill.entry if self.bill else b""
+
+    def _settle(self, error: BaseException | None = None) -> None:
+        """The bill is settled however the stream ends: well, cut, or given up by the caller.
+
+        Who reads no further than to the end of the answer has given up nothing.
+        """
+        if self._translation.complete and not isinstance(error, Exception):
+            error = None
+        if self.bill is not None and not self.bill.entry:
+            self.bill.streamed(self.usage, self._events, error)
 
     async def _read_whole(self) -> bool:
         async with self._exchange:
@@ -106,6 +126,7 @@ class ProviderStream:
 
     async def aclose(self) -> None:
         """Drop the upstream connection, or give it back when the stream has ended."""
+        self._settle(GeneratorExit())
         await asyncio.shield(self._exchange.aclose())
 
     async def _translated(self) -> AsyncIterator[bytes]:
@@ -118,6 +139,7 @@ class ProviderStream:
             if translation.complete:
                 await self._end()
             if events:
+                self._events += events.count(b"data:")
                 yield events
             if translation.error is not None:
                 raise UpstreamRefused(502, translation.error, provider=self.provider)

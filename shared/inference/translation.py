@@ -9,12 +9,17 @@ from shared.inference.conversations import not_kept
 from shared.inference.route import Target
 from shared.providers.wires.base import Ask, Wire
 from shared.providers.wires.bridged import BridgedWire, Item, Recalled
-from shared.wire.anthropic import without_extensions
+from shared.providers.wires.vertex import VertexWire
+from shared.wire import anthropic, genai
 from shared.wire.request_types import CHAT, RESPONSES
 from shared.wire.response_ids import is_minted, mint_response_id
 from shared.wire.responses.items import response_of
 
 NOTHING = Recalled()
+# Surfaces whose requests may hold more than OpenAI's fields, and what makes them fit a target.
+_FITTED = {"anthropic": anthropic.without_extensions, "genai": genai.without_extensions}
+# They refuse what they do not know; whom else speaks their format often knows more.
+_OPENAI_ITSELF = frozenset({"openai", "azure"})
 
 
 def offered(target: Target, wire: Wire) -> frozenset[str]:
@@ -34,6 +39,7 @@ def translation(call: Call, target: Target, wire: Wire, recalled: Recalled = NOT
 
     Raises:
         InvalidRequest: The call goes on with a response that only another provider knows.
+        UnsupportedParameter: The call's surface lets it ask for something that the target does not have.
     """
     if call.request_type is RESPONSES:
         if RESPONSES.name not in target.provider.request_types & wire.request_types:
@@ -43,14 +49,21 @@ def translation(call: Call, target: Target, wire: Wire, recalled: Recalled = NOT
             background = is_minted(call.job_id)
             return BridgedWire(wire, recalled, background=background), _ask(call, target)
         call = _replayed(call, recalled)
-    elif call.extended and not _takes_extensions(wire, target.model):
-        call = call.with_fields(without_extensions(call.fields), stream=call.stream)
+    fit = _FITTED.get(call.surface)
+    if fit is not None:
+        fields = fit(call.fields, target=_kind(wire, target))
+        call = call if fields is call.fields else call.with_fields(fields, stream=call.stream)
     return wire, _ask(call, target)
 
 
-def _takes_extensions(wire: Wire, model: str) -> bool:
-    """Whether Anthropic's own fields can go along; elsewhere ``reasoning_effort`` says what ``thinking`` did."""
-    return wire.name == "anthropic" or (wire.name in {"bedrock", "vertex"} and "claude" in model.lower())
+def _kind(wire: Wire, target: Target) -> str:
+    """What kind of target it is to those who fit requests of other formats than OpenAI's to it."""
+    chosen = wire.chosen(target.model) if isinstance(wire, VertexWire) else wire
+    if chosen.name == "bedrock" and "claude" in target.model.lower():
+        return "bedrock claude"
+    if chosen.name == "openai" and target.provider.name not in _OPENAI_ITSELF:
+        return "openai like"
+    return chosen.name
 
 
 def _replayed(call: Call, recalled: Recalled) -> Call:
@@ -90,4 +103,5 @@ def _ask(call: Call, target: Target) -> Ask:
         stream=call.stream,
         created=int(time.time()),
         answer_id=minted or call.job_id or call.request_id or uuid.uuid4().hex,
+        counted=call.stream and target.provider.stream_usage,
     )

@@ -75,6 +75,7 @@ KEYS: tuple[Key, ...] = (
     Key("finops:jobs:dead", "sorted set", "permanent, 10,000 ids", "the dead-letter list"),
     Key("finops:jobs:all", "sorted set", "permanent, 100,000 ids", "jobs by age, for administrators"),
     Key("finops:owner:<owner>:jobs", "sorted set", "30 days, refreshed; 10,000 ids", "an owner's jobs by age"),
+    Key("finops:group:<group>:ended", "list", "30 days, refreshed", "ids of a group's ended jobs, until they are read"),
     Key("finops:idem:<scope>:<key>", "hash", "24 hours", "the job that an idempotency key made"),
     Key("finops:dedupe:<request>", "string", "2 minutes", "the job that a submit made, for an SDK's blind retries"),
     Key("finops:webhooks:outbox", "stream", "permanent, 100,000 entries", "outcomes that a webhook is to be told of"),
@@ -166,6 +167,11 @@ def wake(lane: Priority) -> str:
 def owner_jobs(owner: str) -> str:
     """An owner's jobs by age."""
     return f"finops:owner:{owner}:jobs"
+
+
+def group_ended(group: str) -> str:
+    """The ids of a group's jobs that have ended, in that order."""
+    return f"finops:group:{group}:ended"
 
 
 def idempotency(scope: str, key: str) -> str:

@@ -122,6 +122,7 @@ class NewJob:
         webhook: Name of a configured webhook or an https URL.
         fingerprint: What idempotency keys and blind retries compare; empty: a hash of request type and payload.
         keep_payload: Keep the request body as long as the result (Responses serve their input items).
+        group: Jobs of a group are listed when they end, for whoever waits for all of them (``keys.group_ended``).
     """
 
     id: str
@@ -145,6 +146,7 @@ class NewJob:
     webhook: str = ""
     fingerprint: str = ""
     keep_payload: bool = False
+    group: str = ""
 
     def __post_init__(self) -> None:
         if not (0 < self.weight < math.inf):

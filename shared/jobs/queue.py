@@ -123,6 +123,19 @@ class JobQueue:
             await self._durability.sync()
         return submission
 
+    async def reweigh(self, owner: str, weight: float, max_concurrent: int) -> None:
+        """Let another share and another limit of jobs at once act on what an owner has waiting.
+
+        Args:
+            owner: Whose jobs; one without any is left to its next submit.
+            weight: Its fair share.
+            max_concurrent: Jobs that run at once; 0: no limit.
+
+        Raises:
+            StoreUnavailable: No answer.
+        """
+        await self._scripts.run("reweigh", [owner or records.ANONYMOUS, weight, max_concurrent], retry_safe=True)
+
     async def claim(self, worker_id: str, count: int, lanes: Sequence[Priority] = ALL_LANES) -> ClaimBatch:
         """Take up to ``count`` jobs under a lease, in fair order, after looking after what fell due.
 

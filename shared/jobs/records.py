@@ -64,6 +64,7 @@ def record_fields(new: NewJob) -> tuple[tuple[str, Argument], ...]:
         ("ttl_s", new.ttl_s),
         ("webhook", new.webhook),
         ("keep", "1" if new.keep_payload else ""),
+        ("group", new.group),
         ("size", len(new.payload)),
     )
 
@@ -72,7 +73,8 @@ def job_as_submitted(new: NewJob, reply: Sequence[Any]) -> Job:
     """The job that ``submit.lua`` has just made, without reading it back."""
     created_ms = int(reply[1])
     due_ms = created_ms + round(new.delay_s * 1000)
-    job = Job(
+    position, start_ms = _outlook(reply[2], created_ms)
+    return Job(
         id=new.id,
         state=State.DEFERRED if due_ms > created_ms else State.QUEUED,
         owner=new.owner,
@@ -81,14 +83,15 @@ def job_as_submitted(new: NewJob, reply: Sequence[Any]) -> Job:
         request_id=new.request_id,
         priority=new.priority,
         content_type=new.content_type,
-        context=dict(new.context),
+        context=new.context,
         ttl_s=new.ttl_s,
         created_ms=created_ms,
         due_ms=due_ms,
         deadline_ms=0 if new.deadline_s is None else created_ms + max(1, round(new.deadline_s * 1000)),
         webhook=new.webhook,
+        queue_position=position,
+        estimated_start_ms=start_ms,
     )
-    return with_outlook(job, reply[2], created_ms)
 
 
 def job_from_reply(job_id: str, flat: Sequence[bytes]) -> Job:
@@ -104,11 +107,16 @@ def with_outlook(job: Job, outlook: Sequence[Any], now_ms: int) -> Job:
         outlook: Position (0: none) and claims per second, as the scripts give them.
         now_ms: Redis's clock.
     """
-    position, rate = int(outlook[0]), float(outlook[1])
+    position, start_ms = _outlook(outlook, now_ms)
+    return job if position is None else replace(job, queue_position=position, estimated_start_ms=start_ms)
+
+
+def _outlook(said: Sequence[Any], now_ms: int) -> tuple[int | None, int | None]:
+    """Position and estimated start, by Redis's clock; None where there is none."""
+    position, rate = int(said[0]), float(said[1])
     if position <= 0:
-        return job
-    start = now_ms + round((position - 1) / rate * 1000) if rate > 0 else None
-    return replace(job, queue_position=position, estimated_start_ms=start)
+        return None, None
+    return position, now_ms + round((position - 1) / rate * 1000) if rate > 0 else None
 
 
 def claim_from_reply(row: Sequence[Any], now_ms: int, payload: bytes) -> Claim:

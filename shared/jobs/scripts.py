@@ -1,6 +1,6 @@
 """The engine's scripts on a connection, with the faults of the store told as callers are told of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -15,7 +15,7 @@ from shared.store.scripts import Script, load_scripts
 @cache
 def engine_scripts() -> dict[str, Script]:
     """The scripts of ``shared/jobs/lua``, read once per process when first wanted."""
-    return dict(load_scripts("shared.jobs.lua"))
+    return dict(load_scripts("shared.jobs.lua", "shared.store.lua"))
 
 
 class EngineScripts:
@@ -23,14 +23,15 @@ class EngineScripts:
 
     Args:
         commands: The store.
+        scripts: By name; default: the engine's.
     """
 
-    def __init__(self, commands: RedisCommands) -> None:
+    def __init__(self, commands: RedisCommands, scripts: Mapping[str, Script] | None = None) -> None:
         self._commands = commands
-        self._scripts = engine_scripts()
+        self._scripts = engine_scripts() if scripts is None else scripts
 
     async def run(self, name: str, args: Sequence[Argument], *, retry_safe: bool = False) -> Any:  # noqa: ANN401
-        """Run a script of ``lua/`` and give its raw reply.
+        """Run one of the scripts and give its raw reply.
 
         Raises:
             StoreUnavailable: The store cannot be reached, or takes no writes now.

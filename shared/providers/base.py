@@ -27,7 +27,9 @@ class Provider:
         base_url: Without a slash at its end.
         keys: Empty: it is called without credentials.
         request_types: Names of what it offers.
+        batches: Whether it has OpenAI's files and batches itself.
         concurrency: Calls under way at once, per process.
+        stream_usage: Whether it can be asked to count what a stream used (``stream_options.include_usage``).
         deployments: Model to deployment, for hosts that name deployments.
     """
 
@@ -37,12 +39,14 @@ class Provider:
     base_url: str
     keys: tuple[Key, ...] = ()
     request_types: frozenset[str] = frozenset()
+    batches: bool = False
     timeouts: TimeoutSettings = field(default_factory=TimeoutSettings)
     retry: RetrySettings = field(default_factory=RetrySettings)
     breaker: BreakerSettings = field(default_factory=BreakerSettings)
     concurrency: int = 1000
     headers: Mapping[str, str] = field(default_factory=dict)
     models: tuple[str, ...] = ()
+    stream_usage: bool = False
     api_version: str = ""
     deployments: Mapping[str, str] = field(default_factory=dict)
     project: str = ""

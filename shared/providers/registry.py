@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shared.errors import UnknownProvider
 from shared.providers.base import Key, Provider
@@ -42,6 +42,8 @@ class Row:
             say it.
         configured_by: Sets of variables; with every one of a set there the provider is configured. Default: as above.
         offers: Its capabilities, beside chat; default none.
+        batches: Whether it has files and batches as OpenAI has them.
+        stream_usage: Whether it knows ``stream_options.include_usage``; others count unasked, or not at all.
         source: Its API reference.
     """
 
@@ -55,6 +57,8 @@ class Row:
     place: tuple[tuple[str, tuple[str, ...]], ...] = ()
     configured_by: tuple[tuple[str, ...], ...] = ()
     offers: tuple[RequestType, ...] = ()
+    batches: bool = False
+    stream_usage: bool = False
     source: str = ""
 
     @property
@@ -86,9 +90,9 @@ PROJECT = (
 
 ROWS: tuple[Row, ...] = (
     Row(name="openai", title="OpenAI", base_url="https://api.openai.com/v1", key_env="OPENAI_API_KEY", url_env="OPENAI_BASE_URL",
-        offers=REQUEST_TYPES, source="https://platform.openai.com/docs/api-reference"),
+        offers=REQUEST_TYPES, batches=True, stream_usage=True, source="https://platform.openai.com/docs/api-reference"),
     Row(name="azure", title="Azure OpenAI", host="azure", key_env="AZURE_OPENAI_API_KEY", url_env="AZURE_OPENAI_ENDPOINT",
-        configured_by=(("AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_API_KEY"), ("AZURE_OPENAI_ENDPOINT",)), offers=REQUEST_TYPES, source="https://learn.microsoft.com/azure/ai-foundry/openai/reference"),
+        configured_by=(("AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_API_KEY"), ("AZURE_OPENAI_ENDPOINT",)), offers=REQUEST_TYPES, batches=True, stream_usage=True, source="https://learn.microsoft.com/azure/ai-foundry/openai/reference"),
     Row(name="anthropic", title="Anthropic", base_url="https://api.anthropic.com", wire="anthropic", host="x-api-key",
         key_env="ANTHROPIC_API_KEY", url_env="ANTHROPIC_BASE_URL", source="https://platform.claude.com/docs/en/api/messages"),
     Row(name="gemini", title="Google Gemini", base_url="https://generativelanguage.googleapis.com/v1beta", wire="gemini", host="x-goog-api-key",
@@ -100,81 +104,81 @@ ROWS: tuple[Row, ...] = (
         configured_by=tuple((who, where) for who in ("AWS_BEARER_TOKEN_BEDROCK", "AWS_ACCESS_KEY_ID") for where in REGION[0][1]),
         source="https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html"),
     Row(name="ollama", title="Ollama", base_url="http://127.0.0.1:11434/v1", url_env="OLLAMA_HOST",
-        offers=LOCAL, source="https://docs.ollama.com/openai"),
+        offers=LOCAL, stream_usage=True, source="https://docs.ollama.com/openai"),
     Row(name="groq", title="Groq", base_url="https://api.groq.com/openai/v1", key_env="GROQ_API_KEY",
-        offers=(RESPONSES, SPEECH, *AUDIO_IN), source="https://console.groq.com/docs/api-reference"),
+        offers=(RESPONSES, SPEECH, *AUDIO_IN), stream_usage=True, source="https://console.groq.com/docs/api-reference"),
     Row(name="mistral", title="Mistral", base_url="https://api.mistral.ai/v1", key_env="MISTRAL_API_KEY",
         offers=(EMBEDDINGS, MODERATIONS, TRANSCRIPTIONS), source="https://docs.mistral.ai/api"),
     Row(name="openrouter", title="OpenRouter", base_url="https://openrouter.ai/api/v1", key_env="OPENROUTER_API_KEY",
-        offers=(RESPONSES, COMPLETIONS, EMBEDDINGS), source="https://openrouter.ai/docs/api-reference"),
+        offers=(RESPONSES, COMPLETIONS, EMBEDDINGS), stream_usage=True, source="https://openrouter.ai/docs/api-reference"),
     Row(name="together", title="Together AI", base_url="https://api.together.xyz/v1", key_env="TOGETHER_API_KEY",
-        offers=(COMPLETIONS, EMBEDDINGS, IMAGE_GENERATIONS, SPEECH, *AUDIO_IN), source="https://docs.together.ai/reference"),
+        offers=(COMPLETIONS, EMBEDDINGS, IMAGE_GENERATIONS, SPEECH, *AUDIO_IN), stream_usage=True, source="https://docs.together.ai/reference"),
     Row(name="fireworks", title="Fireworks AI", base_url="https://api.fireworks.ai/inference/v1", key_env="FIREWORKS_API_KEY",
-        offers=(RESPONSES, COMPLETIONS, EMBEDDINGS), source="https://docs.fireworks.ai/api-reference"),
+        offers=(RESPONSES, COMPLETIONS, EMBEDDINGS), stream_usage=True, source="https://docs.fireworks.ai/api-reference"),
     Row(name="deepseek", title="DeepSeek", base_url="https://api.deepseek.com/v1", key_env="DEEPSEEK_API_KEY",
-        source="https://api-docs.deepseek.com"),
+        stream_usage=True, source="https://api-docs.deepseek.com"),
     Row(name="xai", title="xAI", base_url="https://api.x.ai/v1", key_env="XAI_API_KEY",
-        offers=(RESPONSES, COMPLETIONS, IMAGE_GENERATIONS), source="https://docs.x.ai/docs/api-reference"),
+        offers=(RESPONSES, COMPLETIONS, IMAGE_GENERATIONS), stream_usage=True, source="https://docs.x.ai/docs/api-reference"),
     Row(name="cerebras", title="Cerebras", base_url="https://api.cerebras.ai/v1", key_env="CEREBRAS_API_KEY",
-        offers=(COMPLETIONS,), source="https://inference-docs.cerebras.ai/api-reference"),
+        offers=(COMPLETIONS,), stream_usage=True, source="https://inference-docs.cerebras.ai/api-reference"),
     Row(name="perplexity", title="Perplexity", base_url="https://api.perplexity.ai", key_env="PERPLEXITY_API_KEY",
         source="https://docs.perplexity.ai/api-reference"),
     Row(name="nvidia", title="NVIDIA NIM", base_url="https://integrate.api.nvidia.com/v1", key_env="NVIDIA_API_KEY",
-        offers=(COMPLETIONS, EMBEDDINGS), source="https://docs.api.nvidia.com/nim/reference"),
+        offers=(COMPLETIONS, EMBEDDINGS), stream_usage=True, source="https://docs.api.nvidia.com/nim/reference"),
     Row(name="cohere", title="Cohere", base_url="https://api.cohere.ai/compatibility/v1", key_env="COHERE_API_KEY",
         offers=(EMBEDDINGS,), source="https://docs.cohere.com/docs/compatibility-api"),
     Row(name="deepinfra", title="DeepInfra", base_url="https://api.deepinfra.com/v1/openai", key_env="DEEPINFRA_API_KEY",
-        offers=(COMPLETIONS, EMBEDDINGS), source="https://deepinfra.com/docs/openai_api"),
+        offers=(COMPLETIONS, EMBEDDINGS), stream_usage=True, source="https://deepinfra.com/docs/openai_api"),
     Row(name="sambanova", title="SambaNova", base_url="https://api.sambanova.ai/v1", key_env="SAMBANOVA_API_KEY",
-        offers=(COMPLETIONS, EMBEDDINGS, *AUDIO_IN), source="https://docs.sambanova.ai/docs/en/features/openai-compatibility"),
+        offers=(COMPLETIONS, EMBEDDINGS, *AUDIO_IN), stream_usage=True, source="https://docs.sambanova.ai/docs/en/features/openai-compatibility"),
     Row(name="hyperbolic", title="Hyperbolic", base_url="https://api.hyperbolic.xyz/v1", key_env="HYPERBOLIC_API_KEY",
         offers=(COMPLETIONS,), source="https://docs.hyperbolic.xyz/docs/rest-api"),
     Row(name="novita", title="Novita AI", base_url="https://api.novita.ai/openai/v1", key_env="NOVITA_API_KEY",
-        offers=(COMPLETIONS, EMBEDDINGS), source="https://novita.ai/docs/guides/llm-api"),
+        offers=(COMPLETIONS, EMBEDDINGS), stream_usage=True, source="https://novita.ai/docs/guides/llm-api"),
     Row(name="moonshot", title="Moonshot AI", base_url="https://api.moonshot.ai/v1", key_env="MOONSHOT_API_KEY", url_env="MOONSHOT_BASE_URL",
-        source="https://platform.moonshot.ai/docs/api/chat"),
+        stream_usage=True, source="https://platform.moonshot.ai/docs/api/chat"),
     Row(name="zai", title="Z.ai", base_url="https://api.z.ai/api/paas/v4", key_env="ZAI_API_KEY",
         source="https://docs.z.ai/api-reference/introduction"),
     Row(name="zhipu", title="Zhipu AI (BigModel)", base_url="https://open.bigmodel.cn/api/paas/v4", key_env="ZHIPUAI_API_KEY",
         offers=(EMBEDDINGS,), source="https://docs.bigmodel.cn/api-reference"),
     Row(name="dashscope", title="Alibaba Cloud Model Studio (Qwen)", base_url="https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
         key_env="DASHSCOPE_API_KEY", url_env="DASHSCOPE_BASE_URL", offers=(EMBEDDINGS,),
-        source="https://www.alibabacloud.com/help/en/model-studio/compatibility-of-openai-with-dashscope"),
+        stream_usage=True, source="https://www.alibabacloud.com/help/en/model-studio/compatibility-of-openai-with-dashscope"),
     Row(name="minimax", title="MiniMax", base_url="https://api.minimax.io/v1", key_env="MINIMAX_API_KEY", url_env="MINIMAX_BASE_URL",
         source="https://platform.minimax.io/docs/api-reference/text-openai-api"),
     Row(name="siliconflow", title="SiliconFlow", base_url="https://api.siliconflow.com/v1", key_env="SILICONFLOW_API_KEY", url_env="SILICONFLOW_BASE_URL",
-        offers=(EMBEDDINGS,), source="https://docs.siliconflow.com/en/api-reference"),
+        offers=(EMBEDDINGS,), stream_usage=True, source="https://docs.siliconflow.com/en/api-reference"),
     Row(name="huggingface", title="Hugging Face Inference Providers", base_url="https://router.huggingface.co/v1", key_env="HF_TOKEN",
-        offers=(RESPONSES,), source="https://huggingface.co/docs/inference-providers/index"),
+        offers=(RESPONSES,), stream_usage=True, source="https://huggingface.co/docs/inference-providers/index"),
     Row(name="github", title="GitHub Models", base_url="https://models.github.ai/inference", key_env="GITHUB_API_KEY",
-        offers=(EMBEDDINGS,), source="https://docs.github.com/en/rest/models/inference"),
+        offers=(EMBEDDINGS,), stream_usage=True, source="https://docs.github.com/en/rest/models/inference"),
     Row(name="cloudflare", title="Cloudflare Workers AI", base_url="https://api.cloudflare.com/client/v4/accounts/{CLOUDFLARE_ACCOUNT_ID}/ai/v1",
         key_env="CLOUDFLARE_API_TOKEN", offers=(EMBEDDINGS,),
         source="https://developers.cloudflare.com/workers-ai/configuration/open-ai-compatibility"),
     Row(name="databricks", title="Databricks", base_url="{DATABRICKS_HOST}/serving-endpoints", key_env="DATABRICKS_TOKEN",
-        offers=(EMBEDDINGS,), source="https://docs.databricks.com/aws/en/machine-learning/model-serving/score-foundation-models"),
+        offers=(EMBEDDINGS,), stream_usage=True, source="https://docs.databricks.com/aws/en/machine-learning/model-serving/score-foundation-models"),
     Row(name="baseten", title="Baseten", base_url="https://inference.baseten.co/v1", key_env="BASETEN_API_KEY",
-        source="https://docs.baseten.co/inference/model-apis/overview"),
+        stream_usage=True, source="https://docs.baseten.co/inference/model-apis/overview"),
     Row(name="nebius", title="Nebius Token Factory", base_url="https://api.tokenfactory.nebius.com/v1", key_env="NEBIUS_API_KEY",
-        offers=(COMPLETIONS, EMBEDDINGS), source="https://docs.tokenfactory.nebius.com/api-reference/introduction"),
+        offers=(COMPLETIONS, EMBEDDINGS), stream_usage=True, source="https://docs.tokenfactory.nebius.com/api-reference/introduction"),
     Row(name="scaleway", title="Scaleway", base_url="https://api.scaleway.ai/v1", key_env="SCW_SECRET_KEY",
-        offers=(EMBEDDINGS, TRANSCRIPTIONS), source="https://www.scaleway.com/en/developers/api/generative-apis"),
+        offers=(EMBEDDINGS, TRANSCRIPTIONS), stream_usage=True, source="https://www.scaleway.com/en/developers/api/generative-apis"),
     Row(name="ovhcloud", title="OVHcloud AI Endpoints", base_url="https://oai.endpoints.kepler.ai.cloud.ovh.net/v1", key_env="OVH_AI_ENDPOINTS_ACCESS_TOKEN",
-        offers=(EMBEDDINGS,), source="https://help.ovhcloud.com/csm/en-public-cloud-ai-endpoints-capabilities"),
+        offers=(EMBEDDINGS,), stream_usage=True, source="https://help.ovhcloud.com/csm/en-public-cloud-ai-endpoints-capabilities"),
     Row(name="ai21", title="AI21 Labs", base_url="https://api.ai21.com/studio/v1", key_env="AI21_API_KEY",
         source="https://docs.ai21.com/reference/jamba-1-6-api-ref"),
     Row(name="upstage", title="Upstage", base_url="https://api.upstage.ai/v1", key_env="UPSTAGE_API_KEY",
         offers=(EMBEDDINGS,), source="https://console.upstage.ai/api/chat"),
     Row(name="vercel", title="Vercel AI Gateway", base_url="https://ai-gateway.vercel.sh/v1", key_env="AI_GATEWAY_API_KEY",
-        offers=(EMBEDDINGS,), source="https://vercel.com/docs/ai-gateway/openai-compat"),
+        offers=(EMBEDDINGS,), stream_usage=True, source="https://vercel.com/docs/ai-gateway/openai-compat"),
     Row(name="vllm", title="vLLM", base_url="http://127.0.0.1:8000/v1", key_env="VLLM_API_KEY", url_env="VLLM_BASE_URL",
-        offers=(*LOCAL, *AUDIO_IN), source="https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html"),
+        offers=(*LOCAL, *AUDIO_IN), stream_usage=True, source="https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html"),
     Row(name="sglang", title="SGLang", base_url="http://127.0.0.1:30000/v1", key_env="SGLANG_API_KEY", url_env="SGLANG_BASE_URL",
-        offers=LOCAL, source="https://docs.sglang.ai/basic_usage/openai_api.html"),
+        offers=LOCAL, stream_usage=True, source="https://docs.sglang.ai/basic_usage/openai_api.html"),
     Row(name="lmstudio", title="LM Studio", base_url="http://127.0.0.1:1234/v1", url_env="LMSTUDIO_BASE_URL",
-        offers=LOCAL, source="https://lmstudio.ai/docs/app/api/endpoints/openai"),
+        offers=LOCAL, stream_usage=True, source="https://lmstudio.ai/docs/app/api/endpoints/openai"),
     Row(name="llama.cpp", title="llama.cpp", base_url="http://127.0.0.1:8081/v1", key_env="LLAMA_API_KEY", url_env="LLAMA_CPP_BASE_URL",
-        offers=LOCAL, source="https://github.com/ggml-org/llama.cpp/tree/master/tools/server"),
+        offers=LOCAL, stream_usage=True, source="https://github.com/ggml-org/llama.cpp/tree/master/tools/server"),
 )  # fmt: skip
 BY_NAME: Mapping[str, Row] = {row.name: row for row in ROWS}
 
@@ -238,9 +242,9 @@ def _in_environment(row: Row, environ: Mapping[str, str]) -> bool:
 
 def _configure(name: str, said: ProviderSettings | None, environ: Mapping[str, str]) -> Provider:
     said = said or ProviderSettings()
-    row = BY_NAME.get(name)
-    if row is None:
-        row = _custom_row(name, said)
+    row = BY_NAME.get(name) or _custom_row(name, said)
+    if said.host not in {None, row.host}:
+        raise IncompleteProvider(f"providers.{name}: host is for names of your own; {name!r} has one")
     wire = said.wire or row.wire
     place = {field: _place(field, variables, said, environ) for field, variables in row.place}
     missing = [field for field in place if field != "location" and not place[field]]
@@ -253,6 +257,8 @@ def _configure(name: str, said: ProviderSettings | None, environ: Mapping[str, s
         base_url=_base_url(name, row, said, environ, wire),
         keys=_keys(name, said.keys) or _environment_key(row, environ),
         request_types=row.request_types,
+        batches=row.batches if said.batches is None else said.batches,
+        stream_usage=row.stream_usage if said.stream_usage is None else said.stream_usage,
         timeouts=said.timeouts,
         retry=said.retry,
         breaker=said.breaker,
@@ -295,6 +301,8 @@ def _custom_row(name: str, said: ProviderSettings) -> Row:
     """A provider of the user's own: it may offer all that its wire can say."""
     if "/" in name or not name.isprintable():
         raise IncompleteProvider(f"providers.{name}: a provider's name has no slash and only printable characters")
+    if said.host is not None:
+        return _further_account(name, said.host, said)
     if said.wire is None:
         raise IncompleteProvider(
             f'providers.{name}: not a well-known name, so say which wire it speaks, e.g. wire = "openai"; '
@@ -302,7 +310,15 @@ def _custom_row(name: str, said: ProviderSettings) -> Row:
         )
     host = _HOST_OF_WIRE.get(said.wire, "direct")
     place = REGION if host == "bedrock" else ()
-    return Row(name=name, title=name, wire=said.wire, host=host, place=place, offers=REQUEST_TYPES)
+    return Row(name=name, title=name, wire=said.wire, host=host, place=place, offers=REQUEST_TYPES, stream_usage=True)
+
+
+def _further_account(name: str, host: str, said: ProviderSettings) -> Row:
+    """Another account or region of a cloud that is known: its row, but for what the environment says of the first."""
+    cloud = BY_NAME[host]
+    if said.wire not in {None, cloud.wire}:
+        raise IncompleteProvider(f'providers.{name}: host = "{host}" says the wire already; leave wire out')
+    return replace(cloud, name=name, key_env="", url_env="", configured_by=())
 
 
 def _url_from(row: Row, environ: Mapping[str, str]) -> str:

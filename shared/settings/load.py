@@ -1,6 +1,5 @@
 """From ``finops.toml`` and the environment to ``Settings``, with errors that name file, key and remedy."""
 
-import difflib
 import os
 import tomllib
 from collections.abc import Mapping
@@ -9,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, SecretStr, ValidationError
 
+from shared.settings.faults import fault_of
 from shared.settings.model import Settings
 
 # Environment alone is enough to start: FINOPS_* names of single settings, and where they belong.
@@ -66,7 +66,7 @@ def load_settings(path: Path | None = None, environ: Mapping[str, str] | None = 
     try:
         return Settings.model_validate(raw)
     except ValidationError as error:
-        raise InvalidConfiguration(source, [_fault(entry) for entry in error.errors()]) from None
+        raise InvalidConfiguration(source, [fault_of(entry, Settings) for entry in error.errors()]) from None
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -102,37 +102,6 @@ def _put(raw: dict[str, Any], place: tuple[str, ...], value: str) -> None:
     for key in place[:-1]:
         table = table.setdefault(key, {})
     table[place[-1]] = value
-
-
-def _fault(entry: Mapping[str, Any]) -> str:
-    """One line for one finding of pydantic's, with the nearest known name for an unknown key."""
-    place = ".".join(str(part) for part in entry["loc"])
-    if entry["type"] != "extra_forbidden":
-        return f"{place}: {entry['msg']}"
-    known = _known_names(entry["loc"][:-1])
-    near = difflib.get_close_matches(str(entry["loc"][-1]), known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(sorted(known))}"
-    return f"{place}: unknown key; {hint}"
-
-
-def _known_names(place: tuple[int | str, ...]) -> list[str]:
-    """The keys that a table may have, found by walking the model; names chosen by the user are stepped over."""
-    model: type[BaseModel] | None = Settings
-    for part in place:
-        if model is None or part not in model.model_fields:
-            continue
-        model = _section_in(model.model_fields[str(part)].annotation)
-    return list(model.model_fields) if model else []
-
-
-def _section_in(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401 - any type expression
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for inner in getattr(annotation, "__args__", ()):
-        found = _section_in(inner)
-        if found:
-            return found
-    return None
 
 
 def effective(settings: Settings) -> dict[str, Any]:

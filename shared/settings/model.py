@@ -1,11 +1,45 @@
 """The shape of ``finops.toml``; public, and it stays. Every default is here."""
 
+import re
+from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
 
 Seconds = Annotated[float, Field(gt=0, le=7 * 86_400)]
+WebhookEvent = Literal[
+    "async_job.completed",
+    "async_job.failed",
+    "async_job.cancelled",
+    "response.completed",
+    "response.failed",
+    "response.incomplete",
+    "response.cancelled",
+    "batch.completed",
+    "batch.failed",
+    "batch.expired",
+    "batch.cancelled",
+    "budget.threshold",
+    "spend.anomaly",
+]
 WireName = Literal["openai", "anthropic", "gemini", "ollama", "bedrock"]
+CloudName = Literal["azure", "vertex", "bedrock"]
+Usd = Annotated[float, Field(ge=0, le=1e9)]
+_WINDOW = re.compile(r"1[mhdwM]|rolling:[1-9][0-9]{0,2}[mhdwM]")
+
+
+def _known_window(said: object) -> object:
+    if not isinstance(said, str) or not _WINDOW.fullmatch(said):
+        raise ValueError("must be 1m, 1h, 1d, 1w or 1M by the calendar (UTC), or rolling:<number><unit>")
+    return said
+
+
+WindowName = Annotated[str, BeforeValidator(_known_window)]
+# Names go into the names of meters and into sums of the books: what separates there must not be in them.
+Label = Annotated[str, Field(max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Pattern = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+DimensionName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_\-]{0,39}$")]
+DimensionValue = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
 class Section(BaseModel):
@@ -59,6 +93,24 @@ class JobSettings(Section):
     stream_output: bool = True
 
 
+class FileSettings(Section):
+    """Files for batches that are kept here, in the job store's memory."""
+
+    max_mb: Annotated[float, Field(gt=0, le=512)] = 200
+    max_stored_mb_per_key: Annotated[float, Field(gt=0)] = 1000
+    ttl_s: Annotated[int, Field(ge=3600, le=30 * 86_400)] = 30 * 86_400
+
+    @property
+    def max_bytes(self) -> int:
+        """The largest file, in bytes."""
+        return int(self.max_mb * 1024 * 1024)
+
+    @property
+    def max_owner_bytes(self) -> int:
+        """What one key's files may take together, in bytes."""
+        return int(self.max_stored_mb_per_key * 1024 * 1024)
+
+
 class KeySettings(Section):
     """One credential of a provider."""
 
@@ -94,10 +146,45 @@ class RetrySettings(Section):
     backoff_max_s: Annotated[float, Field(ge=0, le=600)] = 8
 
 
-class ProviderSettings(Section):
+class BudgetSettings(Section):
+    """Money per window."""
+
+    limit_usd: Usd
+    window: WindowName = "1d"
+
+
+class RateLimitSettings(Section):
+    """Calls and tokens per window."""
+
+    requests: Annotated[int, Field(gt=0, le=10**12)] | None = None
+    tokens: Annotated[int, Field(gt=0, le=10**15)] | None = None
+    window: WindowName = "1m"
+
+
+class Limited(Section):
+    """Whatever has budgets and rate limits: one of each in the short form, or lists for several windows."""
+
+    budget: BudgetSettings | None = None
+    budgets: Annotated[tuple[BudgetSettings, ...], Field(max_length=16)] = ()
+    rate_limit: RateLimitSettings | None = None
+    rate_limits: Annotated[tuple[RateLimitSettings, ...], Field(max_length=16)] = ()
+
+    @property
+    def all_budgets(self) -> tuple[BudgetSettings, ...]:
+        """Both forms together."""
+        return (*((self.budget,) if self.budget else ()), *self.budgets)
+
+    @property
+    def all_rate_limits(self) -> tuple[RateLimitSettings, ...]:
+        """Both forms together."""
+        return (*((self.rate_limit,) if self.rate_limit else ()), *self.rate_limits)
+
+
+class ProviderSettings(Limited):
     """One provider; well-known names need nothing but keys, any other says which wire it speaks."""
 
     wire: WireName | None = None
+    host: CloudName | None = None
     base_url: str | None = None
     keys: tuple[KeySettings, ...] = ()
     timeouts: TimeoutSettings = TimeoutSettings()
@@ -106,6 +193,8 @@ class ProviderSettings(Section):
     concurrency: Annotated[int, Field(gt=0)] = 1000
     headers: dict[str, str] = {}
     models: tuple[str, ...] = ()
+    batches: bool | None = None
+    stream_usage: bool | None = None
     api_version: str | None = None
     deployments: dict[str, str] = {}
     project: str | None = None
@@ -121,39 +210,81 @@ class ProviderSettings(Section):
         return value.rstrip("/") if value else value
 
 
-class BudgetSettings(Section):
-    """Money per window."""
+class KeyRules(Limited):
+    """What a virtual key may use and spend; models are patterns of ``provider/model``."""
 
-    limit_usd: Annotated[float, Field(ge=0)]
-    window: str = "1d"
+    team: Label = ""
+    customer: Label = ""
+    models: Annotated[tuple[Pattern, ...], Field(max_length=200)] = ("*",)
+    denied_models: Annotated[tuple[Pattern, ...], Field(max_length=200)] = ()
+    providers: Annotated[tuple[Pattern, ...], Field(max_length=200)] = ("*",)
+    fallbacks: Annotated[tuple[Pattern, ...], Field(max_length=16)] = ()
+    weight: Annotated[float, Field(ge=0.01, le=10_000)] = 1.0
+    max_concurrent_jobs: Annotated[int, Field(gt=0, le=10**9)] | None = None
+    expires_at: datetime | None = None
+    dimensions: Annotated[dict[DimensionName, DimensionValue], Field(max_length=10)] = {}
 
 
-class RateLimitSettings(Section):
-    """Calls and tokens per window."""
-
-    requests: Annotated[int, Field(gt=0)] | None = None
-    tokens: Annotated[int, Field(gt=0)] | None = None
-    window: str = "1m"
-
-
-class VirtualKeySettings(Section):
-    """A caller's key: what it may use and spend."""
+class VirtualKeySettings(KeyRules):
+    """A caller's key: its value, what it may use and spend."""
 
     value: SecretStr | None = None
-    models: tuple[str, ...] = ("*",)
-    fallbacks: tuple[str, ...] = ()
-    budget: BudgetSettings | None = None
-    rate_limit: RateLimitSettings | None = None
-    weight: Annotated[float, Field(ge=0.01, le=10_000)] = 1.0
-    max_concurrent_jobs: Annotated[int, Field(gt=0)] | None = None
+
+
+class TierSettings(Section):
+    """Prices of calls whose prompt has more than so many tokens; USD per million tokens, unsaid ones stay."""
+
+    above: Annotated[int, Field(gt=0)]
+    input: Usd | None = None
+    output: Usd | None = None
+    cached: Usd | None = None
+    cache_write: Usd | None = None
+    reasoning: Usd | None = None
+
+
+class PriceSettings(Section):
+    """What a model costs: USD per million tokens unless the name says otherwise; unsaid prices stay as published.
+
+    ``discount`` is the part taken off everything (0.1: ten percent), ``batch_discount`` that of batches.
+    """
+
+    input: Usd | None = None
+    output: Usd | None = None
+    cached: Usd | None = None
+    cache_write: Usd | None = None
+    reasoning: Usd | None = None
+    audio_input: Usd | None = None
+    audio_output: Usd | None = None
+    image_input: Usd | None = None
+    image_output: Usd | None = None
+    million_characters: Usd | None = None
+    image: Usd | None = None
+    second: Usd | None = None
+    request: Usd | None = None
+    tiers: tuple[TierSettings, ...] = ()
+    discount: Annotated[float, Field(ge=0, le=1)] = 0.0
+    batch_discount: Annotated[float, Field(ge=0, le=1)] | None = None
+
+
+class LedgerSettings(Section):
+    """How long it is remembered where money went, and who is told when it goes fast."""
+
+    calls_days: Annotated[int, Field(gt=0, le=3650)] = 30
+    max_calls: Annotated[int, Field(gt=0, le=10**9)] = 1_000_000
+    hours_days: Annotated[int, Field(gt=0, le=3650)] = 35
+    days_days: Annotated[int, Field(gt=0, le=3650)] = 400
+    thresholds: tuple[Annotated[float, Field(gt=0, le=10)], ...] = (0.5, 0.8, 1.0)
+    anomalies: bool = True
+    anomaly_check_s: Annotated[float, Field(ge=1, le=86_400)] = 300
+    reservation_s: Annotated[float, Field(ge=1, le=3600)] = 120
 
 
 class WebhookSettings(Section):
-    """Who is told when jobs end."""
+    """Who is told when jobs end, and of alerts."""
 
     url: str
     secret: SecretStr
-    events: tuple[str, ...] = ("async_job.completed", "async_job.failed", "async_job.cancelled")
+    events: tuple[WebhookEvent, ...] = ("async_job.completed", "async_job.failed", "async_job.cancelled")
     allow_private_network: bool = False
 
 
@@ -177,6 +308,18 @@ class LogSettings(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["json", "text"] = "json"
     requests: bool = True
+    content: bool = False
+    redact: tuple[str, ...] = ()
+
+    @field_validator("redact")
+    @classmethod
+    def _patterns(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in value:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+        return value
 
 
 class Settings(Section):
@@ -186,10 +329,16 @@ class Settings(Section):
     server: ServerSettings = ServerSettings()
     auth: AuthSettings = AuthSettings()
     jobs: JobSettings = JobSettings()
+    files: FileSettings = FileSettings()
     log: LogSettings = LogSettings()
     aliases: dict[str, str] = {}
     routes: dict[str, RouteSettings] = {}
     providers: dict[str, ProviderSettings] = {}
     fallbacks: dict[str, tuple[str, ...]] = {}
     virtual_keys: dict[str, VirtualKeySettings] = {}
+    teams: dict[str, Limited] = {}
+    customers: dict[str, Limited] = {}
+    models: dict[str, Limited] = {}
+    prices: dict[str, PriceSettings] = {}
+    ledger: LedgerSettings = LedgerSettings()
     webhooks: dict[str, WebhookSettings] = {}

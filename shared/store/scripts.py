@@ -36,21 +36,25 @@ class Script:
         return Script(self.name, f"--{self.source}") if self.source.startswith("#!") else self
 
 
-def load_scripts(package: str | ModuleType) -> Mapping[str, Script]:
+def load_scripts(package: str | ModuleType, *libraries: str | ModuleType) -> Mapping[str, Script]:
     """Read every `*.lua` file of a package, by name; call it when a process starts, not at import.
 
-    A file that others include is there too. An include names a file of the same package, and may
+    A file that others include is there too. An include names a file of the same package or of a library, and may
     include in turn.
 
     Raises:
         ModuleNotFoundError: There is no such package.
         ValueError: A file includes one that is missing, or itself.
     """
-    folder = files(package)
-    found = {item.name: item for item in folder.iterdir() if item.name.endswith(".lua")}
+    own = _lua_files(package)
+    found = {name: item for library in libraries for name, item in _lua_files(library).items()} | own
     return {
-        name.removesuffix(".lua"): Script(name.removesuffix(".lua"), _expand(name, found, ())) for name in sorted(found)
+        name.removesuffix(".lua"): Script(name.removesuffix(".lua"), _expand(name, found, ())) for name in sorted(own)
     }
+
+
+def _lua_files(package: str | ModuleType) -> dict[str, Traversable]:
+    return {item.name: item for item in files(package).iterdir() if item.name.endswith(".lua")}
 
 
 def _expand(name: str, found: Mapping[str, Traversable], within: tuple[str, ...]) -> str:

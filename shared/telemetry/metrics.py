@@ -98,6 +98,7 @@ class Metrics:
         self.registry = registry or _process_registry()
         Gauge("finops_up", "This process serves.", ["tier"], registry=self.registry).labels(tier).set(1)
         self._make_request_figures()
+        self._make_spend_figures()
         self._make_job_figures()
         self._make_queue_figures()
 
@@ -131,6 +132,19 @@ class Metrics:
         )
         self._streams = Gauge("finops_streams_open", "Event streams being sent.", registry=registry)
 
+    def _make_spend_figures(self) -> None:
+        registry = self.registry
+        labels = ["team", "provider", "model"]
+        self._cost = _Series(Counter("finops_cost_usd", "What calls cost, as priced here.", labels, registry=registry))
+        self._tokens = _Series(
+            Counter("finops_tokens", "Tokens; cached ones are part of the input.", [*labels, "kind"], registry=registry)
+        )
+        self._unpriced = _Series(
+            Counter(
+                "finops_unpriced_calls", "Calls whose price nobody knows.", ["provider", "model"], registry=registry
+            )
+        )
+
     def _make_job_figures(self) -> None:
         registry = self.registry
 
@@ -142,6 +156,7 @@ class Metrics:
         self._finished = counter("jobs_finished", "Runs that ended.", "request_type", "outcome")
         self._reruns = counter("jobs_rerun", "Claims of jobs whose worker was lost.", "priority")
         self._deferred = counter("jobs_deferred", "Runs put off to a later time.", "reason")
+        self._alerts = counter("alerts", "Alerts passed on: budgets spent in part, unusual spending.", "type")
         self._released = Counter("finops_jobs_released", "Jobs handed back unfinished.", registry=registry)
         self._renewals = Counter("finops_lease_renewals", "Leases renewed.", registry=registry)
         self._lost = Counter("finops_leases_lost", "Leases that turned out not to be ours.", registry=registry)
@@ -191,6 +206,16 @@ class Metrics:
         self._attempt_seconds(provider).observe(seconds)
         if status >= 400:
             self._errors(provider, str(status)).inc()
+
+    def spent(self, team: str, provider: str, model: str, micro_usd: int | None, tokens: tuple[int, int, int]) -> None:
+        """Count what a call used; models are those that a provider has answered as (``SpendWatch``)."""
+        if micro_usd is None:
+            self._unpriced(provider, model).inc()
+        else:
+            self._cost(team, provider, model).inc(micro_usd / 1_000_000)
+        for kind, count in zip(("input", "output", "cached"), tokens, strict=True):
+            if count:
+                self._tokens(team, provider, model, kind).inc(count)
 
     def stream_opened(self) -> None:
         """An event stream begins."""
@@ -242,6 +267,10 @@ class Metrics:
     def running(self, jobs: int) -> None:
         """So many jobs run here now."""
         self._running.set(jobs)
+
+    def alerted(self, kind: str) -> None:
+        """An alert was passed on to those who want to know."""
+        self._alerts(kind).inc()
 
     # ------------------------------------------------------------------ scrape
 

@@ -1,4 +1,4 @@
-"""What is counted of upstream requests."""
+"""What is counted of upstream requests, and of what they cost."""
 
 from typing import Protocol
 
@@ -11,10 +11,29 @@ class UpstreamWatch(Protocol):
         ...
 
 
+class SpendWatch(Protocol):
+    """Told of every call that used something."""
+
+    def spent(self, team: str, provider: str, model: str, micro_usd: int | None, tokens: tuple[int, int, int]) -> None:
+        """A call was booked.
+
+        Args:
+            team: Of its key; empty: none.
+            provider: Who answered.
+            model: As the provider calls it.
+            micro_usd: What it cost; None: nobody knows the price.
+            tokens: Input, output, and how many of the input were cached.
+        """
+        ...
+
+
 class Unwatched:
     """Counts nothing."""
 
     def attempt(self, provider: str, status: int, seconds: float) -> None:
+        """Let it pass."""
+
+    def spent(self, team: str, provider: str, model: str, micro_usd: int | None, tokens: tuple[int, int, int]) -> None:
         """Let it pass."""
 
 

@@ -7,6 +7,9 @@ import orjson
 
 from shared.errors import InvalidRequest, UnsupportedParameter
 
+MISSHAPEN = (AttributeError, IndexError, KeyError, TypeError, ValueError)
+"""What reading JSON of another shape than expected raises."""
+
 
 def need_object(value: object, path: str) -> Mapping[str, Any]:
     """The value if it is a JSON object.

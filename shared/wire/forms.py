@@ -1,4 +1,4 @@
-"""Multipart forms, read only as far as routing needs: text fields and the names of files. Source: RFC 7578."""
+"""Multipart forms, read only as far as is needed: text fields, and what a file is called. Source: RFC 7578."""
 
 from dataclasses import dataclass, field
 
@@ -28,16 +28,20 @@ class _Part:
     def disposition(self) -> dict[bytes, bytes]:
         return parse_options_header(self.headers.get(b"content-disposition", b""))[1]
 
-    @property
-    def is_file(self) -> bool:
-        return b"filename" in self.disposition
-
 
 class _Reader:
-    """Collects what the parser meets; the bytes of files are passed over."""
+    """Collects what the parser meets; the bytes of files are passed over, but for the one that is wanted.
 
-    def __init__(self) -> None:
+    Args:
+        wanted: The field whose file's bytes are kept in ``content``.
+    """
+
+    def __init__(self, wanted: str = "") -> None:
         self.fields: dict[str, str] = {}
+        self.content = bytearray()
+        self.filename: str | None = None
+        self._wanted = wanted.encode()
+        self._keeps = False
         self._part = _Part()
         self._file = False
         self._parts = 0
@@ -71,10 +75,18 @@ class _Reader:
         self._part.end_header()
 
     def _headers_finished(self) -> None:
-        self._file = self._part.is_file
+        said = self._part.disposition
+        self._file = b"filename" in said
+        self._keeps = self._file and bool(self._wanted) and said.get(b"name") == self._wanted
+        if self._keeps:
+            if self.filename is not None:
+                raise MalformedForm("more than one file")
+            self.filename = said[b"filename"].decode("utf-8", "replace")
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         if self._file:
+            if self._keeps:
+                self.content += data[start:end]
             return
         self._part.value += data[start:end]
         if len(self._part.value) > MAX_TEXT_FIELD_BYTES:
@@ -96,13 +108,9 @@ def form_fields(body: bytes, content_type: str) -> dict[str, str]:
     Raises:
         MalformedForm: No multipart body, no boundary, cut short, or far too large in its parts.
     """
-    kind, options = parse_options_header(content_type)
-    boundary = options.get(b"boundary")
-    if kind != b"multipart/form-data" or not boundary:
-        raise MalformedForm("the content type is not multipart/form-data with a boundary")
     reader = _Reader()
+    parser = _parser(content_type, reader)
     try:
-        parser = MultipartParser(boundary, reader.callbacks())  # type: ignore[arg-type]
         parser.write(body)
         parser.finalize()
     except FormParserError as error:
@@ -110,3 +118,59 @@ def form_fields(body: bytes, content_type: str) -> dict[str, str]:
     if not reader.ended:
         raise MalformedForm("the closing boundary is missing")
     return reader.fields
+
+
+def _parser(content_type: str, reader: _Reader) -> MultipartParser:
+    kind, options = parse_options_header(content_type)
+    boundary = options.get(b"boundary")
+    if kind != b"multipart/form-data" or not boundary:
+        raise MalformedForm("the content type is not multipart/form-data with a boundary")
+    try:
+        return MultipartParser(boundary, reader.callbacks())  # type: ignore[arg-type]
+    except FormParserError as error:
+        raise MalformedForm(str(error)) from error
+
+
+class StreamedForm:
+    """A form with a file in it, read as it comes.
+
+    Args:
+        content_type: With its boundary.
+        file: The field that the file is in.
+
+    Raises:
+        MalformedForm: The content type is no form's.
+    """
+
+    def __init__(self, content_type: str, file: str) -> None:
+        self._reader = _Reader(file)
+        self._parser = _parser(content_type, self._reader)
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """The text fields so far."""
+        return self._reader.fields
+
+    @property
+    def filename(self) -> str | None:
+        """What the file is called; None before it has begun."""
+        return self._reader.filename
+
+    @property
+    def ended(self) -> bool:
+        """Whether the closing boundary was there."""
+        return self._reader.ended
+
+    def feed(self, some: bytes) -> bytes:
+        """Read on; what there is of the file in these bytes.
+
+        Raises:
+            MalformedForm: It is no such form, or far too large in its parts.
+        """
+        try:
+            self._parser.write(some)
+        except FormParserError as error:
+            raise MalformedForm(str(error)) from error
+        content = bytes(self._reader.content)
+        self._reader.content.clear()
+        return content

@@ -65,4 +65,6 @@ REQUEST_TYPES: tuple[RequestType, ...] = (
     TRANSCRIPTIONS,
     TRANSLATIONS,
 )
+PASSTHROUGH = RequestType("passthrough", "", "json", ())
+"""What is forwarded unread to the provider that owns it; no endpoint of ours, but a row in the books."""
 BY_NAME = {request_type.name: request_type for request_type in REQUEST_TYPES}

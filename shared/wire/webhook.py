@@ -1,7 +1,9 @@
 """What a webhook is told: a thin, signed event. Sources: standardwebhooks.com and OpenAI's webhook events."""
 
 import hashlib
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 import orjson
 from standardwebhooks.webhooks import Webhook
@@ -20,7 +22,9 @@ def event_type(state: str) -> str:
 
 
 def native_event_type(job_id: str, request_type: str, state: str) -> str:
-    """OpenAI's own name for a background response, ours for every other job."""
+    """OpenAI's own name for a background response and for a batch, ours for every other job."""
+    if request_type == "batch":
+        return f"batch.{state}"
     if request_type == RESPONSES.name and job_id.startswith("resp_"):
         return f"response.{state}"
     return event_type(state)
@@ -37,6 +41,17 @@ def event_body(job_id: str, request_type: str, state: str, at: datetime) -> byte
             "data": {"id": job_id, "status": state, "request_type": request_type},
         }
     )
+
+
+def alert_event(alert: Mapping[str, Any]) -> dict[str, Any]:
+    """The event of an alert, as it is shown; its id is the same wherever and however often it is told."""
+    return {
+        "id": event_id(alert["id"], "told"),
+        "object": "event",
+        "created_at": alert["created_at"],
+        "type": alert["type"],
+        "data": {name: value for name, value in alert.items() if name not in {"object", "type", "created_at"}},
+    }
 
 
 def signed_headers(secret: str, identity: str, body: bytes, at: datetime | None = None) -> dict[str, str]:

@@ -139,8 +139,9 @@ async def start(sim: RunningSimulator, redis_url: str) -> AsyncIterator[Start]:
 
     async def start(**more: Any) -> Gateway:
         url = more.pop("redis_url", redis_url)
+        environ = more.pop("environ", {})
         settings = settings_for(url, sim.base_url, **more)
-        app = create_app(settings, environ={})
+        app = create_app(settings, environ=environ)
         server = _Server(app, settings)
         listener = socket.create_server(("127.0.0.1", 0))
         task = asyncio.create_task(server.serve(sockets=[listener]))

@@ -96,12 +96,39 @@ async def test_thinking_keeps_its_signature_where_it_is_understood(sdk: Sdk, sim
     assert "thinking_blocks" not in sent["messages"][1]
 
 
-async def test_extensions_stay_at_home_when_a_fallback_answers(sdk: Sdk, sim: RunningSimulator):
-    ask = {**ASK, "model": "claude-haiku-4-5@status=503", "extra_body": {"fallbacks": ["openai/gpt-4o"], "top_k": 3}}
-    assert (await sdk().messages.create(**ask)).content[0].text
+async def test_extensions_that_change_nothing_stay_at_home_when_a_fallback_answers(sdk: Sdk, sim: RunningSimulator):
+    more = {"fallbacks": ["openai/gpt-4o"], "cache_control": {"type": "ephemeral"}}
+    assert (await sdk().messages.create(**ASK, model="claude-haiku-4-5@status=503", extra_body=more)).content[0].text
     first, second = [entry.body for entry in sim.log.entries]
-    assert first["top_k"] == 3
-    assert "top_k" not in second
+    assert first["cache_control"] == {"type": "ephemeral"}
+    assert "cache_control" not in second
+
+
+async def test_what_would_be_missed_is_refused_and_a_fallback_that_cannot_say_it_is_passed_over(
+    sdk: Sdk, sim: RunningSimulator
+):
+    with pytest.raises(anthropic.BadRequestError, match="top_k"):
+        await sdk().messages.create(**ASK, model="openai/gpt-4o", extra_body={"top_k": 3})
+    assert not sim.log.entries
+    more = {"fallbacks": ["openai/gpt-4o"], "top_k": 3}
+    with pytest.raises(anthropic.APIStatusError) as told:
+        await sdk().messages.create(**ASK, model="claude-haiku-4-5@status=503", extra_body=more)
+    assert told.value.status_code == 503
+    pending = await sdk().messages.create(
+        **ASK, model="claude-haiku-4-5", extra_body=more, extra_headers={"x-bf-async": "true"}
+    )
+    assert pending.status == "queued"
+    with pytest.raises(anthropic.BadRequestError, match="top_k"):
+        await sdk().messages.create(
+            **ASK, model="openai/gpt-4o", extra_body={"top_k": 3}, extra_headers={"x-bf-async": "true"}
+        )
+
+
+async def test_names_of_the_configuration_are_no_models_of_anthropics(start: Any, sim: RunningSimulator):
+    gateway = await start(aliases={"quick": "openai/gpt-4o"})
+    body = {**ASK, "model": "quick"}
+    assert (await gateway.post("/anthropic/v1/messages", body)).json()["content"]
+    assert sim.log.entries[-1].body["model"] == "gpt-4o"
 
 
 @pytest.mark.parametrize("model", MODELS)

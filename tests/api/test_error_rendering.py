@@ -22,8 +22,11 @@ from tests.waiting import wait_until
 def test_text_that_has_no_utf_8_form_is_still_told():
     reply = error_reply(InvalidRequest("odd \ud800 text", param="x"))
     assert orjson.loads(reply.body)["error"] == {
-        "message": "'odd \\ud800 text'", "type": "'invalid_request_error'", "param": "'x'", "code": None,
+        "message": "'odd \\ud800 text'", "type": "invalid_request_error", "param": "x", "code": None,
     }  # fmt: skip
+    told = orjson.loads(error_reply(InvalidRequest("odd \ud800 text", param="x"), "genai").body)["error"]
+    assert (told["code"], told["status"]) == (400, "INVALID_ARGUMENT")
+    assert told["details"][0]["fieldViolations"] == [{"field": "x", "description": "'odd \\ud800 text'"}]
 
 
 def test_waiting_times_are_whole_seconds_and_at_least_one():
@@ -82,3 +85,11 @@ async def test_a_cancellation_that_is_not_the_callers_goes_through():
     with pytest.raises(asyncio.CancelledError):
         await task
     await wait_until(task.done)
+
+
+def test_google_is_told_when_to_come_back_in_its_own_words():
+    reply = error_reply(RequestLimited("slow down", retry_after_s=1.5), "genai")
+    assert dict(reply.headers)[b"retry-after"] == b"2"
+    error = orjson.loads(reply.body)["error"]
+    assert error["status"] == "RESOURCE_EXHAUSTED"
+    assert error["details"][-1] == {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "1.5s"}

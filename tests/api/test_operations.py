@@ -1,6 +1,8 @@
 """Health, figures, administration, forwarded resources, and a store that goes away (contract 3, 4.5)."""
 
+import json
 import logging
+import re
 import time
 
 import httpx
@@ -80,6 +82,22 @@ async def test_the_queue_says_what_to_scale_by(gateway: Gateway):
     assert queue["oldest_age_s"] >= 0
 
 
+async def test_answers_are_described_as_they_are(gateway: Gateway):
+    paths = (await gateway.http.get("/openapi.json")).json()["paths"]
+
+    def refusal(path: str) -> str:
+        return paths[path]["get"]["responses"]["400"]["content"]["application/json"]["schema"]["$ref"]
+
+    assert refusal("/v1/async/jobs").endswith("/ErrorEnvelope")
+    assert refusal("/anthropic/v1/models/{model}").endswith("/AnthropicError")
+    operations = [operation for path in paths.values() for operation in path.values()]
+    assert not [operation for operation in operations if "422" in operation["responses"]]
+    result = paths["/v1/async/audio/transcriptions/{job_id}/content"]["get"]["responses"]["200"]["content"]
+    assert set(result) == {"application/json", "*/*"}
+    for speech in ("/v1/audio/speech", "/openai/deployments/{deployment}/audio/speech"):
+        assert "*/*" in paths[speech]["post"]["responses"]["200"]["content"]
+
+
 async def test_every_route_is_described(gateway: Gateway):
     described = (await gateway.http.get("/openapi.json")).json()
     chat = described["paths"]["/openai/chat/completions"]["post"]
@@ -90,8 +108,19 @@ async def test_every_route_is_described(gateway: Gateway):
     for path in (
         "/v1/embeddings", "/openai/v1/responses", "/v1/async/audio/speech/{job_id}/content", "/v1/async/jobs/{job_id}",
         "/api/queue", "/health/ready", "/metrics", "/openai/models/{model}", "/v1/responses/{response_id}/cancel",
+        "/anthropic/v1/messages", "/anthropic/v1/messages/count_tokens", "/anthropic/v1/models", "/genai/v1/models",
+        "/genai/v1beta/models/{model}:generateContent", "/genai/v1/models/{model}:batchEmbedContents",
+        "/genai/v1beta1/projects/{project}/locations/{location}/publishers/{publisher}/models/{model}:countTokens",
+        "/openai/deployments/{deployment}/chat/completions", "/openai/deployments/{deployment}/audio/transcriptions",
     ):  # fmt: skip
         assert path in described["paths"]
+    for path, operations in described["paths"].items():
+        named = {each["name"] for operation in operations.values() for each in operation.get("parameters", ())}
+        assert {name.split("}")[0] for name in path.split("{")[1:]} <= named, path
+    assert "multipart/form-data" in str(described["paths"]["/openai/deployments/{deployment}/audio/transcriptions"])
+    schemas = described["components"]["schemas"]
+    referred = set(re.findall(r"#/components/schemas/(\w+)", json.dumps(described)))
+    assert referred <= schemas.keys()
     ids = [operation["operationId"] for path in described["paths"].values() for operation in path.values()]
     assert len(ids) == len(set(ids))
     assert (await gateway.http.get("/docs")).status_code == 200

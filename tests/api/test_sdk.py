@@ -166,7 +166,7 @@ async def test_models_are_listed_and_found_by_encoded_names(gateway: Gateway):
     assert (await client.models.retrieve(ids[0])).id == ids[0]
     assert (await client.models.retrieve("gpt-4o")).id == "openai/gpt-4o"
     with pytest.raises(openai.NotFoundError) as raised:
-        await client.models.retrieve("openai/no-such-model")
+        await client.models.retrieve("openai/no-such-model@status=404")
     assert raised.value.code == "model_not_found"
 
 

@@ -46,3 +46,11 @@ def jobs(gateway: Served, finops: Finops, monkeypatch: pytest.MonkeyPatch) -> Fi
     monkeypatch.setenv("FINOPS_URL", gateway.url)
     monkeypatch.setenv("FINOPS_DATA_DIR", str(gateway.data_dir))
     return lambda *arguments, stdin=None: finops("jobs", *arguments, stdin=stdin)
+
+
+@pytest.fixture
+def keys(gateway: Served, finops: Finops, monkeypatch: pytest.MonkeyPatch) -> Finops:
+    """Call `finops keys` on that gateway, as its administrator."""
+    monkeypatch.setenv("FINOPS_URL", gateway.url)
+    monkeypatch.setenv("FINOPS_DATA_DIR", str(gateway.data_dir))
+    return lambda *arguments, stdin=None: finops("keys", *arguments, stdin=stdin)

@@ -11,11 +11,15 @@ import pytest
 from cli.admin_key import keep_admin_key
 from cli.findings import Finding
 from cli.provider_checks import check_providers
-from cli.store_checks import _judge, _judge_skew, _judge_workers, check_store
+from cli.store_checks import NAMED, _judge, _judge_skew, _judge_workers, check_store, find_unpriced
+from shared.governance.caller import ANONYMOUS
+from shared.governance.ledger import Ledger, Outcome, entry_of
+from shared.governance.usage import Usage
 from shared.settings.load import load_settings
 from shared.settings.model import JobSettings, ProviderSettings, Settings
 from shared.store.connection import StoreFacts, connect
 from shared.store.embedded import EmbeddedStore
+from shared.store.multiplexed import MultiplexedClient
 from simulator.serve import running
 from tests.cli.conftest import Finops
 
@@ -161,7 +165,32 @@ def test_the_command_finds_the_embedded_store_and_is_content(finops: Finops, sto
     assert "append-only file, fsync everysec" in shown.stdout
     assert "finops worker" in shown.stdout
     document = json.loads(finops("doctor", "--json").stdout)
-    assert {finding["check"] for finding in document} >= {"configuration", "admin key", "store", "clock", "providers"}
+    assert {finding["check"] for finding in document} >= {
+        "configuration",
+        "admin key",
+        "store",
+        "clock",
+        "providers",
+        "prices",
+    }
+
+
+async def test_models_that_cost_nobody_knows_what_are_named(redis_url: str) -> None:
+    commands = MultiplexedClient(redis_url)
+    assert (await find_unpriced(commands)).level == "OK"
+    ledger = Ledger(commands)
+    for at in range(NAMED + 2):
+        usage = Usage(input=5)
+        outcome = Outcome(caller=ANONYMOUS, request_type="embeddings", provider="vllm", model=f"m{at:02}", usage=usage)
+        ledger.book(entry_of(outcome))
+    await ledger.flush()
+    finding = await find_unpriced(commands)
+    assert finding.level == "WARN"
+    assert "vllm/m00 (1 calls)" in finding.said
+    assert "and 2 more" in finding.said
+    assert '[prices."vllm/m00"]' in finding.mend
+    await ledger.aclose()
+    await commands.aclose()
 
 
 def test_files_open_to_others_are_a_failure_with_its_mend(finops: Finops, store: EmbeddedStore, tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 import importlib.util
+import json
 import re
 from pathlib import Path
 from types import ModuleType
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -11,7 +13,11 @@ OURS = ("api/", "worker/", "shared/", "simulator/", "cli/", "tests/", "bench/", 
 
 
 def tables() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("tables", ROOT / "docs" / "tables.py")
+    return script("tables")
+
+
+def script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -38,3 +44,15 @@ def test_every_error_and_provider_is_in_its_table() -> None:
     assert "`job_not_found`" in tables().error_codes()
     assert "`llama.cpp`" in tables().providers()
     assert "`jobs.max_attempts`" in tables().settings()
+
+
+def test_the_picture_of_a_months_spend_is_as_its_script_draws_it(tmp_path: Path) -> None:
+    spend = script("spend")
+    drawn = spend.picture(spend.simulated_usage())
+    assert spend.PICTURE.read_text() == drawn, "run: make docs"
+    root = ET.fromstring(drawn)
+    assert len(root.findall("{http://www.w3.org/2000/svg}rect")) == 1 + 30 * len(spend.TEAMS) + len(spend.TEAMS)
+    said = {"data": [{"period": "2026-11-01", "team": "<a&b>", "cost_usd": 1.5}]}
+    (tmp_path / "usage.json").write_text(json.dumps(said))
+    assert spend.main([str(tmp_path / "usage.json"), str(tmp_path / "own.svg")]) == 0
+    assert "&lt;a&amp;b&gt;" in (tmp_path / "own.svg").read_text()

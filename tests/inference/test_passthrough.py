@@ -1,10 +1,11 @@
 import pytest
 
-from shared.errors import UnknownProvider, Unsupported, UpstreamRefused
+from shared.errors import ModelNotFound, UnknownProvider, Unsupported, UpstreamRefused
 from shared.governance.caller import ANONYMOUS, Caller
 from shared.inference.inference import Inference
 from shared.inference.passthrough import RawRequest
 from simulator.serve import RunningSimulator
+from tests.serving import serving
 
 
 async def test_a_resource_of_a_provider_is_read_there(inference: Inference) -> None:
@@ -51,3 +52,34 @@ async def test_models_of_all_providers_are_listed_with_their_prefix(build, provi
     assert len(sim.log.entries) == asked, "a list is kept for a minute"
     only = await inference.models(Caller(key_id="a", models=("mine/*",)))
     assert [model["id"] for model in only] == ["mine/llama"]
+
+
+async def test_a_model_that_no_list_has_is_asked_of_its_provider(build, provider, sim: RunningSimulator) -> None:
+    inference = build(providers={"openai": provider(), "sim": provider()})
+    assert (await inference.model("gpt-6-astra", ANONYMOUS))["id"] == "openai/gpt-6-astra"
+    assert (await inference.model("sim/a/b c", ANONYMOUS))["id"] == "sim/a/b c"
+    assert sim.requests[-1].path == "/v1/models/a/b c"
+    with pytest.raises(UpstreamRefused) as refusal:
+        await inference.model("sim/gone@status=404", ANONYMOUS)
+    assert refusal.value.status == 404
+
+
+@pytest.mark.parametrize("name", ["nobody/x", "claude/x", "sim/secret", "sim/"])
+async def test_a_model_of_nobody_or_not_for_the_caller_is_not_found(build, provider, sim, name: str) -> None:
+    providers = {"sim": provider(), "claude": provider(wire="anthropic")}
+    inference = build(providers=providers)
+    with pytest.raises(ModelNotFound):
+        await inference.model(name, Caller(key_id="a", models=("sim/open", "nobody/*", "claude/*")))
+
+
+@pytest.mark.parametrize("said", [b"[]", b"{}", b"<html>"])
+async def test_what_describes_no_model_is_not_passed_on(build, provider, said: bytes) -> None:
+    async def app(scope, receive, send) -> None:
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(said)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": said})
+
+    async with serving(app) as origin:
+        inference = build(providers={"odd": provider(base_url=origin)})
+        with pytest.raises(ModelNotFound):
+            await inference.model("odd/x", ANONYMOUS)

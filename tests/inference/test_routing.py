@@ -7,9 +7,11 @@ import pytest
 
 from shared.errors import ModelBlocked, UnknownProvider
 from shared.governance.caller import ANONYMOUS, Caller
+from shared.inference.accounts import Accounts
 from shared.inference.assembly import build_inference
 from shared.providers.registry import IncompleteProvider
-from shared.settings.model import RouteSettings, Settings
+from shared.settings.model import PriceSettings, RouteSettings, Settings
+from shared.store.commands import RedisCommands
 from simulator.serve import RunningSimulator
 from tests.inference.conftest import chat
 
@@ -46,13 +48,17 @@ async def test_what_a_route_did_not_choose_is_its_fallback(build, provider) -> N
     assert (answer.model, answer.attempts) == ("b", 4)
 
 
-async def test_the_cheapest_is_asked_first(provider) -> None:
-    prices = {"dear": 3.0, "cheap": 1.0}
+async def test_the_cheapest_is_asked_first(provider, commands: RedisCommands) -> None:
     settings = Settings(
         providers={"sim": provider()},
+        prices={
+            "sim/dear": PriceSettings(input=1, output=20),
+            "sim/cheap": PriceSettings(input=3, output=10),
+            "sim/*": PriceSettings(),
+        },
         routes={"thrifty": route("least_cost", sim__dear=1, sim__unknown=1, sim__cheap=1)},
     )
-    inference = build_inference(settings, {}, price=lambda name, model: prices.get(model))
+    inference = build_inference(settings, {}, accounts=Accounts(settings, commands))
     assert (await inference.answer(chat("thrifty"))).model == "cheap"
     await inference.aclose()
     inference = build_inference(settings, {})

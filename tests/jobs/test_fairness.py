@@ -191,3 +191,26 @@ async def test_a_caller_that_stands_without_jobs_is_taken_away(queue: JobQueue, 
     await commands.execute("ZADD", keys.lane_callers(Priority.LOW), 0, "ghost")
     batch = await queue.claim("w", 1)
     assert (batch.claims, batch.ready) == ((), False)
+
+
+async def test_another_weight_acts_on_jobs_that_wait(queue: JobQueue) -> None:
+    await submit(queue, "a", 12)
+    await submit(queue, "b", 12)
+    await queue.reweigh("a", 3.0, 0)
+    order = await owners(queue, 12)
+    assert order.count("a") == 9
+
+
+async def test_another_limit_acts_on_jobs_that_wait(queue: JobQueue) -> None:
+    await submit(queue, "a", 4, max_concurrent=1)
+    assert await owners(queue, 4) == "a"
+    assert await owners(queue, 4) == ""
+    await queue.reweigh("a", 1.0, 2)
+    assert await owners(queue, 4) == "a"
+    await queue.reweigh("a", 1.0, 0)
+    assert await owners(queue, 4) == "aa"
+
+
+async def test_weighing_a_caller_without_jobs_leaves_nothing_behind(queue: JobQueue) -> None:
+    await queue.reweigh("nobody", 3.0, 1)
+    assert not await queue._scripts.execute("EXISTS", keys.caller("nobody"))

@@ -28,7 +28,7 @@ async def assert_every_key_is_known(commands: RedisCommands) -> None:
 async def live_a_life(queue: JobQueue, store: JobStore) -> None:
     """Something of everything."""
     for said in (
-        {"owner": "a", "idempotency_key": "k", "webhook": "w", "deadline_s": 60.0, "max_concurrent": 1},
+        {"owner": "a", "idempotency_key": "k", "webhook": "w", "deadline_s": 60.0, "max_concurrent": 1, "group": "g"},
         {"owner": "a", "priority": Priority.HIGH},
         {"priority": Priority.LOW},
         {"delay_s": 60.0},
@@ -74,6 +74,7 @@ def test_python_and_lua_build_the_same_names() -> None:
         (keys.events("ID"), "'finops:job:' .. id .. ':events'"),
         (keys.signal("ID"), "'finops:job:' .. id .. ':signal'"),
         (keys.caller("ID"), "'finops:caller:' .. name"),
+        (keys.group_ended("ID"), "'finops:group:' .. group .. ':ended'"),
         (keys.owner_jobs("ID"), "'finops:owner:' .. owner .. ':jobs'"),
         (keys.wake(Priority.LOW).replace("low", "ID"), "'finops:wake:' .. lane"),
         (keys.lane_callers(Priority.LOW).replace("low", "ID"), "'finops:lane:' .. lane .. ':callers'"),

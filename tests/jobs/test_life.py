@@ -140,6 +140,22 @@ async def test_a_released_job_comes_first_again_and_its_attempt_does_not_count(
     assert again.token != claim.token
 
 
+@pytest.mark.parametrize("how", ["release", "defer"])
+async def test_a_job_that_has_ended_is_not_handed_back(
+    queue: JobQueue, store: JobStore, log: EventLog, how: str
+) -> None:
+    new = new_job()
+    await queue.submit(new)
+    claim = await claim_one(queue)
+    assert await store.finish(claim, DONE)  # its record keeps the token, for a finish that is sent twice
+    given_back = queue.release([claim]) if how == "release" else queue.defer(claim, Deferral(delay_s=0))
+    assert not await given_back
+    job = await store.get(new.id)
+    assert job and (job.state, job.attempts, job.result) == (State.COMPLETED, 1, DONE.result)
+    assert not (await queue.claim("w2", 1)).claims
+    assert [event.name for event in await log.read(new.id)][-1] == "job.completed"
+
+
 @pytest.mark.parametrize(("counts", "attempt"), [(False, 1), (True, 2)])
 async def test_a_deferred_job_gives_its_slot_back_until_it_is_due(
     queue: JobQueue, store: JobStore, counts: bool, attempt: int

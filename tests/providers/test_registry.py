@@ -152,3 +152,32 @@ def test_a_provider_that_is_not_configured_says_how_to() -> None:
         providers.resolve("bedrock/m")
     with pytest.raises(UnknownProvider, match="set GROQ_API_KEY"):
         providers.resolve("groq/m")
+
+
+def test_a_further_account_of_a_cloud_is_like_the_first_but_for_its_place_and_keys() -> None:
+    said = {
+        "azure-eu": {"host": "azure", "base_url": "https://eu.openai.azure.com", "keys": [{"value": "k"}]},
+        "bedrock-us": {"host": "bedrock", "region": "us-east-1"},
+        "vertex-b": {"host": "vertex", "project": "b"},
+    }
+    environ = {"AZURE_OPENAI_ENDPOINT": "https://first.example", "AZURE_OPENAI_API_KEY": "first"}
+    providers = configured_providers(Settings.model_validate({"providers": said}), environ)
+    eu = providers["azure-eu"]
+    assert (eu.host, eu.wire, eu.base_url) == ("azure", "openai", "https://eu.openai.azure.com")
+    assert [key.value for key in eu.keys] == ["k"]
+    assert eu.request_types == providers["azure"].request_types
+    assert (providers["bedrock-us"].wire, providers["bedrock-us"].region) == ("bedrock", "us-east-1")
+    assert (providers["vertex-b"].wire, providers["vertex-b"].project) == ("vertex", "b")
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "fault"),
+    [
+        ("azure-eu", {"host": "azure"}, "base_url is needed"),
+        ("vertex-b", {"host": "vertex", "project": "b", "wire": "gemini"}, "leave wire out"),
+        ("openai", {"host": "azure"}, "has one"),
+    ],
+)
+def test_a_host_that_cannot_be_is_refused(name: str, said: dict[str, str], fault: str) -> None:
+    with pytest.raises(IncompleteProvider, match=fault):
+        configured_providers(Settings.model_validate({"providers": {name: said}}), {})

@@ -1,5 +1,6 @@
 """The Messages API of the simulator, judged by Anthropic's client with strict validation."""
 
+import json
 from collections.abc import AsyncIterator
 
 import anthropic
@@ -213,3 +214,10 @@ async def test_the_newest_version_takes_no_sampling_and_none_is_no_version(http,
     none = await http.post(f"{sim.origin}/v1/messages", json=body)
     assert "top_p: Extra inputs" in newest.json()["error"]["message"]
     assert "anthropic-version" in none.json()["error"]["message"]
+
+
+async def test_a_system_text_that_demands_json_is_obeyed(claude):
+    told = "Answer with a single JSON object and nothing else."
+    question = [{"role": "user", "content": "A joke with 'setup' and 'punchline'"}]
+    answer = await claude.messages.create(model=MODEL, max_tokens=100, messages=question, system=told)
+    assert set(json.loads(answer.content[0].text)) == {"setup", "punchline"}

@@ -100,6 +100,11 @@ async def test_a_schema_is_kept_to(client):
         await converse(client, outputConfig={"textFormat": form})
 
 
+async def test_a_system_text_that_demands_json_is_obeyed(client):
+    answer = await converse(client, system=[{"text": "Reply with one JSON object."}])
+    assert answer["output"]["message"]["content"][0]["text"].startswith('{"answer":')
+
+
 @pytest.mark.parametrize(
     ("said", "fault"),
     [

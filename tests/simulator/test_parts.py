@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from simulator.faults import COUNTED_MODELS_LIMIT, Behaviour, Script, behaviour_of, read_behaviour
 from simulator.form import parse_form
 from simulator.json_schema import fill_schema
+from simulator.mentions import Mentions, find_mentions
 from simulator.store import Shelf
-from simulator.text import lorem, split_text
+from simulator.text import ANY_OBJECT, Ask, compose, lorem, split_text
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text(max_size=5),
@@ -90,6 +91,42 @@ def test_no_schema_makes_the_filler_fail(schema, seed):
 )
 def test_a_schema_is_filled_with_what_it_allows(schema, value):
     assert fill_schema(schema, 7) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "integer", "quoted"),
+    [
+        ("What is f(3)? Use the tool.", 3, ()),
+        ("From 2 to -40", -40, ()),
+        ("v1.5 of x2, or 3.7", None, ()),
+        ("Name it 'ä b', or \"c\".", None, ("ä b", "c")),
+        ("it's what they'd say", None, ()),
+        ("", None, ()),
+    ],
+)
+def test_what_a_text_names_is_found(text, integer, quoted):
+    assert find_mentions(text) == Mentions(integer, quoted)
+
+
+def test_a_schema_is_filled_with_what_was_named_as_far_as_it_allows():
+    named = Mentions(3, ("Ada", "Grace"))
+    fields = {"type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "string"}}}
+    assert fill_schema(fields, 7, named) == {"a": 3, "b": "Ada"}
+    assert fill_schema({"type": "integer", "minimum": 5}, 7, named) == 5
+    assert fill_schema({"type": "string", "maxLength": 2}, 7, named) == "Ad"
+
+
+def test_an_object_of_no_schema_has_the_fields_that_the_user_quoted():
+    def fields(text: str) -> set[str]:
+        return set(orjson.loads(compose(Ask("m", text, text, schema=ANY_OBJECT), Behaviour()).text))
+
+    assert fields("Use the keys 'setup' and 'punch_line', not 'that one'.") == {"setup", "punch_line"}
+    assert fields("Say something.") == {"answer"}
+
+
+@given(text=st.text())
+def test_no_text_makes_the_finding_fail(text):
+    assert all(find_mentions(text).quoted)
 
 
 def test_a_recursive_schema_ends_with_null_or_without_the_optional():

@@ -1,3 +1,4 @@
+import asyncio
 import io
 import logging
 import re
@@ -8,7 +9,8 @@ import orjson
 import pytest
 
 from shared.settings.model import LogSettings
-from shared.telemetry.logs import Clock, configure, scrub
+from shared.telemetry.logs import Clock, RequestLines, configure, scrub
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -139,3 +141,79 @@ def test_times_are_rfc_3339_in_utc_to_the_millisecond() -> None:
     assert clock.write(0.0) == "1970-01-01T00:00:00.000Z"
     assert clock.write(1_795_360_000.9996) == "2026-11-22T15:06:40.999Z"
     assert clock.write(1_795_360_000.25) == "2026-11-22T15:06:40.250Z"
+
+
+async def test_quiet_lines_leave_together_and_a_warning_takes_all_with_it(output: io.StringIO) -> None:
+    configure(LogSettings(), "api", output)
+    logger = logging.getLogger("finops")
+    logger.info("first")
+    RequestLines("finops.requests").write("request", {"status": 200})
+    assert output.getvalue() == "", "kept for a moment"
+    logger.warning("third")
+    assert [line["message"] for line in lines(output)] == ["first", "request", "third"]
+
+
+async def test_quiet_lines_leave_by_themselves(output: io.StringIO) -> None:
+    configure(LogSettings(), "api", output)
+    logging.getLogger("finops").info("alone")
+    await wait_until(lambda: bool(output.getvalue()))
+    assert [line["message"] for line in lines(output)] == ["alone"]
+
+
+def test_lines_that_a_loop_left_behind_leave_with_the_next_ones(output: io.StringIO) -> None:
+    configure(LogSettings(), "api", output)
+
+    async def say(text: str) -> None:
+        logging.getLogger("finops").info(text)
+
+    asyncio.run(say("of a loop that is gone"))
+
+    async def say_and_wait() -> None:
+        await say("of the next")
+        await wait_until(lambda: bool(output.getvalue()))
+
+    asyncio.run(say_and_wait())
+    assert [line["message"] for line in lines(output)] == ["of a loop that is gone", "of the next"]
+
+
+def test_the_end_of_a_process_writes_what_is_kept(output: io.StringIO) -> None:
+    configure(LogSettings(), "api", output)
+
+    async def say() -> None:
+        logging.getLogger("finops").info("last words")
+
+    asyncio.run(say())
+    for handler in logging.getLogger().handlers:
+        handler.flush()  # as logging.shutdown does
+    assert [line["message"] for line in lines(output)] == ["last words"]
+
+
+def test_a_requests_line_is_the_same_by_the_short_way_and_by_the_long(output: io.StringIO) -> None:
+    configure(LogSettings(), "api", output)
+    fields: dict[str, object] = {"status": 200, "path": "/v1/chat/completions"}
+    RequestLines("finops.requests").write("request", fields)
+    logging.getLogger("finops.requests").info("request", extra=fields)
+    short, long = lines(output)
+    assert {**short, "ts": ""} == {**long, "ts": ""}
+    logging.getLogger("finops.requests").setLevel(logging.WARNING)
+    try:
+        RequestLines("finops.requests").write("request", fields)
+    finally:
+        logging.getLogger("finops.requests").setLevel(logging.NOTSET)
+    assert len(lines(output)) == 2
+
+
+def test_text_lines_of_requests_are_text(output: io.StringIO) -> None:
+    configure(LogSettings(format="text"), "api", output)
+    RequestLines("finops.requests").write("request", {"status": 200})
+    assert output.getvalue().endswith("finops.requests request status=200\n")
+
+
+def test_a_record_that_cannot_be_formatted_and_a_closed_stream_end_nothing(
+    output: io.StringIO, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure(LogSettings(), "api", output)
+    logging.getLogger("finops").info("%d", "no number")
+    assert "Logging error" in capsys.readouterr().err
+    output.close()
+    logging.getLogger("finops").warning("into the void")

@@ -89,6 +89,7 @@ def test_the_life_of_jobs_is_told_as_the_engine_reports_it() -> None:
     metrics.rerun("high")
     metrics.deferred("retry_after")
     metrics.released(4)
+    metrics.alerted("budget.threshold")
     metrics.running(7)
     assert value(metrics, "finops_jobs_claimed_total", priority="high") == 3
     assert value(metrics, "finops_job_wait_seconds_sum", priority="high") == 0
@@ -99,6 +100,7 @@ def test_the_life_of_jobs_is_told_as_the_engine_reports_it() -> None:
     assert value(metrics, "finops_jobs_rerun_total", priority="high") == 1
     assert value(metrics, "finops_jobs_deferred_total", reason="retry_after") == 1
     assert value(metrics, "finops_jobs_released_total") == 4
+    assert value(metrics, "finops_alerts_total", type="budget.threshold") == 1
     assert value(metrics, "finops_jobs_running") == 7
 
 

@@ -1,5 +1,6 @@
 """`finops worker` and `python -m worker` as processes."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -68,6 +69,19 @@ def test_a_worker_says_that_it_lives_and_ends_on_a_signal(
     assert {line["tier"] for line in lines(said)} == {"worker"}
 
 
+def test_a_worker_serves_a_configuration_that_answers_submits_when_they_are_on_disk(
+    redis_url: str, tmp_path: Path
+) -> None:
+    port, config = free_port(), tmp_path / "finops.toml"
+    config.write_text('[jobs]\ndurability = "fsync"\n')
+    environ = {"FINOPS_REDIS_URL": redis_url, "FINOPS_WORKER_METRICS_PORT": str(port), "FINOPS_CONFIG": str(config)}
+    with process(*MODULE, **environ) as worker:
+        wait_until_sync(lambda: is_ready(port), 30)
+        worker.terminate()
+        worker.communicate(timeout=30)
+        assert worker.returncode == 0
+
+
 def test_a_store_that_comes_later_is_waited_for(tmp_path: Path) -> None:
     port = free_port()
     store = EmbeddedStore(tmp_path / "store", port=free_port())
@@ -133,6 +147,17 @@ def test_a_taken_metrics_port_is_refused(redis_url: str, capsys: pytest.CaptureF
     assert "in use" in ran.stderr
 
 
+@pytest.fixture
+def own_logging() -> Iterator[None]:
+    """What a process does to its logging is undone: the stream that it writes to ends with the test."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+@pytest.mark.usefixtures("own_logging")
 def test_without_a_store_there_is_nothing_to_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_worker(Settings(), environ=dict(os.environ)) == 1
     assert "FINOPS_REDIS_URL" in capsys.readouterr().err

@@ -9,6 +9,9 @@ import orjson
 import pytest
 from standardwebhooks.webhooks import Webhook
 
+from shared.batches.files import FileStore
+from shared.batches.model import Status
+from shared.batches.store import BatchStore
 from shared.jobs.callback_secret import callback_secret
 from shared.jobs.model import Deferral, NewJob, Outcome, State
 from shared.jobs.queue import JobQueue
@@ -17,6 +20,7 @@ from shared.settings.model import Settings
 from shared.store.commands import RedisCommands
 from shared.store.connection import connect
 from shared.store.multiplexed import MultiplexedClient
+from tests.batches.conftest import made
 from tests.serving import serving
 from tests.waiting import wait_until
 from tests.worker.test_tasks import NOW_MS, claim
@@ -183,3 +187,33 @@ async def test_an_outcome_in_the_outbox_becomes_one_delivery(redis_url: str, rec
     await commands.aclose()
     assert [(taken.request_type, taken.owner) for taken in claims] == [(DELIVERY, OWNER)]
     assert orjson.loads(claims[0].payload)["job"] == "a"
+
+
+async def test_the_end_of_a_batch_is_told_as_openai_tells_it(redis_url: str, receiver: Receiver) -> None:
+    commands = MultiplexedClient(redis_url)
+    orders = {"url": receiver.url, "secret": SECRET, "events": ["batch.completed"], "allow_private_network": True}
+    delivery = WebhookDelivery(Settings.model_validate({"webhooks": {"orders": orders}}), commands)
+    queue, batches = JobQueue(commands), BatchStore(commands)
+    for status in (Status.FAILED, Status.COMPLETED):
+        await made(FileStore(commands, max_owner_bytes=1000), batches, webhook="orders")
+        turn = await batches.take()
+        assert turn is not None
+        await batches.close(turn.batch, status)
+    redis = connect(redis_url, timeout_s=None)
+    relay = asyncio.create_task(Outbox(redis, queue, JobStore(commands), delivery, "one").run())
+
+    async def relayed() -> bool:
+        return await commands.execute("XLEN", "finops:webhooks:outbox") == 0
+
+    await wait_until(relayed)
+    relay.cancel()
+    await asyncio.gather(relay, return_exceptions=True)
+    [taken] = (await queue.claim("w", 10)).claims
+    await delivery.run(taken)
+    [(headers, body)] = receiver.told
+    event = openai.OpenAI(api_key="k").webhooks.unwrap(body.decode(), headers, secret=SECRET)
+    assert event.type == "batch.completed"
+    assert event.data.id == turn.batch.id
+    await delivery.aclose()
+    await redis.aclose()
+    await commands.aclose()

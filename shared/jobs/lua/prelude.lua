@@ -10,7 +10,6 @@ local WAITING = 'finops:jobs:waiting'
 local DEAD = 'finops:jobs:dead'
 local ALL = 'finops:jobs:all'
 local OUTBOX = 'finops:webhooks:outbox'
-local LEDGER = 'finops:ledger'
 local CANCEL = 'finops:cancel'
 local LIVE_MS = 2592000000      -- safety expiry of a live job's keys: 30 days
 local DEAD_MS = 604800000       -- dead-lettered records: 7 days
@@ -27,6 +26,7 @@ local function ready_key(lane, name) return 'finops:lane:' .. lane .. ':ready:' 
 local function callers_key(lane) return 'finops:lane:' .. lane .. ':callers' end
 local function wake_key(lane) return 'finops:wake:' .. lane end
 local function owner_key(owner) return 'finops:owner:' .. owner .. ':jobs' end
+local function group_key(group) return 'finops:group:' .. group .. ':ended' end
 local function arq_job_key(id) return 'arq:job:' .. id end
 local function arq_progress_key(id) return 'arq:in-progress:' .. id end
 local function arq_result_key(id) return 'arq:result:' .. id end
@@ -39,6 +39,9 @@ local function now_ms()
   local t = call('TIME')
   return num(t[1]) * 1000 + math.floor(num(t[2]) / 1000)
 end
+
+--!include meters.lua
+--!include books.lua
 
 -- One line of the event log. A list, not a stream: a stream takes 4 KiB for its first entry, and an entry's id is simply
 -- how many were before it, `events_base` of them trimmed off.
@@ -57,7 +60,7 @@ local function tell(id, state, data)
 end
 
 local FIELDS = {'state', 'lease', 'owner', 'priority', 'ttl_s', 'webhook', 'created_ms', 'started_ms', 'attempts',
-  'deadline_ms', 'keep', 'seq'}
+  'deadline_ms', 'keep', 'seq', 'group'}
 
 -- The part of a record that decides what may happen to the job; nil when there is none.
 local function read_job(id)
@@ -68,6 +71,7 @@ local function read_job(id)
     id = id, state = f[1], lease = f[2] or '', owner = owner, caller = owner == '' and '-' or owner,
     lane = f[4] or 'normal', ttl_ms = num(f[5] or 3600) * 1000, webhook = f[6] or '', created = num(f[7]),
     started = num(f[8]), attempts = num(f[9]), deadline = num(f[10]), keep = f[11] == '1', seq = num(f[12]),
+    group = f[13] or '',
   }
 end
 
@@ -87,33 +91,40 @@ local function caller_of(name)
   local f = call('HMGET', caller_key(name), 'tag', 'running', 'waiting', 'weight', 'limit')
   c = {
     name = name, tag = num(f[1]), running = num(f[2]), waiting = num(f[3]), weight = tonumber(f[4] or 1) or 1,
-    limit = num(f[5]), lanes = {}, filled = {}, woken = {}, fresh = not f[4],
+    limit = num(f[5]), lanes = {}, filled = {}, woken = {}, standing = {}, fresh = not f[4],
   }
   c.was_parked = parked(c)
-  c.was_waiting = c.waiting
+  c.was_waiting, c.was_running, c.was_tag = c.waiting, c.running, f[1] and c.tag
+  c.was_weight, c.was_limit = f[4] and c.weight, f[5] and c.limit
   callers[name] = c
   return c
 end
 
-local function stands(c)
+-- Whether a caller competed when the script began; looks at the likeliest lane first, and remembers what it saw there.
+local function stands(c, likely)
   if c.was_waiting == 0 then return false end
+  local function there(lane)
+    c.standing[lane] = tonumber(call('ZSCORE', callers_key(lane), c.name) or nil)
+    return c.standing[lane]
+  end
+  if there(likely) then return true end
   for _, lane in ipairs(LANES) do
-    if call('ZSCORE', callers_key(lane), c.name) then return true end
+    if lane ~= likely and there(lane) then return true end
   end
   return false
 end
 
 -- A caller that comes back into competition starts no earlier than the service has got: idle time is not saved up.
-local function catch_up(c)
+local function catch_up(c, likely)
   if c.caught_up then return end
   c.caught_up = true
-  if not stands(c) then c.tag = math.max(c.tag, vtime()) end
+  if not stands(c, likely) then c.tag = math.max(c.tag, vtime()) end
 end
 
 local function push_wake(lane, tokens)
   local length = 0
   for _ = 1, math.min(tokens, 64) do length = call('RPUSH', wake_key(lane), '1') end
-  if length > 64 then call('LTRIM', wake_key(lane), '0', '63') end
+  if length > 128 then call('LTRIM', wake_key(lane), '0', '63') end  -- not each time: nobody listens, it seems
 end
 
 -- Idle workers look for what falls due every half second; what is due sooner must wake one, to set its alarm.
@@ -124,26 +135,47 @@ end
 -- In each lane that changed, a caller stands exactly when it has ready jobs there and may start one.
 local function stand(c, lane, away)
   if not away and (c.filled[lane] or call('EXISTS', ready_key(lane, c.name)) == 1) then
-    call('ZADD', callers_key(lane), exact(c.tag), c.name)
+    if c.standing[lane] ~= c.tag then call('ZADD', callers_key(lane), exact(c.tag), c.name) end
     if c.woken[lane] then push_wake(lane, c.woken[lane]) end
   else
     call('ZREM', callers_key(lane), c.name)
   end
 end
 
+local unleased = {}  -- jobs that run no more: they leave their leases together
+
+local function write_caller(c)
+  local changed = {}
+  local function note(field, value, was, form)
+    if value ~= was then
+      changed[#changed + 1] = field
+      changed[#changed + 1] = form(value)
+    end
+  end
+  note('tag', c.tag, c.was_tag, exact)
+  note('running', c.running, c.was_running, int)
+  note('waiting', c.waiting, c.was_waiting, int)
+  note('weight', c.weight, c.was_weight, exact)
+  note('limit', c.limit, c.was_limit, int)
+  if #changed > 0 then call('HSET', caller_key(c.name), unpack(changed)) end
+end
+
 local function settle()
+  if #unleased > 0 then
+    call('ZREM', LEASES, unpack(unleased))
+    unleased = {}
+  end
   for name, c in pairs(callers) do
     local away = parked(c)
     if away ~= c.was_parked then
-      if not away then catch_up(c) end
+      if not away then catch_up(c, 'normal') end
       for _, lane in ipairs(LANES) do
         c.lanes[lane] = true
         if not away and not c.woken[lane] then c.woken[lane] = 1 end
       end
     end
     for lane in pairs(c.lanes) do stand(c, lane, away) end
-    call('HSET', caller_key(name), 'tag', exact(c.tag), 'running', int(c.running), 'waiting', int(c.waiting),
-      'weight', exact(c.weight), 'limit', int(c.limit))
+    write_caller(c)
     local idle = c.running == 0 and c.waiting == 0
     if idle or c.fresh then call('PEXPIRE', caller_key(name), idle and IDLE_MS or LIVE_MS) end
     if c.waiting > 0 then
@@ -158,7 +190,7 @@ end
 -- Ready: claimable from now on, in its caller's list of its lane, in the order of its sequence number.
 local function make_ready(job, now)
   local c = caller_of(job.caller)
-  catch_up(c)
+  catch_up(c, job.lane)
   call('ZADD', ready_key(job.lane, job.caller), int(job.seq), job.id)
   call('ZADD', QUEUE[job.lane], int(now), job.id)
   c.lanes[job.lane] = true
@@ -183,7 +215,7 @@ local function leave_waiting(job)
 end
 
 local function leave_running(job)
-  call('ZREM', LEASES, job.id)
+  unleased[#unleased + 1] = job.id
   local c = caller_of(job.caller)
   c.running = math.max(0, c.running - 1)
 end
@@ -225,13 +257,29 @@ local function write_arq_result(job, now, outcome, ttl)
     .. '","id":"' .. job.id .. '"}', 'PX', int(ttl))
 end
 
+-- What the books say of an outcome: the run's own entry; of a job that ended without a run's word (cancelled, late,
+-- given up) what is known of it, with a price only if nothing can have been used.
+local function entry_of(job, now, outcome)
+  if outcome.ledger and outcome.ledger ~= '' then return outcome.ledger end
+  local f = call('HMGET', job_key(job.id), 'context', 'type', 'model', 'request_id')
+  local context = f[1] and f[1] ~= '' and cjson.decode(f[1]) or {}
+  if type(context.who) ~= 'table' then return '' end
+  local entry = context.who
+  entry.v, entry.at, entry.job, entry.type, entry.asked, entry.request_id = 1, now, job.id, f[2], f[3], f[4] or ''
+  entry.status, entry.code = outcome.status, outcome.code or outcome.state
+  entry.surface, entry.priced = context.surface, job.started == 0
+  return cjson.encode(entry)
+end
+
 local function write_side_entries(job, now, outcome)
+  if job.group ~= '' then
+    call('RPUSH', group_key(job.group), job.id)
+    call('PEXPIRE', group_key(job.group), LIVE_MS)
+  end
   if job.webhook ~= '' then
     call('XADD', OUTBOX, 'MAXLEN', '~', '100000', '*', 'job', job.id, 'webhook', job.webhook, 'state', outcome.state)
   end
-  if outcome.ledger and outcome.ledger ~= '' then
-    call('XADD', LEDGER, 'MAXLEN', '~', '1000000', '*', 'json', outcome.ledger)
-  end
+  settle_outcome(job.id, 'settled', entry_of(job, now, outcome), now)
   if outcome.dead then
     call('ZADD', DEAD, int(now), job.id)
     call('ZREMRANGEBYRANK', DEAD, '0', '-10001')
@@ -290,8 +338,8 @@ local function beat(now, lease)
   return hold
 end
 
--- Where a queued job stands, and how fast the queue moves: {position, claims per second}.
-local function outlook(job)
+-- Where a queued job stands, and how fast the queue moves: {position, claims per second}. The lane's depth, if known.
+local function outlook(job, known_depth)
   local rank = call('ZRANK', ready_key(job.lane, job.caller), job.id)
   if not rank then return {0, '0'} end
   for _, lane in ipairs(LANES) do
@@ -299,6 +347,6 @@ local function outlook(job)
     rank = rank + call('ZCARD', ready_key(lane, job.caller))
   end
   local ahead = rank * math.max(1, call('ZCARD', callers_key(job.lane)))
-  local depth = call('ZCARD', QUEUE[job.lane])
+  local depth = known_depth or call('ZCARD', QUEUE[job.lane])
   return {math.min(ahead + 1, math.max(depth, 1)), call('HGET', CLOCK, 'rate') or '0'}
 end

@@ -15,6 +15,8 @@ call('HSET', job_key(id), 'state', 'queued', 'lease', '', 'attempts', '0', 'due_
 call('ZREM', DEAD, id)
 call('DEL', arq_result_key(id), events_key(id))
 call('SET', arq_job_key(id), '{"t":null,"f":"run_job","a":["' .. id .. '"],"k":{},"et":' .. int(now) .. '}')
+reopen_hold(id)
+prolong_hold(id, now + LIVE_MS, now)
 local c = caller_of(job.caller)
 c.waiting = c.waiting + 1
 make_ready(job, now)

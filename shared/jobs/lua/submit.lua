@@ -30,8 +30,11 @@ end
 local same = known(id)
 if same then return same end
 
-local total = 0
-for _, name in ipairs(LANES) do total = total + call('ZCARD', QUEUE[name]) end
+local total, depth = 0, {}
+for _, name in ipairs(LANES) do
+  depth[name] = call('ZCARD', QUEUE[name])
+  total = total + depth[name]
+end
 local c = caller_of(caller)
 if total >= max_total then return {'full', 'queue', total, call('HGET', CLOCK, 'rate') or '0'} end
 if c.waiting >= max_own then return {'full', 'caller', c.waiting, call('HGET', CLOCK, 'rate') or '0'} end
@@ -58,6 +61,7 @@ for i = FIRST, #ARGV do fields[#fields + 1] = ARGV[i] end
 call('HSET', job_key(id), unpack(fields))
 call('PEXPIRE', job_key(id), keep)
 call('SET', payload_key(id), payload, 'PX', keep)
+prolong_hold(id, now + delay + LIVE_MS, now)  -- from here on the job's end gives back what was reserved for it
 call('SET', arq_job_key(id), '{"t":null,"f":"run_job","a":["' .. id .. '"],"k":{},"et":' .. int(now) .. '}', 'PX', keep)
 if job.state == 'deferred' then
   call('ZADD', DEFERRED, int(due), id)
@@ -83,4 +87,4 @@ if idem ~= '' then
   call('PEXPIRE', idem, '86400000')
 end
 call('SET', dedupe, id, 'PX', '120000')
-return {'new', int(now), job.state == 'queued' and outlook(job) or {0, '0'}}
+return {'new', int(now), job.state == 'queued' and outlook(job, depth[lane] + 1) or {0, '0'}}

@@ -14,6 +14,7 @@ from shared.providers.hosts.sigv4 import signed_headers
 from shared.providers.wires.base import UpstreamRequest
 
 SERVICE = "bedrock"
+_CATALOGUE = ("/foundation-models", "/inference-profiles")
 
 
 def _utc_now() -> datetime:
@@ -45,7 +46,8 @@ class BedrockHost:
         Raises:
             UpstreamRefused: There is neither a key nor anybody to sign.
         """
-        origin, target = target_below(provider.base_url or base_url(provider.region), request.path)
+        base = provider.base_url or base_url(provider.region, runtime=not request.path.startswith(_CATALOGUE))
+        origin, target = target_below(base, request.path)
         if key:
             return Destination(origin, target, (("authorization", f"Bearer {key.value}"),))
         headers = signed_headers(
@@ -61,7 +63,7 @@ class BedrockHost:
         return Destination(origin, target, tuple(headers.items()))
 
 
-def base_url(region: str) -> str:
-    """The public endpoint of a region."""
+def base_url(region: str, *, runtime: bool = True) -> str:
+    """The public endpoint of a region: the one that runs models, or the one that tells which there are."""
     domain = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
-    return f"https://bedrock-runtime.{region}.{domain}"
+    return f"https://bedrock{'-runtime' if runtime else ''}.{region}.{domain}"

@@ -5,6 +5,7 @@ https://cloud.google.com/vertex-ai/generative-ai/docs/reference/rest,
 https://cloud.google.com/vertex-ai/generative-ai/docs/start/openai
 """
 
+import re
 from urllib.parse import quote
 
 from shared.providers.base import Key, Provider
@@ -13,6 +14,8 @@ from shared.providers.hosts.google import GoogleTokens
 from shared.providers.wires.base import UpstreamRequest
 
 DEFAULT_LOCATION = "global"
+# Which models a publisher has is the same in every project.
+_CATALOGUE = re.compile(r"/publishers/[a-z]+/models(\?|$)")
 _JURISDICTIONS = frozenset({"us", "eu"})
 
 
@@ -55,6 +58,8 @@ def base_url(location: str) -> str:
 
 def _path(project: str, location: str, path: str) -> str:
     """Where in the project a wire's path is: a model of a publisher, or the endpoint in OpenAI's format."""
+    if _CATALOGUE.match(path):
+        return f"/v1beta1{path}"
     place = f"/v1/projects/{quote(project, safe='')}/locations/{quote(location, safe='')}"
     if path.startswith("/publishers/"):
         return f"{place}{path}"

@@ -19,6 +19,7 @@ class Ask:
         stream: Whether server-sent events are wanted.
         created: Unix seconds, for formats that carry a time of their own.
         answer_id: Id for answers whose provider gives none.
+        counted: Whether the gateway wants to know what a stream used, though its caller did not ask.
     """
 
     request_type: RequestType
@@ -29,6 +30,7 @@ class Ask:
     stream: bool = False
     created: int = 0
     answer_id: str = ""
+    counted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,6 +39,10 @@ _FINAL_TYPES = frozenset(
 )
 
 
+# The request types that tell what a stream used only where ``stream_options.include_usage`` says so.
+_COUNTED_WHEN_ASKED = frozenset({"chat.completions", "completions"})
+
+
 class OpenAIWire:
     """The wire of OpenAI and of everyone who speaks like it."""
 
@@ -48,6 +52,8 @@ class OpenAIWire:
     def request(self, ask: Ask) -> UpstreamRequest:
         """The caller's request, with the provider's own name of the model."""
         body = _with_model_part(ask) if ask.request_type.form == "multipart" else _with_model(ask)
+        if _is_uncounted(ask):
+            body = _counted(body, ask.fields.get("stream_options"))
         return UpstreamRequest(path=f"/{ask.request_type.path}", body=body, content_type=ask.content_type)
 
     def answer(self, ask: Ask, body: bytes, content_type: str) -> Translated:
@@ -63,7 +69,7 @@ class OpenAIWire:
 
     def stream(self, ask: Ask) -> "OpenAIStream":
         """Events forwarded as they are, watched for usage, errors and the end."""
-        return OpenAIStream(ends_with_done=ask.request_type.name in {"chat.completions", "completions"})
+        return OpenAIStream(ends_with_done=ask.request_type.name in _COUNTED_WHEN_ASKED, uncounted=_is_uncounted(ask))
 
     def error(self, status: int, body: bytes) -> tuple[int, Mapping[str, Any]]:
         """OpenAI's error object, or the best that can be said of what came instead."""
@@ -107,6 +113,26 @@ def _with_model(ask: Ask) -> bytes:
     return json.dumps(kept, ensure_ascii=False, separators=(",", ":")).encode()
 
 
+def _is_uncounted(ask: Ask) -> bool:
+    """Whether the gateway has to ask in its own name what the stream uses; the caller is not shown the answer."""
+    if not ask.counted or ask.request_type.name not in _COUNTED_WHEN_ASKED:
+        return False
+    options = ask.fields.get("stream_options")
+    return options is None or (isinstance(options, dict) and not options.get("include_usage"))
+
+
+def _counted(body: bytes, options: Mapping[str, Any] | None) -> bytes:
+    """The body, asking for the stream's use.
+
+    Source: https://platform.openai.com/docs/api-reference/chat/create#chat-create-stream_options
+    """
+    if options is None and b'"stream_options"' not in body and _ESCAPED_LETTER not in body:
+        return body.rstrip()[:-1] + b',"stream_options":{"include_usage":true}}'
+    fields = json.loads(body)
+    fields["stream_options"] = {**(options or {}), "include_usage": True}
+    return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
+
+
 def _with_model_part(ask: Ask) -> bytes:
     if ask.fields.get("model") in {ask.model, None}:
         return ask.body
@@ -114,12 +140,17 @@ def _with_model_part(ask: Ask) -> bytes:
 
 
 class OpenAIStream:
-    """One forwarded stream: complete events go on unchanged."""
+    """One forwarded stream: complete events go on unchanged.
 
-    __slots__ = ("_ends_with_done", "_splitter", "complete", "error", "usage")
+    Args:
+        uncounted: The caller did not ask what the stream used: the event that only says that is for the gateway alone.
+    """
 
-    def __init__(self, *, ends_with_done: bool) -> None:
+    __slots__ = ("_ends_with_done", "_splitter", "_uncounted", "complete", "error", "usage")
+
+    def __init__(self, *, ends_with_done: bool, uncounted: bool = False) -> None:
         self._ends_with_done = ends_with_done
+        self._uncounted = uncounted
         self._splitter = EventSplitter()
         self.usage: Mapping[str, Any] = {}
         self.complete = False
@@ -136,26 +167,29 @@ class OpenAIStream:
             for event in self._splitter.feed(data):
                 if self.error is not None:
                     break
-                self._watch(event)
-                if self.error is None:
+                shown = self._watch(event)
+                if shown and self.error is None:
                     passed.append(event)
         except EventTooLong as error:
             raise MalformedAnswer(str(error)) from error
         return b"".join(passed)
 
-    def _watch(self, event: bytes) -> None:
+    def _watch(self, event: bytes) -> bool:
+        """Learn from an event; whether the caller is to see it."""
         data = event_data(event)
         if not data:
-            return
+            return True
         if data == b"[DONE]":
             self.complete = True
-            return
+            return True
         try:
             fields = orjson.loads(data)
         except orjson.JSONDecodeError as error:
             raise MalformedAnswer("an event of the stream is not JSON") from error
-        if isinstance(fields, dict):
-            self._read(fields)
+        if not isinstance(fields, dict):
+            return True
+        self._read(fields)
+        return not (self._uncounted and fields.get("usage") and fields.get("choices") == [])
 
     def _read(self, fields: Mapping[str, Any]) -> None:
         error = fields.get("error")

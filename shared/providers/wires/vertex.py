@@ -36,7 +36,7 @@ class VertexWire:
         Raises:
             UnsupportedParameter: A field cannot be expressed, or the model does not do that.
         """
-        wire = self._wire(ask.model)
+        wire = self.chosen(ask.model)
         if ask.request_type.name not in wire.request_types & self.request_types:
             raise UnsupportedParameter(
                 f"The model {ask.model!r} does not offer {ask.request_type.name}.", param="model"
@@ -49,17 +49,18 @@ class VertexWire:
         Raises:
             MalformedAnswer: It is not of the format.
         """
-        return self._wire(ask.model).answer(ask, body, content_type)
+        return self.chosen(ask.model).answer(ask, body, content_type)
 
     def stream(self, ask: Ask) -> StreamTranslation:
         """A translation for one streamed answer."""
-        return self._wire(ask.model).stream(ask)
+        return self.chosen(ask.model).stream(ask)
 
     def error(self, status: int, body: bytes) -> tuple[int, Mapping[str, Any]]:
         """The error in OpenAI's form; the body shows which format it is of."""
         return self._wire_of_error(body).error(status, body)
 
-    def _wire(self, model: str) -> Wire:
+    def chosen(self, model: str) -> Wire:
+        """The wire of a model's format."""
         if model.startswith("claude"):
             return self._claude
         return self._others if "/" in model else self._gemini

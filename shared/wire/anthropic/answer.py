@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from shared.errors import UpstreamFailure
+from shared.wire.fields import MISSHAPEN
 
 ERROR_TYPES: Mapping[int, str] = {
     400: "invalid_request_error",
@@ -23,13 +24,9 @@ ERROR_TYPES: Mapping[int, str] = {
     504: "timeout_error",
     529: "overloaded_error",
 }
-MISSHAPEN = (AttributeError, KeyError, TypeError, ValueError)
-"""What reading JSON of another shape than expected raises."""
 
 _STOP_REASONS = {"length": "max_tokens", "tool_calls": "tool_use", "function_call": "tool_use"}
 _TIERS = {"default": "standard", "priority": "priority"}
-_CHARS_PER_TOKEN = 4
-_TOKENS_PER_IMAGE = 1600
 
 
 def message_of(completion: Mapping[str, Any]) -> dict[str, Any]:
@@ -150,29 +147,6 @@ def error_of(status: int, error: Mapping[str, Any], request_id: str | None = Non
 def counted(input_tokens: int) -> dict[str, int]:
     """The answer of ``count_tokens``."""
     return {"input_tokens": input_tokens}
-
-
-def estimate_tokens(chat: Mapping[str, Any]) -> int:
-    """Roughly how many tokens a chat request has, for providers that cannot count: 4 characters each."""
-    texts, images = _measure([chat.get("messages"), chat.get("tools"), chat.get("response_format")])
-    return -(-texts // _CHARS_PER_TOKEN) + images * _TOKENS_PER_IMAGE
-
-
-def _measure(value: object) -> tuple[int, int]:
-    """Characters and images below a JSON value, without recursion: the nesting is the caller's."""
-    chars, images, left = 0, 0, [value]
-    while left:
-        each = left.pop()
-        if isinstance(each, str):
-            chars += len(each)
-        elif isinstance(each, Mapping) and each.get("type") in ("image_url", "file"):
-            images += 1
-        elif isinstance(each, Mapping):
-            left += each.values()
-            chars += sum(len(name) for name in each) if "properties" in each else 0
-        elif isinstance(each, list):
-            left += each
-    return chars, images
 
 
 def models_page(

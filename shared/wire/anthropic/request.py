@@ -8,6 +8,7 @@ from typing import Any
 
 from shared.errors import InvalidRequest
 from shared.wire.anthropic.content import Message, assistant_message, text_parts, user_messages
+from shared.wire.anthropic.extensions import EXTENSIONS
 from shared.wire.anthropic.tools import chat_tool_choice, chat_tools
 from shared.wire.fields import need_list, need_object, need_text, need_whole, present, unsupported
 
@@ -21,10 +22,6 @@ DROPPED: Mapping[str, str] = {
 }
 """Request fields that are not passed on, by design, and why."""
 
-EXTENSIONS = frozenset({"thinking", "top_k", "cache_control", "inference_geo", "speed"})
-"""Fields of Anthropic's that travel beside OpenAI's; ``without_extensions`` takes them out."""
-
-_MESSAGE_EXTENSIONS = frozenset({"thinking_blocks", "reasoning_content", "is_error", "cache_control"})
 _DROPPED_FIELDS = frozenset({"betas", "context_management", "diagnostics"})
 _READ = frozenset(
     {
@@ -76,28 +73,6 @@ def chat_request(body: Mapping[str, Any], *, counting: bool = False) -> dict[str
     if fields.get("stream") is True:
         chat |= {"stream": True, "stream_options": {"include_usage": True}}
     return chat
-
-
-def without_extensions(chat: Mapping[str, Any]) -> dict[str, Any]:
-    """The request as OpenAI itself takes it, for wires without our extensions: it refuses unknown fields."""
-    plain = {name: value for name, value in chat.items() if name not in EXTENSIONS}
-    plain["messages"] = [_plain_message(message) for message in chat["messages"]]
-    if "tools" in plain:
-        plain["tools"] = [_unmarked(tool) for tool in plain["tools"]]
-    return plain
-
-
-def _plain_message(message: Mapping[str, Any]) -> dict[str, Any]:
-    plain = {name: value for name, value in message.items() if name not in _MESSAGE_EXTENSIONS}
-    if isinstance(plain.get("content"), list):
-        plain["content"] = [_unmarked(part) for part in plain["content"]]
-    if "tool_calls" in plain:
-        plain["tool_calls"] = [_unmarked(call) for call in plain["tool_calls"]]
-    return plain
-
-
-def _unmarked(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if name != "cache_control"}
 
 
 def _messages(fields: Mapping[str, Any]) -> list[Message]:

@@ -8,7 +8,8 @@ from typing import Any
 
 import orjson
 
-from shared.wire.anthropic.answer import MISSHAPEN, bare_message, error_of, stop_of, usage_of
+from shared.wire.anthropic.answer import bare_message, error_of, stop_of, usage_of
+from shared.wire.fields import MISSHAPEN
 from shared.wire.sse import EventSplitter, encode_event, event_data
 
 _UNKNOWN_STATUS = 500

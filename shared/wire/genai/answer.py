@@ -203,6 +203,9 @@ def error_of(status: int, error: Mapping[str, Any]) -> dict[str, Any]:
     if error.get("code") is not None:
         kind = "type.googleapis.com/google.rpc.ErrorInfo"
         details.append({"@type": kind, "reason": str(error["code"]), "domain": DOMAIN, "metadata": facts})
+    elif error.get("param") is not None:
+        violation = {"field": str(error["param"]), "description": said["message"]}
+        details.append({"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": [violation]})
     wait_s = error.get("retry_after_s")
     if isinstance(wait_s, int | float):
         details.append({"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": f"{wait_s:g}s"})

@@ -8,10 +8,12 @@ from typing import Any
 from shared.errors import InvalidRequest
 from shared.wire.fields import encode, need_list, need_object, need_text, unsupported
 from shared.wire.genai.parts import user_part
-from shared.wire.genai.spelling import read_object
+from shared.wire.genai.spelling import read_object, refuse_others
 from shared.wire.genai.thoughts import unsealed
 
 Message = dict[str, Any]
+
+_RESULT = frozenset({"id", "name", "response", "parts", "willContinue", "scheduling"})
 
 
 def chat_messages(fields: dict[str, Any]) -> list[Message]:
@@ -56,6 +58,7 @@ class _Conversation:
 
     def add(self, content: object, path: str) -> None:
         fields = read_object(content, path)
+        refuse_others(fields, {"role", "parts"}, path)
         parts = _read_parts(fields, path)
         role = fields.get("role", "user")
         if role == "model":
@@ -73,11 +76,12 @@ class _Conversation:
             else:
                 said.append(user_part(part, path))
         if said:
-            plain = len(said) == 1 and said[0]["type"] == "text"
+            plain = len(said) == 1 and said[0].keys() == {"type", "text"}
             messages.append({"role": "user", "content": said[0]["text"] if plain else said})
 
     def _result(self, value: object, path: str) -> Message:
         result = read_object(value, path)
+        refuse_others(result, _RESULT, path)
         name = need_text(result.get("name"), f"{path}.name")
         call_id = self._answered(result.get("id"), name, path)
         text = encode(need_object(result.get("response", {}), f"{path}.response"), f"{path}.response").decode()
@@ -108,6 +112,7 @@ class _Conversation:
     def _call(self, part: dict[str, Any], path: str) -> dict[str, Any]:
         place = f"{path}.functionCall"
         called = read_object(part["functionCall"], place)
+        refuse_others(called, {"id", "name", "args"}, place)
         name = need_text(called.get("name"), f"{place}.name")
         self._calls += 1
         call_id = need_text(called.get("id") or f"call_{self._calls}", f"{place}.id")

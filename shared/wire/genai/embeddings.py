@@ -3,6 +3,8 @@
 Source: https://ai.google.dev/api/embeddings
 """
 
+import base64
+import struct
 from collections.abc import Mapping
 from typing import Any
 
@@ -76,10 +78,21 @@ def _asked(model: str, texts: str | list[str], options: Mapping[str, Any]) -> di
 def embedding_response(answer: Mapping[str, Any], *, batch: bool) -> dict[str, Any]:
     """OpenAI's list of embeddings in Google's form."""
     listed = sorted(answer.get("data") or [], key=lambda each: each.get("index", 0))
-    embeddings = [{"values": each["embedding"]} for each in listed]
+    embeddings = [{"values": _values(each["embedding"])} for each in listed]
     tokens = int((answer.get("usage") or {}).get("prompt_tokens") or 0)
-    made = {"embeddings": embeddings} if batch else {"embedding": embeddings[0] if embeddings else {"values": []}}
+    made: dict[str, Any] = (
+        {"embeddings": embeddings} if batch else {"embedding": embeddings[0] if embeddings else {"values": []}}
+    )
     return {**made, "usageMetadata": {"promptTokenCount": tokens, "totalTokenCount": tokens}}
+
+
+def _values(embedding: object) -> object:
+    """The numbers; a job of OpenAI's SDK may have them as base64 of little-endian floats of 32 bits."""
+    if not isinstance(embedding, str):
+        return embedding
+    data = base64.b64decode(embedding)
+    count = len(data) // 4
+    return list(struct.unpack(f"<{count}f", data[: 4 * count]))
 
 
 def pending_embedding(*, batch: bool) -> dict[str, Any]:

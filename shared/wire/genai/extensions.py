@@ -1,4 +1,4 @@
-"""Takes out of a chat request what only Google's own models understand."""
+"""Takes out of a chat request what only Google's own models understand, or refuses it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,36 +6,45 @@ from typing import Any
 from shared.wire.fields import unsupported
 
 DROPPED_ELSEWHERE: Mapping[str, str] = {
-    "generationConfig.topK": "other providers have no such control (Anthropic's has, and gets it)",
-    "generationConfig.thinkingConfig": "said as reasoning_effort",
-    "generationConfig.mediaResolution, .audioTimestamp, .enableEnhancedCivicAnswers": "how Google reads and answers",
-    "safetySettings": "other providers have filters of their own",
+    "generationConfig.thinkingConfig": "said as reasoning_effort; a budget of -1 leaves it to the model",
+    "generationConfig.mediaResolution, contents[].parts[].mediaResolution, .partMetadata": "how Google reads media",
+    "generationConfig.audioTimestamp, .enableEnhancedCivicAnswers": "when they are false",
+    "safetySettings": "thresholds that block nothing (OFF, BLOCK_NONE): other providers have filters of their own",
     "labels": "Google's bills are sorted by them",
-    "toolConfig.retrievalConfig": "where Google searches",
+    "toolConfig.retrievalConfig": "where Google's own tools search; those are refused",
+    "taskType, title": "of embeddings: other models know no tasks",
     "thoughtSignature": "only who made it can read it",
     "contents[].parts[].thought": "thoughts go back to who can check their signature",
 }
-"""What a request to another provider than Google loses, by design, and why."""
+"""What a request to another model than Google's loses, by design, and why; all else that it cannot say is refused."""
 
-_DROPPED_NATIVE = frozenset({"thinking_config", "safety_settings", "labels", "retrieval_config", "task_type", "title"})
-_DROPPED_OPTIONS = frozenset({"mediaResolution", "audioTimestamp", "enableEnhancedCivicAnswers"})
+_TOP_K = frozenset({"anthropic", "bedrock claude", "bedrock", "gemini", "ollama", "openai like"})
+_CLAUDE = frozenset({"anthropic", "bedrock claude"})
+_DROPPED_NATIVE = frozenset({"thinking_config", "labels", "retrieval_config", "task_type", "title"})
+_HARMLESS = frozenset({"OFF", "BLOCK_NONE", "HARM_BLOCK_THRESHOLD_UNSPECIFIED"})
 _NAMES = {"cached_content": "cachedContent"}
 
 
-def without_extensions(chat: Mapping[str, Any], *, wire: str) -> dict[str, Any]:
-    """The request as the wire takes it: unchanged for ``gemini``, OpenAI's own fields for the others.
+def without_extensions(chat: dict[str, Any], *, target: str) -> dict[str, Any]:
+    """The request as a target takes it: unchanged for ``gemini``, OpenAI's own fields for the others.
+
+    Args:
+        chat: A chat or embeddings request that may hold extensions.
+        target: ``anthropic``, ``bedrock claude``, ``bedrock``, ``gemini``, ``ollama``, ``openai``, or ``openai like``:
+            servers that know more than OpenAI itself.
 
     Raises:
-        UnsupportedParameter: Something would be lost that the caller would miss: cached content, tools that run at
-            Google, their results, pictures by the model.
+        UnsupportedParameter: Something would be lost that the caller would miss: cached content, filters, tools that
+            run at Google, their results, pictures by the model.
     """
-    if wire == "gemini":
-        return dict(chat)
-    kept = {"top_k"} if wire == "anthropic" else set()
+    if target == "gemini":
+        return chat
     _refuse_native((chat.get("extra_body") or {}).get("google") or {})
-    plain = {name: value for name, value in chat.items() if name not in {"extra_body", "top_k"} - kept}
+    if "top_k" in chat and target not in _TOP_K:
+        raise unsupported("generationConfig.topK", "this provider has no such control.")
+    plain = {name: value for name, value in chat.items() if name != "extra_body"}
     if "messages" in plain:
-        blocks = {"thinking_blocks"} if wire == "anthropic" else set()
+        blocks = {"thinking_blocks"} if target in _CLAUDE else set()
         plain["messages"] = [_plain_message(message, keep=blocks) for message in plain["messages"]]
     return plain
 
@@ -43,11 +52,15 @@ def without_extensions(chat: Mapping[str, Any], *, wire: str) -> dict[str, Any]:
 def _refuse_native(native: Mapping[str, Any]) -> None:
     for tool in native.get("tools", ()):
         raise unsupported("tools", f"only Google's own models have {', '.join(tool)}.")
-    for option in native.get("generation_config", {}):
-        if option not in _DROPPED_OPTIONS:
+    for option, value in native.get("generation_config", {}).items():
+        if option != "mediaResolution" and value is not False:
             raise unsupported(f"generationConfig.{option}", "only Google's own models have it.")
+    for index, setting in enumerate(native.get("safety_settings", ())):
+        threshold = setting.get("threshold") if isinstance(setting, Mapping) else None
+        if threshold not in _HARMLESS:
+            raise unsupported(f"safetySettings[{index}]", "only Google's own models have such filters.")
     for name in native:
-        if name not in _DROPPED_NATIVE | {"generation_config"}:
+        if name not in _DROPPED_NATIVE | {"generation_config", "safety_settings"}:
             raise unsupported(_NAMES.get(name, name), "only Google's own models have it.")
 
 
@@ -67,8 +80,11 @@ def _plain_message(message: Mapping[str, Any], keep: set[str]) -> dict[str, Any]
 
 
 def _plain_part(part: Mapping[str, Any]) -> dict[str, Any]:
-    kind = part["type"]
-    return {**part, kind: _without(part[kind], "format")} if kind in {"image_url", "file"} else dict(part)
+    google = (part.get("extra_content") or {}).get("google") or {}
+    if "videoMetadata" in google.get("part", {}):
+        raise unsupported("contents[].parts[].videoMetadata", "only Google's own models watch videos in part.")
+    kind, plain = part["type"], _without(part, "extra_content")
+    return {**plain, kind: _without(part[kind], "format")} if kind in {"image_url", "file"} else plain
 
 
 def _without(fields: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -67,6 +67,8 @@ def _form(config: dict[str, Any]) -> dict[str, Any]:
     media_type = config.pop("responseMimeType", "text/plain")
     plain, openapi = config.pop("responseJsonSchema", None), config.pop("responseSchema", None)
     if media_type == "text/plain":
+        if plain is not None or openapi is not None:
+            raise unsupported("generationConfig.responseSchema", "a schema needs the media type application/json.")
         return {}
     if media_type != "application/json":
         raise unsupported("generationConfig.responseMimeType", f"{media_type!r} cannot be asked of the gateway.")

@@ -6,7 +6,7 @@ Source: https://ai.google.dev/api/caching#Part
 from typing import Any
 
 from shared.wire.fields import need_text, unsupported
-from shared.wire.genai.spelling import read_object
+from shared.wire.genai.spelling import read_object, refuse_others
 
 _AUDIO_FORMATS = {
     "audio/wav": "wav",
@@ -18,8 +18,9 @@ _AUDIO_FORMATS = {
     "audio/flac": "flac",
     "audio/ogg": "ogg",
 }
-# What steers how media are read, and is not content.
-_STEERING = frozenset({"mediaResolution", "videoMetadata", "partMetadata", "thought", "thoughtSignature"})
+# What steers how media are read, and is not content: for Google's own models.
+_STEERING = ("mediaResolution", "videoMetadata", "partMetadata")
+_BESIDE = frozenset({*_STEERING, "thought", "thoughtSignature"})
 
 
 def user_part(part: dict[str, Any], path: str) -> dict[str, Any]:
@@ -29,7 +30,12 @@ def user_part(part: dict[str, Any], path: str) -> dict[str, Any]:
         UnsupportedParameter: The part has no counterpart.
         InvalidRequest: It is no part.
     """
-    kinds = part.keys() - _STEERING
+    steering = {name: part[name] for name in _STEERING if name in part}
+    return _content(part, path) | ({"extra_content": {"google": {"part": steering}}} if steering else {})
+
+
+def _content(part: dict[str, Any], path: str) -> dict[str, Any]:
+    kinds = part.keys() - _BESIDE
     if kinds == {"text"}:
         return {"type": "text", "text": need_text(part["text"], f"{path}.text")}
     if kinds == {"inlineData"}:
@@ -41,6 +47,7 @@ def user_part(part: dict[str, Any], path: str) -> dict[str, Any]:
 
 
 def _inline(data: dict[str, Any], path: str) -> dict[str, Any]:
+    refuse_others(data, {"mimeType", "data", "displayName"}, path)
     media_type = need_text(data.get("mimeType"), f"{path}.mimeType").lower()
     # The SDK spells bytes in the alphabet for URLs; the other formats do not know it.
     content = need_text(data.get("data"), f"{path}.data").replace("-", "+").replace("_", "/")
@@ -54,6 +61,7 @@ def _inline(data: dict[str, Any], path: str) -> dict[str, Any]:
 
 
 def _file(data: dict[str, Any], path: str) -> dict[str, Any]:
+    refuse_others(data, {"mimeType", "fileUri", "displayName"}, path)
     uri = need_text(data.get("fileUri"), f"{path}.fileUri")
     media_type = data.get("mimeType")
     form = {} if media_type is None else {"format": need_text(media_type, f"{path}.mimeType")}

@@ -15,9 +15,11 @@ from shared.wire.genai.tools import chat_choice, chat_tools
 
 DROPPED: Mapping[str, str] = {
     "model": "the path says it",
-    "tools[].functionDeclarations[].response": "describes results to the model, which reads them anyway",
+    "tools[].functionDeclarations[].response, .responseJsonSchema": "what a result will be; the model reads results",
     "tools[].functionDeclarations[].behavior": "of live sessions only",
-    "contents[].parts[].mediaResolution, .videoMetadata, .partMetadata": "how a part is read, not what it says",
+    "toolConfig.functionCallingConfig": "where no functions are declared: there is nothing to choose from",
+    "contents[].parts[].functionResponse.willContinue, .scheduling": "of live sessions only",
+    "contents[].parts[].fileData.displayName": "a name for people; of inlineData it is passed on as the file's",
     "generationConfig.responseSchema.propertyOrdering": "JSON objects have no order",
     "store": "what is logged at Google is not logged here",
 }

@@ -3,10 +3,12 @@
 Source: https://protobuf.dev/programming-guides/json/
 """
 
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from shared.errors import InvalidRequest
-from shared.wire.fields import need_object
+from shared.wire.fields import need_object, unsupported
 
 
 def read_object(value: object, path: str) -> dict[str, Any]:
@@ -23,6 +25,17 @@ def read_object(value: object, path: str) -> dict[str, Any]:
         if each is not None:
             fields[camel] = each
     return fields
+
+
+def refuse_others(fields: Mapping[str, Any], known: AbstractSet[str], path: str) -> None:
+    """Let nothing be lost in silence: a field that nobody reads is refused.
+
+    Raises:
+        UnsupportedParameter: There is one; ``param`` is its place.
+    """
+    unknown = fields.keys() - known
+    if unknown:
+        raise unsupported(f"{path}.{min(unknown)}", "the gateway does not know the field.")
 
 
 def to_camel(name: str) -> str:

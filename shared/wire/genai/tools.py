@@ -8,8 +8,11 @@ from typing import Any
 from shared.errors import InvalidRequest
 from shared.wire.fields import need_list, need_object, need_text
 from shared.wire.genai.schema import json_schema
-from shared.wire.genai.spelling import read_object
+from shared.wire.genai.spelling import read_object, refuse_others
 
+_DECLARED = frozenset(
+    {"name", "description", "parameters", "parametersJsonSchema", "response", "responseJsonSchema", "behavior"}
+)
 _MODES = {"AUTO": "auto", "NONE": "none", "ANY": "required", "VALIDATED": "auto"}
 
 
@@ -33,6 +36,7 @@ def chat_tools(value: object) -> tuple[list[dict[str, Any]], list[dict[str, Any]
 
 def _function(declared: object, path: str) -> dict[str, Any]:
     fields = read_object(declared, path)
+    refuse_others(fields, _DECLARED, path)
     function: dict[str, Any] = {"name": need_text(fields.get("name"), f"{path}.name")}
     if "description" in fields:
         function["description"] = need_text(fields["description"], f"{path}.description")
@@ -51,6 +55,7 @@ def chat_choice(value: object) -> dict[str, Any]:
     """
     path = "toolConfig.functionCallingConfig"
     config = read_object(value, path)
+    refuse_others(config, {"mode", "allowedFunctionNames"}, path)
     mode = str(config.get("mode", "MODE_UNSPECIFIED")).upper()
     if mode == "MODE_UNSPECIFIED":
         return {}

@@ -6,6 +6,7 @@ import pytest
 from shared.errors import UpstreamRefused
 from shared.providers.hosts.aws import AwsIdentity
 from shared.providers.hosts.bedrock import BedrockHost
+from shared.providers.wires.base import UpstreamRequest
 from tests.providers.hosts.asking import KEY, REQUEST, provider_of
 
 EU = {"region": "eu-west-1"}
@@ -26,6 +27,9 @@ async def test_a_region_has_its_address_and_a_key_is_a_bearer_token():
     assert place.target == b"/model/m%3A0/converse"
     assert dict(place.headers) == {"authorization": "Bearer sk-secret"}
     assert (await place_of({}, KEY, region="cn-north-1")).origin.host.endswith(".amazonaws.com.cn")
+    catalogue = UpstreamRequest(path="/foundation-models?byProvider=x", body=b"", method="GET")
+    place = await BedrockHost(AwsIdentity({})).destination(provider_of("bedrock", **EU), KEY, "", catalogue)
+    assert place.origin.authority == b"bedrock.eu-west-1.amazonaws.com"
     mine = await place_of({}, KEY, base_url="http://127.0.0.1:9001/aws")
     assert (mine.origin.authority, mine.target) == (b"127.0.0.1:9001", b"/aws/model/m%3A0/converse")
 

@@ -71,6 +71,12 @@ async def test_each_location_has_its_address(location, host):
     assert f"/locations/{location or 'global'}/".encode() in place.target
 
 
+async def test_the_catalogue_of_a_publisher_is_the_same_in_every_project():
+    request = UpstreamRequest(path="/publishers/google/models?pageSize=100", body=b"")
+    place = await place_of(Network(token()), request, credentials=SAID)
+    assert place.target == b"/v1beta1/publishers/google/models?pageSize=100"
+
+
 async def test_an_address_of_ones_own_keeps_the_paths():
     place = await place_of(Network(token()), base_url="http://127.0.0.1:9001", location="eu", credentials=SAID)
     assert place.origin.authority == b"127.0.0.1:9001"

@@ -144,3 +144,53 @@ def test_what_is_no_stream_is_malformed() -> None:
         WIRE.stream(ask(b"{}", "gpt")).feed(b"data: {nope\n\n")
     with pytest.raises(MalformedAnswer):
         WIRE.stream(ask(b"{}", "gpt")).feed(b"x" * (16 * 1024 * 1024 + 1))
+
+
+STREAMED = b'{"model":"gpt","messages":[],"stream":true}'
+COUNT = b'data: {"id":"c","choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2}}\n\n'
+
+
+def streamed(body: bytes, request_type: RequestType = CHAT, *, counted: bool = True) -> Ask:
+    return Ask(
+        request_type=request_type, model="gpt", body=body, fields=orjson.loads(body), stream=True, counted=counted
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "asked"),
+    [
+        ("", {"include_usage": True}),
+        (',"stream_options":null', {"include_usage": True}),
+        (',"stream_options":{}', {"include_usage": True}),
+        (
+            ',"stream_options":{"include_usage":false,"include_obfuscation":false}',
+            {"include_usage": True, "include_obfuscation": False},
+        ),
+    ],
+)
+def test_a_stream_is_counted_for_the_gateway_and_its_caller_is_not_told(options: str, asked: object) -> None:
+    body = STREAMED[:-1] + options.encode() + b"} "
+    wire = OpenAIWire()
+    assert orjson.loads(wire.request(streamed(body)).body) == {**orjson.loads(body), "stream_options": asked}
+    stream = wire.stream(streamed(body))
+    text = b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"a"}}],"usage":null}\n\n'
+    # Azure begins with an event without choices that is not the count.
+    first = b'data: {"choices":[],"prompt_filter_results":[]}\n\n'
+    assert stream.feed(first + text + COUNT + b"data: [DONE]\n\n") == first + text + b"data: [DONE]\n\n"
+    assert stream.usage == {"prompt_tokens": 3, "completion_tokens": 2}
+    assert stream.complete
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        streamed(STREAMED, counted=False),
+        streamed(STREAMED[:-1] + b',"stream_options":{"include_usage":true}}'),
+        streamed(STREAMED[:-1] + b',"stream_options":[]}'),
+        streamed(b'{"model":"gpt","input":"x","stream":true}', RESPONSES),
+    ],
+)
+def test_who_asks_for_the_count_sees_it_and_who_cannot_be_asked_is_not(ask: Ask) -> None:
+    wire = OpenAIWire()
+    assert wire.request(ask).body == ask.body
+    assert wire.stream(ask).feed(COUNT) == COUNT

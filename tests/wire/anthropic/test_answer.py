@@ -10,12 +10,12 @@ from shared.wire.anthropic import (
     chat_request,
     counted,
     error_of,
-    estimate_tokens,
     message_of,
     model_of,
     models_page,
     pending_message,
 )
+from shared.wire.token_estimate import estimate_tokens
 from tests.providers.wires.anthropic.judge import judge_message
 
 USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}

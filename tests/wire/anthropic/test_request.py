@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.errors import InvalidRequest, UnsupportedParameter
-from shared.wire.anthropic import DROPPED, chat_request, without_extensions
+from shared.wire.anthropic import DROPPED, DROPPED_ELSEWHERE, chat_request, without_extensions
 from tests.providers.wires.anthropic.asking import body_of
 
 HI = [{"role": "user", "content": "Hi"}]
@@ -87,7 +87,7 @@ def test_schemas_are_strict_where_openai_takes_them_so(schema, strict):
 def test_a_budget_of_thinking_is_an_effort(budget, effort):
     chat = chat_of(thinking={"type": "enabled", "budget_tokens": budget})
     assert chat["reasoning_effort"] == effort
-    assert "reasoning_effort" not in without_extensions(chat_of(thinking={"type": "disabled"}))
+    assert "reasoning_effort" not in without_extensions(chat_of(thinking={"type": "disabled"}), target="openai")
 
 
 def test_results_of_tools_come_first_and_their_images_with_the_users_words():
@@ -323,7 +323,7 @@ def test_what_is_no_messages_request_is_named(fields, param):
 def test_without_extensions_nothing_is_left_that_openai_does_not_know():
     chat = chat_of(
         thinking={"type": "enabled", "budget_tokens": 2000},
-        top_k=3,
+        cache_control=MARK,
         tools=[TOOL | {"cache_control": MARK}],
         messages=[
             {"role": "user", "content": [{"type": "text", "text": "Hi", "cache_control": MARK}]},
@@ -337,12 +337,12 @@ def test_without_extensions_nothing_is_left_that_openai_does_not_know():
             {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "is_error": True}]},
         ],
     )
-    plain = without_extensions(chat)
+    plain = without_extensions(chat, target="openai")
     assert plain["reasoning_effort"] == "low"
     text = orjson.dumps(plain).decode()
     assert not [name for name in ("cache_control", "thinking", "top_k", "is_error", "reasoning_c") if name in text]
     assert [message["role"] for message in plain["messages"]] == ["user", "assistant", "tool"]
-    assert "tools" not in without_extensions(chat_of())
+    assert "tools" not in without_extensions(chat_of(), target="openai")
 
 
 def test_every_dropped_field_has_its_reason():
@@ -374,3 +374,40 @@ def test_a_conversation_survives_the_way_through_openais_format(turns):
     assert body["messages"] == messages
     assert body["thinking"] == {"type": "adaptive"}
     assert body["max_tokens"] == 100
+
+
+@pytest.mark.parametrize(
+    ("fields", "target"),
+    [
+        ({"top_k": 3}, "openai"),
+        ({"inference_geo": "us"}, "openai like"),
+        ({"speed": "fast"}, "gemini"),
+        ({"speed": "fast"}, "bedrock claude"),
+    ],
+)
+def test_what_another_model_cannot_do_is_refused_by_name(fields, target):
+    assert without_extensions(chat_of(**fields), target="anthropic") == chat_of(**fields)
+    with pytest.raises(UnsupportedParameter) as caught:
+        without_extensions(chat_of(**fields), target=target)
+    assert caught.value.param == next(iter(fields))
+
+
+def test_each_target_keeps_what_it_understands():
+    marked = [{"role": "user", "content": [{"type": "text", "text": "Hi", "cache_control": MARK}]}]
+    chat = chat_of(
+        top_k=3,
+        thinking={"type": "adaptive"},
+        cache_control=MARK,
+        speed="standard",
+        inference_geo="global",
+        messages=marked,
+    )
+    on_bedrock = without_extensions(chat, target="bedrock claude")
+    assert on_bedrock.keys() == {"model", "max_completion_tokens", "messages", "top_k", "thinking"}
+    assert on_bedrock["messages"] == chat["messages"]
+    for target in ("gemini", "ollama", "bedrock", "openai like"):
+        plain = without_extensions(chat, target=target)
+        assert plain["top_k"] == 3
+        assert not {"thinking", "cache_control", "speed", "inference_geo"} & plain.keys()
+        assert b"cache_control" not in orjson.dumps(plain)
+    assert all(DROPPED_ELSEWHERE.values())

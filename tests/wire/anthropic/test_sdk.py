@@ -13,13 +13,13 @@ from shared.wire.anthropic import (
     chat_request,
     counted,
     error_of,
-    estimate_tokens,
     message_of,
     model_of,
     models_page,
     pending_message,
 )
 from shared.wire.sse import DONE, encode_event
+from shared.wire.token_estimate import estimate_tokens
 
 USAGE = {"prompt_tokens": 12, "completion_tokens": 4, "total_tokens": 16}
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}

@@ -168,8 +168,8 @@ def test_thoughts_that_anthropic_signed_come_back_to_it_as_they_were():
     back, chat = sent_back(candidate_of(message)["content"]["parts"])
     assert back["thinking_blocks"] == BLOCKS
     assert back["content"] == "Yes"
-    assert without_extensions(chat, wire="anthropic")["messages"][1]["thinking_blocks"] == BLOCKS
-    assert "thinking_blocks" not in without_extensions(chat, wire="openai")["messages"][1]
+    assert without_extensions(chat, target="anthropic")["messages"][1]["thinking_blocks"] == BLOCKS
+    assert "thinking_blocks" not in without_extensions(chat, target="openai")["messages"][1]
 
 
 @pytest.mark.parametrize("signature", ["a", "c2ln", "!!", base64.b64encode(b"\x00other\x00x").decode()])
@@ -250,7 +250,7 @@ def test_one_text_is_embedded():
         "dimensions": 64,
         "extra_body": {"google": {"task_type": "RETRIEVAL_QUERY"}},
     }
-    assert "extra_body" not in without_extensions(asked, wire="openai")
+    assert "extra_body" not in without_extensions(asked, target="openai")
     nested = {"content": {"parts": [{"text": "a"}]}, "embed_content_config": {"output_dimensionality": 8}}
     assert embedding_request(nested, model="m")["dimensions"] == 8
 
@@ -465,3 +465,8 @@ def test_without_events_a_stream_is_one_json_array():
     assert array(chunk({"content": "A"}), {"error": {"message": "Cut."}})[-1]["error"]["code"] == 500
     events = ResponseEvents(as_array=True)
     assert orjson.loads(events.fail(503, {"message": "Busy."}))[0]["error"]["status"] == "UNAVAILABLE"
+
+
+def test_embeddings_of_a_job_of_openais_sdk_are_numbers_too():
+    answer = {"data": [{"index": 0, "embedding": "AACAPwAAAMA="}]}
+    assert embedding_response(answer, batch=False)["embedding"] == {"values": [1.0, -2.0]}

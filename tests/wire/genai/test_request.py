@@ -79,7 +79,11 @@ def test_media_of_the_user_are_content_parts():
     ]
     assert messages_of(user(*parts))[0]["content"] == [
         {"type": "text", "text": "Look."},
-        {"type": "image_url", "image_url": {"url": "data:image/png;base64,+/8="}},
+        {
+            "type": "image_url",
+            "image_url": {"url": "data:image/png;base64,+/8="},
+            "extra_content": {"google": {"part": {"mediaResolution": {"level": "MEDIA_RESOLUTION_LOW"}}}},
+        },
         {"type": "input_audio", "input_audio": {"data": "AA==", "format": "mp3"}},
         {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,AA=="}},
         {"type": "image_url", "image_url": {"url": "https://example.com/a", "format": "image/jpeg"}},
@@ -389,6 +393,7 @@ def test_the_service_tier_is_openais():
     assert chat_of(serviceTier="SERVICE_TIER_FLEX")["service_tier"] == "flex"
 
 
+CLIP = {"fileData": {"mimeType": "video/mp4", "fileUri": "gs://b/a"}, "videoMetadata": {"startOffset": "3s"}}
 NATIVE = {
     "safetySettings": [{"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_NONE"}],
     "labels": {"team": "a"},
@@ -398,7 +403,10 @@ NATIVE = {
         "thinkingConfig": {"thinkingLevel": "LOW"},
     },
     "contents": [
-        user({"fileData": {"mimeType": "image/png", "fileUri": "https://example.com/a"}}, {"text": "?"}),
+        user(
+            {"fileData": {"mimeType": "image/png", "fileUri": "https://example.com/a"}},
+            {"text": "?", "partMetadata": {"a": 1}},
+        ),
         model({"text": "Hm", "thought": True}, {"functionCall": {"id": "a", "name": "f"}, "thoughtSignature": "c2ln"}),
         user({"functionResponse": {"id": "a", "name": "f", "response": {}}}),
     ],
@@ -407,8 +415,11 @@ NATIVE = {
 
 def test_other_providers_get_openais_own_fields():
     chat = chat_of(**NATIVE)
-    assert without_extensions(chat, wire="gemini") == chat
-    plain = without_extensions(chat, wire="openai")
+    assert without_extensions(chat, target="gemini") == chat
+    with pytest.raises(UnsupportedParameter, match="topK"):
+        without_extensions(chat, target="openai")
+    chat.pop("top_k")
+    plain = without_extensions(chat, target="openai")
     assert plain["reasoning_effort"] == "low"
     assert plain.keys() == {"model", "messages", "reasoning_effort"}
     known = completion_create_params.CompletionCreateParamsNonStreaming.__annotations__
@@ -416,7 +427,8 @@ def test_other_providers_get_openais_own_fields():
     assert b"extra_content" not in orjson.dumps(plain)
     assert b"format" not in orjson.dumps(plain)
     assert b"reasoning_content" not in orjson.dumps(plain)
-    assert without_extensions(chat, wire="anthropic")["top_k"] == 5
+    for target in ("anthropic", "bedrock claude", "bedrock", "ollama", "openai like"):
+        assert without_extensions(chat_of(**NATIVE), target=target)["top_k"] == 5
     assert all(DROPPED.values())
     assert all(DROPPED_ELSEWHERE.values())
 
@@ -427,15 +439,19 @@ def test_other_providers_get_openais_own_fields():
         ({"cachedContent": "cachedContents/1"}, "cachedContent"),
         ({"tools": [{"googleSearch": {}}]}, "tools"),
         ({"generationConfig": {"responseModalities": ["AUDIO"]}}, "generationConfig.responseModalities"),
+        ({"generationConfig": {"audioTimestamp": True}}, "generationConfig.audioTimestamp"),
+        ({"safetySettings": [{"threshold": "OFF"}, {"threshold": "BLOCK_LOW_AND_ABOVE"}]}, "safetySettings[1]"),
+        ({"safetySettings": ["x"]}, "safetySettings[0]"),
+        ({"contents": [user(CLIP)]}, "contents[].parts[].videoMetadata"),
         ({"contents": [*HI, model({"executableCode": {}})]}, "contents"),
         ({"contents": [*HI, model({"inlineData": {"mimeType": "image/png", "data": PIXEL}})]}, "contents"),
     ],
 )
 def test_what_only_google_can_do_is_not_lost_on_the_way_to_others(body, param):
     chat = chat_of(**body)
-    assert without_extensions(chat, wire="gemini") == chat
+    assert without_extensions(chat, target="gemini") == chat
     with pytest.raises(UnsupportedParameter) as caught:
-        without_extensions(chat, wire="anthropic")
+        without_extensions(chat, target="anthropic")
     assert caught.value.param == param
 
 

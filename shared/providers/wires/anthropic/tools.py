@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from shared.errors import InvalidRequest
+from shared.providers.wires.allowed import offer_allowed
 from shared.providers.wires.anthropic.content import with_cache_mark
 from shared.providers.wires.anthropic.models import Traits
 from shared.providers.wires.anthropic.schema import fit_schema
@@ -25,6 +26,7 @@ def read_tools(fields: Mapping[str, Any], traits: Traits) -> dict[str, Any]:
         UnsupportedParameter: A tool or a choice that is not about functions.
         InvalidRequest: It is not of OpenAI's format.
     """
+    fields = offer_allowed(fields)
     tools = [
         _tool(need_object(tool, f"tools[{index}]"), f"tools[{index}]", traits)
         for index, tool in enumerate(need_list(fields.get("tools", []), "tools"))

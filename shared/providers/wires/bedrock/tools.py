@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from shared.errors import InvalidRequest
+from shared.providers.wires.allowed import offer_allowed
 from shared.providers.wires.anthropic.schema import fit_schema
 from shared.providers.wires.bedrock.content import cache_point
 from shared.providers.wires.bedrock.messages import Turn
@@ -29,6 +30,7 @@ def read_tools(fields: Mapping[str, Any], model: str, turns: Iterable[Turn]) -> 
         UnsupportedParameter: A tool or a choice that is not about functions.
         InvalidRequest: It is not of OpenAI's format.
     """
+    fields = offer_allowed(fields)
     tools: list[dict[str, Any]] = []
     for index, tool in enumerate(need_list(fields.get("tools", []), "tools")):
         tools += _tool(need_object(tool, f"tools[{index}]"), f"tools[{index}]", model)

@@ -10,6 +10,7 @@ import orjson
 
 from shared.providers.wires.base import Ask, MalformedAnswer, Translated
 from shared.providers.wires.gemini.saying import Saying, blocked, join_deltas, logprobs_of
+from shared.providers.wires.gemini.tools import wants_one_call
 
 
 def read_answer(ask: Ask, body: bytes) -> Translated:
@@ -24,7 +25,7 @@ def read_answer(ask: Ask, body: bytes) -> Translated:
     candidates = candidates_of(answer)
     refusal = blocked(answer.get("promptFeedback"))
     if candidates:
-        choices = [_choice(candidate, place, head["id"]) for place, candidate in enumerate(candidates)]
+        choices = [_choice(ask, candidate, place, head["id"]) for place, candidate in enumerate(candidates)]
     elif refusal is not None:
         choices = [choice_of(0, "message", join_deltas(refusal), "content_filter")]
     else:
@@ -32,8 +33,8 @@ def read_answer(ask: Ask, body: bytes) -> Translated:
     return Translated(body=orjson.dumps(head | {"choices": choices, "usage": usage}), usage=usage)
 
 
-def _choice(candidate: Mapping[str, Any], place: int, answer_id: str) -> dict[str, Any]:
-    saying = Saying(index_of(candidate, place), answer_id)
+def _choice(ask: Ask, candidate: Mapping[str, Any], place: int, answer_id: str) -> dict[str, Any]:
+    saying = Saying(index_of(candidate, place), answer_id, one_call=wants_one_call(ask.fields))
     delta = saying.read(candidate)
     message = join_deltas(delta, saying.ending())
     return choice_of(saying.index, "message", message, saying.finish_reason or "stop", logprobs_of(candidate))

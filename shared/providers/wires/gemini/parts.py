@@ -80,7 +80,14 @@ def _part(part: Mapping[str, Any], path: str) -> Part:
     read = _READERS.get(kind) if isinstance(kind, str) else None
     if read is None:
         raise unsupported(f"{path}.type", f"content of type {kind!r} cannot be sent to this provider.")
-    return read(part, path)
+    return read(part, path) | _steering(part, path)
+
+
+def _steering(part: Mapping[str, Any], path: str) -> Part:
+    """What ``extra_content.google.part`` says of how the part is to be read: ``videoMetadata`` and the like."""
+    extra = need_object(part.get("extra_content") or {}, f"{path}.extra_content")
+    google = need_object(extra.get("google") or {}, f"{path}.extra_content.google")
+    return dict(need_object(google.get("part") or {}, f"{path}.extra_content.google.part"))
 
 
 def _text(part: Mapping[str, Any], path: str) -> Part:

@@ -27,6 +27,7 @@ DROPPED: Mapping[str, str] = {
     "seed": "all but its lowest 31 bits: the provider's seeds are that short",
     "response_format.json_schema.name": "the provider's schemas have no names, descriptions or strictness of their own",
     "tools[].function.strict": "the provider has no such promise",
+    "parallel_tool_calls": "false is heeded in the answer: calls after the first are left out, and counted",
     "messages[].name": "the provider does not name participants",
     "messages[].reasoning_content": "thoughts go back as their signature (extra_content) or not at all",
     "messages[].content": "empty texts: the provider refuses them",

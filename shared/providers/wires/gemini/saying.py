@@ -51,15 +51,18 @@ class Saying:
     Args:
         index: Which choice it becomes.
         answer_id: Makes the ids of tool calls that have none of the provider's.
+        one_call: Whether the caller wants one tool call at most (``parallel_tool_calls: false``), which the format
+            cannot ask for: further ones are left out, and their count is told.
 
     Attributes:
         finish_reason: OpenAI's, once the candidate has ended.
     """
 
-    def __init__(self, index: int, answer_id: str) -> None:
+    def __init__(self, index: int, answer_id: str, *, one_call: bool = False) -> None:
         self.index = index
         self.finish_reason: str | None = None
         self._answer_id = answer_id
+        self._one_call = one_call
         self._calls = 0
         self._images = 0
         self._kept: dict[str, Any] = {}
@@ -97,7 +100,7 @@ class Saying:
     def _read_part(self, part: Mapping[str, Any], delta: Delta) -> None:
         signature = part.get("thoughtSignature")
         if "functionCall" in part:
-            delta.setdefault("tool_calls", []).append(self._call(part["functionCall"], signature))
+            self._add_call(part["functionCall"], signature, delta)
         elif isinstance(part.get("text"), str):
             name = "reasoning_content" if part.get("thought") is True else "content"
             if part["text"]:
@@ -110,6 +113,12 @@ class Saying:
             self._kept.setdefault("parts", []).append(dict(part))
         elif signature is not None:
             self._kept["thought_signature"] = signature
+
+    def _add_call(self, call: object, signature: object, delta: Delta) -> None:
+        if self._one_call and self._calls:
+            self._kept["calls_left_out"] = self._kept.get("calls_left_out", 0) + 1
+        else:
+            delta.setdefault("tool_calls", []).append(self._call(call, signature))
 
     def _call(self, call: object, signature: object) -> dict[str, Any]:
         if not isinstance(call, Mapping) or not isinstance(call.get("name"), str):

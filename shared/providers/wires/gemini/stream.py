@@ -14,6 +14,7 @@ from shared.providers.wires.base import Ask, MalformedAnswer
 from shared.providers.wires.gemini.answer import candidates_of, choice_of, head_of, index_of, read_object, read_usage
 from shared.providers.wires.gemini.errors import error_object
 from shared.providers.wires.gemini.saying import Saying, blocked, logprobs_of
+from shared.providers.wires.gemini.tools import wants_one_call
 from shared.wire.sse import DONE, EventSplitter, EventTooLong, encode_event, event_data
 
 
@@ -92,7 +93,7 @@ class GeminiStream:
         known = self._sayings.get(index)
         if known is not None and known.ended:
             return
-        saying = known or Saying(index, str((self._head or {})["id"]))
+        saying = known or Saying(index, str((self._head or {})["id"]), one_call=wants_one_call(self._ask.fields))
         self._sayings[index] = saying
         delta = saying.read(candidate)
         if known is None:

@@ -37,8 +37,6 @@ def read_choice(fields: Mapping[str, Any]) -> dict[str, Any]:
         UnsupportedParameter: The choice cannot be expressed.
         InvalidRequest: It is no choice.
     """
-    if fields.get("parallel_tool_calls") is False:
-        raise unsupported("parallel_tool_calls", "this provider cannot be kept from calling tools in parallel.")
     choice = fields.get("tool_choice")
     if choice is None:
         return {}
@@ -52,6 +50,11 @@ def read_choice(fields: Mapping[str, Any]) -> dict[str, Any]:
     if named.get("type") == "allowed_tools":
         return _allowed(need_object(named.get("allowed_tools"), "tool_choice.allowed_tools"))
     raise unsupported("tool_choice.type", f"{named.get('type')!r} cannot be asked of this provider.")
+
+
+def wants_one_call(fields: Mapping[str, Any]) -> bool:
+    """Whether an answer may hold one tool call at most: the format cannot say so, the answer is read accordingly."""
+    return fields.get("parallel_tool_calls") is False
 
 
 def _declaration(tool: Mapping[str, Any], path: str) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from shared.errors import InvalidRequest, UpstreamFailure
 from shared.providers.wires.anthropic import AnthropicWire
 from shared.providers.wires.base import MalformedAnswer
-from shared.wire.anthropic import MessageEvents, chat_request, estimate_tokens, message_of, without_extensions
+from shared.wire.anthropic import MessageEvents, chat_request, message_of, without_extensions
 from shared.wire.sse import DONE, encode_event
+from shared.wire.token_estimate import estimate_tokens
 from tests.providers.wires.anthropic.asking import BUDGET, HI, MIDDLE, OLD, ask_of
 from tests.providers.wires.anthropic.saying import events_of
 from tests.providers.wires.anthropic.test_stream import MESSAGE, THOUGHT, USE
@@ -171,7 +172,7 @@ def test_messages_requests(fields, said):
     for messages in (said, HI):
         with contextlib.suppress(InvalidRequest):
             asked = chat_request({"model": "m", "max_tokens": 5, "messages": messages} | fields)
-            orjson.dumps(without_extensions(asked))
+            orjson.dumps(without_extensions(asked, target="openai like"))
 
 
 RICH_CHAT = {
@@ -273,7 +274,7 @@ def test_spoiled_messages_requests(fields):
     if isinstance(fields, dict):
         with contextlib.suppress(InvalidRequest):
             chat = chat_request(fields)
-            orjson.dumps(without_extensions(chat))
+            orjson.dumps(without_extensions(chat, target="openai like"))
             assert estimate_tokens(chat) > 0
 
 

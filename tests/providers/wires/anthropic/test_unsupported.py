@@ -30,7 +30,7 @@ def part(value):
         ({"reasoning_effort": "huge"}, "reasoning_effort"),
         ({"response_format": {"type": "grammar"}}, "response_format.type"),
         ({"tools": [{"type": "custom"}]}, "tools[0].type"),
-        ({"tool_choice": {"type": "allowed_tools"}}, "tool_choice.type"),
+        ({"tool_choice": {"type": "custom"}}, "tool_choice.type"),
         ({"messages": []}, "messages"),
         ({"messages": [{"role": "system", "content": "Hi"}]}, "messages"),
         ({"messages": [{"role": "function", "content": "Hi"}]}, "messages[0].role"),

@@ -9,6 +9,7 @@ from shared.providers.wires.base import MalformedAnswer
 from shared.providers.wires.gemini import GeminiWire
 from tests.providers.wires.gemini.asking import HI, ask_of
 from tests.providers.wires.gemini.judge import judge_answer
+from tests.providers.wires.gemini.saying import assemble, chunks_of, encode
 
 HEAD = {"responseId": "r1", "modelVersion": "gemini-3-flash"}
 
@@ -75,6 +76,21 @@ def test_calls_end_an_answer_that_says_it_stopped():
     }
     assert second["function"] == {"name": "g", "arguments": "{}"}
     assert second["id"].startswith("call_")
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_caller_that_wants_one_call_gets_one_and_is_told_of_the_others(streamed):
+    calls = [{"functionCall": {"id": name, "name": name}} for name in ("f", "g", "h")]
+    answer = {"candidates": [{"content": {"parts": [{"text": "Hm."}, *calls]}, "finishReason": "STOP"}]}
+    ask = ask_of({"messages": HI, "parallel_tool_calls": False, "stream": streamed})
+    if streamed:
+        whole = assemble(GeminiWire().stream(ask).feed(encode(list(chunks_of(answer)))))
+    else:
+        whole = orjson.loads(GeminiWire().answer(ask, orjson.dumps(answer), "application/json").body)
+    (choice,) = whole["choices"]
+    assert [call["id"] for call in choice["message"]["tool_calls"]] == ["f"]
+    assert (choice["message"]["content"], choice["finish_reason"]) == ("Hm.", "tool_calls")
+    assert choice["message"]["extra_content"] == {"google": {"calls_left_out": 2}}
 
 
 def test_ids_that_are_made_up_differ_from_call_to_call_and_answer_to_answer():

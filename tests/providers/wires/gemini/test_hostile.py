@@ -53,7 +53,7 @@ def test_requests_of_googles_format(body):
         chat = chat_request(body, model="gemini-3-pro")
         for wire in ("gemini", "anthropic", "openai"):
             with contextlib.suppress(InvalidRequest):
-                without_extensions(chat, wire=wire)
+                without_extensions(chat, target=wire)
         GeminiWire().request(ask_of(chat))
 
 

@@ -361,7 +361,6 @@ def test_what_is_dropped_by_design_is_listed_with_its_reason():
         ({"modalities": [{}]}, "modalities[0]"),
         ({"service_tier": "scale"}, "service_tier"),
         ({"service_tier": []}, "service_tier"),
-        ({"parallel_tool_calls": False}, "parallel_tool_calls"),
         ({"tools": [{"type": "custom"}]}, "tools[0].type"),
         ({"tools": [TOOL], "tool_choice": "any"}, "tool_choice"),
         ({"tools": [TOOL], "tool_choice": {"type": "custom"}}, "tool_choice.type"),

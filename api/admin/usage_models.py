@@ -1,0 +1,139 @@
+"""What the answers about usage hold, for ``/openapi.json``."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Sums(BaseModel):
+    """What calls came to."""
+
+    calls: int
+    errors: int = Field(description="Calls that ended with a status of 400 or above.")
+    unpriced_calls: int = Field(description="Calls whose price nobody knows: the cost leaves them out.")
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int = Field(description="Part of the input tokens.")
+    reasoning_tokens: int = Field(description="Part of the output tokens.")
+    cost_usd: float
+    list_cost_usd: float = Field(description="Before discounts.")
+    average_latency_ms: int
+    upstream_attempts: int
+
+
+class UsageItem(Sums):
+    """One group in one period; the groups asked for are fields of their own."""
+
+    model_config = ConfigDict(extra="allow")
+
+    period: str | None = Field(None, description="Start of the hour, the day, or the month; absent per total.")
+
+
+class UnpricedModel(BaseModel):
+    """A model without a known price."""
+
+    provider: str
+    model: str
+    calls: int
+
+
+class UsageAnswer(BaseModel):
+    """Sums per period and group."""
+
+    object: Literal["usage"]
+    from_: str = Field(alias="from")
+    to: str
+    per: str
+    group_by: list[str]
+    kept_since: str = Field(description="Sums of this length of period are not kept from before.")
+    data: list[UsageItem]
+    total: Sums
+    unpriced: list[UnpricedModel]
+
+
+class LoggedCall(BaseModel):
+    """One call."""
+
+    id: str
+    ended_at: str
+    key: str
+    key_name: str
+    team: str
+    customer: str
+    request_type: str
+    surface: str
+    asked_model: str
+    provider: str
+    provider_key: str = Field(description="Name of the provider's credential, never its value.")
+    model: str
+    code: str
+    cache: str
+    request_id: str
+    job_id: str
+    trace_id: str
+    status: int
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    cache_write_tokens: int
+    reasoning_tokens: int
+    images: int
+    characters: int
+    audio_ms: int
+    latency_ms: int
+    first_token_ms: int
+    attempts: int
+    fallbacks: int
+    cost_usd: float | None = Field(description="Null: nobody knows the price.")
+    list_cost_usd: float | None
+    priced: bool
+    estimated: bool = Field(description="The provider never said what was used; it was counted here.")
+    dimensions: dict[str, str]
+    content: dict[str, Any] | None = Field(None, description="Only where it is kept and was asked for.")
+
+
+class LogsAnswer(BaseModel):
+    """A page of calls."""
+
+    object: Literal["list"]
+    data: list[LoggedCall]
+    has_more: bool
+    next_cursor: str | None = Field(description="Of the next page, which may hold more though this one is short.")
+
+
+class BudgetForecast(BaseModel):
+    """What becomes of a budget."""
+
+    window: str
+    limit_usd: float
+    used_usd: float
+    reserved_usd: float
+    window_ends_at: str | None = Field(description="Null for a rolling window.")
+    projected_usd: float = Field(description="At the window's end; of a rolling one, in the long run.")
+    exhausted_at: str | None = Field(description="Null: not within its window.")
+    state: Literal["ok", "at_risk", "spent"]
+
+
+class ForecastItem(BaseModel):
+    """Where a key, team or customer stands and is heading."""
+
+    id: str
+    name: str
+    rate_usd_per_hour: float
+    today_usd: float
+    usual_day_usd: float
+    anomalous: bool = Field(description="Today is far above its own habit of the last four weeks.")
+    month_usd: float
+    projected_month_usd: float
+    budgets: list[BudgetForecast]
+
+
+class ForecastAnswer(BaseModel):
+    """A page of outlooks."""
+
+    object: Literal["list"]
+    by: str
+    at: str
+    data: list[ForecastItem]
+    has_more: bool
+    last_id: str | None

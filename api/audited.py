@@ -1,0 +1,75 @@
+"""Keeps what administrators do: a route that writes an entry of the audit trail for each of their calls."""
+
+import logging
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.exchange import KEY, Act, Facts
+from api.services import services_of
+from shared.errors import StoreUnavailable
+
+logger = logging.getLogger("finops.audit")
+
+Serve = Callable[[Request], Coroutine[Any, Any, Response]]
+_READS = frozenset({"GET", "HEAD"})
+_MAX_TARGET = 100
+
+
+class AuditedRoute(APIRoute):
+    """A route whose calls by administrators are kept, if they change something or say what they act on."""
+
+    def get_route_handler(self) -> Serve:
+        """The framework's, and the entry before its answer is sent."""
+        serve = super().get_route_handler()
+
+        async def handler(request: Request) -> Response:
+            try:
+                response = await serve(request)
+            except Exception as error:
+                await _record(request, self.path_format, _status_of(error))
+                raise
+            await _record(request, self.path_format, response.status_code)
+            return response
+
+        return handler
+
+
+async def _record(request: Request, path: str, status: int) -> None:
+    facts: Facts = request.scope[KEY]
+    if not facts.caller.admin or (request.method in _READS and facts.act is None):
+        return
+    act = facts.act or Act(_path_target(request))
+    services = services_of(request.scope)
+    entry = {
+        "at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "who": services.governance.admin_key_name,
+        "address": request.client.host if request.client else "",
+        "action": f"{request.method} {path}",
+        "target": act.target[:_MAX_TARGET],
+        "detail": dict(act.detail),
+        "status": status,
+        "request_id": facts.request_id,
+    }
+    logger.info("administration", extra=entry)
+    try:
+        await services.audit.record(entry)
+    except StoreUnavailable:
+        # What was done is done, and its answer may hold what is told only once; the log has the entry.
+        logger.exception("an entry of the audit trail could not be kept", extra={"request_id": facts.request_id})
+
+
+def _path_target(request: Request) -> str:
+    return next((str(value) for value in request.path_params.values()), "")
+
+
+def _status_of(error: Exception) -> int:
+    if isinstance(error, RequestValidationError):
+        return 400
+    said = getattr(error, "status", None) or getattr(error, "status_code", None)
+    return said if isinstance(said, int) else 500

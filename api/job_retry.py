@@ -1,0 +1,46 @@
+"""Runs failed jobs again, on their owners' budgets, as new ones would be."""
+
+import orjson
+
+from api.services import Services
+from shared.errors import JobNotFound
+from shared.governance.caller import Caller
+from shared.inference.call import Call
+from shared.jobs.model import Job, State
+from shared.wire.forms import form_fields
+from shared.wire.request_types import BY_NAME
+
+
+async def retry(services: Services, caller: Caller, job: Job) -> Job:
+    """Put a failed job back into the queue. It is admitted again, unless an administrator asks for it.
+
+    Raises:
+        JobNotFound: Its request body is gone.
+        RetryRefused: It has not failed.
+        GatewayError: A limit is spent, or the call would be refused whatever happens.
+    """
+    if job.state is not State.FAILED or caller.admin:
+        return await services.store.retry(job.id)
+    body = await services.store.payload(job.id)
+    if body is None:
+        raise JobNotFound(job.id)
+    await services.inference.reserve(job.id, _call_of(job, body, caller))
+    try:
+        return await services.store.retry(job.id)
+    except JobNotFound:
+        services.inference.give_back(job.id)
+        raise
+
+
+def _call_of(job: Job, body: bytes, caller: Caller) -> Call:
+    request_type = BY_NAME[job.request_type]
+    multipart = request_type.form == "multipart"
+    return Call(
+        request_type=request_type,
+        model=job.model,
+        body=body,
+        fields=form_fields(body, job.content_type) if multipart else orjson.loads(body),
+        content_type=job.content_type,
+        caller=caller,
+        job_id=job.id,
+    )

@@ -1,0 +1,67 @@
+"""What the descriptions of all operations are made of."""
+
+from typing import Any
+
+CALLER = ("x-bf-vk", "The caller's virtual key; it may also be the SDK's API key.")
+ASYNC_HEADERS = (
+    ("x-bf-async", "`1/true/yes/on`: submit as a job and answer at once. `0/false/no/off` or empty: answer now."),
+    ("x-bf-async-id", "Poll this job; the body is not looked at."),
+    ("x-bf-async-job-result-ttl", "Lifetime of the result in seconds from completion; default 3600, capped."),
+    ("x-bf-async-wait", "Seconds to wait for the outcome, on submit and on poll; at most 60."),
+    ("x-bf-async-webhook", "Name of a configured webhook, or an https URL, called when the job ends."),
+    ("x-bf-async-priority", "`high`, `normal` (default) or `low`."),
+    ("x-bf-async-delay", "Seconds until the earliest start."),
+    ("x-bf-async-deadline", "Seconds from submit; past it the job fails with 504 `deadline_exceeded`."),
+    ("Prefer", "`wait=N`: as `x-bf-async-wait`."),
+    ("Idempotency-Key", "The same key, caller and body within 24 h give the same job; another body is a 409."),
+)
+FIELDS: dict[str, dict[str, Any]] = {
+    "model": {"type": "string", "minLength": 1, "examples": ["openai/gpt-4o-mini"]},
+    "messages": {
+        "type": "array",
+        "minItems": 1,
+        "items": {"type": "object", "required": ["role"], "properties": {"role": {"type": "string"}, "content": {}}},
+    },
+    "prompt": {"type": ["string", "array"], "minLength": 1, "minItems": 1},
+    "input": {"type": ["string", "array"], "minLength": 1, "minItems": 1},
+    "voice": {"type": ["string", "object"], "examples": ["alloy"]},
+    "max_tokens": {"type": "integer", "minimum": 1},
+    "contents": {"type": ["array", "object", "string"]},
+}
+BYTES = {"schema": {"type": "string", "format": "binary"}}
+ENVELOPES = {"/anthropic/": "AnthropicError", "/genai/": "GenaiError"}
+ERRORS = {
+    "400": "The request cannot be served as it stands; `param` names what is wrong.",
+    "401": "No, or an unknown, virtual key.",
+    "404": "No such job: unknown, expired, another caller's or another type's.",
+    "409": "The job was cancelled, or the idempotency key came with another body.",
+    "413": "The body is larger than this gateway takes.",
+    "429": "Too much at once; see `Retry-After`.",
+    "502": "The provider gave no usable answer.",
+    "503": "The job store cannot be reached; see `Retry-After`.",
+    "504": "The provider, or the job, took too long.",
+}
+
+
+def parameters(*headers: tuple[str, str]) -> list[dict[str, Any]]:
+    """The caller's key, and further headers with what they mean."""
+    return [
+        {"name": name, "in": "header", "required": False, "description": text, "schema": {"type": "string"}}
+        for name, text in (CALLER, *headers)
+    ]
+
+
+def headers_of(*names: str) -> dict[str, Any]:
+    """Headers of a response."""
+    return {name: {"schema": {"type": "string"}} for name in names}
+
+
+def errors(*statuses: str, schema: str = "ErrorEnvelope") -> dict[str, Any]:
+    """Responses that are errors, all or some, in a surface's envelope."""
+    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+    return {status: {"description": ERRORS[status], "content": content} for status in statuses or ERRORS}
+
+
+def operation_id(method: str, path: str) -> str:
+    """One of its own for each operation."""
+    return "_".join(part.strip("{}") for part in (method, *path.strip("/").split("/")))

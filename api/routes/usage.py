@@ -1,0 +1,21 @@
+"""``/v1/usage``: what a virtual key itself has used."""
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from api.admin.usage_models import UsageAnswer
+from api.deps import CallerDep, ServicesDep, as_response
+from api.usage_answers import UsageSaid, asked_of, usage_reply
+from shared.errors import InvalidRequest, VirtualKeyRequired
+
+router = APIRouter(prefix="/v1/usage", tags=["usage"])
+
+
+@router.get("", summary="What the calling virtual key has used", response_model=UsageAnswer)
+async def own_usage(services: ServicesDep, caller: CallerDep, said: UsageSaid) -> Response:
+    """As `/api/usage`, of the own calls alone."""
+    if not caller.key_id:
+        raise VirtualKeyRequired("This shows a virtual key its own usage; with the admin key ask /api/usage.")
+    if said.get("key") not in {None, "", caller.key_id}:
+        raise InvalidRequest("This shows the calling key's own usage alone: leave out key.", param="key")
+    return as_response(await usage_reply(services, asked_of(services, said, own_key=caller.key_id)))

@@ -1,0 +1,125 @@
+"""Answers about usage, for administrators and for keys that ask for their own."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+from fastapi import Depends, Query, Request
+
+from api.exchange import Reply, json_reply
+from api.services import Services
+from api.usage_query import Asked, read_usage
+from shared.governance.reports import Reports, UsageRow
+
+_GROUPS = "`key`, `team`, `customer`, `provider`, `model`, `request_type`, `dimension:<name>`"
+
+
+async def _said(request: Request) -> dict[str, str]:
+    said = dict(request.query_params)
+    if "group_by" in said:
+        said["group_by"] = ",".join(request.query_params.getlist("group_by"))
+    return said
+
+
+async def _span_said(
+    request: Request,
+    _from: Annotated[str | None, Query(alias="from", description="A day or an RFC 3339 time, UTC.")] = None,
+    _to: Annotated[str | None, Query(alias="to", description="As `from`; a day is included. Default: now.")] = None,
+    _key: Annotated[str | None, Query(alias="key", description="Id of a virtual key.")] = None,
+    _team: Annotated[str | None, Query(alias="team")] = None,
+    _customer: Annotated[str | None, Query(alias="customer")] = None,
+    _provider: Annotated[str | None, Query(alias="provider")] = None,
+    _model: Annotated[
+        str | None, Query(alias="model", description="As the provider calls it, or `provider/model`.")
+    ] = None,
+    _request_type: Annotated[
+        str | None, Query(alias="request_type", description="`chat.completions`, …; `dimension:<name>` filters too.")
+    ] = None,
+) -> dict[str, str]:
+    return await _said(request)
+
+
+async def _usage_said(
+    said: Annotated[dict[str, str], Depends(_span_said)],
+    _per: Annotated[str | None, Query(alias="per", description="`hour`, `day` (default), `month`, `total`.")] = None,
+    _group_by: Annotated[
+        list[str] | None, Query(alias="group_by", description=f"Of {_GROUPS}; several with commas or repeated.")
+    ] = None,
+) -> dict[str, str]:
+    return said
+
+
+async def _calls_said(
+    said: Annotated[dict[str, str], Depends(_span_said)],
+    _status: Annotated[str | None, Query(alias="status", description="`500`, or `5xx`.")] = None,
+    _code: Annotated[str | None, Query(alias="code", description="Of the error.")] = None,
+    _job: Annotated[str | None, Query(alias="job", description="Id of a job.")] = None,
+    _request_id: Annotated[str | None, Query(alias="request_id")] = None,
+    _content: Annotated[
+        str | None, Query(alias="content", description="`true`: request and answer too, where they are kept.")
+    ] = None,
+) -> dict[str, str]:
+    return said
+
+
+SpanSaid = Annotated[dict[str, str], Depends(_span_said)]
+UsageSaid = Annotated[dict[str, str], Depends(_usage_said)]
+CallsSaid = Annotated[dict[str, str], Depends(_calls_said)]
+
+
+def asked_of(services: Services, said: Mapping[str, str], *, own_key: str = "") -> Asked:
+    """The question that parameters make.
+
+    Args:
+        services: For the providers' names.
+        said: The parameters.
+        own_key: The only key that it is about, whatever they say; empty: all.
+
+    Raises:
+        InvalidRequest: Something is not understood.
+    """
+    asked = read_usage(said, services.inference.providers.keys(), datetime.now(UTC))
+    if own_key:
+        query = replace(asked.query, only={**asked.query.only, "key": own_key})
+        return Asked(query, asked.names)
+    return asked
+
+
+async def usage_reply(services: Services, asked: Asked) -> Reply:
+    """The sums, their total, and the models that they leave out.
+
+    Raises:
+        InvalidRequest: There are more groups than an answer can hold.
+        StoreUnavailable: No answer.
+    """
+    query = asked.query
+    summary = await Reports(services.commands).summary(query)
+    ledger, now = services.settings.ledger, datetime.now(UTC)
+    kept = timedelta(days=ledger.hours_days if query.per == "hour" else ledger.days_days)
+    return json_reply(
+        {
+            "object": "usage",
+            "from": said_time(query.begin),
+            "to": said_time(query.until),
+            "per": query.per,
+            "group_by": list(asked.names.values()),
+            "kept_since": said_time(now - kept),
+            "data": [shown_row(row, asked) for row in summary.rows],
+            "total": summary.total.shown(),
+            "unpriced": [
+                {"provider": provider, "model": model, "calls": calls}
+                for (provider, model), calls in summary.unpriced.items()
+            ],
+        }
+    )
+
+
+def shown_row(row: UsageRow, asked: Asked) -> dict[str, Any]:
+    """A row under the names that were asked for."""
+    return {asked.names.get(name, name): value for name, value in row.shown().items()}
+
+
+def said_time(moment: datetime) -> str:
+    """RFC 3339, UTC, whole seconds."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

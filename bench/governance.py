@@ -1,0 +1,244 @@
+"""What governance costs: admissions and the ledger on a real store, and the CPU that the books add to a call.
+
+    python bench/governance.py [--quick] [--keep] [--nice N] [--server redis-server]
+
+Everything runs in this process but the store. CPU is the scheduler's clock; wall clock suffers from everything else on
+the machine.
+"""
+
+import argparse
+import asyncio
+import gc
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import machine
+import orjson
+from report import Report, number, table
+from store_server import StoreServer
+
+from api.downloads import pieces, renderer
+from shared.governance.admission import governance_scripts
+from shared.governance.call_log import CallLog
+from shared.governance.caller import ANONYMOUS, Caller
+from shared.governance.ledger import Ledger, Outcome, entry_of
+from shared.governance.limits import Limit
+from shared.governance.prices import Cost, PriceBook
+from shared.governance.reports import Reports, UsageQuery
+from shared.governance.usage import Usage
+from shared.inference.accounts import Accounts
+from shared.inference.bill import Bill
+from shared.inference.call import Call
+from shared.inference.route import Target
+from shared.providers.registry import configured_providers
+from shared.settings.model import Settings
+from shared.store.multiplexed import MultiplexedClient
+from shared.wire.request_types import CHAT
+
+FIELDS = {
+    "model": "openai/gpt-4o",
+    "messages": [{"role": "user", "content": "Write a long report." * 20}],
+    "max_tokens": 500,
+}
+SAID = {"prompt_tokens": 120, "completion_tokens": 480, "prompt_tokens_details": {"cached_tokens": 64}}
+MUCH = 10**15
+FREE = Caller(key_id="vk_free", name="free", team="search")
+LIMITED = Caller(
+    key_id="vk_limited",
+    name="limited",
+    team="search",
+    limits=(
+        Limit("cost", "key:vk_limited", "1d", MUCH),
+        Limit("requests", "key:vk_limited", "1m", MUCH),
+        Limit("tokens", "key:vk_limited", "1m", MUCH),
+        Limit("cost", "team:search", "1M", MUCH),
+    ),
+)
+
+
+@dataclass
+class Figures:
+    """Of one operation."""
+
+    per_s: float
+    own_us: float
+    store_us: float
+    trips: float
+
+
+async def measured(store: StoreServer, count: int, work: Callable[[], Awaitable[None]]) -> Figures:
+    """Cost of one of ``count`` operations that ``work`` does."""
+    gc.collect()
+    before = store.client.info("stats")["total_reads_processed"]
+    store_s, own_s, began = machine.cpu_s(store.process.pid), time.process_time(), time.perf_counter()
+    await work()
+    took_s = time.perf_counter() - began
+    own_s, store_s = time.process_time() - own_s, machine.cpu_s(store.process.pid) - store_s
+    trips = store.client.info("stats")["total_reads_processed"] - before - 1
+    return Figures(count / took_s, own_s / count * 1e6, store_s / count * 1e6, trips / count)
+
+
+def call_of(caller: Caller) -> Call:
+    body = orjson.dumps(FIELDS)
+    return Call(
+        request_type=CHAT, model="openai/gpt-4o", body=body, fields=FIELDS, caller=caller, request_id="req_bench"
+    )
+
+
+async def whole_calls(store: StoreServer, caller: Caller, count: int, at_once: int) -> Figures:
+    """Admit, price, book: everything that the inference path does for the books, around calls that take no time."""
+    commands = MultiplexedClient(store.url, timeout_s=60)
+    settings = Settings.model_validate({"providers": {"openai": {"keys": [{"value": "sk-bench"}]}}})
+    accounts = Accounts(settings, commands)
+    target = Target(configured_providers(settings, {})["openai"], "gpt-4o")
+
+    async def some(number_of: int) -> None:
+        for _ in range(number_of):
+            bill = Bill(accounts, call_of(caller))
+            await bill.admit((target,))
+            bill.sent("openai", "gpt-4o", "main")
+            bill.answered(SAID, 200, b"{}")
+            bill.headers()
+            if not bill.admission.hold:
+                await asyncio.sleep(0)
+
+    async def all_of_them() -> None:
+        await asyncio.gather(*(some(count // at_once) for _ in range(at_once)))
+        await accounts.ledger.flush()
+
+    await some(20)
+    await accounts.ledger.flush()
+    cost = await measured(store, count, all_of_them)
+    await accounts.aclose()
+    await commands.aclose()
+    return cost
+
+
+def entry(number_of: int) -> bytes:
+    caller = Caller(key_id=f"vk_{number_of % 50}", name=f"key {number_of % 50}", team=f"team-{number_of % 7}")
+    return entry_of(
+        Outcome(
+            caller=caller, request_type="chat.completions", surface="openai", asked="openai/gpt-4o", provider="openai",
+            provider_key="main", model=("gpt-4o", "gpt-4.1", "o3")[number_of % 3], usage=Usage(120, 480, 64),
+            cost=Cost(5_100, list_micro_usd=5_100), latency_ms=850, attempts=1, request_id=uuid.uuid4().hex,
+        )
+    )  # fmt: skip
+
+
+async def writes(store: StoreServer, count: int) -> Figures:
+    """Entries booked as fast as the store takes them."""
+    commands = MultiplexedClient(store.url, timeout_s=60)
+    ledger = Ledger(commands)
+    entries = [entry(at) for at in range(count)]
+
+    async def book() -> None:
+        for start in range(0, count, 10_000):
+            for one in entries[start : start + 10_000]:
+                ledger.book(one)
+            await ledger.flush()
+
+    cost = await measured(store, count, book)
+    await ledger.aclose()
+    await commands.aclose()
+    return cost
+
+
+async def exports(store: StoreServer, calls: int) -> list[list[str]]:
+    """A row for each kind of file of all calls, and one for their sums; with how long others wait for their turn."""
+    commands = MultiplexedClient(store.url, timeout_s=60)
+    now = datetime.now(UTC)
+    start, end = now - timedelta(hours=2), now + timedelta(hours=1)
+    rows = []
+    for kind in ("jsonl", "csv", "focus"):
+        sizes: list[int] = []
+
+        async def export(kind: str = kind, sizes: list[int] = sizes) -> None:
+            async for piece in pieces(CallLog(commands).batches(start, end), renderer(kind, ("id", "model", "cost"))):
+                sizes.append(len(piece))
+
+        took_s, own_s, waits = await beside_others(export)
+        rows.append(
+            [
+                f"{calls:,} calls as {kind}",
+                number(took_s),
+                number(own_s),
+                f"{sum(sizes) / 2**20:.0f}",
+                f"{max(sizes) / 1024:.0f}",
+                waits,
+            ]
+        )
+
+    async def summary() -> None:
+        await Reports(commands).summary(UsageQuery(start=start, end=end, group_by=("team", "model")))
+
+    took_s, own_s, waits = await beside_others(summary)
+    rows.append(["their sums by team and model", number(took_s), number(own_s), "", "", waits])
+    await commands.aclose()
+    return rows
+
+
+async def beside_others(work: Callable[[], Awaitable[None]]) -> tuple[float, float, str]:
+    """Seconds, CPU seconds, and how long another task waited for its turns: 99th percentile and longest, ms."""
+    waits: list[float] = []
+
+    async def other() -> None:
+        while True:
+            began = time.process_time()
+            await asyncio.sleep(0.001)
+            waits.append((time.process_time() - began) * 1000)
+
+    waiting = asyncio.create_task(other())
+    began, own_s = time.perf_counter(), time.process_time()
+    await work()
+    took_s, own_s = time.perf_counter() - began, time.process_time() - own_s
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    waits.sort()
+    return took_s, own_s, f"{number(waits[int(len(waits) * 0.99)])} / {number(waits[-1])}" if waits else "-"
+
+
+def row(name: str, cost: Figures) -> list[str]:
+    return [name, f"{cost.per_s:,.0f}", number(cost.own_us), number(cost.store_us), number(cost.trips)]
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--quick", action="store_true", help="does it work at all")
+    options.add_argument("--keep", action="store_true", help="append the tables to RESULTS.md")
+    options.add_argument("--nice", type=int, default=0)
+    options.add_argument("--server", default="redis-server")
+    said = options.parse_args()
+    if said.nice:
+        machine.be_nice(said.nice)
+    calls, entries = (200, 2_000) if said.quick else (20_000, 100_000)
+    governance_scripts()
+    PriceBook.warm()
+    store = StoreServer(said.server, append_only=True)
+    facts = [
+        machine.shape(),
+        f"{store.version} on loopback, append-only file synced every second",
+        f"load average at start {machine.load():.1f}; nice {said.nice}; {calls:,} calls, {entries:,} entries",
+    ]
+    report = Report("Governance", facts)
+    head = ("", "a second", "own CPU us", "store CPU us", "reads of sockets")
+    rows = []
+    for name, caller in (("no key", ANONYMOUS), ("a key without limits", FREE), ("a key with four limits", LIMITED)):
+        for at_once in (1, 64):
+            cost = asyncio.run(whole_calls(store, caller, calls // 10 if at_once == 1 else calls, at_once))
+            rows.append(row(f"{name}, {at_once} at once", cost))
+    report.section("A call's admission, price and entry, around nothing", table(head, rows))
+    store.empty()
+    cost = asyncio.run(writes(store, entries))
+    report.section("The ledger alone", table(head, [row("entries booked", cost)]))
+    head = ("", "seconds", "CPU s", "MiB", "largest piece KiB", "another task's turns: p99 / longest, CPU ms")
+    report.section("Reading the books", table(head, asyncio.run(exports(store, entries))))
+    store.close()
+    if said.keep:
+        report.keep()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""``finops keys``: virtual keys from a terminal, over the administration API."""
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import click
+
+from cli.examples import examples
+from cli.gateway import Gateway, credentials, gateway_options, speak
+from cli.key_options import key_rules, rules_of, seconds_of
+from cli.keys_view import print_key, print_keys, print_value
+from cli.output import echo_json
+
+
+@click.group(
+    name="keys",
+    epilog=examples(
+        "finops keys create search --team web --budget 50/1d --requests 600/1m", "finops keys list --team web"
+    ),
+)
+def command() -> None:
+    """Make, show and end virtual keys; needs the admin key."""
+
+
+@command.command(
+    name="create",
+    epilog=examples(
+        "finops keys create search",
+        "finops keys create search --team web --budget 50/1d --budget 900/1M --requests 600/1m --tokens 1M/1m",
+        "finops keys create ci --model 'openai/gpt-4o*' --max-jobs 20 --weight 0.5 --expires 90d --dimension app=ci",
+        "KEY=$(finops keys create search)",
+    ),
+)
+@click.argument("name")
+@key_rules
+@gateway_options
+def create(*, name: str, url: str, key: str | None, as_json: bool, data_dir: Path, **rules: Any) -> None:  # noqa: ANN401
+    """Make a key and print its value, this once."""
+    body = {"name": name, **rules_of(rules)}
+    made = _administer(url, credentials(url, key, data_dir), "POST", "keys", json=body)
+    if as_json:
+        echo_json(made)
+    else:
+        print_value(made)
+
+
+@command.command(name="list", epilog=examples("finops keys list", "finops keys list --team web --status active --json"))
+@click.option("--team", help="Only of this team.")
+@click.option("--customer", help="Only of this customer.")
+@click.option("--status", type=click.Choice(["active", "revoked", "expired"]))
+@click.option("--limit", type=click.IntRange(1, 100), default=50, show_default=True)
+@click.option("--after", metavar="ID", help="Those younger than this key.")
+@gateway_options
+def list_(*, url: str, key: str | None, as_json: bool, data_dir: Path, **given: Any) -> None:  # noqa: ANN401
+    """List keys: those of the configuration first, then by age."""
+    parameters = {name: value for name, value in given.items() if value is not None}
+    page = _administer(url, credentials(url, key, data_dir), "GET", "keys", params=parameters)
+    if as_json:
+        echo_json(page)
+    else:
+        print_keys(page)
+
+
+@command.command(name="show", epilog=examples("finops keys show vk_3f0c…", "finops keys show team-a --json"))
+@click.argument("key_id", metavar="ID")
+@gateway_options
+def show(*, key_id: str, url: str, key: str | None, as_json: bool, data_dir: Path) -> None:
+    """Show a key: what it may use and spend, and how its limits stand."""
+
+    async def talk(gateway: Gateway) -> tuple[dict[str, Any], dict[str, Any]]:
+        return await gateway.administer("GET", _of(key_id)), await gateway.administer("GET", _of(key_id, "limits"))
+
+    shown, standing = speak(url, credentials(url, key, data_dir), talk)
+    if as_json:
+        echo_json({**shown, "limits": standing["data"]})
+    else:
+        print_key(shown, standing["data"])
+
+
+@command.command(
+    name="change",
+    epilog=examples("finops keys change vk_3f0c… --budget 100/1d", "finops keys change vk_3f0c… --weight 2 --name web"),
+)
+@click.argument("key_id", metavar="ID")
+@click.option("--name", help="What it is called from now on.")
+@key_rules
+@gateway_options
+def change(
+    *,
+    key_id: str,
+    name: str | None,
+    url: str,
+    key: str | None,
+    as_json: bool,
+    data_dir: Path,
+    **rules: Any,  # noqa: ANN401
+) -> None:
+    """Change what a key may use and spend; what is not said stays, what is said replaces all of its kind."""
+    body = rules_of(rules) | ({"name": name} if name else {})
+    if not body:
+        raise click.UsageError("say what is to be changed")
+    changed = _administer(url, credentials(url, key, data_dir), "PATCH", _of(key_id), json=body)
+    if as_json:
+        echo_json(changed)
+    else:
+        print_key(changed)
+
+
+@command.command(name="rotate", epilog=examples("finops keys rotate vk_3f0c… --grace 24h"))
+@click.argument("key_id", metavar="ID")
+@click.option("--grace", default="0", show_default=True, metavar="SPAN", help="How long the old value still works.")
+@gateway_options
+def rotate(*, key_id: str, grace: str, url: str, key: str | None, as_json: bool, data_dir: Path) -> None:
+    """Give a key a new value and print it, this once."""
+    grace_s = seconds_of(grace, "--grace")
+    secret = credentials(url, key, data_dir)
+    rotated = _administer(url, secret, "POST", _of(key_id, "rotate"), json={"grace_s": grace_s})
+    if as_json:
+        echo_json(rotated)
+    else:
+        print_value(rotated, grace_s=grace_s)
+
+
+@command.command(name="revoke", epilog=examples("finops keys revoke vk_3f0c…"))
+@click.argument("key_ids", metavar="ID...", nargs=-1, required=True)
+@gateway_options
+def revoke(*, key_ids: tuple[str, ...], url: str, key: str | None, as_json: bool, data_dir: Path) -> None:
+    """End keys for good; their jobs that wait fail."""
+
+    async def talk(gateway: Gateway) -> list[dict[str, Any]]:
+        return [await gateway.administer("POST", _of(key_id, "revoke")) for key_id in key_ids]
+
+    ended = speak(url, credentials(url, key, data_dir), talk)
+    if as_json:
+        echo_json(ended if len(ended) > 1 else ended[0])
+        return
+    for one in ended:
+        click.echo(f"{one['id']} {one['status']}")
+
+
+def _administer(url: str, key: str, method: str, path: str, **request: Any) -> dict[str, Any]:  # noqa: ANN401
+    return speak(url, key, lambda gateway: gateway.administer(method, path, **request))
+
+
+def _of(key_id: str, action: str = "") -> str:
+    return f"keys/{quote(key_id, safe='')}" + (f"/{action}" if action else "")

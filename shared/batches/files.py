@@ -1,0 +1,148 @@
+"""Files that are kept here: content in parts of about 1 MiB, a record, and lists by owner."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from shared.batches import keys
+from shared.batches.model import StoredFile
+from shared.batches.scripts import scripts_on
+from shared.errors import Conflict, NotFound, RequestTooLarge, StoreUnavailable
+from shared.store.commands import RedisCommands
+
+PART_BYTES = 1024 * 1024
+UPLOAD_TTL_S = 600
+"""How long the parts of an upload that nobody finishes stay."""
+
+
+@dataclass(frozen=True, slots=True)
+class FilePage:
+    """Part of a list of files; the cursor of the next page is the last one's id."""
+
+    files: tuple[StoredFile, ...]
+    has_more: bool
+
+
+class FileStore:
+    """Keeps files.
+
+    Args:
+        commands: The store.
+        max_owner_bytes: What one owner's files may take.
+    """
+
+    def __init__(self, commands: RedisCommands, *, max_owner_bytes: int = 0) -> None:
+        self._scripts = scripts_on(commands)
+        self._max_owner_bytes = max_owner_bytes
+
+    async def write_part(self, file_id: str, number: int, content: bytes) -> None:
+        """Put a piece of an upload where ``keep`` will find it.
+
+        Raises:
+            StoreUnavailable: No answer, or no room.
+        """
+        await self._scripts.execute("SET", keys.part(file_id, number), content, "EX", UPLOAD_TTL_S, retry_safe=True)
+
+    async def discard(self, file_id: str, parts: int) -> None:
+        """Remove the pieces of an upload that was given up.
+
+        Raises:
+            StoreUnavailable: No answer.
+        """
+        if parts:
+            names = [keys.part(file_id, number) for number in range(parts)]
+            await self._scripts.execute("DEL", *names, retry_safe=True)
+
+    async def keep(
+        self, file_id: str, *, owner: str, filename: str, purpose: str, size: int, parts: int, ttl_s: int
+    ) -> StoredFile:
+        """Make a file of the pieces that were written.
+
+        Raises:
+            RequestTooLarge: The owner has no room for it.
+            StoreUnavailable: No answer, or the pieces are gone.
+        """
+        args = (file_id, owner, parts, ttl_s * 1000, size, self._max_owner_bytes)
+        fields = ("filename", filename, "purpose", purpose)
+        reply = await self._scripts.run("keep", [*args, *fields])
+        if reply[0] == b"full":
+            raise RequestTooLarge(
+                f"Your files take {int(reply[1]) / PART_BYTES:.0f} MB, and {self._max_owner_bytes / PART_BYTES:g} MB "
+                "(files.max_stored_mb_per_key) or 10,000 files are the limit; delete some.",
+                code="storage_full",
+            )
+        if reply[0] == b"lost":
+            raise StoreUnavailable("The upload took too long.")
+        return _file(file_id, reply[1])
+
+    async def get(self, file_id: str) -> StoredFile | None:
+        """A file, or None when there is none (any more); whoever asks checks its owner.
+
+        Raises:
+            StoreUnavailable: No answer.
+        """
+        flat = await self._scripts.execute("HGETALL", keys.file(file_id), retry_safe=True)
+        return _file(file_id, flat) if flat else None
+
+    async def read(self, file_id: str, part: int, offset: int = 0) -> bytes:
+        """A piece from an offset on; empty when there is no such piece.
+
+        Raises:
+            StoreUnavailable: No answer.
+        """
+        found: bytes = await self._scripts.execute("GETRANGE", keys.part(file_id, part), offset, -1, retry_safe=True)
+        return found
+
+    async def content(self, file: StoredFile) -> AsyncIterator[bytes]:
+        """All of a file, a piece at a time.
+
+        Raises:
+            StoreUnavailable: No answer.
+            NotFound: It was removed meanwhile.
+        """
+        for number in range(file.parts):
+            piece = await self.read(file.id, number)
+            if not piece and file.size:
+                raise no_such_file(file.id)
+            yield piece
+
+    async def delete(self, file_id: str) -> None:
+        """Remove a file.
+
+        Raises:
+            NotFound: There is none.
+            Conflict: A batch still reads it.
+            StoreUnavailable: No answer.
+        """
+        answer = await self._scripts.run("delete", [file_id], retry_safe=True)
+        if answer == b"used":
+            raise Conflict(
+                f"File {file_id} is the input of a batch that has not ended; cancel the batch first.",
+                code="file_in_use",
+                should_retry=False,
+            )
+        if answer == b"gone":
+            raise no_such_file(file_id)
+
+    async def page(
+        self, owner: str, *, purpose: str = "", after: str = "", limit: int = 10_000, newest_first: bool = True
+    ) -> FilePage | None:
+        """A page of an owner's files; None when there is no file to go on after.
+
+        Raises:
+            StoreUnavailable: No answer.
+        """
+        args = ("files", owner, after, limit, "1" if newest_first else "", purpose)
+        reply = await self._scripts.run("list", args, retry_safe=True)
+        if reply is None:
+            return None
+        return FilePage(tuple(_file(row[0].decode(), row[1]) for row in reply[0]), has_more=bool(reply[1]))
+
+
+def no_such_file(file_id: str) -> NotFound:
+    """The one answer for a file that is unknown, expired or another caller's."""
+    return NotFound(f"No such File object: {file_id[:80]}", param="id", should_retry=False)
+
+
+def _file(file_id: str, flat: Sequence[Any]) -> StoredFile:
+    return StoredFile.from_fields(file_id, dict(zip(flat[::2], flat[1::2], strict=True)))

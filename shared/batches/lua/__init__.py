@@ -1,0 +1,1 @@
+"""The scripts that keep files and batches, as package data."""

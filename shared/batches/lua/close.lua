@@ -1,0 +1,29 @@
+#!lua flags=allow-oom
+--!include prelude.lua
+-- Ends a batch: its files become visible, its input is let go, its webhook is told. ARGV: id, turn, status, errors in
+-- JSON or ''. Answers 1, or 0 when the turn is over.
+local id, turn, status = ARGV[1], ARGV[2], ARGV[3]
+if not holds(id, turn) then return 0 end
+local now = now_ms()
+local f = call('HMGET', batch_key(id), 'owner', 'input', 'webhook', 'file_ttl_s')
+for _, kind in ipairs({'output', 'error'}) do
+  local file, parts = unpack(call('HMGET', batch_key(id), kind .. '_file', kind .. '_parts'))
+  parts = num(parts)
+  if parts > 0 then
+    local bytes = 0
+    for part = 0, parts - 1 do bytes = bytes + call('STRLEN', part_key(file, int(part))) end
+    keep_file(file, f[1] or '', parts, num(f[4]) * 1000, now,
+      {'bytes', int(bytes), 'filename', id .. '_' .. kind .. '.jsonl', 'purpose', 'batch_output'})
+  end
+end
+if call('EXISTS', file_key(f[2])) == 1 then call('HINCRBY', file_key(f[2]), 'uses', -1) end
+-- A cancel that came after the last line was asked for all the same.
+if status == 'completed' and call('HGET', batch_key(id), 'status') == 'cancelling' then status = 'cancelled' end
+call('HSET', batch_key(id), 'status', status, status .. '_s', int(now / 1000), 'errors', ARGV[4])
+call('PEXPIRE', batch_key(id), LIVE_MS)
+call('ZREM', OPEN, id)
+call('DEL', done_key(id), ended_key(id))
+if f[3] and f[3] ~= '' then
+  call('XADD', OUTBOX, 'MAXLEN', '~', '100000', '*', 'job', id, 'webhook', f[3], 'state', status, 'type', 'batch')
+end
+return 1

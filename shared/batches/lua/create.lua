@@ -1,0 +1,36 @@
+#!lua
+--!include prelude.lua
+-- Makes a batch, or finds the one that the same request made. ARGV: id, owner, input file, window in s, key of the
+-- request, its fingerprint, ms for which it is remembered, '1' to look for it, most batches an hour, then fields.
+-- Answers {'new' or 'known', id, record}, {'conflict'}, {'no_file'} or {'many'}.
+local id, owner, input, window = ARGV[1], ARGV[2], ARGV[3], num(ARGV[4])
+local request, fingerprint = ARGV[5], ARGV[6]
+if ARGV[8] == '1' then
+  local f = call('HMGET', request, 'id', 'body')
+  if f[1] and f[2] ~= fingerprint then return {'conflict'} end
+  local record = f[1] and call('HGETALL', batch_key(f[1])) or {}
+  if #record > 0 then return {'known', f[1], record} end
+end
+local parts = call('HGET', file_key(input), 'parts')
+if not parts then return {'no_file'} end
+local now = now_ms()
+local set = batches_key(owner)
+if call('ZCOUNT', set, int(now_us() - 3600000000), '+inf') >= num(ARGV[9]) then return {'many'} end
+-- Its input outlives it, whatever it was to live.
+local keep = window * 1000 + 86400000
+if call('PTTL', file_key(input)) < keep then
+  call('PEXPIRE', file_key(input), int(keep))
+  for part = 0, num(parts) - 1 do call('PEXPIRE', part_key(input, int(part)), int(keep)) end
+end
+call('HINCRBY', file_key(input), 'uses', 1)
+local fields = {}
+for i = 10, #ARGV do fields[#fields + 1] = ARGV[i] end
+local now_s = math.floor(now / 1000)
+call('HSET', batch_key(id), 'v', '1', 'owner', owner, 'input', input, 'status', 'validating', 'created_s', int(now_s),
+  'expires_s', int(now_s + window), unpack(fields))
+call('PEXPIRE', batch_key(id), LIVE_MS)
+list_in(set, id)
+call('ZADD', OPEN, int(now), id)
+call('HSET', request, 'id', id, 'body', fingerprint)
+call('PEXPIRE', request, ARGV[7])
+return {'new', id, call('HGETALL', batch_key(id))}

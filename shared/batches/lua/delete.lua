@@ -1,0 +1,11 @@
+#!lua flags=allow-oom
+--!include prelude.lua
+-- Removes a file that no batch reads. Answers 'gone', 'used' or 'deleted'.
+local id = ARGV[1]
+local f = call('HMGET', file_key(id), 'owner', 'parts', 'uses')
+if not f[2] then return 'gone' end
+if num(f[3]) > 0 then return 'used' end
+for part = 0, num(f[2]) - 1 do call('DEL', part_key(id, int(part))) end
+call('DEL', file_key(id))
+call('ZREM', files_key(f[1] or ''), id)
+return 'deleted'

@@ -1,0 +1,273 @@
+"""The store of batches: what callers ask of it, and the fenced writes of whoever has a turn."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import orjson
+
+from shared.batches import keys
+from shared.batches.files import no_such_file
+from shared.batches.model import Batch, Cursor, Status
+from shared.batches.scripts import scripts_on
+from shared.errors import IdempotencyConflict, NotFound, RequestLimited
+from shared.jobs.keys import group_ended
+from shared.store.commands import Argument, RedisCommands
+
+WINDOW_S = 24 * 3600
+TURN_MS = 5000
+"""How long a turn is held without a word; every write prolongs it."""
+MAX_PER_HOUR = 2000
+REMEMBERED_MS = 24 * 3600 * 1000
+RETRIED_WITHIN_MS = 120_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewBatch:
+    """A batch as asked for.
+
+    Attributes:
+        scope: Who shares idempotency keys with its caller.
+        fingerprint: What makes two requests the same.
+        idempotency_key: As the caller said it; empty: none.
+        blind_retry: Whether an SDK repeats a request whose answer it did not get.
+        file_ttl_s: How long its output and error files live.
+        dimensions: Under which its calls are booked.
+        window_s: Within which it must be done.
+    """
+
+    owner: str
+    endpoint: str
+    input: str
+    metadata: Mapping[str, str] | None = None
+    webhook: str = ""
+    scope: str = ""
+    fingerprint: str = ""
+    idempotency_key: str = ""
+    blind_retry: bool = False
+    file_ttl_s: int = 30 * 86_400
+    dimensions: Mapping[str, str] = field(default_factory=dict)
+    window_s: int = WINDOW_S
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of an output or error file, and the tokens that it took: in, cached, out, reasoning."""
+
+    number: int
+    kind: Literal["output", "error"]
+    text: bytes
+    tokens: tuple[int, int, int, int] = (0, 0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The right to work on a batch for a moment, and what was known when it was taken."""
+
+    batch: Batch
+    now_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPage:
+    """Part of a list of batches, newest first; the cursor of the next page is the last one's id."""
+
+    batches: tuple[Batch, ...]
+    has_more: bool
+
+
+class TurnLost(Exception):
+    """Somebody else has taken a turn at the batch meanwhile: nothing was written."""
+
+
+class BatchStore:
+    """Reads and writes batches.
+
+    Args:
+        commands: The store.
+    """
+
+    def __init__(self, commands: RedisCommands) -> None:
+        self._scripts = scripts_on(commands)
+
+    async def create(self, new: NewBatch) -> Batch:
+        """Accept a batch, or find the one that the same request made before.
+
+        Raises:
+            NotFound: The input file is gone.
+            RequestLimited: Too many batches within an hour.
+            IdempotencyConflict: The idempotency key came with another body.
+            StoreUnavailable: No answer.
+        """
+        key = new.idempotency_key
+        args: list[Argument] = [
+            keys.mint_batch_id(),
+            new.owner,
+            new.input,
+            new.window_s,
+            keys.request(new.scope, f"key {key}" if key else f"body {new.fingerprint}"),
+            new.fingerprint,
+            REMEMBERED_MS if key else RETRIED_WITHIN_MS,
+            "1" if key or new.blind_retry else "",
+            MAX_PER_HOUR,
+            *("endpoint", new.endpoint, "webhook", new.webhook, "file_ttl_s", new.file_ttl_s),
+            *("output_file", keys.mint_file_id(), "error_file", keys.mint_file_id()),
+        ]
+        if new.metadata is not None:
+            args += ("metadata", orjson.dumps(new.metadata))
+        if new.dimensions:
+            args += ("dimensions", orjson.dumps(dict(new.dimensions)))
+        reply = await self._scripts.run("create", args)
+        match reply[0]:
+            case b"conflict":
+                raise IdempotencyConflict(
+                    "This idempotency key was used with another request body; use a new key for a new request.",
+                    param="Idempotency-Key",
+                    should_retry=False,
+                )
+            case b"no_file":
+                raise no_such_file(new.input)
+            case b"many":
+                raise RequestLimited(f"At most {MAX_PER_HOUR} batches an hour are taken.", retry_after_s=60)
+        return _batch(reply[1], reply[2])
+
+    async def get(self, batch_id: str) -> Batch | None:
+        """A batch, or None when there is none (any more); whoever asks checks its owner.
+
+        Raises:
+            StoreUnavailable: No answer.
+        """
+        flat = await self._scripts.execute("HGETALL", keys.batch(batch_id), retry_safe=True)
+        return _batch(batch_id.encode(), flat) if flat else None
+
+    async def page(self, owner: str, *, after: str = "", limit: int = 20) -> BatchPage | None:
+        """A page of an owner's batches; None when there is no batch to go on after.
+
+        Raises:
+            StoreUnavailable: No answer.
+        """
+        reply = await self._scripts.run("list", ("batches", owner, after, limit, "1", ""), retry_safe=True)
+        if reply is None:
+            return None
+        return BatchPage(tuple(_batch(*row) for row in reply[0]), has_more=bool(reply[1]))
+
+    async def cancel(self, batch_id: str) -> Batch:
+        """Ask for the end of an open batch; one that has ended is given back as it is.
+
+        Raises:
+            NotFound: There is none.
+            StoreUnavailable: No answer.
+        """
+        flat = await self._scripts.run("cancel", [batch_id], retry_safe=True)
+        if flat is None:
+            raise no_such_batch(batch_id)
+        return _batch(batch_id.encode(), flat)
+
+    async def take(self) -> Turn | None:
+        """Take a turn at an open batch; None: none is due.
+
+        Raises:
+            StoreUnavailable: No answer.
+        """
+        reply = await self._scripts.run("take", [TURN_MS])
+        return Turn(_batch(reply[0], reply[1]), int(reply[2])) if reply else None
+
+    async def advance(
+        self, batch: Batch, *fields: Argument, expected: Status | None = None, hold_ms: int = TURN_MS
+    ) -> bool:
+        """Write fields down; of ``"stamp"`` the value is a field that gets the time.
+
+        Returns:
+            False when the batch is not in the expected status any more: nothing was written.
+
+        Raises:
+            TurnLost: The turn is over.
+            StoreUnavailable: No answer.
+        """
+        args = (batch.id, batch.turn, hold_ms, str(expected or ""), *fields)
+        answer = await self._scripts.run("advance", args, retry_safe=True)
+        if answer == b"lost":
+            raise TurnLost(batch.id)
+        return bool(answer == b"done")
+
+    async def move(self, batch: Batch, cursor: Cursor) -> None:
+        """Note how far the input was submitted.
+
+        Raises:
+            TurnLost: The turn is over.
+            StoreUnavailable: No answer.
+        """
+        await self.advance(batch, "line", cursor.line, "part", cursor.part, "offset", cursor.offset)
+
+    async def end_turn(self, batch: Batch, pause_ms: int) -> None:
+        """Let the next turn be taken after a pause.
+
+        Raises:
+            TurnLost: It is over already.
+            StoreUnavailable: No answer.
+        """
+        await self.advance(batch, "tries", 0, hold_ms=pause_ms)
+
+    async def ended_jobs(self, batch: Batch, count: int) -> list[str]:
+        """The jobs that have ended and were not looked at yet, the oldest first.
+
+        Raises:
+            StoreUnavailable: No answer.
+        """
+        ids = await self._scripts.execute("LRANGE", group_ended(batch.id), 0, count - 1, retry_safe=True)
+        return [job_id.decode() for job_id in ids]
+
+    async def written(self, batch: Batch) -> bytes:
+        """One bit a line, from the highest of the first byte on: whether its result is written.
+
+        Raises:
+            StoreUnavailable: No answer.
+        """
+        return await self._scripts.execute("GET", keys.done(batch.id), retry_safe=True) or b""
+
+    async def collect(self, batch: Batch, lines: Sequence[Line], *, ended: int = 0) -> tuple[int, int]:
+        """Write lines to the batch's files, each but once whoever brings it.
+
+        Args:
+            ended: So many of ``ended_jobs`` are done with.
+
+        Returns:
+            How many lines the output and error files have now.
+
+        Raises:
+            TurnLost: The turn is over.
+            StoreUnavailable: No answer, or no room.
+        """
+        args: list[Argument] = [batch.id, batch.turn, TURN_MS, ended]
+        for line in lines:
+            args += (line.number, line.kind, line.text, *line.tokens)
+        reply = await self._scripts.run("collect", args)
+        if reply is None:
+            raise TurnLost(batch.id)
+        return int(reply[0]), int(reply[1])
+
+    async def close(self, batch: Batch, status: Status, errors: Sequence[Mapping[str, Any]] = ()) -> None:
+        """End it.
+
+        Raises:
+            TurnLost: The turn is over.
+            StoreUnavailable: No answer.
+        """
+        said = orjson.dumps(list(errors)) if errors else b""
+        if not await self._scripts.run("close", [batch.id, batch.turn, str(status), said]):
+            raise TurnLost(batch.id)
+
+
+def no_such_batch(batch_id: str) -> NotFound:
+    """The one answer for a batch that is unknown, expired or another caller's."""
+    return NotFound(f"No batch found with id '{batch_id[:80]}'.", param="id", should_retry=False)
+
+
+def is_written(written: bytes, line: int) -> bool:
+    """Whether a line's result is there, by the bits of ``BatchStore.written``."""
+    at, bit = divmod(line, 8)
+    return at < len(written) and bool(written[at] >> (7 - bit) & 1)
+
+
+def _batch(batch_id: bytes, flat: Sequence[Any]) -> Batch:
+    return Batch.from_fields(batch_id.decode(), dict(zip(flat[::2], flat[1::2], strict=True)))

@@ -1,0 +1,136 @@
+"""What administrators are told of money: budgets that are spent in part, and keys that spend far above their habit."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from shared.errors import InvalidRequest, StoreUnavailable
+from shared.governance.limits import MICRO
+from shared.governance.store_keys import ALERTS
+from shared.store.commands import Argument, RedisCommands
+from shared.store.faults import StoreUnavailable as StoreFault
+
+THRESHOLD: Final = "budget.threshold"
+ANOMALY: Final = "spend.anomaly"
+KINDS: Final = (THRESHOLD, ANOMALY)
+MAX_SCAN = 10_000
+_PAGE = 500
+_ID = re.compile(r"alert_([0-9]{1,16}-[0-9]{1,9})", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """One alert.
+
+    Attributes:
+        id: The same wherever it is told.
+        kind: ``budget.threshold`` or ``spend.anomaly``.
+        scope: Whose money: ``key:<id>``, ``team:<name>``, ``customer:<name>``, ``provider:<name>``, ``model:<name>``.
+        window: Of the budget, or of the habit: ``1d``.
+        used: Micro-USD in the window, when it was told.
+        limit: The budget, micro-USD; 0: it is not about one.
+        percent: The threshold that was passed.
+        usual: What the key usually spends in such a window, micro-USD.
+    """
+
+    id: str
+    kind: str
+    at_ms: int
+    scope: str
+    window: str
+    used: int
+    limit: int = 0
+    percent: int = 0
+    usual: int = 0
+
+    def shown(self) -> dict[str, Any]:
+        """As the API and webhooks tell it; money in USD."""
+        about: dict[str, Any] = {"usual_usd": self.usual / MICRO}
+        if self.kind == THRESHOLD:
+            about = {"percent": self.percent, "limit_usd": self.limit / MICRO}
+        return {
+            "id": self.id,
+            "object": "alert",
+            "created_at": self.at_ms // 1000,
+            "type": self.kind,
+            "scope": self.scope,
+            "window": self.window,
+            **about,
+            "used_usd": self.used / MICRO,
+        }
+
+
+def alert_of(entry_id: bytes, fields: Mapping[bytes, bytes]) -> Alert:
+    """An alert from its entry in the stream, whatever version wrote it."""
+
+    def text(name: bytes) -> str:
+        return fields.get(name, b"").decode(errors="replace")
+
+    def number(name: bytes) -> int:
+        return int(float(fields.get(name) or 0))
+
+    return Alert(
+        id=f"alert_{entry_id.decode()}",
+        kind=text(b"kind") or THRESHOLD,
+        at_ms=int(entry_id.split(b"-")[0]),
+        scope=text(b"scope"),
+        window=text(b"window"),
+        used=number(b"used"),
+        limit=number(b"limit"),
+        percent=number(b"percent"),
+        usual=number(b"usual"),
+    )
+
+
+async def list_alerts(
+    commands: RedisCommands, *, kind: str = "", scope: str = "", after: str = "", limit: int = 20
+) -> tuple[list[Alert], bool]:
+    """Alerts, newest first.
+
+    Args:
+        kind: Only these.
+        scope: Only of this budget or key.
+        after: The id that the page before ended with.
+        limit: At most so many.
+
+    Returns:
+        The alerts, and whether there are more.
+
+    Raises:
+        InvalidRequest: The cursor is none, or there is no such kind.
+        StoreUnavailable: No answer.
+    """
+    if kind and kind not in KINDS:
+        raise InvalidRequest(f"type must be one of {', '.join(KINDS)}.", param="type")
+    upper = f"({_entry_id(after)}" if after else "+"
+    found: list[Alert] = []
+    for _ in range(MAX_SCAN // _PAGE):
+        entries = await _entries(commands, upper)
+        for entry_id, fields in entries:
+            alert = alert_of(entry_id, dict(zip(fields[::2], fields[1::2], strict=True)))
+            if (kind and alert.kind != kind) or (scope and alert.scope != scope):
+                continue
+            if len(found) == limit:
+                return found, True
+            found.append(alert)
+        if len(entries) < _PAGE:
+            break
+        upper = f"({entries[-1][0].decode()}"
+    return found, False
+
+
+async def _entries(commands: RedisCommands, upper: str) -> list[tuple[bytes, list[bytes]]]:
+    args: tuple[Argument, ...] = ("XREVRANGE", ALERTS, upper, "-", "COUNT", _PAGE)
+    try:
+        entries: list[tuple[bytes, list[bytes]]] = await commands.execute(*args, retry_safe=True)
+    except StoreFault as error:
+        raise StoreUnavailable("The alerts cannot be read.") from error
+    return entries
+
+
+def _entry_id(cursor: str) -> str:
+    found = _ID.fullmatch(cursor)
+    if found is None:
+        raise InvalidRequest("after must be the id of an alert.", param="after")
+    return found[1]

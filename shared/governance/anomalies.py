@@ -1,0 +1,102 @@
+"""Finds keys that spend far above their own habit, out of the books' sums per day."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+from redis.exceptions import ResponseError
+
+from shared.governance.admission import governance_scripts
+from shared.governance.alerts import ANOMALY
+from shared.governance.forecast import ENOUGH_DAYS, HABIT_DAYS, Habit, habit
+from shared.governance.reports import PARTS, SUMS
+from shared.governance.store_keys import ALERT_WATCH, usage_day
+from shared.store.commands import Argument, RedisCommands
+
+DAY_MS = 86_400_000
+# Groups of a day that are looked at; one that has more has its largest spenders among them or not, as it happens.
+MAX_GROUPS = 200_000
+SCAN_COUNT = 1_000
+_KEY, _COST = PARTS.index("key"), SUMS.index("cost")
+
+log = logging.getLogger("finops.governance")
+
+Spend = Mapping[str, int]
+"""Micro-USD by key."""
+
+
+class AnomalyWatch:
+    """Looks at what every key spends today, and tells once a day of each that is far above its habit.
+
+    Of all processes that ask, one looks per period. Days that are over are read once and remembered as one number
+    per key; today is read in portions, so that the store is never held up.
+
+    Args:
+        commands: The store.
+        every_s: The period.
+    """
+
+    def __init__(self, commands: RedisCommands, every_s: float) -> None:
+        self._commands = commands
+        self._every_s = every_s
+        self._past: dict[str, Spend] = {}
+
+    async def look(self, now: datetime | None = None) -> int:
+        """Look, unless another process has done so in this period; how many keys were told of.
+
+        Raises:
+            StoreUnavailable: No answer.
+        """
+        taken: list[Argument] = ["SET", ALERT_WATCH, "1", "NX", "PX", max(1, round(self._every_s * 900))]
+        if not await self._commands.execute(*taken):
+            return 0
+        return await self.check(now or datetime.now(UTC))
+
+    async def check(self, now: datetime) -> int:
+        """Look now; how many keys were told of.
+
+        Raises:
+            StoreUnavailable: No answer.
+        """
+        days = [(now - timedelta(days=back)).strftime("%Y-%m-%d") for back in range(HABIT_DAYS, 0, -1)]
+        self._past = {day: self._past[day] if day in self._past else await self._spend(day) for day in days}
+        told = 0
+        for key, today in (await self._spend(now.strftime("%Y-%m-%d"))).items():
+            found = habit(self._days_of(key), today)
+            if found.anomalous:
+                told += await self._tell(key, found, now)
+        return told
+
+    def _days_of(self, key: str) -> list[int]:
+        """The key's days since it first spent anything; those of before would make a habit of not existing."""
+        spent = [day.get(key, 0) for day in self._past.values()]
+        first = next((at for at, amount in enumerate(spent) if amount), len(spent))
+        days = spent[first:]
+        return days if len(days) >= ENOUGH_DAYS else []
+
+    async def _spend(self, day: str) -> Spend:
+        sums: defaultdict[str, int] = defaultdict(int)
+        cursor, seen = "0", 0
+        while seen < MAX_GROUPS:
+            scanned: list[Argument] = ["HSCAN", usage_day(day), cursor, "COUNT", SCAN_COUNT]
+            following, pairs = await self._commands.execute(*scanned, retry_safe=True)
+            for group, amounts in zip(pairs[::2], pairs[1::2], strict=True):
+                key = group.split(b"\x1f")[_KEY].decode(errors="replace")
+                if key:
+                    sums[key] += int(amounts.split(b",")[_COST])
+            cursor, seen = following.decode(), seen + len(pairs) // 2
+            if cursor == "0":
+                break
+        return sums
+
+    async def _tell(self, key: str, found: Habit, now: datetime) -> int:
+        day = now.strftime("%Y-%m-%d")
+        args: list[Argument] = [f"anomaly:{key}:{day}", round(now.timestamp() * 1000) + 2 * DAY_MS]
+        args += ["kind", ANOMALY, "scope", f"key:{key}", "window", "1d"]
+        args += ["used", found.today_micro_usd, "usual", round(found.usual_micro_usd)]
+        try:
+            return int(await self._commands.script(governance_scripts()["alert"], (), args, retry_safe=True))
+        except ResponseError:
+            log.exception("an alert could not be written", extra={"key": key})
+            return 0

@@ -1,0 +1,97 @@
+"""Rows as files: CSV and JSON lines, piece by piece; and what a call looks like to those who ask."""
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from shared.governance.limits import MICRO
+
+_PIECE = 64 * 1024
+# What spreadsheets run as a formula when a cell begins with it, wide forms too; names of models, keys and dimensions
+# come from callers: https://owasp.org/www-community/attacks/CSV_Injection
+_FORMULA = frozenset(("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20"))
+
+# Public name to the entry's; what an entry leaves out is nothing, zero or no.
+_TEXTS = {
+    "key": "key", "key_name": "name", "team": "team", "customer": "customer", "request_type": "type",
+    "surface": "surface", "asked_model": "asked", "provider": "provider", "provider_key": "provider_key",
+    "model": "model", "code": "code", "cache": "cache", "request_id": "request_id", "job_id": "job",
+    "trace_id": "trace",
+}  # fmt: skip
+_NUMBERS = {
+    "status": "status", "input_tokens": "input", "output_tokens": "output", "cached_tokens": "cached",
+    "cache_write_tokens": "cache_write", "reasoning_tokens": "reasoning", "images": "images",
+    "characters": "characters", "audio_ms": "audio_ms", "latency_ms": "latency_ms", "first_token_ms": "first_ms",
+    "attempts": "attempts", "fallbacks": "fallbacks",
+}  # fmt: skip
+CALL_COLUMNS = (
+    "id", "ended_at", *_TEXTS, *_NUMBERS, "cost_usd", "list_cost_usd", "priced", "estimated", "dimensions",
+)  # fmt: skip
+
+
+def shown_call(entry: Mapping[str, Any], *, content: bool = False) -> dict[str, Any]:
+    """A ledger entry as the API, exports and the command line show it; money in USD, null where nobody knows a price.
+
+    Args:
+        entry: As ``CallLog`` reads it.
+        content: Whether request and answer are shown, if they were kept.
+    """
+    priced = bool(entry.get("priced"))
+    ended = datetime.fromtimestamp(entry.get("at", 0) / 1000, UTC)
+    shown: dict[str, Any] = {
+        "id": entry.get("id", ""),
+        "ended_at": ended.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        **{name: entry.get(field, "") for name, field in _TEXTS.items()},
+        **{name: entry.get(field, 0) for name, field in _NUMBERS.items()},
+        "cost_usd": entry.get("cost", 0) / MICRO if priced else None,
+        "list_cost_usd": entry.get("list", 0) / MICRO if priced else None,
+        "priced": priced,
+        "estimated": bool(entry.get("estimated")),
+        "dimensions": entry.get("dims") or {},
+    }
+    return {**shown, "content": entry.get("content")} if content else shown
+
+
+def json_lines(rows: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
+    """One JSON object per line, exactly as things are."""
+    for row in rows:
+        yield orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def csv_text(rows: Iterable[Mapping[str, Any]], columns: Iterable[str] = (), *, header: bool = True) -> Iterator[str]:
+    """CSV with a header; without ``columns`` those of the first row, nested values as JSON.
+
+    No text is taken for a formula by a spreadsheet that opens the file (``without_formula``).
+    """
+    names = list(columns)
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)  # ends lines as RFC 4180 says, and quotes whatever looks like an end
+    if names and header:
+        writer.writerow(map(without_formula, names))
+    for row in rows:
+        if not names:
+            names = list(row)
+            writer.writerow(map(without_formula, names))
+        writer.writerow([_cell(row.get(name)) for name in names])
+        if buffer.tell() > _PIECE:
+            yield buffer.getvalue()
+            buffer.seek(0)
+            buffer.truncate()
+    yield buffer.getvalue()
+
+
+def without_formula(text: str) -> str:
+    """The text; with an apostrophe before it where a spreadsheet would run it."""
+    return f"'{text}" if text[:1] in _FORMULA else text
+
+
+def _cell(value: object) -> object:
+    if value is None:
+        return ""
+    if isinstance(value, Mapping | list):
+        return orjson.dumps(value).decode()
+    return without_formula(value) if isinstance(value, str) else value

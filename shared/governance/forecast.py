@@ -1,0 +1,92 @@
+"""Where spending leads: its rate, when a budget will be spent, and whether a day is far above the habit; pure."""
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+HABIT_DAYS = 28
+ENOUGH_DAYS = 5
+FAR_ABOVE = 4.0
+# A key that spent next to nothing so far may well begin to be used: below this, nothing is worth a word.
+NOTEWORTHY_MICRO_USD = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """How a budget develops.
+
+    Attributes:
+        rate_micro_usd_per_hour: Of late.
+        projected_micro_usd: Spent at the end of the window, if that goes on.
+        exhausted_in_s: When the budget is spent; None: not within its window.
+    """
+
+    rate_micro_usd_per_hour: float
+    projected_micro_usd: int
+    exhausted_in_s: float | None
+
+
+def spend_rate(hours: Sequence[int], part_of_last: float = 1.0) -> float:
+    """Micro-USD per hour of late: recent hours count more, halving every six hours back.
+
+    Args:
+        hours: Spend per hour, oldest first, the last one being under way.
+        part_of_last: How much of the last hour is over, above 0 up to 1.
+    """
+    if not hours:
+        return 0.0
+    total = weight = 0.0
+    for back, spent in enumerate(reversed(hours)):
+        share = 0.5 ** (back / 6)
+        length = max(part_of_last, 1 / 60) if back == 0 else 1.0
+        total += share * spent
+        weight += share * length
+    return total / weight
+
+
+def forecast(spent: int, limit: int, *, left_s: float, rate: float) -> Forecast:
+    """What becomes of a budget until its window ends.
+
+    Args:
+        spent: Micro-USD used and reserved in the window.
+        limit: Micro-USD.
+        left_s: Until the window ends.
+        rate: Micro-USD per hour.
+    """
+    projected = spent + math.ceil(rate * left_s / 3600)
+    if spent >= limit:
+        return Forecast(rate, projected, 0.0)
+    if rate <= 0:
+        return Forecast(rate, projected, None)
+    in_s = (limit - spent) / rate * 3600
+    return Forecast(rate, projected, in_s if in_s <= left_s else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Habit:
+    """What a key usually spends in a day, and whether today is far above it."""
+
+    usual_micro_usd: float
+    spread_micro_usd: float
+    today_micro_usd: int
+    anomalous: bool
+
+
+def habit(days: Sequence[int], today: int) -> Habit:
+    """Hold today's spend against the key's own days.
+
+    Median and median deviation: one wild day in the past does not make the next one usual.
+
+    Args:
+        days: Spend of the days before, micro-USD; at most the last 28 count.
+        today: Spend so far.
+    """
+    recent = list(days)[-HABIT_DAYS:]
+    if len(recent) < ENOUGH_DAYS:
+        return Habit(statistics.fmean(recent) if recent else 0.0, 0.0, today, anomalous=False)
+    usual = statistics.median(recent)
+    spread = statistics.median(abs(day - usual) for day in recent) * 1.4826  # of a normal distribution: sigma
+    # Spend that hardly varies would make every cent an event: a tenth is always within the habit.
+    far = usual + FAR_ABOVE * max(spread, usual * 0.1)
+    return Habit(usual, spread, today, anomalous=today > max(far, NOTEWORTHY_MICRO_USD))

@@ -1,0 +1,304 @@
+"""Virtual keys that are made at run time: kept in the store, values shown once and stored as hashes alone."""
+
+import re
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from redis.exceptions import ResponseError
+
+from shared.errors import InvalidRequest, KeyNotFound, KeyRevoked, StoreUnavailable
+from shared.governance import store_keys
+from shared.governance.admission import governance_scripts
+from shared.governance.virtual_key import PREFIX, VirtualKey, digest_of, hint_of, read_key_settings
+from shared.settings.model import Settings
+from shared.store.commands import Argument, Command, RedisCommands
+from shared.store.faults import StoreUnavailable as StoreFault
+
+VALUE_BYTES = 32
+MAX_GRACE_S = 30 * 86_400
+MAX_PAGE = 1_000
+_READ_AT_ONCE = 200
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ \-]{0,99}")
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFilter:
+    """Which keys are wanted; what is empty does not matter."""
+
+    team: str = ""
+    customer: str = ""
+    status: str = ""
+
+    def fits(self, key: VirtualKey) -> bool:
+        """Whether a key is wanted."""
+        said = key.settings
+        pairs = ((self.team, said.team), (self.customer, said.customer), (self.status, key.status))
+        return all(not wanted or wanted == found for wanted, found in pairs)
+
+
+EVERY = KeyFilter()
+
+
+class Keys:
+    """Makes, shows and ends virtual keys.
+
+    Args:
+        commands: The store.
+        settings: Their configured fellows, which are shown and never changed here.
+    """
+
+    def __init__(self, commands: RedisCommands, settings: Settings) -> None:
+        self._commands = commands
+        self._scripts = governance_scripts()
+        self._configured = {
+            name: VirtualKey(id=name, name=name, settings=key, configured=True, hint=hint_of(key))
+            for name, key in settings.virtual_keys.items()
+        }
+
+    async def create(self, name: str, said: Mapping[str, Any]) -> tuple[VirtualKey, str]:
+        """Make a key.
+
+        Args:
+            name: For people.
+            said: Its settings, as in ``finops.toml``.
+
+        Returns:
+            The key, and its value, which nobody can be told again.
+
+        Raises:
+            InvalidRequest: The name or a setting is wrong; the message says which.
+            StoreUnavailable: No answer.
+        """
+        value = _new_value()
+        key = VirtualKey(
+            id=f"vk_{secrets.token_hex(8)}",
+            name=_checked_name(name),
+            settings=read_key_settings(said),
+            hint=value[-4:],
+            created_at=time.time(),
+        )
+        entry = store_keys.key_hash(digest_of(value))
+        # The value last: whatever ends this early leaves nothing that lets anybody in.
+        await self._execute_many(
+            [
+                ("SADD", store_keys.key_values(key.id), entry),
+                ("SET", store_keys.key_record(key.id), key.to_json()),
+                ("ZADD", store_keys.KEY_SET, key.created_at, key.id),
+                ("SET", entry, key.id),
+                ("PUBLISH", store_keys.KEYS_CHANGED, key.id),
+            ]
+        )
+        return key, value
+
+    async def get(self, key_id: str) -> VirtualKey:
+        """A key.
+
+        Raises:
+            KeyNotFound: There is none.
+            StoreUnavailable: No answer.
+        """
+        configured = self._configured.get(key_id)
+        return configured or VirtualKey.from_json(await self._stored(key_id))
+
+    async def list(
+        self, *, after: str = "", limit: int = 100, only: KeyFilter = EVERY
+    ) -> tuple[list[VirtualKey], bool]:
+        """Keys, the configured ones first, then by age; and whether there are more.
+
+        Args:
+            after: Id that the page before ended with.
+            limit: 1 to 1000.
+            only: Which.
+
+        Raises:
+            KeyNotFound: Nothing is ``after`` that id, as there is no such key (any more).
+            StoreUnavailable: No answer.
+        """
+        limit = max(1, min(limit, MAX_PAGE))
+        found: list[VirtualKey] = []
+        async for key in self._all(after):
+            if only.fits(key):
+                if len(found) == limit:
+                    return found, True
+                found.append(key)
+        return found, False
+
+    async def change(self, key_id: str, said: Mapping[str, Any], *, name: str = "") -> VirtualKey:
+        """Replace settings of a key; what is not said stays.
+
+        Args:
+            key_id: Which.
+            said: As in ``finops.toml``; a budget or limit of None is no more.
+            name: A new one; empty: it stays.
+
+        Raises:
+            KeyNotFound: There is none.
+            InvalidRequest: It is a configured one, or a setting is wrong.
+            KeyRevoked: It has ended.
+            StoreUnavailable: No answer.
+        """
+        if name:
+            _checked_name(name)
+
+        def changed(key: VirtualKey) -> VirtualKey:
+            return replace(_living(key), settings=read_key_settings(_merged(key, said)), name=name or key.name)
+
+        return await self._alter(key_id, changed)
+
+    async def rotate(self, key_id: str, *, grace_s: int = 0) -> tuple[VirtualKey, str]:
+        """Give a key a new value; the old ones work for ``grace_s`` more seconds.
+
+        So does a configured key get its value whose file says none.
+
+        Raises:
+            KeyNotFound, InvalidRequest, KeyRevoked, StoreUnavailable: As ``change``.
+        """
+        if not 0 <= grace_s <= MAX_GRACE_S:
+            raise InvalidRequest(f"grace_s must be between 0 and {MAX_GRACE_S}.", param="grace_s")
+        value = _new_value()
+        entry = store_keys.key_hash(digest_of(value))
+        configured = self._configured.get(key_id)
+        if configured is not None and configured.settings.value is None:
+            await self._run("replace_key", [key_id, "", "", entry, grace_s * 1000])
+            return configured, value
+
+        def rotated(key: VirtualKey) -> VirtualKey:
+            return replace(_living(key), hint=value[-4:], rotated_at=time.time())
+
+        return await self._alter(key_id, rotated, entry, grace_s * 1000), value
+
+    async def make_missing(self) -> dict[str, str]:
+        """Values for the configured keys that have none, neither in the file nor made before; by the keys' names.
+
+        Raises:
+            StoreUnavailable: No answer.
+        """
+        made = {}
+        for name, key in self._configured.items():
+            if key.settings.value is None and await self._execute_once("SET", store_keys.key_made(name), 1, "NX"):
+                made[name] = (await self.rotate(name))[1]
+        return made
+
+    async def revoke(self, key_id: str) -> VirtualKey:
+        """End a key for good; its record stays, so that reports can name it. A second time changes nothing.
+
+        Raises:
+            KeyNotFound, InvalidRequest, StoreUnavailable: As ``change``.
+        """
+        return await self._alter(key_id, lambda key: key if key.revoked_at else replace(key, revoked_at=time.time()))
+
+    async def delete(self, key_id: str) -> None:
+        """End a key and forget it; the books go on naming it.
+
+        Raises:
+            KeyNotFound, InvalidRequest, StoreUnavailable: As ``change``.
+        """
+        self._refuse_configured(key_id)
+        if not await self._run("delete_key", [key_id[:100]]):
+            raise KeyNotFound(key_id)
+
+    async def _alter(
+        self, key_id: str, change: Callable[[VirtualKey], VirtualKey], entry: str = "", grace_ms: int = 0
+    ) -> VirtualKey:
+        """Change a key's record and tell every process. Of changes at the same time none is lost: each sees the others.
+
+        Args:
+            change: From the key as it is to the key as it is to be.
+            entry: Where a new value leads to the key from.
+            grace_ms: How long the values before it go on.
+        """
+        self._refuse_configured(key_id)
+        while True:
+            stored = await self._stored(key_id)
+            key = VirtualKey.from_json(stored)
+            changed = change(key)
+            if changed is key:
+                return key
+            if await self._run("replace_key", [key.id, stored, changed.to_json(), entry, grace_ms]):
+                return changed
+
+    async def _all(self, after: str) -> AsyncIterator[VirtualKey]:
+        """Every key after that one, in the order of ``list``."""
+        configured = list(self._configured)
+        start = 0
+        if after in self._configured:
+            configured = configured[configured.index(after) + 1 :]
+        elif after:
+            rank = await self._execute("ZRANK", store_keys.KEY_SET, after[:100])
+            if rank is None:
+                raise KeyNotFound(after)
+            configured, start = [], rank + 1
+        for name in configured:
+            yield self._configured[name]
+        while ids := await self._execute("ZRANGE", store_keys.KEY_SET, start, start + _READ_AT_ONCE - 1):
+            for stored in await self._execute("MGET", *(store_keys.key_record(key_id.decode()) for key_id in ids)):
+                if stored:
+                    yield VirtualKey.from_json(stored)
+            start += len(ids)
+
+    def _refuse_configured(self, key_id: str) -> None:
+        if key_id in self._configured:
+            raise InvalidRequest(f"The key {key_id!r} is in finops.toml; change it there.", param="id")
+
+    async def _stored(self, key_id: str) -> bytes:
+        stored: bytes | None = await self._execute("GET", store_keys.key_record(key_id[:100]))
+        if stored is None:
+            raise KeyNotFound(key_id)
+        return stored
+
+    async def _run(self, name: str, args: Sequence[Argument]) -> bool:
+        try:
+            return bool(await self._commands.script(self._scripts[name], (), args))
+        except (StoreFault, ResponseError) as error:
+            raise StoreUnavailable(_AWAY) from error
+
+    async def _execute(self, *args: Argument) -> Any:  # noqa: ANN401 - a reply is anything
+        try:
+            return await self._commands.execute(*args, retry_safe=True)
+        except StoreFault as error:
+            raise StoreUnavailable(_AWAY) from error
+
+    async def _execute_once(self, *args: Argument) -> Any:  # noqa: ANN401 - a reply is anything
+        try:
+            return await self._commands.execute(*args)
+        except StoreFault as error:
+            raise StoreUnavailable(_AWAY) from error
+
+    async def _execute_many(self, commands: Sequence[Command]) -> None:
+        try:
+            await self._commands.execute_many(commands)
+        except (StoreFault, ResponseError) as error:
+            raise StoreUnavailable(_AWAY) from error
+
+
+_AWAY = "The virtual keys cannot be reached."
+
+
+def _merged(key: VirtualKey, said: Mapping[str, Any]) -> dict[str, Any]:
+    """A key's settings with what is said of them."""
+    kept = key.settings.model_dump(mode="json", exclude={"value"}, exclude_defaults=True)
+    # The short form and the list of the same thing must not add up.
+    for short, several in (("budget", "budgets"), ("rate_limit", "rate_limits")):
+        if short in said or several in said:
+            kept.pop(short, None)
+            kept.pop(several, None)
+    return {**kept, **said}
+
+
+def _living(key: VirtualKey) -> VirtualKey:
+    if key.revoked_at:
+        raise KeyRevoked(f"The key {key.id!r} was revoked, which is for good; make another one.")
+    return key
+
+
+def _checked_name(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise InvalidRequest("name must have 1 to 100 letters, digits, spaces, dots or dashes.", param="name")
+    return name
+
+
+def _new_value() -> str:
+    return PREFIX + secrets.token_urlsafe(VALUE_BYTES)

@@ -1,0 +1,287 @@
+"""Where money went: one entry per outcome, written in batches beside the calls, exactly once each."""
+
+import asyncio
+import logging
+import re
+import time
+import uuid
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import orjson
+from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
+
+from shared.governance.admission import governance_scripts
+from shared.governance.caller import Caller
+from shared.governance.prices import UNPRICED, Cost
+from shared.governance.store_keys import BOOKS
+from shared.governance.usage import Usage
+from shared.settings.model import LedgerSettings
+from shared.store.commands import Argument, RedisCommands
+from shared.store.faults import StoreUnavailable
+
+RECORD_VERSION = 1
+MAX_BATCH = 200
+MAX_WAITING = 100_000
+MAX_CONTENT = 32 * 1024
+BACK_OFF_S = (0.05, 0.1, 0.2, 0.5, 1.0)
+CLOSE_S = 5.0
+
+# Credentials never get into the books, whatever the configuration says.
+_SECRETS = (
+    r"\b(?:sk|pk|rk|whsec|xai|gsk|ghp|xox[abp])[-_][A-Za-z0-9_\-]{12,}"
+    r"|\bAIza[A-Za-z0-9_\-]{20,}|\bAKIA[A-Z0-9]{12,}|(?i:bearer)\s+[A-Za-z0-9._\-]{16,}"
+)
+# The roll-ups' group joins its parts with these.
+_CONTROLS = dict.fromkeys(range(32), "")
+
+_NOTHING_USED = Usage()
+
+logger = logging.getLogger("finops.governance")
+
+
+@dataclass(slots=True, kw_only=True)
+class Outcome:
+    """How one call or job ended, as the books want it.
+
+    Attributes:
+        request_type: ``RequestType.name``.
+        surface: Which door it came through.
+        asked: The model as the caller said it.
+        provider: Who answered, or was asked last.
+        provider_key: Name of the provider's credential, never its value.
+        model: The model that answered, as the provider calls it.
+        estimated: Whether the use was guessed, because the provider's count never came.
+        status: HTTP status that the caller saw.
+        code: Error code, empty for success.
+        first_ms: Until the first bytes of a stream; 0: none.
+        fallbacks: Models that were tried in vain before.
+        cache: ``hit``, ``semantic`` or empty.
+        scopes: Meters of providers and models that concern who answered; None: no such limit exists.
+        content: Request and answer, if that is configured.
+    """
+
+    caller: Caller
+    request_type: str
+    surface: str = ""
+    asked: str = ""
+    provider: str = ""
+    provider_key: str = ""
+    model: str = ""
+    usage: Usage = _NOTHING_USED
+    cost: Cost = UNPRICED
+    estimated: bool = False
+    status: int = 200
+    code: str = ""
+    latency_ms: int = 0
+    first_ms: int = 0
+    attempts: int = 0
+    fallbacks: int = 0
+    cache: str = ""
+    request_id: str = ""
+    job_id: str = ""
+    trace_id: str = ""
+    dimensions: Mapping[str, str] = field(default_factory=dict)
+    scopes: tuple[str, ...] | None = None
+    content: Mapping[str, Any] | None = None
+
+
+def who(caller: Caller, dimensions: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The part of an entry that says whose it is; a job carries it from submit on."""
+    dims = {_clean(name): _clean(value) for name, value in (*caller.dimensions, *(dimensions or {}).items())}
+    said: dict[str, Any] = {"key": caller.key_id, "name": caller.name, "team": caller.team, "customer": caller.customer}
+    return {**{name: _clean(value) for name, value in said.items() if value}, **({"dims": dims} if dims else {})}
+
+
+def entry_of(outcome: Outcome, at_ms: int | None = None) -> bytes:
+    """The entry of an outcome, JSON; empty fields are left out."""
+    usage, cost = outcome.usage, outcome.cost
+    failed = outcome.status >= 400
+    fields: dict[str, Any] = {
+        "v": RECORD_VERSION,
+        "at": int(time.time() * 1000) if at_ms is None else at_ms,
+        **who(outcome.caller, outcome.dimensions),
+        "type": outcome.request_type,
+        "surface": outcome.surface,
+        "asked": _clean(outcome.asked),
+        "provider": outcome.provider,
+        "provider_key": _clean(outcome.provider_key),
+        "model": _clean(outcome.model),
+        "input": usage.input,
+        "output": usage.output,
+        "cached": usage.cached,
+        "cache_write": usage.cache_write,
+        "reasoning": usage.reasoning,
+        "images": usage.images,
+        "characters": usage.characters,
+        "audio_ms": usage.milliseconds,
+        "cost": cost.micro_usd,
+        "list": cost.list_micro_usd,
+        "estimated": outcome.estimated,
+        "latency_ms": outcome.latency_ms,
+        "first_ms": outcome.first_ms,
+        "attempts": outcome.attempts,
+        "fallbacks": outcome.fallbacks,
+        "cache": outcome.cache,
+        "code": _clean(outcome.code),
+        "request_id": _clean(outcome.request_id),
+        "job": outcome.job_id,
+        "trace": outcome.trace_id,
+        "content": outcome.content,
+    }
+    entry = {name: value for name, value in fields.items() if value}
+    if outcome.scopes is not None:
+        # An empty list would be an object to the scripts.
+        entry["scopes"] = outcome.scopes or ("",)
+    entry["status"] = outcome.status
+    # What failed before any answer cost nothing, for certain; only what was used without a known price is unpriced.
+    entry["priced"] = cost.priced or (failed and usage.empty)
+    return orjson.dumps(entry)
+
+
+class Redaction:
+    """Takes out of texts what must not be stored.
+
+    Args:
+        patterns: Regular expressions, beside those of credentials, which always apply.
+    """
+
+    def __init__(self, patterns: Sequence[str] = ()) -> None:
+        self._pattern = re.compile("|".join(f"(?:{pattern})" for pattern in (_SECRETS, *patterns)))
+
+    def text(self, text: str) -> str:
+        """The text with every match replaced, and cut to what an entry may hold."""
+        return self._pattern.sub("[redacted]", text[:MAX_CONTENT])
+
+    def body(self, body: bytes) -> str:
+        """A body as text, redacted; bytes that are none are not kept."""
+        try:
+            return self.text(body[: MAX_CONTENT * 4].decode())
+        except UnicodeDecodeError:
+            return f"[{len(body)} bytes]"
+
+
+class _Line(NamedTuple):
+    hold: str
+    state: str
+    entry: bytes
+
+
+class Ledger:
+    """Books outcomes. What arrives while a batch is under way leaves together in the next.
+
+    A batch that was not answered is sent again until it is; the store recognises one that it has booked.
+
+    Args:
+        commands: The store.
+        settings: How long entries are kept.
+    """
+
+    def __init__(self, commands: RedisCommands, settings: LedgerSettings | None = None) -> None:
+        self._commands = commands
+        self._scripts = governance_scripts()
+        self._settings = settings or LedgerSettings()
+        self._writer = uuid.uuid4().hex[:16]
+        self._batch = 0
+        self._waiting: deque[_Line] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._configured = False
+        self.dropped = 0
+
+    def start(self) -> None:
+        """Tell the store how the books are kept, soon: jobs are booked by scripts that know it from there."""
+        self._wake()
+
+    def book(self, entry: bytes, hold: str = "") -> None:
+        """Book an outcome and settle its reservation to what it cost, soon; returns at once."""
+        self._put(_Line(hold, "settled", entry))
+
+    def release(self, hold: str, entry: bytes = b"") -> None:
+        """Give a reservation back that cost nothing; with an entry, book that too."""
+        self._put(_Line(hold, "released", entry))
+
+    def settle_also(self, hold: str, entry: bytes) -> None:
+        """Settle a further reservation of an outcome that is booked elsewhere."""
+        self._put(_Line(hold, "also", entry))
+
+    async def flush(self) -> None:
+        """Wait until everything is booked."""
+        while self._task is not None and not self._task.done():
+            await asyncio.wait([self._task])
+
+    async def aclose(self) -> None:
+        """Book what waits, as far as the store answers within a few seconds."""
+        task = self._task
+        if task is None or task.done():
+            return
+        _, late = await asyncio.wait([task], timeout=CLOSE_S if self._waiting else 0)
+        if late:
+            task.cancel()
+            await asyncio.wait([task])
+            if self._waiting:
+                logger.error("ledger entries were lost: the store is away", extra={"entries": len(self._waiting)})
+
+    def _put(self, line: _Line) -> None:
+        if len(self._waiting) >= MAX_WAITING:
+            self.dropped += 1
+            if self.dropped % 1000 == 1:
+                logger.error("ledger entries are dropped: the store is away", extra={"entries": self.dropped})
+            return
+        self._waiting.append(line)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._write(), name="finops-ledger")
+
+    async def _write(self) -> None:
+        await self._insist(self._configure, 0)
+        while self._waiting:
+            lines = [self._waiting[at] for at in range(min(MAX_BATCH, len(self._waiting)))]
+            await self._book(lines)
+            for _ in lines:
+                self._waiting.popleft()
+
+    async def _book(self, lines: Sequence[_Line]) -> None:
+        self._batch += 1
+        args: list[Argument] = [self._writer, self._batch, ""]
+        for line in lines:
+            args += line
+        await self._insist(lambda: self._commands.script(self._scripts["settle"], (), args), len(lines))
+
+    async def _insist(self, send: Callable[[], Awaitable[object]], entries: int) -> None:
+        """Send until answered."""
+        failures = 0
+        while True:
+            try:
+                await send()
+            except (StoreUnavailable, ReadOnlyError, OutOfMemoryError) as error:
+                if failures == 0:
+                    logger.warning(
+                        "ledger entries wait for the store: %s", error, extra={"entries": len(self._waiting)}
+                    )
+                await asyncio.sleep(BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)])
+                failures += 1
+            except ResponseError:
+                logger.exception("ledger entries were refused", extra={"entries": entries})
+                return
+            else:
+                return
+
+    async def _configure(self) -> None:
+        if self._configured:
+            return
+        kept = self._settings
+        thresholds = ",".join(str(round(part * 100)) for part in kept.thresholds)
+        await self._commands.execute(
+            "HSET", BOOKS, "max_calls", kept.max_calls, "calls_days", kept.calls_days, "hours_days", kept.hours_days,
+            "days_days", kept.days_days, "thresholds", thresholds, retry_safe=True,
+        )  # fmt: skip
+        self._configured = True
+
+
+def _clean(text: str) -> str:
+    """Names come from callers and providers: no control characters, no endless ones."""
+    return text if text.isprintable() and len(text) <= 200 else text[:200].translate(_CONTROLS)

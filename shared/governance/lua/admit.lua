@@ -1,0 +1,45 @@
+#!lua
+--!include prelude.lua
+-- Lets a call pass all the limits that bind it, or none. Arguments: id, how long its hold lasts without renewal (ms),
+-- estimated cost, estimated tokens, clock ('' the server's own), then per limit: kind, scope, window, amount. Money and
+-- tokens are let pass while anything is left, so that the last call may exceed them by its own estimate and no more;
+-- requests are counted exactly, and stay counted. Answers {0, facts} or {number of the refusing limit, facts}, with
+-- facts as used, held and milliseconds to the window's end (or to the first room, when refused) per limit.
+local id, keep, cost, tokens = ARGV[1], num(ARGV[2]), num(ARGV[3]), num(ARGV[4])
+local now = ARGV[5] ~= '' and num(ARGV[5]) or now_ms()
+sweep_holds(now)
+local known = call('HGET', hold_key(id), 'state') == 'held'
+local amounts = {requests = 1, tokens = tokens, cost = cost}
+
+local meters, facts, refused = {}, {}, 0
+for at = 6, #ARGV, 4 do
+  local m = read_meter(ARGV[at], ARGV[at + 1], ARGV[at + 2], now)
+  m.limit = num(ARGV[at + 3])
+  meters[#meters + 1] = m
+  local taken = m.used + m.held
+  local over = m.kind == 'requests' and taken + 1 > m.limit or taken >= m.limit
+  if over and not known and refused == 0 then refused = #meters end
+end
+for i, m in ipairs(meters) do
+  local until_ms = (i == refused and m.frees or m.ends) - now
+  facts[#facts + 1] = m.used
+  facts[#facts + 1] = m.held
+  facts[#facts + 1] = math.max(0, until_ms)
+end
+if refused > 0 or known then return {refused, facts} end
+
+local kept = {}
+for _, m in ipairs(meters) do
+  if m.kind == 'requests' then
+    add_to_meter(m, 'u', 1)
+  else
+    add_to_meter(m, 'h', amounts[m.kind])
+    kept[#kept + 1] = {m.key, m.at, m.kind, m.limit, m.scope, m.window}
+  end
+end
+if #kept > 0 then
+  call('HSET', hold_key(id), 'state', 'held', 'cost', int(cost), 'tokens', int(tokens), 'meters', cjson.encode(kept))
+  call('PEXPIRE', hold_key(id), int(keep + ENDED_MS))
+  call('ZADD', HOLDS, int(now + keep), id)
+end
+return {0, facts}

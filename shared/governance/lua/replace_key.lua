@@ -1,0 +1,25 @@
+#!lua
+-- Replaces a virtual key's record, if it still is what the change was made of, and its value, if there is a new one.
+-- Arguments: id, record as it was read ('' a configured key, which has none), new record, name of the new value's entry
+-- ('' none), milliseconds for which the entries before it go on. Answers whether it did.
+local call = redis.call
+local id, was, record, fresh, grace = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local key, values = 'finops:key:' .. id, 'finops:key:' .. id .. ':values'
+if was ~= '' then
+  if call('GET', key) ~= was then return 0 end
+  call('SET', key, record)
+end
+if fresh ~= '' then
+  for _, name in ipairs(call('SMEMBERS', values)) do
+    if grace ~= '0' and call('EXISTS', name) == 1 then
+      call('PEXPIRE', name, grace, 'LT')
+    else
+      call('DEL', name)
+      call('SREM', values, name)
+    end
+  end
+  call('SET', fresh, id)
+  call('SADD', values, fresh)
+end
+call('PUBLISH', 'finops:keys:changed', id)
+return 1

@@ -1,0 +1,274 @@
+"""What a call costs, in whole micro-USD: prices said in the configuration, else those published by the providers.
+
+Published prices are the data of the package ``genai-prices``, which is read when first needed. A model that neither
+knows is *unpriced*: its calls are booked as such and reported, never as free without a word.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple
+
+from shared.governance.usage import Usage
+from shared.settings.model import PriceSettings
+
+MILLION = 1_000_000
+REMEMBERED = 4_096
+# Some providers' prices depend on the time of day, and all change some day.
+REMEMBERED_S = 300.0
+
+# Our providers' names to the data's; any other name is a server of the user's own, whose prices only the user knows.
+PUBLISHED: Mapping[str, str] = {
+    "openai": "openai", "azure": "azure", "anthropic": "anthropic", "gemini": "google", "google": "google",
+    "vertex": "google", "bedrock": "aws", "groq": "groq", "mistral": "mistral", "openrouter": "openrouter",
+    "together": "together", "fireworks": "fireworks", "deepseek": "deepseek", "xai": "x-ai", "cerebras": "cerebras",
+    "perplexity": "perplexity", "cohere": "cohere",
+}  # fmt: skip
+
+# Unit: the name of the published price, and what it is per, in our units (tokens, characters, milliseconds, calls).
+_PUBLISHED_UNITS: Mapping[str, tuple[tuple[str, int], ...]] = {
+    "input": (("input_mtok", MILLION),),
+    "output": (("output_mtok", MILLION),),
+    "cached": (("cache_read_mtok", MILLION),),
+    "cache_write": (("cache_write_mtok", MILLION),),
+    "reasoning": (("output_reasoning_mtok", MILLION),),
+    "audio_input": (("input_audio_mtok", MILLION),),
+    "audio_output": (("output_audio_mtok", MILLION),),
+    "image_input": (("input_image_mtok", MILLION),),
+    "image_output": (("output_image_mtok", MILLION),),
+    "characters": (("input_mchars", MILLION),),
+    "milliseconds": (("input_audio_hours", 3_600_000), ("audio_hours", 3_600_000)),
+    "requests": (("requests_kcount", 1_000),),
+}
+_SAID_UNITS: Mapping[str, tuple[str, int]] = {
+    "input": ("input", MILLION),
+    "output": ("output", MILLION),
+    "cached": ("cached", MILLION),
+    "cache_write": ("cache_write", MILLION),
+    "reasoning": ("reasoning", MILLION),
+    "audio_input": ("audio_input", MILLION),
+    "audio_output": ("audio_output", MILLION),
+    "image_input": ("image_input", MILLION),
+    "image_output": ("image_output", MILLION),
+    "characters": ("million_characters", MILLION),
+    "images": ("image", 1),
+    "milliseconds": ("second", 1_000),
+    "requests": ("request", 1),
+}
+_WHOLES = ("input", "output", "characters", "images", "milliseconds")
+_PARTS_OF_INPUT = ("cached", "cache_write", "audio_input", "image_input")
+_PARTS_OF_OUTPUT = ("reasoning", "audio_output", "image_output")
+
+Rates = Mapping[str, int]
+"""Unit to its price in micro-USD per million of the unit."""
+
+
+class Cost(NamedTuple):
+    """Money of one call.
+
+    Attributes:
+        micro_usd: What it costs, after discounts.
+        priced: False: nobody knows the price; the amount is 0 and means nothing.
+        list_micro_usd: Before discounts.
+    """
+
+    micro_usd: int
+    priced: bool = True
+    list_micro_usd: int = 0
+
+
+UNPRICED = Cost(0, priced=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a model costs.
+
+    Attributes:
+        rates: Its prices.
+        tiers: Prices in place of those for calls whose prompt has more tokens than that, ascending.
+        kept_ppm: What is left after the discount, in millionths.
+        source: ``configuration``, ``published`` or both.
+    """
+
+    rates: Rates
+    tiers: tuple[tuple[int, Rates], ...] = ()
+    kept_ppm: int = MILLION
+    source: str = "published"
+
+    def covers(self, usage: Usage) -> bool:
+        """Whether all that was used has a price; a use that nobody counted has none unless calls themselves do."""
+        rates = self.rates
+        if usage.empty:
+            return "requests" in rates
+        return all(unit in rates or not getattr(usage, unit) for unit in _WHOLES)
+
+    def cost(self, usage: Usage) -> Cost:
+        """What that use costs, rounded to the nearest micro-USD.
+
+        A part of the tokens (cached, reasoning, …) that has a price of its own is taken out of its whole.
+        """
+        rates = self.rates
+        for above, dearer in self.tiers:
+            if usage.input > above:
+                rates = {**rates, **dearer}
+        total = rates.get("requests", 0)
+        for whole, parts in (("input", _PARTS_OF_INPUT), ("output", _PARTS_OF_OUTPUT)):
+            left = getattr(usage, whole)
+            for part in parts:
+                if part in rates and (count := min(getattr(usage, part), left)):
+                    total += count * rates[part]
+                    left -= count
+            total += left * rates.get(whole, 0)
+        for unit in ("characters", "images", "milliseconds"):
+            count = getattr(usage, unit)
+            if count:
+                total += count * rates.get(unit, 0)
+        return Cost(_divided(total * self.kept_ppm, MILLION * MILLION), list_micro_usd=_divided(total, MILLION))
+
+    def most(self, usage: Usage) -> Cost:
+        """The same for an estimate: a cheaper part (cached tokens) is not counted on, a dearer one is."""
+        rates = dict(self.rates)
+        for _, tier in self.tiers:
+            rates.update({unit: max(rate, rates.get(unit, 0)) for unit, rate in tier.items()})
+        for whole, parts in (("input", ("cache_write",)), ("output", ("reasoning",))):
+            rates[whole] = max((rates.get(name, 0) for name in (whole, *parts)), default=0)
+        return replace(self, rates=rates, tiers=()).cost(usage)
+
+
+class PriceBook:
+    """Finds prices.
+
+    Args:
+        said: Pattern of ``provider/model`` to what the configuration says; the first one that fits counts.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(self, said: Mapping[str, PriceSettings], *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._said = said
+        self._clock = clock
+        self._known: OrderedDict[tuple[str, str, str], tuple[float, Price | None]] = OrderedDict()
+
+    @staticmethod
+    def warm() -> None:
+        """Read the published prices; takes up to half a second, so call it in a thread when a process starts."""
+        _published("openai", "gpt-4o", {})
+
+    def price(self, provider: str, model: str, *, variant: str = "") -> Price | None:
+        """The price of a provider's model; None: nobody knows it.
+
+        Args:
+            provider: Name as configured.
+            model: As the provider calls it.
+            variant: ``batch``, or a service tier (``flex``, ``priority``), where they have prices of their own.
+        """
+        key = (provider, model, variant)
+        now = self._clock()
+        known = self._known.get(key)
+        if known is not None and known[0] > now:
+            return known[1]
+        price = self._find(provider, model, variant)
+        self._known[key] = (now + REMEMBERED_S, price)
+        self._known.move_to_end(key)
+        if len(self._known) > REMEMBERED:  # names come from callers
+            self._known.popitem(last=False)
+        return price
+
+    def cost(self, provider: str, model: str, usage: Usage, *, variant: str = "") -> Cost:
+        """What a call cost; unpriced if the price, or all that was used, is unknown."""
+        price = self.price(provider, model, variant=variant)
+        if price is None or not price.covers(usage):
+            return UNPRICED
+        return price.cost(usage)
+
+    def estimate(self, provider: str, model: str, usage: Usage, *, variant: str = "") -> Cost:
+        """What a call may cost at most, given an upper estimate of its use."""
+        price = self.price(provider, model, variant=variant)
+        return UNPRICED if price is None else price.most(usage)
+
+    def _find(self, provider: str, model: str, variant: str) -> Price | None:
+        name = f"{provider}/{model}"
+        said = next((said for pattern, said in self._said.items() if fnmatchcase(name, pattern)), None)
+        known_as = PUBLISHED.get(provider)
+        context = {"processing": "batch"} if variant == "batch" else {"service_tier": variant} if variant else {}
+        published = _published(known_as, model, context) if known_as else None
+        return published if said is None else _combined(said, published, batch=variant == "batch")
+
+
+def _combined(said: PriceSettings, published: Price | None, *, batch: bool) -> Price | None:
+    """What the configuration says, over what is published."""
+    rates = {unit: rate for unit, (name, per) in _SAID_UNITS.items() if (rate := _rate(said, name, per)) is not None}
+    tiers = tuple(
+        (tier.above, {unit: rate for unit in _TIERED if (rate := _rate(tier, unit, MILLION)) is not None})
+        for tier in sorted(said.tiers, key=lambda tier: tier.above)
+    )
+    if not rates and published is None:
+        return None
+    kept = round((1 - said.discount) * MILLION)
+    if batch and said.batch_discount is not None:
+        kept = round(kept * (1 - said.batch_discount))
+    if published is None:
+        return Price(rates, tiers, kept, "configuration")
+    source = "configuration and published" if rates else "published"
+    # A tier of published prices must not bring back what the configuration replaced.
+    below = tuple((above, {u: r for u, r in tier.items() if u not in rates}) for above, tier in published.tiers)
+    return Price({**published.rates, **rates}, tiers or below, kept, source)
+
+
+_TIERED = ("input", "output", "cached", "cache_write", "reasoning")
+
+
+def _rate(said: object, name: str, per: int) -> int | None:
+    usd = getattr(said, name)
+    return None if usd is None else round(usd * MILLION * MILLION / per)
+
+
+def _published(provider: str, model: str, context: Mapping[str, str]) -> Price | None:
+    """The data's price of a model now.
+
+    Imported here: the data costs a quarter of a second and 28 MB, which the command line need not pay.
+    """
+    from datetime import UTC, datetime  # noqa: PLC0415
+
+    from genai_prices.data_snapshot import get_snapshot  # noqa: PLC0415
+
+    try:
+        _, found = get_snapshot().find_provider_model(model, None, provider, None)
+    except LookupError:
+        return None
+    prices = found.get_prices(datetime.now(tz=UTC), context or None)
+    reader = _TierReader()
+    rates = {
+        unit: rate
+        for unit, names in _PUBLISHED_UNITS.items()
+        if (rate := _first(reader.read(unit, getattr(prices, name), per) for name, per in names)) is not None
+    }
+    return Price(rates, reader.tiers()) if rates else None
+
+
+def _first(rates: Iterable[int | None]) -> int | None:
+    return next((rate for rate in rates if rate is not None), None)
+
+
+@dataclass(slots=True)
+class _TierReader:
+    """Gathers the tiers of published prices, which the data keeps per unit, per threshold."""
+
+    found: dict[int, dict[str, int]] = field(default_factory=dict)
+
+    def read(self, unit: str, said: Any, per: int) -> int | None:  # noqa: ANN401 - Decimal or the data's tiers
+        if said is None:
+            return None
+        for tier in getattr(said, "tiers", ()):
+            self.found.setdefault(tier.start, {})[unit] = round(tier.price * MILLION * MILLION / per)
+        whole: int = round(getattr(said, "base", said) * MILLION * MILLION / per)
+        return whole
+
+    def tiers(self) -> tuple[tuple[int, Rates], ...]:
+        return tuple(sorted(self.found.items()))
+
+
+def _divided(amount: int, by: int) -> int:
+    return (amount + by // 2) // by

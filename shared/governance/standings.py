@@ -1,0 +1,91 @@
+"""How the limits of one key stand: used, reserved, left, and where its budgets are heading."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from shared.governance.admission import Door, Standing
+from shared.governance.forecast import forecast, spend_rate
+from shared.governance.limits import MICRO, Limit
+from shared.governance.reports import Reports, UsageQuery
+from shared.governance.windows import parse_window
+
+RATE_HOURS = 24
+
+
+async def standings_of(door: Door, reports: Reports, limits: Sequence[Limit], now: datetime) -> list[dict[str, Any]]:
+    """Each limit as the administration API and the command line show it; money in USD.
+
+    A budget of the calendar has a forecast: where it ends up at the rate of the last day, and when it is spent.
+
+    Args:
+        door: Knows the meters.
+        reports: Know what was spent by hour.
+        limits: A caller's own, its team's and its customer's.
+        now: UTC.
+
+    Raises:
+        StoreUnavailable: No answer.
+    """
+    if not limits:
+        return []
+    rates: dict[str, float] = {}
+    for limit in limits:
+        if _foreseen(limit) and limit.scope not in rates:
+            rates[limit.scope] = await _rate(reports, limit.scope, now)
+    return [_shown(standing, rates, now) for standing in await door.peek(limits)]
+
+
+def _foreseen(limit: Limit) -> bool:
+    """What a rolling window counts leaves it again: it has no end that a sum could be foretold for."""
+    return limit.kind == "cost" and not parse_window(limit.window).rolling
+
+
+async def _rate(reports: Reports, scope: str, now: datetime) -> float:
+    """Micro-USD per hour of late, of a key, a team or a customer."""
+    kind, _, name = scope.partition(":")
+    this_hour = now.replace(minute=0, second=0, microsecond=0)
+    start = this_hour - timedelta(hours=RATE_HOURS)
+    rows = await reports.usage(UsageQuery(start=start, end=now + timedelta(seconds=1), per="hour", only={kind: name}))
+    spent = {row.period: row.sums["cost"] for row in rows}
+    hours = [this_hour - timedelta(hours=back) for back in range(RATE_HOURS, -1, -1)]
+    return spend_rate([spent.get(f"{hour:%Y-%m-%dT%H}:00:00Z", 0) for hour in hours], (now - this_hour).seconds / 3600)
+
+
+def _shown(standing: Standing, rates: Mapping[str, float], now: datetime) -> dict[str, Any]:
+    limit = standing.limit
+    kind, _, name = limit.scope.partition(":")
+    money = limit.kind == "cost"
+    unit = MICRO if money else 1
+    figures = {
+        "limit": limit.amount,
+        "used": standing.used,
+        "reserved": standing.held,
+        "left": max(0, limit.amount - standing.used - standing.held),
+    }
+    said: dict[str, Any] = {
+        "kind": "budget" if money else limit.kind,
+        "of": kind,
+        "of_name": name,
+        "window": limit.window,
+        **{f"{key}_usd" if money else key: value / unit if money else value for key, value in figures.items()},
+        "resets_at": _rfc3339(now + timedelta(milliseconds=standing.reset_ms)),
+    }
+    if _foreseen(limit):
+        said["forecast"] = _foretold(standing, rates[limit.scope], now)
+    return said
+
+
+def _foretold(standing: Standing, rate: float, now: datetime) -> dict[str, Any]:
+    taken = standing.used + standing.held
+    told = forecast(taken, standing.limit.amount, left_s=standing.reset_ms / 1000, rate=rate)
+    in_s = told.exhausted_in_s
+    return {
+        "rate_usd_per_hour": round(told.rate_micro_usd_per_hour / MICRO, 6),
+        "projected_usd": told.projected_micro_usd / MICRO,
+        "exhausted_at": None if in_s is None else _rfc3339(now + timedelta(seconds=in_s)),
+    }
+
+
+def _rfc3339(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,191 @@
+"""What a call used, counted in the units that are paid for; and what it may use at most, before it is made."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from shared.wire.request_types import EMBEDDINGS, IMAGE_EDITS, IMAGE_GENERATIONS, MODERATIONS, SPEECH, RequestType
+
+MOST = 10**12
+BYTES_PER_TOKEN = 4
+IMAGE_TOKENS = 1_500  # of a picture in a prompt; high-detail pictures are between 765 and 1,700 at most providers
+DRAWN_TOKENS = 6_300  # of a picture that is made: gpt-image-1, high quality, 1024 x 1536
+DEFAULT_OUTPUT_TOKENS = 4_096
+BYTES_PER_AUDIO_SECOND = 4_000  # 32 kbit/s: shorter than any usual recording of that size could be long
+_LARGE = 64 * 1024
+_NO_OUTPUT = frozenset({EMBEDDINGS.name, MODERATIONS.name})
+_DRAWS = frozenset({IMAGE_GENERATIONS.name, IMAGE_EDITS.name, "images.variations"})
+
+
+class Usage(NamedTuple):
+    """Counts of one call. ``input`` and ``output`` are all tokens, the others are parts of them or units of their own.
+
+    Attributes:
+        milliseconds: Of sound, where sound is paid for by its length.
+        images: Pictures made.
+        characters: Of text to be spoken.
+    """
+
+    input: int = 0
+    output: int = 0
+    cached: int = 0
+    cache_write: int = 0
+    reasoning: int = 0
+    audio_input: int = 0
+    audio_output: int = 0
+    image_input: int = 0
+    image_output: int = 0
+    milliseconds: int = 0
+    images: int = 0
+    characters: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """All of them, as rate limits count."""
+        return self.input + self.output
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is known to have been used."""
+        return self == _NOTHING
+
+
+_NOTHING = Usage()
+
+# Where providers say the parts, and what of ours each is.
+_INPUT_PARTS = ("prompt_tokens_details", "input_tokens_details", "input_token_details")
+_OUTPUT_PARTS = ("completion_tokens_details", "output_tokens_details", "output_token_details")
+_INPUT_UNITS = {
+    "cached_tokens": "cached",
+    "cache_write_tokens": "cache_write",
+    "audio_tokens": "audio_input",
+    "image_tokens": "image_input",
+}
+_OUTPUT_UNITS = {"reasoning_tokens": "reasoning", "audio_tokens": "audio_output", "image_tokens": "image_output"}
+
+
+def usage_of(said: Mapping[str, Any]) -> Usage:
+    """Read a usage object in OpenAI's names, of chat completions or of Responses, images and transcriptions.
+
+    Whatever is no sensible number counts as nothing, parts never exceed their whole.
+    Source: https://platform.openai.com/docs/api-reference/chat/object, /responses/object, /audio/json-object
+    """
+    if not said:
+        return _NOTHING
+    tokens_in = _count(said.get("prompt_tokens", said.get("input_tokens")))
+    tokens_out = _count(said.get("completion_tokens", said.get("output_tokens")))
+    parts: dict[str, int] = {}
+    for whole, units, names in ((tokens_in, _INPUT_UNITS, _INPUT_PARTS), (tokens_out, _OUTPUT_UNITS, _OUTPUT_PARTS)):
+        for name, count in _part(said, *names).items():
+            if count and name in units:
+                parts[units[name]] = min(_count(count), whole)
+    seconds = said.get("seconds")
+    if seconds:
+        parts["milliseconds"] = _milliseconds(seconds)
+    return Usage(tokens_in, tokens_out, **parts)
+
+
+def used_by(request_type: RequestType, fields: Mapping[str, Any], said: Mapping[str, Any]) -> Usage:
+    """What an answered call used: what the provider said, and what only the request tells (pictures, characters)."""
+    usage = usage_of(said)
+    if request_type.name in _DRAWS and not usage.output:
+        return usage._replace(images=_several(fields))
+    if request_type is SPEECH and usage.empty:
+        return usage._replace(characters=_length(fields.get("input")))
+    return usage
+
+
+def upper_estimate(request_type: RequestType, fields: Mapping[str, Any], body: bytes) -> Usage:
+    """What a call may use, rather too much than too little, before anybody has counted.
+
+    Args:
+        request_type: Which endpoint.
+        fields: The request, read.
+        body: The request as it came; its UTF-8 length counts Chinese fairly where counting letters would not.
+    """
+    kind = request_type.name
+    if kind in _DRAWS:
+        n = _several(fields)
+        prompt = _length(fields.get("prompt")) // BYTES_PER_TOKEN + 1
+        return Usage(input=prompt, output=DRAWN_TOKENS * n, image_output=DRAWN_TOKENS * n, images=n)
+    if request_type is SPEECH:
+        characters = _length(fields.get("input"))
+        return Usage(input=characters // BYTES_PER_TOKEN + 1, output=characters, characters=characters)
+    if request_type.form == "multipart":
+        seconds = len(body) // BYTES_PER_AUDIO_SECOND + 1
+        return Usage(input=seconds * 10, output=seconds * 5, milliseconds=seconds * 1000)
+    prompt = _prompt_tokens(fields, body)
+    if kind in _NO_OUTPUT:
+        return Usage(input=prompt)
+    return Usage(input=prompt, output=_most_output(fields))
+
+
+def answer_estimate(request_type: RequestType, fields: Mapping[str, Any], body: bytes, answer: bytes) -> Usage:
+    """What an answered call has used whose provider said nothing of it, rather too much than too little."""
+    most = upper_estimate(request_type, fields, body)
+    if not most.output or most.milliseconds:
+        return most
+    return Usage(input=most.input, output=min(len(answer) // BYTES_PER_TOKEN + 1, most.output))
+
+
+def _prompt_tokens(fields: Mapping[str, Any], body: bytes) -> int:
+    if len(body) <= _LARGE:
+        return len(body) // BYTES_PER_TOKEN + 1
+    size, images = _text_and_images(fields)
+    return size // BYTES_PER_TOKEN + images * IMAGE_TOKENS + 1
+
+
+def _text_and_images(value: Any) -> tuple[int, int]:  # noqa: ANN401 - any JSON
+    """Length of all text in a request, and how many pictures or files stand in it as base64."""
+    size = images = 0
+    left = [value]
+    while left:
+        item = left.pop()
+        if isinstance(item, str):
+            if item.startswith("data:") or (len(item) > _LARGE and " " not in item[:_LARGE]):
+                images += 1
+            else:
+                size += len(item)
+        elif isinstance(item, Mapping):
+            left.extend(item.values())
+        elif isinstance(item, list):
+            left.extend(item)
+        else:
+            size += BYTES_PER_TOKEN
+    return size, images
+
+
+def _most_output(fields: Mapping[str, Any]) -> int:
+    for name in ("max_completion_tokens", "max_output_tokens", "max_tokens"):
+        if fields.get(name) is not None:
+            return min(_count(fields[name]) * _several(fields), MOST)
+    return DEFAULT_OUTPUT_TOKENS * _several(fields)
+
+
+def _several(fields: Mapping[str, Any]) -> int:
+    said = fields.get("n")
+    return min(max(1, _count(int(said) if isinstance(said, str) and said.isdecimal() else said)), 10_000)
+
+
+def _length(text: object) -> int:
+    return len(text) if isinstance(text, str) else 0
+
+
+def _part(said: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
+    for name in names:
+        part = said.get(name)
+        if isinstance(part, Mapping):
+            return part
+    return {}
+
+
+def _count(said: object) -> int:
+    """A provider's, or a caller's, number; a wrong one must not reach the books."""
+    if isinstance(said, bool) or not isinstance(said, int | float) or not 0 <= said <= MOST:
+        return 0
+    return int(said)
+
+
+def _milliseconds(said: object) -> int:
+    if isinstance(said, bool) or not isinstance(said, int | float) or not 0 <= said <= MOST:
+        return 0
+    return round(said * 1000)

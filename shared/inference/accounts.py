@@ -1,0 +1,163 @@
+"""Who pays for calls: reserves before them, books after them."""
+
+import uuid
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+from shared.errors import GatewayError
+from shared.governance.admission import FREE, Admission, Door
+from shared.governance.caller import Caller
+from shared.governance.ledger import Ledger, Redaction
+from shared.governance.limits import Limit, limits_of
+from shared.governance.prices import Cost, PriceBook
+from shared.governance.usage import Usage, upper_estimate
+from shared.inference.bill import Bill
+from shared.inference.call import Call
+from shared.inference.route import Target
+from shared.settings.model import Settings
+from shared.store.commands import RedisCommands
+from shared.telemetry.upstream import UNWATCHED, SpendWatch
+
+_TIERS = frozenset({"flex", "priority", "fast"})
+
+
+class Accounts:
+    """Opens bills and closes them.
+
+    Args:
+        settings: Prices, and the limits of providers and models.
+        commands: The store.
+        watch: Told what calls cost.
+    """
+
+    def __init__(self, settings: Settings, commands: RedisCommands, watch: SpendWatch = UNWATCHED) -> None:
+        self.door = Door(commands, hold_s=settings.ledger.reservation_s)
+        self.ledger = Ledger(commands, settings.ledger)
+        self.prices = PriceBook(settings.prices)
+        self.watch = watch
+        self._redaction = Redaction(settings.log.redact) if settings.log.content else None
+        self._providers = {
+            name: limits for name, said in settings.providers.items() if (limits := limits_of(f"provider:{name}", said))
+        }
+        self._models = [
+            (pattern, limits)
+            for pattern, said in settings.models.items()
+            if (limits := limits_of(f"model:{pattern}", said))
+        ]
+        self._has_own = bool(self._providers or self._models)
+
+    async def admit(self, call: Call, targets: Sequence[Target]) -> Admission:
+        """Reserve what a call may cost: one round trip if any limit binds it, none otherwise.
+
+        Raises:
+            BudgetExceeded, RequestLimited, TokenLimited, StoreUnavailable: As ``Door.admit``.
+        """
+        limits = (*call.caller.limits, *self.limits_of(targets[0]))
+        return await self._admit(uuid.uuid4().hex, limits, call, targets) if limits else FREE
+
+    async def reserve(self, job_id: str, call: Call, targets: Sequence[Target]) -> Admission:
+        """Reserve what a job may cost: until it ends if it is submitted under that id, else for a short while.
+
+        Raises:
+            BudgetExceeded, RequestLimited, TokenLimited, StoreUnavailable: As ``Door.admit``.
+        """
+        limits = (*call.caller.limits, *self.limits_of(targets[0]))
+        if not limits:
+            return FREE
+        try:
+            return await self._admit(job_id, limits, call, targets, renewed=False)
+        except GatewayError as error:
+            Bill(self, call).failed(error)  # booked, as the refusal of a caller that waits is
+            raise
+
+    async def enter(self, call: Call, target: Target) -> Admission:
+        """Reserve at a fallback, whose provider or model may have limits of its own.
+
+        Raises:
+            BudgetExceeded, RequestLimited, TokenLimited, StoreUnavailable: As ``Door.admit``.
+        """
+        limits = self.limits_of(target)
+        return await self._admit(uuid.uuid4().hex, limits, call, (target,)) if limits else FREE
+
+    async def admit_forwarded(self, caller: Caller, provider: str) -> Admission:
+        """Let a request pass that is forwarded unread: it counts, and a spent budget refuses it; its cost is unknown.
+
+        Raises:
+            BudgetExceeded, RequestLimited, TokenLimited, StoreUnavailable: As ``Door.admit``.
+        """
+        limits = (*caller.limits, *self._providers.get(provider, ()))
+        return await self.door.admit(uuid.uuid4().hex, limits, cost=0, tokens=0)
+
+    def limits_of(self, target: Target) -> tuple[Limit, ...]:
+        """The limits of a target's provider and model."""
+        if not self._has_own:
+            return ()
+        own = self._providers.get(target.provider.name, ())
+        return (*own, *(limit for pattern, more in self._models if fnmatchcase(target.name, pattern) for limit in more))
+
+    def scopes(self, provider: str, model: str) -> tuple[str, ...] | None:
+        """The meters of providers and models that concern who answered; None: there are no such limits."""
+        if not self._has_own:
+            return None
+        name = f"{provider}/{model}"
+        patterns = [f"model:{pattern}" for pattern, _ in self._models if fnmatchcase(name, pattern)]
+        return (f"provider:{provider}", *patterns)
+
+    def cost(self, provider: str, model: str, usage: Usage, call: Call) -> Cost:
+        """What a use cost."""
+        return self.prices.cost(provider, model, usage, variant=_tier(call))
+
+    def price(self, provider: str, model: str) -> float | None:
+        """What routes by cost compare: a prompt of four tokens and an answer of one; None: unknown."""
+        price = self.prices.price(provider, model)
+        return None if price is None else float(4 * price.rates.get("input", 0) + price.rates.get("output", 0))
+
+    def content(self, call: Call, answer: bytes) -> dict[str, Any] | None:
+        """Request and answer for the ledger, redacted, if that is configured."""
+        if self._redaction is None:
+            return None
+        return {"request": self._redaction.body(call.body), "answer": self._redaction.body(answer)}
+
+    def closed(self, bill: Bill, entry: bytes, extra: Sequence[str]) -> None:
+        """Book a bill; a job's entry is booked with its outcome instead."""
+        for hold in extra:
+            self.door.ended(hold)
+            self.ledger.settle_also(hold, entry)
+        self.door.ended(bill.admission.hold)
+        if not bill.of_job:
+            self.ledger.book(entry, bill.admission.hold)
+
+    def abandon(self, extra: Sequence[str]) -> None:
+        """Give back what a run reserved at fallbacks that ended without a bill: put off, stopped, or overtaken."""
+        for hold in extra:
+            self.door.ended(hold)
+            self.ledger.release(hold)
+
+    def start(self) -> None:
+        """Tell the store how the books are kept, in a running event loop."""
+        self.ledger.start()
+
+    async def aclose(self) -> None:
+        """Book what waits."""
+        await self.ledger.aclose()
+        await self.door.aclose()
+
+    async def _admit(
+        self, hold: str, limits: Sequence[Limit], call: Call, targets: Sequence[Target], *, renewed: bool = True
+    ) -> Admission:
+        cost = tokens = 0
+        if any(limit.kind != "requests" for limit in limits):
+            usage = upper_estimate(call.request_type, call.fields, call.body)
+            tokens = usage.tokens
+            variant = _tier(call)
+            cost = max(
+                self.prices.estimate(target.provider.name, target.model, usage, variant=variant).micro_usd
+                for target in targets
+            )
+        return await self.door.admit(hold, limits, cost=cost, tokens=tokens, renewed=renewed)
+
+
+def _tier(call: Call) -> str:
+    said = call.fields.get("service_tier")
+    return said if isinstance(said, str) and said in _TIERS else ""

@@ -1,0 +1,42 @@
+"""Forwards what is not read here, through the books all the same."""
+
+from shared.governance.caller import Caller
+from shared.inference.accounts import Accounts
+from shared.inference.bill import Bill
+from shared.inference.call import Call
+from shared.inference.passthrough import Passthrough, RawAnswer, RawRequest
+from shared.wire.request_types import PASSTHROUGH
+
+
+async def forward_booked(
+    passthrough: Passthrough, accounts: Accounts, request: RawRequest, caller: Caller
+) -> RawAnswer:
+    """Forward a request that makes something at its provider: admitted before, booked after.
+
+    What it costs nobody knows, so it is booked as unpriced, unless no provider asks money for such requests.
+
+    Raises:
+        GatewayError: What the caller is told.
+    """
+    passthrough.owner(request.provider, caller)
+    call = Call(
+        request_type=PASSTHROUGH,
+        model=f"{request.provider}{request.path.partition('?')[0]}",
+        body=b"",
+        fields={},
+        caller=caller,
+        request_id=request.request_id,
+        surface="openai",
+        dimensions=request.dimensions,
+    )
+    bill = Bill(accounts, call)
+    try:
+        bill.admission = await accounts.admit_forwarded(caller, request.provider)
+        bill.sent(request.provider, "", "")
+        answer = await passthrough.forward(request, caller)
+    except BaseException as error:
+        bill.failed(error)
+        raise
+    bill.forwarded(answer.status, free=request.free)
+    answer.headers = {**answer.headers, **bill.headers()}
+    return answer

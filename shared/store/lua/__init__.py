@@ -1,0 +1,1 @@
+"""Lua that scripts of several packages share: meters, holds and the books."""

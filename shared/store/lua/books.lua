@@ -1,0 +1,100 @@
+-- The books: one entry per outcome in the ledger, and its numbers in the roll-ups of its hour and its day.
+local BOOKS = 'finops:books'
+local ENTRIES = 'finops:ledger'
+local GROUP = {'key', 'name', 'team', 'customer', 'provider', 'model', 'type', 'dims'}
+local SUMS = {'calls', 'errors', 'unpriced', 'input', 'output', 'cached', 'reasoning', 'cost', 'list', 'latency_ms', 'attempts'}
+local NOTHING = string.rep('0,', #SUMS)
+local MAX_GROUPS = 10000
+
+local function hour_name(now)
+  local year, month, day = civil(math.floor(now / 86400000))
+  local date = string.format('%04d-%02d-%02d', year, month, day)
+  return date, string.format('%sT%02d', date, math.floor(now / 3600000) % 24)
+end
+
+local function dimensions_of(entry)
+  if type(entry.dims) ~= 'table' then return '' end
+  local names = {}
+  for name in pairs(entry.dims) do names[#names + 1] = name end
+  table.sort(names)
+  for i, name in ipairs(names) do names[i] = name .. '=' .. tostring(entry.dims[name]) end
+  return table.concat(names, '\30')
+end
+
+-- Models and dimensions are what callers say: past so many groups, new ones are summed up without them.
+local function spare_of(group)
+  local parts = {}
+  for part in string.gmatch(group .. '\31', '([^\31]*)\31') do
+    local name = GROUP[#parts + 1]
+    parts[#parts + 1] = name == 'model' and '(other)' or name == 'dims' and '' or part
+  end
+  return table.concat(parts, '\31')
+end
+
+local function add_to_rollup(key, group, amounts, days)
+  local before = call('HGET', key, group)
+  if not before and call('HLEN', key) >= MAX_GROUPS then
+    group = spare_of(group)
+    before = call('HGET', key, group)
+  end
+  local sums, i = {}, 0
+  for n in string.gmatch(before or NOTHING, '[^,]+') do
+    i = i + 1
+    sums[i] = int(num(n) + amounts[i])
+  end
+  call('HSET', key, group, table.concat(sums, ','))
+  if not before then call('PEXPIRE', key, int(days * 86400000)) end
+end
+
+-- What a script adds to the roll-ups: gathered per group, so that a batch of entries writes each group once.
+local function open_books()
+  return {keep = call('HMGET', BOOKS, 'max_calls', 'calls_days', 'hours_days', 'days_days'), groups = {}}
+end
+
+local function close_books(books, now)
+  if not next(books.groups) then return end
+  local date, hour = hour_name(now)
+  local hour_key = 'finops:usage:h:' .. hour
+  if call('EXISTS', hour_key) == 0 then
+    call('XTRIM', ENTRIES, 'MINID', '~', int(now - num(books.keep[2] or 30) * 86400000))
+  end
+  for group, amounts in pairs(books.groups) do
+    add_to_rollup(hour_key, group, amounts, num(books.keep[3] or 35))
+    add_to_rollup('finops:usage:d:' .. date, group, amounts, num(books.keep[4] or 400))
+  end
+end
+
+local function book(books, json, entry)
+  call('XADD', ENTRIES, 'MAXLEN', '~', books.keep[1] or '1000000', '*', 'json', json)
+  local group = {}
+  for i, name in ipairs(GROUP) do
+    group[i] = name == 'dims' and dimensions_of(entry) or tostring(entry[name] or '')
+  end
+  group = table.concat(group, '\31')
+  local amounts = books.groups[group]
+  if not amounts then
+    amounts = {}
+    for i = 1, #SUMS do amounts[i] = 0 end
+    books.groups[group] = amounts
+  end
+  amounts[1] = amounts[1] + 1
+  if num(entry.status) >= 400 then amounts[2] = amounts[2] + 1 end
+  if entry.priced == false then amounts[3] = amounts[3] + 1 end
+  for i = 4, #SUMS do amounts[i] = amounts[i] + num(entry[SUMS[i]]) end
+end
+
+-- Books an outcome and ends its hold, by what the entry says; 'also': a further hold of an outcome that is booked.
+-- Books that are given are the caller's to close.
+local function settle_outcome(hold, state, json, now, books)
+  local entry = json ~= '' and cjson.decode(json) or {}
+  if json ~= '' and state ~= 'also' then
+    local mine = books or open_books()
+    book(mine, json, entry)
+    if not books then close_books(mine, now) end
+  end
+  if state == 'also' then state = 'settled' end
+  if hold == '' then return end
+  local cost, tokens = num(entry.cost), num(entry.input) + num(entry.output)
+  if state == 'released' then cost, tokens = 0, 0 end
+  end_hold(hold, state, cost, tokens, now, entry.scopes)
+end

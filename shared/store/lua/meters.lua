@@ -1,0 +1,164 @@
+-- Meters count what is used and what is held, per scope, kind (requests, tokens, cost) and window; holds remember what a
+-- call or job has reserved, until it is settled, released, or past its deadline. Includers have `call`, `int`, `num`.
+local HOLDS = 'finops:holds'
+local ALERTS = 'finops:alerts'
+local ENDED_MS = 86400000       -- an ended hold is remembered for a day: a late settlement still finds its meters
+local GRACE_MS = 3600000        -- a meter outlives its window, for those who look back
+local UNIT_MS = {m = 60000, h = 3600000, d = 86400000, w = 604800000, M = 2592000000}
+local SLICES = 60
+
+local function hold_key(id) return 'finops:hold:' .. id end
+
+-- Days since 1970 to year, month, day, and back; Howard Hinnant's algorithms,
+-- https://howardhinnant.github.io/date_algorithms.html
+local function civil(days)
+  local z = days + 719468
+  local era = math.floor(z / 146097)
+  local doe = z - era * 146097
+  local yoe = math.floor((doe - math.floor(doe / 1460) + math.floor(doe / 36524) - math.floor(doe / 146096)) / 365)
+  local doy = doe - (365 * yoe + math.floor(yoe / 4) - math.floor(yoe / 100))
+  local mp = math.floor((5 * doy + 2) / 153)
+  local month = mp < 10 and mp + 3 or mp - 9
+  return yoe + era * 400 + (month <= 2 and 1 or 0), month, doy - math.floor((153 * mp + 2) / 5) + 1
+end
+
+local function days_of(year, month, day)
+  local y = month <= 2 and year - 1 or year
+  local era = math.floor(y / 400)
+  local yoe = y - era * 400
+  local doy = math.floor((153 * (month > 2 and month - 3 or month + 9) + 2) / 5) + day - 1
+  return era * 146097 + yoe * 365 + math.floor(yoe / 4) - math.floor(yoe / 100) + doy - 719468
+end
+
+-- Start and end of the window around now; of a rolling one the slice's start, and when it is counted no more.
+local function window_of(name, now)
+  local count, unit = string.match(name, '^rolling:(%d+)(%a)$')
+  if count then
+    local slice = math.floor(UNIT_MS[unit] * num(count) / SLICES)
+    local start = now - now % slice
+    return start, start + slice * (SLICES + 1), slice
+  end
+  unit = string.sub(name, 2)
+  if unit == 'M' then
+    local year, month = civil(math.floor(now / 86400000))
+    local start = days_of(year, month, 1) * 86400000
+    if month == 12 then year, month = year + 1, 0 end
+    return start, days_of(year, month + 1, 1) * 86400000
+  end
+  local shift = unit == 'w' and 3 * UNIT_MS.d or 0
+  local start = now - (now + shift) % UNIT_MS[unit]
+  return start, start + UNIT_MS[unit]
+end
+
+-- A meter as it stands: key, suffix of its fields ('' or the slice), used, held, when room comes back.
+local function read_meter(kind, scope, window, now)
+  local start, ends, slice = window_of(window, now)
+  local m = {kind = kind, scope = scope, window = window, ends = ends, used = 0, held = 0}
+  if not slice then
+    m.key, m.at = 'finops:meter:' .. kind .. ':' .. scope .. ':' .. window .. ':' .. int(start), ''
+    local f = call('HMGET', m.key, 'u', 'h')
+    m.used, m.held = num(f[1]), num(f[2])
+    return m
+  end
+  m.key, m.at = 'finops:meter:' .. kind .. ':' .. scope .. ':' .. window, int(start)
+  local oldest, first = start - slice * SLICES, nil
+  local f = call('HGETALL', m.key)
+  for i = 1, #f, 2 do
+    local when = num(string.sub(f[i], 2))
+    if when < oldest then
+      call('HDEL', m.key, f[i])
+    else
+      local name = string.sub(f[i], 1, 1) == 'u' and 'used' or 'held'
+      m[name] = m[name] + num(f[i + 1])
+      if num(f[i + 1]) > 0 and (not first or when < first) then first = when end
+    end
+  end
+  m.frees = (first or start) + slice * (SLICES + 1)
+  return m
+end
+
+local function add_to_meter(m, field, amount)
+  call('HINCRBY', m.key, field .. m.at, int(amount))
+  call('PEXPIREAT', m.key, int(m.ends + GRACE_MS))
+end
+
+-- Tells those who want to know, once until a time: fields are names and values of a line in the list of alerts.
+local function tell_once(once, until_ms, fields)
+  if call('SET', 'finops:alerted:' .. once, '1', 'NX', 'PXAT', int(until_ms)) then
+    return call('XADD', ALERTS, 'MAXLEN', '~', '10000', '*', unpack(fields))
+  end
+end
+
+-- Says once per window that a part of a budget is spent.
+local function tell_thresholds(meter, before, after, now)
+  local limit = meter.limit
+  if not limit or limit <= 0 then return end
+  local said = call('HGET', 'finops:books', 'thresholds') or '50,80,100'
+  for percent in string.gmatch(said, '%d+') do
+    local mark = limit * num(percent) / 100
+    if before < mark and after >= mark then
+      local _, ends = window_of(meter.window, now)
+      tell_once(percent .. ':' .. meter.key, ends + GRACE_MS, {'kind', 'budget.threshold', 'scope', meter.scope,
+        'window', meter.window, 'percent', percent, 'limit', int(limit), 'used', int(after)})
+    end
+  end
+end
+
+-- Whether a meter counts what the call used: that of a provider or model only if they are the ones that answered.
+local function concerns(scope, scopes)
+  if not scopes or not (string.match(scope, '^provider:') or string.match(scope, '^model:')) then return true end
+  for _, mine in ipairs(scopes) do
+    if mine == scope then return true end
+  end
+  return false
+end
+
+-- Ends what a hold keeps: its estimates leave the meters, what was really used comes in. Exactly once per hold; one
+-- that had run out is found all the same, for as long as it is remembered.
+local function end_hold(id, state, cost, tokens, now, scopes)
+  local key = hold_key(id)
+  local f = call('HMGET', key, 'state', 'cost', 'tokens', 'meters')
+  if not f[1] or f[1] == 'settled' or f[1] == 'released' or f[1] == state then return 0 end
+  local estimate = {cost = num(f[2]), tokens = num(f[3])}
+  local real = {cost = cost, tokens = tokens}
+  for _, m in ipairs(cjson.decode(f[4])) do
+    local meter = {key = m[1], at = m[2], kind = m[3], limit = m[4], scope = m[5], window = m[6]}
+    -- A window that is over is gone, or its slice is: nothing is to be counted in it any more.
+    if call('HEXISTS', meter.key, 'h' .. meter.at) == 1 then
+      local held = estimate[meter.kind]
+      if f[1] == 'held' and held > 0 then call('HINCRBY', meter.key, 'h' .. meter.at, int(-held)) end
+      local amount = real[meter.kind]
+      if amount > 0 and concerns(meter.scope, scopes) then
+        local after = call('HINCRBY', meter.key, 'u' .. meter.at, int(amount))
+        if meter.kind == 'cost' then
+          if meter.at ~= '' then after = read_meter(meter.kind, meter.scope, meter.window, now).used end
+          tell_thresholds(meter, after - amount, after, now)
+        end
+      end
+    end
+  end
+  call('HSET', key, 'state', state)
+  call('PEXPIRE', key, int(ENDED_MS))
+  call('ZREM', HOLDS, id)
+  return 1
+end
+
+-- Holds for longer what is still held.
+local function prolong_hold(id, until_ms, now)
+  if call('ZADD', HOLDS, 'XX', 'CH', int(until_ms), id) == 1 then
+    call('PEXPIRE', hold_key(id), int(until_ms - now + ENDED_MS))
+  end
+end
+
+-- A job that ended and runs again: what it will cost counts, even if nothing was reserved for it anew.
+local function reopen_hold(id)
+  local state = call('HGET', hold_key(id), 'state')
+  if state and state ~= 'held' then call('HSET', hold_key(id), 'state', 'expired') end
+end
+
+-- Holds whose owner did not come back.
+local function sweep_holds(now)
+  for _, id in ipairs(call('ZRANGEBYSCORE', HOLDS, '-inf', int(now), 'LIMIT', '0', '20')) do
+    if end_hold(id, 'expired', 0, 0, now) == 0 then call('ZREM', HOLDS, id) end
+  end
+end

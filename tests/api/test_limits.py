@@ -1,0 +1,183 @@
+"""Limits as callers meet them: on every surface, at once, streamed and as jobs (contract 5 and 6)."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+
+from simulator.serve import RunningSimulator
+from tests.api.conftest import ADMIN_KEY, CHAT, KEY_A, KEY_B, Gateway
+
+PRICES = {"sim/*": {"input": 1, "output": 10}, "openai/*": {"input": 1, "output": 10}}
+MINUTE = {"requests": 3, "tokens": 1_000_000, "window": "1d"}
+PLACES = {
+    "openai": ("/openai/chat/completions", CHAT),
+    "plain": ("/v1/responses", {"model": "sim/gpt-4o", "input": "hello"}),
+    "anthropic": ("/anthropic/v1/messages", {**CHAT, "max_tokens": 50}),
+    "azure": ("/openai/deployments/sim/gpt-4o/chat/completions?api-version=2024-10-21", CHAT),
+}
+WAYS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
+    "whole": ({}, {}),
+    "streamed": ({"stream": True}, {}),
+    "job": ({}, {"x-bf-async": "true"}),
+}
+Start = Callable[..., Awaitable[Gateway]]
+everywhere = pytest.mark.parametrize("place", sorted(PLACES))
+in_every_way = pytest.mark.parametrize("way", sorted(WAYS))
+
+
+async def ask(gateway: Gateway, place: str, way: str, key: str = KEY_A) -> httpx.Response:
+    path, body = PLACES[place]
+    more, headers = WAYS[way]
+    return await gateway.post(path, {**body, **more}, headers={"x-bf-vk": key, **headers})
+
+
+async def gateway_with(start: Start, **limits: Any) -> Gateway:
+    return await start(prices=PRICES, virtual_keys={"team-a": {"value": KEY_A, **limits}, "team-b": {"value": KEY_B}})
+
+
+@everywhere
+@in_every_way
+async def test_an_answer_says_what_is_left_and_a_refusal_when_to_come_back(start: Start, place: str, way: str) -> None:
+    gateway = await gateway_with(start, rate_limit=MINUTE)
+    for left in ("2", "1", "0"):
+        answer = await ask(gateway, place, way)
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["x-ratelimit-limit-requests"] == "3"
+        assert answer.headers["x-ratelimit-remaining-requests"] == left
+        assert answer.headers["x-ratelimit-limit-tokens"] == "1000000"
+        assert answer.headers["x-ratelimit-reset-requests"].endswith("s")
+    refused = await ask(gateway, place, way)
+    assert refused.status_code == 429
+    assert int(refused.headers["retry-after"]) >= 1
+    assert refused.headers["x-ratelimit-remaining-requests"] == "0"
+    assert refused.headers["x-ratelimit-limit-requests"] == "3"
+    if place != "anthropic":
+        assert refused.json()["error"]["code"] == "request_limited"
+    assert (await ask(gateway, place, way, KEY_B)).status_code == 200, "another key has limits of its own"
+
+
+@in_every_way
+async def test_tokens_run_out_too(start: Start, way: str) -> None:
+    gateway = await gateway_with(start, rate_limit={"tokens": 1, "window": "1d"})
+    assert (await ask(gateway, "openai", "whole")).status_code == 200
+    refused = await ask(gateway, "openai", way)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "token_limited")
+    assert int(refused.headers["retry-after"]) >= 1
+    assert refused.headers["x-ratelimit-remaining-tokens"] == "0"
+
+
+@everywhere
+@in_every_way
+async def test_a_spent_budget_is_refused_before_any_work(
+    start: Start, sim: RunningSimulator, place: str, way: str
+) -> None:
+    gateway = await gateway_with(start, budget={"limit_usd": 0.000001})
+    assert (await ask(gateway, place, "whole")).status_code == 200
+    refused = await ask(gateway, place, way)
+    assert (refused.status_code, refused.headers["x-should-retry"]) == (402, "false")
+    assert "retry-after" not in refused.headers
+    assert len(sim.log.entries) == 1
+    listed = await gateway.http.get("/api/jobs", headers={"authorization": f"Bearer {ADMIN_KEY}"})
+    assert listed.json()["data"] == []
+
+
+@everywhere
+async def test_what_a_call_cost_is_told_at_once_and_with_a_jobs_result(start: Start, place: str) -> None:
+    gateway = await gateway_with(start)
+    cost = (await ask(gateway, place, "whole")).headers["x-bf-cost-usd"]
+    assert float(cost) > 0
+    submitted = await ask(gateway, place, "job")
+    assert "x-bf-cost-usd" not in submitted.headers
+    await gateway.worker.work_off()
+    path, body = PLACES[place]
+    named = {"x-bf-vk": KEY_A, "x-bf-async-id": submitted.headers["x-bf-async-id"]}
+    polled = await gateway.post(path, body, headers=named)
+    assert polled.headers["x-bf-cost-usd"] == cost
+    envelope = await gateway.http.get(f"/v1/async/jobs/{named['x-bf-async-id']}", headers=named)
+    assert envelope.headers["x-bf-cost-usd"] == cost
+
+
+async def test_a_failed_job_that_runs_again_needs_room_in_the_budget(start: Start, sim: RunningSimulator) -> None:
+    gateway = await gateway_with(start, budget={"limit_usd": 0.000001})
+    sim.script(model="gpt-4o", times=1, status=500)
+    job_id = (await ask(gateway, "openai", "job")).headers["x-bf-async-id"]
+    await gateway.worker.work_off()
+    path, mine = f"/v1/async/jobs/{job_id}/retry", {"x-bf-vk": KEY_A}
+    assert (await gateway.post(path, headers=mine)).status_code == 202
+    assert (await gateway.post(path, headers=mine)).status_code == 409
+    sim.script(model="gpt-4o", times=1, status=500)
+    await gateway.worker.work_off()
+    assert (await ask(gateway, "openai", "whole")).status_code == 200
+    refused = await gateway.post(path, headers=mine)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (402, "budget_exceeded")
+    overruled = await gateway.post(path.replace("/v1/async", "/api"), headers={"x-bf-admin-key": ADMIN_KEY})
+    assert overruled.status_code == 202
+
+
+async def test_administrators_read_what_was_told_of_budgets(start: Start) -> None:
+    gateway = await gateway_with(start, budget={"limit_usd": 0.000001})
+    await ask(gateway, "openai", "whole")
+    await gateway.services.inference._accounts.ledger.flush()  # type: ignore[union-attr]
+    admin = {"authorization": f"Bearer {ADMIN_KEY}"}
+    page = (await gateway.http.get("/api/alerts?limit=2", headers=admin)).json()
+    assert [alert["percent"] for alert in page["data"]] == [100, 80]
+    assert page["has_more"] is True
+    rest = (await gateway.http.get(f"/api/alerts?after={page['last_id']}", headers=admin)).json()
+    assert [(alert["percent"], alert["scope"]) for alert in rest["data"]] == [(50, "key:team-a")]
+    none = (await gateway.http.get("/api/alerts?type=spend.anomaly&scope=key:x", headers=admin)).json()
+    assert (none["data"], none["last_id"], none["has_more"]) == ([], None, False)
+    for query in ("type=other", "after=x", "limit=0"):
+        assert (await gateway.http.get(f"/api/alerts?{query}", headers=admin)).status_code == 400
+    assert (await gateway.http.get("/api/alerts", headers={"x-bf-vk": KEY_A})).status_code == 401
+
+
+async def booked(gateway: Gateway) -> list[dict[str, Any]]:
+    await gateway.services.inference._accounts.ledger.flush()  # type: ignore[union-attr]
+    found = await gateway.services.commands.execute("XRANGE", "finops:ledger", "-", "+")
+    return [orjson.loads(fields[1]) for _, fields in found]
+
+
+@everywhere
+async def test_a_stream_that_was_read_to_its_end_is_booked_as_an_answer(start: Start, place: str) -> None:
+    gateway = await gateway_with(start)
+    assert (await ask(gateway, place, "streamed")).status_code == 200
+    (entry,) = await booked(gateway)
+    assert (entry["status"], entry["cost"] > 0, entry["first_ms"] > 0) == (200, True, True)
+
+
+async def test_what_is_forwarded_unread_counts_and_is_booked(start: Start, sim: RunningSimulator) -> None:
+    gateway = await gateway_with(start, rate_limit={"requests": 2, "window": "1d"})
+    mine = {"x-bf-vk": KEY_A, "x-bf-provider": "sim"}
+
+    async def upload() -> httpx.Response:
+        sent = {"file": ("a.jsonl", b"{}")}
+        return await gateway.http.post("/v1/files", files=sent, data={"purpose": "batch"}, headers=mine)
+
+    file_id = (first := await upload()).json()["id"]
+    assert first.headers["x-ratelimit-remaining-requests"] == "1"
+    assert (await gateway.http.get(f"/v1/files/{file_id}", headers=mine)).status_code == 200
+    batch = {"input_file_id": file_id, "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+    assert (await gateway.post("/v1/batches", batch, headers=mine)).status_code in {200, 400}
+    asked = len(sim.log.entries)
+    refused = await upload()
+    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "request_limited")
+    assert (await gateway.http.delete(f"/v1/files/{file_id}", headers=mine)).status_code == 200
+    assert len(sim.log.entries) == asked + 1
+    assert (await gateway.post("/v1/batches?provider=nobody", batch, headers={"x-bf-vk": KEY_A})).status_code == 400
+    entries = await booked(gateway)
+    assert [entry["type"] for entry in entries] == ["passthrough"] * 3
+    assert [entry["asked"] for entry in entries] == ["sim/files", "sim/batches", "sim/files"]
+    assert [entry["status"] for entry in entries][::2] == [200, 429]
+    assert entries[0]["priced"] is True
+
+
+async def test_what_is_forwarded_unread_needs_room_in_the_budget(start: Start, sim: RunningSimulator) -> None:
+    gateway = await gateway_with(start, budget={"limit_usd": 0.000001})
+    await ask(gateway, "openai", "whole")
+    mine = {"x-bf-vk": KEY_A, "x-bf-provider": "sim"}
+    assert (await gateway.post("/v1/threads/runs", {}, headers=mine)).status_code == 402
+    assert (await gateway.http.get("/v1/files", headers=mine)).status_code == 200
+    assert [entry.path for entry in sim.log.entries] == ["/v1/chat/completions", "/v1/files"]

@@ -1,0 +1,90 @@
+"""What `finops doctor` says of keys and limits."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.admin_key import keep_admin_key
+from cli.findings import Finding
+from cli.governance_checks import check_admin_key, check_configured_keys, check_keys
+from shared.governance.keys import Keys
+from shared.settings.model import Settings
+from shared.store.multiplexed import MultiplexedClient
+
+LIMIT = {"budget": {"limit_usd": 5}}
+
+
+def settings_of(keys: dict[str, Any], **more: Any) -> Settings:
+    return Settings.model_validate({"virtual_keys": keys, **more})
+
+
+async def found(settings: Settings, url: str | None = None) -> list[tuple[str, str]]:
+    return [(finding.level, finding.said) for finding in await check_keys(settings, url)]
+
+
+@pytest.mark.parametrize(
+    ("key", "level"),
+    [("short", "FAIL"), ("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "FAIL"), ("0123456789abcdefghijklmnop", "OK")],
+)
+def test_an_admin_key_that_can_be_guessed_fails(tmp_path: Path, key: str, level: str) -> None:
+    finding = check_admin_key(Settings.model_validate({"auth": {"admin_key": key}}), tmp_path)
+    assert finding.level == level
+    assert key not in str(finding)
+
+
+def test_without_an_admin_key_the_administration_is_closed(tmp_path: Path) -> None:
+    assert check_admin_key(Settings(), tmp_path).level == "WARN"
+    keep_admin_key(tmp_path)
+    assert check_admin_key(Settings(), tmp_path).level == "OK"
+
+
+def test_values_that_are_not_told_apart_fail() -> None:
+    keys = {"a": {"value": "sk-bf-same"}, "b": {"value": "sk-bf-same"}, "c": {"value": "the admin key"}, "d": {}}
+    same, admin = check_configured_keys(settings_of(keys, auth={"admin_key": "the admin key"}))
+    assert (same.level, same.said) == ("FAIL", "the same value: a, b")
+    assert (admin.level, admin.said) == ("FAIL", "the admin key is also the value of c")
+    assert "sk-bf-same" not in str(same)
+
+
+async def test_keys_with_limits_that_are_required_are_fine() -> None:
+    settings = settings_of({"a": {"value": "x", **LIMIT}}, auth={"require_virtual_key": True})
+    assert await found(settings) == [("OK", "1 in force, each with a limit")]
+
+
+async def test_keys_without_limits_and_callers_without_keys_are_told() -> None:
+    keys = {f"k{at}": {"value": f"v{at}"} for at in range(7)} | {"t": {"value": "t", "team": "red"}}
+    said = await found(settings_of(keys, teams={"red": LIMIT}))
+    assert said == [
+        ("WARN", "without any limit: k0, k1, k2, k3, k4 and 2 more"),
+        ("WARN", "calls without a key are let pass"),
+    ]
+
+
+async def test_an_expired_key_in_the_file_is_told() -> None:
+    keys = {"old": {"value": "x", "expires_at": "2020-01-01T00:00:00Z"}}
+    said = await found(settings_of(keys, auth={"require_virtual_key": True}))
+    assert ("WARN", "configured and expired: old") in said
+
+
+async def test_no_keys_at_all_are_told() -> None:
+    assert (await found(Settings()))[0][1].startswith("none: whoever")
+    assert "is required" in (await found(settings_of({}, auth={"require_virtual_key": True})))[0][1]
+
+
+async def test_keys_of_the_store_are_looked_at_too(redis_url: str) -> None:
+    commands = MultiplexedClient(redis_url)
+    await Keys(commands, Settings()).create("loose", {})
+    await commands.aclose()
+    assert ("WARN", "without any limit: loose") in await found(Settings(), redis_url)
+
+
+@pytest.mark.parametrize("url", ["redis://127.0.0.1:1/0", "ftp://nowhere"])
+async def test_a_store_that_is_not_there_leaves_the_configured_ones(url: str) -> None:
+    settings = settings_of({"a": {"value": "x"}})
+    assert ("WARN", "without any limit: a") in await found(settings, url)
+
+
+def test_each_finding_that_is_not_fine_comes_with_its_mend(tmp_path: Path) -> None:
+    findings: list[Finding] = [check_admin_key(Settings(), tmp_path)]
+    assert all(finding.mend for finding in findings)

@@ -1,0 +1,242 @@
+"""Admission on the real store: reserved before, settled after, never more than one estimate too much."""
+
+import asyncio
+import math
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.errors import BudgetExceeded, RequestLimited, StoreUnavailable, TokenLimited
+from shared.governance.admission import FREE, HOLD_S, Door, Standing, governance_scripts
+from shared.governance.ledger import Ledger
+from shared.governance.limits import Limit
+from shared.governance.windows import UNIT_MS, parse_window
+from shared.store.multiplexed import MultiplexedClient
+from tests.governance.conftest import budget, meter_sums
+
+NOON = 4_004_683_200_000  # 2096-11-25 12:00 UTC, a Sunday; far ahead: nothing expires under the tests
+
+
+async def test_no_limits_cost_no_round_trip() -> None:
+    gone = MultiplexedClient("redis://127.0.0.1:9/0")
+    assert await Door(gone).admit("a", (), cost=5, tokens=5) is FREE
+    with pytest.raises(StoreUnavailable):
+        await Door(gone).admit("a", (budget(1),), cost=5, tokens=5)
+    await gone.aclose()
+
+
+async def test_money_is_reserved_and_then_spent(door: Door, ledger: Ledger, store: MultiplexedClient) -> None:
+    admitted = await door.admit("a", (budget(100),), cost=60, tokens=10)
+    assert admitted.hold == "a"
+    assert list((await meter_sums(store)).values()) == [(0, 60)]
+    ledger.book(orjson.dumps({"status": 200, "cost": 42}), "a")
+    await ledger.flush()
+    assert list((await meter_sums(store)).values()) == [(42, 0)]
+    assert await store.execute("ZCARD", "finops:holds") == 0
+
+
+async def test_a_spent_budget_refuses_before_any_work(door: Door, ledger: Ledger) -> None:
+    await door.admit("a", (budget(100),), cost=60, tokens=0)
+    await door.admit("b", (budget(100),), cost=60, tokens=0)  # something was left: one estimate too much at most
+    with pytest.raises(BudgetExceeded, match=r"budget of key:a for this day .*\$0.0001.*\$0.00012 reserved") as refused:
+        await door.admit("c", (budget(100),), cost=60, tokens=0)
+    assert refused.value.should_retry is False
+    ledger.release("a")
+    await ledger.flush()
+    await door.admit("c", (budget(100),), cost=1, tokens=0)
+
+
+async def test_a_budget_of_nothing_lets_nothing_pass(door: Door) -> None:
+    with pytest.raises(BudgetExceeded):
+        await door.admit("a", (budget(0),), cost=0, tokens=0)
+
+
+async def test_one_limit_of_many_refuses_for_all(door: Door, store: MultiplexedClient) -> None:
+    limits = (budget(1000), Limit("requests", "team:t", "1m", 1), budget(1000, "customer:c", "1M"))
+    await door.admit("a", limits, cost=7, tokens=0)
+    before = await meter_sums(store)
+    with pytest.raises(
+        RequestLimited, match=r"limit of requests of team:t for this minute \(UTC\) is reached: 1"
+    ) as no:
+        await door.admit("b", limits, cost=7, tokens=0)
+    assert 0 < (no.value.retry_after_s or 0) <= 60
+    assert await meter_sums(store) == before
+
+
+async def test_requests_are_counted_exactly_by_many_at_once(door: Door, store: MultiplexedClient) -> None:
+    limits = (Limit("requests", "key:a", "1d", 50), budget(10**9))
+    said = await asyncio.gather(
+        *(door.admit(str(at), limits, cost=1, tokens=0) for at in range(80)), return_exceptions=True
+    )
+    assert sum(isinstance(answer, RequestLimited) for answer in said) == 30
+
+
+async def test_tokens_are_limited_like_money(door: Door, ledger: Ledger) -> None:
+    limit = (Limit("tokens", "key:a", "rolling:1h", 100),)
+    await door.admit("a", limit, cost=0, tokens=90)
+    ledger.book(orjson.dumps({"status": 200, "input": 60, "output": 40}), "a")
+    await ledger.flush()
+    with pytest.raises(TokenLimited, match="last 1 hour") as refused:
+        await door.admit("b", limit, cost=0, tokens=1)
+    assert 3500 < (refused.value.retry_after_s or 0) <= 3660
+
+
+async def test_rolling_windows_forget_slice_by_slice(door: Door, store: MultiplexedClient) -> None:
+    limit = (Limit("requests", "key:a", "rolling:1h", 2),)
+    minute = 60_000
+    await door.admit("a", limit, cost=0, tokens=0, clock=str(NOON))
+    await door.admit("b", limit, cost=0, tokens=0, clock=str(NOON + 30 * minute))
+    with pytest.raises(RequestLimited) as refused:
+        await door.admit("c", limit, cost=0, tokens=0, clock=str(NOON + 59 * minute))
+    assert refused.value.retry_after_s == 120  # room comes when the first slice is wholly out of the last hour
+    await door.admit("c", limit, cost=0, tokens=0, clock=str(NOON + 61 * minute))
+    with pytest.raises(RequestLimited):
+        await door.admit("d", limit, cost=0, tokens=0, clock=str(NOON + 62 * minute))
+
+
+async def test_admitting_twice_reserves_once(door: Door, store: MultiplexedClient) -> None:
+    for _ in range(2):
+        await door.admit("a", (budget(100), Limit("requests", "key:a", "1d", 5)), cost=60, tokens=0)
+    assert sorted((await meter_sums(store)).values()) == [(0, 60), (1, 0)]
+
+
+async def test_settling_twice_counts_once(door: Door, store: MultiplexedClient) -> None:
+    await door.admit("a", (budget(100),), cost=60, tokens=0)
+    for writer in ("one", "two"):
+        args: list[Any] = [writer, 1, "", "a", "settled", '{"cost":30,"status":200}']
+        await store.script(governance_scripts()["settle"], (), args)
+        await store.script(governance_scripts()["settle"], (), args)
+    assert list((await meter_sums(store)).values()) == [(30, 0)]
+
+
+async def test_the_reservation_of_a_dead_process_runs_out_and_a_late_settlement_still_counts(
+    door: Door, store: MultiplexedClient
+) -> None:
+    await door.admit("dead", (budget(100),), cost=100, tokens=0, clock=str(NOON))
+    with pytest.raises(BudgetExceeded):
+        await door.admit("b", (budget(100),), cost=1, tokens=0, clock=str(NOON + 1000))
+    await door.admit("b", (budget(100),), cost=1, tokens=0, clock=str(NOON + round(HOLD_S * 1000)))
+    assert list((await meter_sums(store)).values()) == [(0, 1)]
+    late = ["w", 1, str(NOON + 200_000), "dead", "settled", '{"cost":70,"status":200}']
+    await store.script(governance_scripts()["settle"], (), late)
+    assert list((await meter_sums(store)).values()) == [(70, 1)]
+
+
+async def test_holds_under_way_are_renewed(store: MultiplexedClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.governance.admission.RENEWALS", math.inf)
+    door = Door(store)
+    await door.admit("a", (budget(100),), cost=1, tokens=0)
+    await store.execute("ZADD", "finops:holds", 5, "a")
+    await door.renew_now()
+    assert float(await store.execute("ZSCORE", "finops:holds", "a")) > 5
+    door.ended("a")
+    await store.execute("ZADD", "finops:holds", 5, "a")
+    await door.renew_now()
+    assert float(await store.execute("ZSCORE", "finops:holds", "a")) == 5
+    await door.aclose()
+
+
+async def test_thresholds_are_told_once_per_window(door: Door, ledger: Ledger, store: MultiplexedClient) -> None:
+    for at, cost in enumerate((40, 15, 30, 40)):
+        await door.admit(str(at), (budget(100), budget(100, "team:t", "rolling:1d")), cost=1, tokens=0)
+        ledger.book(orjson.dumps({"status": 200, "cost": cost}), str(at))
+        await ledger.flush()
+    told = [
+        dict(zip(f[::2], f[1::2], strict=True)) for _, f in await store.execute("XRANGE", "finops:alerts", "-", "+")
+    ]
+    mine = [(int(line[b"percent"]), int(line[b"used"])) for line in told if line[b"scope"] == b"key:a"]
+    assert mine == [(50, 55), (80, 85), (100, 125)]
+
+
+async def test_thresholds_of_a_rolling_window_count_all_its_slices(door: Door, store: MultiplexedClient) -> None:
+    slice_ms = parse_window("rolling:1d").slice_ms
+    for at in range(3):
+        clock = str(NOON + at * slice_ms)
+        await door.admit(str(at), (budget(100, window="rolling:1d"),), cost=1, tokens=0, clock=clock)
+        line = [str(at), "settled", '{"cost":30,"status":200}']
+        await store.script(governance_scripts()["settle"], (), ["w", at + 1, clock, *line])
+    told = await store.execute("XRANGE", "finops:alerts", "-", "+")
+    facts = [dict(zip(f[::2], f[1::2], strict=True)) for _, f in told]
+    assert [(fact[b"percent"], fact[b"used"]) for fact in facts] == [(b"50", b"60"), (b"80", b"90")]
+
+
+async def test_headers_tell_the_tightest_limit(door: Door) -> None:
+    limits = (
+        Limit("requests", "key:a", "1m", 10),
+        Limit("requests", "team:t", "1d", 3),
+        Limit("tokens", "key:a", "1h", 1000),
+        budget(5),
+    )
+    headers = (await door.admit("a", limits, cost=1, tokens=100)).headers()
+    assert headers["x-ratelimit-limit-requests"] == "3"
+    assert headers["x-ratelimit-remaining-requests"] == "2"
+    assert headers["x-ratelimit-remaining-tokens"] == "900"
+    assert set(headers) == {
+        f"x-ratelimit-{what}-{kind}" for what in ("limit", "remaining", "reset") for kind in ("requests", "tokens")
+    }
+    assert headers["x-ratelimit-reset-requests"].endswith("s")
+
+
+def test_how_durations_are_written() -> None:
+    from shared.governance.admission import _duration
+
+    assert [_duration(ms) for ms in (350, 1000, 360_000, 3_600_000)] == ["350ms", "1s", "6m0s", "1h0m0s"]
+    assert str(Standing(budget(1), 0, 0, 0).limit.amount) == "1"
+
+
+WINDOWS = ["1m", "1h", "1d", "1w", "1M", "rolling:1m", "rolling:6h", "rolling:30d", "rolling:1M"]
+
+
+@pytest.mark.parametrize("name", WINDOWS)
+async def test_the_script_reckons_windows_as_python_does(store: MultiplexedClient, name: str) -> None:
+    window = parse_window(name)
+    moments = [NOON, 0, 951_782_400_000, 1_709_164_799_999, 1_735_689_600_000, 1_767_225_599_999, 4_102_444_800_000]
+    for now in moments:
+        id_ = uuid.uuid4().hex
+        (_, facts) = await store.script(
+            governance_scripts()["admit"], (), [id_, 1000, 0, 0, now, "requests", id_, name, 10]
+        )
+        assert facts[2] == window.end_ms(now) - now
+        (key,) = await store.execute("KEYS", f"finops:meter:requests:{id_}*") or [b""]
+        if now >= NOON:  # meters of windows long past are gone at once
+            (field,) = await store.execute("HKEYS", key)
+            start = field[1:] if window.rolling else key.rsplit(b":", 1)[1]
+            assert int(start) == window.start_ms(now)
+
+
+@given(st.integers(0, 4_000_000_000_000), st.sampled_from(WINDOWS))
+def test_a_window_holds_its_moment(now: int, name: str) -> None:
+    window = parse_window(name)
+    start, end = window.start_ms(now), window.end_ms(now)
+    assert start <= now < end
+    if not window.rolling:
+        assert window.start_ms(end) == end
+        assert window.start_ms(start) == start
+    else:
+        assert end - now >= UNIT_MS[window.unit] * window.rolling - 1
+
+
+def test_known_windows() -> None:
+    sunday = NOON
+    said = {
+        name: datetime.fromtimestamp(parse_window(name).start_ms(sunday) / 1000, UTC).isoformat()
+        for name in ("1d", "1w", "1M")
+    }
+    assert said == {
+        "1d": "2096-11-25T00:00:00+00:00", "1w": "2096-11-19T00:00:00+00:00", "1M": "2096-11-01T00:00:00+00:00",
+    }  # fmt: skip
+    assert parse_window("rolling:2d").name == "rolling:2d"
+    assert parse_window("rolling:2d").spoken == "the last 2 days"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1", "2d", "1y", "rolling:", "rolling:d", "rolling:0d", "rolling:1000d", "x:1d", "d1"]
+)
+def test_other_words_are_no_windows(text: str) -> None:
+    with pytest.raises(ValueError, match="is no window"):
+        parse_window(text)

@@ -1,0 +1,143 @@
+"""Alerts: listed page by page; unusual spending is found by one process, and told once a day."""
+
+from datetime import UTC, datetime, timedelta
+
+import orjson
+import pytest
+
+from shared.errors import InvalidRequest, StoreUnavailable
+from shared.governance import anomalies
+from shared.governance.admission import Door
+from shared.governance.alerts import ANOMALY, THRESHOLD, Alert, alert_of, list_alerts
+from shared.governance.anomalies import AnomalyWatch
+from shared.governance.ledger import Ledger
+from shared.store.multiplexed import MultiplexedClient
+from tests.governance.conftest import budget
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+USD = 1_000_000
+
+
+async def spend(store: MultiplexedClient, days_ago: int, **keys: int) -> None:
+    """Sums of a day, each key's in two groups."""
+    day = (NOW - timedelta(days=days_ago)).strftime("%Y-%m-%d")
+    for key, cost in keys.items():
+        for model, part in (("m", cost // 2), ("n", cost - cost // 2)):
+            group = f"{key}\x1f{key}\x1f\x1f\x1fsim\x1f{model}\x1fchat.completions\x1f"
+            await store.execute("HSET", f"finops:usage:d:{day}", group, f"1,0,0,9,9,0,0,{part},{part},5,1")
+
+
+async def alerts(store: MultiplexedClient) -> list[Alert]:
+    return (await list_alerts(store))[0]
+
+
+@pytest.fixture
+async def habits(store: MultiplexedClient) -> MultiplexedClient:
+    """A steady key, a new one, one without a name, and a day on which all spend much."""
+    for day in range(1, 11):
+        await spend(store, day, steady=2 * USD, **{"": USD})
+    await spend(store, 1, new=USD)
+    await spend(store, 0, steady=20 * USD, new=20 * USD, **{"": 20 * USD})
+    return store
+
+
+async def test_a_key_far_above_its_habit_is_told_of_once_a_day(habits: MultiplexedClient) -> None:
+    watch = AnomalyWatch(habits, 300)
+    assert await watch.check(NOW) == 1
+    assert await watch.check(NOW + timedelta(hours=1)) == 0
+    (alert,) = await alerts(habits)
+    assert (alert.kind, alert.scope, alert.window) == (ANOMALY, "key:steady", "1d")
+    assert (alert.used, alert.usual) == (20 * USD, 2 * USD)
+    assert alert.shown()["usual_usd"] == 2.0
+    assert "percent" not in alert.shown()
+
+
+async def test_the_next_day_it_is_told_of_again(habits: MultiplexedClient) -> None:
+    watch = AnomalyWatch(habits, 300)
+    await watch.check(NOW)
+    await spend(habits, -1, steady=90 * USD)
+    assert await watch.check(NOW + timedelta(days=1)) == 1
+
+
+async def test_days_before_a_keys_first_make_no_habit(store: MultiplexedClient) -> None:
+    for day in range(1, 4):
+        await spend(store, day, young=USD)
+    await spend(store, 0, young=50 * USD)
+    assert await AnomalyWatch(store, 300).check(NOW) == 0
+
+
+async def test_of_many_processes_one_looks_per_period(habits: MultiplexedClient) -> None:
+    told = [await AnomalyWatch(habits, 300).look(NOW) for _ in range(3)]
+    assert told == [1, 0, 0]
+    assert 0 < await habits.execute("PTTL", "finops:alerts:watch") <= 300_000
+
+
+async def test_days_that_are_over_are_read_once(habits: MultiplexedClient) -> None:
+    watch = AnomalyWatch(habits, 300)
+    await watch.check(NOW)
+    await habits.execute("DEL", *[f"finops:usage:d:2026-11-{day}" for day in range(12, 22)])
+    await habits.execute("DEL", "finops:alerted:anomaly:steady:2026-11-22")
+    assert await watch.check(NOW) == 1
+
+
+async def test_a_day_with_endlessly_many_groups_is_not_read_to_its_end(
+    store: MultiplexedClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(anomalies, "SCAN_COUNT", 10)
+    monkeypatch.setattr(anomalies, "MAX_GROUPS", 20)
+    for n in range(700):
+        await spend(store, 0, **{f"k{n}": 2})
+    spent = await AnomalyWatch(store, 300)._spend("2026-11-22")
+    assert 0 < len(spent) < 700
+
+
+async def test_an_alert_that_cannot_be_written_is_not_the_end(
+    habits: MultiplexedClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    await habits.execute("SET", "finops:alerts", "no stream")
+    assert await AnomalyWatch(habits, 300).check(NOW) == 0
+    assert "could not be written" in caplog.text
+
+
+async def test_lists_are_read_page_by_page_and_by_kind(
+    habits: MultiplexedClient, door: Door, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.governance.alerts._PAGE", 2)
+    await AnomalyWatch(habits, 300).check(NOW)
+    await door.admit("a", (budget(100), budget(200, "team:t")), cost=1, tokens=0)
+    ledger.book(orjson.dumps({"status": 200, "cost": 170}), "a")
+    await ledger.flush()
+    everything = await alerts(habits)
+    assert [(alert.scope, alert.percent) for alert in everything] == [
+        ("team:t", 80), ("team:t", 50), ("key:a", 100), ("key:a", 80), ("key:a", 50), ("key:steady", 0),
+    ]  # fmt: skip
+    first, more = await list_alerts(habits, limit=4)
+    rest, end = await list_alerts(habits, after=first[-1].id, limit=4)
+    assert (more, end, first + rest) == (True, False, everything)
+    assert [a.scope for a in (await list_alerts(habits, kind=ANOMALY))[0]] == ["key:steady"]
+    assert len((await list_alerts(habits, kind=THRESHOLD, scope="key:a"))[0]) == 3
+    shown = everything[2].shown()
+    assert (shown["type"], shown["limit_usd"], shown["used_usd"], shown["percent"]) == (THRESHOLD, 0.0001, 0.00017, 100)
+
+
+@pytest.mark.parametrize("cursor", ["x", "alert_", "alert_1", "alert_\u0661-0", "alert_1-0\n", "alert_1-0 +", "1-0"])
+async def test_a_cursor_of_somewhere_else_is_refused(store: MultiplexedClient, cursor: str) -> None:
+    with pytest.raises(InvalidRequest):
+        await list_alerts(store, after=cursor)
+
+
+async def test_an_unknown_kind_is_refused(store: MultiplexedClient) -> None:
+    with pytest.raises(InvalidRequest, match=r"budget\.threshold"):
+        await list_alerts(store, kind="other")
+
+
+async def test_without_a_store_there_is_no_list() -> None:
+    gone = MultiplexedClient("redis://127.0.0.1:9/0")
+    with pytest.raises(StoreUnavailable):
+        await list_alerts(gone)
+    await gone.aclose()
+
+
+def test_alerts_of_an_earlier_version_are_thresholds() -> None:
+    alert = alert_of(b"1795000000000-1", {b"scope": b"key:a", b"window": b"1d", b"percent": b"50", b"limit": b"9"})
+    assert (alert.id, alert.kind, alert.at_ms) == ("alert_1795000000000-1", THRESHOLD, 1_795_000_000_000)

@@ -1,0 +1,155 @@
+"""Whatever is interleaved: no budget is overspent by more than one estimate, and the books agree with the meters."""
+
+import asyncio
+from typing import Any
+
+import orjson
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from redis import Redis
+
+from shared.errors import BudgetExceeded, RequestLimited
+from shared.governance.admission import Door, governance_scripts
+from shared.governance.limits import Limit
+from shared.store.embedded import EmbeddedStore
+from shared.store.multiplexed import MultiplexedClient
+
+LIMIT = 1_000
+REQUESTS = 15
+MOST = 300
+START = 4_004_683_200_000  # far ahead: nothing expires under the test
+LIMITS = {
+    "one": (Limit("cost", "key:one", "1M", LIMIT), Limit("requests", "key:one", "1M", REQUESTS)),
+    "two": (Limit("cost", "key:two", "rolling:1M", LIMIT), Limit("cost", "team:t", "1M", LIMIT)),
+    "three": (Limit("cost", "key:three", "1M", 10 * LIMIT), Limit("cost", "team:t", "1M", LIMIT)),
+}
+
+
+class Interleavings(RuleBasedStateMachine):
+    """Calls of three callers: reserved, settled (also twice, also late), given up, left behind by dead processes."""
+
+    url = ""
+
+    @initialize()
+    def begin(self) -> None:
+        self.runner = asyncio.Runner()
+        with Redis.from_url(self.url) as redis:
+            redis.flushall()
+        self.store = MultiplexedClient(self.url)
+        self.door = Door(self.store)
+        self.now = START
+        self.open: dict[str, tuple[str, int, int]] = {}
+        self.left: dict[str, tuple[str, int, int]] = {}
+        self.booked: dict[str, int] = dict.fromkeys(LIMITS, 0)
+        self.ended: list[str] = []
+        self.batch = 0
+        self.count = 0
+        self.passed = 0
+
+    def run(self, work: Any) -> Any:
+        return self.runner.run(work)
+
+    @rule(caller=st.sampled_from(sorted(LIMITS)), estimate=st.integers(0, MOST))
+    def reserve(self, caller: str, estimate: int) -> None:
+        self.count += 1
+        hold = str(self.count)
+        try:
+            self.run(self.door.admit(hold, LIMITS[caller], cost=estimate, tokens=0, clock=str(self.now)))
+        except (BudgetExceeded, RequestLimited):
+            return
+        self.passed += caller == "one"
+        self.open[hold] = (caller, estimate, self.now)
+
+    @precondition(lambda self: self.open)
+    @rule(data=st.data(), twice=st.booleans())
+    def settle(self, data: st.DataObject, twice: bool) -> None:
+        hold = data.draw(st.sampled_from(sorted(self.open)))
+        caller, estimate, _ = self.open.pop(hold)
+        self._book(hold, caller, data.draw(st.integers(0, estimate)), twice=twice)
+
+    @precondition(lambda self: self.open)
+    @rule(data=st.data())
+    def release(self, data: st.DataObject) -> None:
+        hold = data.draw(st.sampled_from(sorted(self.open)))
+        del self.open[hold]
+        self._write([hold, "released", ""])
+        self.ended.append(hold)
+
+    @precondition(lambda self: self.open)
+    @rule(data=st.data())
+    def crash(self, data: st.DataObject) -> None:
+        hold = data.draw(st.sampled_from(sorted(self.open)))
+        self.left[hold] = self.open.pop(hold)
+
+    @precondition(lambda self: self.ended)
+    @rule(data=st.data())
+    def settle_what_has_ended(self, data: st.DataObject) -> None:
+        self._write([data.draw(st.sampled_from(self.ended)), "settled", ""])
+
+    @rule()
+    def time_passes_until_the_dead_are_swept(self) -> None:
+        self.now += 130_000
+        for hold, (_, _, since) in list(self.open.items()):  # the living renew
+            self.run(self.store.execute("ZADD", "finops:holds", "XX", self.now + 120_000, hold))
+            assert since <= self.now
+        self.run(self.door.admit("nobody", (Limit("requests", "nobody", "1m", 10**9),), cost=0, tokens=0,
+                                 clock=str(self.now)))  # fmt: skip
+        if len(self.left) <= 20:
+            self.ended_left()
+
+    def ended_left(self) -> None:
+        self.left.clear()
+
+    def _book(self, hold: str, caller: str, cost: int, *, twice: bool) -> None:
+        entry = orjson.dumps({"key": caller, "cost": cost, "status": 200, "priced": True}).decode()
+        self._write([hold, "settled", entry])
+        if twice:
+            self._write([hold, "settled", entry], again=True)
+        self.booked[caller] += cost
+        self.ended.append(hold)
+
+    def _write(self, line: list[Any], *, again: bool = False) -> None:
+        self.batch += not again
+        args = ["w", self.batch, str(self.now), *line]
+        self.run(self.store.script(governance_scripts()["settle"], (), args))
+
+    def _meter(self, key: str) -> tuple[int, int]:
+        fields = self.run(self.store.execute("HGETALL", key))
+        pairs = [(fields[at][:1], int(fields[at + 1])) for at in range(0, len(fields), 2)]
+        return sum(n for kind, n in pairs if kind == b"u"), sum(n for kind, n in pairs if kind == b"h")
+
+    @invariant()
+    def nothing_is_overspent_and_the_books_agree(self) -> None:
+        if not hasattr(self, "store"):
+            return
+        keys = {key.decode() for key in self.run(self.store.execute("KEYS", "finops:meter:cost:*"))}
+        expected = {
+            "key:one": ("one",), "key:two": ("two",), "key:three": ("three",), "team:t": ("two", "three"),
+        }  # fmt: skip
+        for key in keys:
+            scope = ":".join(key.split(":")[3:5])
+            used, held = self._meter(key)
+            callers = expected[scope]
+            living = sum(e for caller, e, _ in (*self.open.values(), *self.left.values()) if caller in callers)
+            assert used == sum(self.booked[caller] for caller in callers)
+            assert held == living
+            limit = 10 * LIMIT if scope == "key:three" else LIMIT
+            assert used + held < limit + MOST
+        assert self.passed <= REQUESTS
+
+    def teardown(self) -> None:
+        if hasattr(self, "runner"):
+            self.runner.run(self._close())
+            self.runner.close()
+
+    async def _close(self) -> None:
+        await self.door.aclose()
+        await self.store.aclose()
+
+
+def test_any_interleaving(real_store: EmbeddedStore) -> None:
+    machine = type("OnTheRealStore", (Interleavings,), {"url": real_store.url})
+    run = machine.TestCase  # type: ignore[attr-defined]
+    run.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
+    run("runTest").runTest()

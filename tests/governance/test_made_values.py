@@ -1,0 +1,42 @@
+"""Configured keys without a value: given one once, of which only the hash is kept."""
+
+from typing import Any
+
+import pytest
+
+from shared.errors import InvalidRequest, KeyNotFound, VirtualKeyNotFound
+from shared.governance.governance import Governance
+from shared.governance.key_ring import KeyRing
+from shared.governance.keys import Keys
+from shared.governance.limits import Limit
+from shared.settings.model import Settings
+from shared.store.multiplexed import MultiplexedClient
+
+UNVALUED = Settings.model_validate({"virtual_keys": {"made": {"budget": {"limit_usd": 5}}, "fixed": {"value": "x"}}})
+
+
+async def test_a_configured_key_without_a_value_gets_one_once(store: MultiplexedClient, redis_url: str) -> None:
+    keys = Keys(store, UNVALUED)
+    made = await keys.make_missing()
+    assert list(made) == ["made"]
+    assert await keys.make_missing() == {}
+    ring = KeyRing(store, UNVALUED)
+    governance = Governance(UNVALUED, ring=ring)
+    caller = await governance.identify({b"x-bf-vk": made["made"].encode()})
+    assert (caller.key_id, caller.limits) == ("made", (Limit("cost", "key:made", "1d", 5_000_000),))
+    assert await governance.owner("made") == caller
+    _, second = await keys.rotate("made", grace_s=60)
+    for value in (made["made"], second):
+        assert (await governance.identify({b"x-bf-vk": value.encode()})).key_id == "made"
+    with pytest.raises(InvalidRequest, match=r"finops\.toml"):
+        await keys.rotate("fixed")
+    with pytest.raises(KeyNotFound):
+        await Keys(store, Settings()).get("made")
+
+
+@pytest.mark.parametrize("keys", [{}, {"made": {"value": "sk-bf-said-by-now"}}])
+async def test_a_made_value_ends_when_the_file_names_no_key_or_a_value(store: MultiplexedClient, keys: Any) -> None:
+    value = (await Keys(store, UNVALUED).make_missing())["made"]
+    settings = Settings.model_validate({"virtual_keys": keys})
+    with pytest.raises(VirtualKeyNotFound):
+        await Governance(settings, ring=KeyRing(store, settings)).identify({b"x-bf-vk": value.encode()})

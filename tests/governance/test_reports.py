@@ -1,0 +1,205 @@
+"""Sums, files and outlooks, beyond what one call shows (the books themselves: test_books.py)."""
+
+import csv
+import io
+import itertools
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+import pytest
+
+from shared.errors import InvalidRequest
+from shared.governance import store_keys
+from shared.governance.admission import Door
+from shared.governance.call_log import CallLog
+from shared.governance.caller import ANONYMOUS
+from shared.governance.exports import CALL_COLUMNS, csv_text, json_lines, shown_call, without_formula
+from shared.governance.focus import InvalidFocus, check_row, focus_row
+from shared.governance.ledger import Ledger, entry_of
+from shared.governance.limits import Limit
+from shared.governance.outlook import Outlook, Spender, names_in_use, outlooks
+from shared.governance.prices import UNPRICED
+from shared.governance.reports import SUMS, Reports, UsageQuery
+from shared.store.multiplexed import MultiplexedClient
+from tests.governance.test_books import TEAM_A, TODAY, booked, outcome
+
+NOW = datetime(2026, 11, 18, 12, 30, tzinfo=UTC)
+A_DOLLAR = 1_000_000
+
+
+async def sums_of(store: MultiplexedClient, key: str, group: Sequence[str], **sums: int) -> None:
+    """Put sums into a roll-up, as the books write them."""
+    said = ",".join(str(sums.get(name, 0)) for name in SUMS)
+    await store.execute("HSET", key, "\x1f".join(group), said)
+    await store.execute("EXPIRE", key, 3600)
+
+
+def group(key: str = "a", team: str = "search", model: str = "gpt", dims: str = "") -> tuple[str, ...]:
+    return (key, f"name of {key}", team, "acme", "sim", model, "chat.completions", dims)
+
+
+async def test_a_summary_has_its_total_and_names_what_it_leaves_out(ledger: Ledger, store: MultiplexedClient) -> None:
+    await booked(ledger, outcome(), outcome(model="x", cost=UNPRICED), outcome(model="y", cost=UNPRICED))
+    await booked(ledger, outcome(model="y", cost=UNPRICED, caller=ANONYMOUS))
+    query = UsageQuery(start=TODAY[0], end=TODAY[1], group_by=("key",), per="total")
+    summary = await Reports(store).summary(query)
+    assert summary.total.sums["calls"] == sum(row.sums["calls"] for row in summary.rows) == 4
+    assert list(summary.unpriced.items()) == [(("openai", "y"), 2), (("openai", "x"), 1)]
+    assert {row.shown()["key_name"] for row in summary.rows} == {"Team A", ""}
+
+
+def test_a_question_is_answered_for_whole_hours_or_days() -> None:
+    said = {"start": NOW, "end": NOW + timedelta(minutes=1)}
+    hours, days = UsageQuery(**said, per="hour"), UsageQuery(**said, per="total")
+    assert (hours.begin, hours.until) == (NOW.replace(minute=0), NOW.replace(hour=13, minute=0))
+    assert (days.begin, days.until) == (NOW.replace(hour=0, minute=0), datetime(2026, 11, 19, tzinfo=UTC))
+    exact = UsageQuery(start=days.begin, end=days.until)
+    assert exact.until == days.until
+
+
+async def test_more_groups_than_an_answer_can_hold_are_refused(
+    ledger: Ledger, store: MultiplexedClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.governance.reports.MAX_ROWS", 2)
+    await booked(ledger, *(outcome(model=f"m{at}") for at in range(3)))
+    with pytest.raises(InvalidRequest):
+        await Reports(store).usage(UsageQuery(start=TODAY[0], end=TODAY[1], group_by=("model",)))
+
+
+async def test_callers_cannot_make_groups_without_end(ledger: Ledger, store: MultiplexedClient) -> None:
+    await booked(ledger, outcome())
+    names = [name.decode() for name in await store.execute("KEYS", "finops:usage:*")]
+    for name in names:
+        await store.execute("HSET", name, *itertools.chain.from_iterable((f"g{at}", "0") for at in range(10_000)))
+    await booked(ledger, *(outcome(model=f"m{at}", dimensions={"user": str(at)}) for at in range(5)), outcome())
+    query = UsageQuery(start=TODAY[0], end=TODAY[1], group_by=("key", "model"), only={"key": "a"}, per="total")
+    calls = {row.group["model"]: row.sums["calls"] for row in await Reports(store).usage(query)}
+    assert calls == {"gpt-4o": 2, "(other)": 5}
+    assert max([await store.execute("HLEN", name) for name in names]) <= 10_002
+
+
+@pytest.mark.parametrize("per", ["hour", "day"])
+async def test_charges_of_a_period_are_focus_rows_that_add_up(
+    ledger: Ledger, store: MultiplexedClient, per: Any
+) -> None:
+    await booked(
+        ledger, *(outcome() for _ in range(3)), outcome(model="dear", cost=UNPRICED), outcome(caller=ANONYMOUS)
+    )
+    query = UsageQuery(start=TODAY[0], end=TODAY[1], per=per)
+    rows = [focus_row(charge) async for batch in Reports(store).charges(query) for charge in batch]
+    for row in rows:
+        check_row(row)
+    by_sku = {(row["SubAccountId"], row["SkuId"]): row for row in rows}
+    many = by_sku["a", "openai/gpt-4o"]
+    assert (many["BilledCost"], many["x_Calls"], many["ConsumedQuantity"]) == ("0.00135", "3", "360")
+    assert (many["x_HttpStatus"], many["x_Estimated"]) == (None, None)
+    assert by_sku["a", "openai/dear"]["x_Priced"] == "false"
+    start, end = (datetime.fromisoformat(str(many[f"ChargePeriod{side}"])) for side in ("Start", "End"))
+    assert end - start == (timedelta(hours=1) if per == "hour" else timedelta(days=1))
+    own = UsageQuery(start=TODAY[0], end=TODAY[1], per=per, only={"key": "a", "dim:app": "shop"})
+    assert len([charge async for batch in Reports(store).charges(own) for charge in batch]) == 2
+
+
+async def test_long_entries_come_in_small_batches(ledger: Ledger, store: MultiplexedClient) -> None:
+    await booked(ledger, *(outcome(content={"request": "x" * 30_000, "answer": "y"}) for _ in range(150)))
+    sizes = [len(batch) async for batch in CallLog(store).batches(*TODAY)]
+    assert sizes[:2] == [100, 17]
+    assert sum(sizes) == 150
+
+
+def test_a_call_as_it_is_shown() -> None:
+    entry = {"id": "5-1", **orjson.loads(entry_of(outcome(content={"request": "hi", "answer": "ho"}), at_ms=1_500))}
+    shown = shown_call(entry)
+    assert tuple(shown) == CALL_COLUMNS
+    assert (shown["ended_at"], shown["cost_usd"], shown["list_cost_usd"]) == (
+        "1970-01-01T00:00:01.500Z",
+        0.00045,
+        0.0005,
+    )
+    assert (shown["key_name"], shown["dimensions"], shown["code"], shown["images"]) == (
+        "Team A",
+        {"app": "shop"},
+        "",
+        0,
+    )
+    assert shown_call(entry, content=True)["content"] == {"request": "hi", "answer": "ho"}
+    unpriced = shown_call(orjson.loads(entry_of(outcome(cost=UNPRICED))))
+    assert (unpriced["cost_usd"], unpriced["list_cost_usd"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "\uff1d1", "\uff0b1", "\uff0d1", "\uff20x"]
+)
+def test_no_text_of_a_caller_is_a_formula(text: str) -> None:
+    rows = list(csv.reader(io.StringIO("".join(csv_text([{text: text, "n": -1, "nested": {"x": text}}])), newline="")))
+    assert rows == [[f"'{text}", "n", "nested"], [f"'{text}", "-1", orjson.dumps({"x": text}).decode()]]
+    assert orjson.loads(next(json_lines([{"x": text}])))["x"] == text
+    assert without_formula("gpt-4o") == "gpt-4o"
+
+
+async def outlook_of(store: MultiplexedClient, *limits: Limit, key: str = "a") -> Outlook:
+    door = Door(store)
+    (found,) = await outlooks(Reports(store), door, [Spender(key, "Team A", limits)], "key", NOW)
+    await door.aclose()
+    return found
+
+
+async def test_an_outlook_follows_the_rate(store: MultiplexedClient) -> None:
+    for back in range(25):
+        hour = (NOW - timedelta(hours=back)).strftime("%Y-%m-%dT%H")
+        await sums_of(store, store_keys.usage_hour(hour), group(), cost=A_DOLLAR // (2 if back == 0 else 1), calls=1)
+    for back in range(20):
+        day = (NOW - timedelta(days=back)).strftime("%Y-%m-%d")
+        await sums_of(store, store_keys.usage_day(day), group(), cost=24 * A_DOLLAR if back else 90 * A_DOLLAR, calls=1)
+        await sums_of(store, store_keys.usage_day(day), group(key="b"), cost=A_DOLLAR, calls=1)
+    requests = Limit("requests", "key:a", "1m", 5)
+    month, rolling = Limit("cost", "key:a", "1M", 500 * A_DOLLAR), Limit("cost", "key:a", "rolling:2d", 40 * A_DOLLAR)
+    found = await outlook_of(store, requests, month, rolling)
+    assert found.rate_micro_usd_per_hour == pytest.approx(A_DOLLAR)
+    assert found.month_micro_usd == (17 * 24 + 90) * A_DOLLAR
+    assert found.projected_month_micro_usd == pytest.approx(found.month_micro_usd + 299.5 * A_DOLLAR, abs=10)
+    assert found.habit.anomalous
+    shown = found.shown(NOW)
+    assert (shown["id"], shown["rate_usd_per_hour"], shown["usual_day_usd"]) == ("a", 1.0, 24.0)
+    by_window = {budget["window"]: budget for budget in shown["budgets"]}
+    assert by_window.keys() == {"1M", "rolling:2d"}
+    # Nothing is booked on the meters: the rolling window holds two days of a dollar an hour in the long run.
+    assert (by_window["rolling:2d"]["projected_usd"], by_window["rolling:2d"]["state"]) == (48.0, "at_risk")
+    assert by_window["rolling:2d"]["window_ends_at"] is None
+    assert by_window["rolling:2d"]["exhausted_at"] == "2026-11-20T04:30:00Z"
+    assert by_window["1M"]["window_ends_at"]
+
+
+async def test_a_rolling_budget_that_the_rate_never_fills_is_well(store: MultiplexedClient) -> None:
+    hour = (NOW - timedelta(hours=1)).strftime("%Y-%m-%dT%H")
+    await sums_of(store, store_keys.usage_hour(hour), group(), cost=A_DOLLAR, calls=1)
+    found = await outlook_of(store, Limit("cost", "key:a", "rolling:1d", 500 * A_DOLLAR))
+    (budget,) = found.shown(NOW)["budgets"]
+    assert (budget["state"], budget["exhausted_at"]) == ("ok", None)
+
+
+async def test_a_spent_budget_and_a_key_that_never_spent(store: MultiplexedClient, door: Door) -> None:
+    limit = Limit("cost", "key:a", "1d", 10)
+    await door.admit("h", [limit], cost=10, tokens=0)
+    found = await outlook_of(store, limit)
+    (budget,) = found.shown(NOW)["budgets"]
+    assert (budget["state"], budget["reserved_usd"]) == ("spent", 0.00001)
+    assert not found.habit.anomalous
+    assert found.habit.usual_micro_usd == 0
+
+
+async def test_who_spent_of_late(store: MultiplexedClient) -> None:
+    day = NOW.strftime("%Y-%m-%d")
+    for team in ("search", "ads", ""):
+        await sums_of(store, store_keys.usage_day(day), group(team=team), cost=1)
+    assert await names_in_use(Reports(store), "team", NOW) == ["", "ads", "search"]
+    assert TEAM_A.team == "search"
+
+
+def test_usage_is_never_without_a_quantity() -> None:
+    row = focus_row(orjson.loads(entry_of(outcome())))
+    row["PricingQuantity"] = row["SkuPriceId"] = None
+    with pytest.raises(InvalidFocus, match="usage"):
+        check_row(row)

@@ -1,0 +1,268 @@
+"""Calls through the books: admitted before, priced and booked after, however they end."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import orjson
+import pytest
+
+from shared.errors import BudgetExceeded, GatewayError, RequestLimited, UpstreamFailure
+from shared.governance.caller import Caller
+from shared.governance.limits import Limit
+from shared.inference.accounts import Accounts
+from shared.inference.assembly import build_accounts, build_inference
+from shared.inference.bill import Bill
+from shared.inference.call import Call
+from shared.inference.inference import Inference
+from shared.settings.model import Settings
+from shared.store.multiplexed import MultiplexedClient
+from shared.wire.request_types import EMBEDDINGS, MODERATIONS, TRANSCRIPTIONS
+from simulator.serve import RunningSimulator
+from tests.inference.conftest import chat
+
+TEAM = Caller(key_id="a", name="a", limits=(Limit("cost", "key:a", "1d", 10_000), Limit("requests", "key:a", "1m", 50)))
+
+
+@pytest.fixture(scope="module")
+def warm() -> None:
+    build_accounts(Settings(), MultiplexedClient("redis://127.0.0.1:9/0"))
+
+
+@pytest.fixture
+async def store(redis_url: str) -> AsyncIterator[MultiplexedClient]:
+    client = MultiplexedClient(redis_url)
+    yield client
+    await client.aclose()
+
+
+Books = Callable[..., tuple[Inference, Accounts]]
+
+
+@pytest.fixture
+async def books(warm: None, store: MultiplexedClient, sim: RunningSimulator) -> AsyncIterator[Books]:
+    built: list[Inference] = []
+
+    def build(**said: Any) -> tuple[Inference, Accounts]:
+        provider = {"wire": "openai", "base_url": sim.base_url, "retry": {"max_attempts": 1}}
+        settings = Settings.model_validate(
+            {
+                "providers": {"sim": provider, "other": {**provider, **said.pop("other", {})}},
+                "prices": {"sim/*": {"input": 1, "output": 10}, "other/*": {"input": 2, "output": 20}},
+                **said,
+            }
+        )
+        accounts = Accounts(settings, store)
+        built.append(build_inference(settings, {}, accounts=accounts))
+        return built[-1], accounts
+
+    yield build
+    for inference in built:
+        await inference.aclose()
+
+
+async def entries(accounts: Accounts, store: MultiplexedClient) -> list[dict[str, Any]]:
+    await accounts.ledger.flush()
+    return [orjson.loads(fields[1]) for _, fields in await store.execute("XRANGE", "finops:ledger", "-", "+")]
+
+
+async def spent(store: MultiplexedClient, scope: str) -> tuple[int, int]:
+    keys = await store.execute("KEYS", f"finops:meter:cost:{scope}:*")
+    used, held = await store.execute("HMGET", keys[0], "u", "h")
+    return int(used or 0), int(held or 0)
+
+
+async def test_an_answer_says_what_it_cost_and_is_booked(books: Books, store: MultiplexedClient) -> None:
+    inference, accounts = books()
+    answer = await inference.answer(chat("sim/gpt", caller=TEAM))
+    usage = orjson.loads(answer.body)["usage"]
+    cost = usage["prompt_tokens"] + usage["completion_tokens"] * 10
+    assert answer.headers["x-bf-cost-usd"] == f"{cost / 1e6:.6f}"
+    assert answer.headers["x-ratelimit-limit-requests"] == "50"
+    assert answer.headers["x-ratelimit-remaining-requests"] == "49"
+    (entry,) = await entries(accounts, store)
+    assert (entry["cost"], entry["key"], entry["provider"], entry["model"]) == (cost, "a", "sim", "gpt")
+    assert (entry["status"], entry["attempts"], entry["priced"]) == (200, 1, True)
+    assert await spent(store, "key:a") == (cost, 0)
+
+
+async def test_a_spent_budget_is_refused_before_the_provider_is_asked(
+    books: Books, store: MultiplexedClient, sim: RunningSimulator
+) -> None:
+    inference, accounts = books()
+    poor = Caller(key_id="p", name="p", limits=(Limit("cost", "key:p", "1d", 1),))
+    await inference.answer(chat("sim/gpt", caller=poor))
+    await accounts.ledger.flush()
+    with pytest.raises(BudgetExceeded):
+        await inference.answer(chat("sim/gpt", caller=poor))
+    assert [entry["status"] for entry in await entries(accounts, store)] == [200, 402]
+    assert "attempts" not in (await entries(accounts, store))[1]
+
+
+async def test_a_failed_call_costs_nothing_and_is_booked(books: Books, store: MultiplexedClient) -> None:
+    inference, accounts = books()
+    with pytest.raises(GatewayError):
+        await inference.answer(chat("sim/gpt@status=500", caller=TEAM))
+    (entry,) = await entries(accounts, store)
+    assert (entry["status"], entry.get("cost", 0), entry["priced"]) == (500, 0, True)
+    assert await spent(store, "key:a") == (0, 0)
+
+
+async def test_a_stream_is_settled_at_its_end(books: Books, store: MultiplexedClient) -> None:
+    inference, accounts = books()
+    call = chat("sim/gpt", caller=TEAM, stream=True, stream_options={"include_usage": True})
+    stream = await inference.stream(call)
+    assert (await spent(store, "key:a"))[1] > 0
+    async for _ in stream:
+        pass
+    (entry,) = await entries(accounts, store)
+    assert entry["cost"] == stream.usage["prompt_tokens"] + 10 * stream.usage["completion_tokens"]
+    assert "estimated" not in entry
+    assert await spent(store, "key:a") == (entry["cost"], 0)
+    assert orjson.loads(stream.ledger) == entry
+
+
+async def test_the_gateway_has_a_stream_counted_whose_caller_did_not_ask(
+    books: Books, store: MultiplexedClient, sim: RunningSimulator
+) -> None:
+    inference, accounts = books()
+    seen = b"".join([events async for events in await inference.stream(chat("sim/gpt", stream=True))])
+    assert b"prompt_tokens" not in seen
+    assert sim.requests[-1].body["stream_options"] == {"include_usage": True}
+    (entry,) = await entries(accounts, store)
+    assert "estimated" not in entry
+    assert entry["cost"] == entry["input"] + 10 * entry["output"] > 0
+
+
+async def test_a_stream_without_a_count_is_estimated(books: Books, store: MultiplexedClient) -> None:
+    inference, accounts = books(other={"stream_usage": False})
+    async for _ in await inference.stream(chat("other/gpt", stream=True)):
+        pass
+    (entry,) = await entries(accounts, store)
+    assert entry["estimated"]
+    assert entry["output"] > 1
+    assert entry["cost"] > 0
+
+
+async def test_a_stream_that_is_given_up_is_settled(books: Books, store: MultiplexedClient) -> None:
+    inference, accounts = books()
+    stream = await inference.stream(chat("sim/gpt", caller=TEAM, stream=True))
+    await stream.aclose()
+    (entry,) = await entries(accounts, store)
+    assert (entry["status"], entry["estimated"]) == (499, True)
+    assert await spent(store, "key:a") == (entry["cost"], 0)
+
+
+async def test_a_stream_that_is_cut_is_settled_once(books: Books, store: MultiplexedClient) -> None:
+    inference, accounts = books()
+    stream = await inference.stream(chat("sim/gpt@cut=3", caller=TEAM, stream=True))
+    with pytest.raises(UpstreamFailure):
+        async for _ in stream:
+            pass
+    (entry,) = await entries(accounts, store)
+    assert entry["status"] >= 500
+    assert entry["estimated"]
+
+
+async def test_a_fallback_pays_with_its_own_meter(books: Books, store: MultiplexedClient) -> None:
+    inference, accounts = books(models={"sim/*": {"budget": {"limit_usd": 1}}}, other={"budget": {"limit_usd": 1}})
+    answer = await inference.answer(chat("sim/gpt@status=503", caller=TEAM, fallbacks=["other/gpt"]))
+    assert answer.provider == "other"
+    (entry,) = await entries(accounts, store)
+    assert entry["fallbacks"] == 1
+    assert await spent(store, "provider:other") == (entry["cost"], 0)
+    assert await spent(store, "model:sim/*") == (0, 0)
+    assert await spent(store, "key:a") == (entry["cost"], 0)
+
+
+async def test_a_fallback_without_room_is_left_out(books: Books) -> None:
+    inference, _ = books(other={"rate_limit": {"requests": 1, "window": "1d"}})
+    call = chat("sim/gpt@status=503", fallbacks=["other/gpt"])
+    await inference.answer(call)
+    with pytest.raises(GatewayError) as refused:
+        await inference.answer(call)
+    assert refused.value.status == 503
+    with pytest.raises(RequestLimited):
+        await inference.answer(chat("other/gpt"))
+
+
+async def test_a_keys_own_fallbacks_are_tried(books: Books) -> None:
+    inference, _ = books()
+    caller = Caller(key_id="f", name="f", fallbacks=("other/gpt",))
+    assert (await inference.answer(chat("sim/gpt@status=503", caller=caller))).provider == "other"
+
+
+async def test_content_is_booked_only_where_configured_and_redacted(books: Books, store: MultiplexedClient) -> None:
+    inference, accounts = books(log={"content": True, "redact": ["hel+o"]})
+    await inference.answer(chat("sim/gpt"))
+    (entry,) = await entries(accounts, store)
+    assert "hello" not in entry["content"]["request"]
+    assert "[redacted]" in entry["content"]["request"]
+    assert entry["content"]["answer"]
+
+
+async def test_an_unknown_price_is_no_cost_header_and_said_so(books: Books, store: MultiplexedClient) -> None:
+    inference, accounts = books(prices={})
+    answer = await inference.answer(chat("sim/gpt"))
+    assert "x-bf-cost-usd" not in answer.headers
+    (entry,) = await entries(accounts, store)
+    assert entry["priced"] is False
+
+
+async def test_a_stream_that_is_read_no_further_than_its_answers_end_is_not_given_up(
+    books: Books, store: MultiplexedClient
+) -> None:
+    inference, accounts = books()
+    stream = await inference.stream(chat("sim/gpt", stream=True, stream_options={"include_usage": True}))
+    async for events in stream:
+        if b"[DONE]" in events:
+            break
+    await stream.aclose()
+    (entry,) = await entries(accounts, store)
+    assert (entry["status"], entry.get("estimated"), entry["output"]) == (200, None, stream.usage["completion_tokens"])
+
+
+async def test_a_count_that_came_at_a_streams_beginning_does_not_pay_for_the_rest(
+    books: Books, store: MultiplexedClient, sim: RunningSimulator
+) -> None:
+    inference, accounts = books(other={"wire": "anthropic", "base_url": f"{sim.origin}/anthropic"})
+    stream = await inference.stream(chat("other/claude-haiku-4-5@tokens=50,tps=200", stream=True, max_tokens=60))
+    came = 0
+    async for events in stream:
+        came += events.count(b"data:")
+        if came > 5:
+            break
+    assert 0 < stream.usage["completion_tokens"] < came
+    await stream.aclose()
+    (entry,) = await entries(accounts, store)
+    assert (entry["status"], entry["estimated"], entry["output"]) == (499, True, came)
+    assert entry["input"] == stream.usage["prompt_tokens"]
+
+
+def billed(accounts: Accounts, call: Call, said: dict[str, Any], body: bytes) -> dict[str, Any]:
+    bill = Bill(accounts, call)
+    bill.sent("sim", "gpt", "")
+    entry: dict[str, Any] = orjson.loads(bill.answered(said, 200, body))
+    return entry
+
+
+async def test_an_answer_without_a_count_is_estimated_and_never_free(books: Books) -> None:
+    _, accounts = books(prices={"sim/*": {"input": 1, "output": 10, "second": 0.0001}})
+    told = billed(accounts, chat("sim/gpt"), {}, b"x" * 400)
+    assert (told["output"], told["estimated"], told["priced"]) == (101, True, True)
+    long = billed(accounts, chat("sim/gpt", max_tokens=7), {}, b"x" * 400)
+    assert long["output"] == 7, "no more than was allowed"
+    vectors = billed(accounts, chat("sim/gpt", request_type=EMBEDDINGS), {}, b"x" * 400)
+    assert "output" not in vectors
+    spoken = billed(accounts, chat("sim/gpt", request_type=TRANSCRIPTIONS), {}, b"text")
+    assert (spoken["estimated"], spoken["audio_ms"] > 0, spoken["cost"] > 0) == (True, True, True)
+    judged = billed(accounts, chat("sim/gpt", request_type=MODERATIONS), {}, b"{}")
+    assert "estimated" not in judged
+
+
+async def test_a_job_that_is_refused_is_booked_as_a_refused_call_is(books: Books, store: MultiplexedClient) -> None:
+    inference, accounts = books()
+    poor = Caller(key_id="p", name="p", limits=(Limit("cost", "key:p", "1d", 0),))
+    with pytest.raises(BudgetExceeded):
+        await inference.reserve("job", chat("sim/gpt", caller=poor))
+    (entry,) = await entries(accounts, store)
+    assert (entry["status"], entry["key"], "job" in entry) == (402, "p", False)

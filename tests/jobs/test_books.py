@@ -1,0 +1,138 @@
+"""What a job owes is booked with its outcome, in the same script, exactly once; on the fake and the real store."""
+
+from typing import Any
+
+import orjson
+import pytest
+
+from shared.governance.admission import Door
+from shared.governance.limits import Limit
+from shared.jobs.model import Outcome, State
+from shared.jobs.queue import JobQueue
+from shared.jobs.store import JobStore
+from shared.store.commands import RedisCommands
+from tests.jobs.conftest import claim_one, new_job
+
+BUDGET = (Limit("cost", "key:a", "1M", 1_000),)
+CONTEXT = {"surface": "openai", "who": {"key": "a", "team": "t", "type": "chat.completions"}}
+PAID = Outcome(
+    state=State.COMPLETED,
+    status_code=200,
+    ledger=b'{"v":1,"key":"a","cost":70,"input":5,"output":2,"status":200,"priced":true}',
+)
+
+
+@pytest.fixture
+def door(commands: RedisCommands) -> Door:
+    return Door(commands)
+
+
+async def meters(commands: RedisCommands) -> tuple[int, int]:
+    (key,) = await commands.execute("KEYS", "finops:meter:*")
+    used, held = await commands.execute("HMGET", key, "u", "h")
+    return int(used or 0), int(held or 0)
+
+
+async def ledger(commands: RedisCommands) -> list[dict[str, Any]]:
+    return [orjson.loads(fields[1]) for _, fields in await commands.execute("XRANGE", "finops:ledger", "-", "+")]
+
+
+async def test_an_outcome_settles_what_the_submit_reserved(
+    queue: JobQueue, store: JobStore, door: Door, commands: RedisCommands
+) -> None:
+    job = new_job(owner="a", context=CONTEXT)
+    await door.admit(job.id, BUDGET, cost=300, tokens=9, renewed=False)
+    await queue.submit(job)
+    assert await meters(commands) == (0, 300)
+    claim = await claim_one(queue)
+    assert await store.finish(claim, PAID)
+    assert await store.finish(claim, PAID)  # sent again, its answer lost
+    assert await meters(commands) == (70, 0)
+    assert [entry["cost"] for entry in await ledger(commands)] == [70]
+
+
+async def test_a_cancelled_job_gives_its_reservation_back_and_is_booked(
+    queue: JobQueue, store: JobStore, door: Door, commands: RedisCommands
+) -> None:
+    job = new_job(owner="a", context=CONTEXT, request_id="r")
+    await door.admit(job.id, BUDGET, cost=300, tokens=9, renewed=False)
+    await queue.submit(job)
+    await store.cancel(job.id)
+    await store.cancel(job.id)
+    assert await meters(commands) == (0, 0)
+    (entry,) = await ledger(commands)
+    assert (entry["key"], entry["team"], entry["job"], entry["status"], entry["code"]) == (
+        "a",
+        "t",
+        job.id,
+        409,
+        "cancelled",
+    )
+    assert entry["priced"] is True
+    assert entry["at"] > 1_700_000_000_000
+
+
+async def test_what_a_cancelled_run_cost_is_said_to_be_unknown(
+    queue: JobQueue, store: JobStore, commands: RedisCommands
+) -> None:
+    job = new_job(owner="a", context=CONTEXT)
+    await queue.submit(job)
+    await claim_one(queue)
+    await store.cancel(job.id)
+    assert [entry["priced"] for entry in await ledger(commands)] == [False]
+
+
+async def test_a_job_that_runs_again_is_counted_again(
+    queue: JobQueue, store: JobStore, door: Door, commands: RedisCommands
+) -> None:
+    job = new_job(owner="a", context=CONTEXT)
+    await door.admit(job.id, BUDGET, cost=300, tokens=9, renewed=False)
+    await queue.submit(job)
+    failed = Outcome(state=State.FAILED, status_code=502, error={}, ledger=b'{"cost":5,"status":502}')
+    await store.finish(await claim_one(queue), failed)
+    await store.retry(job.id)
+    await store.finish(await claim_one(queue), PAID)
+    assert await meters(commands) == (75, 0)
+    assert [entry["cost"] for entry in await ledger(commands)] == [5, 70]
+
+
+async def test_jobs_of_our_own_are_not_booked(queue: JobQueue, store: JobStore, commands: RedisCommands) -> None:
+    await queue.submit(new_job())
+    await store.finish(await claim_one(queue), Outcome(state=State.COMPLETED, status_code=200))
+    assert await ledger(commands) == []
+
+
+async def left_s(commands: RedisCommands, hold: str) -> float:
+    """Until a hold runs out, by the store's clock."""
+    seconds, _ = await commands.execute("TIME")
+    return float(await commands.execute("ZSCORE", "finops:holds", hold)) / 1000 - int(seconds)
+
+
+async def test_a_reservation_lasts_as_long_as_its_job_but_not_without_one(
+    queue: JobQueue, store: JobStore, door: Door, commands: RedisCommands
+) -> None:
+    job = new_job(owner="a", context=CONTEXT, delay_s=60.0)
+    for hold in (job.id, "its submit never came"):
+        await door.admit(hold, BUDGET, cost=300, tokens=9, renewed=False)
+    await queue.submit(job)
+    assert await left_s(commands, job.id) > 29 * 86_400
+    assert await left_s(commands, "its submit never came") < 300
+    await store.cancel(job.id)
+    assert await commands.execute("ZRANGE", "finops:holds", 0, -1) == [b"its submit never came"]
+
+
+async def test_a_job_that_is_admitted_again_holds_what_it_may_cost(
+    queue: JobQueue, store: JobStore, door: Door, commands: RedisCommands
+) -> None:
+    job = new_job(owner="a", context=CONTEXT)
+    await door.admit(job.id, BUDGET, cost=300, tokens=9, renewed=False)
+    await queue.submit(job)
+    await store.finish(
+        await claim_one(queue), Outcome(state=State.FAILED, status_code=502, error={}, ledger=b'{"cost":5}')
+    )
+    await door.admit(job.id, BUDGET, cost=300, tokens=9, renewed=False)
+    await store.retry(job.id)
+    assert await meters(commands) == (5, 300)
+    assert await left_s(commands, job.id) > 29 * 86_400
+    await store.finish(await claim_one(queue), PAID)
+    assert await meters(commands) == (75, 0)

@@ -1,0 +1,151 @@
+"""Alerts reach every webhook that asked for them: signed, once each, whichever worker reads them first."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import orjson
+import pytest
+from standardwebhooks.webhooks import Webhook
+
+from shared.governance.admission import Door
+from shared.governance.alerts import list_alerts
+from shared.governance.anomalies import AnomalyWatch
+from shared.governance.ledger import Ledger
+from shared.governance.limits import Limit
+from shared.jobs.model import Outcome, State
+from shared.jobs.queue import JobQueue
+from shared.jobs.store import JobStore
+from shared.settings.model import Settings
+from shared.store.connection import connect
+from shared.store.multiplexed import MultiplexedClient
+from tests.waiting import wait_until
+from tests.worker.test_webhooks import SECRET, Receiver, receiver  # noqa: F401 - a fixture
+from worker.alerts import watch_spending
+from worker.outbox import GROUP, Outbox
+from worker.webhooks import WebhookDelivery
+
+BUDGETS = (Limit("cost", "key:a", "1d", 100), Limit("cost", "team:t", "1d", 1_000))
+
+
+@pytest.fixture
+async def store(redis_url: str) -> AsyncIterator[MultiplexedClient]:
+    client = MultiplexedClient(redis_url)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+async def delivery(store: MultiplexedClient, receiver: Receiver) -> AsyncIterator[WebhookDelivery]:  # noqa: F811
+    hook = {"url": receiver.url, "secret": SECRET, "allow_private_network": True}
+    money = {**hook, "events": ["budget.threshold", "spend.anomaly"]}
+    hooks = {"finance": money, "owner": {**money, "events": ["budget.threshold"]}, "jobs": hook}
+    delivery = WebhookDelivery(Settings.model_validate({"webhooks": hooks}), store)
+    yield delivery
+    await delivery.aclose()
+
+
+async def overspend(store: MultiplexedClient, cost: int) -> None:
+    door, ledger = Door(store), Ledger(store)
+    await door.admit("hold", BUDGETS, cost=1, tokens=0)
+    ledger.book(orjson.dumps({"status": 200, "cost": cost}), "hold")
+    await ledger.flush()
+    await door.aclose()
+
+
+async def relay(
+    url: str,
+    store: MultiplexedClient,
+    delivery: WebhookDelivery,
+    alerts: int,
+    count: Callable[[str], None] | None = None,
+) -> None:
+    """Two workers read until so many alerts are taken and none is left half done."""
+    redis = connect(url, timeout_s=None)
+    queue, jobs = JobQueue(store), JobStore(store)
+    boxes = [Outbox(redis, queue, jobs, delivery, name, count=count) for name in ("one", "two")]
+    relays = [asyncio.create_task(box.run()) for box in boxes]
+
+    async def read() -> bool:
+        groups = await store.execute("XINFO", "GROUPS", "finops:alerts")
+        facts = [dict(zip(group[::2], group[1::2], strict=True)) for group in groups]
+        return [(f[b"name"].decode(), f[b"entries-read"], f[b"pending"]) for f in facts] == [(GROUP, alerts, 0)]
+
+    async def read_when_there() -> bool:
+        return bool(await store.execute("EXISTS", "finops:alerts")) and await read()
+
+    await wait_until(read_when_there)
+    for task in relays:
+        task.cancel()
+    await asyncio.gather(*relays, return_exceptions=True)
+    await redis.aclose()
+
+
+async def deliver(store: MultiplexedClient, delivery: WebhookDelivery) -> list[Any]:
+    claims = (await JobQueue(store).claim("w", 100)).claims
+    outcomes = [await delivery.run(claim) for claim in claims]
+    assert all(isinstance(outcome, Outcome) and outcome.state is State.COMPLETED for outcome in outcomes)
+    return list(claims)
+
+
+async def test_a_threshold_is_told_to_all_who_want_to_know(
+    redis_url: str,
+    store: MultiplexedClient,
+    delivery: WebhookDelivery,
+    receiver: Receiver,  # noqa: F811
+) -> None:
+    await overspend(store, 85)
+    counted: list[str] = []
+    await relay(redis_url, store, delivery, 2, counted.append)
+    assert len(await deliver(store, delivery)) == 4
+    told = [(headers, orjson.loads(body)) for headers, body in receiver.told]
+    for (headers, body), (_, raw) in zip(told, receiver.told, strict=True):
+        Webhook(SECRET).verify(raw, headers)
+        assert headers["webhook-id"] == body["id"]
+    assert sorted(event["data"]["percent"] for _, event in told) == [50, 50, 80, 80]
+    assert len({event["id"] for _, event in told}) == 2
+    event = next(event for _, event in told if event["data"]["percent"] == 80)
+    assert event["type"] == "budget.threshold"
+    assert event["data"] == {
+        "id": (await list_alerts(store))[0][0].id,
+        "scope": "key:a",
+        "window": "1d",
+        "percent": 80,
+        "limit_usd": 0.0001,
+        "used_usd": 0.000085,
+    }
+    assert counted == ["budget.threshold"] * 2
+
+
+async def test_an_alert_that_was_read_by_a_dead_worker_is_told_by_another_and_never_twice(
+    redis_url: str, store: MultiplexedClient, delivery: WebhookDelivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.outbox.ABANDONED_MS", 0)
+    monkeypatch.setattr("worker.outbox.BLOCK_MS", 20)
+    await overspend(store, 55)
+    await relay(redis_url, store, delivery, 1)
+    first = {claim.id for claim in await deliver(store, delivery)}
+    # As if the worker that read it had died before it said so.
+    await store.execute("XGROUP", "SETID", "finops:alerts", GROUP, "0", "ENTRIESREAD", 0)
+    await store.execute("XREADGROUP", "GROUP", GROUP, "dead", "STREAMS", "finops:alerts", ">")
+    await relay(redis_url, store, delivery, 1)
+    assert len(first) == 2
+    assert await deliver(store, delivery) == []
+    assert await store.execute("XLEN", "finops:alerts") == 1
+
+
+async def test_spending_is_looked_at_from_time_to_time_whatever_happens_to_the_store(
+    store: MultiplexedClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    gone = MultiplexedClient("redis://127.0.0.1:9/0")
+    looks = [asyncio.create_task(watch_spending(AnomalyWatch(at, 300), 0.01)) for at in (gone, store)]
+
+    async def looked() -> bool:
+        return bool(await store.execute("EXISTS", "finops:alerts:watch")) and "store is away" in caplog.text
+
+    await wait_until(looked)
+    for look in looks:
+        assert not look.done()
+        look.cancel()
+    await asyncio.gather(*looks, return_exceptions=True)
+    await gone.aclose()

@@ -1,0 +1,88 @@
+"""Where claims come from: a sleep that ends when there is something to do, or when nothing is to be done any more."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from shared.jobs import keys
+from shared.jobs.model import Priority
+from shared.store.connection import connect
+from shared.store.multiplexed import MultiplexedClient
+from tests.jobs.conftest import until
+from tests.worker.engine import Bench, bench_on
+from worker.claims import ClaimSource
+
+LONG_MS = 60_000
+
+
+@pytest.fixture
+async def bench(redis_url: str) -> AsyncIterator[Bench]:
+    async with bench_on(redis_url) as made:
+        yield made
+
+
+@pytest.fixture
+async def source(bench: Bench) -> AsyncIterator[ClaimSource]:
+    sleeper = connect(bench.url, timeout_s=None, max_connections=1)
+    made = ClaimSource(bench.queue, sleeper, bench.commands, "w1", [Priority.NORMAL])
+    yield made
+    await made.aclose()
+
+
+async def until_asleep(bench: Bench) -> None:
+    async def blocked() -> bool:
+        return b"cmd=blpop" in await bench.commands.execute("CLIENT", "LIST")
+
+    await until(blocked)
+
+
+async def test_a_roused_sleeper_claims_and_loses_nothing(bench: Bench, source: ClaimSource) -> None:
+    claiming = asyncio.create_task(source.claim(1, LONG_MS))
+    await until_asleep(bench)
+    await source.rouse()
+    async with asyncio.timeout(10):
+        assert not (await claiming).claims
+    job_id = await bench.submit()
+    async with asyncio.timeout(10):
+        (claim,) = (await source.claim(1, LONG_MS)).claims
+    assert claim.id == job_id
+
+
+async def test_a_sleep_that_has_not_begun_is_ended_all_the_same(bench: Bench, source: ClaimSource) -> None:
+    await source.claim(0, 0)  # connected, wide awake
+    claiming = asyncio.create_task(source.claim(1, LONG_MS))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        await asyncio.gather(source.rouse(), claiming)
+
+
+@pytest.mark.parametrize("forbidden", ["id", "unblock"])
+async def test_a_server_may_forbid_to_be_asked(bench: Bench, source: ClaimSource, forbidden: str) -> None:
+    await bench.commands.execute("ACL", "SETUSER", "default", f"-client|{forbidden}")
+    try:
+        claiming = asyncio.create_task(source.claim(1, LONG_MS))
+        await until_asleep(bench)
+        await source.rouse()
+        assert not claiming.done()
+        job_id = await bench.submit()
+        async with asyncio.timeout(10):
+            (claim,) = (await claiming).claims
+        assert claim.id == job_id
+    finally:
+        await bench.commands.execute("ACL", "SETUSER", "default", "+client")
+
+
+async def test_whoever_cannot_ask_lets_it_sleep(bench: Bench) -> None:
+    sleeper = connect(bench.url, timeout_s=None, max_connections=1)
+    gone = MultiplexedClient(bench.url)
+    source = ClaimSource(bench.queue, sleeper, gone, "w1", [Priority.NORMAL])
+    claiming = asyncio.create_task(source.claim(1, LONG_MS))
+    await until_asleep(bench)
+    await gone.aclose()
+    await source.rouse()
+    assert not claiming.done()
+    await bench.commands.execute("RPUSH", keys.wake(Priority.NORMAL), "1")
+    async with asyncio.timeout(10):
+        assert not (await claiming).claims
+    await source.aclose()

@@ -1,0 +1,220 @@
+"""From lines of a batch to jobs, and from ended jobs to lines of its files."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
+from typing import Any
+
+import orjson
+
+from shared.batches.keys import line_job_id, line_of_job
+from shared.batches.lines import ENDPOINTS, RawLine, answered, never_run, read_line, tokens_of
+from shared.batches.model import Batch, Cursor
+from shared.batches.store import BatchStore, Line, is_written
+from shared.errors import GatewayError, JobNotFound, RateLimited, StoreUnavailable
+from shared.governance.caller import Caller
+from shared.governance.ledger import who
+from shared.inference.call import Call
+from shared.inference.inference import Inference
+from shared.jobs.model import Job, NewJob, Priority, State
+from shared.jobs.queue import JobQueue
+from shared.jobs.store import JobStore
+from shared.wire.request_body import RequestBody, check_for_submit, read_request
+from shared.wire.request_types import IMAGE_GENERATIONS
+
+GiveUp = Callable[[Batch, Container[int], str], Awaitable[None]]
+JOB_TTL_S = 2 * 86_400
+"""How long a line's result waits to be read: longer than a batch is open."""
+AT_ONCE = 100
+LARGE_AT_ONCE = 4
+
+
+class LineJobs:
+    """The jobs of batches' lines.
+
+    Args:
+        max_queued: Waiting jobs of one owner past which no more lines are submitted.
+    """
+
+    def __init__(
+        self, queue: JobQueue, jobs: JobStore, store: BatchStore, inference: Inference, *, max_queued: int
+    ) -> None:
+        self._queue = queue
+        self._jobs = jobs
+        self._store = store
+        self._inference = inference
+        self._max_queued = max_queued
+
+    async def submit(self, batch: Batch, caller: Caller, lines: Sequence[RawLine], written: bytes) -> Cursor | None:
+        """Make jobs of lines; what cannot be asked of anybody is written as failed at once.
+
+        The same line makes the same job, so that a submit done twice makes one; lines that are written are passed over.
+
+        Returns:
+            Where the first line begins that is still to be submitted; None: queue, or limits of the caller's, take
+            none now.
+
+        Raises:
+            TurnLost, StoreUnavailable: As the store's.
+        """
+        pending = [line for line in lines if not is_written(written, line.next.line - 1)]
+        results = await asyncio.gather(*(self._submit(batch, caller, line) for line in pending), return_exceptions=True)
+        failed: list[Line] = []
+        reached: Cursor | None = lines[-1].next
+        before: Cursor | None = None
+        for line, result in zip(pending, results, strict=True):
+            if isinstance(result, RateLimited):
+                reached = before
+                break
+            if isinstance(result, BaseException):
+                raise result
+            if result is not None:
+                failed.append(result)
+            before = line.next
+        if failed:
+            await self._store.collect(batch, failed)
+        return reached
+
+    async def _submit(self, batch: Batch, caller: Caller, line: RawLine) -> Line | None:
+        """Make one job; a line of the error file where that cannot be."""
+        asked = read_line(line)
+        job_id = line_job_id(batch.id, line.next.line - 1)
+        try:
+            request = read_request(ENDPOINTS[batch.endpoint], asked.body, "application/json")
+            check_for_submit(request)
+            call = _call(batch, caller, request, job_id)
+            await self._reserve_and_submit(call, self._new_job(call, asked.custom_id, batch))
+        except (RateLimited, StoreUnavailable):
+            raise
+        except GatewayError as error:
+            body = orjson.dumps(error.envelope())
+            return Line(line.next.line - 1, "error", answered(job_id, asked.custom_id, error.status, body))
+        return None
+
+    async def _reserve_and_submit(self, call: Call, new: NewJob) -> None:
+        """As for any job; the reservation goes by the job's id, so that it is made once however often this is done."""
+        admission = await self._inference.reserve(new.id, call)
+        try:
+            submission = await self._queue.submit(new)
+        except GatewayError as error:
+            if admission.hold and not isinstance(error, StoreUnavailable):
+                self._inference.give_back(new.id)
+            raise
+        if admission.hold and not submission.job.live:
+            self._inference.give_back(new.id)
+
+    def _new_job(self, call: Call, custom_id: str, batch: Batch) -> NewJob:
+        caller = call.caller
+        context: dict[str, Any] = {
+            "surface": call.surface,
+            "batch": batch.id,
+            "custom_id": custom_id,
+            "who": {"type": call.request_type.name, **who(caller, call.dimensions)},
+        }
+        if call.dimensions:
+            context["dimensions"] = dict(call.dimensions)
+        return NewJob(
+            id=call.job_id,
+            owner=batch.owner,
+            request_type=call.request_type.name,
+            model=call.model,
+            payload=call.body,
+            context=context,
+            request_id=call.request_id,
+            priority=Priority.LOW,
+            ttl_s=JOB_TTL_S,
+            weight=caller.weight,
+            max_concurrent=caller.max_concurrent_jobs,
+            max_queued=self._max_queued,
+            fingerprint=call.job_id,
+            group=batch.id,
+        )
+
+    async def collect(
+        self, batch: Batch, give_up: GiveUp, *, ending: str = "", rounds: int = 10
+    ) -> tuple[int, int] | None:
+        """Write the results of jobs that have ended, then remove the jobs.
+
+        Args:
+            give_up: Writes that lines have no result: those whose job somebody deleted before it was read.
+            ending: What is said of jobs that were cancelled: why the batch ends.
+            rounds: How many jobs, in hundreds, are looked at.
+
+        Returns:
+            How many lines the output and error files have; None when no job had ended.
+
+        Raises:
+            TurnLost, StoreUnavailable: As the store's.
+        """
+        at_once = LARGE_AT_ONCE if ENDPOINTS[batch.endpoint] is IMAGE_GENERATIONS else AT_ONCE
+        counts = None
+        for _ in range(rounds):
+            ids = await self._store.ended_jobs(batch, at_once)
+            if not ids:
+                break
+            found = await asyncio.gather(*(self._jobs.get(job_id) for job_id in ids))
+            lines = [_line(job, ending) for job in found if job is not None and not job.live]
+            lost = {line_of_job(job_id) for job_id, job in zip(ids, found, strict=True) if job is None}
+            if lost:
+                await give_up(batch, lost, "request_lost")
+            counts = await self._store.collect(batch, lines, ended=len(ids))
+            await asyncio.gather(*(self._jobs.delete(job.id) for job in found if job is not None and not job.live))
+        return counts
+
+    async def cancel(self, batch: Batch, numbers: Iterable[int]) -> None:
+        """End the jobs of lines, as far as there are any.
+
+        Raises:
+            StoreUnavailable: No answer.
+        """
+        ids = [line_job_id(batch.id, number) for number in numbers]
+        for start in range(0, len(ids), AT_ONCE):
+            await self._store.advance(batch)
+            await asyncio.gather(*(self._cancel(job_id) for job_id in ids[start : start + AT_ONCE]))
+
+    async def _cancel(self, job_id: str) -> None:
+        try:
+            await self._jobs.cancel(job_id)
+        except JobNotFound:
+            return
+
+    async def give_up(self, batch: Batch, lines: Sequence[RawLine], written: bytes, code: str) -> None:
+        """Write that lines were never run, those that have no result.
+
+        Raises:
+            TurnLost, StoreUnavailable: As the store's.
+        """
+        said = []
+        for line in lines:
+            number = line.next.line - 1
+            if not is_written(written, number):
+                text = never_run(line_job_id(batch.id, number), read_line(line).custom_id, code)
+                said.append(Line(number, "error", text))
+        for start in range(0, len(said), AT_ONCE):
+            await self._store.collect(batch, said[start : start + AT_ONCE])
+
+
+def _call(batch: Batch, caller: Caller, request: RequestBody, job_id: str) -> Call:
+    """What a line asks for, as its limits see it."""
+    return Call(
+        request_type=request.request_type,
+        model=request.model,
+        body=request.raw,
+        fields=request.fields,
+        caller=caller,
+        request_id=job_id,
+        job_id=job_id,
+        surface="openai",
+        dimensions=batch.dimensions,
+    )
+
+
+def _line(job: Job, ending: str) -> Line:
+    """What becomes of an ended job in the batch's files."""
+    number, custom_id = line_of_job(job.id), str(job.context.get("custom_id", ""))
+    if job.state is State.COMPLETED:
+        text = answered(job.id, custom_id, job.status_code, job.result)
+        return Line(number, "output", text, tokens_of(job.meta.get("usage") or {}))
+    if job.state is State.CANCELLED and ending:
+        return Line(number, "error", never_run(job.id, custom_id, ending))
+    body = orjson.dumps({"error": job.error})
+    return Line(number, "error", answered(job.id, custom_id, job.status_code, body))
