@@ -261,7 +261,7 @@ class Run:
         self.report.section("Streams of 500 events of 0.23 KB", table(head, self._rows(row)) + text)
 
     def _tell_footprint(self) -> None:
-        sizes = {g.name: self._size_mb(g) for g in self._fit()}
+        sizes = {g.name: gateways.installed_mb(g.home, npm=g.npm) for g in self._fit()}
 
         def row(name: str, it: Figures, ours: Figures) -> list[str]:
             return [
@@ -274,12 +274,6 @@ class Run:
             "\nMemory: resident, all processes. Installed: packages with their bytecode, without interpreter or pip.\n"
         )
         self.report.section("Footprint", table(head, self._rows(row)) + text)
-
-    def _size_mb(self, gateway: Gateway) -> float:
-        home = gateway.home
-        if not gateway.packages:  # ours: as it is now
-            gateways.install(home, (str(gateways.HERE.parent),))
-        return gateways.installed_mb(home, npm=gateway.npm)
 
 
 def _circumstances() -> str:
@@ -316,6 +310,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             run.measure()
             run.tell()
         us = gateways.gateways(run.store.url)[0]
+        us.install()
         with nginx(OTHER_CORE) as upstream:
             own_calls.tell(run.report, us, run.store, upstream, run.seconds, GATEWAY_CORE, OTHER_CORE)
             if options.profile:

@@ -60,9 +60,12 @@ class Gateway:
         return VENVS / self.name.split(":")[0]
 
     def install(self) -> None:
-        if self.packages and not (self.home / ".installed").exists():
-            print(f"installing {self.name}: {', '.join(self.packages)}", file=sys.stderr)
-            install(self.home, self.packages, npm=self.npm)
+        mark = self.home / ".installed"
+        if mark.exists() and (self.packages or mark.stat().st_mtime > (HERE.parent / "uv.lock").stat().st_mtime):
+            return
+        packages = self.packages or (str(HERE.parent),)
+        print(f"installing {self.name}: {', '.join(packages)}", file=sys.stderr)
+        install(self.home, packages, npm=self.npm)
 
     def version(self) -> str:
         """Name and version of its first package."""
@@ -146,7 +149,18 @@ max_queued_per_key = 1000000
 def ours(store_url: str, directory: Path, port: int, upstream: int) -> Launch:
     config = directory / "finops.toml"
     config.write_text(OURS_CONFIG.format(upstream=upstream, key=KEY))
-    argv = [sys.executable, "-m", "api", "--port", str(port), "--redis-url", store_url, "--config", str(config)]
+    # Our dependencies as users have them, without those of development; our code as it is here.
+    argv = [
+        _bin("finops", "python"),
+        "-m",
+        "api",
+        "--port",
+        str(port),
+        "--redis-url",
+        store_url,
+        "--config",
+        str(config),
+    ]
     return Launch(argv, {"PYTHONPATH": str(HERE.parent), "FINOPS_LOG_REQUESTS": "1"}, port)
 
 

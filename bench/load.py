@@ -130,7 +130,7 @@ class Traffic:
             marks.append(running.cpu_s() if running else float("nan"))
         if marks:
             spent_s = marks[1] - marks[0]  # ticks of 10 ms: too few say nothing
-            said["cpu_us"] = spent_s / said["events"] * 1e6 if said["events"] and spent_s > 0.1 else float("nan")
+            said["cpu_us"] = spent_s / said["events"] * 1e6 if said["events"] and spent_s > 0.03 else float("nan")
         return said
 
     def close(self) -> None:
