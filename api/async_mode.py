@@ -13,7 +13,15 @@ from api.disconnect import Hangup
 from api.exchange import Facts, Receive, header_lines
 from api.passed_headers import passed_headers
 from api.services import Services
-from shared.errors import GatewayError, InvalidRequest, JobNotFound, StoreUnavailable
+from shared.errors import (
+    BudgetExceeded,
+    GatewayError,
+    InvalidRequest,
+    JobNotFound,
+    RequestLimited,
+    StoreUnavailable,
+    TokenLimited,
+)
 from shared.governance.caller import Caller
 from shared.governance.ledger import who
 from shared.inference.call import Call
@@ -80,15 +88,24 @@ async def _accept(services: Services, facts: Facts, request: RequestBody, *, nat
 async def _reserve_and_submit(services: Services, facts: Facts, call: Call, new: NewJob) -> Submission:
     """Reserve what the job may cost, then submit it; a job that did not come about, or was there before, gives it back.
 
-    A submit whose answer was lost may have made the job: then the job's end gives it back, else its time.
+    A repeat costs nothing, so no limit may refuse it nor count it: it is looked for before anything is reserved, and
+    once more after a refusal, because its first try may have taken what was left meanwhile. A submit whose answer was
+    lost may have made the job: then the job's end gives its reservation back, else its time.
 
     Raises:
         GatewayError: A limit is spent, or no job is taken now.
     """
-    admission = await services.inference.reserve(new.id, call)
+    if found := await services.queue.find_repeated(new):
+        return found
+    try:
+        admission = await services.inference.reserve(new.id, call)
+    except (BudgetExceeded, RequestLimited, TokenLimited):
+        if found := await services.queue.find_repeated(new):
+            return found
+        raise
     facts.lines = header_lines(admission.headers())
     try:
-        submission = await services.queue.submit(new)
+        submission = await services.queue.submit(new.estimated(admission.estimate))
     except GatewayError as error:
         if admission.hold and not isinstance(error, StoreUnavailable):
             services.inference.give_back(new.id)

@@ -94,7 +94,7 @@ class LineJobs:
         """As for any job; the reservation goes by the job's id, so that it is made once however often this is done."""
         admission = await self._inference.reserve(new.id, call)
         try:
-            submission = await self._queue.submit(new)
+            submission = await self._queue.submit(new.estimated(admission.estimate))
         except GatewayError as error:
             if admission.hold and not isinstance(error, StoreUnavailable):
                 self._inference.give_back(new.id)

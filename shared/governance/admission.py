@@ -3,11 +3,11 @@
 import asyncio
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from redis.exceptions import ResponseError
 
@@ -45,12 +45,15 @@ class Admission:
     Attributes:
         hold: Id of its reservation; empty: there is none to be settled.
         standings: How its limits stood.
+        estimate: What a job's record keeps, to charge a run that its caller ends (``charge`` in the engine's
+            ``prelude.lua``).
     """
 
     hold: str = ""
     standings: tuple[Standing, ...] = ()
     cost: int = 0
     tokens: int = 0
+    estimate: Mapping[str, Any] = field(default_factory=dict)
 
     def headers(self) -> dict[str, str]:
         """OpenAI's rate limit headers, of the tightest limit of each kind.

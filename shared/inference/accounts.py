@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -10,7 +11,7 @@ from shared.governance.admission import FREE, Admission, Door
 from shared.governance.caller import Caller
 from shared.governance.ledger import Ledger, Redaction
 from shared.governance.limits import Limit, limits_of
-from shared.governance.prices import Cost, PriceBook
+from shared.governance.prices import MILLION, Cost, PriceBook
 from shared.governance.usage import Usage, upper_estimate
 from shared.inference.bill import Bill
 from shared.inference.call import Call
@@ -63,13 +64,15 @@ class Accounts:
             BudgetExceeded, RequestLimited, TokenLimited, StoreUnavailable: As ``Door.admit``.
         """
         limits = (*call.caller.limits, *self.limits_of(targets[0]))
+        estimate = self._estimate(call, targets[0])
         if not limits:
-            return FREE
+            return Admission(estimate=estimate)
         try:
-            return await self._admit(job_id, limits, call, targets, renewed=False)
+            admission = await self._admit(job_id, limits, call, targets, renewed=False)
         except GatewayError as error:
             Bill(self, call).failed(error)  # booked, as the refusal of a caller that waits is
             raise
+        return replace(admission, estimate=estimate)
 
     async def enter(self, call: Call, target: Target) -> Admission:
         """Reserve at a fallback, whose provider or model may have limits of its own.
@@ -142,6 +145,20 @@ class Accounts:
         """Book what waits."""
         await self.ledger.aclose()
         await self.door.aclose()
+
+    def _estimate(self, call: Call, target: Target) -> dict[str, Any]:
+        """Where a job is to run, what its prompt costs, and its output's rates in micro-USD per million tokens."""
+        provider, model = target.provider.name, target.model
+        prompt = Usage(input=upper_estimate(call.request_type, call.fields, call.body).input)
+        cost = self.cost(provider, model, prompt, call)
+        said: dict[str, Any] = {"provider": provider, "model": model, "input": prompt.input, "priced": cost.priced}
+        answered = self.cost(provider, model, prompt._replace(output=MILLION), call)
+        if cost.priced:
+            said |= {"cost": cost.micro_usd, "list": cost.list_micro_usd}
+        if answered.priced:
+            said["output_rate"] = answered.micro_usd - cost.micro_usd
+            said["output_list_rate"] = answered.list_micro_usd - cost.list_micro_usd
+        return said
 
     async def _admit(
         self, hold: str, limits: Sequence[Limit], call: Call, targets: Sequence[Target], *, renewed: bool = True

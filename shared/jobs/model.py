@@ -16,9 +16,9 @@ one against the other.
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 import orjson
 
@@ -157,6 +157,15 @@ class NewJob:
             raise ValueError(f"deadline_s must be above 0 and at most {MAX_DELAY_S}")
         if self.ttl_s <= 0 or self.max_concurrent < 0 or self.max_queued < 0:
             raise ValueError("ttl_s must be above 0, max_concurrent and max_queued not below")
+
+    @property
+    def may_repeat(self) -> bool:
+        """Whether the same request may have made a job before that this submit is to be answered with."""
+        return bool(self.idempotency_key) or self.blind_retry
+
+    def estimated(self, estimate: Mapping[str, Any]) -> Self:
+        """The same job, whose context says what is to be charged if its caller ends its run."""
+        return replace(self, context={**self.context, "estimate": estimate}) if estimate else self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -123,6 +123,23 @@ class JobQueue:
             await self._durability.sync()
         return submission
 
+    async def find_repeated(self, new: NewJob) -> Submission | None:
+        """The job that the same request made before, as ``submit`` would find it; nothing is accepted.
+
+        Raises:
+            IdempotencyConflict: The idempotency key came with another body.
+            StoreUnavailable: No answer.
+        """
+        if not new.may_repeat:
+            return None
+        reply = await self._scripts.run("repeat", records.repeat_args(new), retry_safe=True)
+        if reply is None:
+            return None
+        submission = _submission(new, reply)
+        if self._durability is not None:
+            await self._durability.sync()  # the first submit may have got no answer because it was not on disk yet
+        return submission
+
     async def reweigh(self, owner: str, weight: float, max_concurrent: int) -> None:
         """Let another share and another limit of jobs at once act on what an owner has waiting.
 

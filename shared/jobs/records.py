@@ -26,8 +26,6 @@ def fingerprint(new: NewJob) -> str:
 
 def submit_args(new: NewJob, max_queued: int) -> list[Argument]:
     """The arguments of ``submit.lua``."""
-    same = fingerprint(new)
-    scope = new.dedupe_scope or new.owner
     args: list[Argument] = [
         new.id,
         new.owner or ANONYMOUS,
@@ -38,10 +36,7 @@ def submit_args(new: NewJob, max_queued: int) -> list[Argument]:
         new.max_concurrent,
         max_queued,
         new.max_queued,
-        keys.idempotency(scope, new.idempotency_key) if new.idempotency_key else "",
-        same,
-        keys.dedupe(scope, same),
-        "1" if new.blind_retry else "",
+        *repeat_args(new),
         new.payload,
         new.owner,
     ]
@@ -49,6 +44,18 @@ def submit_args(new: NewJob, max_queued: int) -> list[Argument]:
         if value:
             args += (name, value)
     return args
+
+
+def repeat_args(new: NewJob) -> tuple[str, str, str, str]:
+    """What a repeated submit is recognised by, the arguments of ``repeat.lua``."""
+    same = fingerprint(new)
+    scope = new.dedupe_scope or new.owner
+    return (
+        keys.idempotency(scope, new.idempotency_key) if new.idempotency_key else "",
+        same,
+        keys.dedupe(scope, same),
+        "1" if new.blind_retry else "",
+    )
 
 
 def record_fields(new: NewJob) -> tuple[tuple[str, Argument], ...]:

@@ -1,5 +1,6 @@
 """Limits as callers meet them: on every surface, at once, streamed and as jobs (contract 5 and 6)."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -7,6 +8,7 @@ import httpx
 import orjson
 import pytest
 
+from shared.jobs.store import Finish
 from simulator.serve import RunningSimulator
 from tests.api.conftest import ADMIN_KEY, CHAT, KEY_A, KEY_B, Gateway
 
@@ -181,3 +183,63 @@ async def test_what_is_forwarded_unread_needs_room_in_the_budget(start: Start, s
     assert (await gateway.post("/v1/threads/runs", {}, headers=mine)).status_code == 402
     assert (await gateway.http.get("/v1/files", headers=mine)).status_code == 200
     assert [entry.path for entry in sim.log.entries] == ["/v1/chat/completions", "/v1/files"]
+
+
+SPENT = {
+    "requests": ({"rate_limit": {"requests": 1, "window": "1d"}}, 429),
+    "tokens": ({"rate_limit": {"tokens": 1, "window": "1d"}}, 429),
+    "budget": ({"budget": {"limit_usd": 0.000001}}, 402),
+}
+NAMED = {"x-bf-vk": KEY_A, "x-bf-async": "true", "Idempotency-Key": "order-1"}
+BLIND = {"x-bf-vk": KEY_A, "x-bf-async": "true", "x-stainless-retry-count": "1"}
+once_spent = pytest.mark.parametrize("limit", sorted(SPENT))
+
+
+@everywhere
+@once_spent
+async def test_a_repeat_finds_its_job_though_the_limit_is_spent(start: Start, place: str, limit: str) -> None:
+    limits, status = SPENT[limit]
+    gateway = await gateway_with(start, **limits)
+    path, body = PLACES[place]
+    first = await gateway.post(path, body, headers=NAMED)
+    assert first.status_code == 200, first.text
+    for headers in (NAMED, BLIND):
+        again = await gateway.post(path, body, headers=headers)
+        assert (again.status_code, again.headers["x-bf-async-id"]) == (200, first.headers["x-bf-async-id"])
+    other = await gateway.post(path, {**body, "temperature": 0.5}, headers=NAMED)
+    assert other.status_code == 409
+    assert (await gateway.post(path, body, headers={**NAMED, "Idempotency-Key": "order-2"})).status_code == status
+    fresh = await gateway.post(path, {**body, "temperature": 0.5}, headers=BLIND)
+    assert fresh.status_code == status, "a retry whose first try was never accepted is a new request"
+
+
+@once_spent
+async def test_repeats_at_the_same_time_are_one_job_whichever_takes_what_is_left(start: Start, limit: str) -> None:
+    gateway = await gateway_with(start, **SPENT[limit][0])
+    path, body = PLACES["openai"]
+    answers = await asyncio.gather(*(gateway.post(path, body, headers=NAMED) for _ in range(8)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.headers["x-bf-async-id"] for answer in answers}) == 1
+
+
+async def test_a_repeat_is_not_counted(start: Start) -> None:
+    gateway = await gateway_with(start, rate_limit=MINUTE)
+    path, body = PLACES["openai"]
+    for headers in (NAMED, NAMED, BLIND):
+        await gateway.post(path, body, headers=headers)
+    assert (await ask(gateway, "openai", "job")).headers["x-ratelimit-remaining-requests"] == "1"
+
+
+@everywhere
+async def test_a_run_that_is_cancelled_is_charged_what_its_followers_saw(start: Start, place: str) -> None:
+    gateway = await gateway_with(start, budget={"limit_usd": 0.000001})
+    job_id = (await ask(gateway, place, "job")).headers["x-bf-async-id"]
+    (claim,) = await gateway.worker.claim()
+    await gateway.services.store.finish_many([Finish(claim, None, [("delta", b'{"delta":"a"}')] * 5, said=0)])
+    mine = {"x-bf-vk": KEY_A}
+    for _ in range(2):
+        assert (await gateway.post(f"/v1/async/jobs/{job_id}/cancel", headers=mine)).status_code == 200
+    (entry,) = await booked(gateway)
+    assert (entry["code"], entry["priced"], entry["estimated"], entry["output"]) == ("cancelled", True, True, 5)
+    assert entry["cost"] == entry["list"] == entry["input"] + 50 > 50
+    assert (await ask(gateway, place, "job")).status_code == 402, "what it was charged has spent the budget"

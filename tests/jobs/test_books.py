@@ -9,7 +9,7 @@ from shared.governance.admission import Door
 from shared.governance.limits import Limit
 from shared.jobs.model import Outcome, State
 from shared.jobs.queue import JobQueue
-from shared.jobs.store import JobStore
+from shared.jobs.store import Finish, JobStore
 from shared.store.commands import RedisCommands
 from tests.jobs.conftest import claim_one, new_job
 
@@ -20,6 +20,14 @@ PAID = Outcome(
     status_code=200,
     ledger=b'{"v":1,"key":"a","cost":70,"input":5,"output":2,"status":200,"priced":true}',
 )
+
+
+# A prompt of 20 tokens for 40, an answer at 10 a token; ten percent off what is published.
+ESTIMATE = {
+    "provider": "sim", "model": "gpt", "input": 20, "priced": True,
+    "cost": 36, "list": 40, "output_rate": 9_000_000, "output_list_rate": 10_000_000,
+}  # fmt: skip
+LATE = Outcome(state=State.FAILED, status_code=504, error={})
 
 
 @pytest.fixture
@@ -80,6 +88,54 @@ async def test_what_a_cancelled_run_cost_is_said_to_be_unknown(
     await claim_one(queue)
     await store.cancel(job.id)
     assert [entry["priced"] for entry in await ledger(commands)] == [False]
+
+
+@pytest.mark.parametrize("end", ["cancelled", "late"])
+async def test_a_run_that_its_caller_ends_is_charged_its_prompt_and_what_it_said(
+    queue: JobQueue, store: JobStore, door: Door, commands: RedisCommands, end: str
+) -> None:
+    job = new_job(owner="a", context=CONTEXT).estimated(ESTIMATE)
+    await door.admit(job.id, BUDGET, cost=300, tokens=9, renewed=False)
+    await queue.submit(job)
+    claim = await claim_one(queue)
+    await store.finish_many([Finish(claim, None, [("delta", b"{}")] * 3, said=0)])
+    await (store.cancel(job.id) if end == "cancelled" else store.finish(claim, LATE))
+    await store.cancel(job.id)
+    assert await meters(commands) == (63, 0)
+    (entry,) = await ledger(commands)
+    assert (entry["provider"], entry["model"], entry["input"], entry["output"]) == ("sim", "gpt", 20, 3)
+    assert (entry["cost"], entry["list"], entry["priced"], entry["estimated"]) == (63, 70, True, True)
+
+
+@pytest.mark.parametrize("unknown", [{"priced": False}, {"output_rate": None}])
+async def test_a_cancelled_run_without_a_price_is_unpriced_but_its_tokens_count(
+    queue: JobQueue, store: JobStore, door: Door, commands: RedisCommands, unknown: dict[str, Any]
+) -> None:
+    estimate = {name: value for name, value in {**ESTIMATE, **unknown}.items() if value is not None}
+    job = new_job(owner="a", context=CONTEXT).estimated(estimate)
+    await door.admit(job.id, (Limit("tokens", "key:a", "1M", 1_000),), cost=0, tokens=300, renewed=False)
+    await queue.submit(job)
+    await store.finish_many([Finish(await claim_one(queue), None, [("delta", b"{}")], said=0)])
+    await store.cancel(job.id)
+    assert await meters(commands) == (21, 0)
+    assert [("cost" in entry, entry["priced"]) for entry in await ledger(commands)] == [(False, False)]
+
+
+async def test_a_job_that_never_ran_or_waits_again_is_not_charged_an_estimate(
+    queue: JobQueue, store: JobStore, door: Door, commands: RedisCommands
+) -> None:
+    waiting, released = (new_job(owner="a", context=CONTEXT).estimated(ESTIMATE) for _ in range(2))
+    await door.admit(released.id, BUDGET, cost=300, tokens=9, renewed=False)
+    await queue.submit(released)
+    await queue.release([await claim_one(queue)])
+    await queue.submit(waiting)
+    for job in (waiting, released):
+        await store.cancel(job.id)
+    assert await meters(commands) == (0, 0)
+    assert [(entry["priced"], "estimated" in entry) for entry in await ledger(commands)] == [
+        (True, False),
+        (False, False),
+    ]
 
 
 async def test_a_job_that_runs_again_is_counted_again(

@@ -58,3 +58,19 @@ async def test_a_key_whose_job_is_gone_makes_a_new_one(queue: JobQueue, store: J
     await store.delete(first.job.id)
     second = await queue.submit(new_job(owner="a", idempotency_key="k"))
     assert (second.created, second.job.id == first.job.id) == (True, False)
+
+
+async def test_a_look_up_finds_what_a_submit_would_and_accepts_nothing(queue: JobQueue, store: JobStore) -> None:
+    named, retried = new_job(owner="a", idempotency_key="k"), new_job(owner="a", blind_retry=True)
+    for new in (named, retried, new_job(owner="a")):
+        assert await queue.find_repeated(new) is None
+    assert (await store.list("a")).jobs == ()
+    first = await queue.submit(named)
+    for again in (new_job(owner="a", idempotency_key="k"), retried):
+        found = await queue.find_repeated(again)
+        assert found is not None
+        assert (found.created, found.job.id, found.job.queue_position) == (False, first.job.id, 1)
+    assert await queue.find_repeated(new_job(owner="a")) is None
+    assert await queue.find_repeated(new_job(owner="b", idempotency_key="k")) is None
+    with pytest.raises(IdempotencyConflict):
+        await queue.find_repeated(new_job(owner="a", idempotency_key="k", payload=b"other"))

@@ -257,8 +257,22 @@ local function write_arq_result(job, now, outcome, ttl)
     .. '","id":"' .. job.id .. '"}', 'PX', int(ttl))
 end
 
+-- What a run that its caller ended, by a cancel or a deadline, is charged: else somebody could follow the events and
+-- cancel just before the end. Its prompt as estimated at submit, and a token per event that it has said, as for streams
+-- that are left.
+local function charge(entry, id, estimate)
+  local said = num(call('HGET', job_key(id), 'said'))
+  local function with_output(amount, rate) return num(amount) + math.floor(said * num(rate) / 1000000 + 0.5) end
+  entry.provider, entry.model, entry.estimated = estimate.provider, estimate.model, true
+  entry.input, entry.output = num(estimate.input), said
+  entry.priced = estimate.priced == true and (said == 0 or estimate.output_rate ~= nil)
+  if not entry.priced then return end
+  entry.cost = with_output(estimate.cost, estimate.output_rate)
+  entry.list = with_output(estimate.list, estimate.output_list_rate)
+end
+
 -- What the books say of an outcome: the run's own entry; of a job that ended without a run's word (cancelled, late,
--- given up) what is known of it, with a price only if nothing can have been used.
+-- given up) what is known of it, with a price only if that is known or nothing can have been used.
 local function entry_of(job, now, outcome)
   if outcome.ledger and outcome.ledger ~= '' then return outcome.ledger end
   local f = call('HMGET', job_key(job.id), 'context', 'type', 'model', 'request_id')
@@ -268,6 +282,10 @@ local function entry_of(job, now, outcome)
   entry.v, entry.at, entry.job, entry.type, entry.asked, entry.request_id = 1, now, job.id, f[2], f[3], f[4] or ''
   entry.status, entry.code = outcome.status, outcome.code or outcome.state
   entry.surface, entry.priced = context.surface, job.started == 0
+  local ended_by_caller = outcome.state == 'cancelled' or outcome.status == 504
+  if job.state == 'running' and ended_by_caller and type(context.estimate) == 'table' then
+    charge(entry, job.id, context.estimate)
+  end
   return cjson.encode(entry)
 end
 

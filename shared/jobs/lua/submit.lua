@@ -1,5 +1,6 @@
 #!lua
 --!include prelude.lua
+--!include repeats.lua
 -- Accepts a job: record, payload, arq's entry, place in the queue and wake-up, all or nothing. Not allowed to run when
 -- memory is full: the server refuses it before its first write.
 local id, caller, lane = ARGV[1], ARGV[2], ARGV[3]
@@ -10,24 +11,7 @@ local idem, fingerprint, dedupe, blind = ARGV[10], ARGV[11], ARGV[12], ARGV[13]
 local payload, owner = ARGV[14], ARGV[15]
 local FIRST = 16
 
-local function known(job_id)
-  local fields = call('HGETALL', job_key(job_id))
-  if #fields == 0 then return nil end
-  local job = read_job(job_id)
-  return {'known', job_id, fields, job.state == 'queued' and outlook(job) or {0, '0'}}
-end
-
-if idem ~= '' then
-  local f = call('HMGET', idem, 'id', 'body')
-  if f[1] and f[2] ~= fingerprint then return {'conflict'} end
-  local found = f[1] and known(f[1])
-  if found then return found end
-elseif blind == '1' then
-  local earlier = call('GET', dedupe)
-  local found = earlier and known(earlier)
-  if found then return found end
-end
-local same = known(id)
+local same = earlier(idem, fingerprint, dedupe, blind) or known(id)
 if same then return same end
 
 local total, depth = 0, {}
