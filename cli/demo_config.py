@@ -23,6 +23,8 @@ def with_simulator(config: str | None, port: int, data_dir: Path) -> Path:
     """
     text = Path(config).read_text(encoding="utf-8") if config else ""
     text += f'\n[providers.{SIMULATOR}]\nwire = "openai"\nbase_url = "http://127.0.0.1:{port}/v1"\n'
+    if "prices" not in _read(config):  # so that there is something to see in `finops usage`
+        text += f'\n[prices."{SIMULATOR}/*"]\ninput = 2.5\noutput = 10\n'
     try:
         tomllib.loads(text)
     except tomllib.TOMLDecodeError:
@@ -30,6 +32,10 @@ def with_simulator(config: str | None, port: int, data_dir: Path) -> Path:
             f"--demo cannot add [providers.{SIMULATOR}] to {config}: write its providers as tables, one each"
         ) from None
     return _write_private(data_dir / FILE_NAME, text)
+
+
+def _read(config: str | None) -> dict[str, object]:
+    return tomllib.loads(Path(config).read_text(encoding="utf-8")) if config else {}
 
 
 def _write_private(path: Path, text: str) -> Path:

@@ -93,22 +93,23 @@ class Governance:
         """
         named = headers.get(b"x-bf-vk", b"").strip()
         if named:
-            caller = await self._known(named)
+            caller = await self._known(named, _digest(named))
             if caller is None:
                 raise VirtualKeyNotFound("The virtual key in x-bf-vk is not known here.", param="x-bf-vk")
             return caller
-        bearer = b""
+        bearer = b""  # the digest of the first value that names nobody
         for name in _HEADERS:
             value = headers.get(name)
             if not value:
                 continue
             secret = _secret(value)
-            caller = await self._known(secret)
+            digest = _digest(secret)
+            caller = await self._known(secret, digest)
             if caller is not None:
                 return caller
             if secret.startswith(_PREFIX):
                 raise VirtualKeyNotFound(f"The virtual key in {name.decode()} is not known here.", param=name.decode())
-            bearer = bearer or secret
+            bearer = bearer or (digest if secret else b"")
         return self._nobody(bearer)
 
     def is_admin(self, headers: Mapping[bytes, bytes]) -> bool:
@@ -125,10 +126,9 @@ class Governance:
         """By which the audit trail tells one admin key from the next: a few letters that lead back to none."""
         return f"admin key {_digest(self._admin).hex()[:8]}"
 
-    async def _known(self, secret: bytes) -> Caller | None:
+    async def _known(self, secret: bytes, digest: bytes) -> Caller | None:
         if not secret or len(secret) > MAX_KEY_BYTES:
             return None
-        digest = _digest(secret)
         caller = self._callers.get(digest)
         if caller is None and self._is_admin_key(digest):
             return ADMINISTRATOR
@@ -146,7 +146,7 @@ class Governance:
             raise VirtualKeyRequired(
                 "A virtual key is required here: send it as x-bf-vk, or as the API key of your SDK.", param="x-bf-vk"
             )
-        return _keyless(_digest(bearer)) if bearer else ANONYMOUS
+        return _keyless(bearer) if bearer else ANONYMOUS
 
 
 @lru_cache(maxsize=4096)

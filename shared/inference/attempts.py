@@ -51,13 +51,14 @@ class Attempts:
         bill: Told of each; None: nobody counts.
     """
 
-    __slots__ = ("_begin_by", "_board", "_call", "_until", "_watch", "bill", "made")
+    __slots__ = ("_begin_by", "_board", "_call", "_time", "_until", "_watch", "bill", "made")
 
     def __init__(self, call: Call, watch: UpstreamWatch, board: HealthBoard, max_total_s: float = math.inf) -> None:
         self._call = call
         self._watch = watch
         self._board = board
-        until = asyncio.get_running_loop().time() + max_total_s
+        self._time = asyncio.get_running_loop().time  # looking the loop up asks for the process id each time
+        until = self._time() + max_total_s
         if call.deadline is not None and call.deadline < until:
             until = call.deadline
         self._until = until
@@ -126,7 +127,7 @@ class Attempts:
 
     def begin_s(self) -> float:
         """Seconds until a stream must have begun."""
-        return self._begin_by - asyncio.get_running_loop().time()
+        return self._begin_by - self._time()
 
     async def _first_key(self, health: ProviderHealth, target: Target, *, last: bool) -> Key | None:
         session = self._call.session
@@ -168,7 +169,7 @@ class Attempts:
         except GatewayError as error:
             took_s = time.perf_counter() - started
             self._watch.attempt(name, error.status, took_s)
-            over = asyncio.get_running_loop().time() >= self._begin_by
+            over = self._time() >= self._begin_by
             if not over or took_s >= target.provider.timeouts.first_token_s:
                 health.failed(key.name if key else "", target.model, error)
             if over:
@@ -196,7 +197,7 @@ class Attempts:
         await asyncio.sleep(wait_s + spread_s)
 
     def _limit_s(self, target: Target) -> float:
-        now = asyncio.get_running_loop().time()
+        now = self._time()
         if now >= self._begin_by:
             raise DeadlineExceeded(TIME_IS_OVER)
         left_s = self._until - now
@@ -206,7 +207,7 @@ class Attempts:
         return left_s if left_s < FINE_LIMIT_S else float(int(left_s))
 
     def _left_s(self) -> float:
-        left_s = self._begin_by - asyncio.get_running_loop().time()
+        left_s = self._begin_by - self._time()
         if left_s <= 0:
             raise DeadlineExceeded(TIME_IS_OVER)
         return left_s
