@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from api.server import run_api
+from shared.lean import without_httpx_command_line
 from shared.settings.load import InvalidConfiguration, load_settings
 
 
@@ -30,6 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InvalidConfiguration as error:
         print(error, file=sys.stderr)  # noqa: T201 - for people
         return 2
+    without_httpx_command_line()
+    from api.server import run_api  # noqa: PLC0415 - only now: it loads httpx
+
     return run_api(settings, fd=options.fd, environ=environ)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import click
 
 from cli.examples import examples
+from shared.lean import without_httpx_command_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +63,4 @@ class LateGroup(click.Group):
 @click.version_option(package_name="finops-gateway", prog_name="finops")
 def main() -> None:
     """An AI gateway whose every call can be a durable background job."""
+    without_httpx_command_line()

@@ -3,8 +3,8 @@
 import os
 import sys
 
+from shared.lean import without_httpx_command_line
 from shared.settings.load import InvalidConfiguration, load_settings
-from worker.main import run_worker
 
 
 def main() -> int:
@@ -15,6 +15,9 @@ def main() -> int:
     except (InvalidConfiguration, ValueError) as error:
         sys.stderr.write(f"worker: the configuration is refused.\n{error}\n")
         return 1
+    without_httpx_command_line()
+    from worker.main import run_worker  # noqa: PLC0415 - only now: it loads httpx
+
     return run_worker(settings, metrics_port=port or None)
 
 
