@@ -8,9 +8,9 @@ from api.exchange import Receive
 from api.protocol import CallerLine, line_to_caller
 from shared.errors import ClientGone
 
-# Our own server says at once, and for nothing, that a caller is gone. Elsewhere a task has to wait for that, which costs
-# some 15 us of CPU, more than all else a quick request needs of us. So it is made only for requests that are not answered
-# by then; an upstream call is closed well within a second all the same.
+# Our own server says at once, and for nothing, that a caller is gone. Elsewhere a task has to wait for that, which
+# costs some 15 us of CPU, more than all else a quick request needs of us. So it is made only for requests that are not
+# answered by then; an upstream call is closed well within a second all the same.
 WATCH_AFTER_S = 0.25
 
 

@@ -7,6 +7,7 @@ each that are nearly always empty; ten thousand callers that wait feel it.
 
 import asyncio
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Literal
 
 from uvicorn.protocols.http.flow_control import FlowControl
@@ -130,6 +131,12 @@ class Pipeline(list[tuple[RequestResponseCycle, Any]]):
         self.insert(0, item)
 
 
+@lru_cache(maxsize=64)
+def _shared(address: tuple[str, int | None] | None) -> tuple[str, int | None] | None:
+    """One object for an address that all connections have in common."""
+    return address
+
+
 class JoiningProtocol(HttpToolsProtocol):
     """HTTP/1.1 on httptools, with joined writes, and without uvicorn's own access log: it holds queries, maybe keys."""
 
@@ -143,6 +150,7 @@ class JoiningProtocol(HttpToolsProtocol):
         """Begin a connection."""
         super().connection_made(JoinedWrites(transport, self.loop))  # type: ignore[arg-type]
         self.flow = LightFlow(self.transport)
+        self.server = _shared(self.server)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End a connection: the request that runs hears of it, though uvicorn tells only the newest."""
