@@ -2,14 +2,14 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 from fastapi import FastAPI
 from redis.asyncio import Redis
 from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.admin import alerts as admin_alerts
 from api.admin import audit as admin_audit
@@ -118,6 +118,13 @@ class GatewayApp(FastAPI):
     """
 
     surround: Callable[[ASGIApp], ASGIApp]
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:  # type: ignore[override]
+        """Serve a request; no coroutine of its own, as whoever waits for a job would keep it."""
+        if scope["type"] != "http" or self.middleware_stack is None:
+            return super().__call__(scope, receive, send)
+        scope["app"] = self
+        return self.middleware_stack(scope, receive, send)
 
     def build_middleware_stack(self) -> ASGIApp:
         """The framework's layers, inside ours."""

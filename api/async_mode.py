@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -36,6 +37,8 @@ from shared.wire.response_ids import mint_response_id
 
 # A response may leave its model to a stored prompt: the default provider knows, its body goes on as it is.
 _UNNAMED_MODEL = f"{DEFAULT_PROVIDER}/default"
+# What of a job's context its caller may be answered with.
+_SHOWN = frozenset({"echo", "stream"})
 
 
 async def submit(
@@ -57,14 +60,16 @@ async def submit(
         GatewayError: The request would be refused whatever happens, or no job is taken now.
     """
     submission, longest_s = await _accept(services, facts, request, native=native)
-    del request  # thousands may wait, with long prompts: what they sent is in the store by now
     job = submission.job
     facts.job_id = job.id
     services.metrics.submitted(job.request_type, created=submission.created)
     if not longest_s or not job.live:
         return job
+    # Thousands may wait, with long prompts: what they sent is in the store by now.
+    job = replace(job, context={name: value for name, value in job.context.items() if name in _SHOWN})
+    del request, submission
     try:
-        return await wait(services, job, longest_s, receive)
+        return await wait(services, facts, job, longest_s, receive)
     except GatewayError:
         return job  # accepted all the same; the caller polls
 
@@ -226,7 +231,7 @@ async def find_and_wait(
     facts.job_id, facts.model = job.id, job.model
     if not longest_s or not job.live:
         return job
-    return await wait(services, job, longest_s, receive)
+    return await wait(services, facts, job, longest_s, receive)
 
 
 async def find(services: Services, caller: Caller, job_id: str, request_type: RequestType | None = None) -> Job:
@@ -249,7 +254,7 @@ async def find(services: Services, caller: Caller, job_id: str, request_type: Re
     return job
 
 
-async def wait(services: Services, job: Job, longest_s: float, receive: Receive) -> Job:
+async def wait(services: Services, facts: Facts, job: Job, longest_s: float, receive: Receive) -> Job:
     """The job with its outcome, or as it stands when the time is over.
 
     Raises:
@@ -258,6 +263,7 @@ async def wait(services: Services, job: Job, longest_s: float, receive: Receive)
     """
     if services.waits.ending:
         return job
+    facts.forget_headers()
     with services.waits.interruptible(), Hangup(receive):
         return await services.waiters.wait(job.id, longest_s)
     return job  # the process stops

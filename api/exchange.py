@@ -1,6 +1,6 @@
 """The facts of one HTTP request that every layer shares, and the small ASGI moves that all endpoints make."""
 
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any, NamedTuple
 
 import orjson
@@ -42,6 +42,7 @@ class Facts:
     """
 
     __slots__ = (
+        "_said",
         "act",
         "caller",
         "headers",
@@ -58,9 +59,16 @@ class Facts:
     )
 
     def __init__(
-        self, request_id: str, headers: dict[bytes, bytes], *, repeated: frozenset[bytes] = frozenset(), started: float
+        self,
+        request_id: str,
+        headers: dict[bytes, bytes],
+        *,
+        repeated: frozenset[bytes] = frozenset(),
+        started: float,
+        said: Iterable[HeaderLine] = (),
     ) -> None:
         self.request_id = request_id
+        self._said = said  # the scope's own lines
         self.headers = headers
         self.repeated = repeated
         self.started = started
@@ -73,6 +81,12 @@ class Facts:
         self.lines: tuple[HeaderLine, ...] = ()
         self.caller: Caller = ANONYMOUS
         self.act: Act | None = None
+
+    def forget_headers(self) -> None:
+        """Let go of what the request said: for a request that has been understood, and now waits for long."""
+        self.headers = {}
+        if isinstance(self._said, list):
+            self._said.clear()
 
 
 class Reply(NamedTuple):

@@ -67,6 +67,7 @@ def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
     """How uvicorn serves us: the fast parser and loop, our own logs, nothing said of the server."""
     return uvicorn.Config(
         app,
+        interface="asgi3",
         http=JoiningProtocol,
         loop="uvloop" if os.name == "posix" else "asyncio",
         ws="none",

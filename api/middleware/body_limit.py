@@ -1,7 +1,7 @@
 """Refuses bodies that are too large: declared ones before they are read, others when they grow too long."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 
 from api.errors import error_reply
@@ -26,22 +26,19 @@ class BodyLimit:
         self._max_bytes = max_bytes
         self._larger = larger or {}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request."""
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Serve a request; no coroutine of its own, as whoever waits for a job would keep it."""
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
+            return self._app(scope, receive, send)
         facts: Facts = scope[KEY]
         declared = facts.headers.get(b"content-length")
         if declared is not None:
             limit = self._limit(scope)
             if not declared.isdigit() or len(declared) > 18 or int(declared) > limit:
-                await self._refuse(limit, facts, receive, send)
-                return
+                return self._refuse(limit, facts, receive, send)
         elif b"transfer-encoding" in facts.headers:
-            await self._serve_counted(scope, receive, send)
-            return
-        await self._app(scope, receive, send)
+            return self._serve_counted(scope, receive, send)
+        return self._app(scope, receive, send)
 
     async def _serve_counted(self, scope: Scope, receive: Receive, send: Send) -> None:
         seen = 0

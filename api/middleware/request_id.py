@@ -5,7 +5,7 @@ import random
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 
 from api.exchange import KEY, App, Facts, HeaderLine, Message, Receive, Scope, Send
 
@@ -21,16 +21,15 @@ class RequestId:
         # Ids must not collide; nothing hangs on their being unguessable. Asking the kernel for each costs 3 us.
         self._draw = random.Random(os.urandom(32)).getrandbits  # noqa: S311
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request."""
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Serve a request; no coroutine of its own, as whoever waits for a job would keep it."""
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
+            return self._app(scope, receive, send)
         lines = scope["headers"]
         headers = dict(lines)
         request_id = _given(headers) or f"req_{self._draw(128):032x}"
         repeated = _repeated(lines) if len(headers) != len(lines) else _NONE
-        facts = Facts(request_id, headers, repeated=repeated, started=time.perf_counter())
+        facts = Facts(request_id, headers, repeated=repeated, started=time.perf_counter(), said=lines)
         scope[KEY] = facts
         line = (b"x-request-id", request_id.encode())
 
@@ -40,7 +39,7 @@ class RequestId:
                 message["headers"] = [*message.get("headers", ()), line, *facts.lines]
             return send(message)
 
-        await self._app(scope, receive, tagged)  # type: ignore[arg-type]
+        return self._app(scope, receive, tagged)  # type: ignore[arg-type]
 
 
 def _repeated(lines: Iterable[HeaderLine]) -> frozenset[bytes]:

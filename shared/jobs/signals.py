@@ -3,12 +3,14 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Self
 
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError
+
+from shared.jobs.deadlines import Deadlines
 
 PING_S = 10.0
 BACK_OFF_S = (0.05, 0.1, 0.2, 0.5, 1.0)
@@ -24,13 +26,24 @@ class Watch:
     when it was confirmed again after a lost connection: whoever looks at the facts each time it is due misses nothing.
     """
 
-    __slots__ = ("_due", "_future", "messages", "wanted")
+    __slots__ = ("_due", "_future", "_name", "_signals", "messages", "wanted")
 
-    def __init__(self, wanted: frozenset[bytes] | None, *, keep: bool) -> None:
+    def __init__(self, signals: "Signals", name: bytes, wanted: frozenset[bytes] | None, *, keep: bool) -> None:
+        self._signals = signals
+        self._name = name
         self.wanted = wanted
         self.messages: list[bytes] | None = [] if keep else None
         self._due = False
-        self._future: asyncio.Future[None] | None = None
+        self._future: asyncio.Future[bool] | None = None
+
+    def __enter__(self) -> Self:
+        """Watch from here on."""
+        self._signals.add(self._name, self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Watch no more."""
+        self._signals.discard(self._name, self)
 
     def tell(self, message: bytes | None) -> None:
         """Make it due; None says that the subscription was confirmed."""
@@ -41,19 +54,19 @@ class Watch:
                 self.messages.append(message)
         self._due = True
         if self._future is not None and not self._future.done():
-            self._future.set_result(None)
+            self._future.set_result(True)
 
     async def due(self, timeout_s: float) -> bool:
-        """Wait until it is due, and take note; False when the time is over first."""
+        """Wait until it is due, and take note; False when the time, rounded up to ``TICK_S``, is over first."""
         if not self._due:
-            self._future = asyncio.get_running_loop().create_future()
+            self._future = future = asyncio.get_running_loop().create_future()
+            tick = self._signals.deadlines.add(future, timeout_s)
             try:
-                async with asyncio.timeout(timeout_s):
-                    await self._future
-            except TimeoutError:
-                return False
+                if not await future:
+                    return False
             finally:
                 self._future = None
+                self._signals.deadlines.discard(tick, future)
         self._due = False
         return True
 
@@ -66,6 +79,7 @@ class Signals:
     """
 
     def __init__(self, connect: Callable[[], Redis]) -> None:
+        self.deadlines = Deadlines()
         self._connect = connect
         self._watches: dict[bytes, list[Watch]] = {}
         self._confirmed: set[bytes] = set()
@@ -75,8 +89,7 @@ class Signals:
         self._flusher: asyncio.Task[None] | None = None
         self._closed = False
 
-    @contextlib.contextmanager
-    def watch(self, channel: str, wanted: frozenset[bytes] | None = None, *, keep: bool = False) -> Iterator[Watch]:
+    def watch(self, channel: str, wanted: frozenset[bytes] | None = None, *, keep: bool = False) -> Watch:
         """Watch a channel for as long as the block lasts.
 
         Args:
@@ -84,21 +97,24 @@ class Signals:
             wanted: Messages that count; None: all.
             keep: Collect the messages in ``Watch.messages``, for its owner to empty.
         """
-        name = channel.encode()
-        watch = Watch(wanted, keep=keep)
+        return Watch(self, channel.encode(), wanted, keep=keep)
+
+    def add(self, name: bytes, watch: Watch) -> None:
+        """Have a watch told of a channel."""
         fellows = self._watches.setdefault(name, [])
         fellows.append(watch)
         if len(fellows) == 1:
             self._change(name)
         if name in self._confirmed:
             watch.tell(None)
-        try:
-            yield watch
-        finally:
-            fellows.remove(watch)
-            if not fellows:
-                del self._watches[name]
-                self._change(name)
+
+    def discard(self, name: bytes, watch: Watch) -> None:
+        """Tell it no more."""
+        fellows = self._watches[name]
+        fellows.remove(watch)
+        if not fellows:
+            del self._watches[name]
+            self._change(name)
 
     async def aclose(self) -> None:
         """End the subscription; watches are not told any more."""
