@@ -94,8 +94,9 @@ async def _reserve_and_submit(services: Services, facts: Facts, call: Call, new:
     """Reserve what the job may cost, then submit it; a job that did not come about, or was there before, gives it back.
 
     A repeat costs nothing, so no limit may refuse it nor count it: it is looked for before anything is reserved, and
-    once more after a refusal, because its first try may have taken what was left meanwhile. A submit whose answer was
-    lost may have made the job: then the job's end gives its reservation back, else its time.
+    once more after a refusal, because its first try may have taken what was left meanwhile. (One that falls
+    between that try's reservation and its submit is refused: there is no job yet.) A submit whose answer was lost may
+    have made the job: then the job's end gives its reservation back, else its time.
 
     Raises:
         GatewayError: A limit is spent, or no job is taken now.
