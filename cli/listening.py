@@ -2,9 +2,14 @@
 
 import errno
 import os
+import random
 import socket
+from contextlib import suppress
 
 import click
+
+_QUIET_PORTS = range(20_000, 32_000)
+TRIES = 50
 
 
 def open_listeners(host: str, port: int, count: int) -> list[socket.socket]:
@@ -35,10 +40,18 @@ def url_of(listener: socket.socket) -> str:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on at the moment."""
-    with _bind(socket.AF_INET, ("127.0.0.1", 0), shared=False) as probe:
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of 127.0.0.1 that nobody listens on at the moment.
+
+    It is not of those that systems give out by themselves (32768 and above), to connections and to whoever asks for any
+    port: one of them would have taken it before its user does, sooner or later.
+
+    Raises:
+        click.ClickException: None was found.
+    """
+    for port in random.sample(_QUIET_PORTS, TRIES):
+        with suppress(click.ClickException), _bind(socket.AF_INET, ("127.0.0.1", port), shared=False):
+            return port
+    raise click.ClickException("no free port was found on 127.0.0.1")
 
 
 def _resolve(host: str, port: int) -> tuple[int, tuple[str, int]]:

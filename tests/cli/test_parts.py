@@ -86,7 +86,9 @@ def test_the_url_is_one_that_a_client_here_can_use(host: str, shown: str) -> Non
 
 
 def test_a_free_port_can_be_listened_on() -> None:
-    with socket.create_server(("127.0.0.1", free_port())) as server:
+    port = free_port()
+    assert port < 32_768, "not one that the system gives to others by itself"
+    with socket.create_server(("127.0.0.1", port)) as server:
         assert server.getsockname()[1] > 0
 
 
@@ -192,3 +194,11 @@ def test_an_ended_job_without_result_shows_its_error(capsys: pytest.CaptureFixtu
     assert "failed 429 rate_limit_error slow\ufffd" in shown
     assert "cancelled" in shown
     assert "\x1b" not in shown
+
+
+def test_where_every_port_is_taken_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        monkeypatch.setattr("cli.listening._QUIET_PORTS", [port] * 50)
+        with pytest.raises(click.ClickException, match="no free port"):
+            free_port()
