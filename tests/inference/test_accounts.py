@@ -266,3 +266,25 @@ async def test_a_job_that_is_refused_is_booked_as_a_refused_call_is(books: Books
         await inference.reserve("job", chat("sim/gpt", caller=poor))
     (entry,) = await entries(accounts, store)
     assert (entry["status"], entry["key"], "job" in entry) == (402, "p", False)
+
+
+async def test_a_job_is_told_what_to_charge_if_its_run_is_ended_as_far_as_prices_are_known(books: Books) -> None:
+    inference, _ = books(prices={"sim/*": {"input": 1, "output": 10, "discount": 0.1}, "other/*": {"input": 2}})
+    told = dict((await inference.reserve("a", chat("sim/gpt", caller=TEAM))).estimate)
+    prompt = told["input"]
+    assert prompt > 0
+    assert told == {
+        "provider": "sim",
+        "model": "gpt",
+        "input": prompt,
+        "priced": True,
+        "cost": round(prompt * 0.9),
+        "list": prompt,
+        "output_rate": 9_000_000,
+        "output_list_rate": 10_000_000,
+    }
+    half = (await inference.reserve("b", chat("other/gpt"))).estimate
+    assert (half["priced"], half["cost"], "output_rate" in half) == (True, 2 * half["input"], False)
+    inference, _ = books(prices={})
+    unknown = (await inference.reserve("c", chat("sim/gpt"))).estimate
+    assert (unknown["input"], unknown["priced"], "cost" in unknown) == (prompt, False, False)

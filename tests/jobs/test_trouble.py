@@ -93,7 +93,11 @@ async def test_with_fsync_accepted_means_on_disk(own: PooledCommands) -> None:
     queue = JobQueue(own, FSYNC, durable=own)
     await queue.check_durability()
     await own.execute("CONFIG", "SET", "appendfsync", "always")
-    assert (await queue.submit(new_job())).created
+    new = new_job(idempotency_key="k")
+    assert (await queue.submit(new)).created
+    synced = int(await own.execute("HGET", "finops:jobs:clock", "synced"))
+    assert (await queue.find_repeated(new)) is not None
+    assert int(await own.execute("HGET", "finops:jobs:clock", "synced")) > synced, "what was found is on disk too"
 
 
 async def test_many_submits_share_one_wait_for_the_disk(own: PooledCommands) -> None:
