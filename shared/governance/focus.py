@@ -142,6 +142,13 @@ def focus_row(entry: Mapping[str, Any], *, account: str = "finops") -> Row:
         "SubAccountId": _text(entry, "key") or None,
         "SubAccountName": _text(entry, "name") or None,
         "Tags": _tags(entry),
+        **_own_columns(entry),
+    }
+
+
+def _own_columns(entry: Mapping[str, Any]) -> Row:
+    """What the specification has no column for."""
+    return {
         "x_CachedTokens": str(entry.get("cached", 0)),
         "x_Calls": str(entry.get("calls", 1)),
         "x_Estimated": None if "span_s" in entry else _truth(entry.get("estimated", False)),

@@ -57,10 +57,6 @@ class Governance:
         """
         return self.single_tenant and (self._ring is None or not await self._ring.any())
 
-    def caller_of(self, owner: str) -> Caller:
-        """The caller behind a job's owner; one whose key is gone since is unknown, and bound to nothing."""
-        return self._owners.get(owner, Caller(key_id=owner, name=owner))
-
     async def owner(self, owner: str) -> Caller:
         """The caller behind a job's owner, those of the store included; one that was deleted may do nothing any more.
 

@@ -66,13 +66,10 @@ def build_inference(
     """The inference path; opens nothing until the first call, hears of other processes from ``start`` on.
 
     Args:
-        store: Where processes tell each other how the providers do, and where responses are kept; None: nowhere.
-        price: What ``least_cost`` routes go by.
-
-    Args:
         settings: The effective configuration.
         environ: Where well-known providers' keys are found; default: the process's.
         watch: Told of every attempt.
+        store: Where processes tell each other how the providers do, and where responses are kept; None: nowhere.
         accounts: Where calls are admitted and booked; closed with the inference path. None: nobody counts.
 
     Raises:
@@ -80,9 +77,6 @@ def build_inference(
     """
     environ = os.environ if environ is None else environ
     providers = configured_providers(settings, environ)
-    openai = OpenAIWire()
-    vertex = VertexWire(gemini=GeminiWire(on_vertex=True), claude=AnthropicWire(on_vertex=True), others=openai)
-    wires: list[Wire] = [openai, AnthropicWire(), GeminiWire(), BedrockWire(), OllamaWire(), vertex]
     most = max((provider.concurrency for provider in providers.values()), default=1)
     sender = UpstreamTransport(limits=Limits(max_connections=most))
     fetch = TransportFetch(sender)
@@ -95,7 +89,7 @@ def build_inference(
         await sender.aclose()
 
     gates = {name: gate_of(provider) for name, provider in providers.items()}
-    client = ProviderClient(sender, {host.name: host for host in hosts}, {wire.name: wire for wire in wires}, gates)
+    client = ProviderClient(sender, {host.name: host for host in hosts}, {wire.name: wire for wire in _wires()}, gates)
     board = HealthBoard(providers, gates)
     return Inference(
         providers,
@@ -109,3 +103,9 @@ def build_inference(
         close=close,
         sharing=SharedHealth(board, store.commands, store.subscription) if store else None,
     )
+
+
+def _wires() -> list[Wire]:
+    openai = OpenAIWire()
+    vertex = VertexWire(gemini=GeminiWire(on_vertex=True), claude=AnthropicWire(on_vertex=True), others=openai)
+    return [openai, AnthropicWire(), GeminiWire(), BedrockWire(), OllamaWire(), vertex]

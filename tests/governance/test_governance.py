@@ -81,9 +81,9 @@ async def test_the_admin_key_sees_all() -> None:
     assert Governance(Settings(), admin_key="made").is_admin({b"authorization": b"Bearer made"})
 
 
-def test_a_jobs_owner_is_found_again() -> None:
-    assert governance().caller_of("team-a").weight == 2.0
-    assert governance().caller_of("gone") == Caller(key_id="gone", name="gone")
+async def test_a_jobs_owner_is_found_again() -> None:
+    assert (await governance().owner("team-a")).weight == 2.0
+    assert await governance().owner("gone") == Caller(key_id="gone", name="gone")
 
 
 def test_whether_there_is_but_one_tenant() -> None:

@@ -10,6 +10,7 @@ import orjson
 
 from shared.providers.wires.anthropic.blocks import Saying, join_deltas
 from shared.providers.wires.base import Ask, MalformedAnswer, Translated
+from shared.providers.wires.reading import read_json_object
 
 OVERLOADED_STATUS = 529
 _TIERS = {"standard": "default", "priority": "priority"}
@@ -21,7 +22,7 @@ def read_answer(ask: Ask, body: bytes, *, answer_by_tool: bool) -> Translated:
     Raises:
         MalformedAnswer: It is no Message.
     """
-    message = read_object(body, "the answer")
+    message = read_json_object(body, "the answer")
     content = message.get("content")
     if message.get("type") != "message" or not isinstance(content, list):
         raise MalformedAnswer("the answer is not a message")
@@ -37,21 +38,6 @@ def read_answer(ask: Ask, body: bytes, *, answer_by_tool: bool) -> Translated:
     usage = read_usage(message.get("usage"))
     answer = head_of(ask, message) | {"object": "chat.completion", "choices": [choice], "usage": usage}
     return Translated(body=orjson.dumps(answer), usage=usage)
-
-
-def read_object(data: bytes, what: str) -> dict[str, Any]:
-    """The JSON object in the bytes.
-
-    Raises:
-        MalformedAnswer: There is none.
-    """
-    try:
-        fields = orjson.loads(data)
-    except orjson.JSONDecodeError as error:
-        raise MalformedAnswer(f"{what} is not JSON") from error
-    if not isinstance(fields, dict):
-        raise MalformedAnswer(f"{what} is not a JSON object")
-    return fields
 
 
 def head_of(ask: Ask, message: Mapping[str, Any]) -> dict[str, Any]:

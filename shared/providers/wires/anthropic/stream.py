@@ -8,9 +8,10 @@ from typing import Any
 
 import orjson
 
-from shared.providers.wires.anthropic.answer import error_object, head_of, read_object, read_usage
+from shared.providers.wires.anthropic.answer import error_object, head_of, read_usage
 from shared.providers.wires.anthropic.blocks import Delta, Saying
 from shared.providers.wires.base import Ask, MalformedAnswer
+from shared.providers.wires.reading import read_json_object
 from shared.wire.sse import DONE, EventSplitter, EventTooLong, encode_event, event_data
 
 
@@ -56,7 +57,7 @@ class AnthropicStream:
                     break
                 text = event_data(event)
                 if text:
-                    self._read(read_object(text, "an event of the stream"), out)
+                    self._read(read_json_object(text, "an event of the stream"), out)
         except EventTooLong as error:
             raise MalformedAnswer(str(error)) from error
         return b"".join(out)

@@ -11,6 +11,7 @@ import orjson
 from shared.providers.wires.base import Ask, MalformedAnswer, Translated
 from shared.providers.wires.gemini.saying import Saying, blocked, join_deltas, logprobs_of
 from shared.providers.wires.gemini.tools import wants_one_call
+from shared.providers.wires.reading import read_json_object
 
 
 def read_answer(ask: Ask, body: bytes) -> Translated:
@@ -19,7 +20,7 @@ def read_answer(ask: Ask, body: bytes) -> Translated:
     Raises:
         MalformedAnswer: It is none.
     """
-    answer = read_object(body, "the answer")
+    answer = read_json_object(body, "the answer")
     head = head_of(ask, answer) | {"object": "chat.completion"}
     usage = read_usage(answer.get("usageMetadata"))
     candidates = candidates_of(answer)
@@ -63,21 +64,6 @@ def index_of(candidate: Mapping[str, Any], place: int) -> int:
     """Which choice the candidate is; a single one is often not numbered."""
     index = candidate.get("index")
     return index if isinstance(index, int) else place
-
-
-def read_object(data: bytes, what: str) -> dict[str, Any]:
-    """The JSON object in the bytes.
-
-    Raises:
-        MalformedAnswer: There is none.
-    """
-    try:
-        fields = orjson.loads(data)
-    except orjson.JSONDecodeError as error:
-        raise MalformedAnswer(f"{what} is not JSON") from error
-    if not isinstance(fields, dict):
-        raise MalformedAnswer(f"{what} is not a JSON object")
-    return fields
 
 
 def head_of(ask: Ask, answer: Mapping[str, Any]) -> dict[str, Any]:

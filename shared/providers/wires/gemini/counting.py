@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import orjson
 
 from shared.providers.wires.base import MalformedAnswer, UpstreamRequest
-from shared.providers.wires.gemini.answer import read_object
+from shared.providers.wires.reading import read_json_object
 
 # What Vertex counts; the Gemini API takes the whole request.
 _COUNTED = frozenset({"contents", "systemInstruction", "tools", "generationConfig"})
@@ -35,7 +35,7 @@ def read_count(body: bytes) -> int:
     Raises:
         MalformedAnswer: There is none.
     """
-    tokens = read_object(body, "the count").get("totalTokens", 0)
+    tokens = read_json_object(body, "the count").get("totalTokens", 0)
     if type(tokens) is not int:
         raise MalformedAnswer("the answer holds no count")
     return tokens

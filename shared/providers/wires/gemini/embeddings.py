@@ -15,9 +15,9 @@ import orjson
 
 from shared.errors import InvalidRequest
 from shared.providers.wires.base import Ask, MalformedAnswer, Translated, UpstreamRequest
-from shared.providers.wires.gemini.answer import read_object
 from shared.providers.wires.gemini.paths import method_path
 from shared.providers.wires.gemini.request import native_fields
+from shared.providers.wires.reading import read_json_object
 from shared.wire.fields import encode, need_list, need_whole, present, unsupported
 
 _READ = frozenset({"model", "input", "dimensions", "encoding_format", "user", "fallbacks", "extra_body"})
@@ -91,7 +91,7 @@ def read_embeddings(ask: Ask, body: bytes) -> Translated:
     Raises:
         MalformedAnswer: It is no answer of an embedding method.
     """
-    answer = read_object(body, "the answer")
+    answer = read_json_object(body, "the answer")
     try:
         vectors, tokens = _vectors(answer)
         encode = _as_base64 if ask.fields.get("encoding_format") == "base64" else list

@@ -11,10 +11,11 @@ from typing import Any
 import orjson
 
 from shared.providers.wires.base import Ask, MalformedAnswer
-from shared.providers.wires.gemini.answer import candidates_of, choice_of, head_of, index_of, read_object, read_usage
+from shared.providers.wires.gemini.answer import candidates_of, choice_of, head_of, index_of, read_usage
 from shared.providers.wires.gemini.errors import error_object
 from shared.providers.wires.gemini.saying import Saying, blocked, logprobs_of
 from shared.providers.wires.gemini.tools import wants_one_call
+from shared.providers.wires.reading import read_json_object
 from shared.wire.sse import DONE, EventSplitter, EventTooLong, encode_event, event_data
 
 
@@ -49,7 +50,7 @@ class GeminiStream:
                     break
                 text = event_data(event)
                 if text:
-                    self._read(read_object(text, "an event of the stream"), out)
+                    self._read(read_json_object(text, "an event of the stream"), out)
                 else:
                     self._read_bare(event)
             self._read_bare(self._splitter.rest)
