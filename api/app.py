@@ -17,13 +17,16 @@ from api.admin import jobs as admin_jobs
 from api.admin import keys as admin_keys
 from api.admin import usage as admin_usage
 from api.admin import webhooks as admin_webhooks
-from api.errors import ANTHROPIC_PREFIX, GENAI_PREFIX, ErrorBoundary, install_error_handlers
-from api.exchange import App
+from api.admin.login_throttle import WrongAttempts
+from api.files.uploads import MAX_FIELDS_BYTES
+from api.http.errors import ANTHROPIC_PREFIX, GENAI_PREFIX, ErrorBoundary, install_error_handlers
+from api.http.long_polls import OpenWaits
+from api.http.request_context import App
 from api.middleware.access_log import AccessLog
 from api.middleware.body_limit import BodyLimit
-from api.middleware.exact import ExactRoutes
+from api.middleware.fast_routes import ExactRoutes
 from api.middleware.request_id import RequestId
-from api.openapi import describe
+from api.openapi.document import describe
 from api.routes import anthropic, genai, health, jobs, models, usage
 from api.routes.async_jobs import PREFIX as ASYNC_PREFIX
 from api.routes.async_jobs import AsyncPoll, AsyncSubmit
@@ -34,9 +37,6 @@ from api.routes.inference import PREFIXES, InferenceEndpoint
 from api.routes.passthrough import PassthroughEndpoint
 from api.routes.responses import ResponseById
 from api.services import Services
-from api.uploads import MAX_FIELDS_BYTES
-from api.waits import OpenWaits
-from api.wrong_attempts import WrongAttempts
 from shared.batches.files import FileStore
 from shared.batches.store import BatchStore
 from shared.errors import StoreUnavailable

@@ -12,7 +12,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
-from api.protocol import JoiningProtocol
+from api.http.protocol import JoiningProtocol
 from shared.providers.registry import IncompleteProvider, configured_providers
 from shared.settings.model import Settings
 from shared.telemetry.logs import configure

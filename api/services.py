@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import cast
 
-from api.exchange import Scope
-from api.waits import OpenWaits
-from api.wrong_attempts import WrongAttempts
+from api.admin.login_throttle import WrongAttempts
+from api.http.long_polls import OpenWaits
+from api.http.request_context import Scope
 from shared.batches.files import FileStore
 from shared.batches.store import BatchStore
 from shared.governance.audit import Audit

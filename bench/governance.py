@@ -20,7 +20,7 @@ import orjson
 from report import Report, number, table
 from store_server import StoreServer
 
-from api.downloads import pieces, renderer
+from api.usage.downloads import pieces, renderer
 from shared.governance.admission import governance_scripts
 from shared.governance.call_log import CallLog
 from shared.governance.caller import ANONYMOUS, Caller

@@ -29,9 +29,9 @@ from uvicorn.server import ServerState
 
 from api import server
 from api.app import create_app
-from api.exchange import Reply, send_reply
+from api.http.protocol import JoiningProtocol
+from api.http.request_context import Reply, send_reply
 from api.middleware.access_log import AccessLog
-from api.protocol import JoiningProtocol
 from shared.inference.call import Answer
 from shared.providers.transport.dial import Dialer
 from shared.settings.model import Settings

@@ -6,9 +6,9 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.audited import AuditedRoute, Serve
-from api.deps import require_admin
-from api.exchange import Message, Receive, read_body
+from api.admin.audited import AuditedRoute, Serve
+from api.http.deps import require_admin
+from api.http.request_context import Message, Receive, read_body
 from shared.errors import GatewayError, InvalidRequest, RequestTooLarge
 from shared.settings.faults import fault_of, section_in
 

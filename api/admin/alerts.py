@@ -6,9 +6,9 @@ from fastapi import Query
 from starlette.responses import Response
 
 from api.admin.access import admin_router
-from api.deps import ServicesDep, as_response
-from api.exchange import json_reply
-from api.job_lists import read_limit
+from api.http.deps import ServicesDep, as_response
+from api.http.request_context import json_reply
+from api.jobs.lists import read_limit
 from shared.governance.alerts import list_alerts
 
 router = admin_router("/api/alerts")

@@ -6,10 +6,10 @@ from fastapi import Query
 from starlette.responses import Response
 
 from api.admin.access import admin_router
-from api.deps import ServicesDep, as_response
-from api.exchange import json_reply
-from api.job_lists import list_jobs, page_reply, read_query
-from api.job_replies import envelope_reply
+from api.http.deps import ServicesDep, as_response
+from api.http.request_context import json_reply
+from api.jobs.lists import list_jobs, page_reply, read_query
+from api.jobs.replies import envelope_reply
 from api.routes.jobs import cancel
 from api.services import Services
 from shared.errors import InvalidRequest, JobNotFound

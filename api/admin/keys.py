@@ -8,9 +8,9 @@ from starlette.responses import Response
 
 from api.admin.access import admin_router
 from api.admin.key_bodies import KeyChange, KeyRotation, NewKey, said_in
-from api.deps import FactsDep, ServicesDep, as_response
-from api.exchange import Act, HeaderLine, Reply, json_reply
-from api.job_lists import read_limit
+from api.http.deps import FactsDep, ServicesDep, as_response
+from api.http.request_context import Act, HeaderLine, Reply, json_reply
+from api.jobs.lists import read_limit
 from api.services import Services
 from shared.errors import InvalidRequest, KeyNotFound, UnknownProvider
 from shared.governance.admission import Door

@@ -8,13 +8,13 @@ from fastapi import Query
 from starlette.responses import Response
 
 from api.admin.access import admin_router
-from api.admin.usage_models import ForecastAnswer, LogsAnswer, UsageAnswer
-from api.deps import ServicesDep, as_response
-from api.downloads import FORMATS, ROWS_AT_ONCE, Download, Rows, pieces, renderer
-from api.exchange import json_reply
+from api.http.deps import ServicesDep, as_response
+from api.http.request_context import json_reply
 from api.services import Services
-from api.usage_answers import CallsSaid, UsageSaid, asked_of, said_time, shown_row, usage_reply
-from api.usage_query import Asked, Span, read_calls, read_choice, read_limit
+from api.usage.answers import CallsSaid, UsageSaid, asked_of, said_time, shown_row, usage_reply
+from api.usage.downloads import FORMATS, ROWS_AT_ONCE, Download, Rows, pieces, renderer
+from api.usage.models import ForecastAnswer, LogsAnswer, UsageAnswer
+from api.usage.query import Asked, Span, read_calls, read_choice, read_limit
 from shared.governance.admission import Door
 from shared.governance.call_log import CallLog
 from shared.governance.exports import CALL_COLUMNS, shown_call

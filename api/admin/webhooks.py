@@ -3,8 +3,8 @@
 from starlette.responses import Response
 
 from api.admin.access import admin_router
-from api.deps import FactsDep, ServicesDep, as_response
-from api.exchange import Act, json_reply
+from api.http.deps import FactsDep, ServicesDep, as_response
+from api.http.request_context import Act, json_reply
 from shared.jobs.callback_secret import callback_secret
 
 router = admin_router("/api/webhooks")

@@ -2,7 +2,7 @@
 
 import time
 
-from api.exchange import KEY, App, Facts, Receive, Scope, Send
+from api.http.request_context import KEY, App, Facts, Receive, Scope, Send
 from shared.errors import ClientGone
 from shared.telemetry.logs import RequestLines
 from shared.telemetry.metrics import Metrics

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 
-from api.errors import error_reply
-from api.exchange import KEY, App, Facts, Message, Receive, Scope, Send
+from api.http.errors import error_reply
+from api.http.request_context import KEY, App, Facts, Message, Receive, Scope, Send
 from shared.errors import RequestTooLarge
 
 # How long a refused caller's remaining bytes are taken off the wire: a connection that is closed on unread bytes is

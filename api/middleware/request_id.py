@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Iterable
 
-from api.exchange import KEY, App, Facts, HeaderLine, Message, Receive, Scope, Send
+from api.http.request_context import KEY, App, Facts, HeaderLine, Message, Receive, Scope, Send
 
 _NONE: frozenset[bytes] = frozenset()
 _SANE = re.compile(rb"[A-Za-z0-9._-]{1,128}")

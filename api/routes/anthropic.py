@@ -11,10 +11,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from api.deps import CallerDep, FactsDep, ServicesDep, as_response
-from api.exchange import KEY, Facts, Receive, Scope, Send, json_reply, send_reply
+from api.http.deps import CallerDep, FactsDep, ServicesDep, as_response
+from api.http.request_context import KEY, Facts, Receive, Scope, Send, json_reply, send_reply
+from api.http.translated import Dialect, count, enter, full_name, serve
 from api.services import services_of
-from api.translated import Dialect, count, enter, full_name, serve
 from shared.errors import ModelNotFound
 from shared.wire.anthropic import (
     MessageEvents,

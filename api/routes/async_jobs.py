@@ -1,9 +1,9 @@
 """``/v1/async/<type>``: any inference request as a job over plain HTTP, told of by envelopes."""
 
-from api.async_headers import POLL, wants_job
-from api.async_mode import find_and_wait, poll, submit
-from api.exchange import KEY, Facts, Receive, Reply, Scope, Send, drain, send_reply
-from api.job_replies import content_reply, envelope_reply
+from api.http.request_context import KEY, Facts, Receive, Reply, Scope, Send, drain, send_reply
+from api.jobs.async_headers import POLL, wants_job
+from api.jobs.async_mode import find_and_wait, poll, submit
+from api.jobs.replies import content_reply, envelope_reply
 from api.routes.inference import read_inference_request
 from api.services import services_of
 from shared.wire.request_types import RequestType

@@ -4,10 +4,22 @@ import hashlib
 
 import orjson
 
-from api.async_headers import submit_options
-from api.dimensions import dimensions_of
-from api.exchange import KEY, App, Facts, Receive, Reply, Scope, Send, drain, json_reply, read_body, send_reply
-from api.ownership import list_owner, read_limit, read_query, unknown_cursor
+from api.files.ownership import list_owner, read_limit, read_query, unknown_cursor
+from api.http.dimensions import dimensions_of
+from api.http.request_context import (
+    KEY,
+    App,
+    Facts,
+    Receive,
+    Reply,
+    Scope,
+    Send,
+    drain,
+    json_reply,
+    read_body,
+    send_reply,
+)
+from api.jobs.async_headers import submit_options
 from api.routes.files import (
     check_lifetime,
     find_file,

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import orjson
 
-from api.exchange import KEY, Facts, Receive, Scope
+from api.http.request_context import KEY, Facts, Receive, Scope
 from api.routes.inference import InferenceEndpoint, read_plain_body
 from shared.errors import InvalidRequest
 from shared.wire.forms import MalformedForm, form_fields

@@ -5,8 +5,11 @@ import os
 from collections.abc import Mapping
 from urllib.parse import quote
 
-from api.disconnect import Hangup
-from api.exchange import (
+from api.files.ownership import list_owner, read_limit, read_query, unknown_cursor
+from api.files.uploads import Upload, read_upload
+from api.http.disconnect import Hangup
+from api.http.headers import forwarded_headers
+from api.http.request_context import (
     KEY,
     App,
     Facts,
@@ -20,11 +23,8 @@ from api.exchange import (
     json_reply,
     send_reply,
 )
-from api.ownership import list_owner, read_limit, read_query, unknown_cursor
-from api.passed_headers import forwarded_headers
 from api.routes.passthrough import check_provider, said_provider, send_raw
 from api.services import Services, services_of
-from api.uploads import Upload, read_upload
 from shared.batches.files import FilePage, FileStore, no_such_file
 from shared.batches.keys import is_our_file
 from shared.batches.model import StoredFile

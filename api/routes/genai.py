@@ -14,11 +14,11 @@ from urllib.parse import parse_qsl
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
-from api.deps import CallerDep, FactsDep, ServicesDep, as_response
-from api.exchange import JSON_TYPE, KEY, Facts, Receive, Scope, Send, json_reply, send_reply
+from api.http.deps import CallerDep, FactsDep, ServicesDep, as_response
+from api.http.request_context import JSON_TYPE, KEY, Facts, Receive, Scope, Send, json_reply, send_reply
+from api.http.streaming import EVENT_STREAM
+from api.http.translated import Dialect, count, enter, full_name, serve
 from api.services import Services, services_of
-from api.streaming import EVENT_STREAM
-from api.translated import Dialect, count, enter, full_name, serve
 from shared.errors import InvalidRequest, ModelNotFound, NotFound
 from shared.wire.genai import (
     ResponseEvents,

@@ -7,8 +7,8 @@ from redis.exceptions import RedisError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.deps import ServicesDep, as_response
-from api.exchange import Reply, json_reply
+from api.http.deps import ServicesDep, as_response
+from api.http.request_context import Reply, json_reply
 from api.services import Services
 from shared.errors import GatewayError
 from shared.store.faults import StoreUnavailable

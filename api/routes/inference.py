@@ -5,15 +5,27 @@ They are the hot path, so they are spoken to in plain ASGI: no request object, n
 
 from collections.abc import Mapping
 
-from api.async_headers import POLL, wants_job
-from api.async_mode import call_of, poll, submit
-from api.background import asks_for_background
-from api.background_stream import send_response_stream
-from api.disconnect import Hangup
-from api.exchange import KEY, Facts, HeaderLine, Receive, Reply, Scope, Send, drain, header_text, read_body, send_reply
-from api.job_replies import native_reply, sdk_reply
+from api.http.disconnect import Hangup
+from api.http.request_context import (
+    KEY,
+    Facts,
+    HeaderLine,
+    Receive,
+    Reply,
+    Scope,
+    Send,
+    drain,
+    header_text,
+    read_body,
+    send_reply,
+)
+from api.http.streaming import send_answer_stream
+from api.jobs.async_headers import POLL, wants_job
+from api.jobs.async_mode import call_of, poll, submit
+from api.jobs.background import asks_for_background
+from api.jobs.background_stream import send_response_stream
+from api.jobs.replies import native_reply, sdk_reply
 from api.services import Services, services_of
-from api.streaming import send_answer_stream
 from shared.errors import InvalidRequest
 from shared.inference.call import Call
 from shared.wire.request_body import RequestBody, read_request

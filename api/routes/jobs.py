@@ -5,16 +5,16 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
 
-from api.async_mode import find, find_and_wait
-from api.audited import AuditedRoute
-from api.deps import CallerDep, FactsDep, ServicesDep, as_response
-from api.disconnect import Hangup
-from api.exchange import Receive, Scope, Send, json_reply
-from api.job_lists import list_jobs, page_reply, read_query
-from api.job_replies import content_reply, envelope_reply, job_headers
-from api.job_retry import retry
+from api.admin.audited import AuditedRoute
+from api.http.deps import CallerDep, FactsDep, ServicesDep, as_response
+from api.http.disconnect import Hangup
+from api.http.request_context import Receive, Scope, Send, json_reply
+from api.http.streaming import send_event_log
+from api.jobs.actions import retry
+from api.jobs.async_mode import find, find_and_wait
+from api.jobs.lists import list_jobs, page_reply, read_query
+from api.jobs.replies import content_reply, envelope_reply, job_headers
 from api.services import Services
-from api.streaming import send_event_log
 from shared.errors import JobFinished, JobNotFound
 from shared.governance.caller import Caller
 from shared.jobs.model import Job, State

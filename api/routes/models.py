@@ -3,8 +3,8 @@
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from api.deps import CallerDep, FactsDep, ServicesDep, as_response
-from api.exchange import json_reply
+from api.http.deps import CallerDep, FactsDep, ServicesDep, as_response
+from api.http.request_context import json_reply
 from shared.providers.registry import DEFAULT_PROVIDER
 
 router = APIRouter(tags=["models"])

@@ -6,11 +6,11 @@ from urllib.parse import unquote
 
 from starlette.routing import Match
 
-from api.dimensions import dimensions_of
-from api.disconnect import Hangup
-from api.exchange import KEY, Facts, HeaderLine, Receive, Scope, Send, header_text, read_body
-from api.middleware.exact import POSTED
-from api.passed_headers import forwarded_headers
+from api.http.dimensions import dimensions_of
+from api.http.disconnect import Hangup
+from api.http.headers import forwarded_headers
+from api.http.request_context import KEY, Facts, HeaderLine, Receive, Scope, Send, header_text, read_body
+from api.middleware.fast_routes import POSTED
 from api.services import services_of
 from shared.errors import InvalidRequest, MethodNotAllowed, NotFound
 from shared.inference.passthrough import RawAnswer, RawRequest

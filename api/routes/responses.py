@@ -6,11 +6,11 @@ from urllib.parse import parse_qs
 
 import orjson
 
-from api.async_mode import find, find_and_wait
-from api.background_stream import asked_for_stream, check_streamed, send_response_stream
-from api.disconnect import Hangup
-from api.exchange import KEY, App, Facts, Receive, Reply, Scope, Send, drain, json_reply, send_reply
-from api.job_replies import native_reply
+from api.http.disconnect import Hangup
+from api.http.request_context import KEY, App, Facts, Receive, Reply, Scope, Send, drain, json_reply, send_reply
+from api.jobs.async_mode import find, find_and_wait
+from api.jobs.background_stream import asked_for_stream, check_streamed, send_response_stream
+from api.jobs.replies import native_reply
 from api.services import Services, services_of
 from shared.errors import InvalidRequest, JobNotFound
 from shared.inference.conversations import Kept

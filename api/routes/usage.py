@@ -3,9 +3,9 @@
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from api.admin.usage_models import UsageAnswer
-from api.deps import CallerDep, ServicesDep, as_response
-from api.usage_answers import UsageSaid, asked_of, usage_reply
+from api.http.deps import CallerDep, ServicesDep, as_response
+from api.usage.answers import UsageSaid, asked_of, usage_reply
+from api.usage.models import UsageAnswer
 from shared.errors import InvalidRequest, VirtualKeyRequired
 
 router = APIRouter(prefix="/v1/usage", tags=["usage"])

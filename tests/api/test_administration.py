@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api.wrong_attempts import BURST, WrongAttempts
+from api.admin.login_throttle import BURST, WrongAttempts
 from shared.errors import TooManyAttempts
 from tests.api.administering import ADMIN, make, refused
 from tests.api.conftest import KEY_A, Gateway
@@ -88,7 +88,7 @@ def test_an_ipv6_guesser_has_one_network_and_mapped_addresses_are_the_address() 
 
 
 def test_no_more_addresses_are_remembered_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.wrong_attempts.REMEMBERED", 2)
+    monkeypatch.setattr("api.admin.login_throttle.REMEMBERED", 2)
     attempts = WrongAttempts(_Clock())
     for at in range(3):
         attempts.wrong(f"10.0.0.{at}", b"x")

@@ -10,7 +10,7 @@ import orjson
 import pandas as pd
 import pytest
 
-from api.downloads import FORMATS, ROWS_AT_ONCE, Download, pieces, renderer
+from api.usage.downloads import FORMATS, ROWS_AT_ONCE, Download, pieces, renderer
 from shared.governance.caller import Caller
 from shared.governance.focus import COLUMNS, NAMES
 from shared.governance.ledger import Outcome, entry_of

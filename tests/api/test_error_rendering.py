@@ -1,4 +1,4 @@
-"""What `api.errors` makes of exceptions that ordinary requests seldom meet."""
+"""What `api.http.errors` makes of exceptions that ordinary requests seldom meet."""
 
 import asyncio
 
@@ -6,9 +6,9 @@ import orjson
 import pytest
 from redis.exceptions import ResponseError
 
-from api.disconnect import Hangup
-from api.errors import as_gateway_error, error_reply
-from api.waits import OpenWaits
+from api.http.disconnect import Hangup
+from api.http.errors import as_gateway_error, error_reply
+from api.http.long_polls import OpenWaits
 from shared.errors import InvalidRequest, RequestLimited, UpstreamRefused
 from shared.jobs.events import EventLog
 from shared.jobs.store import JobStore

@@ -7,7 +7,7 @@ import httpx
 import orjson
 import pytest
 
-from api.streaming import HEARTBEAT, with_heartbeats
+from api.http.streaming import HEARTBEAT, with_heartbeats
 from shared.jobs.model import Event
 from tests.api.conftest import Gateway
 from tests.waiting import wait_until

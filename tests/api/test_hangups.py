@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 import orjson
 import pytest
 
-from api.disconnect import Hangup
-from api.exchange import Facts
-from api.protocol import CallerLine, Flag, line_to_caller
+from api.http.disconnect import Hangup
+from api.http.protocol import CallerLine, Flag, line_to_caller
+from api.http.request_context import Facts
 from shared.errors import ClientGone
 from tests.api.conftest import CHAT, Gateway
 from tests.waiting import wait_until

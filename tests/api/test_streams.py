@@ -6,7 +6,7 @@ import openai
 import orjson
 import pytest
 
-from api.streaming import error_event
+from api.http.streaming import error_event
 from shared.errors import UpstreamFailure
 from shared.wire.request_types import CHAT as CHAT_TYPE
 from shared.wire.request_types import RESPONSES

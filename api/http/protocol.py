@@ -13,7 +13,7 @@ from typing import Any, Literal
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from api.exchange import Receive
+from api.http.request_context import Receive
 
 
 class JoinedWrites:

@@ -5,9 +5,9 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from api.openapi_batches import batch_operations
-from api.openapi_parts import ASYNC_HEADERS, BYTES, ENVELOPES, FIELDS, errors, headers_of, operation_id, parameters
-from api.openapi_surfaces import SURFACE_SCHEMAS, surface_operations
+from api.openapi.batches import batch_operations
+from api.openapi.parts import ASYNC_HEADERS, BYTES, ENVELOPES, FIELDS, errors, headers_of, operation_id, parameters
+from api.openapi.surfaces import SURFACE_SCHEMAS, surface_operations
 from api.routes.async_jobs import PREFIX as ASYNC_PREFIX
 from api.routes.inference import PREFIXES
 from shared.wire.request_types import REQUEST_TYPES, RESPONSES, RequestType

@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.exchange import KEY, Act, Facts
+from api.http.request_context import KEY, Act, Facts
 from api.services import services_of
 from shared.errors import StoreUnavailable
 

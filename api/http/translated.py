@@ -9,11 +9,9 @@ from typing import Any
 
 import orjson
 
-from api.async_headers import POLL, wants_job
-from api.async_mode import call_of, poll, submit
-from api.disconnect import Hangup
-from api.errors import error_reply
-from api.exchange import (
+from api.http.disconnect import Hangup
+from api.http.errors import error_reply
+from api.http.request_context import (
     JSON_TYPE,
     Facts,
     HeaderLine,
@@ -25,10 +23,12 @@ from api.exchange import (
     header_text,
     send_reply,
 )
-from api.job_replies import WORDS, job_headers, with_headers
+from api.http.streaming import EVENT_STREAM, TranslatedEvents, send_translated_stream
+from api.jobs.async_headers import POLL, wants_job
+from api.jobs.async_mode import call_of, poll, submit
+from api.jobs.replies import WORDS, job_headers, with_headers
 from api.routes.inference import read_plain_body
 from api.services import Services
-from api.streaming import EVENT_STREAM, TranslatedEvents, send_translated_stream
 from shared.errors import JobCancelled, JobFailure, UpstreamFailure
 from shared.inference.call import Call
 from shared.jobs.model import Job, State

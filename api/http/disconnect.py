@@ -4,8 +4,8 @@ import asyncio
 from types import TracebackType
 from typing import Self
 
-from api.exchange import Receive
-from api.protocol import CallerLine, line_to_caller
+from api.http.protocol import CallerLine, line_to_caller
+from api.http.request_context import Receive
 from shared.errors import ClientGone
 
 # Our own server says at once, and for nothing, that a caller is gone. Elsewhere a task has to wait for that, which

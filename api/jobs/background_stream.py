@@ -11,10 +11,10 @@ from urllib.parse import parse_qs
 
 import orjson
 
-from api.exchange import Send
-from api.job_replies import native_reply, pending_reply
+from api.http.request_context import Send
+from api.http.streaming import EVENT_STREAM, HEARTBEAT, UNBUFFERED, with_heartbeats
+from api.jobs.replies import native_reply, pending_reply
 from api.services import Services
-from api.streaming import EVENT_STREAM, HEARTBEAT, UNBUFFERED, with_heartbeats
 from shared.jobs.events import TERMINAL_EVENTS
 from shared.jobs.model import Job, State
 from shared.wire.responses.log import check_resumable, read_starting_after

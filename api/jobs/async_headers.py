@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from api.exchange import Facts
+from api.http.request_context import Facts
 from shared.errors import InvalidRequest
 from shared.jobs.model import MAX_DELAY_S, Priority
 from shared.settings.model import Settings

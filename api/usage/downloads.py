@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from api.disconnect import Hangup
+from api.http.disconnect import Hangup
 from shared.governance.exports import csv_text, json_lines
 from shared.governance.focus import focus_csv
 

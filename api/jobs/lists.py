@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from api.exchange import Reply, json_reply
+from api.http.request_context import Reply, json_reply
 from shared.errors import InvalidRequest, JobNotFound
 from shared.jobs.model import Job, State
 from shared.jobs.store import JobPage, JobStore

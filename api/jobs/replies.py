@@ -5,9 +5,9 @@ from collections.abc import Mapping
 
 import orjson
 
-from api.async_headers import retry_after_s
-from api.errors import error_reply
-from api.exchange import JSON_TYPE, HeaderLine, Reply, header_text
+from api.http.errors import error_reply
+from api.http.request_context import JSON_TYPE, HeaderLine, Reply, header_text
+from api.jobs.async_headers import retry_after_s
 from shared.errors import JobCancelled, JobFailure
 from shared.governance.limits import MICRO
 from shared.jobs.model import Job, State

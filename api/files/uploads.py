@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 
-from api.exchange import Facts, Receive
+from api.http.request_context import Facts, Receive
 from api.middleware.body_limit import too_large
 from shared.batches.files import PART_BYTES, FileStore
 from shared.batches.keys import mint_file_id

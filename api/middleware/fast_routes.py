@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Mapping
 
-from api.exchange import App, Receive, Scope, Send
+from api.http.request_context import App, Receive, Scope, Send
 
 POSTED = "finops.posted"
 """In the scope of a request whose path is an endpoint of ours, for POST: if nobody takes its method, it is a 405."""

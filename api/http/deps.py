@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from starlette.responses import Response
 
-from api.exchange import KEY, Facts, Reply
+from api.http.request_context import KEY, Facts, Reply
 from api.services import Services, services_of
 from shared.errors import AdminKeyRequired
 from shared.governance.caller import Caller

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from api.errors import ANTHROPIC_PREFIX, GENAI_PREFIX
-from api.openapi_parts import ASYNC_HEADERS, BYTES, FIELDS, errors, headers_of, operation_id, parameters
+from api.http.errors import ANTHROPIC_PREFIX, GENAI_PREFIX
+from api.openapi.parts import ASYNC_HEADERS, BYTES, FIELDS, errors, headers_of, operation_id, parameters
 from api.routes import genai
 from api.routes.deployments import AZURE_TYPES
 from shared.wire.request_types import RequestType

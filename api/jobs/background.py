@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from api.async_headers import DEADLINE, PRIORITY, TTL, SubmitOptions
-from api.exchange import Facts
+from api.http.request_context import Facts
+from api.jobs.async_headers import DEADLINE, PRIORITY, TTL, SubmitOptions
 from shared.errors import InvalidRequest
 from shared.jobs.model import Priority
 from shared.settings.model import Settings

@@ -7,12 +7,12 @@ from typing import Any
 
 import orjson
 
-from api.async_headers import SubmitOptions, polled_id, submit_options, wait_s
-from api.background import BACKGROUND_FIELDS, STREAM_FIELDS, background_options
-from api.dimensions import dimensions_of
-from api.disconnect import Hangup
-from api.exchange import Facts, Receive, header_lines
-from api.passed_headers import passed_headers
+from api.http.dimensions import dimensions_of
+from api.http.disconnect import Hangup
+from api.http.headers import passed_headers
+from api.http.request_context import Facts, Receive, header_lines
+from api.jobs.async_headers import SubmitOptions, polled_id, submit_options, wait_s
+from api.jobs.background import BACKGROUND_FIELDS, STREAM_FIELDS, background_options
 from api.services import Services
 from shared.errors import (
     BudgetExceeded,

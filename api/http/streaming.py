@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 import orjson
 
-from api.errors import as_gateway_error
-from api.exchange import Facts, HeaderLine, Send, header_text
+from api.http.errors import as_gateway_error
+from api.http.request_context import Facts, HeaderLine, Send, header_text
 from shared.errors import GatewayError, UpstreamFailure
 from shared.inference.streaming import ProviderStream
 from shared.jobs.model import Event

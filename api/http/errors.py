@@ -12,7 +12,19 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.exchange import JSON_TYPE, KEY, App, Facts, HeaderLine, Receive, Reply, Scope, Send, header_text, send_reply
+from api.http.request_context import (
+    JSON_TYPE,
+    KEY,
+    App,
+    Facts,
+    HeaderLine,
+    Receive,
+    Reply,
+    Scope,
+    Send,
+    header_text,
+    send_reply,
+)
 from shared.errors import (
     ClientGone,
     GatewayError,

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Query, Request
 
-from api.exchange import Reply, json_reply
+from api.http.request_context import Reply, json_reply
 from api.services import Services
-from api.usage_query import Asked, read_usage
+from api.usage.query import Asked, read_usage
 from shared.governance.reports import Reports, UsageRow
 
 _GROUPS = "`key`, `team`, `customer`, `provider`, `model`, `request_type`, `dimension:<name>`"

@@ -1,0 +1,1 @@
+"""Uploads, and whose files and batches a caller may see."""

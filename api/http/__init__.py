@@ -1,0 +1,1 @@
+"""What one HTTP request needs: its context, bodies, errors, streams and the server protocol."""

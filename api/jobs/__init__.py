@@ -1,0 +1,1 @@
+"""Background jobs over HTTP: submit, poll, wait, list, cancel and retry."""

@@ -1,0 +1,1 @@
+"""The OpenAPI document: what FastAPI derives, and the plain ASGI endpoints beside it."""

@@ -1,0 +1,1 @@
+"""Usage and spend as callers and administrators query it."""
