@@ -6,8 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from shared.lean import without_httpx_command_line
 from shared.settings.load import InvalidConfiguration, load_settings
+from shared.startup import without_httpx_command_line
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

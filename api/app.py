@@ -40,10 +40,10 @@ from api.services import Services
 from shared.batches.files import FileStore
 from shared.batches.store import BatchStore
 from shared.errors import StoreUnavailable
-from shared.governance.audit import Audit
-from shared.governance.governance import Governance
-from shared.governance.key_ring import KeyRing
-from shared.governance.keys import Keys
+from shared.governance.keys.authenticate import Governance
+from shared.governance.keys.cache import KeyRing
+from shared.governance.keys.store import Keys
+from shared.governance.ledger.audit import Audit
 from shared.inference.assembly import SharedStore, build_accounts, build_inference
 from shared.jobs.events import EventLog
 from shared.jobs.queue import JobQueue, QueueLimits
@@ -52,10 +52,10 @@ from shared.jobs.waiting import OutcomeWaiters
 from shared.settings.model import Settings
 from shared.store.commands import PooledCommands
 from shared.store.connection import connect
-from shared.store.faults import StoreUnavailable as StoreFault
+from shared.store.errors import StoreUnavailable as StoreFault
 from shared.store.multiplexed import MultiplexedClient
 from shared.telemetry.metrics import Metrics
-from shared.telemetry.provider_figures import watch_providers
+from shared.telemetry.provider_metrics import watch_providers
 from shared.wire.request_types import REQUEST_TYPES
 
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"

@@ -8,9 +8,9 @@ from api.http.long_polls import OpenWaits
 from api.http.request_context import Scope
 from shared.batches.files import FileStore
 from shared.batches.store import BatchStore
-from shared.governance.audit import Audit
-from shared.governance.governance import Governance
-from shared.governance.keys import Keys
+from shared.governance.keys.authenticate import Governance
+from shared.governance.keys.store import Keys
+from shared.governance.ledger.audit import Audit
 from shared.inference.inference import Inference
 from shared.jobs.events import EventLog
 from shared.jobs.queue import JobQueue

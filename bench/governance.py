@@ -21,17 +21,17 @@ from report import Report, number, table
 from store_server import StoreServer
 
 from api.usage.downloads import pieces, renderer
-from shared.governance.admission import governance_scripts
-from shared.governance.call_log import CallLog
-from shared.governance.caller import ANONYMOUS, Caller
-from shared.governance.ledger import Ledger, Outcome, entry_of
-from shared.governance.limits import Limit
-from shared.governance.prices import Cost, PriceBook
-from shared.governance.reports import Reports, UsageQuery
-from shared.governance.usage import Usage
-from shared.inference.accounts import Accounts
-from shared.inference.bill import Bill
+from shared.governance.keys.caller import ANONYMOUS, Caller
+from shared.governance.ledger.call_log import CallLog
+from shared.governance.ledger.reports import Reports, UsageQuery
+from shared.governance.ledger.writer import Ledger, Outcome, entry_of
+from shared.governance.limits.guard import governance_scripts
+from shared.governance.limits.model import Limit
+from shared.governance.pricing.prices import Cost, PriceBook
+from shared.governance.pricing.usage import Usage
+from shared.inference.billing import Accounts
 from shared.inference.call import Call
+from shared.inference.call_cost import Bill
 from shared.inference.route import Target
 from shared.providers.registry import configured_providers
 from shared.settings.model import Settings

@@ -17,7 +17,7 @@ from cli.governance_checks import check_admin_key, check_keys
 from cli.output import echo_json, out, table
 from cli.provider_checks import check_providers
 from cli.store_checks import check_store
-from shared.governance.admission import governance_scripts
+from shared.governance.limits.guard import governance_scripts
 from shared.settings.model import Settings
 
 OTHERS = stat.S_IRWXG | stat.S_IRWXO

@@ -7,8 +7,8 @@ from pathlib import Path
 from cli.admin_key import read_admin_key
 from cli.findings import Finding, fail, ok, warn
 from shared.errors import GatewayError
-from shared.governance.keys import MAX_PAGE, Keys
-from shared.governance.virtual_key import VirtualKey, caller_of_key
+from shared.governance.keys.model import VirtualKey, caller_of_key
+from shared.governance.keys.store import MAX_PAGE, Keys
 from shared.settings.model import Settings
 from shared.store.multiplexed import MultiplexedClient
 

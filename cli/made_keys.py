@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Mapping
 
 from shared.errors import GatewayError
-from shared.governance.admission import governance_scripts
-from shared.governance.keys import Keys
+from shared.governance.keys.store import Keys
+from shared.governance.limits.guard import governance_scripts
 from shared.settings.model import Settings
 from shared.store.multiplexed import MultiplexedClient
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import click
 
 from cli.examples import examples
-from shared.lean import without_httpx_command_line
+from shared.startup import without_httpx_command_line
 
 
 @dataclass(frozen=True, slots=True)

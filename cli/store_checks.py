@@ -10,12 +10,12 @@ from redis.asyncio import Redis
 
 from cli.findings import Finding, fail, ok, warn
 from shared.errors import StoreUnavailable as BooksUnavailable
-from shared.governance.reports import Reports, UsageQuery
+from shared.governance.ledger.reports import Reports, UsageQuery
 from shared.jobs import keys
 from shared.settings.model import Settings
 from shared.store.commands import PooledCommands, RedisCommands, translated_faults
 from shared.store.connection import StoreFacts, connect, describe, mask
-from shared.store.faults import StoreUnavailable
+from shared.store.errors import StoreUnavailable
 
 OLDEST = {"redis": (7, 0), "valkey": (7, 2)}
 FSYNC_FROM = (7, 2)  # WAITAOF: https://redis.io/docs/latest/commands/waitaof/

@@ -20,7 +20,7 @@ from cli.listening import free_port, open_listeners, url_of
 from shared.settings.model import Settings
 from shared.store.datadir import DataDirectory
 from shared.store.embedded import EmbeddedStore
-from shared.store.faults import DataDirectoryInUse, StoreUnavailable
+from shared.store.errors import DataDirectoryInUse, StoreUnavailable
 
 START_TIMEOUT_S = 60.0
 # After its grace a worker cancels, hands back and waits for its outcomes to be written: 5 s each, at most.

@@ -11,9 +11,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from shared.governance.limits import MICRO
-from shared.governance.prices import PriceBook
-from shared.governance.usage import Usage
+from shared.governance.limits.model import MICRO
+from shared.governance.pricing.prices import PriceBook
+from shared.governance.pricing.usage import Usage
 from shared.settings.model import PriceSettings
 
 PICTURE = Path(__file__).parent / "spend.svg"

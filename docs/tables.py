@@ -10,7 +10,7 @@ from pydantic_core import PydanticUndefined
 
 from shared import errors
 from shared.batches import keys as batch_keys
-from shared.governance import store_keys
+from shared.governance import keyspace
 from shared.jobs.keys import KEYS
 from shared.providers.registry import ROWS
 from shared.providers.wires import anthropic as anthropic_wire
@@ -125,7 +125,7 @@ def governance_keys() -> str:
     """One row a key that governance keeps in Redis."""
     return table(
         ("key", "kind", "lives", "for"),
-        ((f"`{key.pattern}`", key.kind, key.lifetime, key.purpose) for key in store_keys.KEYS),
+        ((f"`{key.pattern}`", key.kind, key.lifetime, key.purpose) for key in keyspace.KEYS),
     )
 
 

@@ -11,8 +11,8 @@ from hypothesis import settings
 from redis.asyncio import Redis
 
 from shared.batches.scripts import batch_scripts
-from shared.governance.admission import governance_scripts
-from shared.governance.prices import PriceBook
+from shared.governance.limits.guard import governance_scripts
+from shared.governance.pricing.prices import PriceBook
 from shared.jobs.scripts import engine_scripts
 from shared.store.commands import PooledCommands, RedisCommands
 from shared.store.connection import connect

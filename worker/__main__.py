@@ -3,8 +3,8 @@
 import os
 import sys
 
-from shared.lean import without_httpx_command_line
 from shared.settings.load import InvalidConfiguration, load_settings
+from shared.startup import without_httpx_command_line
 
 
 def main() -> int:

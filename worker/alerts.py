@@ -5,8 +5,8 @@ import logging
 
 from redis.exceptions import RedisError
 
-from shared.governance.anomalies import AnomalyWatch
-from shared.store.faults import StoreUnavailable
+from shared.governance.forecasts.anomalies import AnomalyWatch
+from shared.store.errors import StoreUnavailable
 
 log = logging.getLogger("finops.alerts")
 

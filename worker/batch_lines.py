@@ -11,8 +11,8 @@ from shared.batches.lines import ENDPOINTS, RawLine, answered, never_run, read_l
 from shared.batches.model import Batch, Cursor
 from shared.batches.store import BatchStore, Line, is_written
 from shared.errors import GatewayError, JobNotFound, RateLimited, StoreUnavailable
-from shared.governance.caller import Caller
-from shared.governance.ledger import who
+from shared.governance.keys.caller import Caller
+from shared.governance.ledger.writer import who
 from shared.inference.call import Call
 from shared.inference.inference import Inference
 from shared.jobs.model import Job, NewJob, Priority, State

@@ -9,8 +9,8 @@ from shared.batches.model import Batch, Status, StoredFile
 from shared.batches.reading import InputGone, read_lines
 from shared.batches.store import BatchStore, Turn, is_written
 from shared.errors import GatewayError
-from shared.governance.caller import Caller
-from shared.governance.governance import Governance
+from shared.governance.keys.authenticate import Governance
+from shared.governance.keys.caller import Caller
 from shared.inference.inference import Inference
 from worker.batch_lines import AT_ONCE, LineJobs
 

@@ -15,7 +15,7 @@ from shared.jobs.model import Priority
 from shared.jobs.queue import ClaimBatch, JobQueue
 from shared.jobs.scripts import as_caller_sees, engine_scripts
 from shared.store.commands import Argument, RedisCommands
-from shared.store.faults import StoreUnavailable as StoreFault
+from shared.store.errors import StoreUnavailable as StoreFault
 
 ANSWER_S = 5.0
 ROUSE_AGAIN_S = 0.02

@@ -15,11 +15,11 @@ import uvloop
 from shared.batches.files import FileStore
 from shared.batches.scripts import batch_scripts
 from shared.batches.store import BatchStore
-from shared.governance.admission import governance_scripts
-from shared.governance.anomalies import AnomalyWatch
-from shared.governance.governance import Governance
-from shared.governance.key_ring import KeyRing
-from shared.governance.prices import PriceBook
+from shared.governance.forecasts.anomalies import AnomalyWatch
+from shared.governance.keys.authenticate import Governance
+from shared.governance.keys.cache import KeyRing
+from shared.governance.limits.guard import governance_scripts
+from shared.governance.pricing.prices import PriceBook
 from shared.inference.assembly import SharedStore, build_accounts, build_inference
 from shared.inference.inference import Inference
 from shared.jobs.model import Priority
@@ -33,13 +33,13 @@ from shared.store.connection import connect
 from shared.store.multiplexed import MultiplexedClient
 from shared.telemetry.logs import configure
 from shared.telemetry.metrics import Metrics
-from shared.telemetry.provider_figures import watch_providers
+from shared.telemetry.provider_metrics import watch_providers
 from worker.alerts import watch_spending
 from worker.batch_lines import LineJobs
 from worker.batch_turns import BatchTurns
 from worker.batches import BatchLoop
 from worker.exposition import exposed
-from worker.leased import LeasedWorker, WorkerOptions
+from worker.leased_worker import LeasedWorker, WorkerOptions
 from worker.outbox import Outbox
 from worker.tasks import JobRunner
 from worker.webhooks import WebhookDelivery

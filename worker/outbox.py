@@ -13,8 +13,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from shared.errors import GatewayError
-from shared.governance.alerts import alert_of
-from shared.governance.store_keys import ALERTS
+from shared.governance.forecasts.alerts import alert_of
+from shared.governance.keyspace import ALERTS
 from shared.jobs.keys import WEBHOOK_OUTBOX
 from shared.jobs.model import NewJob
 from shared.jobs.queue import JobQueue

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from shared.errors import DeadlineExceeded
 from shared.jobs.model import Claim, Deferral, Outcome, State
 from worker.handle import RunHandle
-from worker.measures import EngineMetrics
+from worker.metrics import EngineMetrics
 from worker.options import WorkerOptions
 from worker.recorder import Ending, Recorder, internal_error
 

@@ -8,9 +8,9 @@ from typing import Any
 import orjson
 
 from shared.errors import GatewayError, InternalError
-from shared.governance.governance import Governance
-from shared.inference.bill import Bill
+from shared.governance.keys.authenticate import Governance
 from shared.inference.call import Answer, Call, RetryLater
+from shared.inference.call_cost import Bill
 from shared.inference.inference import Inference
 from shared.jobs.model import Claim, Deferral, Outcome, State
 from shared.wire.forms import form_fields

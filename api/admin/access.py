@@ -10,7 +10,7 @@ from api.admin.audited import AuditedRoute, Serve
 from api.http.deps import require_admin
 from api.http.request_context import Message, Receive, read_body
 from shared.errors import GatewayError, InvalidRequest, RequestTooLarge
-from shared.settings.faults import fault_of, section_in
+from shared.settings.errors import fault_of, section_in
 
 MAX_BODY_BYTES = 64 * 1024
 

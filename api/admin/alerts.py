@@ -9,7 +9,7 @@ from api.admin.access import admin_router
 from api.http.deps import ServicesDep, as_response
 from api.http.request_context import json_reply
 from api.jobs.lists import read_limit
-from shared.governance.alerts import list_alerts
+from shared.governance.forecasts.alerts import list_alerts
 
 router = admin_router("/api/alerts")
 

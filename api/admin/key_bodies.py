@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from shared.governance.keys import MAX_GRACE_S
+from shared.governance.keys.store import MAX_GRACE_S
 from shared.settings.model import KeyRules, Section
 
 KeyName = Annotated[str, Field(min_length=1, max_length=100, description="For people: in logs, reports and errors.")]

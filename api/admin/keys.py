@@ -13,11 +13,11 @@ from api.http.request_context import Act, HeaderLine, Reply, json_reply
 from api.jobs.lists import read_limit
 from api.services import Services
 from shared.errors import InvalidRequest, KeyNotFound, UnknownProvider
-from shared.governance.admission import Door
-from shared.governance.keys import KeyFilter
-from shared.governance.reports import Reports
-from shared.governance.standings import standings_of
-from shared.governance.virtual_key import VirtualKey, caller_of_key
+from shared.governance.forecasts.limit_status import standings_of
+from shared.governance.keys.model import VirtualKey, caller_of_key
+from shared.governance.keys.store import KeyFilter
+from shared.governance.ledger.reports import Reports
+from shared.governance.limits.guard import Door
 from shared.settings.model import KeyRules
 
 router = admin_router("/api/keys")

@@ -15,14 +15,14 @@ from api.usage.answers import CallsSaid, UsageSaid, asked_of, said_time, shown_r
 from api.usage.downloads import FORMATS, ROWS_AT_ONCE, Download, Rows, pieces, renderer
 from api.usage.models import ForecastAnswer, LogsAnswer, UsageAnswer
 from api.usage.query import Asked, Span, read_calls, read_choice, read_limit
-from shared.governance.admission import Door
-from shared.governance.call_log import CallLog
-from shared.governance.exports import CALL_COLUMNS, shown_call
-from shared.governance.keys import Keys
-from shared.governance.limits import limits_of
-from shared.governance.outlook import Spender, Subject, names_in_use, outlooks
-from shared.governance.reports import Reports
-from shared.governance.virtual_key import VirtualKey, caller_of_key
+from shared.governance.forecasts.spend_forecast import Spender, Subject, names_in_use, outlooks
+from shared.governance.keys.model import VirtualKey, caller_of_key
+from shared.governance.keys.store import Keys
+from shared.governance.ledger.call_log import CallLog
+from shared.governance.ledger.exports import CALL_COLUMNS, shown_call
+from shared.governance.ledger.reports import Reports
+from shared.governance.limits.guard import Door
+from shared.governance.limits.model import limits_of
 
 router = admin_router("/api")
 

@@ -4,7 +4,7 @@ from urllib.parse import parse_qs
 
 from api.services import Services
 from shared.errors import InvalidRequest
-from shared.governance.caller import Caller
+from shared.governance.keys.caller import Caller
 
 
 async def list_owner(services: Services, caller: Caller) -> str | None:

@@ -4,10 +4,10 @@ from contextlib import suppress
 
 from api.http.request_context import Facts, Receive
 from api.middleware.body_limit import too_large
+from shared.batches.file_scan import Survey
 from shared.batches.files import PART_BYTES, FileStore
 from shared.batches.keys import mint_file_id
 from shared.batches.model import StoredFile
-from shared.batches.survey import Survey
 from shared.errors import ClientGone, GatewayError, InvalidRequest, RequestTooLarge, StoreUnavailable
 from shared.settings.model import Settings
 from shared.wire.forms import MalformedForm, StreamedForm

@@ -8,8 +8,8 @@ from starlette.responses import Response
 from api.http.request_context import KEY, Facts, Reply
 from api.services import Services, services_of
 from shared.errors import AdminKeyRequired
-from shared.governance.caller import Caller
-from shared.governance.governance import ADMINISTRATOR
+from shared.governance.keys.authenticate import ADMINISTRATOR
+from shared.governance.keys.caller import Caller
 
 
 def _services(request: Request) -> Services:

@@ -34,7 +34,7 @@ from shared.errors import (
     NotFound,
     StoreUnavailable,
 )
-from shared.store.faults import StoreUnavailable as StoreFault
+from shared.store.errors import StoreUnavailable as StoreFault
 from shared.wire.anthropic import error_of as anthropic_error
 from shared.wire.genai import error_of as genai_error
 

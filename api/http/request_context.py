@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from shared.errors import ClientGone
-from shared.governance.caller import ANONYMOUS, Caller
+from shared.governance.keys.caller import ANONYMOUS, Caller
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

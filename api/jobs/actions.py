@@ -4,7 +4,7 @@ import orjson
 
 from api.services import Services
 from shared.errors import JobNotFound
-from shared.governance.caller import Caller
+from shared.governance.keys.caller import Caller
 from shared.inference.call import Call
 from shared.jobs.model import Job, State
 from shared.wire.forms import form_fields

@@ -11,6 +11,7 @@ from api.http.dimensions import dimensions_of
 from api.http.disconnect import Hangup
 from api.http.headers import passed_headers
 from api.http.request_context import Facts, Receive, header_lines
+from api.http.routing_hints import limits, session_of
 from api.jobs.async_headers import SubmitOptions, polled_id, submit_options, wait_s
 from api.jobs.background import BACKGROUND_FIELDS, STREAM_FIELDS, background_options
 from api.services import Services
@@ -23,10 +24,9 @@ from shared.errors import (
     StoreUnavailable,
     TokenLimited,
 )
-from shared.governance.caller import Caller
-from shared.governance.ledger import who
+from shared.governance.keys.caller import Caller
+from shared.governance.ledger.writer import who
 from shared.inference.call import Call
-from shared.inference.hints import limits, session_of
 from shared.jobs.model import Job, NewJob
 from shared.jobs.queue import Submission
 from shared.providers.registry import DEFAULT_PROVIDER

@@ -9,7 +9,7 @@ from api.http.errors import error_reply
 from api.http.request_context import JSON_TYPE, HeaderLine, Reply, header_text
 from api.jobs.async_headers import retry_after_s
 from shared.errors import JobCancelled, JobFailure
-from shared.governance.limits import MICRO
+from shared.governance.limits.model import MICRO
 from shared.jobs.model import Job, State
 from shared.wire.envelope import envelope, rfc3339
 from shared.wire.pending import OpenStatus, Pending, pending_body

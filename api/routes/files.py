@@ -25,10 +25,10 @@ from api.http.request_context import (
 )
 from api.routes.passthrough import check_provider, said_provider, send_raw
 from api.services import Services, services_of
+from shared.batches.file_scan import without_prefix
 from shared.batches.files import FilePage, FileStore, no_such_file
 from shared.batches.keys import is_our_file
 from shared.batches.model import StoredFile
-from shared.batches.survey import without_prefix
 from shared.errors import InvalidRequest
 from shared.inference.passthrough import RawRequest
 from shared.providers.registry import DEFAULT_PROVIDER

@@ -11,7 +11,7 @@ from api.http.deps import ServicesDep, as_response
 from api.http.request_context import Reply, json_reply
 from api.services import Services
 from shared.errors import GatewayError
-from shared.store.faults import StoreUnavailable
+from shared.store.errors import StoreUnavailable
 from shared.telemetry.metrics import CONTENT_TYPE
 
 router = APIRouter(tags=["operations"])

@@ -16,7 +16,7 @@ from api.jobs.lists import list_jobs, page_reply, read_query
 from api.jobs.replies import content_reply, envelope_reply, job_headers
 from api.services import Services
 from shared.errors import JobFinished, JobNotFound
-from shared.governance.caller import Caller
+from shared.governance.keys.caller import Caller
 from shared.jobs.model import Job, State
 from shared.wire.request_types import BY_NAME
 

@@ -10,7 +10,7 @@ from fastapi import Depends, Query, Request
 from api.http.request_context import Reply, json_reply
 from api.services import Services
 from api.usage.query import Asked, read_usage
-from shared.governance.reports import Reports, UsageRow
+from shared.governance.ledger.reports import Reports, UsageRow
 
 _GROUPS = "`key`, `team`, `customer`, `provider`, `model`, `request_type`, `dimension:<name>`"
 

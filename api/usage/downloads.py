@@ -8,8 +8,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from api.http.disconnect import Hangup
-from shared.governance.exports import csv_text, json_lines
-from shared.governance.focus import focus_csv
+from shared.governance.ledger.exports import csv_text, json_lines
+from shared.governance.ledger.focus import focus_csv
 
 Rows = Sequence[Mapping[str, Any]]
 ROWS_AT_ONCE = 100

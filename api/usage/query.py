@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import get_args
 
 from shared.errors import InvalidRequest
-from shared.governance.reports import Per, UsageQuery
+from shared.governance.ledger.reports import Per, UsageQuery
 
 # Public name to that of the books.
 GROUPS = {

@@ -22,7 +22,7 @@ from shared.jobs.queue import JobQueue, QueueLimits
 from shared.jobs.scripts import engine_scripts
 from shared.store.multiplexed import MultiplexedClient
 from worker.handle import RunHandle
-from worker.leased import LeasedWorker, WorkerOptions
+from worker.leased_worker import LeasedWorker, WorkerOptions
 
 LIMITS = QueueLimits(max_queued=1_000_000)
 OWNERS = int(os.environ.get("FINOPS_BENCH_OWNERS", "1"))

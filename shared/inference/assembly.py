@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 from redis.asyncio import Redis
 
-from shared.governance.prices import PriceBook
-from shared.inference.accounts import Accounts
+from shared.governance.pricing.prices import PriceBook
+from shared.inference.billing import Accounts
 from shared.inference.conversations import Conversations
 from shared.inference.inference import Inference
 from shared.inference.route import Routing
 from shared.providers.client import ProviderClient, gate_of
-from shared.providers.health import HealthBoard
-from shared.providers.health_sharing import SharedHealth
+from shared.providers.health.board import HealthBoard
+from shared.providers.health.sharing import SharedHealth
 from shared.providers.hosts.aws import AwsIdentity
 from shared.providers.hosts.azure import AzureHost
 from shared.providers.hosts.base import Host

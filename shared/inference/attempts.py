@@ -20,12 +20,12 @@ from shared.errors import (
     UnsupportedParameter,
     UpstreamFailure,
 )
-from shared.inference.bill import Bill
 from shared.inference.call import Call, RetryLater
+from shared.inference.call_cost import Bill
 from shared.inference.route import Target
 from shared.providers.base import Key
-from shared.providers.cooldown import SPENT_CODES
-from shared.providers.health import HealthBoard, ProviderHealth
+from shared.providers.health.board import HealthBoard, ProviderHealth
+from shared.providers.health.cooldown import SPENT_CODES
 from shared.providers.resilience import Verdict, backoff_s, judge
 from shared.telemetry.upstream import UpstreamWatch
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 import orjson
 
 from shared.errors import GatewayError
-from shared.governance.caller import ANONYMOUS, Caller
+from shared.governance.keys.caller import ANONYMOUS, Caller
 from shared.wire.request_types import RequestType
 
 if TYPE_CHECKING:
-    from shared.inference.bill import Bill
+    from shared.inference.call_cost import Bill
 
 
 @dataclass(slots=True, kw_only=True)

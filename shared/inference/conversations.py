@@ -11,11 +11,11 @@ from typing import Any
 import orjson
 
 from shared.errors import InvalidRequest
-from shared.governance.caller import Caller
+from shared.governance.keys.caller import Caller
 from shared.jobs.keys import is_job_id, kept_response
 from shared.providers.wires.bridged import Item, Recalled
 from shared.store.commands import RedisCommands
-from shared.store.faults import StoreUnavailable
+from shared.store.errors import StoreUnavailable
 from shared.wire.response_ids import is_ours
 from shared.wire.responses.items import referenced_ids, response_of, stored_input
 

@@ -1,9 +1,9 @@
 """Forwards what is not read here, through the books all the same."""
 
-from shared.governance.caller import Caller
-from shared.inference.accounts import Accounts
-from shared.inference.bill import Bill
+from shared.governance.keys.caller import Caller
+from shared.inference.billing import Accounts
 from shared.inference.call import Call
+from shared.inference.call_cost import Bill
 from shared.inference.passthrough import Passthrough, RawAnswer, RawRequest
 from shared.wire.request_types import PASSTHROUGH
 

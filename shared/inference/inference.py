@@ -14,12 +14,12 @@ from shared.errors import (
     UpstreamRefused,
     UpstreamTimeout,
 )
-from shared.governance.admission import FREE, Admission
-from shared.governance.caller import Caller
-from shared.inference.accounts import Accounts
+from shared.governance.keys.caller import Caller
+from shared.governance.limits.guard import FREE, Admission
 from shared.inference.attempts import Attempts, no_answer
-from shared.inference.bill import Bill
+from shared.inference.billing import Accounts
 from shared.inference.call import Answer, Call
+from shared.inference.call_cost import Bill
 from shared.inference.conversations import Conversations
 from shared.inference.counting import counting_of
 from shared.inference.forwarding import forward_booked
@@ -30,8 +30,8 @@ from shared.inference.streaming import ProviderStream
 from shared.inference.translation import NOTHING, offered, translation
 from shared.providers.base import Key
 from shared.providers.client import Exchange, ProviderClient
-from shared.providers.health import HealthBoard
-from shared.providers.health_sharing import SharedHealth
+from shared.providers.health.board import HealthBoard
+from shared.providers.health.sharing import SharedHealth
 from shared.providers.registry import Providers
 from shared.providers.wires.base import Ask, MalformedAnswer, Wire
 from shared.providers.wires.bridged import BridgedWire, Recalled

@@ -8,11 +8,11 @@ from urllib.parse import quote
 import orjson
 
 from shared.errors import GatewayError, ModelNotFound, UnknownProvider
-from shared.governance.caller import Caller
+from shared.governance.keys.caller import Caller
 from shared.providers.base import Provider
 from shared.providers.client import ProviderClient
+from shared.providers.health.selection import choose_key
 from shared.providers.registry import Providers
-from shared.providers.selection import choose_key
 from shared.providers.wires.base import UpstreamRequest
 from shared.providers.wires.listing import LISTINGS, Listed, Listing
 from shared.wire.fields import MISSHAPEN

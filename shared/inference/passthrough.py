@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
 from shared.errors import Unsupported
-from shared.governance.caller import Caller
+from shared.governance.keys.caller import Caller
 from shared.providers.base import Provider
 from shared.providers.client import Exchange, ProviderClient
+from shared.providers.health.selection import choose_key
 from shared.providers.registry import DEFAULT_PROVIDER, Providers
-from shared.providers.selection import choose_key
 from shared.providers.wires.base import UpstreamRequest
 
 

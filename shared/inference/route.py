@@ -7,12 +7,12 @@ from math import inf
 from typing import Any
 
 from shared.errors import GatewayError, InvalidRequest, UnknownProvider
-from shared.governance.caller import Caller
+from shared.governance.keys.caller import Caller
 from shared.inference.call import Call
 from shared.providers.base import Provider
-from shared.providers.health import HealthBoard
+from shared.providers.health.board import HealthBoard
+from shared.providers.health.selection import draw
 from shared.providers.registry import DEFAULT_PROVIDER, IncompleteProvider, Providers
-from shared.providers.selection import draw
 from shared.settings.model import RouteSettings, Settings
 
 MAX_FALLBACKS = 16

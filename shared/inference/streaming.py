@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 from shared.errors import GatewayError, UpstreamFailure, UpstreamRefused
-from shared.inference.bill import Bill
+from shared.inference.call_cost import Bill
 from shared.providers.client import Exchange
 from shared.providers.wires.base import Ask, MalformedAnswer, Wire
 

@@ -8,7 +8,7 @@ from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 
 from shared.errors import StoreUnavailable
 from shared.store.commands import Argument, Command, RedisCommands
-from shared.store.faults import StoreUnavailable as StoreFault
+from shared.store.errors import StoreUnavailable as StoreFault
 from shared.store.scripts import Script, load_scripts
 
 

@@ -10,7 +10,7 @@ import httpx
 
 from shared.errors import Overloaded, UpstreamFailure, UpstreamRefused, UpstreamTimeout
 from shared.providers.base import Key, Provider
-from shared.providers.gate import Gate
+from shared.providers.health.gate import Gate
 from shared.providers.hosts.base import Host
 from shared.providers.resilience import retry_after_s
 from shared.providers.transport import MalformedRequest, Origin, RawResponse, Timeouts, encode_headers

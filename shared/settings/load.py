@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from shared.settings.faults import fault_of
+from shared.settings.errors import fault_of
 from shared.settings.model import Settings
 
 # Environment alone is enough to start: FINOPS_* names of single settings, and where they belong.

@@ -9,7 +9,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import DataError, NoScriptError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from shared.store.faults import StoreUnavailable
+from shared.store.errors import StoreUnavailable
 from shared.store.scripts import Script
 
 Argument = str | bytes | int | float | memoryview

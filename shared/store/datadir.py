@@ -11,7 +11,7 @@ from typing import Self
 
 import orjson
 
-from shared.store.faults import DataDirectoryInUse, StoreUnavailable
+from shared.store.errors import DataDirectoryInUse, StoreUnavailable
 
 LOCK_FILE = "store.lock"
 SOCKET_FILE = "store.sock"

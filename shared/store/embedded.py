@@ -8,7 +8,7 @@ from typing import Self
 from urllib.parse import quote
 
 from shared.store.datadir import DataDirectory
-from shared.store.faults import StoreUnavailable
+from shared.store.errors import StoreUnavailable
 from shared.store.server_process import Listening, ServerProcess, find_bundled_server, find_server
 
 logger = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from typing import Any, cast
 import hiredis
 from redis.asyncio.connection import DefaultParser
 
-from shared.store.faults import StoreUnavailable
+from shared.store.errors import StoreUnavailable
 
 BACK_PRESSURE_BYTES = 1 << 20
 # A late turn of the loop fires the clock before it reads the answers that have arrived meanwhile.

@@ -12,7 +12,7 @@ from redis.exceptions import DataError
 
 from shared.store.address import mask, parse_address
 from shared.store.commands import Argument, Command, raise_first_error, run_script
-from shared.store.faults import StoreUnavailable
+from shared.store.errors import StoreUnavailable
 from shared.store.link import Link
 from shared.store.scripts import Script
 

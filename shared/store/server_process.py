@@ -15,7 +15,7 @@ from typing import NamedTuple
 import redis
 from redis.exceptions import RedisError
 
-from shared.store.faults import StoreUnavailable
+from shared.store.errors import StoreUnavailable
 
 logger = logging.getLogger(__name__)
 

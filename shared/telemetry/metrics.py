@@ -15,7 +15,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
-from shared.telemetry.tallies import SERIES_LIMIT, CounterTally, HistogramTally
+from shared.telemetry.counters import SERIES_LIMIT, CounterTally, HistogramTally
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 REQUEST_BUCKETS_S = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
@@ -221,7 +221,7 @@ class Metrics:
         """A submit was accepted: a new job, or one that was already made of the same request."""
         self._submitted(request_type, "new" if created else "found").inc()
 
-    # ------------------------------------------------------------------ the engine's calls (worker/measures.py)
+    # ------------------------------------------------------------------ the engine's calls (worker/metrics.py)
 
     def claimed(self, jobs: int, lane: str) -> None:
         """Jobs were claimed."""

@@ -144,11 +144,11 @@ async def test_the_trail_is_read_page_by_page_and_by_target(gateway: Gateway, mo
     rest = await page(f"after={first['last_id']}")
     assert [entry["target"] for entry in rest["data"]] == ids[2::-1]
     assert (rest["has_more"], rest["last_id"]) == (False, None)
-    monkeypatch.setattr("shared.governance.audit._READ_AT_ONCE", 1)
-    monkeypatch.setattr("shared.governance.audit.MAX_SCAN", 2)
+    monkeypatch.setattr("shared.governance.ledger.audit._READ_AT_ONCE", 1)
+    monkeypatch.setattr("shared.governance.ledger.audit.MAX_SCAN", 2)
     short = await page(f"target={ids[0]}")
     assert (short["data"], short["has_more"]) == ([], True)
-    monkeypatch.setattr("shared.governance.audit.MAX_SCAN", 9)
+    monkeypatch.setattr("shared.governance.ledger.audit.MAX_SCAN", 9)
     assert [entry["target"] for entry in (await page(f"target={ids[0]}"))["data"]] == [ids[0]]
     for cursor in ("x", "1-", "1-\u00b2", "9" * 50 + "-1"):
         assert (await refused(gateway, "GET", f"/api/audit?after={cursor}", 400))["param"] == "after"

@@ -8,7 +8,7 @@ import openai
 import pytest
 
 from tests.api.conftest import KEY_A, KEY_B, Gateway
-from worker.leased import LeasedWorker, WorkerOptions
+from worker.leased_worker import LeasedWorker, WorkerOptions
 
 ASK: dict[str, Any] = {"model": "sim/gpt-4o@tokens=12", "input": "hello", "background": True}
 

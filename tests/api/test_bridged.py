@@ -9,7 +9,7 @@ import pytest
 
 from simulator.serve import RunningSimulator
 from tests.api.conftest import KEY_A, KEY_B, Gateway
-from worker.leased import LeasedWorker, WorkerOptions
+from worker.leased_worker import LeasedWorker, WorkerOptions
 
 KEY = {"keys": [{"value": "sk-upstream-key-0123456789"}], "retry": {"max_attempts": 1}}
 TOOL = {

@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 
 from api.usage.downloads import FORMATS, ROWS_AT_ONCE, Download, pieces, renderer
-from shared.governance.caller import Caller
-from shared.governance.focus import COLUMNS, NAMES
-from shared.governance.ledger import Outcome, entry_of
-from shared.governance.prices import UNPRICED, Cost
-from shared.governance.usage import Usage
+from shared.governance.keys.caller import Caller
+from shared.governance.ledger.focus import COLUMNS, NAMES
+from shared.governance.ledger.writer import Outcome, entry_of
+from shared.governance.pricing.prices import UNPRICED, Cost
+from shared.governance.pricing.usage import Usage
 from tests.governance.test_books import outcome
 from tests.serving import serving
 from tests.waiting import wait_until

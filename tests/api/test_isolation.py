@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from shared.governance.call_log import CallLog
-from shared.governance.exports import csv_text, json_lines
-from shared.governance.focus import focus_csv
+from shared.governance.ledger.call_log import CallLog
+from shared.governance.ledger.exports import csv_text, json_lines
+from shared.governance.ledger.focus import focus_csv
 from tests.api.conftest import ADMIN_KEY, CHAT, KEY_A, Gateway
 from tests.waiting import wait_until
 

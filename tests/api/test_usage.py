@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from shared.governance.focus import NAMES
+from shared.governance.ledger.focus import NAMES
 from tests.api.conftest import CHAT, KEY_A, KEY_B, Gateway, Start
 
 ADMIN = {"authorization": "Bearer test-admin-key-0123456789"}

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.batches.file_scan import MAX_MODELS, Survey, without_prefix
 from shared.batches.lines import LineSplitter, LineTooLong, answered, endpoint_of, never_run, tokens_of
-from shared.batches.survey import MAX_MODELS, Survey, without_prefix
 
 
 def cut(pieces: list[bytes]) -> list[tuple[bytes, int]]:

@@ -12,9 +12,9 @@ from cli.admin_key import keep_admin_key
 from cli.findings import Finding
 from cli.provider_checks import check_providers
 from cli.store_checks import NAMED, _judge, _judge_skew, _judge_workers, check_store, find_unpriced
-from shared.governance.caller import ANONYMOUS
-from shared.governance.ledger import Ledger, Outcome, entry_of
-from shared.governance.usage import Usage
+from shared.governance.keys.caller import ANONYMOUS
+from shared.governance.ledger.writer import Ledger, Outcome, entry_of
+from shared.governance.pricing.usage import Usage
 from shared.settings.load import load_settings
 from shared.settings.model import JobSettings, ProviderSettings, Settings
 from shared.store.connection import StoreFacts, connect

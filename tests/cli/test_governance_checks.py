@@ -8,7 +8,7 @@ import pytest
 from cli.admin_key import keep_admin_key
 from cli.findings import Finding
 from cli.governance_checks import check_admin_key, check_configured_keys, check_keys
-from shared.governance.keys import Keys
+from shared.governance.keys.store import Keys
 from shared.settings.model import Settings
 from shared.store.multiplexed import MultiplexedClient
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from cli import usage_view
 from cli.output import out
-from shared.governance.focus import NAMES
+from shared.governance.ledger.focus import NAMES
 from tests.cli.conftest import Finops
 from tests.served import Served
 from tests.waiting import wait_until_sync

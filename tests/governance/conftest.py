@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from shared.governance.admission import Door
-from shared.governance.ledger import Ledger
-from shared.governance.limits import Limit
+from shared.governance.ledger.writer import Ledger
+from shared.governance.limits.guard import Door
+from shared.governance.limits.model import Limit
 from shared.store.multiplexed import MultiplexedClient
 
 

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import BudgetExceeded, RequestLimited, StoreUnavailable, TokenLimited
-from shared.governance.admission import FREE, HOLD_S, Door, Standing, governance_scripts
-from shared.governance.ledger import Ledger
-from shared.governance.limits import Limit
-from shared.governance.windows import UNIT_MS, parse_window
+from shared.governance.ledger.writer import Ledger
+from shared.governance.limits.guard import FREE, HOLD_S, Door, Standing, governance_scripts
+from shared.governance.limits.model import Limit
+from shared.governance.limits.windows import UNIT_MS, parse_window
 from shared.store.multiplexed import MultiplexedClient
 from tests.governance.conftest import budget, meter_sums
 
@@ -128,7 +128,7 @@ async def test_the_reservation_of_a_dead_process_runs_out_and_a_late_settlement_
 
 
 async def test_holds_under_way_are_renewed(store: MultiplexedClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shared.governance.admission.RENEWALS", math.inf)
+    monkeypatch.setattr("shared.governance.limits.guard.RENEWALS", math.inf)
     door = Door(store)
     await door.admit("a", (budget(100),), cost=1, tokens=0)
     await store.execute("ZADD", "finops:holds", 5, "a")
@@ -183,7 +183,7 @@ async def test_headers_tell_the_tightest_limit(door: Door) -> None:
 
 
 def test_how_durations_are_written() -> None:
-    from shared.governance.admission import _duration
+    from shared.governance.limits.guard import _duration
 
     assert [_duration(ms) for ms in (350, 1000, 360_000, 3_600_000)] == ["350ms", "1s", "6m0s", "1h0m0s"]
     assert str(Standing(budget(1), 0, 0, 0).limit.amount) == "1"

@@ -6,11 +6,11 @@ import orjson
 import pytest
 
 from shared.errors import InvalidRequest, StoreUnavailable
-from shared.governance import anomalies
-from shared.governance.admission import Door
-from shared.governance.alerts import ANOMALY, THRESHOLD, Alert, alert_of, list_alerts
-from shared.governance.anomalies import AnomalyWatch
-from shared.governance.ledger import Ledger
+from shared.governance.forecasts import anomalies
+from shared.governance.forecasts.alerts import ANOMALY, THRESHOLD, Alert, alert_of, list_alerts
+from shared.governance.forecasts.anomalies import AnomalyWatch
+from shared.governance.ledger.writer import Ledger
+from shared.governance.limits.guard import Door
 from shared.store.multiplexed import MultiplexedClient
 from tests.governance.conftest import budget
 
@@ -102,7 +102,7 @@ async def test_an_alert_that_cannot_be_written_is_not_the_end(
 async def test_lists_are_read_page_by_page_and_by_kind(
     habits: MultiplexedClient, door: Door, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.governance.alerts._PAGE", 2)
+    monkeypatch.setattr("shared.governance.forecasts.alerts._PAGE", 2)
     await AnomalyWatch(habits, 300).check(NOW)
     await door.admit("a", (budget(100), budget(200, "team:t")), cost=1, tokens=0)
     ledger.book(orjson.dumps({"status": 200, "cost": 170}), "a")

@@ -10,18 +10,18 @@ import orjson
 import pytest
 
 from shared.errors import InvalidRequest, StoreUnavailable
-from shared.governance.call_log import CallLog
-from shared.governance.caller import ANONYMOUS, Caller
-from shared.governance.exports import csv_text, json_lines
-from shared.governance.focus import COLUMNS, NAMES, InvalidFocus, check_row, focus_csv, focus_row
-from shared.governance.forecast import forecast, habit, spend_rate
-from shared.governance.ledger import MAX_CONTENT, Ledger, Outcome, Redaction, entry_of, who
-from shared.governance.prices import UNPRICED, Cost
-from shared.governance.reports import Reports, UsageQuery
-from shared.governance.store_keys import KEYS
-from shared.governance.usage import Usage
+from shared.governance.forecasts.rates import forecast, habit, spend_rate
+from shared.governance.keys.caller import ANONYMOUS, Caller
+from shared.governance.keyspace import KEYS
+from shared.governance.ledger.call_log import CallLog
+from shared.governance.ledger.exports import csv_text, json_lines
+from shared.governance.ledger.focus import COLUMNS, NAMES, InvalidFocus, check_row, focus_csv, focus_row
+from shared.governance.ledger.reports import Reports, UsageQuery
+from shared.governance.ledger.writer import MAX_CONTENT, Ledger, Outcome, Redaction, entry_of, who
+from shared.governance.pricing.prices import UNPRICED, Cost
+from shared.governance.pricing.usage import Usage
 from shared.settings.model import LedgerSettings
-from shared.store.faults import StoreUnavailable as StoreFault
+from shared.store.errors import StoreUnavailable as StoreFault
 from shared.store.multiplexed import MultiplexedClient
 from tests.key_leaks import assert_no_key_leaks
 
@@ -133,8 +133,8 @@ async def test_logs_are_filtered_and_paged(ledger: Ledger, store: MultiplexedCli
 async def test_long_ledgers_are_read_page_by_page(
     ledger: Ledger, store: MultiplexedClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.governance.call_log.PAGE", 3)
-    monkeypatch.setattr("shared.governance.call_log.MAX_SCAN", 6)
+    monkeypatch.setattr("shared.governance.ledger.call_log.PAGE", 3)
+    monkeypatch.setattr("shared.governance.ledger.call_log.MAX_SCAN", 6)
     await booked(ledger, *(outcome(request_id=str(at)) for at in range(8)))
     calls = CallLog(store)
     read = [entry["request_id"] async for batch in calls.batches(*TODAY) for entry in batch]
@@ -173,8 +173,8 @@ async def test_a_batch_whose_answer_was_lost_is_booked_once(store: MultiplexedCl
 async def test_entries_wait_for_a_store_that_is_away_and_not_for_ever(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.governance.ledger.CLOSE_S", 0.05)
-    monkeypatch.setattr("shared.governance.ledger.MAX_WAITING", 2)
+    monkeypatch.setattr("shared.governance.ledger.writer.CLOSE_S", 0.05)
+    monkeypatch.setattr("shared.governance.ledger.writer.MAX_WAITING", 2)
     client = MultiplexedClient("redis://127.0.0.1:9/0")
     ledger = Ledger(client)
     for _ in range(3):

@@ -1,8 +1,8 @@
 import pytest
 
 from shared.errors import VirtualKeyNotFound, VirtualKeyRequired
-from shared.governance.caller import ANONYMOUS, Caller
-from shared.governance.governance import Governance
+from shared.governance.keys.authenticate import Governance
+from shared.governance.keys.caller import ANONYMOUS, Caller
 from shared.settings.model import Settings
 
 SETTINGS = {

@@ -10,8 +10,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from redis import Redis
 
 from shared.errors import BudgetExceeded, RequestLimited
-from shared.governance.admission import Door, governance_scripts
-from shared.governance.limits import Limit
+from shared.governance.limits.guard import Door, governance_scripts
+from shared.governance.limits.model import Limit
 from shared.store.embedded import EmbeddedStore
 from shared.store.multiplexed import MultiplexedClient
 

@@ -17,11 +17,11 @@ from shared.errors import (
     VirtualKeyBlocked,
     VirtualKeyNotFound,
 )
-from shared.governance.governance import Governance
-from shared.governance.key_ring import GRACE_S, KeyRing
-from shared.governance.keys import KeyFilter, Keys
-from shared.governance.limits import Limit
-from shared.governance.virtual_key import VirtualKey
+from shared.governance.keys.authenticate import Governance
+from shared.governance.keys.cache import GRACE_S, KeyRing
+from shared.governance.keys.model import VirtualKey
+from shared.governance.keys.store import KeyFilter, Keys
+from shared.governance.limits.model import Limit
 from shared.settings.model import Settings
 from shared.store.connection import connect
 from shared.store.multiplexed import MultiplexedClient
@@ -334,7 +334,7 @@ async def test_a_deleted_key_is_forgotten_with_all_its_values(keys: Keys, ring: 
 
 
 async def test_keys_are_found_by_what_they_are(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shared.governance.keys._READ_AT_ONCE", 2)
+    monkeypatch.setattr("shared.governance.keys.store._READ_AT_ONCE", 2)
     made = [(await keys.create("k", {"team": "a" if at % 2 else "b"}))[0].id for at in range(5)]
     found, more = await keys.list(only=KeyFilter(team="a"))
     assert ([key.id for key in found], more) == ([made[1], made[3]], False)
@@ -360,7 +360,7 @@ async def test_a_store_that_refuses_is_unavailable(keys: Keys, redis: Any) -> No
 
 
 async def test_values_of_strangers_do_not_fill_the_memory(ring: KeyRing, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shared.governance.key_ring.REMEMBERED", 2)
+    monkeypatch.setattr("shared.governance.keys.cache.REMEMBERED", 2)
     for at in range(5):
         assert await ring.by_value(b"sk-bf-%d" % at) is None
     assert len(ring._known) == 2

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from shared.errors import InvalidRequest, KeyNotFound, VirtualKeyNotFound
-from shared.governance.governance import Governance
-from shared.governance.key_ring import KeyRing
-from shared.governance.keys import Keys
-from shared.governance.limits import Limit
+from shared.governance.keys.authenticate import Governance
+from shared.governance.keys.cache import KeyRing
+from shared.governance.keys.store import Keys
+from shared.governance.limits.model import Limit
 from shared.settings.model import Settings
 from shared.store.multiplexed import MultiplexedClient
 

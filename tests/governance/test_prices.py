@@ -8,8 +8,8 @@ from genai_prices import calc_price
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.governance.prices import REMEMBERED, REMEMBERED_S, UNPRICED, Price, PriceBook
-from shared.governance.usage import Usage, upper_estimate, usage_of, used_by
+from shared.governance.pricing.prices import REMEMBERED, REMEMBERED_S, UNPRICED, Price, PriceBook
+from shared.governance.pricing.usage import Usage, upper_estimate, usage_of, used_by
 from shared.settings.model import PriceSettings
 from shared.wire.request_types import BY_NAME, CHAT, EMBEDDINGS, IMAGE_GENERATIONS, SPEECH, TRANSCRIPTIONS
 

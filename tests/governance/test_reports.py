@@ -11,17 +11,17 @@ import orjson
 import pytest
 
 from shared.errors import InvalidRequest
-from shared.governance import store_keys
-from shared.governance.admission import Door
-from shared.governance.call_log import CallLog
-from shared.governance.caller import ANONYMOUS
-from shared.governance.exports import CALL_COLUMNS, csv_text, json_lines, shown_call, without_formula
-from shared.governance.focus import InvalidFocus, check_row, focus_row
-from shared.governance.ledger import Ledger, entry_of
-from shared.governance.limits import Limit
-from shared.governance.outlook import Outlook, Spender, names_in_use, outlooks
-from shared.governance.prices import UNPRICED
-from shared.governance.reports import SUMS, Reports, UsageQuery
+from shared.governance import keyspace
+from shared.governance.forecasts.spend_forecast import Outlook, Spender, names_in_use, outlooks
+from shared.governance.keys.caller import ANONYMOUS
+from shared.governance.ledger.call_log import CallLog
+from shared.governance.ledger.exports import CALL_COLUMNS, csv_text, json_lines, shown_call, without_formula
+from shared.governance.ledger.focus import InvalidFocus, check_row, focus_row
+from shared.governance.ledger.reports import SUMS, Reports, UsageQuery
+from shared.governance.ledger.writer import Ledger, entry_of
+from shared.governance.limits.guard import Door
+from shared.governance.limits.model import Limit
+from shared.governance.pricing.prices import UNPRICED
 from shared.store.multiplexed import MultiplexedClient
 from tests.governance.test_books import TEAM_A, TODAY, booked, outcome
 
@@ -62,7 +62,7 @@ def test_a_question_is_answered_for_whole_hours_or_days() -> None:
 async def test_more_groups_than_an_answer_can_hold_are_refused(
     ledger: Ledger, store: MultiplexedClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.governance.reports.MAX_ROWS", 2)
+    monkeypatch.setattr("shared.governance.ledger.reports.MAX_ROWS", 2)
     await booked(ledger, *(outcome(model=f"m{at}") for at in range(3)))
     with pytest.raises(InvalidRequest):
         await Reports(store).usage(UsageQuery(start=TODAY[0], end=TODAY[1], group_by=("model",)))
@@ -149,11 +149,11 @@ async def outlook_of(store: MultiplexedClient, *limits: Limit, key: str = "a") -
 async def test_an_outlook_follows_the_rate(store: MultiplexedClient) -> None:
     for back in range(25):
         hour = (NOW - timedelta(hours=back)).strftime("%Y-%m-%dT%H")
-        await sums_of(store, store_keys.usage_hour(hour), group(), cost=A_DOLLAR // (2 if back == 0 else 1), calls=1)
+        await sums_of(store, keyspace.usage_hour(hour), group(), cost=A_DOLLAR // (2 if back == 0 else 1), calls=1)
     for back in range(20):
         day = (NOW - timedelta(days=back)).strftime("%Y-%m-%d")
-        await sums_of(store, store_keys.usage_day(day), group(), cost=24 * A_DOLLAR if back else 90 * A_DOLLAR, calls=1)
-        await sums_of(store, store_keys.usage_day(day), group(key="b"), cost=A_DOLLAR, calls=1)
+        await sums_of(store, keyspace.usage_day(day), group(), cost=24 * A_DOLLAR if back else 90 * A_DOLLAR, calls=1)
+        await sums_of(store, keyspace.usage_day(day), group(key="b"), cost=A_DOLLAR, calls=1)
     requests = Limit("requests", "key:a", "1m", 5)
     month, rolling = Limit("cost", "key:a", "1M", 500 * A_DOLLAR), Limit("cost", "key:a", "rolling:2d", 40 * A_DOLLAR)
     found = await outlook_of(store, requests, month, rolling)
@@ -174,7 +174,7 @@ async def test_an_outlook_follows_the_rate(store: MultiplexedClient) -> None:
 
 async def test_a_rolling_budget_that_the_rate_never_fills_is_well(store: MultiplexedClient) -> None:
     hour = (NOW - timedelta(hours=1)).strftime("%Y-%m-%dT%H")
-    await sums_of(store, store_keys.usage_hour(hour), group(), cost=A_DOLLAR, calls=1)
+    await sums_of(store, keyspace.usage_hour(hour), group(), cost=A_DOLLAR, calls=1)
     found = await outlook_of(store, Limit("cost", "key:a", "rolling:1d", 500 * A_DOLLAR))
     (budget,) = found.shown(NOW)["budgets"]
     assert (budget["state"], budget["exhausted_at"]) == ("ok", None)
@@ -193,7 +193,7 @@ async def test_a_spent_budget_and_a_key_that_never_spent(store: MultiplexedClien
 async def test_who_spent_of_late(store: MultiplexedClient) -> None:
     day = NOW.strftime("%Y-%m-%d")
     for team in ("search", "ads", ""):
-        await sums_of(store, store_keys.usage_day(day), group(team=team), cost=1)
+        await sums_of(store, keyspace.usage_day(day), group(team=team), cost=1)
     assert await names_in_use(Reports(store), "team", NOW) == ["", "ads", "search"]
     assert TEAM_A.team == "search"
 

@@ -4,7 +4,7 @@ from typing import Any
 import orjson
 import pytest
 
-from shared.governance.caller import ANONYMOUS, Caller
+from shared.governance.keys.caller import ANONYMOUS, Caller
 from shared.inference.assembly import build_inference
 from shared.inference.call import Call
 from shared.inference.inference import Inference

@@ -7,12 +7,12 @@ import orjson
 import pytest
 
 from shared.errors import BudgetExceeded, GatewayError, RequestLimited, UpstreamFailure
-from shared.governance.caller import Caller
-from shared.governance.limits import Limit
-from shared.inference.accounts import Accounts
+from shared.governance.keys.caller import Caller
+from shared.governance.limits.model import Limit
 from shared.inference.assembly import build_accounts, build_inference
-from shared.inference.bill import Bill
+from shared.inference.billing import Accounts
 from shared.inference.call import Call
+from shared.inference.call_cost import Bill
 from shared.inference.inference import Inference
 from shared.settings.model import Settings
 from shared.store.multiplexed import MultiplexedClient

@@ -17,7 +17,7 @@ from shared.errors import (
     UpstreamRefused,
     UpstreamTimeout,
 )
-from shared.governance.caller import Caller
+from shared.governance.keys.caller import Caller
 from shared.inference.call import RetryLater
 from shared.inference.inference import Inference
 from shared.wire.request_types import EMBEDDINGS

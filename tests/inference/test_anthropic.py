@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from shared.errors import UnsupportedParameter, UpstreamFailure, UpstreamRefused
-from shared.governance.caller import ANONYMOUS, Caller
+from shared.governance.keys.caller import ANONYMOUS, Caller
 from shared.inference.inference import Inference
 from shared.settings.model import KeySettings
 from shared.wire.chat_assembly import ChatAssembly

@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from shared.errors import InvalidRequest
-from shared.governance.caller import ANONYMOUS, Caller
+from shared.governance.keys.caller import ANONYMOUS, Caller
 from shared.inference import conversations as module
 from shared.inference.conversations import Conversations
 from shared.jobs.keys import kept_response

@@ -1,7 +1,7 @@
 import pytest
 
+from api.http.routing_hints import limits, sdk_timeout_s, session_of, timeout_s
 from shared.errors import InvalidRequest
-from shared.inference.hints import limits, sdk_timeout_s, session_of, timeout_s
 
 
 def test_a_session_is_named_by_header_or_by_the_body() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from shared.governance.caller import ANONYMOUS, Caller
+from shared.governance.keys.caller import ANONYMOUS, Caller
 from shared.inference import model_lists
 from shared.providers.wires.listing import LISTINGS
 from shared.settings.model import KeySettings, ProviderSettings

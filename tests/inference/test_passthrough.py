@@ -1,7 +1,7 @@
 import pytest
 
 from shared.errors import ModelNotFound, UnknownProvider, Unsupported, UpstreamRefused
-from shared.governance.caller import ANONYMOUS, Caller
+from shared.governance.keys.caller import ANONYMOUS, Caller
 from shared.inference.inference import Inference
 from shared.inference.passthrough import RawRequest
 from simulator.serve import RunningSimulator

@@ -6,9 +6,9 @@ import orjson
 import pytest
 
 from shared.errors import ModelBlocked, UnknownProvider
-from shared.governance.caller import ANONYMOUS, Caller
-from shared.inference.accounts import Accounts
+from shared.governance.keys.caller import ANONYMOUS, Caller
 from shared.inference.assembly import build_inference
+from shared.inference.billing import Accounts
 from shared.providers.registry import IncompleteProvider
 from shared.settings.model import PriceSettings, RouteSettings, Settings
 from shared.store.commands import RedisCommands

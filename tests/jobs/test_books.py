@@ -5,8 +5,8 @@ from typing import Any
 import orjson
 import pytest
 
-from shared.governance.admission import Door
-from shared.governance.limits import Limit
+from shared.governance.limits.guard import Door
+from shared.governance.limits.model import Limit
 from shared.jobs.model import Outcome, State
 from shared.jobs.queue import JobQueue
 from shared.jobs.store import Finish, JobStore

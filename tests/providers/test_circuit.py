@@ -1,4 +1,4 @@
-from shared.providers.circuit import Circuit, State
+from shared.providers.health.circuit import Circuit, State
 from shared.settings.model import BreakerSettings
 
 SETTINGS = BreakerSettings(window_s=10, min_requests=4, error_rate=0.5, open_s=5)

@@ -1,8 +1,8 @@
 import pytest
 
 from shared.errors import UpstreamRefused
-from shared.providers import cooldown
-from shared.providers.cooldown import CoolDowns, Place
+from shared.providers.health import cooldown
+from shared.providers.health.cooldown import CoolDowns, Place
 
 
 def refused(status: int, retry_after_s: float | None = None, code: str | None = None) -> UpstreamRefused:

@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from shared.errors import Overloaded
-from shared.providers.gate import Gate
+from shared.providers.health.gate import Gate
 
 
 def gate(places: int = 1, wait_s: float = 5) -> Gate:

@@ -3,11 +3,11 @@ import time
 import pytest
 
 from shared.errors import CircuitOpen, ProviderRateLimited, UpstreamFailure, UpstreamRefused
-from shared.providers import health
 from shared.providers.base import Key, Provider
 from shared.providers.client import gate_of
-from shared.providers.health import HealthBoard, ProviderHealth
-from shared.providers.health_changes import Change, read_change, write_change
+from shared.providers.health import board as health
+from shared.providers.health.board import HealthBoard, ProviderHealth
+from shared.providers.health.changes import Change, read_change, write_change
 from shared.settings.model import BreakerSettings
 
 BREAKER = BreakerSettings(window_s=10, min_requests=2, error_rate=0.5, open_s=5)

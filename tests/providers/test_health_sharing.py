@@ -9,9 +9,9 @@ from redis.asyncio import Redis
 from shared.errors import UpstreamRefused
 from shared.providers.base import Key, Provider
 from shared.providers.client import gate_of
-from shared.providers.health import HealthBoard
-from shared.providers.health_changes import Change, write_change
-from shared.providers.health_sharing import CHANNEL, HASH, SharedHealth
+from shared.providers.health.board import HealthBoard
+from shared.providers.health.changes import Change, write_change
+from shared.providers.health.sharing import CHANNEL, HASH, SharedHealth
 from shared.store.commands import PooledCommands
 from shared.store.connection import connect
 from tests.key_leaks import assert_no_key_leaks
@@ -112,7 +112,7 @@ async def test_a_lost_subscription_is_made_again(process: Open, redis_url: str, 
 async def test_the_hash_does_not_grow_for_ever(
     process: Open, redis_url: str, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.providers.health_sharing.MAX_FIELDS", 5)
+    monkeypatch.setattr("shared.providers.health.sharing.MAX_FIELDS", 5)
     here, sharing = process(redis_url)
     for number in range(20):
         here["p"].failed("a", f"m{number}", UpstreamRefused(429, {}, provider="p", retry_after_s=9))

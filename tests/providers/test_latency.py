@@ -1,7 +1,7 @@
 from math import inf
 
-from shared.providers import latency
-from shared.providers.latency import Latencies
+from shared.providers.health import latency
+from shared.providers.health.latency import Latencies
 
 
 def test_the_average_follows_what_is_measured() -> None:

@@ -1,7 +1,7 @@
 from collections import Counter
 
 from shared.providers.base import Key
-from shared.providers.selection import choose_key
+from shared.providers.health.selection import choose_key
 
 KEYS = [Key(name="a", value="1", weight=1), Key(name="b", value="2", weight=3), Key(name="c", value="3", weight=0)]
 

@@ -1,8 +1,8 @@
 import asyncio
 
 from shared.errors import Overloaded
-from shared.providers.gate import Gate
-from shared.providers.throttle import Throttle
+from shared.providers.health.gate import Gate
+from shared.providers.health.throttle import Throttle
 
 
 async def busy(places: int, inside: int) -> tuple[Gate, Throttle]:

@@ -13,7 +13,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from shared.store.commands import PooledCommands
 from shared.store.connection import connect, connect_arq, describe
 from shared.store.embedded import EmbeddedStore
-from shared.store.faults import StoreUnavailable
+from shared.store.errors import StoreUnavailable
 from tests.certificates import Certificate
 from tests.store.relay import relay_tls
 

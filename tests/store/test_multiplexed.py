@@ -12,7 +12,7 @@ import pytest
 from redis.asyncio import Redis
 
 from shared.store.embedded import EmbeddedStore
-from shared.store.faults import StoreUnavailable
+from shared.store.errors import StoreUnavailable
 from shared.store.multiplexed import MultiplexedClient
 from tests.certificates import Certificate
 from tests.store.relay import relay_tls

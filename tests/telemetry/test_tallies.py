@@ -4,7 +4,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.exposition import generate_latest
 
-from shared.telemetry.tallies import SERIES_LIMIT, CounterTally, HistogramTally
+from shared.telemetry.counters import SERIES_LIMIT, CounterTally, HistogramTally
 
 BOUNDS = (0.005, 0.5, 1, 10)
 

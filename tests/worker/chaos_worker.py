@@ -16,7 +16,7 @@ from shared.jobs.queue import QueueLimits
 from shared.jobs.scripts import engine_scripts
 from shared.store.connection import connect
 from worker.handle import RunHandle
-from worker.leased import LeasedWorker, WorkerOptions
+from worker.leased_worker import LeasedWorker, WorkerOptions
 
 
 async def main(url: str, lease_s: float, grace_s: float) -> None:

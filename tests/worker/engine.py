@@ -13,7 +13,7 @@ from shared.jobs.store import JobStore
 from shared.store.multiplexed import MultiplexedClient
 from tests.jobs.conftest import new_job, until
 from worker.handle import RunHandle
-from worker.leased import LeasedWorker, WorkerOptions
+from worker.leased_worker import LeasedWorker, WorkerOptions
 
 SHORT = QueueLimits(lease_s=0.3, max_attempts=3)
 Run = Callable[[Claim, RunHandle], Awaitable[Any]]

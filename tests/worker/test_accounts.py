@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from fakeredis import FakeAsyncRedis
 
-from shared.governance.governance import Governance
+from shared.governance.keys.authenticate import Governance
 from shared.jobs.model import Deferral, Outcome
 from shared.settings.model import Settings
 from shared.store.commands import PooledCommands

@@ -8,11 +8,11 @@ import orjson
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-from shared.governance.admission import Door
-from shared.governance.alerts import list_alerts
-from shared.governance.anomalies import AnomalyWatch
-from shared.governance.ledger import Ledger
-from shared.governance.limits import Limit
+from shared.governance.forecasts.alerts import list_alerts
+from shared.governance.forecasts.anomalies import AnomalyWatch
+from shared.governance.ledger.writer import Ledger
+from shared.governance.limits.guard import Door
+from shared.governance.limits.model import Limit
 from shared.jobs.model import Outcome, State
 from shared.jobs.queue import JobQueue
 from shared.jobs.store import JobStore

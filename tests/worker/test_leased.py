@@ -20,7 +20,7 @@ from tests.worker.engine import SHORT, Bench, Counted, bench_on, done, working
 from worker import runs
 from worker.handle import DRAIN_ABOVE, MAX_UNWRITTEN, RunHandle
 from worker.health import SignOfLife
-from worker.leased import LeasedWorker, WorkerOptions
+from worker.leased_worker import LeasedWorker, WorkerOptions
 
 
 @pytest.fixture(scope="module", autouse=True)

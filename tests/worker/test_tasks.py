@@ -7,7 +7,7 @@ import orjson
 import pytest
 from fakeredis import FakeAsyncRedis
 
-from shared.governance.governance import Governance
+from shared.governance.keys.authenticate import Governance
 from shared.inference.inference import Inference
 from shared.jobs.model import Claim, Deferral, Outcome, Priority, State
 from shared.settings.model import Settings

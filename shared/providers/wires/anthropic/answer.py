@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from shared.providers.wires.anthropic.blocks import Saying, join_deltas
+from shared.providers.wires.anthropic.decoder import Saying, join_deltas
 from shared.providers.wires.base import Ask, MalformedAnswer, Translated
 from shared.providers.wires.reading import read_json_object
 

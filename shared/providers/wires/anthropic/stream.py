@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from shared.providers.wires.anthropic.answer import error_object, head_of, read_usage
-from shared.providers.wires.anthropic.blocks import Delta, Saying
+from shared.providers.wires.anthropic.decoder import Delta, Saying
 from shared.providers.wires.base import Ask, MalformedAnswer
 from shared.providers.wires.reading import read_json_object
 from shared.wire.sse import DONE, EventSplitter, EventTooLong, encode_event, event_data

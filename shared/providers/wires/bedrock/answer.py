@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from shared.providers.wires.base import Ask, MalformedAnswer, Translated
-from shared.providers.wires.bedrock.saying import Saying
+from shared.providers.wires.bedrock.decoder import Saying
 from shared.providers.wires.chunks import join_deltas, whole_answer
 from shared.providers.wires.reading import read_count, read_json_object
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from shared.providers.wires.base import Ask, MalformedAnswer
 from shared.providers.wires.bedrock.answer import error_object, read_usage
+from shared.providers.wires.bedrock.decoder import Saying
 from shared.providers.wires.bedrock.frames import Frame, FrameSplitter
-from shared.providers.wires.bedrock.saying import Saying
 from shared.providers.wires.chunks import ChunkWriter
 from shared.providers.wires.reading import read_json_object
 

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from shared.providers.wires.base import Ask, MalformedAnswer, Translated
-from shared.providers.wires.gemini.saying import Saying, blocked, join_deltas, logprobs_of
+from shared.providers.wires.gemini.decoder import Saying, blocked, join_deltas, logprobs_of
 from shared.providers.wires.gemini.tools import wants_one_call
 from shared.providers.wires.reading import read_json_object
 

@@ -12,8 +12,8 @@ import orjson
 
 from shared.providers.wires.base import Ask, MalformedAnswer
 from shared.providers.wires.gemini.answer import candidates_of, choice_of, head_of, index_of, read_usage
+from shared.providers.wires.gemini.decoder import Saying, blocked, logprobs_of
 from shared.providers.wires.gemini.errors import error_object
-from shared.providers.wires.gemini.saying import Saying, blocked, logprobs_of
 from shared.providers.wires.gemini.tools import wants_one_call
 from shared.providers.wires.reading import read_json_object
 from shared.wire.sse import DONE, EventSplitter, EventTooLong, encode_event, event_data

@@ -12,9 +12,9 @@ import orjson
 from pydantic import ValidationError
 
 from shared.errors import InvalidRequest
-from shared.governance.caller import Caller
-from shared.governance.limits import Limit, limits_of
-from shared.settings.faults import fault_of
+from shared.governance.keys.caller import Caller
+from shared.governance.limits.model import Limit, limits_of
+from shared.settings.errors import fault_of
 from shared.settings.model import KeyRules, Settings, VirtualKeySettings
 
 PREFIX = "sk-bf-"

@@ -7,9 +7,9 @@ from typing import Any
 import orjson
 
 from shared.errors import InvalidRequest, StoreUnavailable
-from shared.governance import store_keys
+from shared.governance import keyspace
 from shared.store.commands import RedisCommands
-from shared.store.faults import StoreUnavailable as StoreFault
+from shared.store.errors import StoreUnavailable as StoreFault
 
 MAX_SCAN = 20_000
 PAGE = 1_000
@@ -112,7 +112,7 @@ class _Batches:
     async def read(self, first: str, second: str) -> list[Entry]:
         try:
             replies = await self._commands.execute(
-                self._verb, store_keys.LEDGER, first, second, "COUNT", self._count, retry_safe=True
+                self._verb, keyspace.LEDGER, first, second, "COUNT", self._count, retry_safe=True
             )
         except StoreFault as error:
             raise StoreUnavailable("The ledger cannot be read.") from error

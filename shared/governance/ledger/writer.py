@@ -13,14 +13,14 @@ from typing import Any, NamedTuple
 import orjson
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 
-from shared.governance.admission import governance_scripts
-from shared.governance.caller import Caller
-from shared.governance.prices import UNPRICED, Cost
-from shared.governance.store_keys import BOOKS
-from shared.governance.usage import Usage
+from shared.governance.keys.caller import Caller
+from shared.governance.keyspace import BOOKS
+from shared.governance.limits.guard import governance_scripts
+from shared.governance.pricing.prices import UNPRICED, Cost
+from shared.governance.pricing.usage import Usage
 from shared.settings.model import LedgerSettings
 from shared.store.commands import Argument, RedisCommands
-from shared.store.faults import StoreUnavailable
+from shared.store.errors import StoreUnavailable
 
 RECORD_VERSION = 1
 MAX_BATCH = 200

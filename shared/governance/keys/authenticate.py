@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from shared.errors import VirtualKeyNotFound, VirtualKeyRequired
-from shared.governance.caller import ANONYMOUS, Caller
-from shared.governance.key_ring import KeyRing
-from shared.governance.virtual_key import PREFIX, VirtualKey, caller_of_key, is_made_id
+from shared.governance.keys.cache import KeyRing
+from shared.governance.keys.caller import ANONYMOUS, Caller
+from shared.governance.keys.model import PREFIX, VirtualKey, caller_of_key, is_made_id
 from shared.settings.model import Settings
 
 MAX_KEY_BYTES = 4096

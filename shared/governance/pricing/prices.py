@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
-from shared.governance.usage import Usage
+from shared.governance.pricing.usage import Usage
 from shared.settings.model import PriceSettings
 
 MILLION = 1_000_000

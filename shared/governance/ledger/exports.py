@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from shared.governance.limits import MICRO
+from shared.governance.limits.model import MICRO
 
 _PIECE = 64 * 1024
 # What spreadsheets run as a formula when a cell begins with it, wide forms too; names of models, keys and dimensions

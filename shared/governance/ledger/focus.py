@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import orjson
 
-from shared.governance.exports import without_formula
+from shared.governance.ledger.exports import without_formula
 
 VERSION = "1.4"
 DataType = Literal["Decimal", "String", "Date/Time", "JSON"]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from shared.errors import ModelBlocked, ProviderBlocked, VirtualKeyBlocked
-from shared.governance.limits import Limit
+from shared.governance.limits.model import Limit
 
 
 @dataclass(frozen=True, slots=True)

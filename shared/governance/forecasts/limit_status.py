@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from shared.governance.admission import Door, Standing
-from shared.governance.forecast import forecast, spend_rate
-from shared.governance.limits import MICRO, Limit
-from shared.governance.reports import Reports, UsageQuery
-from shared.governance.windows import parse_window
+from shared.governance.forecasts.rates import forecast, spend_rate
+from shared.governance.ledger.reports import Reports, UsageQuery
+from shared.governance.limits.guard import Door, Standing
+from shared.governance.limits.model import MICRO, Limit
+from shared.governance.limits.windows import parse_window
 
 RATE_HOURS = 24
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from shared.errors import InvalidRequest, StoreUnavailable
-from shared.governance.limits import MICRO
-from shared.governance.store_keys import ALERTS
+from shared.governance.keyspace import ALERTS
+from shared.governance.limits.model import MICRO
 from shared.store.commands import Argument, RedisCommands
-from shared.store.faults import StoreUnavailable as StoreFault
+from shared.store.errors import StoreUnavailable as StoreFault
 
 THRESHOLD: Final = "budget.threshold"
 ANOMALY: Final = "spend.anomaly"

@@ -14,12 +14,12 @@ from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
 from shared.errors import StoreUnavailable
-from shared.governance import store_keys
-from shared.governance.caller import Caller
-from shared.governance.virtual_key import VirtualKey, caller_of_key, digest_of
+from shared.governance import keyspace
+from shared.governance.keys.caller import Caller
+from shared.governance.keys.model import VirtualKey, caller_of_key, digest_of
 from shared.settings.model import Settings
 from shared.store.commands import RedisCommands
-from shared.store.faults import StoreUnavailable as StoreFault
+from shared.store.errors import StoreUnavailable as StoreFault
 
 FRESH_S = 1.0  # how late a change may act
 PING_S = 0.4
@@ -90,7 +90,7 @@ class KeyRing:
             StoreUnavailable: No answer.
         """
         try:
-            return bool(await self._commands.execute("EXISTS", store_keys.KEY_SET, retry_safe=True))
+            return bool(await self._commands.execute("EXISTS", keyspace.KEY_SET, retry_safe=True))
         except StoreFault as error:
             raise StoreUnavailable("The virtual keys cannot be reached.") from error
 
@@ -136,7 +136,7 @@ class KeyRing:
         """The caller, and for how many seconds more: nobody announces the end of an old value's grace period."""
         key_id, ends_in_s = name, math.inf
         if name.startswith("#"):
-            entry = store_keys.key_hash(name[1:])
+            entry = keyspace.key_hash(name[1:])
             found, left_ms = await self._commands.execute_many([("GET", entry), ("PTTL", entry)], retry_safe=True)
             if found is None:
                 return None, math.inf
@@ -146,7 +146,7 @@ class KeyRing:
         if configured is not None and configured.value is None:  # it was made, as the file says none
             key = VirtualKey(id=key_id, name=key_id, settings=configured, configured=True)
             return caller_of_key(key, self._settings), ends_in_s
-        stored = await self._commands.execute("GET", store_keys.key_record(key_id), retry_safe=True)
+        stored = await self._commands.execute("GET", keyspace.key_record(key_id), retry_safe=True)
         return None if stored is None else caller_of_key(VirtualKey.from_json(stored), self._settings), ends_in_s
 
     async def _listen(self, connect: Callable[[], Redis]) -> None:
@@ -155,7 +155,7 @@ class KeyRing:
             redis = connect()
             try:
                 async with redis.pubsub() as subscription:
-                    await subscription.subscribe(store_keys.KEYS_CHANGED)
+                    await subscription.subscribe(keyspace.KEYS_CHANGED)
                     await self._follow(subscription)
             except (RedisError, OSError, TimeoutError) as error:
                 if failures == 0:

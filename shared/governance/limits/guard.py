@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from redis.exceptions import ResponseError
 
 from shared.errors import BudgetExceeded, RequestLimited, StoreUnavailable, TokenLimited
-from shared.governance.limits import MICRO, Limit
+from shared.governance.limits.model import MICRO, Limit
 from shared.store.commands import Argument, RedisCommands
-from shared.store.faults import StoreUnavailable as StoreFault
+from shared.store.errors import StoreUnavailable as StoreFault
 from shared.store.scripts import Script, load_scripts
 
 HOLD_S = 120.0

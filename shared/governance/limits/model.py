@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from shared.governance.windows import parse_window
+from shared.governance.limits.windows import parse_window
 from shared.settings.model import BudgetSettings, Limited, RateLimitSettings
 
 Kind = Literal["requests", "tokens", "cost"]

@@ -14,10 +14,10 @@ from collections.abc import Callable
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from shared.providers.health import HealthBoard
-from shared.providers.health_changes import Change, read_change, write_change
+from shared.providers.health.board import HealthBoard
+from shared.providers.health.changes import Change, read_change, write_change
 from shared.store.commands import Command, RedisCommands
-from shared.store.faults import StoreUnavailable
+from shared.store.errors import StoreUnavailable
 
 HASH = "finops:health"
 CHANNEL = "finops:health:changes"

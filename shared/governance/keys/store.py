@@ -10,12 +10,12 @@ from typing import Any
 from redis.exceptions import ResponseError
 
 from shared.errors import InvalidRequest, KeyNotFound, KeyRevoked, StoreUnavailable
-from shared.governance import store_keys
-from shared.governance.admission import governance_scripts
-from shared.governance.virtual_key import PREFIX, VirtualKey, digest_of, hint_of, read_key_settings
+from shared.governance import keyspace
+from shared.governance.keys.model import PREFIX, VirtualKey, digest_of, hint_of, read_key_settings
+from shared.governance.limits.guard import governance_scripts
 from shared.settings.model import Settings
 from shared.store.commands import Argument, Command, RedisCommands
-from shared.store.faults import StoreUnavailable as StoreFault
+from shared.store.errors import StoreUnavailable as StoreFault
 
 VALUE_BYTES = 32
 MAX_GRACE_S = 30 * 86_400
@@ -80,15 +80,15 @@ class Keys:
             hint=value[-4:],
             created_at=time.time(),
         )
-        entry = store_keys.key_hash(digest_of(value))
+        entry = keyspace.key_hash(digest_of(value))
         # The value last: whatever ends this early leaves nothing that lets anybody in.
         await self._execute_many(
             [
-                ("SADD", store_keys.key_values(key.id), entry),
-                ("SET", store_keys.key_record(key.id), key.to_json()),
-                ("ZADD", store_keys.KEY_SET, key.created_at, key.id),
+                ("SADD", keyspace.key_values(key.id), entry),
+                ("SET", keyspace.key_record(key.id), key.to_json()),
+                ("ZADD", keyspace.KEY_SET, key.created_at, key.id),
                 ("SET", entry, key.id),
-                ("PUBLISH", store_keys.KEYS_CHANGED, key.id),
+                ("PUBLISH", keyspace.KEYS_CHANGED, key.id),
             ]
         )
         return key, value
@@ -159,7 +159,7 @@ class Keys:
         if not 0 <= grace_s <= MAX_GRACE_S:
             raise InvalidRequest(f"grace_s must be between 0 and {MAX_GRACE_S}.", param="grace_s")
         value = _new_value()
-        entry = store_keys.key_hash(digest_of(value))
+        entry = keyspace.key_hash(digest_of(value))
         configured = self._configured.get(key_id)
         if configured is not None and configured.settings.value is None:
             await self._run("replace_key", [key_id, "", "", entry, grace_s * 1000])
@@ -178,7 +178,7 @@ class Keys:
         """
         made = {}
         for name, key in self._configured.items():
-            if key.settings.value is None and await self._execute_once("SET", store_keys.key_made(name), 1, "NX"):
+            if key.settings.value is None and await self._execute_once("SET", keyspace.key_made(name), 1, "NX"):
                 made[name] = (await self.rotate(name))[1]
         return made
 
@@ -227,14 +227,14 @@ class Keys:
         if after in self._configured:
             configured = configured[configured.index(after) + 1 :]
         elif after:
-            rank = await self._execute("ZRANK", store_keys.KEY_SET, after[:100])
+            rank = await self._execute("ZRANK", keyspace.KEY_SET, after[:100])
             if rank is None:
                 raise KeyNotFound(after)
             configured, start = [], rank + 1
         for name in configured:
             yield self._configured[name]
-        while ids := await self._execute("ZRANGE", store_keys.KEY_SET, start, start + _READ_AT_ONCE - 1):
-            for stored in await self._execute("MGET", *(store_keys.key_record(key_id.decode()) for key_id in ids)):
+        while ids := await self._execute("ZRANGE", keyspace.KEY_SET, start, start + _READ_AT_ONCE - 1):
+            for stored in await self._execute("MGET", *(keyspace.key_record(key_id.decode()) for key_id in ids)):
                 if stored:
                     yield VirtualKey.from_json(stored)
             start += len(ids)
@@ -244,7 +244,7 @@ class Keys:
             raise InvalidRequest(f"The key {key_id!r} is in finops.toml; change it there.", param="id")
 
     async def _stored(self, key_id: str) -> bytes:
-        stored: bytes | None = await self._execute("GET", store_keys.key_record(key_id[:100]))
+        stored: bytes | None = await self._execute("GET", keyspace.key_record(key_id[:100]))
         if stored is None:
             raise KeyNotFound(key_id)
         return stored

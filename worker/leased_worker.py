@@ -34,7 +34,7 @@ from shared.store.connection import connect, connect_arq
 from shared.store.multiplexed import MultiplexedClient
 from worker.claims import BATCH, ClaimSource
 from worker.health import SignOfLife
-from worker.measures import EngineMetrics, NoMetrics
+from worker.metrics import EngineMetrics, NoMetrics
 from worker.options import WorkerOptions
 from worker.recorder import BACK_OFF_S, Recorder
 from worker.renewal import Renewal

@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from shared.errors import InvalidRequest, StoreUnavailable
-from shared.governance import store_keys
-from shared.governance.limits import MICRO
+from shared.governance import keyspace
+from shared.governance.limits.model import MICRO
 from shared.store.commands import RedisCommands
-from shared.store.faults import StoreUnavailable as StoreFault
+from shared.store.errors import StoreUnavailable as StoreFault
 
 Per = Literal["hour", "day", "month", "total"]
 # As books.lua writes them.
@@ -208,12 +208,12 @@ def _places(query: UsageQuery) -> Iterator[tuple[str, str]]:
     start = query.begin
     if query.per == "hour":
         while start < query.end:
-            yield start.strftime("%Y-%m-%dT%H:00:00Z"), store_keys.usage_hour(start.strftime("%Y-%m-%dT%H"))
+            yield start.strftime("%Y-%m-%dT%H:00:00Z"), keyspace.usage_hour(start.strftime("%Y-%m-%dT%H"))
             start += timedelta(hours=1)
         return
     while start < query.end:
         day = start.strftime("%Y-%m-%d")
-        yield {"day": day, "month": day[:7], "total": ""}[query.per], store_keys.usage_day(day)
+        yield {"day": day, "month": day[:7], "total": ""}[query.per], keyspace.usage_day(day)
         start += timedelta(days=1)
 
 

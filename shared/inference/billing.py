@@ -7,14 +7,14 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from shared.errors import GatewayError
-from shared.governance.admission import FREE, Admission, Door
-from shared.governance.caller import Caller
-from shared.governance.ledger import Ledger, Redaction
-from shared.governance.limits import Limit, limits_of
-from shared.governance.prices import MILLION, Cost, PriceBook
-from shared.governance.usage import Usage, upper_estimate
-from shared.inference.bill import Bill
+from shared.governance.keys.caller import Caller
+from shared.governance.ledger.writer import Ledger, Redaction
+from shared.governance.limits.guard import FREE, Admission, Door
+from shared.governance.limits.model import Limit, limits_of
+from shared.governance.pricing.prices import MILLION, Cost, PriceBook
+from shared.governance.pricing.usage import Usage, upper_estimate
 from shared.inference.call import Call
+from shared.inference.call_cost import Bill
 from shared.inference.route import Target
 from shared.settings.model import Settings
 from shared.store.commands import RedisCommands

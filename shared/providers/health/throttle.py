@@ -1,6 +1,6 @@
 """Fewer concurrent calls for a provider that says it is too many: additive increase, multiplicative decrease (AIMD)."""
 
-from shared.providers.gate import Gate
+from shared.providers.health.gate import Gate
 
 # Calls under way when the limit fell were begun before; their refusals say nothing new.
 SPACING_S = 1.0

@@ -5,15 +5,15 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from shared.errors import ClientGone, GatewayError
-from shared.governance.admission import FREE, Admission
-from shared.governance.ledger import Outcome, entry_of
-from shared.governance.limits import MICRO
-from shared.governance.prices import UNPRICED, Cost
-from shared.governance.usage import Usage, answer_estimate, upper_estimate, used_by
+from shared.governance.ledger.writer import Outcome, entry_of
+from shared.governance.limits.guard import FREE, Admission
+from shared.governance.limits.model import MICRO
+from shared.governance.pricing.prices import UNPRICED, Cost
+from shared.governance.pricing.usage import Usage, answer_estimate, upper_estimate, used_by
 from shared.wire.request_types import MODERATIONS
 
 if TYPE_CHECKING:
-    from shared.inference.accounts import Accounts
+    from shared.inference.billing import Accounts
     from shared.inference.call import Call
     from shared.inference.route import Target
 

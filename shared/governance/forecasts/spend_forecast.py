@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from shared.governance.admission import Door, Standing
-from shared.governance.forecast import HABIT_DAYS, Forecast, Habit, forecast, habit, spend_rate
-from shared.governance.limits import MICRO, Limit
-from shared.governance.reports import Reports, UsageQuery
-from shared.governance.windows import UNIT_MS, parse_window
+from shared.governance.forecasts.rates import HABIT_DAYS, Forecast, Habit, forecast, habit, spend_rate
+from shared.governance.ledger.reports import Reports, UsageQuery
+from shared.governance.limits.guard import Door, Standing
+from shared.governance.limits.model import MICRO, Limit
+from shared.governance.limits.windows import UNIT_MS, parse_window
 
 Subject = Literal["key", "team", "customer"]
 RATE_HOURS = 24

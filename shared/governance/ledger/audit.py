@@ -7,9 +7,9 @@ import orjson
 from redis.exceptions import ResponseError
 
 from shared.errors import InvalidRequest, StoreUnavailable
-from shared.governance import store_keys
+from shared.governance import keyspace
 from shared.store.commands import RedisCommands
-from shared.store.faults import StoreUnavailable as StoreFault
+from shared.store.errors import StoreUnavailable as StoreFault
 
 MAX_ENTRIES = 100_000
 MAX_SCAN = 20_000
@@ -34,7 +34,7 @@ class Audit:
         """
         stored = orjson.dumps({"v": 1, **entry})
         try:
-            await self._commands.execute("XADD", store_keys.AUDIT, "MAXLEN", "~", MAX_ENTRIES, "*", "entry", stored)
+            await self._commands.execute("XADD", keyspace.AUDIT, "MAXLEN", "~", MAX_ENTRIES, "*", "entry", stored)
         except (StoreFault, ResponseError) as error:
             raise StoreUnavailable("The audit trail cannot be written.") from error
 
@@ -71,7 +71,7 @@ class Audit:
     async def _read(self, upper: str) -> list[tuple[bytes, list[bytes]]]:
         try:
             found: list[tuple[bytes, list[bytes]]] = await self._commands.execute(
-                "XREVRANGE", store_keys.AUDIT, upper, "-", "COUNT", _READ_AT_ONCE, retry_safe=True
+                "XREVRANGE", keyspace.AUDIT, upper, "-", "COUNT", _READ_AT_ONCE, retry_safe=True
             )
         except StoreFault as error:
             raise StoreUnavailable("The audit trail cannot be read.") from error

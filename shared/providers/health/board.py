@@ -11,13 +11,13 @@ from typing import Any
 
 from shared.errors import CircuitOpen, GatewayError, ProviderRateLimited, UpstreamFailure, UpstreamRefused
 from shared.providers.base import Key, Provider
-from shared.providers.circuit import Circuit, State
-from shared.providers.cooldown import SPENT_CODES, CoolDown, CoolDowns, Place
-from shared.providers.gate import Gate
-from shared.providers.health_changes import MAX_LIFE_S, Change
-from shared.providers.latency import Latencies
-from shared.providers.selection import choose_key
-from shared.providers.throttle import RECOVERED_S, Throttle
+from shared.providers.health.changes import MAX_LIFE_S, Change
+from shared.providers.health.circuit import Circuit, State
+from shared.providers.health.cooldown import SPENT_CODES, CoolDown, CoolDowns, Place
+from shared.providers.health.gate import Gate
+from shared.providers.health.latency import Latencies
+from shared.providers.health.selection import choose_key
+from shared.providers.health.throttle import RECOVERED_S, Throttle
 
 MAX_CIRCUITS = 2048
 MAX_MODELS = 1024

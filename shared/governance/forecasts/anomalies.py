@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 from redis.exceptions import ResponseError
 
-from shared.governance.admission import governance_scripts
-from shared.governance.alerts import ANOMALY
-from shared.governance.forecast import ENOUGH_DAYS, HABIT_DAYS, Habit, habit
-from shared.governance.reports import PARTS, SUMS
-from shared.governance.store_keys import ALERT_WATCH, usage_day
+from shared.governance.forecasts.alerts import ANOMALY
+from shared.governance.forecasts.rates import ENOUGH_DAYS, HABIT_DAYS, Habit, habit
+from shared.governance.keyspace import ALERT_WATCH, usage_day
+from shared.governance.ledger.reports import PARTS, SUMS
+from shared.governance.limits.guard import governance_scripts
 from shared.store.commands import Argument, RedisCommands
 
 DAY_MS = 86_400_000

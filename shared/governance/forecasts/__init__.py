@@ -1,0 +1,1 @@
+"""Where spending stands and leads: limit status, forecasts, anomalies, alerts."""

@@ -1,0 +1,1 @@
+"""Virtual keys: model, store, process cache, and the authentication of callers."""

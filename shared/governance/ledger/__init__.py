@@ -1,0 +1,1 @@
+"""The ledger: entries, reports over them, exports, and the audit trail."""

@@ -1,0 +1,1 @@
+"""What a call uses and what that costs."""

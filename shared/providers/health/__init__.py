@@ -1,0 +1,1 @@
+"""Provider health: circuits, cooldowns, throttles, latencies, shared by all processes."""
