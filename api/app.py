@@ -54,9 +54,9 @@ from shared.store.commands import PooledCommands
 from shared.store.connection import connect
 from shared.store.errors import StoreUnavailable as StoreFault
 from shared.store.multiplexed import MultiplexedClient
+from shared.surfaces.request_types import REQUEST_TYPES
 from shared.telemetry.metrics import Metrics
 from shared.telemetry.provider_metrics import watch_providers
-from shared.wire.request_types import REQUEST_TYPES
 
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
 # A caller shall hear of a store that hangs while it still listens.

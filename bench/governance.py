@@ -36,7 +36,7 @@ from shared.inference.route import Target
 from shared.providers.registry import configured_providers
 from shared.settings.model import Settings
 from shared.store.multiplexed import MultiplexedClient
-from shared.wire.request_types import CHAT
+from shared.surfaces.request_types import CHAT
 
 FIELDS = {
     "model": "openai/gpt-4o",

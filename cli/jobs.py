@@ -12,7 +12,7 @@ from cli.jobs_view import print_ended, print_envelope, print_list
 from cli.jobs_wait import wait_for
 from cli.output import echo_json, err
 from cli.requests import Wish, body_of, headers_of
-from shared.wire.request_types import BY_NAME
+from shared.surfaces.request_types import BY_NAME
 
 ENDED_BADLY = frozenset({"failed", "cancelled"})
 

@@ -11,7 +11,7 @@ from cli.examples import examples
 from cli.output import echo_json, out, table
 from shared.providers.base import Provider
 from shared.providers.registry import BY_NAME, ROWS, Row, configured_providers
-from shared.wire.request_types import REQUEST_TYPES
+from shared.surfaces.request_types import REQUEST_TYPES
 
 # Those who may be asked with what the machine has: an account of the cloud, a server without keys.
 _KEYLESS_HOSTS = frozenset({"vertex", "bedrock", "azure"})

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from shared.wire.request_types import BY_NAME, RequestType
+from shared.surfaces.request_types import BY_NAME, RequestType
 
 # How each type says a text: what --message becomes.
 _MESSAGE_FIELDS = {

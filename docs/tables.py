@@ -19,9 +19,9 @@ from shared.providers.wires import gemini as gemini_wire
 from shared.providers.wires import ollama as ollama_wire
 from shared.settings.load import ENVIRONMENT
 from shared.settings.model import Settings
-from shared.wire import anthropic, genai
-from shared.wire.request_types import REQUEST_TYPES
-from shared.wire.responses import request as responses
+from shared.surfaces import anthropic, genai
+from shared.surfaces.request_types import REQUEST_TYPES
+from shared.surfaces.responses import request as responses
 
 FOLDER = Path(__file__).parent
 BEGIN, END = "<!-- table: {} -->\n", "<!-- end of table -->"

@@ -18,8 +18,8 @@ from shared.inference.inference import Inference
 from shared.jobs.model import Job, NewJob, Priority, State
 from shared.jobs.queue import JobQueue
 from shared.jobs.store import JobStore
-from shared.wire.request_body import RequestBody, check_for_submit, read_request
-from shared.wire.request_types import IMAGE_GENERATIONS
+from shared.surfaces.request_body import RequestBody, check_for_submit, read_request
+from shared.surfaces.request_types import IMAGE_GENERATIONS
 
 GiveUp = Callable[[Batch, Container[int], str], Awaitable[None]]
 JOB_TTL_S = 2 * 86_400

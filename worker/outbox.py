@@ -19,7 +19,7 @@ from shared.jobs.keys import WEBHOOK_OUTBOX
 from shared.jobs.model import NewJob
 from shared.jobs.queue import JobQueue
 from shared.jobs.store import JobStore
-from shared.wire.webhook import alert_event, event_id
+from shared.surfaces.webhook import alert_event, event_id
 from worker.webhooks import DELIVERY, WebhookDelivery
 
 log = logging.getLogger("finops.webhooks")

@@ -9,9 +9,9 @@ from shared.errors import UpstreamFailure, UpstreamRefused
 from shared.inference.call import Answer, Call
 from shared.inference.inference import Inference
 from shared.inference.streaming import ProviderStream
-from shared.wire.chat_assembly import ChatAssembly
-from shared.wire.request_types import CHAT, RESPONSES
-from shared.wire.sse import EventSplitter, event_data
+from shared.surfaces.chat_assembly import ChatAssembly
+from shared.surfaces.request_types import CHAT, RESPONSES
+from shared.surfaces.sse import EventSplitter, event_data
 from worker.handle import RunHandle
 
 _STREAMED = frozenset({CHAT.name, RESPONSES.name})

@@ -13,8 +13,8 @@ from shared.inference.call import Answer, Call, RetryLater
 from shared.inference.call_cost import Bill
 from shared.inference.inference import Inference
 from shared.jobs.model import Claim, Deferral, Outcome, State
-from shared.wire.forms import form_fields
-from shared.wire.request_types import BY_NAME
+from shared.surfaces.multipart import form_fields
+from shared.surfaces.request_types import BY_NAME
 from worker.handle import RunHandle
 from worker.retry import deferral_after
 from worker.streamed import answer_streamed, can_stream

@@ -19,7 +19,7 @@ from shared.jobs.callback_secret import callback_secret
 from shared.jobs.model import Claim, Deferral, Outcome, State
 from shared.settings.model import Settings
 from shared.store.commands import RedisCommands
-from shared.wire.webhook import event_body, event_id, event_type, native_event_type, signed_headers
+from shared.surfaces.webhook import event_body, event_id, event_type, native_event_type, signed_headers
 from worker.public_address import PrivateAddress, resolve_public
 
 log = logging.getLogger("finops.webhooks")

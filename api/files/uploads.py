@@ -10,7 +10,7 @@ from shared.batches.keys import mint_file_id
 from shared.batches.model import StoredFile
 from shared.errors import ClientGone, GatewayError, InvalidRequest, RequestTooLarge, StoreUnavailable
 from shared.settings.model import Settings
-from shared.wire.forms import MalformedForm, StreamedForm
+from shared.surfaces.multipart import MalformedForm, StreamedForm
 
 BATCH = "batch"
 MAX_FIELDS_BYTES = 1024 * 1024

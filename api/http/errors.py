@@ -35,8 +35,8 @@ from shared.errors import (
     StoreUnavailable,
 )
 from shared.store.errors import StoreUnavailable as StoreFault
-from shared.wire.anthropic import error_of as anthropic_error
-from shared.wire.genai import error_of as genai_error
+from shared.surfaces.anthropic import error_of as anthropic_error
+from shared.surfaces.genai import error_of as genai_error
 
 logger = logging.getLogger("finops.api")
 

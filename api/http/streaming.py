@@ -13,9 +13,9 @@ from api.http.request_context import Facts, HeaderLine, Send, header_text
 from shared.errors import GatewayError, UpstreamFailure
 from shared.inference.streaming import ProviderStream
 from shared.jobs.model import Event
-from shared.wire.fields import MISSHAPEN
-from shared.wire.request_types import RESPONSES, RequestType
-from shared.wire.sse import encode_event, event_data
+from shared.surfaces.fields import MISSHAPEN
+from shared.surfaces.request_types import RESPONSES, RequestType
+from shared.surfaces.sse import encode_event, event_data
 
 logger = logging.getLogger("finops.api")
 

@@ -32,12 +32,12 @@ from api.services import Services
 from shared.errors import JobCancelled, JobFailure, UpstreamFailure
 from shared.inference.call import Call
 from shared.jobs.model import Job, State
-from shared.wire.chat_chunks import as_stream
-from shared.wire.fields import MISSHAPEN
-from shared.wire.pending import OpenStatus
-from shared.wire.request_body import RequestBody, read_object, read_request
-from shared.wire.request_types import RequestType
-from shared.wire.token_estimate import estimate_tokens
+from shared.surfaces.chat_chunks import as_stream
+from shared.surfaces.fields import MISSHAPEN
+from shared.surfaces.pending_bodies import OpenStatus
+from shared.surfaces.request_body import RequestBody, read_object, read_request
+from shared.surfaces.request_types import RequestType
+from shared.surfaces.token_estimate import estimate_tokens
 
 Fields = dict[str, Any]
 

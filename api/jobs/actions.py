@@ -7,8 +7,8 @@ from shared.errors import JobNotFound
 from shared.governance.keys.caller import Caller
 from shared.inference.call import Call
 from shared.jobs.model import Job, State
-from shared.wire.forms import form_fields
-from shared.wire.request_types import BY_NAME
+from shared.surfaces.multipart import form_fields
+from shared.surfaces.request_types import BY_NAME
 
 
 async def retry(services: Services, caller: Caller, job: Job) -> Job:

@@ -30,10 +30,10 @@ from shared.inference.call import Call
 from shared.jobs.model import Job, NewJob
 from shared.jobs.queue import Submission
 from shared.providers.registry import DEFAULT_PROVIDER
-from shared.wire.pending import echo_of
-from shared.wire.request_body import RequestBody, check_for_submit, digest_of
-from shared.wire.request_types import BY_NAME, RESPONSES, RequestType
-from shared.wire.response_ids import mint_response_id
+from shared.surfaces.pending_bodies import echo_of
+from shared.surfaces.request_body import RequestBody, check_for_submit, digest_of
+from shared.surfaces.request_types import BY_NAME, RESPONSES, RequestType
+from shared.surfaces.response_ids import mint_response_id
 
 # A response may leave its model to a stored prompt: the default provider knows, its body goes on as it is.
 _UNNAMED_MODEL = f"{DEFAULT_PROVIDER}/default"

@@ -12,8 +12,8 @@ from api.jobs.async_headers import DEADLINE, PRIORITY, TTL, SubmitOptions
 from shared.errors import InvalidRequest
 from shared.jobs.model import Priority
 from shared.settings.model import Settings
-from shared.wire.request_body import RequestBody
-from shared.wire.request_types import RESPONSES
+from shared.surfaces.request_body import RequestBody
+from shared.surfaces.request_types import RESPONSES
 
 # They ask us, not the provider, to run the response in the background.
 BACKGROUND_FIELDS = frozenset({"background", "background_options"})

@@ -17,9 +17,9 @@ from api.jobs.replies import native_reply, pending_reply
 from api.services import Services
 from shared.jobs.events import TERMINAL_EVENTS
 from shared.jobs.model import Job, State
-from shared.wire.responses.log import check_resumable, read_starting_after
-from shared.wire.responses.stream import encode, opening_events
-from shared.wire.sse import encode_event
+from shared.surfaces.responses.event_log import check_resumable, read_starting_after
+from shared.surfaces.responses.stream import encode, opening_events
+from shared.surfaces.sse import encode_event
 
 # Made of the request alone, so they are not kept: ``response.created`` and ``response.queued``.
 OPENING = 2

@@ -6,7 +6,7 @@ from api.http.request_context import Reply, json_reply
 from shared.errors import InvalidRequest, JobNotFound
 from shared.jobs.model import Job, State
 from shared.jobs.store import JobPage, JobStore
-from shared.wire.envelope import envelope, states_of
+from shared.surfaces.envelope import envelope, states_of
 
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100

@@ -11,10 +11,10 @@ from api.jobs.async_headers import retry_after_s
 from shared.errors import JobCancelled, JobFailure
 from shared.governance.limits.model import MICRO
 from shared.jobs.model import Job, State
-from shared.wire.envelope import envelope, rfc3339
-from shared.wire.pending import OpenStatus, Pending, pending_body
-from shared.wire.request_types import BY_NAME, RESPONSES
-from shared.wire.response_ids import is_minted
+from shared.surfaces.envelope import envelope, rfc3339
+from shared.surfaces.pending_bodies import OpenStatus, Pending, pending_body
+from shared.surfaces.request_types import BY_NAME, RESPONSES
+from shared.surfaces.response_ids import is_minted
 
 WORDS: Mapping[State, OpenStatus] = {
     State.QUEUED: "queued",

@@ -10,7 +10,7 @@ from api.openapi.parts import ASYNC_HEADERS, BYTES, ENVELOPES, FIELDS, errors, h
 from api.openapi.surfaces import SURFACE_SCHEMAS, surface_operations
 from api.routes.async_jobs import PREFIX as ASYNC_PREFIX
 from api.routes.inference import PREFIXES
-from shared.wire.request_types import REQUEST_TYPES, RESPONSES, RequestType
+from shared.surfaces.request_types import REQUEST_TYPES, RESPONSES, RequestType
 
 
 def describe(app: FastAPI) -> None:

@@ -6,7 +6,7 @@ from api.http.errors import ANTHROPIC_PREFIX, GENAI_PREFIX
 from api.openapi.parts import ASYNC_HEADERS, BYTES, FIELDS, errors, headers_of, operation_id, parameters
 from api.routes import genai
 from api.routes.deployments import AZURE_TYPES
-from shared.wire.request_types import RequestType
+from shared.surfaces.request_types import RequestType
 
 _KEY = {"name": "key", "in": "query", "description": "The caller's key, as Google's query has it."}
 _ALT = {"name": "alt", "in": "query", "description": "`sse`: server-sent events; else a stream is one JSON array."}

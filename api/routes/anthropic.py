@@ -16,7 +16,7 @@ from api.http.request_context import KEY, Facts, Receive, Scope, Send, json_repl
 from api.http.translated import Dialect, count, enter, full_name, serve
 from api.services import services_of
 from shared.errors import ModelNotFound
-from shared.wire.anthropic import (
+from shared.surfaces.anthropic import (
     MessageEvents,
     chat_request,
     counted,
@@ -25,7 +25,7 @@ from shared.wire.anthropic import (
     models_page,
     pending_message,
 )
-from shared.wire.request_types import CHAT
+from shared.surfaces.request_types import CHAT
 
 SURFACE = "anthropic"
 PROVIDER = "anthropic"

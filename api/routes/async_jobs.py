@@ -6,7 +6,7 @@ from api.jobs.async_mode import find_and_wait, poll, submit
 from api.jobs.replies import content_reply, envelope_reply
 from api.routes.inference import read_inference_request
 from api.services import services_of
-from shared.wire.request_types import RequestType
+from shared.surfaces.request_types import RequestType
 
 PREFIX = "/v1/async"
 

@@ -36,8 +36,8 @@ from shared.batches.model import Batch, Status
 from shared.batches.store import BatchPage, NewBatch, no_such_batch
 from shared.errors import Conflict, InvalidRequest
 from shared.providers.registry import DEFAULT_PROVIDER
-from shared.wire.request_body import read_object
-from shared.wire.responses.metadata import check_metadata
+from shared.surfaces.request_body import read_object
+from shared.surfaces.responses.metadata import check_metadata
 
 MAX_LIST = 100
 DEFAULT_LIST = 20

@@ -12,9 +12,9 @@ import orjson
 from api.http.request_context import KEY, Facts, Receive, Scope
 from api.routes.inference import InferenceEndpoint, read_plain_body
 from shared.errors import InvalidRequest
-from shared.wire.forms import MalformedForm, form_fields
-from shared.wire.request_body import MAX_MODEL_CHARS, RequestBody, read_object, read_request
-from shared.wire.request_types import (
+from shared.surfaces.multipart import MalformedForm, form_fields
+from shared.surfaces.request_body import MAX_MODEL_CHARS, RequestBody, read_object, read_request
+from shared.surfaces.request_types import (
     CHAT,
     COMPLETIONS,
     EMBEDDINGS,

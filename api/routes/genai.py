@@ -20,7 +20,7 @@ from api.http.streaming import EVENT_STREAM
 from api.http.translated import Dialect, count, enter, full_name, serve
 from api.services import Services, services_of
 from shared.errors import InvalidRequest, ModelNotFound, NotFound
-from shared.wire.genai import (
+from shared.surfaces.genai import (
     ResponseEvents,
     chat_request,
     count_request,
@@ -33,7 +33,7 @@ from shared.wire.genai import (
     pending_response,
     response_of,
 )
-from shared.wire.request_types import CHAT, EMBEDDINGS
+from shared.surfaces.request_types import CHAT, EMBEDDINGS
 
 VERSIONS = ("v1", "v1beta", "v1beta1")
 PLACES = (

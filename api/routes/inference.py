@@ -28,8 +28,8 @@ from api.jobs.replies import native_reply, sdk_reply
 from api.services import Services, services_of
 from shared.errors import InvalidRequest
 from shared.inference.call import Call
-from shared.wire.request_body import RequestBody, read_request
-from shared.wire.request_types import RequestType
+from shared.surfaces.request_body import RequestBody, read_request
+from shared.surfaces.request_types import RequestType
 
 PREFIXES = ("/openai", "/openai/v1", "/v1")
 

@@ -18,7 +18,7 @@ from api.services import Services
 from shared.errors import JobFinished, JobNotFound
 from shared.governance.keys.caller import Caller
 from shared.jobs.model import Job, State
-from shared.wire.request_types import BY_NAME
+from shared.surfaces.request_types import BY_NAME
 
 router = APIRouter(prefix="/v1/async/jobs", tags=["jobs"], route_class=AuditedRoute)
 

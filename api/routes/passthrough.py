@@ -15,7 +15,7 @@ from api.services import services_of
 from shared.errors import InvalidRequest, MethodNotAllowed, NotFound
 from shared.inference.passthrough import RawAnswer, RawRequest
 from shared.providers.registry import DEFAULT_PROVIDER
-from shared.wire.request_types import REQUEST_TYPES
+from shared.surfaces.request_types import REQUEST_TYPES
 
 # The resource families of the OpenAI API that a provider keeps for itself.
 FAMILIES = frozenset(

@@ -15,10 +15,10 @@ from api.services import Services, services_of
 from shared.errors import InvalidRequest, JobNotFound
 from shared.inference.conversations import Kept
 from shared.jobs.model import Job, State
-from shared.wire.request_types import RESPONSES
-from shared.wire.response_ids import is_ours
-from shared.wire.responses.items import input_items_page, stored_input
-from shared.wire.responses.log import check_resumable
+from shared.surfaces.request_types import RESPONSES
+from shared.surfaces.response_ids import is_ours
+from shared.surfaces.responses.event_log import check_resumable
+from shared.surfaces.responses.items import input_items_page, stored_input
 
 _CANNOT_CANCEL = {
     State.COMPLETED: "Cannot cancel a completed response.",

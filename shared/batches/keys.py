@@ -3,7 +3,7 @@
 import hashlib
 
 from shared.jobs.keys import Key
-from shared.wire import minted_ids
+from shared.surfaces import minted_ids
 
 KEYS: tuple[Key, ...] = (
     Key(

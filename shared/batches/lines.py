@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from shared.batches.model import START, Cursor
-from shared.wire.request_types import (
+from shared.surfaces.request_types import (
     CHAT,
     COMPLETIONS,
     EMBEDDINGS,

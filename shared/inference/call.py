@@ -8,7 +8,7 @@ import orjson
 
 from shared.errors import GatewayError
 from shared.governance.keys.caller import ANONYMOUS, Caller
-from shared.wire.request_types import RequestType
+from shared.surfaces.request_types import RequestType
 
 if TYPE_CHECKING:
     from shared.inference.call_cost import Bill

@@ -10,7 +10,7 @@ from shared.governance.limits.guard import FREE, Admission
 from shared.governance.limits.model import MICRO
 from shared.governance.pricing.prices import UNPRICED, Cost
 from shared.governance.pricing.usage import Usage, answer_estimate, upper_estimate, used_by
-from shared.wire.request_types import MODERATIONS
+from shared.surfaces.request_types import MODERATIONS
 
 if TYPE_CHECKING:
     from shared.inference.billing import Accounts

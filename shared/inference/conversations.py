@@ -16,8 +16,8 @@ from shared.jobs.keys import is_job_id, kept_response
 from shared.providers.wires.bridged import Item, Recalled
 from shared.store.commands import RedisCommands
 from shared.store.errors import StoreUnavailable
-from shared.wire.response_ids import is_ours
-from shared.wire.responses.items import referenced_ids, response_of, stored_input
+from shared.surfaces.response_ids import is_ours
+from shared.surfaces.responses.items import referenced_ids, response_of, stored_input
 
 logger = logging.getLogger("finops.inference")
 

@@ -5,7 +5,7 @@ from shared.inference.billing import Accounts
 from shared.inference.call import Call
 from shared.inference.call_cost import Bill
 from shared.inference.passthrough import Passthrough, RawAnswer, RawRequest
-from shared.wire.request_types import PASSTHROUGH
+from shared.surfaces.request_types import PASSTHROUGH
 
 
 async def forward_booked(

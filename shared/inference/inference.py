@@ -35,8 +35,8 @@ from shared.providers.health.sharing import SharedHealth
 from shared.providers.registry import Providers
 from shared.providers.wires.base import Ask, MalformedAnswer, Wire
 from shared.providers.wires.bridged import BridgedWire, Recalled
+from shared.surfaces.request_types import RESPONSES
 from shared.telemetry.upstream import UNWATCHED, UpstreamWatch
-from shared.wire.request_types import RESPONSES
 
 T = TypeVar("T")
 # Others who speak Anthropic's format do not all count.

@@ -15,7 +15,7 @@ from shared.providers.health.selection import choose_key
 from shared.providers.registry import Providers
 from shared.providers.wires.base import UpstreamRequest
 from shared.providers.wires.listing import LISTINGS, Listed, Listing
-from shared.wire.fields import MISSHAPEN
+from shared.surfaces.fields import MISSHAPEN
 
 CACHE_S = 60.0
 TIMEOUT_S = 5.0

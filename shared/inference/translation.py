@@ -10,10 +10,10 @@ from shared.inference.route import Target
 from shared.providers.wires.base import Ask, Wire
 from shared.providers.wires.bridged import BridgedWire, Item, Recalled
 from shared.providers.wires.vertex import VertexWire
-from shared.wire import anthropic, genai
-from shared.wire.request_types import CHAT, RESPONSES
-from shared.wire.response_ids import is_minted, mint_response_id
-from shared.wire.responses.items import response_of
+from shared.surfaces import anthropic, genai
+from shared.surfaces.request_types import CHAT, RESPONSES
+from shared.surfaces.response_ids import is_minted, mint_response_id
+from shared.surfaces.responses.items import response_of
 
 NOTHING = Recalled()
 # Surfaces whose requests may hold more than OpenAI's fields, and what makes them fit a target.

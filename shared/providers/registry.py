@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from shared.errors import UnknownProvider
 from shared.providers.base import Key, Provider
 from shared.settings.model import KeySettings, ProviderSettings, Settings
-from shared.wire.request_types import (
+from shared.surfaces.request_types import (
     CHAT,
     COMPLETIONS,
     EMBEDDINGS,

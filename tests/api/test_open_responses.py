@@ -11,7 +11,7 @@ import pytest
 
 from simulator.serve import RunningSimulator
 from tests.api.conftest import Gateway
-from tests.wire.responses.judges import judge_event, judge_response, read_events
+from tests.surfaces.responses.judges import judge_event, judge_response, read_events
 
 KEY = {"keys": [{"value": "sk-upstream-key-0123456789"}], "retry": {"max_attempts": 1}}
 PICTURE = (

@@ -8,8 +8,8 @@ import pytest
 
 from api.http.streaming import error_event
 from shared.errors import UpstreamFailure
-from shared.wire.request_types import CHAT as CHAT_TYPE
-from shared.wire.request_types import RESPONSES
+from shared.surfaces.request_types import CHAT as CHAT_TYPE
+from shared.surfaces.request_types import RESPONSES
 from tests.api.conftest import CHAT, Gateway
 from tests.waiting import wait_until
 

@@ -8,7 +8,7 @@ from openai import APIStatusError
 from openai.types.chat import ChatCompletion
 from openai.types.chat.chat_completion_message import ChatCompletionMessage
 
-from shared.wire.chat_assembly import ChatAssembly
+from shared.surfaces.chat_assembly import ChatAssembly
 from tests.api.conftest import Gateway
 
 MODELS = (

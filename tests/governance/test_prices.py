@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from shared.governance.pricing.prices import REMEMBERED, REMEMBERED_S, UNPRICED, Price, PriceBook
 from shared.governance.pricing.usage import Usage, upper_estimate, usage_of, used_by
 from shared.settings.model import PriceSettings
-from shared.wire.request_types import BY_NAME, CHAT, EMBEDDINGS, IMAGE_GENERATIONS, SPEECH, TRANSCRIPTIONS
+from shared.surfaces.request_types import BY_NAME, CHAT, EMBEDDINGS, IMAGE_GENERATIONS, SPEECH, TRANSCRIPTIONS
 
 CHAT_USAGE = {
     "prompt_tokens": 1000,

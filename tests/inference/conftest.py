@@ -9,7 +9,7 @@ from shared.inference.assembly import build_inference
 from shared.inference.call import Call
 from shared.inference.inference import Inference
 from shared.settings.model import KeySettings, ProviderSettings, RetrySettings, Settings, TimeoutSettings
-from shared.wire.request_types import CHAT, RequestType
+from shared.surfaces.request_types import CHAT, RequestType
 from simulator.serve import RunningSimulator, running
 
 QUICK = RetrySettings(max_attempts=3, backoff_initial_s=0.01, backoff_max_s=0.02)

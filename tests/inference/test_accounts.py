@@ -16,7 +16,7 @@ from shared.inference.call_cost import Bill
 from shared.inference.inference import Inference
 from shared.settings.model import Settings
 from shared.store.multiplexed import MultiplexedClient
-from shared.wire.request_types import EMBEDDINGS, MODERATIONS, TRANSCRIPTIONS
+from shared.surfaces.request_types import EMBEDDINGS, MODERATIONS, TRANSCRIPTIONS
 from simulator.serve import RunningSimulator
 from tests.inference.conftest import chat
 

@@ -20,7 +20,7 @@ from shared.errors import (
 from shared.governance.keys.caller import Caller
 from shared.inference.call import RetryLater
 from shared.inference.inference import Inference
-from shared.wire.request_types import EMBEDDINGS
+from shared.surfaces.request_types import EMBEDDINGS
 from simulator.serve import RunningSimulator
 from tests.inference.conftest import chat
 

@@ -10,7 +10,7 @@ from shared.errors import UnsupportedParameter, UpstreamFailure, UpstreamRefused
 from shared.governance.keys.caller import ANONYMOUS, Caller
 from shared.inference.inference import Inference
 from shared.settings.model import KeySettings
-from shared.wire.chat_assembly import ChatAssembly
+from shared.surfaces.chat_assembly import ChatAssembly
 from simulator.serve import RunningSimulator
 from tests.inference.conftest import QUICK, chat
 from tests.worker.test_streamed import steady, streamed

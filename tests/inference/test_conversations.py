@@ -15,8 +15,8 @@ from shared.providers.wires.base import Ask, MalformedAnswer
 from shared.providers.wires.bridged import BridgedWire, Recalled
 from shared.providers.wires.openai import OpenAIWire
 from shared.store.multiplexed import MultiplexedClient
-from shared.wire.request_types import RESPONSES
-from shared.wire.response_ids import mint_response_id
+from shared.surfaces.request_types import RESPONSES
+from shared.surfaces.response_ids import mint_response_id
 
 OWNER, OTHER, ADMIN = Caller(key_id="a"), Caller(key_id="b"), Caller(admin=True)
 

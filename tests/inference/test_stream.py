@@ -9,8 +9,8 @@ import pytest
 from shared.errors import UpstreamFailure, UpstreamRefused, UpstreamTimeout
 from shared.inference.inference import Inference
 from shared.inference.streaming import ProviderStream
-from shared.wire.request_types import RESPONSES
-from shared.wire.sse import EventSplitter, event_data
+from shared.surfaces.request_types import RESPONSES
+from shared.surfaces.sse import EventSplitter, event_data
 from simulator.serve import RunningSimulator
 from tests.inference.conftest import chat
 

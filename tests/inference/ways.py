@@ -12,7 +12,7 @@ from shared.inference.inference import Inference
 from shared.jobs.model import Claim, Deferral, State
 from shared.settings.model import Settings
 from shared.store.commands import PooledCommands
-from shared.wire.sse import EventSplitter, event_data
+from shared.surfaces.sse import EventSplitter, event_data
 from tests.inference.conftest import chat
 from tests.worker.test_tasks import claim, handle_of
 from worker.tasks import JobRunner

@@ -26,7 +26,7 @@ from shared.providers.wires.bedrock import BedrockWire
 from shared.providers.wires.ollama import OllamaWire
 from shared.providers.wires.openai import OpenAIWire
 from shared.providers.wires.vertex import VertexWire
-from shared.wire.request_types import EMBEDDINGS
+from shared.surfaces.request_types import EMBEDDINGS
 from simulator.serve import RunningSimulator, running
 from tests.providers.hosts.asking import provider_of
 from tests.providers.hosts.test_vertex import ACCOUNT

@@ -8,7 +8,7 @@ import pytest
 from shared.errors import UpstreamFailure
 from shared.inference.call import Call
 from shared.inference.inference import Inference
-from shared.wire.request_types import RESPONSES
+from shared.surfaces.request_types import RESPONSES
 from tests.inference.conftest import build, chat, inference, provider, sim  # noqa: F401 - fixtures
 from tests.serving import serving
 from tests.worker.test_tasks import claim, handle_of

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from shared.wire.request_types import EMBEDDINGS, IMAGE_EDITS, IMAGE_GENERATIONS, MODERATIONS, SPEECH, RequestType
+from shared.surfaces.request_types import EMBEDDINGS, IMAGE_EDITS, IMAGE_GENERATIONS, MODERATIONS, SPEECH, RequestType
 
 MOST = 10**12
 BYTES_PER_TOKEN = 4

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from shared.errors import InvalidRequest
-from shared.wire.fields import need_list, need_object, need_text
+from shared.surfaces.fields import need_list, need_object, need_text
 
 _PATH = "tool_choice.allowed_tools"
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from shared.wire.request_types import RequestType
+from shared.surfaces.request_types import RequestType
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

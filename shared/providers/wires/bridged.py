@@ -8,12 +8,12 @@ from typing import Any
 import orjson
 
 from shared.providers.wires.base import Ask, MalformedAnswer, StreamTranslation, Translated, UpstreamRequest, Wire
-from shared.wire.request_types import CHAT, RESPONSES
-from shared.wire.responses.answer import chat_to_response
-from shared.wire.responses.conversation import Reasoning
-from shared.wire.responses.reply import MalformedChat
-from shared.wire.responses.request import responses_to_chat
-from shared.wire.responses.stream import ResponseEvents
+from shared.surfaces.request_types import CHAT, RESPONSES
+from shared.surfaces.responses.answer import chat_to_response
+from shared.surfaces.responses.conversation import Reasoning
+from shared.surfaces.responses.reply import MalformedChat
+from shared.surfaces.responses.request import responses_to_chat
+from shared.surfaces.responses.stream import ResponseEvents
 
 Item = Mapping[str, Any]
 

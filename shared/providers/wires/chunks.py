@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from shared.providers.wires.base import Ask, Translated
-from shared.wire.sse import DONE, encode_event
+from shared.surfaces.sse import DONE, encode_event
 
 Delta = dict[str, Any]
 

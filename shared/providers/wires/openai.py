@@ -12,8 +12,8 @@ from typing import Any
 import orjson
 
 from shared.providers.wires.base import Ask, MalformedAnswer, Translated, UpstreamRequest
-from shared.wire.request_types import REQUEST_TYPES
-from shared.wire.sse import EventSplitter, EventTooLong, event_data
+from shared.surfaces.request_types import REQUEST_TYPES
+from shared.surfaces.sse import EventSplitter, EventTooLong, event_data
 
 # Fields that are said to the gateway, not to the provider.
 GATEWAY_FIELDS = frozenset({"fallbacks"})

@@ -10,7 +10,7 @@ import orjson
 
 from shared.errors import InvalidRequest
 from shared.providers.wires.base import MalformedAnswer
-from shared.wire.fields import need_list, need_object, need_text, need_whole, unsupported
+from shared.surfaces.fields import need_list, need_object, need_text, need_whole, unsupported
 
 JSON_HINT = "Answer with one JSON object and with nothing else: no explanation, no code fence."
 

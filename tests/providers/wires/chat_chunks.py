@@ -5,8 +5,8 @@ from typing import Any
 import orjson
 
 from shared.providers.wires.base import Ask
-from shared.wire.request_types import CHAT, RequestType
-from shared.wire.sse import EventSplitter, event_data
+from shared.surfaces.request_types import CHAT, RequestType
+from shared.surfaces.sse import EventSplitter, event_data
 
 HI = [{"role": "user", "content": "Hi"}]
 STREAMED = {"messages": HI, "stream": True, "stream_options": {"include_usage": True}}

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from shared.providers.wires.base import Ask, MalformedAnswer
 from shared.providers.wires.openai import OpenAIWire
-from shared.wire.request_types import CHAT, RESPONSES, SPEECH, TRANSCRIPTIONS, RequestType
+from shared.surfaces.request_types import CHAT, RESPONSES, SPEECH, TRANSCRIPTIONS, RequestType
 
 WIRE = OpenAIWire()
 FORM = (

@@ -8,7 +8,7 @@ from shared.providers.wires.anthropic import AnthropicWire
 from shared.providers.wires.base import Translated, UpstreamRequest
 from shared.providers.wires.openai import OpenAIStream, OpenAIWire
 from shared.providers.wires.vertex import VertexWire
-from shared.wire.request_types import CHAT, EMBEDDINGS, MODERATIONS
+from shared.surfaces.request_types import CHAT, EMBEDDINGS, MODERATIONS
 from tests.providers.wires.chat_chunks import HI, ask_of
 
 

@@ -10,7 +10,7 @@ import orjson
 
 from shared.errors import InvalidRequest
 from shared.providers.wires.anthropic.content import Block, blocks_of, with_cache_mark
-from shared.wire.fields import need_list, need_object, need_text, unsupported
+from shared.surfaces.fields import need_list, need_object, need_text, unsupported
 
 Turn = dict[str, Any]
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from shared.wire.fields import need_list, need_object, need_text, unsupported
+from shared.surfaces.fields import need_list, need_object, need_text, unsupported
 
 # https://platform.claude.com/docs/en/api/service-tiers
 _TIERS = {"auto": "auto", "default": "standard_only"}

@@ -14,7 +14,7 @@ from shared.providers.wires.anthropic.schema import fit_schema
 from shared.providers.wires.anthropic.thinking import read_thinking
 from shared.providers.wires.anthropic.tools import ANSWER_TOOL, read_tools
 from shared.providers.wires.base import Ask
-from shared.wire.fields import need_object, need_text, need_whole, present, unsupported
+from shared.surfaces.fields import need_object, need_text, need_whole, present, unsupported
 
 DROPPED: Mapping[str, str] = {
     "fallbacks": "said to the gateway, not to the provider",

@@ -12,7 +12,7 @@ from shared.providers.wires.anthropic.answer import error_object, head_of, read_
 from shared.providers.wires.anthropic.decoder import Delta, Saying
 from shared.providers.wires.base import Ask, MalformedAnswer
 from shared.providers.wires.reading import read_json_object
-from shared.wire.sse import DONE, EventSplitter, EventTooLong, encode_event, event_data
+from shared.surfaces.sse import DONE, EventSplitter, EventTooLong, encode_event, event_data
 
 
 class AnthropicStream:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from shared.providers.wires.anthropic.models import Traits
-from shared.wire.fields import need_object, unsupported
+from shared.surfaces.fields import need_object, unsupported
 
 MIN_BUDGET_TOKENS = 1024
 # The budgets are ours; the surface for Anthropic's callers reads budgets with the same bounds.

@@ -11,7 +11,7 @@ from shared.providers.wires.allowed import offer_allowed
 from shared.providers.wires.anthropic.content import with_cache_mark
 from shared.providers.wires.anthropic.models import Traits
 from shared.providers.wires.anthropic.schema import fit_schema
-from shared.wire.fields import need_list, need_object, need_text, unsupported
+from shared.surfaces.fields import need_list, need_object, need_text, unsupported
 
 ANSWER_TOOL = "give_answer"
 """The tool whose input is the answer, for models without structured outputs."""

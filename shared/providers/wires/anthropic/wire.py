@@ -10,7 +10,7 @@ from shared.providers.wires.anthropic.answer import read_answer, read_error
 from shared.providers.wires.anthropic.request import answers_by_tool, messages_request
 from shared.providers.wires.anthropic.stream import AnthropicStream
 from shared.providers.wires.base import Ask, Translated, UpstreamRequest
-from shared.wire.request_types import CHAT
+from shared.surfaces.request_types import CHAT
 
 VERSION = "2023-06-01"
 """The version that still takes sampling parameters; https://platform.claude.com/docs/en/api/versioning"""

@@ -10,7 +10,7 @@ from typing import Any
 
 from shared.providers.wires.bedrock.content import Block, blocks_of, cache_point
 from shared.providers.wires.reading import read_arguments
-from shared.wire.fields import need_list, need_object, need_text, unsupported
+from shared.surfaces.fields import need_list, need_object, need_text, unsupported
 
 Turn = dict[str, Any]
 

@@ -12,7 +12,7 @@ from typing import Any
 from shared.providers.wires.anthropic.models import Traits
 from shared.providers.wires.anthropic.thinking import read_thinking
 from shared.providers.wires.bedrock.models import Family, claude_traits, family_of
-from shared.wire.fields import unsupported
+from shared.surfaces.fields import unsupported
 
 _LEVELS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "high", "max": "high"}
 

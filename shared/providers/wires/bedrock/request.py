@@ -22,7 +22,7 @@ from shared.providers.wires.reading import (
     read_stops,
     refuse_unknown,
 )
-from shared.wire.fields import encode, need_number, need_object, present, unsupported
+from shared.surfaces.fields import encode, need_number, need_object, present, unsupported
 
 DROPPED: Mapping[str, str] = {
     "fallbacks": "said to the gateway, not to the provider",

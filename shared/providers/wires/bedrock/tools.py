@@ -12,7 +12,7 @@ from shared.providers.wires.anthropic.schema import fit_schema
 from shared.providers.wires.bedrock.content import cache_point
 from shared.providers.wires.bedrock.messages import Turn
 from shared.providers.wires.bedrock.models import family_of, is_structured
-from shared.wire.fields import need_list, need_object, need_text, unsupported
+from shared.surfaces.fields import need_list, need_object, need_text, unsupported
 
 ANSWER_TOOL = "give_answer"
 """The tool whose input is the answer, for models without structured outputs."""

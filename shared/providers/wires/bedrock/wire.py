@@ -9,8 +9,8 @@ from shared.providers.wires.base import Ask, Translated, UpstreamRequest
 from shared.providers.wires.bedrock.answer import read_answer, read_error
 from shared.providers.wires.bedrock.request import answers_by_tool, converse_request
 from shared.providers.wires.bedrock.stream import BedrockStream
-from shared.wire.fields import encode
-from shared.wire.request_types import CHAT
+from shared.surfaces.fields import encode
+from shared.surfaces.request_types import CHAT
 
 
 class BedrockWire:

@@ -11,7 +11,7 @@ import orjson
 from shared.errors import InvalidRequest
 from shared.providers.wires.gemini.models import Traits
 from shared.providers.wires.gemini.parts import Part, image_part, parts_of
-from shared.wire.fields import need_list, need_object, need_text, unsupported
+from shared.surfaces.fields import need_list, need_object, need_text, unsupported
 
 Content = dict[str, Any]
 

@@ -18,7 +18,7 @@ from shared.providers.wires.base import Ask, MalformedAnswer, Translated, Upstre
 from shared.providers.wires.gemini.paths import method_path
 from shared.providers.wires.gemini.request import native_fields
 from shared.providers.wires.reading import read_json_object
-from shared.wire.fields import encode, need_list, need_whole, present, unsupported
+from shared.surfaces.fields import encode, need_list, need_whole, present, unsupported
 
 _READ = frozenset({"model", "input", "dimensions", "encoding_format", "user", "fallbacks", "extra_body"})
 _NATIVE = {"task_type": "taskType", "title": "title"}

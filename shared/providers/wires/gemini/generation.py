@@ -6,7 +6,7 @@ Source: https://ai.google.dev/api/generate-content#v1beta.GenerationConfig
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from shared.wire.fields import need_list, need_number, need_object, need_text, need_whole, unsupported
+from shared.surfaces.fields import need_list, need_number, need_object, need_text, need_whole, unsupported
 
 _SEEDS = 2**31
 _MODALITIES = {"text": "TEXT", "image": "IMAGE"}

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from shared.errors import InvalidRequest
-from shared.wire.fields import need_list, need_object, need_text, unsupported
+from shared.surfaces.fields import need_list, need_object, need_text, unsupported
 
 Part = dict[str, Any]
 

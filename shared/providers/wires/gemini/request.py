@@ -13,7 +13,7 @@ from shared.providers.wires.gemini.generation import PLAIN_FIELDS, read_generati
 from shared.providers.wires.gemini.models import traits_of
 from shared.providers.wires.gemini.thinking import read_thinking
 from shared.providers.wires.gemini.tools import read_choice, read_tools
-from shared.wire.fields import need_list, need_object, present, unsupported
+from shared.surfaces.fields import need_list, need_object, present, unsupported
 
 DROPPED: Mapping[str, str] = {
     "fallbacks": "said to the gateway, not to the provider",

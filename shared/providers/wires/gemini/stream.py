@@ -16,7 +16,7 @@ from shared.providers.wires.gemini.decoder import Saying, blocked, logprobs_of
 from shared.providers.wires.gemini.errors import error_object
 from shared.providers.wires.gemini.tools import wants_one_call
 from shared.providers.wires.reading import read_json_object
-from shared.wire.sse import DONE, EventSplitter, EventTooLong, encode_event, event_data
+from shared.surfaces.sse import DONE, EventSplitter, EventTooLong, encode_event, event_data
 
 
 class GeminiStream:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from shared.providers.wires.gemini.models import Traits
-from shared.wire.fields import unsupported
+from shared.surfaces.fields import unsupported
 
 _EFFORTS = ("minimal", "low", "medium", "high", "xhigh", "max")
 _BUDGETS = {"minimal": 1024, "low": 1024, "medium": 8192, "high": 24_576, "xhigh": 32_768, "max": 32_768}

@@ -6,7 +6,7 @@ Source: https://ai.google.dev/api/caching#Tool, https://ai.google.dev/api/cachin
 from collections.abc import Mapping
 from typing import Any
 
-from shared.wire.fields import need_list, need_object, need_text, unsupported
+from shared.surfaces.fields import need_list, need_object, need_text, unsupported
 
 _MODES = {"auto": "AUTO", "none": "NONE", "required": "ANY"}
 

@@ -12,8 +12,8 @@ from shared.providers.wires.gemini.errors import read_error
 from shared.providers.wires.gemini.paths import method_path
 from shared.providers.wires.gemini.request import generate_request
 from shared.providers.wires.gemini.stream import GeminiStream
-from shared.wire.fields import encode
-from shared.wire.request_types import CHAT, EMBEDDINGS
+from shared.surfaces.fields import encode
+from shared.surfaces.request_types import CHAT, EMBEDDINGS
 
 
 class GeminiWire:

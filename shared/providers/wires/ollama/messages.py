@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from shared.providers.wires.reading import read_arguments, read_data_url
-from shared.wire.fields import need_list, need_object, need_text, unsupported
+from shared.surfaces.fields import need_list, need_object, need_text, unsupported
 
 _ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant", "tool": "tool"}
 

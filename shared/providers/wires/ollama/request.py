@@ -10,7 +10,7 @@ from shared.errors import InvalidRequest
 from shared.providers.wires.base import Ask
 from shared.providers.wires.ollama.messages import read_messages
 from shared.providers.wires.reading import plain_names, read_limit, read_schema, read_stops, refuse_unknown
-from shared.wire.fields import need_list, need_number, need_object, need_text, present, unsupported
+from shared.surfaces.fields import need_list, need_number, need_object, need_text, present, unsupported
 
 DROPPED: Mapping[str, str] = {
     "fallbacks": "said to the gateway, not to the provider",

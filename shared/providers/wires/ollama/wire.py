@@ -7,8 +7,8 @@ from shared.providers.wires.base import Ask, StreamTranslation, Translated, Upst
 from shared.providers.wires.ollama.answer import OllamaStream, read_answer, read_embeddings
 from shared.providers.wires.ollama.request import chat_request, embed_request
 from shared.providers.wires.openai import read_error
-from shared.wire.fields import encode
-from shared.wire.request_types import CHAT, EMBEDDINGS
+from shared.surfaces.fields import encode
+from shared.surfaces.request_types import CHAT, EMBEDDINGS
 
 
 class OllamaWire:

@@ -6,7 +6,7 @@ import orjson
 
 from shared.providers.wires.anthropic import AnthropicWire
 from shared.providers.wires.base import Ask
-from shared.wire.request_types import CHAT
+from shared.surfaces.request_types import CHAT
 from tests.providers.wires.anthropic.judge import judge_request
 
 HI = [{"role": "user", "content": "Hi"}]

@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from shared.wire.sse import EventSplitter, event_data
+from shared.surfaces.sse import EventSplitter, event_data
 
 Event = dict[str, Any]
 

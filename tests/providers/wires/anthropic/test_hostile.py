@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from shared.errors import InvalidRequest, UpstreamFailure
 from shared.providers.wires.anthropic import AnthropicWire
 from shared.providers.wires.base import MalformedAnswer
-from shared.wire.anthropic import MessageEvents, chat_request, message_of, without_extensions
-from shared.wire.sse import DONE, encode_event
-from shared.wire.token_estimate import estimate_tokens
+from shared.surfaces.anthropic import MessageEvents, chat_request, message_of, without_extensions
+from shared.surfaces.sse import DONE, encode_event
+from shared.surfaces.token_estimate import estimate_tokens
 from tests.providers.wires.anthropic.asking import BUDGET, HI, MIDDLE, OLD, ask_of
 from tests.providers.wires.anthropic.saying import events_of
 from tests.providers.wires.anthropic.test_stream import MESSAGE, THOUGHT, USE

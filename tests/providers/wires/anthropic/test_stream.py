@@ -9,7 +9,7 @@ from openai.types.chat import ChatCompletionChunk
 
 from shared.providers.wires.anthropic import AnthropicWire
 from shared.providers.wires.base import MalformedAnswer
-from shared.wire import sse
+from shared.surfaces import sse
 from tests.providers.wires.anthropic.asking import HI, MIDDLE, OLD, ask_of
 from tests.providers.wires.anthropic.saying import assemble, chunks_of, encode, events_of
 from tests.providers.wires.anthropic.test_answer import MESSAGE, SHAPED

@@ -6,7 +6,7 @@ import orjson
 
 from shared.providers.wires.base import Ask
 from shared.providers.wires.gemini import GeminiWire
-from shared.wire.request_types import CHAT, EMBEDDINGS, RequestType
+from shared.surfaces.request_types import CHAT, EMBEDDINGS, RequestType
 from tests.providers.wires.gemini.judge import judge_request
 
 HI = [{"role": "user", "content": "Hi"}]

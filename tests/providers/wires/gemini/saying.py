@@ -5,8 +5,8 @@ from typing import Any
 
 import orjson
 
-from shared.wire.chat_assembly import ChatAssembly
-from shared.wire.sse import EventSplitter, event_data
+from shared.surfaces.chat_assembly import ChatAssembly
+from shared.surfaces.sse import EventSplitter, event_data
 
 Answer = dict[str, Any]
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from shared.errors import InvalidRequest
 from shared.providers.wires.base import MalformedAnswer
 from shared.providers.wires.gemini import GeminiWire
-from shared.wire.genai import chat_request, embedding_request, without_extensions
+from shared.surfaces.genai import chat_request, embedding_request, without_extensions
 from tests.providers.wires.gemini.asking import ask_of, embed_ask
 from tests.providers.wires.gemini.saying import chunks_of, encode
 from tests.providers.wires.gemini.test_round_trip import ANSWERED, ASKED

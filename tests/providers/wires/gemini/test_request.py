@@ -8,7 +8,7 @@ import pytest
 from shared.errors import InvalidRequest, UnsupportedParameter
 from shared.providers.wires.base import Ask
 from shared.providers.wires.gemini import DROPPED, GeminiWire, method_path, split_path
-from shared.wire.request_types import CHAT
+from shared.surfaces.request_types import CHAT
 from tests.providers.wires.gemini.asking import (
     BUDGET,
     HI,

@@ -10,7 +10,7 @@ from openai.types.chat import ChatCompletionChunk
 
 from shared.providers.wires.base import MalformedAnswer
 from shared.providers.wires.gemini import GeminiWire
-from shared.wire.sse import MAX_EVENT_BYTES
+from shared.surfaces.sse import MAX_EVENT_BYTES
 from tests.providers.wires.gemini.asking import HI, ask_of
 from tests.providers.wires.gemini.judge import judge_answer
 from tests.providers.wires.gemini.saying import assemble, chunks_of, decode, encode

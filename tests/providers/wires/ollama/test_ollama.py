@@ -14,7 +14,7 @@ from shared.errors import InvalidRequest, UnsupportedParameter
 from shared.providers.wires.base import MalformedAnswer
 from shared.providers.wires.ollama import DROPPED, OllamaWire
 from shared.providers.wires.ollama import answer as answers
-from shared.wire.request_types import EMBEDDINGS
+from shared.surfaces.request_types import EMBEDDINGS
 from tests.providers.wires.chat_chunks import HI, STREAMED, ask_of, assemble, chunks_of
 
 MODEL = "qwen3:4b"
