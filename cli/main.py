@@ -19,18 +19,18 @@ class Row:
 
 
 COMMANDS: Mapping[str, Row] = {
-    "serve": Row("cli.serve", "API, worker and store in one command."),
-    "api": Row("cli.api", "The API tier alone."),
-    "worker": Row("cli.worker", "A worker alone."),
-    "jobs": Row("cli.jobs", "Submit, watch and manage jobs."),
-    "keys": Row("cli.keys", "Make, show and end virtual keys."),
-    "usage": Row("cli.usage", "What was used, what it cost, where it is heading."),
-    "config": Row("cli.config", "Show the effective configuration."),
-    "providers": Row("cli.providers", "List the providers and which are configured."),
-    "doctor": Row("cli.doctor", "Check configuration, store, providers and workers."),
-    "demo": Row("cli.demo", "Watch the whole system at work, in half a minute."),
-    "bench": Row("cli.bench", "Measure this installation."),
-    "simulate": Row("cli.simulate", "An upstream like the real ones, without cost."),
+    "serve": Row("cli.commands.serve", "API, worker and store in one command."),
+    "api": Row("cli.commands.api", "The API tier alone."),
+    "worker": Row("cli.commands.worker", "A worker alone."),
+    "jobs": Row("cli.commands.jobs", "Submit, watch and manage jobs."),
+    "keys": Row("cli.commands.keys", "Make, show and end virtual keys."),
+    "usage": Row("cli.commands.usage", "What was used, what it cost, where it is heading."),
+    "config": Row("cli.commands.config", "Show the effective configuration."),
+    "providers": Row("cli.commands.providers", "List the providers and which are configured."),
+    "doctor": Row("cli.commands.doctor", "Check configuration, store, providers and workers."),
+    "demo": Row("cli.commands.demo", "Watch the whole system at work, in half a minute."),
+    "bench": Row("cli.commands.bench", "Measure this installation."),
+    "simulate": Row("cli.commands.simulate", "An upstream like the real ones, without cost."),
 }
 
 

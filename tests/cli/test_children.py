@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from cli import children
-from cli.children import Child, ChildPlan
-from cli.lifeline import VARIABLE, Lifeline, hold_lifeline
+from cli.supervisor import children
+from cli.supervisor.children import Child, ChildPlan
+from cli.supervisor.lifeline import VARIABLE, Lifeline, hold_lifeline
 from tests.waiting import wait_until, wait_until_sync
 
 pytestmark = pytest.mark.process
@@ -109,7 +109,7 @@ async def test_a_child_that_was_never_started_is_stopped_already() -> None:
 
 WATCHED = """
 import signal, sys
-from cli.lifeline import hold_lifeline
+from cli.supervisor.lifeline import hold_lifeline
 signal.signal(signal.SIGTERM, lambda *_: {on_term})
 watcher = hold_lifeline()
 print("holding", flush=True)

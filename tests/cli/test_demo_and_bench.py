@@ -95,7 +95,7 @@ def test_the_bench_measures_what_it_names(tmp_path: Path) -> None:
 def test_a_trial_that_cannot_start_shows_the_end_of_its_log(tmp_path: Path) -> None:
     code = (
         "import asyncio\n"
-        "from cli.trial import trial\n"
+        "from cli.supervisor.trial import trial\n"
         "async def main():\n"
         "    async with trial(workers=1, concurrency=0): pass\n"
         "import click\n"

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from cli.admin_key import keep_admin_key
-from cli.findings import Finding
-from cli.provider_checks import check_providers
-from cli.store_checks import NAMED, _judge, _judge_skew, _judge_workers, check_store, find_unpriced
+from cli.checks.findings import Finding
+from cli.checks.providers import check_providers
+from cli.checks.store import NAMED, _judge, _judge_skew, _judge_workers, check_store, find_unpriced
+from cli.client.admin_key import keep_admin_key
 from shared.governance.keys.caller import ANONYMOUS
 from shared.governance.ledger.writer import Ledger, Outcome, entry_of
 from shared.governance.pricing.usage import Usage

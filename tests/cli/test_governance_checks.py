@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from cli.admin_key import keep_admin_key
-from cli.findings import Finding
-from cli.governance_checks import check_admin_key, check_configured_keys, check_keys
+from cli.checks.findings import Finding
+from cli.checks.governance import check_admin_key, check_configured_keys, check_keys
+from cli.client.admin_key import keep_admin_key
 from shared.governance.keys.store import Keys
 from shared.settings.model import Settings
 from shared.store.multiplexed import MultiplexedClient

@@ -8,8 +8,8 @@ import click
 import httpx
 import pytest
 
-from cli.key_options import rules_of, seconds_of
-from cli.keys_view import print_keys
+from cli.client.key_options import rules_of, seconds_of
+from cli.views.keys import print_keys
 from tests.cli.conftest import Finops
 from tests.served import Served
 from tests.waiting import wait_until_sync

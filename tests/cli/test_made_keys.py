@@ -1,6 +1,6 @@
 import pytest
 
-from cli.made_keys import make_missing_values
+from cli.supervisor.bootstrap_keys import make_missing_values
 from shared.settings.model import Settings
 
 UNVALUED = Settings.model_validate({"virtual_keys": {"shop": {}}})

@@ -11,12 +11,12 @@ import click
 import pytest
 from rich.console import Console
 
-from cli.admin_key import keep_admin_key, read_admin_key
-from cli.demo_config import with_simulator
-from cli.gateway import credentials
-from cli.jobs_view import print_ended, print_envelope, result_text
-from cli.listening import free_port, open_listeners, url_of
-from cli.output import age, between, duration, plain, table
+from cli.client.admin_key import keep_admin_key, read_admin_key
+from cli.client.gateway import credentials
+from cli.supervisor.demo_config import with_simulator
+from cli.supervisor.listening import free_port, open_listeners, url_of
+from cli.views.jobs import print_ended, print_envelope, result_text
+from cli.views.output import age, between, duration, plain, table
 
 
 def test_the_admin_key_is_made_once_and_is_private(tmp_path: Path) -> None:
@@ -199,6 +199,6 @@ def test_an_ended_job_without_result_shows_its_error(capsys: pytest.CaptureFixtu
 def test_where_every_port_is_taken_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        monkeypatch.setattr("cli.listening._QUIET_PORTS", [port] * 50)
+        monkeypatch.setattr("cli.supervisor.listening._QUIET_PORTS", [port] * 50)
         with pytest.raises(click.ClickException, match="no free port"):
             free_port()

@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from cli.admin_key import keep_admin_key
-from cli.listening import free_port
+from cli.client.admin_key import keep_admin_key
+from cli.supervisor.listening import free_port
 from shared.store.embedded import EmbeddedStore
 from tests.cli.conftest import Finops
 from tests.served import FINOPS, clean_environ

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from cli import usage_view
-from cli.output import out
+from cli.views import usage as usage_views
+from cli.views.output import out
 from shared.governance.ledger.focus import NAMES
 from tests.cli.conftest import Finops
 from tests.served import Served
@@ -38,7 +38,7 @@ def usage(*rows: dict[str, Any], per: str = "day", by: tuple[str, ...] = ("team"
 
 
 def test_a_chart_with_every_day_and_a_table(capsys: pytest.CaptureFixture[str]) -> None:
-    usage_view.print_usage(
+    usage_views.print_usage(
         usage(
             {"period": "2026-11-01", "team": "search", "cost_usd": 3.0},
             {"period": "2026-11-01", "team": "", "cost_usd": 1.0},
@@ -55,10 +55,10 @@ def test_a_chart_with_every_day_and_a_table(capsys: pytest.CaptureFixture[str]) 
 
 def test_bars_are_as_long_as_what_was_spent_however_many_groups(capsys: pytest.CaptureFixture[str]) -> None:
     rows = [{"period": "2026-11-01", "team": f"t{at}", "cost_usd": 1.0} for at in range(9)]
-    usage_view.print_usage(usage(*rows))
+    usage_views.print_usage(usage(*rows))
     text = capsys.readouterr().out
     (line,) = [line for line in text.splitlines() if "$9.00" in line]
-    assert len(line.split("  ")[1]) == usage_view.BAR_WIDTH
+    assert len(line.split("  ")[1]) == usage_views.BAR_WIDTH
     assert ". others" in text
 
 
@@ -75,7 +75,7 @@ def test_other_periods(
     capsys: pytest.CaptureFixture[str], per: str, periods: tuple[str | None, str | None], shown: str
 ) -> None:
     rows = [{"team": "search", **({"period": period} if period else {})} for period in periods]
-    usage_view.print_usage(usage(*rows, per=per))
+    usage_views.print_usage(usage(*rows, per=per))
     text = capsys.readouterr().out
     assert shown in text
     assert len(text.splitlines()) < 80
@@ -84,7 +84,7 @@ def test_other_periods(
 def test_keys_go_by_their_names_and_unpriced_models_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     row = {"key": "vk_1", "key_name": "Team A", "unpriced_calls": 3, "cost_usd": 0.0}
     unpriced = [{"provider": "sim", "model": f"m{at}\x1b[2J", "calls": 1} for at in range(12)]
-    usage_view.print_usage(usage(row, per="total", by=("key",), unpriced=unpriced))
+    usage_views.print_usage(usage(row, per="total", by=("key",), unpriced=unpriced))
     text = capsys.readouterr().out
     assert "Team A" in text
     assert "sim/m0" in text
@@ -93,11 +93,11 @@ def test_keys_go_by_their_names_and_unpriced_models_are_named(capsys: pytest.Cap
 
 
 def test_nothing_was_used(capsys: pytest.CaptureFixture[str]) -> None:
-    usage_view.print_usage(usage())
-    usage_view.print_usage(usage({}, per="total", by=()))
-    usage_view.print_calls({"data": [], "next_cursor": None})
-    usage_view.print_calls({"data": [], "next_cursor": "5-1"})
-    usage_view.print_forecast({"by": "key", "data": []})
+    usage_views.print_usage(usage())
+    usage_views.print_usage(usage({}, per="total", by=()))
+    usage_views.print_calls({"data": [], "next_cursor": None})
+    usage_views.print_calls({"data": [], "next_cursor": "5-1"})
+    usage_views.print_forecast({"by": "key", "data": []})
     text = capsys.readouterr().out
     assert text.count("no calls") == 3
     assert "--cursor 5-1" in text
@@ -106,8 +106,8 @@ def test_nothing_was_used(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_terminal_has_colours(monkeypatch: pytest.MonkeyPatch) -> None:
     console = Console(file=io.StringIO(), force_terminal=True, color_system="standard", width=200)
-    monkeypatch.setattr(usage_view, "out", lambda: console)
-    usage_view.print_usage(usage({"period": "2026-11-01", "team": "a"}, {"period": "2026-11-01", "team": "b"}))
+    monkeypatch.setattr(usage_views, "out", lambda: console)
+    usage_views.print_usage(usage({"period": "2026-11-01", "team": "a"}, {"period": "2026-11-01", "team": "b"}))
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert "\x1b[36m█" in text
     assert "▓" not in text
@@ -122,9 +122,9 @@ def test_forecasts_are_a_line_a_budget(capsys: pytest.CaptureFixture[str]) -> No
         "has_more": True,
         "last_id": "z",
     }
-    usage_view.print_forecast({**page, "has_more": False})
+    usage_views.print_forecast({**page, "has_more": False})
     assert "more" not in capsys.readouterr().out
-    usage_view.print_forecast(page)
+    usage_views.print_forecast(page)
     text = capsys.readouterr().out
     assert "$30.00 unusual" in text
     assert "2026-11-20T00:00:00Z  at risk" in text

@@ -9,9 +9,9 @@ import orjson
 import pytest
 from rich.console import Console
 
-from cli import jobs_wait
-from cli.gateway import Gateway, GatewayFault
-from cli.jobs_wait import wait_for
+from cli.client.gateway import Gateway, GatewayFault
+from cli.views import job_progress as job_progress
+from cli.views.job_progress import wait_for
 from tests.serving import serving
 
 Answer = tuple[int, Any]
@@ -77,7 +77,7 @@ async def test_a_gateway_that_restarts_is_waited_for() -> None:
 
 
 async def test_a_gateway_that_stays_away_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs_wait, "AWAY_PATIENCE_S", 0.0)
+    monkeypatch.setattr(job_progress, "AWAY_PATIENCE_S", 0.0)
     busy = (503, {"error": {"message": "away", "code": "store_unavailable"}})
     async with scripted(job("processing"), busy) as (gateway, _):
         with pytest.raises(GatewayFault, match="away"):

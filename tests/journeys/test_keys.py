@@ -10,7 +10,7 @@ import httpx
 import pytest
 import redis as blocking_redis
 
-from cli.listening import free_port
+from cli.supervisor.listening import free_port
 from tests.served import FINOPS, clean_environ
 from tests.waiting import wait_until_sync
 

@@ -14,7 +14,7 @@ import httpx
 import openai
 import pytest
 
-from cli.listening import free_port
+from cli.supervisor.listening import free_port
 from tests.served import FINOPS, Served, alive, clean_environ, served
 from tests.waiting import wait_until_sync
 

@@ -14,7 +14,7 @@ import orjson
 import pytest
 import redis as blocking_redis
 
-from cli.listening import free_port
+from cli.supervisor.listening import free_port
 from shared.jobs.keys import HEALTH
 from shared.settings.model import Settings
 from shared.store.embedded import EmbeddedStore

@@ -10,13 +10,13 @@ from pathlib import Path
 import click
 
 from cli import options
-from cli.admin_key import FILE_NAME
+from cli.checks.findings import Finding, fail, ok, warn
+from cli.checks.governance import check_admin_key, check_keys
+from cli.checks.providers import check_providers
+from cli.checks.store import check_store
+from cli.client.admin_key import FILE_NAME
 from cli.examples import examples
-from cli.findings import Finding, fail, ok, warn
-from cli.governance_checks import check_admin_key, check_keys
-from cli.output import echo_json, out, table
-from cli.provider_checks import check_providers
-from cli.store_checks import check_store
+from cli.views.output import echo_json, out, table
 from shared.governance.limits.guard import governance_scripts
 from shared.settings.model import Settings
 

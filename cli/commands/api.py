@@ -6,10 +6,10 @@ from pathlib import Path
 import click
 
 from cli import options
-from cli.admin_key import read_admin_key
+from cli.client.admin_key import read_admin_key
 from cli.examples import examples
-from cli.lifeline import hold_lifeline
-from cli.signals import end_on_signals
+from cli.supervisor.lifeline import hold_lifeline
+from cli.supervisor.signals import end_on_signals
 
 
 @click.command(

@@ -12,9 +12,9 @@ import click
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from cli.listening import free_port
 from cli.options import settings_of
-from cli.system import Plan, System, until_answering
+from cli.supervisor.listening import free_port
+from cli.supervisor.system import Plan, System, until_answering
 
 LOG_LINES_SHOWN = 20
 

@@ -13,10 +13,10 @@ import click
 import httpx
 import orjson
 
-from cli.bench_client import BenchClient
+from cli.client.bench_client import BenchClient
 from cli.examples import examples
-from cli.output import echo_json, err, out, table
-from cli.trial import trial
+from cli.supervisor.trial import trial
+from cli.views.output import echo_json, err, out, table
 
 BODY = b'{"model": "sim/gpt-4o", "messages": [{"role": "user", "content": "Hello"}]}'
 DIRECT_BODY = BODY.replace(b"sim/", b"")

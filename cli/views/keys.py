@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.text import Text
 
-from cli.output import age, err, out, plain, table
+from cli.views.output import age, err, out, plain, table
 
 _COLUMNS = ("id", "name", "status", "team", "customer", "limits", "models", "age")
 _LEFT_OUT = frozenset({"object", "budgets", "rate_limits", "value"})

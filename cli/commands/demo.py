@@ -13,8 +13,8 @@ from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from cli.examples import examples
-from cli.output import out, plain, table
-from cli.trial import Trial, trial
+from cli.supervisor.trial import Trial, trial
+from cli.views.output import out, plain, table
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI

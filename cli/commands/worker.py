@@ -7,7 +7,7 @@ import click
 
 from cli import options
 from cli.examples import examples
-from cli.lifeline import hold_lifeline
+from cli.supervisor.lifeline import hold_lifeline
 from shared.jobs.model import Priority
 
 

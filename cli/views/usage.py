@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from cli.output import duration, out, plain, table
+from cli.views.output import duration, out, plain, table
 
 BAR_WIDTH = 48
 SHOWN_GROUPS = 6

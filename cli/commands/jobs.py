@@ -6,12 +6,12 @@ from typing import Any
 
 import click
 
+from cli.client.gateway import Gateway, credentials, gateway_options, speak
+from cli.client.requests import Wish, body_of, headers_of
 from cli.examples import examples
-from cli.gateway import Gateway, credentials, gateway_options, speak
-from cli.jobs_view import print_ended, print_envelope, print_list
-from cli.jobs_wait import wait_for
-from cli.output import echo_json, err
-from cli.requests import Wish, body_of, headers_of
+from cli.views.job_progress import wait_for
+from cli.views.jobs import print_ended, print_envelope, print_list
+from cli.views.output import echo_json, err
 from shared.surfaces.request_types import BY_NAME
 
 ENDED_BADLY = frozenset({"failed", "cancelled"})

@@ -7,7 +7,7 @@ import click
 
 from cli import options
 from cli.examples import examples
-from cli.output import echo_json, out, table
+from cli.views.output import echo_json, out, table
 from shared.settings.load import effective
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import click
 from redis.asyncio import Redis
 
-from cli.findings import Finding, fail, ok, warn
+from cli.checks.findings import Finding, fail, ok, warn
 from shared.errors import StoreUnavailable as BooksUnavailable
 from shared.governance.ledger.reports import Reports, UsageQuery
 from shared.jobs import keys

@@ -9,10 +9,10 @@ from typing import IO, Any, TypeVar
 import click
 
 from cli import options
+from cli.client.gateway import DEFAULT_URL, Gateway, credentials
 from cli.examples import examples
-from cli.gateway import DEFAULT_URL, Gateway, credentials
-from cli.output import echo_json, err
-from cli.usage_view import print_calls, print_forecast, print_usage
+from cli.views.output import echo_json, err
+from cli.views.usage import print_calls, print_forecast, print_usage
 
 T = TypeVar("T")
 VIRTUAL = "sk-bf-"

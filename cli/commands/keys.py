@@ -6,11 +6,11 @@ from urllib.parse import quote
 
 import click
 
+from cli.client.gateway import Gateway, credentials, gateway_options, speak
+from cli.client.key_options import key_rules, rules_of, seconds_of
 from cli.examples import examples
-from cli.gateway import Gateway, credentials, gateway_options, speak
-from cli.key_options import key_rules, rules_of, seconds_of
-from cli.keys_view import print_key, print_keys, print_value
-from cli.output import echo_json
+from cli.views.keys import print_key, print_keys, print_value
+from cli.views.output import echo_json
 
 
 @click.group(

@@ -3,8 +3,8 @@
 import click
 
 from cli.examples import examples
-from cli.lifeline import hold_lifeline
-from cli.signals import end_on_signals
+from cli.supervisor.lifeline import hold_lifeline
+from cli.supervisor.signals import end_on_signals
 
 
 @click.command(

@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.text import Text
 
-from cli.output import age, between, cell, out, plain, table
+from cli.views.output import age, between, cell, out, plain, table
 
 _COLUMNS = ("id", "type", "model", "status", "age", "run", "attempts")
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import click
 
 from cli import options
-from cli.admin_key import FILE_NAME
+from cli.client.admin_key import FILE_NAME
 from cli.examples import examples
-from cli.made_keys import make_missing_values
-from cli.system import Plan, System
+from cli.supervisor.bootstrap_keys import make_missing_values
+from cli.supervisor.system import Plan, System
 
 
 @click.command(

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from cli.admin_key import read_admin_key
-from cli.findings import Finding, fail, ok, warn
+from cli.checks.findings import Finding, fail, ok, warn
+from cli.client.admin_key import read_admin_key
 from shared.errors import GatewayError
 from shared.governance.keys.model import VirtualKey, caller_of_key
 from shared.governance.keys.store import MAX_PAGE, Keys

@@ -12,11 +12,11 @@ from typing import IO, Any, Self
 import click
 import httpx
 
-from cli.admin_key import keep_admin_key
-from cli.children import Child, ChildPlan
-from cli.demo_config import SIMULATOR, with_simulator
-from cli.lifeline import Lifeline
-from cli.listening import free_port, open_listeners, url_of
+from cli.client.admin_key import keep_admin_key
+from cli.supervisor.children import Child, ChildPlan
+from cli.supervisor.demo_config import SIMULATOR, with_simulator
+from cli.supervisor.lifeline import Lifeline
+from cli.supervisor.listening import free_port, open_listeners, url_of
 from shared.settings.model import Settings
 from shared.store.datadir import DataDirectory
 from shared.store.embedded import EmbeddedStore

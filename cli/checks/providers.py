@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import httpx
 
-from cli.findings import Finding, fail, ok, warn
+from cli.checks.findings import Finding, fail, ok, warn
 from shared.providers.base import Provider
 from shared.providers.registry import BY_NAME, configured_providers
 from shared.settings.model import Settings

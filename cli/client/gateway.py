@@ -12,8 +12,8 @@ import click
 import httpx
 
 from cli import options
-from cli.admin_key import read_admin_key
-from cli.output import plain
+from cli.client.admin_key import read_admin_key
+from cli.views.output import plain
 
 T = TypeVar("T")
 

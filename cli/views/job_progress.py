@@ -10,8 +10,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from cli.gateway import LIVE, Gateway, GatewayFault
-from cli.output import cell, duration, plain
+from cli.client.gateway import LIVE, Gateway, GatewayFault
+from cli.views.output import cell, duration, plain
 
 # Each job is asked for in one long poll; with many of them each poll is longer, so that the gateway has its peace.
 SHORTEST_POLL_S = 1.0

@@ -8,7 +8,7 @@ import click
 
 from cli import options
 from cli.examples import examples
-from cli.output import echo_json, out, table
+from cli.views.output import echo_json, out, table
 from shared.providers.base import Provider
 from shared.providers.registry import BY_NAME, ROWS, Row, configured_providers
 from shared.surfaces.request_types import REQUEST_TYPES

@@ -1,0 +1,1 @@
+"""The checks of finops doctor; each returns findings."""

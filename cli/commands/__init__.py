@@ -1,0 +1,1 @@
+"""One module per finops command; each exposes the click object ``command``."""

@@ -1,0 +1,1 @@
+"""Child processes of finops serve: started, watched, restarted and stopped."""

@@ -1,0 +1,1 @@
+"""How jobs, keys and usage look on a terminal, and as JSON."""
