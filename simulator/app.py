@@ -8,14 +8,18 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-from simulator import anthropic, bedrock, clouds, control, gemini, ollama, openai_routes, tokens
+from simulator import clouds, control, ollama
+from simulator.anthropic import messages as anthropic
+from simulator.aws import bedrock
 from simulator.calls import Answer, Call, Refusal, Reply, Route, Router
 from simulator.delivery import FAULTED, Head, deliver
 from simulator.exchange import BodyTooLarge, ClientGone, Exchange, Receive, Scope, Send
 from simulator.faults import Behaviour, Script
 from simulator.form import parse_form
+from simulator.google import gemini, tokens
 from simulator.log import Entry, Log
-from simulator.openai_errors import OPENAI
+from simulator.openai import routes as openai_routes
+from simulator.openai.errors import OPENAI
 from simulator.store import Store
 
 _KIND_BY_STATUS = {

@@ -8,11 +8,16 @@ https://cloud.google.com/vertex-ai/generative-ai/docs/start/openai
 from collections.abc import Callable
 from dataclasses import replace
 
-from simulator import anthropic, openai_audio, openai_chat, openai_completions, openai_embeddings, openai_images
-from simulator import openai_routes as openai
-from simulator.anthropic_checks import invalid
+from simulator.anthropic import messages as anthropic
+from simulator.anthropic.checks import invalid
 from simulator.calls import Answer, Call, Refusal, Route
-from simulator.openai_errors import OPENAI
+from simulator.openai import audio as openai_audio
+from simulator.openai import chat as openai_chat
+from simulator.openai import completions as openai_completions
+from simulator.openai import embeddings as openai_embeddings
+from simulator.openai import images as openai_images
+from simulator.openai import routes as openai
+from simulator.openai.errors import OPENAI
 
 _DEPLOYED = (openai_chat, openai_completions, openai_embeddings, openai_images, openai_audio)
 _PLACE = "/v1/projects/{project}/locations/{location}"

@@ -9,9 +9,9 @@ import orjson
 from simulator.calls import Reply
 from simulator.exchange import Scope
 from simulator.faults import Script, read_rule
-from simulator.json_schema import Json
 from simulator.log import Entry, Log
-from simulator.media import tiny_png
+from simulator.model.json_schema import Json
+from simulator.model.media import tiny_png
 
 
 def answer(script: Script, log: Log, scope: Scope, body: bytes) -> Reply:

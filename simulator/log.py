@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 import orjson
 
 from simulator.form import Form
-from simulator.json_schema import Json
+from simulator.model.json_schema import Json
 
 ENTRIES_LIMIT = 10_000
 KEPT_BODY_BYTES = 262_144

@@ -9,9 +9,9 @@ from typing import Any
 import orjson
 
 from simulator.calls import Answer, Call, Family, Refusal, Reply, Route, Stream
-from simulator.ids import opaque
-from simulator.json_schema import Json
-from simulator.text import ANY_OBJECT, Ask, Composition, Tool, choose_tool, compose, count_tokens, unit_vector
+from simulator.model.ids import opaque
+from simulator.model.json_schema import Json
+from simulator.model.text import ANY_OBJECT, Ask, Composition, Tool, choose_tool, compose, count_tokens, unit_vector
 
 LINES_TYPE = b"application/x-ndjson"
 CREATED_AT = "2026-01-02T03:04:05.678901Z"

@@ -13,8 +13,8 @@ from uvicorn.server import ServerState
 
 from simulator.app import Simulator, create_app
 from simulator.faults import read_rule
-from simulator.json_schema import Json
 from simulator.log import Entry, Log
+from simulator.model.json_schema import Json
 
 KEEP_ALIVE_S = 75  # longer than any client's pool, so that idle connections never end by surprise
 LINGER_OFF = struct.pack("ii", 1, 0)

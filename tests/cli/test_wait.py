@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from cli.client.gateway import Gateway, GatewayFault
-from cli.views import job_progress as job_progress
+from cli.views import job_progress
 from cli.views.job_progress import wait_for
 from tests.serving import serving
 

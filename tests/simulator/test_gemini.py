@@ -8,7 +8,7 @@ import pytest
 from google import genai
 from google.genai import errors, types
 
-from simulator.gemini_checks import SKIPPED_SIGNATURE
+from simulator.google.checks import SKIPPED_SIGNATURE
 from simulator.serve import running
 
 NEW, OLD = "gemini-3-flash-preview", "gemini-2.5-flash"

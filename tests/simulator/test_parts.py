@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from simulator.faults import COUNTED_MODELS_LIMIT, Behaviour, Script, behaviour_of, read_behaviour
 from simulator.form import parse_form
-from simulator.json_schema import fill_schema
-from simulator.mentions import Mentions, find_mentions
+from simulator.model.json_schema import fill_schema
+from simulator.model.mentions import Mentions, find_mentions
+from simulator.model.text import ANY_OBJECT, Ask, compose, lorem, split_text
 from simulator.store import Shelf
-from simulator.text import ANY_OBJECT, Ask, compose, lorem, split_text
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text(max_size=5),

@@ -13,7 +13,7 @@ from shared.providers.wires.base import MalformedAnswer, Wire
 from shared.providers.wires.bedrock import BedrockWire
 from shared.providers.wires.ollama import OllamaWire
 from shared.surfaces.request_types import EMBEDDINGS
-from simulator.event_stream import encode_frame
+from simulator.aws.event_stream import encode_frame
 from tests.providers.wires.bedrock.judge import ADAPTIVE, BUDGET, LLAMA, MODEL, NEWEST, NOVA, OLD, OSS, judge_request
 from tests.providers.wires.chat_chunks import HI, STREAMED, ask_of
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from simulator.event_stream import encode_frame
+from simulator.aws.event_stream import encode_frame
 
 Event = tuple[str, dict[str, Any]]
 

@@ -9,7 +9,7 @@ from openai.types.chat import ChatCompletionChunk
 
 from shared.providers.wires.base import MalformedAnswer
 from shared.providers.wires.bedrock import BedrockWire
-from simulator.event_stream import encode_frame
+from simulator.aws.event_stream import encode_frame
 from tests.providers.wires.bedrock.judge import MODEL, OLD
 from tests.providers.wires.bedrock.saying import ANSWER, answer_with, encode, events_of, frame
 from tests.providers.wires.chat_chunks import HI, STREAMED, ask_of, assemble, chunks_of

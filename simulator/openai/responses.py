@@ -6,13 +6,13 @@ from typing import Any
 import orjson
 
 from simulator.calls import Answer, Call, Refusal, Reply, Route
-from simulator.ids import hexadecimal, opaque
-from simulator.json_schema import Json
-from simulator.openai_chat import TOKENS_PER_MESSAGE, content_text
-from simulator.openai_errors import OPENAI, missing, mistyped, need_model, whole_number
-from simulator.openai_response_events import stream_events
+from simulator.model.ids import hexadecimal, opaque
+from simulator.model.json_schema import Json
+from simulator.model.text import ANY_OBJECT, Ask, Composition, Tool, choose_tool, compose, count_tokens
+from simulator.openai.chat import TOKENS_PER_MESSAGE, content_text
+from simulator.openai.errors import OPENAI, missing, mistyped, need_model, whole_number
+from simulator.openai.response_events import stream_events
 from simulator.store import StoredResponse
-from simulator.text import ANY_OBJECT, Ask, Composition, Tool, choose_tool, compose, count_tokens
 
 Item = dict[str, Any]
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import orjson
 
-from simulator.bedrock_checks import check_request, check_signature
+from simulator.aws.checks import check_request, check_signature
+from simulator.aws.event_stream import encode_frame
 from simulator.calls import Answer, Call, Family, Refusal, Reply, Route, Stream
-from simulator.event_stream import encode_frame
-from simulator.json_schema import Json
-from simulator.text import Ask, Composition, Tool, choose_tool, compose, count_tokens, schema_told
+from simulator.model.json_schema import Json
+from simulator.model.text import Ask, Composition, Tool, choose_tool, compose, count_tokens, schema_told
 
 STREAM_TYPE = b"application/vnd.amazon.eventstream"
 TOKENS_PER_MESSAGE = 4

@@ -3,8 +3,8 @@
 import orjson
 
 from simulator.calls import Call, Refusal, Reply, Route
-from simulator.openai_errors import OPENAI
-from simulator.openai_lists import page
+from simulator.openai.errors import OPENAI
+from simulator.openai.lists import page
 from simulator.store import StoredResponse
 
 

@@ -2,20 +2,18 @@
 
 from dataclasses import replace
 
-from simulator import (
-    openai_audio,
-    openai_batches,
-    openai_chat,
-    openai_completions,
-    openai_embeddings,
-    openai_files,
-    openai_images,
-    openai_models,
-    openai_moderations,
-    openai_response_items,
-    openai_responses,
-)
 from simulator.calls import Route
+from simulator.openai import audio as openai_audio
+from simulator.openai import batches as openai_batches
+from simulator.openai import chat as openai_chat
+from simulator.openai import completions as openai_completions
+from simulator.openai import embeddings as openai_embeddings
+from simulator.openai import files as openai_files
+from simulator.openai import images as openai_images
+from simulator.openai import models as openai_models
+from simulator.openai import moderations as openai_moderations
+from simulator.openai import response_items as openai_response_items
+from simulator.openai import responses as openai_responses
 
 PREFIXES = ("/v1", "")
 FAMILIES = (

@@ -7,9 +7,9 @@ import orjson
 
 from simulator.calls import Call, Refusal, Reply, Route
 from simulator.form import Form
-from simulator.media import tiny_sound, tiny_wav
-from simulator.openai_errors import OPENAI, missing, need_model
-from simulator.text import lorem, seed_of
+from simulator.model.media import tiny_sound, tiny_wav
+from simulator.model.text import lorem, seed_of
+from simulator.openai.errors import OPENAI, missing, need_model
 
 SOUND_TYPES = {
     "mp3": b"audio/mpeg",

@@ -6,11 +6,11 @@ from typing import Any
 import orjson
 
 from simulator.calls import Answer, Call, Reply, Route, Stream
-from simulator.ids import opaque
-from simulator.json_schema import Json
-from simulator.openai_chat import DONE, FINGERPRINT, chat_usage, stop_texts
-from simulator.openai_errors import OPENAI, error_frame, missing, mistyped, need_model, whole_number
-from simulator.text import Ask, Composition, compose, count_tokens
+from simulator.model.ids import opaque
+from simulator.model.json_schema import Json
+from simulator.model.text import Ask, Composition, compose, count_tokens
+from simulator.openai.chat import DONE, FINGERPRINT, chat_usage, stop_texts
+from simulator.openai.errors import OPENAI, error_frame, missing, mistyped, need_model, whole_number
 
 
 def answer_completions(call: Call) -> Answer:

@@ -6,9 +6,9 @@ from typing import Any
 import orjson
 
 from simulator.calls import Call, Refusal, Reply, Route
-from simulator.ids import opaque
-from simulator.openai_errors import OPENAI, missing, unknown
-from simulator.openai_lists import page
+from simulator.model.ids import opaque
+from simulator.openai.errors import OPENAI, missing, unknown
+from simulator.openai.lists import page
 from simulator.store import Store, StoredFile
 
 PURPOSES = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")

@@ -6,11 +6,11 @@ from typing import Any
 import orjson
 
 from simulator.calls import Call, Refusal, Reply, Route
-from simulator.ids import hexadecimal
-from simulator.json_schema import Json
-from simulator.openai_errors import OPENAI, missing, unknown
-from simulator.openai_files import keep_file
-from simulator.openai_lists import page
+from simulator.model.ids import hexadecimal
+from simulator.model.json_schema import Json
+from simulator.openai.errors import OPENAI, missing, unknown
+from simulator.openai.files import keep_file
+from simulator.openai.lists import page
 
 ENDPOINTS = (
     "/v1/chat/completions",

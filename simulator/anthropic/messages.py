@@ -8,11 +8,11 @@ from typing import Any
 
 import orjson
 
-from simulator.anthropic_checks import check_limit, check_messages, check_request, invalid, sign
+from simulator.anthropic.checks import check_limit, check_messages, check_request, invalid, sign
 from simulator.calls import Answer, Call, Family, Refusal, Reply, Route, Stream
-from simulator.ids import opaque
-from simulator.json_schema import Json
-from simulator.text import Ask, Composition, Tool, choose_tool, compose, count_tokens, schema_told
+from simulator.model.ids import opaque
+from simulator.model.json_schema import Json
+from simulator.model.text import Ask, Composition, Tool, choose_tool, compose, count_tokens, schema_told
 
 TOKENS_PER_MESSAGE = 4
 TOKENS_PER_IMAGE = 1_600

@@ -7,10 +7,10 @@ from typing import Any
 import orjson
 
 from simulator.calls import Answer, Call, Refusal, Reply, Route, Stream
-from simulator.ids import opaque
-from simulator.json_schema import Json
-from simulator.openai_errors import OPENAI, error_frame, missing, mistyped, need_model, whole_number
-from simulator.text import ANY_OBJECT, Ask, Composition, Tool, choose_tool, compose, count_tokens
+from simulator.model.ids import opaque
+from simulator.model.json_schema import Json
+from simulator.model.text import ANY_OBJECT, Ask, Composition, Tool, choose_tool, compose, count_tokens
+from simulator.openai.errors import OPENAI, error_frame, missing, mistyped, need_model, whole_number
 
 DONE = b"data: [DONE]\n\n"
 FINGERPRINT = "fp_simulator1"

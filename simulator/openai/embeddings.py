@@ -7,10 +7,10 @@ from collections.abc import Callable
 import orjson
 
 from simulator.calls import Call, Refusal, Reply, Route
-from simulator.json_schema import Json
-from simulator.openai_completions import read_inputs
-from simulator.openai_errors import OPENAI, missing, need_model, whole_number
-from simulator.text import unit_vector
+from simulator.model.json_schema import Json
+from simulator.model.text import unit_vector
+from simulator.openai.completions import read_inputs
+from simulator.openai.errors import OPENAI, missing, need_model, whole_number
 
 DEFAULT_DIMENSIONS = 1536
 LARGE_DIMENSIONS = 3072

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from simulator.calls import Answer, Call, Family, Refusal, Reply, Route
-from simulator.ids import opaque
+from simulator.model.ids import opaque
 
 LIFE_S = 3599
 CLOCK_SKEW_S = 300

@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 
 from simulator.faults import Behaviour
-from simulator.json_schema import Json, fill_schema
-from simulator.mentions import find_mentions
+from simulator.model.json_schema import Json, fill_schema
+from simulator.model.mentions import find_mentions
 
 _WORDS_TEXT = (
     "amber anchor autumn basin beacon birch bramble breeze bridge canyon cedar cinder circle cloud copper coral "

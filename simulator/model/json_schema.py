@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from simulator.mentions import NONE, Mentions
+from simulator.model.mentions import NONE, Mentions
 
 Json = Any  # a decoded JSON value: what it is, is found out by looking
 

@@ -7,9 +7,9 @@ https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/text-embed
 import orjson
 
 from simulator.calls import Call, Reply
-from simulator.gemini_checks import fields_of, invalid, list_of
-from simulator.json_schema import Json
-from simulator.text import count_tokens, unit_vector
+from simulator.google.checks import fields_of, invalid, list_of
+from simulator.model.json_schema import Json
+from simulator.model.text import count_tokens, unit_vector
 
 SIZE_LIMIT = 8192
 

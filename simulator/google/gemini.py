@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from simulator.calls import Answer, Call, Reply, Route, Stream
-from simulator.gemini_checks import (
+from simulator.google.checks import (
     GEMINI,
     check_request,
     envelope,
@@ -22,11 +22,11 @@ from simulator.gemini_checks import (
     list_of,
     signature,
 )
-from simulator.gemini_embeddings import embed, embed_batch, predict
-from simulator.gemini_models import list_models, list_published, retrieve_model
-from simulator.ids import opaque
-from simulator.json_schema import DEPTH_LIMIT, Json
-from simulator.text import ANY_OBJECT, Ask, Composition, Tool, choose_tool, compose, count_tokens
+from simulator.google.embeddings import embed, embed_batch, predict
+from simulator.google.models import list_models, list_published, retrieve_model
+from simulator.model.ids import opaque
+from simulator.model.json_schema import DEPTH_LIMIT, Json
+from simulator.model.text import ANY_OBJECT, Ask, Composition, Tool, choose_tool, compose, count_tokens
 
 TOKENS_PER_MEDIUM = 258
 BLOCKED_MODEL = "sim-blocked"

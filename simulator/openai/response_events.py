@@ -6,8 +6,8 @@ from typing import Any
 import orjson
 
 from simulator.calls import Stream
-from simulator.json_schema import Json
-from simulator.text import Composition
+from simulator.model.json_schema import Json
+from simulator.model.text import Composition
 
 Item = dict[str, Any]
 Events = Iterator[tuple[bool, bytes]]  # whether a token goes out with it, and the frame

@@ -5,9 +5,9 @@ from typing import Any
 import orjson
 
 from simulator.calls import Call, Reply, Route
-from simulator.ids import opaque
-from simulator.openai_chat import content_text
-from simulator.openai_errors import OPENAI, missing, mistyped
+from simulator.model.ids import opaque
+from simulator.openai.chat import content_text
+from simulator.openai.errors import OPENAI, missing, mistyped
 
 CATEGORIES = (
     "harassment",

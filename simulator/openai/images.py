@@ -7,9 +7,9 @@ from typing import Any
 import orjson
 
 from simulator.calls import Call, Refusal, Reply, Route
-from simulator.media import tiny_png
-from simulator.openai_errors import OPENAI, missing, mistyped
-from simulator.text import count_tokens, seed_of
+from simulator.model.media import tiny_png
+from simulator.model.text import count_tokens, seed_of
+from simulator.openai.errors import OPENAI, missing, mistyped
 
 IMAGE_TOKENS = 272
 IMAGES_LIMIT = 10

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from simulator.calls import Call, Refusal
-from simulator.json_schema import Json
+from simulator.model.json_schema import Json
 
 KNOWN_FIELDS = frozenset(
     {

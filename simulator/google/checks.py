@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from simulator.calls import Family, Refusal, Reply
-from simulator.json_schema import Json
+from simulator.model.json_schema import Json
 
 SKIPPED_SIGNATURE = "skip_thought_signature_validator"
 STAMP = b"simulated thought "

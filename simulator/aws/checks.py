@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 from simulator.calls import Call, Refusal
-from simulator.json_schema import Json
+from simulator.model.json_schema import Json
 
 _SIGNATURE = re.compile(
     r"AWS4-HMAC-SHA256 Credential=(?P<key>[^/]+)/(?P<day>\d{8})/[a-z0-9-]+/bedrock/aws4_request, "

@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 
 from simulator.calls import Call, Reply, Route
-from simulator.openai_errors import OPENAI
+from simulator.openai.errors import OPENAI
 
 LISTED = ("sim-echo", "sim-small", "sim-large", "gpt-4o", "gpt-4o-mini", "text-embedding-3-small")
 CREATED_AT = 1_715_367_049

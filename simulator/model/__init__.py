@@ -1,0 +1,1 @@
+"""The simulated model: deterministic text, JSON, ids and media."""

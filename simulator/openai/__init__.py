@@ -1,0 +1,1 @@
+"""OpenAI's API as the simulator plays it."""
