@@ -10,7 +10,7 @@ import pytest
 
 from shared.inference.inference import Inference
 from simulator.serve import RunningSimulator
-from tests.inference.ways import WAYS, Ended, call
+from tests.inference.call_modes import WAYS, Ended, call
 
 pytestmark = pytest.mark.parametrize("way", WAYS)
 

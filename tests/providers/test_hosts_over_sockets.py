@@ -28,7 +28,7 @@ from shared.providers.wires.openai import OpenAIWire
 from shared.providers.wires.vertex import VertexWire
 from shared.surfaces.request_types import EMBEDDINGS
 from simulator.serve import RunningSimulator, running
-from tests.providers.hosts.asking import provider_of
+from tests.providers.hosts.request_cases import provider_of
 from tests.providers.hosts.test_vertex import ACCOUNT
 from tests.providers.wires.bedrock.judge import MODEL
 from tests.providers.wires.chat_chunks import HI, ask_of, assemble, chunks_of

@@ -12,7 +12,7 @@ from shared.store.commands import PooledCommands
 from shared.store.multiplexed import MultiplexedClient
 from simulator.serve import RunningSimulator
 from tests.inference.conftest import sim  # noqa: F401 - a fixture
-from tests.inference.test_accounts import Books, books, spent, store, warm  # noqa: F401 - fixtures
+from tests.inference.test_billing import Books, books, spent, store, warm  # noqa: F401 - fixtures
 from tests.waiting import wait_until
 from tests.worker.test_tasks import claim, handle_of
 from worker.tasks import JobRunner

@@ -6,7 +6,7 @@ from shared.providers.base import Key, Provider
 from shared.providers.hosts.azure import AzureHost
 from shared.providers.hosts.entra import EntraTokens
 from shared.providers.wires.base import UpstreamRequest
-from tests.providers.hosts.asking import KEY, Network, provider_of, token
+from tests.providers.hosts.request_cases import KEY, Network, provider_of, token
 
 APPLICATION = {"AZURE_TENANT_ID": "my/tenant", "AZURE_CLIENT_ID": "app", "AZURE_CLIENT_SECRET": "hush"}
 CHAT = UpstreamRequest(path="/chat/completions", body=b"")

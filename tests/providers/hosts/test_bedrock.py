@@ -7,7 +7,7 @@ from shared.errors import UpstreamRefused
 from shared.providers.hosts.aws import AwsIdentity
 from shared.providers.hosts.bedrock import BedrockHost
 from shared.providers.wires.base import UpstreamRequest
-from tests.providers.hosts.asking import KEY, REQUEST, provider_of
+from tests.providers.hosts.request_cases import KEY, REQUEST, provider_of
 
 EU = {"region": "eu-west-1"}
 

@@ -1,7 +1,7 @@
 import pytest
 
 from shared.providers.hosts.direct import DIRECT_HOSTS
-from tests.providers.hosts.asking import KEY, REQUEST, provider_of
+from tests.providers.hosts.request_cases import KEY, REQUEST, provider_of
 
 
 @pytest.mark.parametrize("host", DIRECT_HOSTS, ids=lambda host: host.name)

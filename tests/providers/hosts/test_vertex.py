@@ -16,7 +16,7 @@ from shared.errors import UpstreamFailure, UpstreamRefused
 from shared.providers.hosts.google import GoogleTokens, signed_assertion
 from shared.providers.hosts.vertex import VertexHost
 from shared.providers.wires.base import UpstreamRequest
-from tests.providers.hosts.asking import KEY, Network, provider_of, token
+from tests.providers.hosts.request_cases import KEY, Network, provider_of, token
 
 SECRET = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 ACCOUNT = {

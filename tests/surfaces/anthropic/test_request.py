@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from shared.errors import InvalidRequest, UnsupportedParameter
 from shared.surfaces.anthropic import DROPPED, DROPPED_ELSEWHERE, chat_request, without_extensions
-from tests.providers.wires.anthropic.asking import body_of
+from tests.providers.wires.anthropic.request_cases import body_of
 
 HI = [{"role": "user", "content": "Hi"}]
 PNG = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from shared.providers.wires.anthropic import AnthropicWire
 from shared.surfaces.anthropic import MessageEvents, message_of
 from shared.surfaces.sse import DONE, EventSplitter, encode_event, event_data, event_name
-from tests.providers.wires.anthropic.asking import ask_of
 from tests.providers.wires.anthropic.judge import judge_event
-from tests.providers.wires.anthropic.saying import encode, events_of
+from tests.providers.wires.anthropic.request_cases import ask_of
+from tests.providers.wires.anthropic.stream_events import encode, events_of
 from tests.providers.wires.anthropic.test_stream import ASKED, MESSAGES, THOUGHT
 
 

@@ -7,8 +7,8 @@ from openai.types.chat import ChatCompletion
 from shared.providers.wires.anthropic import AnthropicWire
 from shared.providers.wires.anthropic.decoder import FINISH_REASONS
 from shared.providers.wires.base import MalformedAnswer
-from tests.providers.wires.anthropic.asking import HI, MIDDLE, OLD, ask_of
 from tests.providers.wires.anthropic.judge import STOP_REASONS
+from tests.providers.wires.anthropic.request_cases import HI, MIDDLE, OLD, ask_of
 
 MESSAGE = {
     "id": "msg_1",

@@ -6,9 +6,9 @@ import orjson
 import pytest
 
 from shared.providers.wires.anthropic import AnthropicWire
-from tests.providers.wires.anthropic.asking import ask_of
 from tests.providers.wires.anthropic.judge import judge_message, judge_request
-from tests.providers.wires.anthropic.saying import assemble, chunks_of
+from tests.providers.wires.anthropic.request_cases import ask_of
+from tests.providers.wires.anthropic.stream_events import assemble, chunks_of
 
 FOLDER = Path(__file__).parent.parent / "golden" / "anthropic"
 

@@ -13,8 +13,8 @@ from shared.providers.wires.base import MalformedAnswer
 from shared.surfaces.anthropic import MessageEvents, chat_request, message_of, without_extensions
 from shared.surfaces.sse import DONE, encode_event
 from shared.surfaces.token_estimate import estimate_tokens
-from tests.providers.wires.anthropic.asking import BUDGET, HI, MIDDLE, OLD, ask_of
-from tests.providers.wires.anthropic.saying import events_of
+from tests.providers.wires.anthropic.request_cases import BUDGET, HI, MIDDLE, OLD, ask_of
+from tests.providers.wires.anthropic.stream_events import events_of
 from tests.providers.wires.anthropic.test_stream import MESSAGE, THOUGHT, USE
 
 NAMES = [

@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from shared.providers.wires.anthropic import DROPPED, AnthropicWire
-from tests.providers.wires.anthropic.asking import (
+from tests.providers.wires.anthropic.request_cases import (
     BUDGET,
     HI,
     MIDDLE,

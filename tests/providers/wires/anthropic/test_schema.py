@@ -3,7 +3,7 @@
 import pytest
 
 from shared.errors import InvalidRequest
-from tests.providers.wires.anthropic.asking import body_of
+from tests.providers.wires.anthropic.request_cases import body_of
 
 
 def test_schemas_lose_nothing_that_they_said():

@@ -8,8 +8,8 @@ import pytest
 
 from shared.providers.wires.anthropic import AnthropicWire
 from simulator.serve import RunningSimulator, running
-from tests.providers.wires.anthropic.asking import BUDGET, HI, MIDDLE, NEWEST, OLD, ask_of
-from tests.providers.wires.anthropic.saying import assemble, chunks_of
+from tests.providers.wires.anthropic.request_cases import BUDGET, HI, MIDDLE, NEWEST, OLD, ask_of
+from tests.providers.wires.anthropic.stream_events import assemble, chunks_of
 
 WIRE = AnthropicWire()
 WEATHER = {

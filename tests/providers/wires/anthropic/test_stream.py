@@ -10,8 +10,8 @@ from openai.types.chat import ChatCompletionChunk
 from shared.providers.wires.anthropic import AnthropicWire
 from shared.providers.wires.base import MalformedAnswer
 from shared.surfaces import sse
-from tests.providers.wires.anthropic.asking import HI, MIDDLE, OLD, ask_of
-from tests.providers.wires.anthropic.saying import assemble, chunks_of, encode, events_of
+from tests.providers.wires.anthropic.request_cases import HI, MIDDLE, OLD, ask_of
+from tests.providers.wires.anthropic.stream_events import assemble, chunks_of, encode, events_of
 from tests.providers.wires.anthropic.test_answer import MESSAGE, SHAPED
 
 ASKED = {"messages": HI, "stream": True, "stream_options": {"include_usage": True}}

@@ -3,7 +3,7 @@
 import pytest
 
 from shared.errors import InvalidRequest, UnsupportedParameter
-from tests.providers.wires.anthropic.asking import BUDGET, OLD, body_of
+from tests.providers.wires.anthropic.request_cases import BUDGET, OLD, body_of
 
 
 def message(**fields):

@@ -7,7 +7,7 @@ from openai.types.chat import ChatCompletion
 from shared.providers.wires.base import MalformedAnswer
 from shared.providers.wires.bedrock import BedrockWire
 from tests.providers.wires.bedrock.judge import MODEL, OLD
-from tests.providers.wires.bedrock.saying import ANSWER, answer_with
+from tests.providers.wires.bedrock.stream_events import ANSWER, answer_with
 from tests.providers.wires.bedrock.test_stream import SHAPED, THOUGHT, USE
 from tests.providers.wires.chat_chunks import HI, ask_of
 

@@ -8,7 +8,7 @@ import pytest
 from shared.providers.wires.base import UpstreamRequest
 from shared.providers.wires.bedrock import BedrockWire
 from tests.providers.wires.bedrock.judge import judge_request
-from tests.providers.wires.bedrock.saying import encode
+from tests.providers.wires.bedrock.stream_events import encode
 from tests.providers.wires.chat_chunks import ask_of, assemble, chunks_of
 
 FOLDER = Path(__file__).parent.parent / "golden" / "bedrock"

@@ -11,7 +11,7 @@ from shared.providers.wires.base import MalformedAnswer
 from shared.providers.wires.bedrock import BedrockWire
 from simulator.aws.event_stream import encode_frame
 from tests.providers.wires.bedrock.judge import MODEL, OLD
-from tests.providers.wires.bedrock.saying import ANSWER, answer_with, encode, events_of, frame
+from tests.providers.wires.bedrock.stream_events import ANSWER, answer_with, encode, events_of, frame
 from tests.providers.wires.chat_chunks import HI, STREAMED, ask_of, assemble, chunks_of
 
 SHAPED = {"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object"}}}}

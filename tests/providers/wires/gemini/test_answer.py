@@ -7,9 +7,9 @@ from openai.types.chat import ChatCompletion
 
 from shared.providers.wires.base import MalformedAnswer
 from shared.providers.wires.gemini import GeminiWire
-from tests.providers.wires.gemini.asking import HI, ask_of
 from tests.providers.wires.gemini.judge import judge_answer
-from tests.providers.wires.gemini.saying import assemble, chunks_of, encode
+from tests.providers.wires.gemini.request_cases import HI, ask_of
+from tests.providers.wires.gemini.stream_events import assemble, chunks_of, encode
 
 HEAD = {"responseId": "r1", "modelVersion": "gemini-3-flash"}
 

@@ -10,8 +10,8 @@ from openai.types import CreateEmbeddingResponse
 from shared.errors import InvalidRequest, UnsupportedParameter
 from shared.providers.wires.base import MalformedAnswer
 from shared.providers.wires.gemini import GeminiWire
-from tests.providers.wires.gemini.asking import embed_ask
 from tests.providers.wires.gemini.judge import judge_embedding
+from tests.providers.wires.gemini.request_cases import embed_ask
 
 DIRECT, VERTEX = GeminiWire(), GeminiWire(on_vertex=True)
 

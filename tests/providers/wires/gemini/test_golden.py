@@ -7,9 +7,9 @@ import pytest
 from openai.types.chat import ChatCompletion
 
 from shared.providers.wires.gemini import GeminiWire
-from tests.providers.wires.gemini.asking import ask_of
 from tests.providers.wires.gemini.judge import judge_answer, judge_request
-from tests.providers.wires.gemini.saying import assemble, decode, encode
+from tests.providers.wires.gemini.request_cases import ask_of
+from tests.providers.wires.gemini.stream_events import assemble, decode, encode
 
 FOLDER = Path(__file__).parent.parent / "golden" / "gemini"
 

@@ -13,8 +13,8 @@ from shared.errors import InvalidRequest
 from shared.providers.wires.base import MalformedAnswer
 from shared.providers.wires.gemini import GeminiWire
 from shared.surfaces.genai import chat_request, embedding_request, without_extensions
-from tests.providers.wires.gemini.asking import ask_of, embed_ask
-from tests.providers.wires.gemini.saying import chunks_of, encode
+from tests.providers.wires.gemini.request_cases import ask_of, embed_ask
+from tests.providers.wires.gemini.stream_events import chunks_of, encode
 from tests.providers.wires.gemini.test_round_trip import ANSWERED, ASKED
 
 EMBED = {"requests": [{"content": {"parts": [{"text": "a"}]}, "taskType": "CLUSTERING", "outputDimensionality": 2}]}

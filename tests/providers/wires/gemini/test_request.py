@@ -9,7 +9,7 @@ from shared.errors import InvalidRequest, UnsupportedParameter
 from shared.providers.wires.base import Ask
 from shared.providers.wires.gemini import DROPPED, GeminiWire, method_path, split_path
 from shared.surfaces.request_types import CHAT
-from tests.providers.wires.gemini.asking import (
+from tests.providers.wires.gemini.request_cases import (
     BUDGET,
     HI,
     NEW,

@@ -4,9 +4,9 @@ import orjson
 
 from shared.providers.wires.gemini import GeminiWire
 from shared.surfaces.genai import ResponseEvents, chat_request, embedding_request, embedding_response, response_of
-from tests.providers.wires.gemini.asking import NEW, PIXEL, ask_of, embed_ask
 from tests.providers.wires.gemini.judge import judge_answer, judge_request
-from tests.providers.wires.gemini.saying import chunks_of, encode
+from tests.providers.wires.gemini.request_cases import NEW, PIXEL, ask_of, embed_ask
+from tests.providers.wires.gemini.stream_events import chunks_of, encode
 
 ASKED = {
     "contents": [

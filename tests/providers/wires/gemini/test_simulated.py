@@ -6,8 +6,8 @@ import pytest
 
 from shared.providers.wires.gemini import GeminiWire
 from simulator.serve import running
-from tests.providers.wires.gemini.asking import BUDGET, HI, NEW, PIXEL, ask_of, embed_ask
-from tests.providers.wires.gemini.saying import assemble
+from tests.providers.wires.gemini.request_cases import BUDGET, HI, NEW, PIXEL, ask_of, embed_ask
+from tests.providers.wires.gemini.stream_events import assemble
 
 TOOL = {
     "type": "function",

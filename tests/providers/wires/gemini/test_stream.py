@@ -11,9 +11,9 @@ from openai.types.chat import ChatCompletionChunk
 from shared.providers.wires.base import MalformedAnswer
 from shared.providers.wires.gemini import GeminiWire
 from shared.surfaces.sse import MAX_EVENT_BYTES
-from tests.providers.wires.gemini.asking import HI, ask_of
 from tests.providers.wires.gemini.judge import judge_answer
-from tests.providers.wires.gemini.saying import assemble, chunks_of, decode, encode
+from tests.providers.wires.gemini.request_cases import HI, ask_of
+from tests.providers.wires.gemini.stream_events import assemble, chunks_of, decode, encode
 
 HEAD = {"responseId": "r1", "modelVersion": "gemini-3-flash"}
 ASKED = {"messages": HI, "stream": True, "stream_options": {"include_usage": True}}

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.administering import ADMIN, make, refused, use
+from tests.api.admin.administering import ADMIN, make, refused, use
 from tests.api.conftest import KEY_A, Gateway, Start
 from tests.waiting import wait_until
 

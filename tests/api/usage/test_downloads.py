@@ -16,7 +16,7 @@ from shared.governance.ledger.focus import COLUMNS, NAMES
 from shared.governance.ledger.writer import Outcome, entry_of
 from shared.governance.pricing.prices import UNPRICED, Cost
 from shared.governance.pricing.usage import Usage
-from tests.governance.test_books import outcome
+from tests.governance.ledger.test_ledger import outcome
 from tests.serving import serving
 from tests.waiting import wait_until
 

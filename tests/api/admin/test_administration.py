@@ -8,7 +8,7 @@ import pytest
 
 from api.admin.login_throttle import BURST, WrongAttempts
 from shared.errors import TooManyAttempts
-from tests.api.administering import ADMIN, make, refused
+from tests.api.admin.administering import ADMIN, make, refused
 from tests.api.conftest import KEY_A, Gateway
 
 

@@ -23,7 +23,7 @@ from shared.governance.limits.guard import Door
 from shared.governance.limits.model import Limit
 from shared.governance.pricing.prices import UNPRICED
 from shared.store.multiplexed import MultiplexedClient
-from tests.governance.test_books import TEAM_A, TODAY, booked, outcome
+from tests.governance.ledger.test_ledger import TEAM_A, TODAY, booked, outcome
 
 NOW = datetime(2026, 11, 18, 12, 30, tzinfo=UTC)
 A_DOLLAR = 1_000_000
