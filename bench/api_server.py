@@ -16,11 +16,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import machine
-from peers.ours import LIMITS
-from records import quantile
-from store_server import StoreServer
-
+from bench import machine
+from bench.peers.ours import LIMITS
+from bench.records import quantile
+from bench.store_server import StoreServer
 from shared.jobs.model import Outcome, State
 from shared.jobs.queue import JobQueue
 from shared.jobs.store import Finish, JobStore

@@ -18,13 +18,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parent.parent)]
-
 import httpx
-import machine
-from chaos_system import Monkey, Processes, Receiver
-from report import Report, table
 
+from bench import machine
+from bench.chaos_system import Monkey, Processes, Receiver
+from bench.report import Report, table
 from shared.jobs import keys
 from shared.jobs.events import TERMINAL_EVENTS, EventLog
 from shared.jobs.store import JobStore

@@ -13,9 +13,9 @@ import urllib.request
 from collections import Counter
 from pathlib import Path
 
-import machine
 import orjson
 
+from bench import machine
 from shared.store.embedded import EmbeddedStore
 
 ROOT = Path(__file__).resolve().parent.parent

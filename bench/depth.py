@@ -6,12 +6,11 @@ import time
 import uuid
 from dataclasses import dataclass
 
-import machine
-from peers.ours import LIMITS
-from records import Records
-from store_server import StoreServer
-from systems import System, sender, start_worker
-
+from bench import machine
+from bench.peers.ours import LIMITS
+from bench.records import Records
+from bench.store_server import StoreServer
+from bench.systems import System, sender, start_worker
 from shared.jobs.model import Claim, NewJob
 from shared.jobs.queue import JobQueue
 from shared.store.multiplexed import MultiplexedClient

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from records import END, Records
-from store_server import StoreServer
-from systems import System, Worker, burst, sender, start_worker, until_ready
+from bench.records import END, Records
+from bench.store_server import StoreServer
+from bench.systems import System, Worker, burst, sender, start_worker, until_ready
 
 
 def kill_to_rerun(system: System, url: str, patience_s: float) -> float | None:

@@ -12,20 +12,13 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parent.parent)]
-
-import gateways
-import hot_lines
-import machine
-import own_calls
-import samples
-from gateways import Gateway, Running
-from load import Traffic, Window, nginx, window
-from report import Report, number, ratio, table
-from store_server import StoreServer
+from bench import gateways, hot_lines, machine, own_calls, samples
+from bench.gateways import Gateway, Running
+from bench.load import Traffic, Window, nginx, window
+from bench.report import Report, number, ratio, table
+from bench.store_server import StoreServer
 
 GATEWAY_CORE, OTHER_CORE = {0}, {1}
 RATE, DELAY_MS, STREAMS = 1900, 50, 32

@@ -16,9 +16,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import machine
-import samples
-from systems import HERE, VENVS
+from bench import machine, samples
+from bench.systems import HERE, VENVS
 
 KEY = "sk-mock-0123456789abcdef"
 MASTER_KEY = "sk-" + "0123456789abcdef" * 4

@@ -15,12 +15,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-import machine
 import orjson
-from report import Report, number, table
-from store_server import StoreServer
 
 from api.usage.downloads import pieces, renderer
+from bench import machine
+from bench.report import Report, number, table
+from bench.store_server import StoreServer
 from shared.governance.keys.caller import ANONYMOUS, Caller
 from shared.governance.ledger.call_log import CallLog
 from shared.governance.ledger.reports import Reports, UsageQuery

@@ -9,11 +9,10 @@ import threading
 import time
 from pathlib import Path
 
-import gateways
-import samples
-from gateways import Gateway, Running
-from load import Traffic, window
-from report import Report, number, table
+from bench import gateways, samples
+from bench.gateways import Gateway, Running
+from bench.load import Traffic, window
+from bench.report import Report, number, table
 
 HOME = gateways.VENVS / "py-spy"
 FRAME = re.compile(r"(.+) \((.+?)(?::(\d+))?\)$")

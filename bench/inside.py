@@ -13,18 +13,11 @@ import contextlib
 import gc
 import logging
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from unittest import mock
 
-sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parent.parent)]
-
-import machine
-import samples
 import uvloop
-from report import Report, number, table
 from uvicorn.server import ServerState
 
 from api import server
@@ -32,6 +25,8 @@ from api.app import create_app
 from api.http.protocol import JoiningProtocol
 from api.http.request_context import Reply, send_reply
 from api.middleware.access_log import AccessLog
+from bench import machine, samples
+from bench.report import Report, number, table
 from shared.inference.call import Answer
 from shared.providers.transport.dial import Dialer
 from shared.settings.model import Settings

@@ -10,19 +10,11 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parent.parent)]
-
-import api_server
-import depth
-import failures
-import machine
-import pickup
-import throughput
-from report import Report, number, ratio, table
-from store_server import StoreServer
-from systems import OURS, System, burst, chosen
+from bench import api_server, depth, failures, machine, pickup, throughput
+from bench.report import Report, number, ratio, table
+from bench.store_server import StoreServer
+from bench.systems import OURS, System, burst, chosen
 
 WORKER_CORE, OTHER_CORE = {0}, {1}
 

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import machine
-import samples
-from gateways import Running, free_port
+from bench import machine, samples
+from bench.gateways import Running, free_port
 
 NGINX = """
 worker_processes 1;

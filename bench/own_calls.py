@@ -4,13 +4,12 @@ import asyncio
 import contextlib
 import json
 
-import samples
-from gateways import Gateway, Running, running
-from load import Window, window
-from peers.ours import LIMITS
-from report import Report, number, ratio, table
-from store_server import StoreServer
-
+from bench import samples
+from bench.gateways import Gateway, Running, running
+from bench.load import Window, window
+from bench.peers.ours import LIMITS
+from bench.report import Report, number, ratio, table
+from bench.store_server import StoreServer
 from shared.jobs.model import Outcome, State
 from shared.jobs.queue import JobQueue
 from shared.jobs.store import Finish, JobStore

@@ -3,10 +3,10 @@
 import time
 from dataclasses import dataclass
 
-import machine
-from records import Records, quantile
-from store_server import StoreServer
-from systems import System, paced, sender, until_ready, working
+from bench import machine
+from bench.records import Records, quantile
+from bench.store_server import StoreServer
+from bench.systems import System, paced, sender, until_ready, working
 
 
 @dataclass

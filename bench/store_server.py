@@ -7,8 +7,9 @@ import tempfile
 import time
 from typing import Any
 
-import machine
 import redis
+
+from bench import machine
 
 QUIET = ("info", "config", "ping", "client", "hello", "flushall", "select")
 

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import machine
-from records import Records
+from bench import machine
+from bench.records import Records
 
 HERE = Path(__file__).resolve().parent
 VENVS = HERE.parent / ".bench"

@@ -5,10 +5,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import machine
-from records import Records
-from store_server import StoreServer
-from systems import System, Worker, burst, working
+from bench import machine
+from bench.records import Records
+from bench.store_server import StoreServer
+from bench.systems import System, Worker, burst, working
 
 
 @dataclass

@@ -21,8 +21,9 @@ from typing import ClassVar
 
 import httptools
 import uvloop
-from records import quantile
-from samples import ANSWER, MODELS, chunk
+
+from bench.records import quantile
+from bench.samples import ANSWER, MODELS, chunk
 
 DELAY_S = 0.05
 EVENTS = 500
