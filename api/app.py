@@ -17,14 +17,14 @@ from api.admin import jobs as admin_jobs
 from api.admin import keys as admin_keys
 from api.admin import usage as admin_usage
 from api.admin import webhooks as admin_webhooks
-from api.admin.login_throttle import WrongAttempts
+from api.admin.login_throttle import LoginThrottle
 from api.files.uploads import MAX_FIELDS_BYTES
 from api.http.errors import ANTHROPIC_PREFIX, GENAI_PREFIX, ErrorBoundary, install_error_handlers
-from api.http.long_polls import OpenWaits
+from api.http.long_polls import LongPolls
 from api.http.request_context import App
 from api.middleware.access_log import AccessLog
 from api.middleware.body_limit import BodyLimit
-from api.middleware.fast_routes import ExactRoutes
+from api.middleware.fast_routes import FastRoutes
 from api.middleware.request_id import RequestId
 from api.openapi.document import describe
 from api.routes import anthropic, genai, health, jobs, models, usage
@@ -40,11 +40,11 @@ from api.services import Services
 from shared.batches.files import FileStore
 from shared.batches.store import BatchStore
 from shared.errors import StoreUnavailable
-from shared.governance.keys.authenticate import Governance
-from shared.governance.keys.cache import KeyRing
-from shared.governance.keys.store import Keys
+from shared.governance.keys.authenticate import Authenticator
+from shared.governance.keys.cache import VirtualKeyCache
+from shared.governance.keys.store import VirtualKeyStore
 from shared.governance.ledger.audit import Audit
-from shared.inference.assembly import SharedStore, build_accounts, build_inference
+from shared.inference.assembly import SharedStore, build_billing, build_inference
 from shared.jobs.events import EventLog
 from shared.jobs.queue import JobQueue, QueueLimits
 from shared.jobs.store import JobStore
@@ -52,7 +52,7 @@ from shared.jobs.waiting import OutcomeWaiters
 from shared.settings.model import Settings
 from shared.store.commands import PooledCommands
 from shared.store.connection import connect
-from shared.store.errors import StoreUnavailable as StoreFault
+from shared.store.errors import StoreConnectionError
 from shared.store.multiplexed import MultiplexedClient
 from shared.surfaces.request_types import REQUEST_TYPES
 from shared.telemetry.metrics import Metrics
@@ -133,7 +133,7 @@ class GatewayApp(FastAPI):
 
 def _surround(app: ASGIApp, *, settings: Settings, metrics: Metrics) -> ASGIApp:
     """Our layers around an application; the last one is the outermost."""
-    app = ExactRoutes(app, endpoints=_hot_endpoints())
+    app = FastRoutes(app, endpoints=_hot_endpoints())
     app = BodyLimit(app, max_bytes=settings.server.max_body_bytes, larger=_upload_limits(settings))
     app = ErrorBoundary(app)
     app = AccessLog(app, metrics=metrics, lines=settings.log.requests)
@@ -146,7 +146,7 @@ async def _check_durability(services: Services) -> None:
     Raises:
         DurabilityRefused: ``jobs.durability`` is ``fsync`` and the store has no append-only file.
     """
-    with suppress(StoreUnavailable, StoreFault):
+    with suppress(StoreUnavailable, StoreConnectionError):
         await services.queue.check_durability()
 
 
@@ -173,7 +173,7 @@ def build_services(
         environ,
         watch=metrics,
         store=SharedStore(commands, subscription),
-        accounts=build_accounts(settings, commands, metrics),
+        billing=build_billing(settings, commands, metrics),
     )
     watch_providers(metrics.registry, inference.states)
     return Services(
@@ -185,12 +185,12 @@ def build_services(
         events=events,
         waiters=waiters,
         inference=inference,
-        governance=Governance(settings, admin_key=admin_key, ring=KeyRing(commands, settings, subscription)),
+        governance=Authenticator(settings, admin_key=admin_key, ring=VirtualKeyCache(commands, settings, subscription)),
         metrics=metrics,
-        waits=OpenWaits(),
-        keys=Keys(commands, settings),
+        waits=LongPolls(),
+        keys=VirtualKeyStore(commands, settings),
         audit=Audit(commands),
-        attempts=WrongAttempts(),
+        attempts=LoginThrottle(),
         files=FileStore(commands, max_owner_bytes=settings.files.max_owner_bytes),
         batches=BatchStore(commands),
     )

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import cast
 
-from api.admin.login_throttle import WrongAttempts
-from api.http.long_polls import OpenWaits
+from api.admin.login_throttle import LoginThrottle
+from api.http.long_polls import LongPolls
 from api.http.request_context import Scope
 from shared.batches.files import FileStore
 from shared.batches.store import BatchStore
-from shared.governance.keys.authenticate import Governance
-from shared.governance.keys.store import Keys
+from shared.governance.keys.authenticate import Authenticator
+from shared.governance.keys.store import VirtualKeyStore
 from shared.governance.ledger.audit import Audit
 from shared.inference.inference import Inference
 from shared.jobs.events import EventLog
@@ -33,12 +33,12 @@ class Services:
     events: EventLog
     waiters: OutcomeWaiters
     inference: Inference
-    governance: Governance
+    governance: Authenticator
     metrics: Metrics
-    waits: OpenWaits
-    keys: Keys
+    waits: LongPolls
+    keys: VirtualKeyStore
     audit: Audit
-    attempts: WrongAttempts
+    attempts: LoginThrottle
     files: FileStore
     batches: BatchStore
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from bench import machine, samples
 from bench.systems import HERE, VENVS
 
-KEY = "sk-mock-0123456789abcdef"
+SCOPE_KEY = "sk-mock-0123456789abcdef"
 MASTER_KEY = "sk-" + "0123456789abcdef" * 4
 
 
@@ -147,7 +147,7 @@ max_queued_per_key = 1000000
 
 def ours(store_url: str, directory: Path, port: int, upstream: int) -> Launch:
     config = directory / "finops.toml"
-    config.write_text(OURS_CONFIG.format(upstream=upstream, key=KEY))
+    config.write_text(OURS_CONFIG.format(upstream=upstream, key=SCOPE_KEY))
     # Our dependencies as users have them, without those of development; our code as it is here.
     argv = [
         _bin("finops", "python"),
@@ -171,7 +171,7 @@ def litellm(directory: Path, port: int, upstream: int) -> Launch:
     config = directory / "config.yaml"
     config.write_text(
         "model_list:\n- model_name: gpt-4o\n  litellm_params:\n    model: openai/gpt-4o\n"
-        f"    api_base: http://127.0.0.1:{upstream}/v1\n    api_key: {KEY}\n"
+        f"    api_base: http://127.0.0.1:{upstream}/v1\n    api_key: {SCOPE_KEY}\n"
         "litellm_settings:\n  set_verbose: false\n  json_logs: false\n  telemetry: false\n"
     )
     # It wants a key of its callers, and a long one.
@@ -195,7 +195,7 @@ def mlflow(directory: Path, port: int, upstream: int) -> Launch:
     config = directory / "config.yaml"
     config.write_text(
         "endpoints:\n- name: gpt-4o\n  endpoint_type: llm/v1/chat\n  model:\n    provider: openai\n    name: gpt-4o\n"
-        f"    config:\n      openai_api_key: {KEY}\n      openai_api_base: http://127.0.0.1:{upstream}/v1\n"
+        f"    config:\n      openai_api_key: {SCOPE_KEY}\n      openai_api_base: http://127.0.0.1:{upstream}/v1\n"
     )
     argv = [_bin("mlflow", "mlflow"), "gateway", "start", "--config-path", str(config), "--port", str(port)]
     path = str(VENVS / "mlflow" / "bin") + os.pathsep + os.environ["PATH"]
@@ -206,15 +206,19 @@ def lm_proxy(directory: Path, port: int, upstream: int) -> Launch:
     config = directory / "config.toml"
     config.write_text(
         f'host = "127.0.0.1"\nport = {port}\n[connections.openai]\napi_type = "open_ai"\n'
-        f'api_base = "http://127.0.0.1:{upstream}/v1/"\napi_key = "{KEY}"\n'
-        f'[routing]\n"*" = "openai.*"\n[groups.default]\napi_keys = ["{KEY}"]\n'
+        f'api_base = "http://127.0.0.1:{upstream}/v1/"\napi_key = "{SCOPE_KEY}"\n'
+        f'[routing]\n"*" = "openai.*"\n[groups.default]\napi_keys = ["{SCOPE_KEY}"]\n'
     )
     return Launch([_bin("lm-proxy", "lm-proxy"), "--config", str(config)], {}, port)
 
 
 def small_app(venv: str, module: str, directory: Path, port: int, upstream: int) -> Launch:
     argv = [_bin(venv, "python"), "-m", "uvicorn", f"{module}:app", "--port", str(port), "--no-access-log"]
-    environ = {"UPSTREAM": f"http://127.0.0.1:{upstream}/v1", "UPSTREAM_KEY": KEY, "PYTHONPATH": str(HERE / "peers")}
+    environ = {
+        "UPSTREAM": f"http://127.0.0.1:{upstream}/v1",
+        "UPSTREAM_KEY": SCOPE_KEY,
+        "PYTHONPATH": str(HERE / "peers"),
+    }
     return Launch([*argv, "--log-level", "warning"], environ, port)
 
 
@@ -228,7 +232,12 @@ def rolter(directory: Path, port: int, upstream: int) -> Launch:
         'strategy = "round_robin"\n[[routes.targets]]\nprovider = "mock"\nmodel = "gpt-4o"\n'
         '[[virtual_keys]]\nkey = "sk-bench"\nname = "bench"\nmodels = []\n'
     )
-    environ = {"UPSTREAM_KEY": KEY, "RUST_LOG": "warn", "ROLTER_UPDATE_CHECK": "false", "ROLTER_TELEMETRY_ENABLED": "0"}
+    environ = {
+        "UPSTREAM_KEY": SCOPE_KEY,
+        "RUST_LOG": "warn",
+        "ROLTER_UPDATE_CHECK": "false",
+        "ROLTER_TELEMETRY_ENABLED": "0",
+    }
     return Launch([_bin("rolter", "rolter"), "gateway", "--config", str(config)], environ, port)
 
 
@@ -238,7 +247,7 @@ def ferrogw(directory: Path, port: int, upstream: int) -> Launch:
         "strategy:\n  mode: single\ntargets:\n  - virtual_key: openai\n    models: [gpt-4o]\n    retry:\n      attempts: 2\n"
     )
     environ = {
-        "GATEWAY_CONFIG": str(config), "PORT": str(port), "OPENAI_API_KEY": KEY, "GOMAXPROCS": "1",
+        "GATEWAY_CONFIG": str(config), "PORT": str(port), "OPENAI_API_KEY": SCOPE_KEY, "GOMAXPROCS": "1",
         "OPENAI_BASE_URL": f"http://127.0.0.1:{upstream}", "MASTER_KEY": "fgw_bench", "LOG_LEVEL": "warn",
         "ALLOW_UNAUTHENTICATED_PROXY": "true", "RATE_LIMIT_RPS": "1000000", "RATE_LIMIT_BURST": "1000000",
     }  # fmt: skip
@@ -253,7 +262,7 @@ def tensorzero(directory: Path, port: int, upstream: int) -> Launch:
         "api_key_location = 'env::UPSTREAM_KEY'\n"
     )
     argv = [_bin("tensorzero", "python"), str(HERE / "peers" / "tensorzero_gateway.py"), str(config)]
-    return Launch(argv, {"UPSTREAM_KEY": KEY})
+    return Launch(argv, {"UPSTREAM_KEY": SCOPE_KEY})
 
 
 def smg(directory: Path, port: int, upstream: int) -> Launch:
@@ -266,7 +275,7 @@ def smg(directory: Path, port: int, upstream: int) -> Launch:
         "--log-level",
         "warn",
     ]
-    return Launch([*argv, *rest, "--history-backend", "none"], {"OPENAI_API_KEY": KEY}, port)
+    return Launch([*argv, *rest, "--history-backend", "none"], {"OPENAI_API_KEY": SCOPE_KEY}, port)
 
 
 def vllm_router(directory: Path, port: int, upstream: int) -> Launch:
@@ -277,7 +286,7 @@ def vllm_router(directory: Path, port: int, upstream: int) -> Launch:
 
 def gateways(store_url: str) -> list[Gateway]:
     """All of them, ours first; Python, then Node, then compiled ones."""
-    ask_key, app = f"authorization: Bearer {KEY}", ("fastapi", "uvicorn[standard]")
+    ask_key, app = f"authorization: Bearer {SCOPE_KEY}", ("fastapi", "uvicorn[standard]")
     return [
         Gateway("finops", functools.partial(ours, store_url), model="mock/gpt-4o", path="/openai/chat/completions"),
         Gateway(
@@ -337,7 +346,7 @@ def extra_headers(gateway: Gateway, upstream: int) -> Gateway:
     """Portkey is told its provider by every request."""
     if gateway.name != "portkey":
         return gateway
-    told = (f"authorization: Bearer {KEY}", "x-portkey-provider: openai")
+    told = (f"authorization: Bearer {SCOPE_KEY}", "x-portkey-provider: openai")
     host = f"x-portkey-custom-host: http://127.0.0.1:{upstream}/v1"
     return Gateway(**{**gateway.__dict__, "headers": (*told, host)})
 

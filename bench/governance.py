@@ -29,9 +29,9 @@ from shared.governance.limits.guard import governance_scripts
 from shared.governance.limits.model import Limit
 from shared.governance.pricing.prices import Cost, PriceBook
 from shared.governance.pricing.usage import Usage
-from shared.inference.billing import Accounts
+from shared.inference.billing import Billing
 from shared.inference.call import Call
-from shared.inference.call_cost import Bill
+from shared.inference.call_cost import CallCost
 from shared.inference.route import Target
 from shared.providers.registry import configured_providers
 from shared.settings.model import Settings
@@ -45,7 +45,7 @@ FIELDS = {
 }
 SAID = {"prompt_tokens": 120, "completion_tokens": 480, "prompt_tokens_details": {"cached_tokens": 64}}
 MUCH = 10**15
-FREE = Caller(key_id="vk_free", name="free", team="search")
+UNLIMITED = Caller(key_id="vk_free", name="free", team="search")
 LIMITED = Caller(
     key_id="vk_limited",
     name="limited",
@@ -92,27 +92,27 @@ async def whole_calls(store: StoreServer, caller: Caller, count: int, at_once: i
     """Admit, price, book: everything that the inference path does for the books, around calls that take no time."""
     commands = MultiplexedClient(store.url, timeout_s=60)
     settings = Settings.model_validate({"providers": {"openai": {"keys": [{"value": "sk-bench"}]}}})
-    accounts = Accounts(settings, commands)
+    billing = Billing(settings, commands)
     target = Target(configured_providers(settings, {})["openai"], "gpt-4o")
 
     async def some(number_of: int) -> None:
         for _ in range(number_of):
-            bill = Bill(accounts, call_of(caller))
-            await bill.admit((target,))
-            bill.sent("openai", "gpt-4o", "main")
-            bill.answered(SAID, 200, b"{}")
-            bill.headers()
-            if not bill.admission.hold:
+            call_cost = CallCost(billing, call_of(caller))
+            await call_cost.admit((target,))
+            call_cost.sent("openai", "gpt-4o", "main")
+            call_cost.answered(SAID, 200, b"{}")
+            call_cost.headers()
+            if not call_cost.admission.hold:
                 await asyncio.sleep(0)
 
     async def all_of_them() -> None:
         await asyncio.gather(*(some(count // at_once) for _ in range(at_once)))
-        await accounts.ledger.flush()
+        await billing.ledger.flush()
 
     await some(20)
-    await accounts.ledger.flush()
+    await billing.ledger.flush()
     cost = await measured(store, count, all_of_them)
-    await accounts.aclose()
+    await billing.aclose()
     await commands.aclose()
     return cost
 
@@ -217,15 +217,19 @@ def main() -> None:
     governance_scripts()
     PriceBook.warm()
     store = StoreServer(said.server, append_only=True)
-    facts = [
+    context = [
         machine.shape(),
         f"{store.version} on loopback, append-only file synced every second",
         f"load average at start {machine.load():.1f}; nice {said.nice}; {calls:,} calls, {entries:,} entries",
     ]
-    report = Report("Governance", facts)
+    report = Report("Governance", context)
     head = ("", "a second", "own CPU us", "store CPU us", "reads of sockets")
     rows = []
-    for name, caller in (("no key", ANONYMOUS), ("a key without limits", FREE), ("a key with four limits", LIMITED)):
+    for name, caller in (
+        ("no key", ANONYMOUS),
+        ("a key without limits", UNLIMITED),
+        ("a key with four limits", LIMITED),
+    ):
         for at_once in (1, 64):
             cost = asyncio.run(whole_calls(store, caller, calls // 10 if at_once == 1 else calls, at_once))
             rows.append(row(f"{name}, {at_once} at once", cost))

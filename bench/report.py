@@ -34,13 +34,13 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 class Report:
     """Sections in order; each is printed when it is there."""
 
-    def __init__(self, title: str, facts: Sequence[str]) -> None:
+    def __init__(self, title: str, context: Sequence[str]) -> None:
         commit = subprocess.run(
             ["git", "describe", "--always", "--dirty"], cwd=RESULTS.parent, capture_output=True, text=True, check=False
         ).stdout.strip()
         now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
         self._parts: list[str] = []
-        self.say(f"## {title}, {now}, commit {commit}\n\n" + "\n".join(f"- {fact}" for fact in facts) + "\n")
+        self.say(f"## {title}, {now}, commit {commit}\n\n" + "\n".join(f"- {fact}" for fact in context) + "\n")
 
     def say(self, text: str) -> None:
         print(text, flush=True)

@@ -34,7 +34,7 @@ COMMANDS: Mapping[str, Row] = {
 }
 
 
-class LateGroup(click.Group):
+class LazyGroup(click.Group):
     """A group that knows its commands by name and imports one when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
@@ -56,7 +56,7 @@ class LateGroup(click.Group):
 
 
 @click.group(
-    cls=LateGroup,
+    cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=examples("finops serve --demo", 'finops jobs submit --model sim/gpt-4o --message "Hello" --wait'),
 )

@@ -14,10 +14,10 @@ from tests.waiting import wait_until
 @asynccontextmanager
 async def serving(app: Any, **options: Any) -> AsyncIterator[str]:
     """Serve; gives the origin, e.g. `http://127.0.0.1:40123`."""
-    door = socket.create_server(("127.0.0.1", 0))
+    guard = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="error", ws="none", **options))
-    task = asyncio.create_task(server.serve(sockets=[door]))
+    task = asyncio.create_task(server.serve(sockets=[guard]))
     await wait_until(lambda: server.started)
-    yield f"http://127.0.0.1:{door.getsockname()[1]}"
+    yield f"http://127.0.0.1:{guard.getsockname()[1]}"
     server.should_exit = True
     await task

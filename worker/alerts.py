@@ -6,7 +6,7 @@ import logging
 from redis.exceptions import RedisError
 
 from shared.governance.forecasts.anomalies import AnomalyWatch
-from shared.store.errors import StoreUnavailable
+from shared.store.errors import StoreConnectionError
 
 log = logging.getLogger("finops.alerts")
 
@@ -16,6 +16,6 @@ async def watch_spending(watch: AnomalyWatch, every_s: float) -> None:
     while True:
         try:
             await watch.look()
-        except (RedisError, OSError, StoreUnavailable) as error:
+        except (RedisError, OSError, StoreConnectionError) as error:
             log.warning("unusual spending is not looked for: the store is away", extra={"reason": type(error).__name__})
         await asyncio.sleep(every_s)

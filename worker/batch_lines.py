@@ -96,10 +96,10 @@ class LineJobs:
         try:
             submission = await self._queue.submit(new.estimated(admission.estimate))
         except GatewayError as error:
-            if admission.hold and not isinstance(error, StoreUnavailable):
+            if admission.reservation and not isinstance(error, StoreUnavailable):
                 self._inference.give_back(new.id)
             raise
-        if admission.hold and not submission.job.live:
+        if admission.reservation and not submission.job.live:
             self._inference.give_back(new.id)
 
     def _new_job(self, call: Call, custom_id: str, batch: Batch) -> NewJob:

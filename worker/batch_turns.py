@@ -9,7 +9,7 @@ from shared.batches.model import Batch, Status, StoredFile
 from shared.batches.reading import InputGone, read_lines
 from shared.batches.store import BatchStore, Turn, is_written
 from shared.errors import GatewayError
-from shared.governance.keys.authenticate import Governance
+from shared.governance.keys.authenticate import Authenticator
 from shared.governance.keys.caller import Caller
 from shared.inference.inference import Inference
 from worker.batch_lines import AT_ONCE, LineJobs
@@ -34,7 +34,7 @@ class BatchTurns:
         files: FileStore,
         jobs: LineJobs,
         inference: Inference,
-        governance: Governance,
+        governance: Authenticator,
         *,
         window: int,
         max_line_bytes: int,

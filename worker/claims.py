@@ -15,7 +15,7 @@ from shared.jobs.model import Priority
 from shared.jobs.queue import ClaimBatch, JobQueue
 from shared.jobs.scripts import as_caller_sees, engine_scripts
 from shared.store.commands import Argument, RedisCommands
-from shared.store.errors import StoreUnavailable as StoreFault
+from shared.store.errors import StoreConnectionError
 
 ANSWER_S = 5.0
 ROUSE_AGAIN_S = 0.02
@@ -72,7 +72,7 @@ class ClaimSource:
             try:
                 # 0: it does not sleep yet, or not any more. https://redis.io/docs/latest/commands/client-unblock/
                 await self._commands.execute("CLIENT", "UNBLOCK", self._client_id)
-            except (StoreFault, ResponseError):
+            except (StoreConnectionError, ResponseError):
                 return  # no sleep is long
             await asyncio.sleep(ROUSE_AGAIN_S)
 

@@ -16,11 +16,11 @@ from shared.batches.files import FileStore
 from shared.batches.scripts import batch_scripts
 from shared.batches.store import BatchStore
 from shared.governance.forecasts.anomalies import AnomalyWatch
-from shared.governance.keys.authenticate import Governance
-from shared.governance.keys.cache import KeyRing
+from shared.governance.keys.authenticate import Authenticator
+from shared.governance.keys.cache import VirtualKeyCache
 from shared.governance.limits.guard import governance_scripts
 from shared.governance.pricing.prices import PriceBook
-from shared.inference.assembly import SharedStore, build_accounts, build_inference
+from shared.inference.assembly import SharedStore, build_billing, build_inference
 from shared.inference.inference import Inference
 from shared.jobs.model import Priority
 from shared.jobs.queue import JobQueue, QueueLimits
@@ -86,14 +86,14 @@ def run_worker(
         # Nobody who waits for an answer submits here, and what is on disk is there in the order of the writes.
         limits=dataclasses.replace(QueueLimits.of(settings.jobs), durability="everysec"),
     )
-    door = None if metrics_port is None else (metrics_host, metrics_port)
+    guard = None if metrics_port is None else (metrics_host, metrics_port)
     engine_scripts()  # read before the loop runs: files block
     batch_scripts()
     governance_scripts()
     PriceBook.warm()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_work(settings, options, door, os.environ if environ is None else environ))
+            runner.run(_work(settings, options, guard, os.environ if environ is None else environ))
     except IncompleteProvider as error:
         return _refuse(f"the configuration is refused: {error}")
     except OSError as error:
@@ -102,13 +102,13 @@ def run_worker(
 
 
 async def _work(
-    settings: Settings, options: WorkerOptions, door: tuple[str, int] | None, environ: Mapping[str, str]
+    settings: Settings, options: WorkerOptions, guard: tuple[str, int] | None, environ: Mapping[str, str]
 ) -> None:
     metrics = Metrics("worker")
     async with AsyncExitStack() as exits:
         worker = _assemble(settings, options, metrics, environ, exits)
-        if door is not None:
-            await exits.enter_async_context(exposed(metrics, *door, ready=worker.ready.is_set))
+        if guard is not None:
+            await exits.enter_async_context(exposed(metrics, *guard, ready=worker.ready.is_set))
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, worker.stop)
         logger.info("worker starts", extra={"concurrency": options.concurrency, "queues": list(options.lanes)})
@@ -127,13 +127,13 @@ def _assemble(
     commands = MultiplexedClient(url, client_name="finops-worker")
     exits.push_async_callback(commands.aclose)
     store = SharedStore(commands, lambda: connect(url, timeout_s=None, max_connections=1, client_name="finops-health"))
-    accounts = build_accounts(settings, commands, metrics)
-    inference = build_inference(settings, environ, watch=metrics, store=store, accounts=accounts)
+    billing = build_billing(settings, commands, metrics)
+    inference = build_inference(settings, environ, watch=metrics, store=store, billing=billing)
     exits.push_async_callback(inference.aclose)
     inference.start()
     watch_providers(metrics.registry, inference.states)
-    ring = KeyRing(commands, settings, lambda: connect(url, timeout_s=None, client_name="finops-worker-keys"))
-    governance = Governance(settings, ring=ring)
+    ring = VirtualKeyCache(commands, settings, lambda: connect(url, timeout_s=None, client_name="finops-worker-keys"))
+    governance = Authenticator(settings, ring=ring)
     exits.push_async_callback(governance.aclose)
     delivery = WebhookDelivery(settings, commands)
     exits.push_async_callback(delivery.aclose)
@@ -160,7 +160,7 @@ def _batch_turns(
     commands: MultiplexedClient,
     options: WorkerOptions,
     inference: Inference,
-    governance: Governance,
+    governance: Authenticator,
 ) -> BatchTurns:
     """What advances batches. Their lines may take half of what an owner may queue, so that its own jobs find room."""
     store = BatchStore(commands)

@@ -124,7 +124,7 @@ class Outbox:
 
     async def _relay_alert(self, entry: Entry) -> None:
         alert = alert_of(*entry)
-        event = alert_event(alert.shown())
+        event = alert_event(alert.to_dict())
         for webhook in self._delivery.wanting(alert.kind):
             said = {"job": alert.id, "webhook": webhook, "event": event}
             await self._queue.submit(_delivery_job(event_id(alert.id, webhook), said))

@@ -8,9 +8,9 @@ from typing import Any
 import orjson
 
 from shared.errors import GatewayError, InternalError
-from shared.governance.keys.authenticate import Governance
+from shared.governance.keys.authenticate import Authenticator
 from shared.inference.call import Answer, Call, RetryLater
-from shared.inference.call_cost import Bill
+from shared.inference.call_cost import CallCost
 from shared.inference.inference import Inference
 from shared.jobs.model import Claim, Deferral, Outcome, State
 from shared.surfaces.multipart import form_fields
@@ -36,7 +36,7 @@ class JobRunner:
     """
 
     def __init__(
-        self, inference: Inference, governance: Governance, webhooks: WebhookDelivery, *, streams: bool = True
+        self, inference: Inference, governance: Authenticator, webhooks: WebhookDelivery, *, streams: bool = True
     ) -> None:
         self._inference = inference
         self._governance = governance
@@ -49,29 +49,29 @@ class JobRunner:
         Returns:
             How it ended, or when to come back. Failures are outcomes too: nothing but a cancellation leaves here.
         """
-        bill: Bill | None = None
+        call_cost: CallCost | None = None
         try:
             if claim.request_type == DELIVERY:
                 return await self._webhooks.run(claim)
             call = await self._call(claim)
-            bill = call.bill = self._inference.open_bill(call)
+            call_cost = call.call_cost = self._inference.open_call_cost(call)
             call.caller.check()  # revoked or expired since: nothing more is done in its name
             answer = await self._answer(call, handle)
             if BATCH not in claim.context:  # whoever reads a batch's output does not know its jobs
                 await self._inference.keep_job(call, answer)
         except RetryLater as later:
-            return deferral_after(later, claim) or failed(later.error, bill)
+            return deferral_after(later, claim) or failed(later.error, call_cost)
         except GatewayError as error:
-            return failed(error, bill)
+            return failed(error, call_cost)
         except Exception:
             log.exception("job run failed", extra={"job_id": claim.id, "request_id": claim.request_id})
             return failed(
-                InternalError("The job failed inside the gateway; the log has the details under its id."), bill
+                InternalError("The job failed inside the gateway; the log has the details under its id."), call_cost
             )
         finally:
-            if bill is not None:
-                bill.abandon()
-        return completed(answer, bill)
+            if call_cost is not None:
+                call_cost.abandon()
+        return completed(answer, call_cost)
 
     async def _answer(self, call: Call, handle: RunHandle) -> Answer:
         if self._streams and BATCH not in handle.claim.context and can_stream(call):
@@ -114,7 +114,7 @@ def _deadline(claim: Claim) -> float | None:
     return asyncio.get_running_loop().time() + left_s
 
 
-def completed(answer: Answer, bill: Bill | None = None) -> Outcome:
+def completed(answer: Answer, call_cost: CallCost | None = None) -> Outcome:
     """The outcome of a job that was answered."""
     meta = {
         "provider": answer.provider,
@@ -122,7 +122,7 @@ def completed(answer: Answer, bill: Bill | None = None) -> Outcome:
         "usage": dict(answer.usage),
         "upstream_attempts": answer.attempts,
         "headers": dict(answer.headers),
-        **(bill.costs() if bill else {}),
+        **(call_cost.costs() if call_cost else {}),
     }
     return Outcome(
         state=State.COMPLETED,
@@ -134,12 +134,12 @@ def completed(answer: Answer, bill: Bill | None = None) -> Outcome:
     )
 
 
-def failed(error: GatewayError, bill: Bill | None = None) -> Outcome:
+def failed(error: GatewayError, call_cost: CallCost | None = None) -> Outcome:
     """The outcome of a job that ended with an error; polls raise it as the SDK's own exception."""
     return Outcome(
         state=State.FAILED,
         status_code=error.status,
         error=error.envelope()["error"],
-        ledger=bill.entry or bill.failed(error) if bill else b"",
-        meta=bill.costs() if bill else {},
+        ledger=call_cost.entry or call_cost.failed(error) if call_cost else b"",
+        meta=call_cost.costs() if call_cost else {},
     )

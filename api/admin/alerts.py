@@ -31,7 +31,7 @@ async def list_all(
     )
     page = {
         "object": "list",
-        "data": [alert.shown() for alert in alerts],
+        "data": [alert.to_dict() for alert in alerts],
         "first_id": alerts[0].id if alerts else None,
         "last_id": alerts[-1].id if alerts else None,
         "has_more": more,

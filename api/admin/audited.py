@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.http.request_context import KEY, Act, Facts
+from api.http.request_context import SCOPE_KEY, AuditEvent, RequestContext
 from api.services import services_of
 from shared.errors import StoreUnavailable
 
@@ -41,27 +41,27 @@ class AuditedRoute(APIRoute):
 
 
 async def _record(request: Request, path: str, status: int) -> None:
-    facts: Facts = request.scope[KEY]
-    if not facts.caller.admin or (request.method in _READS and facts.act is None):
+    context: RequestContext = request.scope[SCOPE_KEY]
+    if not context.caller.admin or (request.method in _READS and context.audit_event is None):
         return
-    act = facts.act or Act(_path_target(request))
+    audit_event = context.audit_event or AuditEvent(_path_target(request))
     services = services_of(request.scope)
     entry = {
         "at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "who": services.governance.admin_key_name,
         "address": request.client.host if request.client else "",
         "action": f"{request.method} {path}",
-        "target": act.target[:_MAX_TARGET],
-        "detail": dict(act.detail),
+        "target": audit_event.target[:_MAX_TARGET],
+        "detail": dict(audit_event.detail),
         "status": status,
-        "request_id": facts.request_id,
+        "request_id": context.request_id,
     }
     logger.info("administration", extra=entry)
     try:
         await services.audit.record(entry)
     except StoreUnavailable:
         # What was done is done, and its answer may hold what is told only once; the log has the entry.
-        logger.exception("an entry of the audit trail could not be kept", extra={"request_id": facts.request_id})
+        logger.exception("an entry of the audit trail could not be kept", extra={"request_id": context.request_id})
 
 
 def _path_target(request: Request) -> str:

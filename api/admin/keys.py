@@ -8,16 +8,16 @@ from starlette.responses import Response
 
 from api.admin.access import admin_router
 from api.admin.key_bodies import KeyChange, KeyRotation, NewKey, said_in
-from api.http.deps import FactsDep, ServicesDep, as_response
-from api.http.request_context import Act, HeaderLine, Reply, json_reply
+from api.http.deps import ContextDep, ServicesDep, as_response
+from api.http.request_context import AuditEvent, HeaderLine, Reply, json_reply
 from api.jobs.lists import read_limit
 from api.services import Services
 from shared.errors import InvalidRequest, KeyNotFound, UnknownProvider
-from shared.governance.forecasts.limit_status import standings_of
+from shared.governance.forecasts.limit_status import limit_status_of
 from shared.governance.keys.model import VirtualKey, caller_of_key
 from shared.governance.keys.store import KeyFilter
 from shared.governance.ledger.reports import Reports
-from shared.governance.limits.guard import Door
+from shared.governance.limits.guard import LimitGuard
 from shared.settings.model import KeyRules
 
 router = admin_router("/api/keys")
@@ -28,13 +28,13 @@ _NOT_KEPT: HeaderLine = (b"cache-control", b"no-store")
 
 
 @router.post("", summary="Make a virtual key", status_code=201)
-async def create(body: NewKey, services: ServicesDep, facts: FactsDep) -> Response:
+async def create(body: NewKey, services: ServicesDep, context: ContextDep) -> Response:
     """The key and its value, which is told this once."""
-    facts.act = Act("", {"name": body.name})
+    context.audit_event = AuditEvent("", {"name": body.name})
     _check_fallbacks(services, body)
     said = said_in(body)
     key, value = await services.keys.create(body.name, said)
-    facts.act = Act(key.id, {"name": body.name, **said})
+    context.audit_event = AuditEvent(key.id, {"name": body.name, **said})
     return as_response(_told_once(key, value, 201))
 
 
@@ -78,16 +78,16 @@ async def limits(key_id: str, services: ServicesDep) -> Response:
     """Its own limits, its team's and its customer's: used, reserved, left; of budgets also where they are heading."""
     key = await services.keys.get(key_id)
     caller = caller_of_key(key, services.settings)
-    door, reports = Door(services.commands), Reports(services.commands)
-    found = await standings_of(door, reports, caller.limits, datetime.now(UTC))
+    guard, reports = LimitGuard(services.commands), Reports(services.commands)
+    found = await limit_status_of(guard, reports, caller.limits, datetime.now(UTC))
     return as_response(json_reply({"object": "list", "id": key.id, "data": found}))
 
 
 @router.patch("/{key_id}", summary="Change a virtual key")
-async def change(key_id: str, body: KeyChange, services: ServicesDep, facts: FactsDep) -> Response:
+async def change(key_id: str, body: KeyChange, services: ServicesDep, context: ContextDep) -> Response:
     """Replaces what is said, within a second everywhere; jobs that wait have their new share and limit at once."""
     said = said_in(body)
-    facts.act = Act(key_id, {"name": body.name, **said} if body.name else said)
+    context.audit_event = AuditEvent(key_id, {"name": body.name, **said} if body.name else said)
     if not said and not body.name:
         raise InvalidRequest("Nothing to be changed is said.", param="body")
     _check_fallbacks(services, body)
@@ -98,10 +98,10 @@ async def change(key_id: str, body: KeyChange, services: ServicesDep, facts: Fac
 
 
 @router.post("/{key_id}/rotate", summary="Give a virtual key a new value")
-async def rotate(key_id: str, services: ServicesDep, facts: FactsDep, body: KeyRotation | None = None) -> Response:
+async def rotate(key_id: str, services: ServicesDep, context: ContextDep, body: KeyRotation | None = None) -> Response:
     """The new value, told this once; the ones before it work for ``grace_s`` more seconds."""
     grace_s = body.grace_s if body else 0
-    facts.act = Act(key_id, {"grace_s": grace_s})
+    context.audit_event = AuditEvent(key_id, {"grace_s": grace_s})
     key, value = await services.keys.rotate(key_id, grace_s=grace_s)
     return as_response(_told_once(key, value))
 
@@ -120,7 +120,7 @@ async def delete(key_id: str, services: ServicesDep) -> Response:
 
 
 def _document(key: VirtualKey) -> dict[str, Any]:
-    return {"object": "virtual_key", **key.shown()}
+    return {"object": "virtual_key", **key.to_dict()}
 
 
 def _told_once(key: VirtualKey, value: str, status: int = 200) -> Reply:

@@ -24,7 +24,7 @@ class _Address:
     wrong: deque[bytes] = field(default_factory=lambda: deque(maxlen=_SAME))
 
 
-class WrongAttempts:
+class LoginThrottle:
     """Counts wrong keys per client address, in this process.
 
     A guess costs a token of the address, a right key costs none, and the same wrong key again (a machine with an old
@@ -39,12 +39,12 @@ class WrongAttempts:
         self._clock = clock
         self._addresses: OrderedDict[str, _Address] = OrderedDict()
 
-    def allow(self, address: str, shown: bytes) -> bool:
+    def allow(self, address: str, document: bytes) -> bool:
         """Whether what is shown is to be looked at; False: it is known to be wrong.
 
         Args:
             address: The client's.
-            shown: Tells one key from another, as ``Governance.fingerprint_of``.
+            shown: Tells one key from another, as ``Authenticator.fingerprint_of``.
 
         Raises:
             TooManyAttempts: Not now.
@@ -52,7 +52,7 @@ class WrongAttempts:
         found = self._addresses.get(_network(address))
         if found is None:
             return True
-        if shown in found.wrong:
+        if document in found.wrong:
             return False
         self._refill(found)
         if found.left < 1:
@@ -60,7 +60,7 @@ class WrongAttempts:
             raise TooManyAttempts("Too many wrong admin keys came from this address.", retry_after_s=wait_s)
         return True
 
-    def wrong(self, address: str, shown: bytes) -> None:
+    def wrong(self, address: str, document: bytes) -> None:
         """What was shown is wrong."""
         network = _network(address)
         found = self._addresses.setdefault(network, _Address(BURST, self._clock()))
@@ -69,7 +69,7 @@ class WrongAttempts:
             self._addresses.popitem(last=False)
         self._refill(found)
         found.left = max(0.0, found.left - 1)
-        found.wrong.append(shown)
+        found.wrong.append(document)
         if found.left < 1:
             logger.warning("too many wrong admin keys from one address", extra={"address": network})
 

@@ -2,9 +2,9 @@
 
 from contextlib import suppress
 
-from api.http.request_context import Facts, Receive
+from api.http.request_context import Receive, RequestContext
 from api.middleware.body_limit import too_large
-from shared.batches.file_scan import Survey
+from shared.batches.file_scan import FileScan
 from shared.batches.files import PART_BYTES, FileStore
 from shared.batches.keys import mint_file_id
 from shared.batches.model import StoredFile
@@ -100,9 +100,9 @@ class Upload:
         survey: What its lines ask for.
     """
 
-    def __init__(self, content_type: str, spool: Spool, survey: Survey, *, max_body_bytes: int) -> None:
+    def __init__(self, content_type: str, spool: Spool, scan_file: FileScan, *, max_body_bytes: int) -> None:
         self.spool = spool
-        self.survey = survey
+        self.scan_file = scan_file
         self._max_body_bytes = max_body_bytes
         self._seen = 0
         self._raw = bytearray()
@@ -158,7 +158,7 @@ class Upload:
             content = bytes(self._early) + content
             self._raw.clear()
             self._early.clear()
-        self.survey.feed(content)
+        self.scan_file.feed(content)
         await self.spool.add(content)
         if self._seen - self.spool.size > MAX_FIELDS_BYTES:
             raise RequestTooLarge("The form holds more than 1 MB beside its file.")
@@ -175,7 +175,7 @@ class Upload:
             return b""
 
 
-async def read_upload(receive: Receive, facts: Facts, files: FileStore, settings: Settings) -> Upload:
+async def read_upload(receive: Receive, context: RequestContext, files: FileStore, settings: Settings) -> Upload:
     """Read a request to its end, also one that is refused: its caller would not hear why before.
 
     Raises:
@@ -184,15 +184,15 @@ async def read_upload(receive: Receive, facts: Facts, files: FileStore, settings
     """
     most = settings.server.max_body_bytes
     spool = Spool(files, memory_bytes=most, max_bytes=settings.files.max_bytes)
-    content_type = facts.headers.get(b"content-type", b"").decode("latin-1")
-    upload = Upload(content_type, spool, Survey(max_line_bytes=most), max_body_bytes=most)
+    content_type = context.headers.get(b"content-type", b"").decode("latin-1")
+    upload = Upload(content_type, spool, FileScan(max_line_bytes=most), max_body_bytes=most)
     try:
         await _read_to_end(receive, upload)
     except BaseException:
         with suppress(StoreUnavailable):
             await spool.discard()
         raise
-    upload.survey.finish()
+    upload.scan_file.finish()
     return upload
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from starlette.responses import Response
 
-from api.http.request_context import KEY, Facts, Reply
+from api.http.request_context import SCOPE_KEY, Reply, RequestContext
 from api.services import Services, services_of
 from shared.errors import AdminKeyRequired
 from shared.governance.keys.authenticate import ADMINISTRATOR
@@ -16,15 +16,15 @@ def _services(request: Request) -> Services:
     return services_of(request.scope)
 
 
-def _facts(request: Request) -> Facts:
-    facts: Facts = request.scope[KEY]
-    return facts
+def _facts(request: Request) -> RequestContext:
+    context: RequestContext = request.scope[SCOPE_KEY]
+    return context
 
 
 async def _identify(request: Request) -> Caller:
-    facts = _facts(request)
-    facts.caller = await _services(request).governance.identify(facts.headers)
-    return facts.caller
+    context = _facts(request)
+    context.caller = await _services(request).governance.identify(context.headers)
+    return context.caller
 
 
 async def require_admin(request: Request) -> None:
@@ -34,17 +34,17 @@ async def require_admin(request: Request) -> None:
         AdminKeyRequired: The admin key was not shown.
         TooManyAttempts: Too many wrong ones came from this address.
     """
-    facts = _facts(request)
-    facts.surface = "api"
+    context = _facts(request)
+    context.surface = "api"
     services = _services(request)
-    shown = services.governance.fingerprint_of(facts.headers)
+    document = services.governance.fingerprint_of(context.headers)
     address = request.client.host if request.client else ""
-    if not shown or not services.attempts.allow(address, shown):
+    if not document or not services.attempts.allow(address, document):
         raise AdminKeyRequired(_REFUSED)
-    if not services.governance.is_admin(facts.headers):
-        services.attempts.wrong(address, shown)
+    if not services.governance.is_admin(context.headers):
+        services.attempts.wrong(address, document)
         raise AdminKeyRequired(_REFUSED)
-    facts.caller = ADMINISTRATOR
+    context.caller = ADMINISTRATOR
 
 
 _REFUSED = "This needs the admin key, as `Authorization: Bearer <admin key>`."
@@ -54,13 +54,13 @@ async def _services_now(request: Request) -> Services:
     return _services(request)
 
 
-async def _facts_now(request: Request) -> Facts:
+async def _facts_now(request: Request) -> RequestContext:
     return _facts(request)
 
 
 # Coroutines all: plain functions would run in a thread each.
 ServicesDep = Annotated[Services, Depends(_services_now)]
-FactsDep = Annotated[Facts, Depends(_facts_now)]
+ContextDep = Annotated[RequestContext, Depends(_facts_now)]
 CallerDep = Annotated[Caller, Depends(_identify)]
 
 

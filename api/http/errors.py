@@ -14,12 +14,12 @@ from starlette.responses import Response
 
 from api.http.request_context import (
     JSON_TYPE,
-    KEY,
+    SCOPE_KEY,
     App,
-    Facts,
     HeaderLine,
     Receive,
     Reply,
+    RequestContext,
     Scope,
     Send,
     header_text,
@@ -34,7 +34,7 @@ from shared.errors import (
     NotFound,
     StoreUnavailable,
 )
-from shared.store.errors import StoreUnavailable as StoreFault
+from shared.store.errors import StoreConnectionError
 from shared.surfaces.anthropic import error_of as anthropic_error
 from shared.surfaces.genai import error_of as genai_error
 
@@ -83,7 +83,7 @@ def as_gateway_error(error: Exception, request_id: str = "") -> GatewayError:
     """What a caller is told of any exception; one that nobody foresaw is logged, and its details stay in the log."""
     if isinstance(error, GatewayError):
         return error
-    if isinstance(error, StoreFault | RedisError):
+    if isinstance(error, StoreConnectionError | RedisError):
         logger.warning("The job store failed: %s", error, extra={"request_id": request_id})
         return StoreUnavailable()
     logger.error("A request failed unexpectedly", exc_info=error, extra={"request_id": request_id})
@@ -109,13 +109,13 @@ class ErrorBoundary:
 
 
 async def _answer(error: Exception, scope: Scope, send: Send) -> None:
-    facts: Facts = scope[KEY]
+    context: RequestContext = scope[SCOPE_KEY]
     if isinstance(error, ClientGone):
-        facts.status = facts.status or ClientGone.status
+        context.status = context.status or ClientGone.status
         return
-    told = as_gateway_error(error, facts.request_id)
-    if facts.status == 0:
-        await send_reply(send, error_reply(told, _surface(scope["path"]), facts.request_id))
+    told = as_gateway_error(error, context.request_id)
+    if context.status == 0:
+        await send_reply(send, error_reply(told, _surface(scope["path"]), context.request_id))
     # Else the response is half sent: returning without its end makes the server drop the connection, which is
     # how HTTP says that a body is incomplete.
 
@@ -140,7 +140,7 @@ async def _render_http_exception(request: Request, error: Exception) -> Response
 
 
 def _for_path(request: Request, told: GatewayError) -> Reply:
-    return error_reply(told, _surface(request.url.path), request.scope[KEY].request_id)
+    return error_reply(told, _surface(request.url.path), request.scope[SCOPE_KEY].request_id)
 
 
 def _surface(path: str) -> str:

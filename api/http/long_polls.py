@@ -4,7 +4,7 @@ import asyncio
 from types import TracebackType
 
 
-class OpenWaits:
+class LongPolls:
     """The long-polls and event streams of a process.
 
     Attributes:
@@ -32,11 +32,11 @@ class OpenWaits:
 
 
 class Interruptible:
-    """See ``OpenWaits.interruptible``."""
+    """See ``LongPolls.interruptible``."""
 
     __slots__ = ("_task", "_tasks", "_waits")
 
-    def __init__(self, waits: OpenWaits, tasks: set["asyncio.Task[object]"]) -> None:
+    def __init__(self, waits: LongPolls, tasks: set["asyncio.Task[object]"]) -> None:
         self._waits = waits
         self._tasks = tasks
         self._task: asyncio.Task[object] | None = None

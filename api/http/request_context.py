@@ -15,18 +15,18 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 HeaderLine = tuple[bytes, bytes]
 
-KEY = "finops"
+SCOPE_KEY = "finops"
 JSON_TYPE: HeaderLine = (b"content-type", b"application/json")
 
 
-class Act(NamedTuple):
+class AuditEvent(NamedTuple):
     """What an administrator's call acts on, for the audit trail; nothing secret."""
 
     target: str
     detail: Mapping[str, Any] = {}
 
 
-class Facts:
+class RequestContext:
     """What is known of a request; in ``scope["finops"]`` from the outermost middleware on.
 
     Attributes:
@@ -43,7 +43,7 @@ class Facts:
 
     __slots__ = (
         "_said",
-        "act",
+        "audit_event",
         "caller",
         "headers",
         "job_id",
@@ -80,7 +80,7 @@ class Facts:
         self.job_id = ""
         self.lines: tuple[HeaderLine, ...] = ()
         self.caller: Caller = ANONYMOUS
-        self.act: Act | None = None
+        self.audit_event: AuditEvent | None = None
 
     def forget_headers(self) -> None:
         """Let go of what the request said: for a request that has been understood, and now waits for long."""

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import orjson
 
 from api.http.errors import as_gateway_error
-from api.http.request_context import Facts, HeaderLine, Send, header_text
+from api.http.request_context import HeaderLine, RequestContext, Send, header_text
 from shared.errors import GatewayError, UpstreamFailure
 from shared.inference.streaming import ProviderStream
 from shared.jobs.model import Event
@@ -39,7 +39,7 @@ class TranslatedEvents(Protocol):
 
 async def send_translated_stream(
     send: Send,
-    facts: Facts,
+    context: RequestContext,
     chunks: AsyncIterator[bytes],
     events: TranslatedEvents,
     headers: Sequence[HeaderLine],
@@ -55,8 +55,8 @@ async def send_translated_stream(
             if told:
                 await send({"type": "http.response.body", "body": told, "more_body": True})
     except Exception as error:  # noqa: BLE001 - whatever it is, it must be said inside the stream
-        failure = as_gateway_error(_misshapen(error), facts.request_id)
-        logger.warning("A stream failed: %s", failure.message, extra={"request_id": facts.request_id})
+        failure = as_gateway_error(_misshapen(error), context.request_id)
+        logger.warning("A stream failed: %s", failure.message, extra={"request_id": context.request_id})
         last = events.fail(failure.status, failure.envelope()["error"])
         await send({"type": "http.response.body", "body": last, "more_body": True})
     await send({"type": "http.response.body", "body": b""})
@@ -67,7 +67,9 @@ def _misshapen(error: Exception) -> Exception:
     return UpstreamFailure("The provider sent a malformed stream.") if isinstance(error, MISSHAPEN) else error
 
 
-async def send_answer_stream(send: Send, facts: Facts, request_type: RequestType, stream: ProviderStream) -> None:
+async def send_answer_stream(
+    send: Send, context: RequestContext, request_type: RequestType, stream: ProviderStream
+) -> None:
     """Send an answer as it comes; what fails on the way becomes the surface's own error event.
 
     An SDK takes a stream that merely stops for a complete one, so an error is always said, and ``[DONE]`` never
@@ -82,8 +84,8 @@ async def send_answer_stream(send: Send, facts: Facts, request_type: RequestType
             first, last = first or chunk, chunk
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
     except Exception as error:  # noqa: BLE001 - whatever it is, it must be said inside the stream
-        told = as_gateway_error(error, facts.request_id)
-        logger.warning("A stream failed: %s", told.message, extra={"request_id": facts.request_id})
+        told = as_gateway_error(error, context.request_id)
+        logger.warning("A stream failed: %s", told.message, extra={"request_id": context.request_id})
         await send(
             {"type": "http.response.body", "body": error_event(request_type, told, first, last), "more_body": True}
         )

@@ -13,10 +13,10 @@ from api.http.disconnect import Hangup
 from api.http.errors import error_reply
 from api.http.request_context import (
     JSON_TYPE,
-    Facts,
     HeaderLine,
     Receive,
     Reply,
+    RequestContext,
     Send,
     drain,
     header_lines,
@@ -47,7 +47,7 @@ class Dialect:
     """One method of a surface: how its requests and answers are said in OpenAI's format.
 
     Attributes:
-        surface: As ``Facts.surface``; errors are told in its envelope.
+        surface: As ``RequestContext.surface``; errors are told in its envelope.
         provider: Whose models are meant by names without a prefix.
         request_type: What a request becomes.
         read: The caller's fields as OpenAI's.
@@ -68,74 +68,74 @@ class Dialect:
     stream_type: HeaderLine = EVENT_STREAM
     id_header: bytes = b""
 
-    def id_lines(self, facts: Facts) -> tuple[HeaderLine, ...]:
+    def id_lines(self, context: RequestContext) -> tuple[HeaderLine, ...]:
         """The request's id where the SDKs look for it."""
-        return ((self.id_header, header_text(facts.request_id)),) if self.id_header else ()
+        return ((self.id_header, header_text(context.request_id)),) if self.id_header else ()
 
 
-async def enter(services: Services, facts: Facts, surface: str, request_type: str) -> None:
+async def enter(services: Services, context: RequestContext, surface: str, request_type: str) -> None:
     """Say through which door a request came, and find out whose it is.
 
     Raises:
         GatewayError: Its key is not known, or none was shown where one must be.
     """
-    facts.surface, facts.request_type = surface, request_type
-    facts.caller = await services.governance.identify(facts.headers)
+    context.surface, context.request_type = surface, request_type
+    context.caller = await services.governance.identify(context.headers)
 
 
-async def serve(dialect: Dialect, services: Services, facts: Facts, receive: Receive, send: Send) -> None:
+async def serve(dialect: Dialect, services: Services, context: RequestContext, receive: Receive, send: Send) -> None:
     """Answer an inference request, whose caller is known.
 
     Raises:
         GatewayError: What the caller is told, unless the response has begun.
     """
-    if POLL in facts.headers:
+    if POLL in context.headers:
         await drain(receive)
-        job = await poll(services, facts, dialect.request_type, receive)
-        await send_reply(send, _job_reply(dialect, job, facts))
+        job = await poll(services, context, dialect.request_type, receive)
+        await send_reply(send, _job_reply(dialect, job, context))
         return
-    as_job = wants_job(facts)
-    request = await read(dialect, services, facts, receive)
+    as_job = wants_job(context)
+    request = await read(dialect, services, context, receive)
     if as_job:
-        await send_reply(send, _job_reply(dialect, await submit(services, facts, request, receive), facts))
+        await send_reply(send, _job_reply(dialect, await submit(services, context, request, receive), context))
         return
-    call = call_of(facts, request)
+    call = call_of(context, request)
     with Hangup(receive):
         if call.stream:
-            await _stream(dialect, services, facts, call, send)
+            await _stream(dialect, services, context, call, send)
             return
         answer = await services.inference.answer(call)
-    facts.provider = answer.provider
-    await send_reply(send, _answer_reply(dialect, answer.body, facts, _lines(answer.headers)))
+    context.provider = answer.provider
+    await send_reply(send, _answer_reply(dialect, answer.body, context, _lines(answer.headers)))
 
 
-async def count(dialect: Dialect, services: Services, facts: Facts, receive: Receive) -> int:
+async def count(dialect: Dialect, services: Services, context: RequestContext, receive: Receive) -> int:
     """How many tokens a chat has: counted by the provider where it can, else estimated here.
 
     Raises:
         GatewayError: What the caller is told.
     """
-    request = await read(dialect, services, facts, receive)
+    request = await read(dialect, services, context, receive)
     with Hangup(receive):
-        tokens = await services.inference.count_tokens(call_of(facts, request))
+        tokens = await services.inference.count_tokens(call_of(context, request))
     return estimate_tokens(request.fields) if tokens is None else tokens
 
 
-async def read(dialect: Dialect, services: Services, facts: Facts, receive: Receive) -> RequestBody:
+async def read(dialect: Dialect, services: Services, context: RequestContext, receive: Receive) -> RequestBody:
     """Read a request as the one in OpenAI's format that means the same; ``fallbacks`` is the gateway's own field.
 
     Raises:
         InvalidRequest: It is none, or says what cannot be said there.
         ClientGone: The caller hung up before its end.
     """
-    fields = read_object(await read_plain_body(facts, receive))
+    fields = read_object(await read_plain_body(context, receive))
     fallbacks = fields.pop("fallbacks", None)
     asked = dialect.read(fields)
     asked["model"] = full_name(asked["model"], dialect.provider, services)
     if fallbacks is not None:
         asked["fallbacks"] = fallbacks
     request = read_request(dialect.request_type, orjson.dumps(asked), "application/json")
-    facts.model = request.model
+    context.model = request.model
     return request
 
 
@@ -145,15 +145,15 @@ def full_name(model: str, provider: str, services: Services) -> str:
     return model if plain else f"{provider}/{model}"
 
 
-async def _stream(dialect: Dialect, services: Services, facts: Facts, call: Call, send: Send) -> None:
+async def _stream(dialect: Dialect, services: Services, context: RequestContext, call: Call, send: Send) -> None:
     assert dialect.events is not None  # noqa: S101 - requests of its type do not ask for streams otherwise
     stream = await services.inference.stream(call)
-    facts.provider = stream.provider
+    context.provider = stream.provider
     services.metrics.stream_opened()
     try:
         chunks = aiter(stream) if stream.whole is None else _whole(stream.whole)
-        lines = [dialect.stream_type, *dialect.id_lines(facts), *_lines(stream.headers)]
-        await send_translated_stream(send, facts, chunks, dialect.events(facts.request_id), lines)
+        lines = [dialect.stream_type, *dialect.id_lines(context), *_lines(stream.headers)]
+        await send_translated_stream(send, context, chunks, dialect.events(context.request_id), lines)
     finally:
         await stream.aclose()
         services.metrics.stream_closed()
@@ -164,7 +164,7 @@ async def _whole(body: bytes) -> AsyncIterator[bytes]:
     yield as_stream(orjson.loads(body))
 
 
-def _answer_reply(dialect: Dialect, body: bytes, facts: Facts, headers: tuple[HeaderLine, ...]) -> Reply:
+def _answer_reply(dialect: Dialect, body: bytes, context: RequestContext, headers: tuple[HeaderLine, ...]) -> Reply:
     """A provider's answer, which may be passed on unread to here, in the caller's format.
 
     Raises:
@@ -174,20 +174,20 @@ def _answer_reply(dialect: Dialect, body: bytes, facts: Facts, headers: tuple[He
         told = orjson.dumps(dialect.answer(orjson.loads(body)))
     except MISSHAPEN as error:
         raise UpstreamFailure("The provider's answer is not of its format.") from error
-    return Reply(200, told, (JSON_TYPE, *dialect.id_lines(facts), *headers))
+    return Reply(200, told, (JSON_TYPE, *dialect.id_lines(context), *headers))
 
 
-def _job_reply(dialect: Dialect, job: Job, facts: Facts) -> Reply:
+def _job_reply(dialect: Dialect, job: Job, context: RequestContext) -> Reply:
     """A job in the caller's format: without content while it is open; the HTTP error of its failure."""
     lines = job_headers(job)
     if job.state is State.COMPLETED:
-        return _answer_reply(dialect, job.result, facts, lines)
+        return _answer_reply(dialect, job.result, context, lines)
     if job.state in (State.FAILED, State.CANCELLED):
         failed = job.state is State.FAILED
         error = JobFailure(job.status_code, job.error or {}) if failed else JobCancelled(job.id)
-        return with_headers(error_reply(error, dialect.surface, facts.request_id), lines)
+        return with_headers(error_reply(error, dialect.surface, context.request_id), lines)
     body = orjson.dumps(dialect.pending(job.id, job.model, WORDS[job.state]))
-    return Reply(200, body, (JSON_TYPE, *dialect.id_lines(facts), *lines))
+    return Reply(200, body, (JSON_TYPE, *dialect.id_lines(context), *lines))
 
 
 def _lines(headers: Mapping[str, str]) -> tuple[HeaderLine, ...]:

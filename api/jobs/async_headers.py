@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from api.http.request_context import Facts
+from api.http.request_context import RequestContext
 from shared.errors import InvalidRequest
 from shared.jobs.model import MAX_DELAY_S, Priority
 from shared.settings.model import Settings
@@ -50,15 +50,15 @@ class SubmitOptions:
     blind_retry: bool
 
 
-def wants_job(facts: Facts) -> bool:
+def wants_job(context: RequestContext) -> bool:
     """Whether ``x-bf-async`` asks for a job.
 
     Raises:
         InvalidRequest: It says neither yes nor no.
     """
-    if SUBMIT not in facts.headers:
+    if SUBMIT not in context.headers:
         return False
-    word = _value(facts, SUBMIT).lower()
+    word = _value(context, SUBMIT).lower()
     if word in _TRUE:
         return True
     if word in _FALSE:
@@ -70,12 +70,12 @@ def wants_job(facts: Facts) -> bool:
     )
 
 
-def polled_id(facts: Facts) -> str:
+def polled_id(context: RequestContext) -> str:
     """The job that ``x-bf-async-id`` asks for; any text, which may name nothing."""
-    return _value(facts, POLL)
+    return _value(context, POLL)
 
 
-def wait_s(facts: Facts) -> float:
+def wait_s(context: RequestContext) -> float:
     """How long the caller is ready to wait for the outcome, 0 to ``MAX_WAIT_S`` seconds.
 
     From ``x-bf-async-wait``, else from ``Prefer: wait=N`` (https://www.rfc-editor.org/rfc/rfc7240#section-4.3), of
@@ -84,45 +84,45 @@ def wait_s(facts: Facts) -> float:
     Raises:
         InvalidRequest: ``x-bf-async-wait`` is no number of seconds.
     """
-    if WAIT in facts.headers:
-        return min(_seconds(facts, WAIT), MAX_WAIT_S)
-    prefer = facts.headers.get(b"prefer")
+    if WAIT in context.headers:
+        return min(_seconds(context, WAIT), MAX_WAIT_S)
+    prefer = context.headers.get(b"prefer")
     if prefer is None:
         return 0.0
     found = _PREFER_WAIT.search(prefer.decode("latin-1"))
     return min(float(found[1]), MAX_WAIT_S) if found else 0.0
 
 
-def submit_options(facts: Facts, settings: Settings) -> SubmitOptions:
+def submit_options(context: RequestContext, settings: Settings) -> SubmitOptions:
     """Everything that a submit's headers say.
 
     Raises:
         InvalidRequest: One of them is not understood; ``param`` names it.
     """
     return SubmitOptions(
-        ttl_s=_ttl_s(facts, settings),
-        wait_s=wait_s(facts),
-        webhook=_webhook(facts, settings) if WEBHOOK in facts.headers else "",
-        priority=_priority(facts),
-        delay_s=_delay_s(facts),
-        deadline_s=_deadline_s(facts),
-        idempotency_key=_idempotency_key(facts),
-        blind_retry=_is_blind_retry(facts),
+        ttl_s=_ttl_s(context, settings),
+        wait_s=wait_s(context),
+        webhook=_webhook(context, settings) if WEBHOOK in context.headers else "",
+        priority=_priority(context),
+        delay_s=_delay_s(context),
+        deadline_s=_deadline_s(context),
+        idempotency_key=_idempotency_key(context),
+        blind_retry=_is_blind_retry(context),
     )
 
 
-def _value(facts: Facts, name: bytes, longest: int = MAX_VALUE_CHARS) -> str:
+def _value(context: RequestContext, name: bytes, longest: int = MAX_VALUE_CHARS) -> str:
     """A header's text without the white space around it."""
-    if facts.repeated:
-        _refuse_repetition(facts)
-    raw = facts.headers.get(name, b"").strip()
+    if context.repeated:
+        _refuse_repetition(context)
+    raw = context.headers.get(name, b"").strip()
     if len(raw) > longest:
         raise InvalidRequest(f"The header {_spell(name)} is longer than {longest} characters.", param=_spell(name))
     return raw.decode("latin-1")
 
 
-def _refuse_repetition(facts: Facts) -> None:
-    for name in facts.repeated & _ALL:
+def _refuse_repetition(context: RequestContext) -> None:
+    for name in context.repeated & _ALL:
         raise InvalidRequest(f"The header {_spell(name)} came more than once; send it once.", param=_spell(name))
 
 
@@ -130,8 +130,8 @@ def _spell(name: bytes) -> str:
     return _SPELLINGS.get(name) or name.decode()
 
 
-def _seconds(facts: Facts, name: bytes) -> float:
-    text = _value(facts, name)
+def _seconds(context: RequestContext, name: bytes) -> float:
+    text = _value(context, name)
     if not _NUMBER.fullmatch(text):
         raise InvalidRequest(
             f"The header {_spell(name)} must be a number of seconds, 0 or more, e.g. 30.", param=_spell(name)
@@ -139,21 +139,21 @@ def _seconds(facts: Facts, name: bytes) -> float:
     return float(text)
 
 
-def _ttl_s(facts: Facts, settings: Settings) -> int:
+def _ttl_s(context: RequestContext, settings: Settings) -> int:
     """Seconds; whatever is no positive number means the default, whatever is too long the longest."""
     jobs = settings.jobs
-    if TTL in facts.headers:
-        text = _value(facts, TTL)
+    if TTL in context.headers:
+        text = _value(context, TTL)
         seconds = float(text) if _NUMBER.fullmatch(text) else 0.0
         if seconds > 0:
             return min(max(1, int(min(seconds, jobs.max_result_ttl_s))), jobs.max_result_ttl_s)
     return min(jobs.result_ttl_s, jobs.max_result_ttl_s)
 
 
-def _priority(facts: Facts) -> Priority:
-    if PRIORITY not in facts.headers:
+def _priority(context: RequestContext) -> Priority:
+    if PRIORITY not in context.headers:
         return Priority.NORMAL
-    word = _value(facts, PRIORITY).lower()
+    word = _value(context, PRIORITY).lower()
     try:
         return Priority(word or "normal")
     except ValueError:
@@ -162,14 +162,14 @@ def _priority(facts: Facts) -> Priority:
         ) from None
 
 
-def _delay_s(facts: Facts) -> float:
-    return min(_seconds(facts, DELAY), MAX_DELAY_S) if DELAY in facts.headers else 0.0
+def _delay_s(context: RequestContext) -> float:
+    return min(_seconds(context, DELAY), MAX_DELAY_S) if DELAY in context.headers else 0.0
 
 
-def _deadline_s(facts: Facts) -> float | None:
-    if DEADLINE not in facts.headers:
+def _deadline_s(context: RequestContext) -> float | None:
+    if DEADLINE not in context.headers:
         return None
-    seconds = _seconds(facts, DEADLINE)
+    seconds = _seconds(context, DEADLINE)
     if seconds <= 0:
         raise InvalidRequest(
             "The header x-bf-async-deadline must be more than 0 seconds from now.", param=_spell(DEADLINE)
@@ -177,10 +177,10 @@ def _deadline_s(facts: Facts) -> float | None:
     return min(seconds, MAX_DELAY_S)
 
 
-def _idempotency_key(facts: Facts) -> str:
-    if IDEMPOTENCY not in facts.headers:
+def _idempotency_key(context: RequestContext) -> str:
+    if IDEMPOTENCY not in context.headers:
         return ""
-    key = _value(facts, IDEMPOTENCY, MAX_KEY_CHARS)
+    key = _value(context, IDEMPOTENCY, MAX_KEY_CHARS)
     if not key or not key.isascii() or not key.isprintable():
         raise InvalidRequest(
             f"The header Idempotency-Key must be 1 to {MAX_KEY_CHARS} printable ASCII characters.",
@@ -189,15 +189,15 @@ def _idempotency_key(facts: Facts) -> str:
     return key
 
 
-def _is_blind_retry(facts: Facts) -> bool:
+def _is_blind_retry(context: RequestContext) -> bool:
     """Whether the SDK repeats a request whose answer it did not get: it then sends no idempotency key of its own."""
-    count = facts.headers.get(RETRY_COUNT)
+    count = context.headers.get(RETRY_COUNT)
     return count is not None and count.isdigit() and len(count) < 10 and int(count) >= 1
 
 
-def _webhook(facts: Facts, settings: Settings) -> str:
+def _webhook(context: RequestContext, settings: Settings) -> str:
     """A configured webhook's name, or a URL that may be called."""
-    text = _value(facts, WEBHOOK, MAX_URL_CHARS)
+    text = _value(context, WEBHOOK, MAX_URL_CHARS)
     if text in settings.webhooks:
         return text
     if "://" not in text:

@@ -10,7 +10,7 @@ import orjson
 from api.http.dimensions import dimensions_of
 from api.http.disconnect import Hangup
 from api.http.headers import passed_headers
-from api.http.request_context import Facts, Receive, header_lines
+from api.http.request_context import Receive, RequestContext, header_lines
 from api.http.routing_hints import limits, session_of
 from api.jobs.async_headers import SubmitOptions, polled_id, submit_options, wait_s
 from api.jobs.background import BACKGROUND_FIELDS, STREAM_FIELDS, background_options
@@ -42,7 +42,7 @@ _SHOWN = frozenset({"echo", "stream"})
 
 
 async def submit(
-    services: Services, facts: Facts, request: RequestBody, receive: Receive, *, native: bool = False
+    services: Services, context: RequestContext, request: RequestBody, receive: Receive, *, native: bool = False
 ) -> Job:
     """Make a job of a request, and wait for its outcome as long as the caller asks.
 
@@ -59,9 +59,9 @@ async def submit(
     Raises:
         GatewayError: The request would be refused whatever happens, or no job is taken now.
     """
-    submission, longest_s = await _accept(services, facts, request, native=native)
+    submission, longest_s = await _accept(services, context, request, native=native)
     job = submission.job
-    facts.job_id = job.id
+    context.job_id = job.id
     services.metrics.submitted(job.request_type, created=submission.created)
     if not longest_s or not job.live:
         return job
@@ -69,28 +69,30 @@ async def submit(
     job = replace(job, context={name: value for name, value in job.context.items() if name in _SHOWN})
     del request, submission
     try:
-        return await wait(services, facts, job, longest_s, receive)
+        return await wait(services, context, job, longest_s, receive)
     except GatewayError:
         return job  # accepted all the same; the caller polls
 
 
-async def _accept(services: Services, facts: Facts, request: RequestBody, *, native: bool) -> tuple[Submission, float]:
+async def _accept(
+    services: Services, context: RequestContext, request: RequestBody, *, native: bool
+) -> tuple[Submission, float]:
     """Check and store a request; what came of it, and how long its caller is ready to wait."""
-    options = submit_options(facts, services.settings)
+    options = submit_options(context, services.settings)
     if native:
-        options = background_options(options, request.fields, services.settings, facts)
+        options = background_options(options, request.fields, services.settings, context)
     if not native:
         refuse_stream(request)
     check_for_submit(request)
-    call = call_of(facts, request)
+    call = call_of(context, request)
     await services.inference.authorise(call)
     submission = await _reserve_and_submit(
-        services, facts, call, _new_job(services, facts, request, call, options, native=native)
+        services, context, call, _new_job(services, context, request, call, options, native=native)
     )
     return submission, options.wait_s
 
 
-async def _reserve_and_submit(services: Services, facts: Facts, call: Call, new: NewJob) -> Submission:
+async def _reserve_and_submit(services: Services, context: RequestContext, call: Call, new: NewJob) -> Submission:
     """Reserve what the job may cost, then submit it; a job that did not come about, or was there before, gives it back.
 
     A repeat costs nothing, so no limit may refuse it nor count it: it is looked for before anything is reserved, and
@@ -109,14 +111,14 @@ async def _reserve_and_submit(services: Services, facts: Facts, call: Call, new:
         if found := await services.queue.find_repeated(new):
             return found
         raise
-    facts.lines = header_lines(admission.headers())
+    context.lines = header_lines(admission.headers())
     try:
         submission = await services.queue.submit(new.estimated(admission.estimate))
     except GatewayError as error:
-        if admission.hold and not isinstance(error, StoreUnavailable):
+        if admission.reservation and not isinstance(error, StoreUnavailable):
             services.inference.give_back(new.id)
         raise
-    if admission.hold and submission.job.id != new.id:
+    if admission.reservation and submission.job.id != new.id:
         services.inference.give_back(new.id)
     return submission
 
@@ -131,13 +133,13 @@ def refuse_stream(request: RequestBody) -> None:
         )
 
 
-def call_of(facts: Facts, request: RequestBody) -> Call:
+def call_of(context: RequestContext, request: RequestBody) -> Call:
     """The inference call that a request asks for.
 
     Raises:
         InvalidRequest: ``x-bf-timeout`` is not a number of seconds.
     """
-    deadline, begin_by = limits(facts.headers, asyncio.get_running_loop().time(), stream=request.stream)
+    deadline, begin_by = limits(context.headers, asyncio.get_running_loop().time(), stream=request.stream)
     return Call(
         request_type=request.request_type,
         model=request.model or _UNNAMED_MODEL,
@@ -145,19 +147,25 @@ def call_of(facts: Facts, request: RequestBody) -> Call:
         fields=request.fields,
         content_type=request.content_type,
         stream=request.stream,
-        headers=passed_headers(facts.headers),
-        caller=facts.caller,
-        request_id=facts.request_id,
-        session=session_of(facts.headers, request.fields),
+        headers=passed_headers(context.headers),
+        caller=context.caller,
+        request_id=context.request_id,
+        session=session_of(context.headers, request.fields),
         deadline=deadline,
         begin_by=begin_by,
-        surface=facts.surface,
-        dimensions=dimensions_of(facts.headers),
+        surface=context.surface,
+        dimensions=dimensions_of(context.headers),
     )
 
 
 def _new_job(
-    services: Services, facts: Facts, request: RequestBody, call: Call, options: SubmitOptions, *, native: bool
+    services: Services,
+    context: RequestContext,
+    request: RequestBody,
+    call: Call,
+    options: SubmitOptions,
+    *,
+    native: bool,
 ) -> NewJob:
     caller = call.caller
     return NewJob(
@@ -168,8 +176,8 @@ def _new_job(
         model=request.model,
         payload=_payload(request),
         content_type=request.content_type,
-        context=_context(facts, request, call),
-        request_id=facts.request_id,
+        context=_context(context, request, call),
+        request_id=context.request_id,
         priority=options.priority,
         ttl_s=options.ttl_s,
         delay_s=options.delay_s,
@@ -194,45 +202,45 @@ def _payload(request: RequestBody) -> bytes:
     return orjson.dumps({name: value for name, value in fields.items() if name not in left_out})
 
 
-def _context(facts: Facts, request: RequestBody, call: Call) -> dict[str, Any]:
+def _context(context: RequestContext, request: RequestBody, call: Call) -> dict[str, Any]:
     # An empty table would be a list to the scripts: there is always something in it.
-    context: dict[str, Any] = {
-        "surface": facts.surface,
+    stored: dict[str, Any] = {
+        "surface": context.surface,
         "who": {"type": call.request_type.name, **who(call.caller, call.dimensions)},
     }
     if request.stream:
-        context["stream"] = True
+        stored["stream"] = True
     if call.headers:
-        context["headers"] = dict(call.headers)
+        stored["headers"] = dict(call.headers)
     if call.session:
-        context["session"] = call.session
+        stored["session"] = call.session
     if call.dimensions:
-        context["dimensions"] = dict(call.dimensions)
+        stored["dimensions"] = dict(call.dimensions)
     echo = echo_of(request.request_type, request.fields)
     if echo:
-        context["echo"] = echo
-    return context
+        stored["echo"] = echo
+    return stored
 
 
-async def poll(services: Services, facts: Facts, request_type: RequestType, receive: Receive) -> Job:
+async def poll(services: Services, context: RequestContext, request_type: RequestType, receive: Receive) -> Job:
     """The job that ``x-bf-async-id`` names, after waiting for its outcome as long as the caller asks.
 
     Raises:
         JobNotFound: Unknown, expired, another caller's, or of another request type.
     """
-    return await find_and_wait(services, facts, polled_id(facts), request_type, receive)
+    return await find_and_wait(services, context, polled_id(context), request_type, receive)
 
 
 async def find_and_wait(
-    services: Services, facts: Facts, job_id: str, request_type: RequestType | None, receive: Receive
+    services: Services, context: RequestContext, job_id: str, request_type: RequestType | None, receive: Receive
 ) -> Job:
     """``find``, then wait for the outcome as long as the caller asks."""
-    longest_s = wait_s(facts)
-    job = await find(services, facts.caller, job_id, request_type)
-    facts.job_id, facts.model = job.id, job.model
+    longest_s = wait_s(context)
+    job = await find(services, context.caller, job_id, request_type)
+    context.job_id, context.model = job.id, job.model
     if not longest_s or not job.live:
         return job
-    return await wait(services, facts, job, longest_s, receive)
+    return await wait(services, context, job, longest_s, receive)
 
 
 async def find(services: Services, caller: Caller, job_id: str, request_type: RequestType | None = None) -> Job:
@@ -255,7 +263,7 @@ async def find(services: Services, caller: Caller, job_id: str, request_type: Re
     return job
 
 
-async def wait(services: Services, facts: Facts, job: Job, longest_s: float, receive: Receive) -> Job:
+async def wait(services: Services, context: RequestContext, job: Job, longest_s: float, receive: Receive) -> Job:
     """The job with its outcome, or as it stands when the time is over.
 
     Raises:
@@ -264,7 +272,7 @@ async def wait(services: Services, facts: Facts, job: Job, longest_s: float, rec
     """
     if services.waits.ending:
         return job
-    facts.forget_headers()
+    context.forget_headers()
     with services.waits.interruptible(), Hangup(receive):
         return await services.waiters.wait(job.id, longest_s)
     return job  # the process stops

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from api.http.request_context import Facts
+from api.http.request_context import RequestContext
 from api.jobs.async_headers import DEADLINE, PRIORITY, TTL, SubmitOptions
 from shared.errors import InvalidRequest
 from shared.jobs.model import Priority
@@ -38,7 +38,7 @@ def asks_for_background(request: RequestBody) -> bool:
 
 
 def background_options(
-    options: SubmitOptions, fields: Mapping[str, Any], settings: Settings, facts: Facts
+    options: SubmitOptions, fields: Mapping[str, Any], settings: Settings, context: RequestContext
 ) -> SubmitOptions:
     """The submit's options, with what the request's fields say where no header does.
 
@@ -47,15 +47,15 @@ def background_options(
     Raises:
         InvalidRequest: The completion window is none of OpenAI's.
     """
-    if TTL not in facts.headers:
+    if TTL not in context.headers:
         ttl_s = UNSTORED_TTL_S if fields.get("store") is False else settings.jobs.max_result_ttl_s
         options = replace(options, ttl_s=min(ttl_s, settings.jobs.max_result_ttl_s))
     window_s = _window_s(fields.get("background_options"))
     if window_s is None:
         return options
-    if PRIORITY not in facts.headers:
+    if PRIORITY not in context.headers:
         options = replace(options, priority=Priority.LOW)
-    if DEADLINE not in facts.headers:
+    if DEADLINE not in context.headers:
         options = replace(options, deadline_s=window_s)
     return options
 

@@ -75,14 +75,14 @@ async def list_jobs(store: JobStore, owner: str | None, query: ListQuery) -> Job
     return JobPage(tuple(jobs[: query.limit]), has_more=more)
 
 
-def page_reply(page: JobPage, shown: tuple[Job, ...] | None = None) -> Reply:
+def page_reply(page: JobPage, document: tuple[Job, ...] | None = None) -> Reply:
     """OpenAI's list object, of envelopes without results.
 
     Args:
         page: As it came; its last job is the cursor of the next one.
         shown: Those of its jobs that the caller may see; default: all.
     """
-    jobs = page.jobs if shown is None else shown
+    jobs = page.jobs if document is None else document
     return json_reply(
         {
             "object": "list",

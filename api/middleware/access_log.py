@@ -2,7 +2,7 @@
 
 import time
 
-from api.http.request_context import KEY, App, Facts, Receive, Scope, Send
+from api.http.request_context import SCOPE_KEY, App, Receive, RequestContext, Scope, Send
 from shared.errors import ClientGone
 from shared.telemetry.logs import RequestLines
 from shared.telemetry.metrics import Metrics
@@ -29,31 +29,33 @@ class AccessLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        facts: Facts = scope[KEY]
+        context: RequestContext = scope[SCOPE_KEY]
         try:
             await self._app(scope, receive, send)
         finally:
-            seconds = time.perf_counter() - facts.started
-            status = facts.status or ClientGone.status
-            self._metrics.request(facts.surface or "other", facts.request_type or "-", status, facts.provider, seconds)
+            seconds = time.perf_counter() - context.started
+            status = context.status or ClientGone.status
+            self._metrics.request(
+                context.surface or "other", context.request_type or "-", status, context.provider, seconds
+            )
             if self._lines is not None and scope["path"] not in _QUIET:
-                self._lines.write("request", _fields(scope, facts, status, seconds))
+                self._lines.write("request", _fields(scope, context, status, seconds))
 
 
-def _fields(scope: Scope, facts: Facts, status: int, seconds: float) -> dict[str, object]:
+def _fields(scope: Scope, context: RequestContext, status: int, seconds: float) -> dict[str, object]:
     fields: dict[str, object] = {
-        "request_id": facts.request_id,
+        "request_id": context.request_id,
         "method": scope["method"],
         "path": scope["path"][:256],
         "status": status,
         "ms": round(seconds * 1000, 2),
     }
-    if facts.caller.name:
-        fields["caller"] = facts.caller.name
-    if facts.model:
-        fields["model"] = facts.model
-    if facts.provider:
-        fields["provider"] = facts.provider
-    if facts.job_id:
-        fields["job_id"] = facts.job_id
+    if context.caller.name:
+        fields["caller"] = context.caller.name
+    if context.model:
+        fields["model"] = context.model
+    if context.provider:
+        fields["provider"] = context.provider
+    if context.job_id:
+        fields["job_id"] = context.job_id
     return fields

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 
 from api.http.errors import error_reply
-from api.http.request_context import KEY, App, Facts, Message, Receive, Scope, Send
+from api.http.request_context import SCOPE_KEY, App, Message, Receive, RequestContext, Scope, Send
 from shared.errors import RequestTooLarge
 
 # How long a refused caller's remaining bytes are taken off the wire: a connection that is closed on unread bytes is
@@ -30,13 +30,13 @@ class BodyLimit:
         """Serve a request; no coroutine of its own, as whoever waits for a job would keep it."""
         if scope["type"] != "http":
             return self._app(scope, receive, send)
-        facts: Facts = scope[KEY]
-        declared = facts.headers.get(b"content-length")
+        context: RequestContext = scope[SCOPE_KEY]
+        declared = context.headers.get(b"content-length")
         if declared is not None:
             limit = self._limit(scope)
             if not declared.isdigit() or len(declared) > 18 or int(declared) > limit:
-                return self._refuse(limit, facts, receive, send)
-        elif b"transfer-encoding" in facts.headers:
+                return self._refuse(limit, context, receive, send)
+        elif b"transfer-encoding" in context.headers:
             return self._serve_counted(scope, receive, send)
         return self._app(scope, receive, send)
 
@@ -55,19 +55,19 @@ class BodyLimit:
         try:
             await self._app(scope, counted, send)
         except RequestTooLarge:
-            if scope[KEY].status:
+            if scope[SCOPE_KEY].status:
                 raise
-            await self._refuse(limit, scope[KEY], receive, send)
+            await self._refuse(limit, scope[SCOPE_KEY], receive, send)
 
     def _limit(self, scope: Scope) -> int:
         return self._larger.get(scope["path"], self._max_bytes)
 
-    async def _refuse(self, limit: int, facts: Facts, receive: Receive, send: Send) -> None:
+    async def _refuse(self, limit: int, context: RequestContext, receive: Receive, send: Send) -> None:
         reply = error_reply(too_large(limit))
         lines = [*reply.headers, (b"content-length", b"%d" % len(reply.body)), (b"connection", b"close")]
         await send({"type": "http.response.start", "status": reply.status, "headers": lines})
         await send({"type": "http.response.body", "body": reply.body, "more_body": True})
-        if b"expect" not in facts.headers:
+        if b"expect" not in context.headers:
             with suppress(TimeoutError):
                 await asyncio.wait_for(_discard(receive), LINGER_S)
         await send({"type": "http.response.body", "body": b""})

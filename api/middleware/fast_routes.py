@@ -8,7 +8,7 @@ POSTED = "finops.posted"
 """In the scope of a request whose path is an endpoint of ours, for POST: if nobody takes its method, it is a 405."""
 
 
-class ExactRoutes:
+class FastRoutes:
     """ASGI middleware, the innermost: ASGI endpoints by exact path, for POST; everything else goes on to the framework.
 
     The framework's exception handling and its router cost some 25 us a request; these endpoints need neither, as

@@ -7,14 +7,14 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Iterable
 
-from api.http.request_context import KEY, App, Facts, HeaderLine, Message, Receive, Scope, Send
+from api.http.request_context import SCOPE_KEY, App, HeaderLine, Message, Receive, RequestContext, Scope, Send
 
 _NONE: frozenset[bytes] = frozenset()
 _SANE = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
 
 class RequestId:
-    """ASGI middleware, the outermost: makes the request's ``Facts``."""
+    """ASGI middleware, the outermost: makes the request's ``RequestContext``."""
 
     def __init__(self, app: App) -> None:
         self._app = app
@@ -29,14 +29,14 @@ class RequestId:
         headers = dict(lines)
         request_id = _given(headers) or f"req_{self._draw(128):032x}"
         repeated = _repeated(lines) if len(headers) != len(lines) else _NONE
-        facts = Facts(request_id, headers, repeated=repeated, started=time.perf_counter(), said=lines)
-        scope[KEY] = facts
+        context = RequestContext(request_id, headers, repeated=repeated, started=time.perf_counter(), said=lines)
+        scope[SCOPE_KEY] = context
         line = (b"x-request-id", request_id.encode())
 
         def tagged(message: Message) -> object:
             if message["type"] == "http.response.start":
-                facts.status = message["status"]
-                message["headers"] = [*message.get("headers", ()), line, *facts.lines]
+                context.status = message["status"]
+                message["headers"] = [*message.get("headers", ()), line, *context.lines]
             return send(message)
 
         return self._app(scope, receive, tagged)  # type: ignore[arg-type]

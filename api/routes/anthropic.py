@@ -11,8 +11,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from api.http.deps import CallerDep, FactsDep, ServicesDep, as_response
-from api.http.request_context import KEY, Facts, Receive, Scope, Send, json_reply, send_reply
+from api.http.deps import CallerDep, ContextDep, ServicesDep, as_response
+from api.http.request_context import SCOPE_KEY, Receive, RequestContext, Scope, Send, json_reply, send_reply
 from api.http.translated import Dialect, count, enter, full_name, serve
 from api.services import services_of
 from shared.errors import ModelNotFound
@@ -54,10 +54,10 @@ class MessagesEndpoint:
         Raises:
             GatewayError: What the caller is told, unless the response has begun.
         """
-        facts: Facts = scope[KEY]
+        context: RequestContext = scope[SCOPE_KEY]
         services = services_of(scope)
-        await enter(services, facts, SURFACE, CHAT.name)
-        await serve(MESSAGES, services, facts, receive, send)
+        await enter(services, context, SURFACE, CHAT.name)
+        await serve(MESSAGES, services, context, receive, send)
 
 
 class CountTokensEndpoint:
@@ -69,17 +69,17 @@ class CountTokensEndpoint:
         Raises:
             GatewayError: What the caller is told.
         """
-        facts: Facts = scope[KEY]
+        context: RequestContext = scope[SCOPE_KEY]
         services = services_of(scope)
-        await enter(services, facts, SURFACE, CHAT.name)
-        tokens = await count(COUNTED, services, facts, receive)
-        await send_reply(send, json_reply(counted(tokens), headers=COUNTED.id_lines(facts)))
+        await enter(services, context, SURFACE, CHAT.name)
+        tokens = await count(COUNTED, services, context, receive)
+        await send_reply(send, json_reply(counted(tokens), headers=COUNTED.id_lines(context)))
 
 
 @router.get("/models", summary="List models, as Anthropic does")
 async def list_models(
     services: ServicesDep,
-    facts: FactsDep,
+    context: ContextDep,
     caller: CallerDep,
     *,
     limit: Annotated[int, Query(ge=1, le=1000)] = 20,
@@ -87,15 +87,15 @@ async def list_models(
     before_id: str | None = None,
 ) -> Response:
     """A page of what the caller may use; ids carry the provider's prefix."""
-    facts.surface, facts.request_type = SURFACE, "models"
+    context.surface, context.request_type = SURFACE, "models"
     models = await services.inference.models(caller)
     return as_response(json_reply(models_page(models, limit=limit, after_id=after_id, before_id=before_id)))
 
 
 @router.get("/models/{model:path}", summary="One model, as Anthropic tells of it")
-async def get_model(model: str, services: ServicesDep, facts: FactsDep, caller: CallerDep) -> Response:
+async def get_model(model: str, services: ServicesDep, context: ContextDep, caller: CallerDep) -> Response:
     """A model by its id."""
-    facts.surface, facts.request_type = SURFACE, "models"
+    context.surface, context.request_type = SURFACE, "models"
     wanted = full_name(model, PROVIDER, services)
     for known in await services.inference.models(caller):
         if known["id"] == wanted:

@@ -7,11 +7,11 @@ import orjson
 from api.files.ownership import list_owner, read_limit, read_query, unknown_cursor
 from api.http.dimensions import dimensions_of
 from api.http.request_context import (
-    KEY,
+    SCOPE_KEY,
     App,
-    Facts,
     Receive,
     Reply,
+    RequestContext,
     Scope,
     Send,
     drain,
@@ -59,15 +59,15 @@ class BatchCreate:
         Raises:
             GatewayError: The batch is not taken.
         """
-        facts: Facts = scope[KEY]
+        context: RequestContext = scope[SCOPE_KEY]
         services = services_of(scope)
-        facts.caller = await services.governance.identify(facts.headers)
+        context.caller = await services.governance.identify(context.headers)
         body = await read_body(receive)
         if not _is_of_our_file(body):
             await self._elsewhere(scope, replayed(body, receive), send)
             return
-        facts.surface, facts.request_type = "openai", "batches"
-        new = await _new_batch(services, facts, body)
+        context.surface, context.request_type = "openai", "batches"
+        new = await _new_batch(services, context, body)
         batch = await services.batches.create(new)
         await send_reply(send, json_reply(batch.as_object()))
 
@@ -81,7 +81,7 @@ def _is_of_our_file(body: bytes) -> bool:
     return isinstance(file_id, str) and is_our_file(file_id)
 
 
-async def _new_batch(services: Services, facts: Facts, body: bytes) -> NewBatch:
+async def _new_batch(services: Services, context: RequestContext, body: bytes) -> NewBatch:
     said = read_object(body)
     endpoint = endpoint_of(said.get("endpoint"))
     if not endpoint:
@@ -89,12 +89,12 @@ async def _new_batch(services: Services, facts: Facts, body: bytes) -> NewBatch:
     if said.get("completion_window") != "24h":
         raise InvalidRequest("completion_window must be 24h.", param="completion_window")
     check_metadata(said.get("metadata"))
-    options = submit_options(facts, services.settings)
+    options = submit_options(context, services.settings)
     file_ttl_s = _file_ttl_s(services, said.get("output_expires_after"))
-    file = await find_file(services, facts, said["input_file_id"])
+    file = await find_file(services, context, said["input_file_id"])
     if file.purpose != "batch":
         raise InvalidRequest("The file must have been uploaded with the purpose batch.", param="input_file_id")
-    caller = facts.caller
+    caller = context.caller
     return NewBatch(
         owner=caller.key_id,
         endpoint=endpoint,
@@ -106,7 +106,7 @@ async def _new_batch(services: Services, facts: Facts, body: bytes) -> NewBatch:
         idempotency_key=options.idempotency_key,
         blind_retry=options.blind_retry,
         file_ttl_s=file_ttl_s,
-        dimensions=dimensions_of(facts.headers),
+        dimensions=dimensions_of(context.headers),
     )
 
 
@@ -133,17 +133,17 @@ class BatchList:
         Raises:
             InvalidRequest: A parameter is not understood.
         """
-        facts: Facts = scope[KEY]
+        context: RequestContext = scope[SCOPE_KEY]
         services = services_of(scope)
-        facts.caller = await services.governance.identify(facts.headers)
+        context.caller = await services.governance.identify(context.headers)
         said = read_query(scope.get("query_string", b""))
         after = said.get("after", "")
-        if names_provider(facts, said) or (after and not is_our_batch(after)):
+        if names_provider(context, said) or (after and not is_our_batch(after)):
             await self._elsewhere(scope, receive, send)
             return
-        facts.surface, facts.request_type = "openai", "batches"
+        context.surface, context.request_type = "openai", "batches"
         limit = read_limit(said.get("limit"), most=MAX_LIST, default=DEFAULT_LIST)
-        owner = await list_owner(services, facts.caller)
+        owner = await list_owner(services, context.caller)
         found = BatchPage((), has_more=False)
         if owner is not None:
             page = await services.batches.page(owner, after=after, limit=limit)
@@ -183,13 +183,13 @@ class BatchById:
         if not is_our_batch(batch_id):
             await self._elsewhere(scope, receive, send)
             return
-        facts: Facts = scope[KEY]
-        facts.surface, facts.request_type = "openai", "batches"
+        context: RequestContext = scope[SCOPE_KEY]
+        context.surface, context.request_type = "openai", "batches"
         services = services_of(scope)
-        facts.caller = await services.governance.identify(facts.headers)
+        context.caller = await services.governance.identify(context.headers)
         await drain(receive)
         batch = await services.batches.get(batch_id)
-        if batch is None or not facts.caller.may_see(batch.owner):
+        if batch is None or not context.caller.may_see(batch.owner):
             raise no_such_batch(batch_id)
         if self._action == "cancel":
             batch = await services.batches.cancel(batch_id)

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import orjson
 
-from api.http.request_context import KEY, Facts, Receive, Scope
+from api.http.request_context import SCOPE_KEY, Receive, RequestContext, Scope
 from api.routes.inference import InferenceEndpoint, read_plain_body
 from shared.errors import InvalidRequest
 from shared.surfaces.multipart import MalformedForm, form_fields
@@ -52,14 +52,14 @@ class DeploymentEndpoint(InferenceEndpoint):
             InvalidRequest: It is not one of this type, or the deployment's name is none.
             ClientGone: The caller hung up before its end.
         """
-        facts: Facts = scope[KEY]
+        context: RequestContext = scope[SCOPE_KEY]
         deployment: str = scope["path_params"]["deployment"]
         if len(deployment) > MAX_MODEL_CHARS or not deployment.isprintable() or not deployment.strip():
             raise InvalidRequest("The path names no deployment that could be one.", param="deployment")
-        body = await read_plain_body(facts, receive)
-        content_type = facts.headers.get(b"content-type", b"").decode("latin-1")
+        body = await read_plain_body(context, receive)
+        content_type = context.headers.get(b"content-type", b"").decode("latin-1")
         request = _with_model(self.request_type, body, content_type, deployment)
-        facts.model = deployment
+        context.model = deployment
         return request
 
 

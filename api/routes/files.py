@@ -10,12 +10,12 @@ from api.files.uploads import Upload, read_upload
 from api.http.disconnect import Hangup
 from api.http.headers import forwarded_headers
 from api.http.request_context import (
-    KEY,
+    SCOPE_KEY,
     App,
-    Facts,
     Message,
     Receive,
     Reply,
+    RequestContext,
     Scope,
     Send,
     drain,
@@ -23,7 +23,7 @@ from api.http.request_context import (
     json_reply,
     send_reply,
 )
-from api.routes.passthrough import check_provider, said_provider, send_raw
+from api.routes.passthrough import check_provider, requested_provider, send_raw
 from api.services import Services, services_of
 from shared.batches.file_scan import without_prefix
 from shared.batches.files import FilePage, FileStore, no_such_file
@@ -40,14 +40,14 @@ _ESCAPED = str.maketrans({'"': "%22", "\r": "%0D", "\n": "%0A"})
 _ANCHOR, _SECONDS = "expires_after[anchor]", "expires_after[seconds]"
 
 
-async def find_file(services: Services, facts: Facts, file_id: str) -> StoredFile:
+async def find_file(services: Services, context: RequestContext, file_id: str) -> StoredFile:
     """A file of ours that the caller may see.
 
     Raises:
         NotFound: There is none, or it is not for this caller; the same answer.
     """
     file = await services.files.get(file_id)
-    if file is None or not facts.caller.may_see(file.owner):
+    if file is None or not context.caller.may_see(file.owner):
         raise no_such_file(file_id)
     return file
 
@@ -68,49 +68,49 @@ class FileUpload:
         Raises:
             GatewayError: The file is not taken.
         """
-        facts: Facts = scope[KEY]
-        facts.surface, facts.request_type = "openai", "files"
+        context: RequestContext = scope[SCOPE_KEY]
+        context.surface, context.request_type = "openai", "files"
         services = services_of(scope)
-        facts.caller = await services.governance.identify(facts.headers)
-        said, query = said_provider(facts, scope.get("query_string", b"").decode("latin-1"))
-        upload = await read_upload(receive, facts, services.files, services.settings)
+        context.caller = await services.governance.identify(context.headers)
+        said, query = requested_provider(context, scope.get("query_string", b"").decode("latin-1"))
+        upload = await read_upload(receive, context, services.files, services.settings)
         if not upload.of_batch:
             await self._elsewhere(scope, replayed(upload.raw, receive), send)
             return
         try:
             if not upload.whole:
                 raise InvalidRequest("The form must hold a file in the field 'file'.", param="file")
-            home = _home(services, facts, upload, check_provider(said or upload.fields.get("provider", "").strip()))
+            home = _home(services, context, upload, check_provider(said or upload.fields.get("provider", "").strip()))
         except BaseException:
             await upload.spool.discard()
             raise
         if not home:
-            await send_reply(send, await _keep(services, facts, upload))
+            await send_reply(send, await _keep(services, context, upload))
             return
-        request = await _for_provider(facts, upload, home, query)
+        request = await _for_provider(context, upload, home, query)
         with Hangup(receive):
-            answer = await services.inference.passthrough(request, facts.caller)
-            facts.provider = home
+            answer = await services.inference.passthrough(request, context.caller)
+            context.provider = home
             await send_raw(send, answer)
 
 
-def _home(services: Services, facts: Facts, upload: Upload, said: str) -> str:
+def _home(services: Services, context: RequestContext, upload: Upload, said: str) -> str:
     """The provider that the file goes to; empty: it stays here."""
     if said:
         return "" if said == HERE and HERE not in services.inference.providers else said
-    if not upload.survey.plain or not upload.survey.models or facts.caller.limits:
+    if not upload.scan_file.plain or not upload.scan_file.models or context.caller.limits:
         return ""  # the limits of a key reach what is run here alone
-    return services.inference.batch_provider(upload.survey.models, facts.caller) or ""
+    return services.inference.batch_provider(upload.scan_file.models, context.caller) or ""
 
 
-async def _keep(services: Services, facts: Facts, upload: Upload) -> Reply:
+async def _keep(services: Services, context: RequestContext, upload: Upload) -> Reply:
     try:
         ttl_s = _ttl_s(services, upload.fields)
-        file = await upload.spool.keep(owner=facts.caller.key_id, filename=upload.filename, ttl_s=ttl_s)
+        file = await upload.spool.keep(owner=context.caller.key_id, filename=upload.filename, ttl_s=ttl_s)
     except BaseException:
         await upload.spool.discard()
         raise
-    facts.provider = HERE
+    context.provider = HERE
     return json_reply(file.as_object())
 
 
@@ -135,7 +135,7 @@ def check_lifetime(said: object, param: str) -> int:
     raise InvalidRequest(f"{param} must be a whole number from 3600 to {30 * 86_400}.", param=param)
 
 
-async def _for_provider(facts: Facts, upload: Upload, provider: str, query: str) -> RawRequest:
+async def _for_provider(context: RequestContext, upload: Upload, provider: str, query: str) -> RawRequest:
     """The upload of a batch's file to the provider that is to run it, its models named as they are there."""
     try:
         content = await upload.spool.content()
@@ -149,7 +149,7 @@ async def _for_provider(facts: Facts, upload: Upload, provider: str, query: str)
         path=f"/files?{query}" if query else "/files",
         body=_form(fields, upload.filename, content, boundary),
         content_type=f"multipart/form-data; boundary={boundary}",
-        headers=forwarded_headers(facts.headers),
+        headers=forwarded_headers(context.headers),
         provider=provider,
     )
 
@@ -190,16 +190,16 @@ class FileList:
         Raises:
             InvalidRequest: A parameter is not understood.
         """
-        facts: Facts = scope[KEY]
+        context: RequestContext = scope[SCOPE_KEY]
         services = services_of(scope)
-        facts.caller = await services.governance.identify(facts.headers)
+        context.caller = await services.governance.identify(context.headers)
         said = read_query(scope.get("query_string", b""))
         after = said.get("after", "")
-        if names_provider(facts, said) or (after and not is_our_file(after)):
+        if names_provider(context, said) or (after and not is_our_file(after)):
             await self._elsewhere(scope, receive, send)
             return
-        facts.surface, facts.request_type = "openai", "files"
-        page = await _page(services, facts, said)
+        context.surface, context.request_type = "openai", "files"
+        page = await _page(services, context, said)
         others = has_batches(services, DEFAULT_PROVIDER)
         if others and not page.files:
             await self._elsewhere(without_cursor(scope), receive, send)
@@ -208,12 +208,12 @@ class FileList:
         await send_reply(send, list_reply([file.as_object() for file in page.files], more=page.has_more or others))
 
 
-async def _page(services: Services, facts: Facts, said: Mapping[str, str]) -> FilePage:
+async def _page(services: Services, context: RequestContext, said: Mapping[str, str]) -> FilePage:
     order = said.get("order", "desc")
     if order not in {"asc", "desc"}:
         raise InvalidRequest("order must be asc or desc.", param="order")
     limit = read_limit(said.get("limit"), most=MAX_LIST, default=MAX_LIST)
-    owner = await list_owner(services, facts.caller)
+    owner = await list_owner(services, context.caller)
     if owner is None:
         return FilePage((), has_more=False)
     page = await services.files.page(
@@ -228,9 +228,9 @@ async def _page(services: Services, facts: Facts, said: Mapping[str, str]) -> Fi
     return page
 
 
-def names_provider(facts: Facts, query: Mapping[str, str]) -> bool:
+def names_provider(context: RequestContext, query: Mapping[str, str]) -> bool:
     """Whether a request says which provider's things it is about."""
-    said = facts.headers.get(b"x-bf-provider", b"").decode("latin-1").strip() or query.get("provider", "")
+    said = context.headers.get(b"x-bf-provider", b"").decode("latin-1").strip() or query.get("provider", "")
     return bool(said) and said != HERE
 
 
@@ -282,12 +282,12 @@ class FileById:
         if not is_our_file(file_id):
             await self._elsewhere(scope, receive, send)
             return
-        facts: Facts = scope[KEY]
-        facts.surface, facts.request_type = "openai", "files"
+        context: RequestContext = scope[SCOPE_KEY]
+        context.surface, context.request_type = "openai", "files"
         services = services_of(scope)
-        facts.caller = await services.governance.identify(facts.headers)
+        context.caller = await services.governance.identify(context.headers)
         await drain(receive)
-        file = await find_file(services, facts, file_id)
+        file = await find_file(services, context, file_id)
         if self._action == "content":
             await _send_content(send, services.files, file)
         elif self._action == "delete":

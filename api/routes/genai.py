@@ -14,8 +14,8 @@ from urllib.parse import parse_qsl
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
-from api.http.deps import CallerDep, FactsDep, ServicesDep, as_response
-from api.http.request_context import JSON_TYPE, KEY, Facts, Receive, Scope, Send, json_reply, send_reply
+from api.http.deps import CallerDep, ContextDep, ServicesDep, as_response
+from api.http.request_context import JSON_TYPE, SCOPE_KEY, Receive, RequestContext, Scope, Send, json_reply, send_reply
 from api.http.streaming import EVENT_STREAM
 from api.http.translated import Dialect, count, enter, full_name, serve
 from api.services import Services, services_of
@@ -107,20 +107,20 @@ class ModelEndpoint:
         Raises:
             GatewayError: What the caller is told, unless the response has begun.
         """
-        facts: Facts = scope[KEY]
+        context: RequestContext = scope[SCOPE_KEY]
         services = services_of(scope)
-        query = _read_query(scope, facts)
+        query = _read_query(scope, context)
         place = scope["path_params"]
         model, _, method = place["name"].rpartition(":")
         make = METHODS.get(method)
         if make is None:
             raise NotFound(f"Models have no method {method[:64]!r} here; they have {', '.join(METHODS)}.")
         dialect = make(_published(model, place.get("publisher", ""), services), query)
-        await enter(services, facts, SURFACE, dialect.request_type.name)
+        await enter(services, context, SURFACE, dialect.request_type.name)
         if method == "countTokens":
-            await send_reply(send, json_reply(counted(await count(dialect, services, facts, receive))))
+            await send_reply(send, json_reply(counted(await count(dialect, services, context, receive))))
         else:
-            await serve(dialect, services, facts, receive, send)
+            await serve(dialect, services, context, receive, send)
 
 
 def _published(model: str, publisher: str, services: Services) -> str:
@@ -132,7 +132,7 @@ def _published(model: str, publisher: str, services: Services) -> str:
     return full_name(model, VERTEX, services) if VERTEX in services.inference.providers else model
 
 
-def _read_query(scope: Scope, facts: Facts) -> Asked:
+def _read_query(scope: Scope, context: RequestContext) -> Asked:
     """The query's fields; a key in it counts as the header would that it stands for.
 
     Raises:
@@ -144,13 +144,13 @@ def _read_query(scope: Scope, facts: Facts) -> Asked:
         raise InvalidRequest(f"The query has more than {MAX_QUERY_FIELDS} fields.") from None
     query = dict(pairs)
     if query.get("key"):
-        facts.headers.setdefault(API_KEY, query["key"].encode())
+        context.headers.setdefault(API_KEY, query["key"].encode())
     return query
 
 
-async def _enter_by_query(facts: FactsDep, request: Request) -> None:
-    facts.surface, facts.request_type = SURFACE, "models"
-    _read_query(request.scope, facts)
+async def _enter_by_query(context: ContextDep, request: Request) -> None:
+    context.surface, context.request_type = SURFACE, "models"
+    _read_query(request.scope, context)
 
 
 router = APIRouter(tags=["genai"], dependencies=[Depends(_enter_by_query)])

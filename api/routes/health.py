@@ -11,13 +11,13 @@ from api.http.deps import ServicesDep, as_response
 from api.http.request_context import Reply, json_reply
 from api.services import Services
 from shared.errors import GatewayError
-from shared.store.errors import StoreUnavailable
+from shared.store.errors import StoreConnectionError
 from shared.telemetry.metrics import CONTENT_TYPE
 
 router = APIRouter(tags=["operations"])
 
 STORE_ANSWER_S = 2.0
-STORE_FAULTS = (GatewayError, StoreUnavailable, RedisError, TimeoutError)
+STORE_FAULTS = (GatewayError, StoreConnectionError, RedisError, TimeoutError)
 
 
 @router.get("/health/live", summary="Whether the process lives")

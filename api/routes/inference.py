@@ -7,11 +7,11 @@ from collections.abc import Mapping
 
 from api.http.disconnect import Hangup
 from api.http.request_context import (
-    KEY,
-    Facts,
+    SCOPE_KEY,
     HeaderLine,
     Receive,
     Reply,
+    RequestContext,
     Scope,
     Send,
     drain,
@@ -50,29 +50,29 @@ class InferenceEndpoint:
         Raises:
             GatewayError: What the caller is told, unless the response has begun.
         """
-        facts: Facts = scope[KEY]
-        facts.surface, facts.request_type = "openai", self.request_type.name
+        context: RequestContext = scope[SCOPE_KEY]
+        context.surface, context.request_type = "openai", self.request_type.name
         services = services_of(scope)
-        facts.caller = await services.governance.identify(facts.headers)
-        if POLL in facts.headers:
+        context.caller = await services.governance.identify(context.headers)
+        if POLL in context.headers:
             await drain(receive)
-            job = await poll(services, facts, self.request_type, receive)
+            job = await poll(services, context, self.request_type, receive)
             await send_reply(send, sdk_reply(job))
             return
-        if wants_job(facts):
-            job = await submit(services, facts, await self.read(scope, receive), receive)
+        if wants_job(context):
+            job = await submit(services, context, await self.read(scope, receive), receive)
             await send_reply(send, sdk_reply(job))
             return
         request = await self.read(scope, receive)
         if asks_for_background(request):
-            job = await submit(services, facts, request, receive, native=True)
+            job = await submit(services, context, request, receive, native=True)
             if request.stream:
                 with Hangup(receive):
                     await send_response_stream(send, services, job)
             else:
                 await send_reply(send, native_reply(job))
         else:
-            await self._answer(services, facts, call_of(facts, request), receive, send)
+            await self._answer(services, context, call_of(context, request), receive, send)
 
     async def read(self, scope: Scope, receive: Receive) -> RequestBody:
         """Read the request's body and check it.
@@ -81,13 +81,15 @@ class InferenceEndpoint:
             InvalidRequest: It is not one of this type.
             ClientGone: The caller hung up before its end.
         """
-        return await read_inference_request(self.request_type, scope[KEY], receive)
+        return await read_inference_request(self.request_type, scope[SCOPE_KEY], receive)
 
-    async def _answer(self, services: Services, facts: Facts, call: Call, receive: Receive, send: Send) -> None:
+    async def _answer(
+        self, services: Services, context: RequestContext, call: Call, receive: Receive, send: Send
+    ) -> None:
         if call.stream:
             with Hangup(receive):
                 stream = await services.inference.stream(call)
-                facts.provider = stream.provider
+                context.provider = stream.provider
                 if stream.whole is not None:  # its provider does not stream this
                     await send_reply(
                         send, Reply(stream.status, stream.whole, _lines(stream.content_type, stream.headers))
@@ -95,37 +97,37 @@ class InferenceEndpoint:
                     return
                 services.metrics.stream_opened()
                 try:
-                    await send_answer_stream(send, facts, self.request_type, stream)
+                    await send_answer_stream(send, context, self.request_type, stream)
                 finally:
                     services.metrics.stream_closed()
             return
         with Hangup(receive):
             answer = await services.inference.answer(call)
-        facts.provider = answer.provider
+        context.provider = answer.provider
         await send_reply(send, Reply(answer.status, answer.body, _lines(answer.content_type, answer.headers)))
 
 
-async def read_inference_request(request_type: RequestType, facts: Facts, receive: Receive) -> RequestBody:
+async def read_inference_request(request_type: RequestType, context: RequestContext, receive: Receive) -> RequestBody:
     """Read a request's body and check it.
 
     Raises:
         InvalidRequest: It is not one of this type.
         ClientGone: The caller hung up before its end.
     """
-    body = await read_plain_body(facts, receive)
-    request = read_request(request_type, body, facts.headers.get(b"content-type", b"").decode("latin-1"))
-    facts.model = request.model
+    body = await read_plain_body(context, receive)
+    request = read_request(request_type, body, context.headers.get(b"content-type", b"").decode("latin-1"))
+    context.model = request.model
     return request
 
 
-async def read_plain_body(facts: Facts, receive: Receive) -> bytes:
+async def read_plain_body(context: RequestContext, receive: Receive) -> bytes:
     """The whole body, which must be sent as it is.
 
     Raises:
         InvalidRequest: It is compressed.
         ClientGone: The caller hung up before its end.
     """
-    encoding = facts.headers.get(b"content-encoding")
+    encoding = context.headers.get(b"content-encoding")
     if encoding and encoding != b"identity":
         raise InvalidRequest(
             "Compressed request bodies are not understood; send it as it is.", param="content-encoding"

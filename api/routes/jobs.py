@@ -6,7 +6,7 @@ from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
 
 from api.admin.audited import AuditedRoute
-from api.http.deps import CallerDep, FactsDep, ServicesDep, as_response
+from api.http.deps import CallerDep, ContextDep, ServicesDep, as_response
 from api.http.disconnect import Hangup
 from api.http.request_context import Receive, Scope, Send, json_reply
 from api.http.streaming import send_event_log
@@ -38,8 +38,8 @@ async def list_own(
     """A page of envelopes without results; the next one starts ``after`` the ``last_id`` of this one."""
     query = read_query(status, model, after, limit)
     page = await list_jobs(services.store, await _list_owner(services, caller), query)
-    shown = page.jobs if caller.admin else tuple(job for job in page.jobs if _is_own(job, caller))
-    return as_response(page_reply(page, shown))
+    document = page.jobs if caller.admin else tuple(job for job in page.jobs if _is_own(job, caller))
+    return as_response(page_reply(page, document))
 
 
 def _is_own(job: Job, caller: Caller) -> bool:
@@ -59,18 +59,18 @@ async def _list_owner(services: Services, caller: Caller) -> str | None:
 
 @router.get("/{job_id}", summary="A job's envelope", responses={202: {"description": "Not ended yet"}})
 async def get_job(
-    request: Request, job_id: str, services: ServicesDep, facts: FactsDep, _caller: CallerDep
+    request: Request, job_id: str, services: ServicesDep, context: ContextDep, _caller: CallerDep
 ) -> Response:
     """202 while the job is open, then 200; ``x-bf-async-wait`` waits for the outcome."""
-    return as_response(envelope_reply(await find_and_wait(services, facts, job_id, None, request.receive)))
+    return as_response(envelope_reply(await find_and_wait(services, context, job_id, None, request.receive)))
 
 
 @router.get("/{job_id}/content", summary="The bytes of a job's result")
 async def get_content(
-    request: Request, job_id: str, services: ServicesDep, facts: FactsDep, _caller: CallerDep
+    request: Request, job_id: str, services: ServicesDep, context: ContextDep, _caller: CallerDep
 ) -> Response:
     """The result as the provider gave it; 202 with the envelope while there is none; the job's own error."""
-    return as_response(content_reply(await find_and_wait(services, facts, job_id, None, request.receive)))
+    return as_response(content_reply(await find_and_wait(services, context, job_id, None, request.receive)))
 
 
 @router.post("/{job_id}/cancel", summary="Cancel a job")

@@ -9,7 +9,7 @@ from starlette.routing import Match
 from api.http.dimensions import dimensions_of
 from api.http.disconnect import Hangup
 from api.http.headers import forwarded_headers
-from api.http.request_context import KEY, Facts, HeaderLine, Receive, Scope, Send, header_text, read_body
+from api.http.request_context import SCOPE_KEY, HeaderLine, Receive, RequestContext, Scope, Send, header_text, read_body
 from api.middleware.fast_routes import POSTED
 from api.services import services_of
 from shared.errors import InvalidRequest, MethodNotAllowed, NotFound
@@ -73,27 +73,27 @@ class PassthroughEndpoint:
             NotFound: The family is unknown.
             MethodNotAllowed: The path is one of ours, with another method.
         """
-        facts: Facts = scope[KEY]
-        facts.surface, facts.request_type = "openai", "passthrough"
-        place = self._place(scope, facts)
+        context: RequestContext = scope[SCOPE_KEY]
+        context.surface, context.request_type = "openai", "passthrough"
+        place = self._place(scope, context)
         services = services_of(scope)
-        facts.caller = await services.governance.identify(facts.headers)
+        context.caller = await services.governance.identify(context.headers)
         request = RawRequest(
             method=scope["method"],
             path=place.path,
             body=await read_body(receive),
-            content_type=facts.headers.get(b"content-type", b"").decode("latin-1"),
-            headers=forwarded_headers(facts.headers),
+            content_type=context.headers.get(b"content-type", b"").decode("latin-1"),
+            headers=forwarded_headers(context.headers),
             provider=place.provider,
-            request_id=facts.request_id,
-            dimensions=dimensions_of(facts.headers),
+            request_id=context.request_id,
+            dimensions=dimensions_of(context.headers),
         )
         with Hangup(receive):
-            answer = await services.inference.passthrough(request, facts.caller)
-            facts.provider = place.provider
+            answer = await services.inference.passthrough(request, context.caller)
+            context.provider = place.provider
             await send_raw(send, answer)
 
-    def _place(self, scope: Scope, facts: Facts) -> _Place:
+    def _place(self, scope: Scope, context: RequestContext) -> _Place:
         raw: str = scope.get("raw_path", scope["path"].encode()).decode("latin-1").partition("?")[0]
         path = raw[len(self._prefix) :]
         segments = unquote(path).strip("/").split("/")
@@ -101,7 +101,7 @@ class PassthroughEndpoint:
             _refuse(scope)
         if scope["method"] != "GET" and path.strip("/") in _ANSWERED_HERE:
             _refuse(scope)
-        provider, query = said_provider(facts, scope.get("query_string", b"").decode("latin-1"))
+        provider, query = requested_provider(context, scope.get("query_string", b"").decode("latin-1"))
         return _Place(provider or DEFAULT_PROVIDER, f"{path}?{query}" if query else path)
 
 
@@ -119,13 +119,13 @@ def _refuse(scope: Scope) -> None:
     raise NotFound(f"There is nothing at {scope['path'][:200]!r}; see /docs for what is.")
 
 
-def said_provider(facts: Facts, query: str) -> tuple[str, str]:
+def requested_provider(context: RequestContext, query: str) -> tuple[str, str]:
     """Who is to answer, empty if nobody is named, and the query without what says so.
 
     Raises:
         InvalidRequest: That can be no provider's name.
     """
-    said = facts.headers.get(b"x-bf-provider", b"").decode("latin-1").strip()
+    said = context.headers.get(b"x-bf-provider", b"").decode("latin-1").strip()
     kept = []
     for pair in query.split("&") if query else ():
         name, _, value = pair.partition("=")

@@ -7,7 +7,18 @@ from urllib.parse import parse_qs
 import orjson
 
 from api.http.disconnect import Hangup
-from api.http.request_context import KEY, App, Facts, Receive, Reply, Scope, Send, drain, json_reply, send_reply
+from api.http.request_context import (
+    SCOPE_KEY,
+    App,
+    Receive,
+    Reply,
+    RequestContext,
+    Scope,
+    Send,
+    drain,
+    json_reply,
+    send_reply,
+)
 from api.jobs.async_mode import find, find_and_wait
 from api.jobs.background_stream import asked_for_stream, check_streamed, send_response_stream
 from api.jobs.replies import native_reply
@@ -48,29 +59,29 @@ class ResponseById:
         if not is_ours(response_id):
             await self._elsewhere(scope, receive, send)
             return
-        facts: Facts = scope[KEY]
-        facts.surface, facts.request_type = "openai", RESPONSES.name
+        context: RequestContext = scope[SCOPE_KEY]
+        context.surface, context.request_type = "openai", RESPONSES.name
         services = services_of(scope)
-        facts.caller = await services.governance.identify(facts.headers)
+        context.caller = await services.governance.identify(context.headers)
         await drain(receive)
         query = scope.get("query_string", b"")
-        kept = await _kept(services, facts, response_id)
+        kept = await _kept(services, context, response_id)
         if kept is not None:
-            await send_reply(send, await self._act_on_kept(services, facts, kept, query))
+            await send_reply(send, await self._act_on_kept(services, context, kept, query))
             return
         if self._action == "retrieve":
             starting_after = asked_for_stream(query)
             if starting_after is not None:
-                job = await find(services, facts.caller, response_id, RESPONSES)
+                job = await find(services, context.caller, response_id, RESPONSES)
                 check_streamed(job)
                 with Hangup(receive):
                     await send_response_stream(send, services, job, starting_after)
                 return
-            job = await find_and_wait(services, facts, response_id, RESPONSES, receive)
+            job = await find_and_wait(services, context, response_id, RESPONSES, receive)
             await send_reply(send, native_reply(job))
             return
-        job = await find(services, facts.caller, response_id, RESPONSES)
-        facts.job_id = job.id
+        job = await find(services, context.caller, response_id, RESPONSES)
+        context.job_id = job.id
         await send_reply(send, await self._act(services, job, query))
 
     async def _act(self, services: Services, job: Job, query: bytes) -> Reply:
@@ -83,7 +94,7 @@ class ResponseById:
             raise JobNotFound(job.id)
         return _page(stored_input(orjson.loads(payload), job.id), query)
 
-    async def _act_on_kept(self, services: Services, facts: Facts, kept: Kept, query: bytes) -> Reply:
+    async def _act_on_kept(self, services: Services, context: RequestContext, kept: Kept, query: bytes) -> Reply:
         """Serve a response that was answered at once."""
         conversations = services.inference.conversations
         assert conversations is not None  # noqa: S101 - it is kept there
@@ -93,18 +104,18 @@ class ResponseById:
             await conversations.delete(kept.response["id"])
             return _deleted(kept.response["id"])
         if self._action == "input_items":
-            return _page(await conversations.input_of(kept, facts.caller), query)
+            return _page(await conversations.input_of(kept, context.caller), query)
         if asked_for_stream(query) is not None:
             check_resumable(background=False, streamed=False)
         return json_reply(kept.response)
 
 
-async def _kept(services: Services, facts: Facts, response_id: str) -> Kept | None:
+async def _kept(services: Services, context: RequestContext, response_id: str) -> Kept | None:
     """A response that is kept and is no job: of a job, its record tells more."""
     conversations = services.inference.conversations
     if conversations is None or await services.store.get(response_id) is not None:
         return None
-    return await conversations.find(response_id, facts.caller)
+    return await conversations.find(response_id, context.caller)
 
 
 def _page(items: Sequence[Mapping[str, Any]], query: bytes) -> Reply:

@@ -4,7 +4,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from api.http.deps import CallerDep, ServicesDep, as_response
-from api.usage.answers import UsageSaid, asked_of, usage_reply
+from api.usage.answers import UsageParam, asked_of, usage_reply
 from api.usage.models import UsageAnswer
 from shared.errors import InvalidRequest, VirtualKeyRequired
 
@@ -12,7 +12,7 @@ router = APIRouter(prefix="/v1/usage", tags=["usage"])
 
 
 @router.get("", summary="What the calling virtual key has used", response_model=UsageAnswer)
-async def own_usage(services: ServicesDep, caller: CallerDep, said: UsageSaid) -> Response:
+async def own_usage(services: ServicesDep, caller: CallerDep, said: UsageParam) -> Response:
     """As `/api/usage`, of the own calls alone."""
     if not caller.key_id:
         raise VirtualKeyRequired("This shows a virtual key its own usage; with the admin key ask /api/usage.")

@@ -63,9 +63,9 @@ async def _calls_said(
     return said
 
 
-SpanSaid = Annotated[dict[str, str], Depends(_span_said)]
-UsageSaid = Annotated[dict[str, str], Depends(_usage_said)]
-CallsSaid = Annotated[dict[str, str], Depends(_calls_said)]
+SpanParam = Annotated[dict[str, str], Depends(_span_said)]
+UsageParam = Annotated[dict[str, str], Depends(_usage_said)]
+CallsParam = Annotated[dict[str, str], Depends(_calls_said)]
 
 
 def asked_of(services: Services, said: Mapping[str, str], *, own_key: str = "") -> Asked:
@@ -100,13 +100,13 @@ async def usage_reply(services: Services, asked: Asked) -> Reply:
     return json_reply(
         {
             "object": "usage",
-            "from": said_time(query.begin),
-            "to": said_time(query.until),
+            "from": format_time(query.begin),
+            "to": format_time(query.until),
             "per": query.per,
             "group_by": list(asked.names.values()),
-            "kept_since": said_time(now - kept),
-            "data": [shown_row(row, asked) for row in summary.rows],
-            "total": summary.total.shown(),
+            "kept_since": format_time(now - kept),
+            "data": [row_to_dict(row, asked) for row in summary.rows],
+            "total": summary.total.to_dict(),
             "unpriced": [
                 {"provider": provider, "model": model, "calls": calls}
                 for (provider, model), calls in summary.unpriced.items()
@@ -115,11 +115,11 @@ async def usage_reply(services: Services, asked: Asked) -> Reply:
     )
 
 
-def shown_row(row: UsageRow, asked: Asked) -> dict[str, Any]:
+def row_to_dict(row: UsageRow, asked: Asked) -> dict[str, Any]:
     """A row under the names that were asked for."""
-    return {asked.names.get(name, name): value for name, value in row.shown().items()}
+    return {asked.names.get(name, name): value for name, value in row.to_dict().items()}
 
 
-def said_time(moment: datetime) -> str:
+def format_time(moment: datetime) -> str:
     """RFC 3339, UTC, whole seconds."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -19,7 +19,7 @@ class Finding:
     check: str
     level: Level
     said: str
-    mend: str = ""
+    fix: str = ""
 
 
 def ok(check: str, said: str) -> Finding:
@@ -27,11 +27,11 @@ def ok(check: str, said: str) -> Finding:
     return Finding(check, "OK", said)
 
 
-def warn(check: str, said: str, mend: str) -> Finding:
+def warn(check: str, said: str, fix: str) -> Finding:
     """It works, and should be better."""
-    return Finding(check, "WARN", said, mend)
+    return Finding(check, "WARN", said, fix)
 
 
-def fail(check: str, said: str, mend: str) -> Finding:
+def fail(check: str, said: str, fix: str) -> Finding:
     """It does not work, or loses what was promised to be kept."""
-    return Finding(check, "FAIL", said, mend)
+    return Finding(check, "FAIL", said, fix)

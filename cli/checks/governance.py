@@ -8,7 +8,7 @@ from cli.checks.findings import Finding, fail, ok, warn
 from cli.client.admin_key import read_admin_key
 from shared.errors import GatewayError
 from shared.governance.keys.model import VirtualKey, caller_of_key
-from shared.governance.keys.store import MAX_PAGE, Keys
+from shared.governance.keys.store import MAX_PAGE, VirtualKeyStore
 from shared.settings.model import Settings
 from shared.store.multiplexed import MultiplexedClient
 
@@ -23,11 +23,11 @@ def check_admin_key(settings: Settings, data_dir: Path) -> Finding:
     configured = settings.auth.admin_key
     key = configured.get_secret_value() if configured else read_admin_key(data_dir)
     if not key:
-        mend = "set FINOPS_ADMIN_KEY, or let `finops serve` make one; without it /api is closed"
-        return warn(check, "none is configured, none is kept", mend)
+        fix = "set FINOPS_ADMIN_KEY, or let `finops serve` make one; without it /api is closed"
+        return warn(check, "none is configured, none is kept", fix)
     if len(key) < SHORTEST_ADMIN_KEY or len(set(key)) < FEWEST_LETTERS:
-        mend = f"take {SHORTEST_ADMIN_KEY} random letters or more: `openssl rand -hex 32` makes some"
-        return fail(check, f"{len(key)} characters, {len(set(key))} of them different: it can be guessed", mend)
+        fix = f"take {SHORTEST_ADMIN_KEY} random letters or more: `openssl rand -hex 32` makes some"
+        return fail(check, f"{len(key)} characters, {len(set(key))} of them different: it can be guessed", fix)
     return ok(check, "long enough")
 
 
@@ -38,8 +38,8 @@ def check_configured_keys(settings: Settings) -> Iterator[Finding]:
     counted = Counter(values.values())
     same = sorted(name for name, value in values.items() if counted[value] > 1)
     if same:
-        mend = "give each a value of its own: only the last one counts now"
-        yield fail("virtual keys", f"the same value: {_list(same)}", mend)
+        fix = "give each a value of its own: only the last one counts now"
+        yield fail("virtual keys", f"the same value: {_list(same)}", fix)
     if admin is not None and (
         as_admin := [name for name, value in values.items() if value == admin.get_secret_value()]
     ):
@@ -61,8 +61,8 @@ async def check_keys(settings: Settings, url: str | None) -> list[Finding]:
     findings += _judge_expired(keys)
     findings += _judge_unlimited(living, settings)
     if not settings.auth.require_virtual_key:
-        mend = "set auth.require_virtual_key = true: whoever leaves its key out is bound by no key's limits"
-        findings.append(warn("virtual keys", "calls without a key are let pass", mend))
+        fix = "set auth.require_virtual_key = true: whoever leaves its key out is bound by no key's limits"
+        findings.append(warn("virtual keys", "calls without a key are let pass", fix))
     return findings or [ok("virtual keys", f"{len(living)} in force, each with a limit")]
 
 
@@ -75,15 +75,15 @@ def _nobody(settings: Settings) -> str:
 def _judge_expired(keys: list[VirtualKey]) -> Iterator[Finding]:
     expired = [key.name for key in keys if key.configured and key.status == "expired"]
     if expired:
-        mend = "take them out of the file, or give them another expires_at"
-        yield warn("virtual keys", f"configured and expired: {_list(expired)}", mend)
+        fix = "take them out of the file, or give them another expires_at"
+        yield warn("virtual keys", f"configured and expired: {_list(expired)}", fix)
 
 
 def _judge_unlimited(keys: list[VirtualKey], settings: Settings) -> Iterator[Finding]:
     free = [key.name for key in keys if not caller_of_key(key, settings).limits]
     if free:
-        mend = "give them a budget or a rate limit, or one to their team or customer"
-        yield warn("virtual keys", f"without any limit: {_list(free)}", mend)
+        fix = "give them a budget or a rate limit, or one to their team or customer"
+        yield warn("virtual keys", f"without any limit: {_list(free)}", fix)
 
 
 async def _all_keys(settings: Settings, url: str | None) -> list[VirtualKey]:
@@ -97,7 +97,7 @@ async def _all_keys(settings: Settings, url: str | None) -> list[VirtualKey]:
     except ValueError:  # told by the check of the store
         return configured
     try:
-        return (await Keys(commands, settings).list(limit=MAX_PAGE))[0]
+        return (await VirtualKeyStore(commands, settings).list(limit=MAX_PAGE))[0]
     except GatewayError:
         return configured
     finally:

@@ -9,13 +9,13 @@ import click
 from redis.asyncio import Redis
 
 from cli.checks.findings import Finding, fail, ok, warn
-from shared.errors import StoreUnavailable as BooksUnavailable
+from shared.errors import StoreUnavailable
 from shared.governance.ledger.reports import Reports, UsageQuery
 from shared.jobs import keys
 from shared.settings.model import Settings
 from shared.store.commands import PooledCommands, RedisCommands, translated_faults
 from shared.store.connection import StoreFacts, connect, describe, mask
-from shared.store.errors import StoreUnavailable
+from shared.store.errors import StoreConnectionError
 
 OLDEST = {"redis": (7, 0), "valkey": (7, 2)}
 FSYNC_FROM = (7, 2)  # WAITAOF: https://redis.io/docs/latest/commands/waitaof/
@@ -39,7 +39,7 @@ async def check_store(url: str, settings: Settings) -> list[Finding]:
         skew_s = await _clock_skew(redis)
         workers = await _count_workers(redis)
         unpriced = await find_unpriced(PooledCommands(redis))
-    except (StoreUnavailable, BooksUnavailable) as error:
+    except (StoreConnectionError, StoreUnavailable) as error:
         said = f"{mask(url)} does not answer: {click.unstyle(str(error))}"
         return [fail("store", said, "start Redis there, or correct the URL; nothing can be queued until then")]
     finally:
@@ -100,9 +100,9 @@ def _judge_eviction(facts: StoreFacts) -> Finding:
         return warn("store eviction", "not told", "make sure that maxmemory-policy is noeviction")
     if policy == "noeviction":
         return ok("store eviction", policy)
-    mend = "CONFIG SET maxmemory-policy noeviction: anything else throws accepted jobs away when memory is short"
+    fix = "CONFIG SET maxmemory-policy noeviction: anything else throws accepted jobs away when memory is short"
     judge = fail if facts.max_memory_bytes else warn
-    return judge("store eviction", policy, mend)
+    return judge("store eviction", policy, fix)
 
 
 def _judge_memory(facts: StoreFacts) -> Finding:
@@ -122,16 +122,16 @@ def _judge_latency(facts: StoreFacts) -> Finding:
     said = f"{typical:.1f} ms a round trip"
     if typical < SLOW_MS:
         return ok("store latency", said)
-    mend = "bring the store closer: every submit and every poll is one round trip"
-    return (fail if typical > TOO_SLOW_MS else warn)("store latency", said, mend)
+    fix = "bring the store closer: every submit and every poll is one round trip"
+    return (fail if typical > TOO_SLOW_MS else warn)("store latency", said, fix)
 
 
 def _judge_skew(skew_s: float) -> Finding:
     said = f"{abs(skew_s):.2f} s {'ahead of' if skew_s > 0 else 'behind'} the store's"
     if abs(skew_s) < SKEW_S:
         return ok("clock", said)
-    mend = "synchronise this machine's clock (NTP): jobs go by the store's, logs and webhook signatures by this one"
-    return warn("clock", said, mend)
+    fix = "synchronise this machine's clock (NTP): jobs go by the store's, logs and webhook signatures by this one"
+    return warn("clock", said, fix)
 
 
 def _judge_workers(alive: int) -> Finding:
@@ -144,7 +144,7 @@ async def find_unpriced(commands: RedisCommands) -> Finding:
     """Name the models that were used of late though nobody knows what they cost.
 
     Raises:
-        StoreUnavailable: No answer.
+        StoreConnectionError: No answer.
     """
     now = datetime.now(UTC)
     query = UsageQuery(start=now - timedelta(days=UNPRICED_DAYS), end=now + timedelta(days=1), per="total")

@@ -24,7 +24,7 @@ LIVE = frozenset({"pending", "processing"})
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
-class GatewayFault(click.ClickException):
+class GatewayRequestError(click.ClickException):
     """The gateway refused, or cannot be reached; ``passing``: the same may succeed in a while."""
 
     def __init__(self, message: str, *, passing: bool = False) -> None:
@@ -123,20 +123,20 @@ class Gateway:
             raise _fault_of(reply)
         return reply
 
-    def _unreached(self, error: httpx.TransportError) -> GatewayFault:
+    def _unreached(self, error: httpx.TransportError) -> GatewayRequestError:
         if isinstance(error, httpx.TimeoutException):
-            return GatewayFault(f"the gateway at {self.url} does not answer in time", passing=True)
+            return GatewayRequestError(f"the gateway at {self.url} does not answer in time", passing=True)
         if isinstance(error, httpx.RemoteProtocolError):
-            return GatewayFault(f"the gateway at {self.url} broke off its answer ({error})", passing=True)
-        return GatewayFault(
+            return GatewayRequestError(f"the gateway at {self.url} broke off its answer ({error})", passing=True)
+        return GatewayRequestError(
             f"the gateway at {self.url} cannot be reached ({error}); start one with `finops serve`, or name "
             "another with --url",
             passing=True,
         )
 
 
-def _fault_of(reply: httpx.Response) -> GatewayFault:
-    return GatewayFault(_refusal(reply), passing=reply.status_code in {429, 502, 503, 504})
+def _fault_of(reply: httpx.Response) -> GatewayRequestError:
+    return GatewayRequestError(_refusal(reply), passing=reply.status_code in {429, 502, 503, 504})
 
 
 def gateway_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -182,7 +182,7 @@ def _document(reply: httpx.Response) -> dict[str, Any]:
     except (json.JSONDecodeError, UnicodeDecodeError):
         document = None
     if not isinstance(document, dict):
-        raise GatewayFault(f"{reply.url} answered no JSON object: is a FinOps gateway there?")
+        raise GatewayRequestError(f"{reply.url} answered no JSON object: is a FinOps gateway there?")
     return document
 
 

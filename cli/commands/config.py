@@ -23,11 +23,11 @@ def command() -> None:
 def show(config: Path | None, redis_url: str | None, as_json: bool) -> None:
     """Print every setting in force: defaults, file and environment together; secrets are masked."""
     settings, _ = options.read_settings(config, FINOPS_REDIS_URL=redis_url)
-    shown = effective(settings)
+    document = effective(settings)
     if as_json:
-        echo_json(shown)
+        echo_json(document)
         return
-    out().print(table(["setting", "value"], list(_flatten(shown))))
+    out().print(table(["setting", "value"], list(_flatten(document))))
 
 
 def _flatten(value: Any, place: str = "") -> list[tuple[str, str]]:  # noqa: ANN401 - any setting
@@ -36,10 +36,10 @@ def _flatten(value: Any, place: str = "") -> list[tuple[str, str]]:  # noqa: ANN
         return [line for key, item in value.items() for line in _flatten(item, f"{place}.{key}" if place else str(key))]
     if isinstance(value, list) and any(isinstance(item, dict) for item in value):
         return [line for at, item in enumerate(value) for line in _flatten(item, f"{place}[{at}]")]
-    return [(place, _shown(value))]
+    return [(place, _to_dict(value))]
 
 
-def _shown(value: Any) -> str:  # noqa: ANN401
+def _to_dict(value: Any) -> str:  # noqa: ANN401
     if value is None or value in ({}, []):
         return "-"
     if isinstance(value, bool):

@@ -87,11 +87,11 @@ async def _show_long_completion(client: "AsyncOpenAI", console: Console) -> None
     status = ""
     poll = initial
     with progress:
-        shown = progress.add_task(f"{_status(poll):<12}", total=None)
+        document = progress.add_task(f"{_status(poll):<12}", total=None)
         while not poll.choices:
             if _status(poll) != status:
                 status = _status(poll)
-                progress.update(shown, description=f"{status:<12}")
+                progress.update(document, description=f"{status:<12}")
                 console.print(f"   {time.monotonic() - began:4.1f} s  {status}", markup=False)
             await asyncio.sleep(0.25)
             poll = await client.chat.completions.create(
@@ -157,10 +157,10 @@ async def _collect(client: "AsyncOpenAI", jobs: Sequence[str], console: Console)
     )
     answered = 0
     with progress:
-        shown = progress.add_task("", total=len(jobs))
+        document = progress.add_task("", total=len(jobs))
         for next_done in asyncio.as_completed([_result(client, job_id) for job_id in jobs]):
             answered += bool(await next_done)
-            progress.update(shown, completed=answered)
+            progress.update(document, completed=answered)
             if answered % 50 == 0:
                 console.print(f"   {answered} of {len(jobs)} done", markup=False)
     return answered

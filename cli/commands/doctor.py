@@ -34,7 +34,7 @@ def command(*, config: Path | None, redis_url: str | None, data_dir: Path, as_js
     if as_json:
         echo_json([dataclasses.asdict(finding) for finding in findings])
     else:
-        rows = [(finding.check, finding.level, finding.said, finding.mend) for finding in findings]
+        rows = [(finding.check, finding.level, finding.said, finding.fix) for finding in findings]
         out().print(table(("check", "", "found", "what to do"), rows))
     if any(finding.level == "FAIL" for finding in findings):
         raise click.exceptions.Exit(1)
@@ -63,8 +63,8 @@ async def _ask_store_and_providers(
 ) -> list[Finding]:
     providers = check_providers(settings, environ)
     if url is None:
-        mend = "name one with --redis-url or FINOPS_REDIS_URL, or run `finops serve`, which brings its own"
-        return [warn("store", f"none is configured, and none runs in {data_dir}", mend), *await providers]
+        fix = "name one with --redis-url or FINOPS_REDIS_URL, or run `finops serve`, which brings its own"
+        return [warn("store", f"none is configured, and none runs in {data_dir}", fix), *await providers]
     on_store, on_providers = await asyncio.gather(check_store(url, settings), providers)
     return on_store + on_providers
 

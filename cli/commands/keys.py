@@ -71,11 +71,11 @@ def show(*, key_id: str, url: str, key: str | None, as_json: bool, data_dir: Pat
     async def talk(gateway: Gateway) -> tuple[dict[str, Any], dict[str, Any]]:
         return await gateway.administer("GET", _of(key_id)), await gateway.administer("GET", _of(key_id, "limits"))
 
-    shown, standing = speak(url, credentials(url, key, data_dir), talk)
+    document, limit_status = speak(url, credentials(url, key, data_dir), talk)
     if as_json:
-        echo_json({**shown, "limits": standing["data"]})
+        echo_json({**document, "limits": limit_status["data"]})
     else:
-        print_key(shown, standing["data"])
+        print_key(document, limit_status["data"])
 
 
 @command.command(

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 
 from shared.errors import GatewayError
-from shared.governance.keys.store import Keys
+from shared.governance.keys.store import VirtualKeyStore
 from shared.governance.limits.guard import governance_scripts
 from shared.settings.model import Settings
 from shared.store.multiplexed import MultiplexedClient
@@ -24,7 +24,7 @@ async def make_missing_values(settings: Settings, url: str) -> Mapping[str, str]
     await asyncio.to_thread(governance_scripts)
     commands = MultiplexedClient(url, client_name="finops-keys")
     try:
-        return await Keys(commands, settings).make_missing()
+        return await VirtualKeyStore(commands, settings).make_missing()
     except GatewayError:
         return {}
     finally:

@@ -20,7 +20,7 @@ from cli.supervisor.listening import free_port, open_listeners, url_of
 from shared.settings.model import Settings
 from shared.store.datadir import DataDirectory
 from shared.store.embedded import EmbeddedStore
-from shared.store.errors import DataDirectoryInUse, StoreUnavailable
+from shared.store.errors import DataDirectoryInUse, StoreConnectionError
 
 START_TIMEOUT_S = 60.0
 # After its grace a worker cancels, hands back and waits for its outcomes to be written: 5 s each, at most.
@@ -156,7 +156,7 @@ class System:
                 self._exits.push_async_callback(asyncio.to_thread, directory.release)
                 return
             store = await self._exits.enter_async_context(EmbeddedStore(data_dir))
-        except (DataDirectoryInUse, StoreUnavailable) as error:
+        except (DataDirectoryInUse, StoreConnectionError) as error:
             raise click.ClickException(str(error)) from None
         self._environ["FINOPS_REDIS_URL"] = store.url
 

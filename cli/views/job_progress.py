@@ -10,7 +10,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from cli.client.gateway import LIVE, Gateway, GatewayFault
+from cli.client.gateway import LIVE, Gateway, GatewayRequestError
 from cli.views.output import cell, duration, plain
 
 # Each job is asked for in one long poll; with many of them each poll is longer, so that the gateway has its peace.
@@ -71,27 +71,27 @@ async def wait_for(gateway: Gateway, job_ids: list[str], console: Console) -> li
     watched = [Watched(job_id) for job_id in job_ids]
     poll_s = min(max(len(watched) / JOBS_A_SECOND, SHORTEST_POLL_S), LONGEST_POLL_S)
     live = Live(get_renderable=lambda: _lines(watched), console=console, refresh_per_second=8, transient=True)
-    spoken = None if console.is_terminal else console
+    description = None if console.is_terminal else console
     try:
-        if spoken is None:
+        if description is None:
             live.start()
         async with asyncio.TaskGroup() as tasks:
             for job in watched:
-                tasks.create_task(_watch(gateway, job, poll_s, spoken))
-    except* GatewayFault as faults:
+                tasks.create_task(_watch(gateway, job, poll_s, description))
+    except* GatewayRequestError as faults:
         raise faults.exceptions[0] from None
     finally:
         live.stop()
     return [job.envelope for job in watched]
 
 
-async def _watch(gateway: Gateway, job: Watched, poll_s: float, spoken: Console | None) -> None:
+async def _watch(gateway: Gateway, job: Watched, poll_s: float, description: Console | None) -> None:
     wait_s = 0.0
     away_since: float | None = None
     while job.status in LIVE or not job.envelope:
         try:
             envelope = await gateway.get(job.id, wait_s)
-        except GatewayFault as fault:
+        except GatewayRequestError as fault:
             now = time.monotonic()
             away_since = away_since or now
             # Never seen, it may not exist; seen once, the gateway may be restarting, and the job is safe.
@@ -102,16 +102,16 @@ async def _watch(gateway: Gateway, job: Watched, poll_s: float, spoken: Console 
             continue
         away_since = None
         wait_s = poll_s
-        if job.take(envelope) and spoken is not None:
+        if job.take(envelope) and description is not None:
             words = job.words()
-            spoken.print(f"{job.id} {job.status}{f' ({words})' if words else ''}", markup=False)
+            description.print(f"{job.id} {job.status}{f' ({words})' if words else ''}", markup=False)
 
 
 def _lines(watched: list[Watched]) -> Table:
     """The live picture; of many jobs those that are on their way, and a count of the rest."""
     grid = Table.grid(padding=(0, 1))
-    shown = [job for job in watched if job.status in LIVE or not job.envelope][:15] or watched[-1:]
-    for job in shown:
+    document = [job for job in watched if job.status in LIVE or not job.envelope][:15] or watched[-1:]
+    for job in document:
         running = job.status in LIVE or not job.envelope
         mark = Spinner("dots", style="cyan") if running else Text("\N{CHECK MARK}", style="green")
         grid.add_row(mark, cell(job.id), cell(job.status), job.elapsed(), job.words())

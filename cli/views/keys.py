@@ -44,15 +44,15 @@ def _limits(key: Mapping[str, Any]) -> str:
     return " ".join(said) or "none"
 
 
-def print_key(key: Mapping[str, Any], standings: Sequence[Mapping[str, Any]] = ()) -> None:
+def print_key(key: Mapping[str, Any], limit_statuses: Sequence[Mapping[str, Any]] = ()) -> None:
     """A key, field by field, and how its limits stand."""
     console = out()
     fields = [(name, _said(key[name])) for name in key if name not in _LEFT_OUT and key[name] not in (None, "", [], {})]
     console.print(table(("field", "value"), [*fields, ("limits", _limits(key))]))
-    if standings:
+    if limit_statuses:
         console.print()
         console.print(
-            table(("limit", "of", "window", "used", "reserved", "left", "resets", "forecast"), _rows(standings))
+            table(("limit", "of", "window", "used", "reserved", "left", "resets", "forecast"), _rows(limit_statuses))
         )
 
 
@@ -64,23 +64,23 @@ def _said(value: object) -> object:
     return value
 
 
-def _rows(standings: Sequence[Mapping[str, Any]]) -> list[Sequence[object]]:
+def _rows(limit_statuses: Sequence[Mapping[str, Any]]) -> list[Sequence[object]]:
     return [
         (
-            f"{standing['kind']} {_amount(standing, 'limit')}",
-            f"{standing['of']} {standing['of_name']}",
-            standing["window"],
-            *(_amount(standing, name) for name in ("used", "reserved", "left")),
-            standing["resets_at"],
-            _forecast(standing.get("forecast")),
+            f"{limit_status['kind']} {_amount(limit_status, 'limit')}",
+            f"{limit_status['of']} {limit_status['of_name']}",
+            limit_status["window"],
+            *(_amount(limit_status, name) for name in ("used", "reserved", "left")),
+            limit_status["resets_at"],
+            _forecast(limit_status.get("forecast")),
         )
-        for standing in standings
+        for limit_status in limit_statuses
     ]
 
 
-def _amount(standing: Mapping[str, Any], name: str) -> str:
-    money = standing.get(f"{name}_usd")
-    return f"{standing.get(name, 0):,}" if money is None else f"${money:,.6f}".rstrip("0").rstrip(".")
+def _amount(limit_status: Mapping[str, Any], name: str) -> str:
+    money = limit_status.get(f"{name}_usd")
+    return f"{limit_status.get(name, 0):,}" if money is None else f"${money:,.6f}".rstrip("0").rstrip(".")
 
 
 def _forecast(said: Mapping[str, Any] | None) -> object:

@@ -9,7 +9,7 @@ from shared.batches.lines import LineSplitter, LineTooLong
 MAX_MODELS = 1000
 
 
-class Survey:
+class FileScan:
     """Looks through a file as it comes.
 
     Attributes:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from redis.asyncio import Redis
 
 from shared.governance.pricing.prices import PriceBook
-from shared.inference.billing import Accounts
+from shared.inference.billing import Billing
 from shared.inference.conversations import Conversations
 from shared.inference.inference import Inference
 from shared.inference.route import Routing
@@ -49,10 +49,10 @@ class SharedStore(NamedTuple):
     subscription: Callable[[], Redis]
 
 
-def build_accounts(settings: Settings, commands: RedisCommands, watch: SpendWatch = UNWATCHED) -> Accounts:
+def build_billing(settings: Settings, commands: RedisCommands, watch: SpendWatch = UNWATCHED) -> Billing:
     """Where calls are admitted and booked. It reads files: call it before the loop serves, or in a thread."""
     PriceBook.warm()
-    return Accounts(settings, commands, watch)
+    return Billing(settings, commands, watch)
 
 
 def build_inference(
@@ -61,7 +61,7 @@ def build_inference(
     *,
     watch: UpstreamWatch = UNWATCHED,
     store: SharedStore | None = None,
-    accounts: Accounts | None = None,
+    billing: Billing | None = None,
 ) -> Inference:
     """The inference path; opens nothing until the first call, hears of other processes from ``start`` on.
 
@@ -94,11 +94,11 @@ def build_inference(
     return Inference(
         providers,
         client,
-        routing=Routing(settings, providers, board, accounts.price if accounts else None),
+        routing=Routing(settings, providers, board, billing.price if billing else None),
         board=board,
         watch=watch,
         max_total_s=settings.server.max_total_s,
-        accounts=accounts,
+        billing=billing,
         conversations=Conversations(store.commands) if store else None,
         close=close,
         sharing=SharedHealth(board, store.commands, store.subscription) if store else None,

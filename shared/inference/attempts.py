@@ -21,7 +21,7 @@ from shared.errors import (
     UpstreamFailure,
 )
 from shared.inference.call import Call, RetryLater
-from shared.inference.call_cost import Bill
+from shared.inference.call_cost import CallCost
 from shared.inference.route import Target
 from shared.providers.base import Key
 from shared.providers.health.board import HealthBoard, ProviderHealth
@@ -51,7 +51,7 @@ class Attempts:
         bill: Told of each; None: nobody counts.
     """
 
-    __slots__ = ("_begin_by", "_board", "_call", "_time", "_until", "_watch", "bill", "made")
+    __slots__ = ("_begin_by", "_board", "_call", "_time", "_until", "_watch", "call_cost", "made")
 
     def __init__(self, call: Call, watch: UpstreamWatch, board: HealthBoard, max_total_s: float = math.inf) -> None:
         self._call = call
@@ -64,7 +64,7 @@ class Attempts:
         self._until = until
         self._begin_by = until if call.begin_by is None else min(until, call.begin_by)
         self.made = 0
-        self.bill: Bill | None = None
+        self.call_cost: CallCost | None = None
 
     async def over(self, targets: Sequence[Target], once: Once[T]) -> T:
         """Try one target after the other until one answers.
@@ -76,8 +76,8 @@ class Attempts:
         failure: GatewayError | None = None
         for target in targets:
             try:
-                if self.bill is not None and target is not targets[0]:
-                    await self.bill.enter(target)
+                if self.call_cost is not None and target is not targets[0]:
+                    await self.call_cost.enter(target)
                 return await self.at(target, once, last=target is targets[-1])
             except (BudgetExceeded, RequestLimited, TokenLimited) as error:
                 failure = failure or error  # this fallback's own limits; the next may have room
@@ -161,8 +161,8 @@ class Attempts:
         total_s = self._limit_s(target)
         self.made += 1
         name = target.provider.name
-        if self.bill is not None:
-            self.bill.sent(name, target.model, key.name if key else "")
+        if self.call_cost is not None:
+            self.call_cost.sent(name, target.model, key.name if key else "")
         started = time.perf_counter()
         try:
             answer = await once(target, key, total_s)

@@ -9,12 +9,12 @@ from typing import Any
 from shared.errors import GatewayError
 from shared.governance.keys.caller import Caller
 from shared.governance.ledger.writer import Ledger, Redaction
-from shared.governance.limits.guard import FREE, Admission, Door
+from shared.governance.limits.guard import UNLIMITED, LimitGuard, Reservation
 from shared.governance.limits.model import Limit, limits_of
 from shared.governance.pricing.prices import MILLION, Cost, PriceBook
 from shared.governance.pricing.usage import Usage, upper_estimate
 from shared.inference.call import Call
-from shared.inference.call_cost import Bill
+from shared.inference.call_cost import CallCost
 from shared.inference.route import Target
 from shared.settings.model import Settings
 from shared.store.commands import RedisCommands
@@ -23,7 +23,7 @@ from shared.telemetry.upstream import UNWATCHED, SpendWatch
 _TIERS = frozenset({"flex", "priority", "fast"})
 
 
-class Accounts:
+class Billing:
     """Opens bills and closes them.
 
     Args:
@@ -33,7 +33,7 @@ class Accounts:
     """
 
     def __init__(self, settings: Settings, commands: RedisCommands, watch: SpendWatch = UNWATCHED) -> None:
-        self.door = Door(commands, hold_s=settings.ledger.reservation_s)
+        self.guard = LimitGuard(commands, reservation_ttl_s=settings.ledger.reservation_s)
         self.ledger = Ledger(commands, settings.ledger)
         self.prices = PriceBook(settings.prices)
         self.watch = watch
@@ -48,49 +48,49 @@ class Accounts:
         ]
         self._has_own = bool(self._providers or self._models)
 
-    async def admit(self, call: Call, targets: Sequence[Target]) -> Admission:
+    async def admit(self, call: Call, targets: Sequence[Target]) -> Reservation:
         """Reserve what a call may cost: one round trip if any limit binds it, none otherwise.
 
         Raises:
-            BudgetExceeded, RequestLimited, TokenLimited, StoreUnavailable: As ``Door.admit``.
+            BudgetExceeded, RequestLimited, TokenLimited, StoreUnavailable: As ``LimitGuard.admit``.
         """
         limits = (*call.caller.limits, *self.limits_of(targets[0]))
-        return await self._admit(uuid.uuid4().hex, limits, call, targets) if limits else FREE
+        return await self._admit(uuid.uuid4().hex, limits, call, targets) if limits else UNLIMITED
 
-    async def reserve(self, job_id: str, call: Call, targets: Sequence[Target]) -> Admission:
+    async def reserve(self, job_id: str, call: Call, targets: Sequence[Target]) -> Reservation:
         """Reserve what a job may cost: until it ends if it is submitted under that id, else for a short while.
 
         Raises:
-            BudgetExceeded, RequestLimited, TokenLimited, StoreUnavailable: As ``Door.admit``.
+            BudgetExceeded, RequestLimited, TokenLimited, StoreUnavailable: As ``LimitGuard.admit``.
         """
         limits = (*call.caller.limits, *self.limits_of(targets[0]))
         estimate = self._estimate(call, targets[0])
         if not limits:
-            return Admission(estimate=estimate)
+            return Reservation(estimate=estimate)
         try:
             admission = await self._admit(job_id, limits, call, targets, renewed=False)
         except GatewayError as error:
-            Bill(self, call).failed(error)  # booked, as the refusal of a caller that waits is
+            CallCost(self, call).failed(error)  # booked, as the refusal of a caller that waits is
             raise
         return replace(admission, estimate=estimate)
 
-    async def enter(self, call: Call, target: Target) -> Admission:
+    async def enter(self, call: Call, target: Target) -> Reservation:
         """Reserve at a fallback, whose provider or model may have limits of its own.
 
         Raises:
-            BudgetExceeded, RequestLimited, TokenLimited, StoreUnavailable: As ``Door.admit``.
+            BudgetExceeded, RequestLimited, TokenLimited, StoreUnavailable: As ``LimitGuard.admit``.
         """
         limits = self.limits_of(target)
-        return await self._admit(uuid.uuid4().hex, limits, call, (target,)) if limits else FREE
+        return await self._admit(uuid.uuid4().hex, limits, call, (target,)) if limits else UNLIMITED
 
-    async def admit_forwarded(self, caller: Caller, provider: str) -> Admission:
+    async def admit_forwarded(self, caller: Caller, provider: str) -> Reservation:
         """Let a request pass that is forwarded unread: it counts, and a spent budget refuses it; its cost is unknown.
 
         Raises:
-            BudgetExceeded, RequestLimited, TokenLimited, StoreUnavailable: As ``Door.admit``.
+            BudgetExceeded, RequestLimited, TokenLimited, StoreUnavailable: As ``LimitGuard.admit``.
         """
         limits = (*caller.limits, *self._providers.get(provider, ()))
-        return await self.door.admit(uuid.uuid4().hex, limits, cost=0, tokens=0)
+        return await self.guard.admit(uuid.uuid4().hex, limits, cost=0, tokens=0)
 
     def limits_of(self, target: Target) -> tuple[Limit, ...]:
         """The limits of a target's provider and model."""
@@ -122,20 +122,20 @@ class Accounts:
             return None
         return {"request": self._redaction.body(call.body), "answer": self._redaction.body(answer)}
 
-    def closed(self, bill: Bill, entry: bytes, extra: Sequence[str]) -> None:
+    def closed(self, call_cost: CallCost, entry: bytes, extra: Sequence[str]) -> None:
         """Book a bill; a job's entry is booked with its outcome instead."""
-        for hold in extra:
-            self.door.ended(hold)
-            self.ledger.settle_also(hold, entry)
-        self.door.ended(bill.admission.hold)
-        if not bill.of_job:
-            self.ledger.book(entry, bill.admission.hold)
+        for reservation in extra:
+            self.guard.ended(reservation)
+            self.ledger.settle_also(reservation, entry)
+        self.guard.ended(call_cost.admission.reservation)
+        if not call_cost.of_job:
+            self.ledger.book(entry, call_cost.admission.reservation)
 
     def abandon(self, extra: Sequence[str]) -> None:
         """Give back what a run reserved at fallbacks that ended without a bill: put off, stopped, or overtaken."""
-        for hold in extra:
-            self.door.ended(hold)
-            self.ledger.release(hold)
+        for reservation in extra:
+            self.guard.ended(reservation)
+            self.ledger.release(reservation)
 
     def start(self) -> None:
         """Tell the store how the books are kept, in a running event loop."""
@@ -144,7 +144,7 @@ class Accounts:
     async def aclose(self) -> None:
         """Book what waits."""
         await self.ledger.aclose()
-        await self.door.aclose()
+        await self.guard.aclose()
 
     def _estimate(self, call: Call, target: Target) -> dict[str, Any]:
         """Where a job is to run, what its prompt costs, and its output's rates in micro-USD per million tokens."""
@@ -161,8 +161,8 @@ class Accounts:
         return said
 
     async def _admit(
-        self, hold: str, limits: Sequence[Limit], call: Call, targets: Sequence[Target], *, renewed: bool = True
-    ) -> Admission:
+        self, reservation: str, limits: Sequence[Limit], call: Call, targets: Sequence[Target], *, renewed: bool = True
+    ) -> Reservation:
         cost = tokens = 0
         if any(limit.kind != "requests" for limit in limits):
             usage = upper_estimate(call.request_type, call.fields, call.body)
@@ -172,7 +172,7 @@ class Accounts:
                 self.prices.estimate(target.provider.name, target.model, usage, variant=variant).micro_usd
                 for target in targets
             )
-        return await self.door.admit(hold, limits, cost=cost, tokens=tokens, renewed=renewed)
+        return await self.guard.admit(reservation, limits, cost=cost, tokens=tokens, renewed=renewed)
 
 
 def _tier(call: Call) -> str:

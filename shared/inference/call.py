@@ -11,7 +11,7 @@ from shared.governance.keys.caller import ANONYMOUS, Caller
 from shared.surfaces.request_types import RequestType
 
 if TYPE_CHECKING:
-    from shared.inference.call_cost import Bill
+    from shared.inference.call_cost import CallCost
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,7 +54,7 @@ class Call:
     defers: bool = False
     surface: str = ""
     dimensions: Mapping[str, str] = field(default_factory=dict)
-    bill: "Bill | None" = None
+    call_cost: "CallCost | None" = None
 
     def passed_on(self) -> Mapping[str, str]:
         """The headers for the provider; a job's id is its idempotency key, so that a re-run may be recognised."""

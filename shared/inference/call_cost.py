@@ -6,21 +6,21 @@ from typing import TYPE_CHECKING, Any
 
 from shared.errors import ClientGone, GatewayError
 from shared.governance.ledger.writer import Outcome, entry_of
-from shared.governance.limits.guard import FREE, Admission
+from shared.governance.limits.guard import UNLIMITED, Reservation
 from shared.governance.limits.model import MICRO
 from shared.governance.pricing.prices import UNPRICED, Cost
 from shared.governance.pricing.usage import Usage, answer_estimate, upper_estimate, used_by
 from shared.surfaces.request_types import MODERATIONS
 
 if TYPE_CHECKING:
-    from shared.inference.billing import Accounts
+    from shared.inference.billing import Billing
     from shared.inference.call import Call
     from shared.inference.route import Target
 
 FREE_OF_CHARGE = Cost(0)
 
 
-class Bill:
+class CallCost:
     """What a call owes.
 
     Args:
@@ -28,14 +28,14 @@ class Bill:
         call: Whose.
     """
 
-    def __init__(self, accounts: "Accounts", call: "Call") -> None:
-        self._accounts = accounts
+    def __init__(self, billing: "Billing", call: "Call") -> None:
+        self._billing = billing
         self._call = call
         self._started = time.perf_counter()
         self._extra: list[str] = []
         self.entry = b""
         self.of_job = bool(call.job_id)
-        self.admission: Admission = FREE
+        self.admission: Reservation = UNLIMITED
         self.provider = ""
         self.model = ""
         self.provider_key = ""
@@ -48,20 +48,20 @@ class Bill:
         """Reserve what the call may cost, unless that was done when its job was submitted.
 
         Raises:
-            BudgetExceeded, RequestLimited, TokenLimited, StoreUnavailable: As ``Door.admit``.
+            BudgetExceeded, RequestLimited, TokenLimited, StoreUnavailable: As ``LimitGuard.admit``.
         """
         if not self.of_job:
-            self.admission = await self._accounts.admit(self._call, targets)
+            self.admission = await self._billing.admit(self._call, targets)
 
     async def enter(self, target: "Target") -> None:
         """Go to a fallback, whose provider or model may have limits of its own.
 
         Raises:
-            BudgetExceeded, RequestLimited, TokenLimited, StoreUnavailable: As ``Door.admit``.
+            BudgetExceeded, RequestLimited, TokenLimited, StoreUnavailable: As ``LimitGuard.admit``.
         """
-        hold = (await self._accounts.enter(self._call, target)).hold
-        if hold:
-            self._extra.append(hold)
+        reservation = (await self._billing.enter(self._call, target)).reservation
+        if reservation:
+            self._extra.append(reservation)
 
     def sent(self, provider: str, model: str, key_name: str) -> None:
         """An attempt is made there."""
@@ -76,7 +76,7 @@ class Bill:
 
     def headers(self) -> dict[str, str]:
         """What an answer tells of it: its cost, if that is known, and what is left of the caller's limits."""
-        lines = self.admission.headers() if self.admission.standings else {}
+        lines = self.admission.headers() if self.admission.limit_statuses else {}
         if self.cost.priced:
             lines["x-bf-cost-usd"] = f"{self.cost.micro_usd / MICRO:.6f}"
         return lines
@@ -90,7 +90,7 @@ class Bill:
         usage, estimated = used_by(self._call.request_type, self._call.fields, said), False
         if usage.empty and self._call.request_type is not MODERATIONS:
             usage, estimated = answer_estimate(self._call.request_type, self._call.fields, self._call.body, body), True
-        content = self._accounts.content(self._call, body)
+        content = self._billing.content(self._call, body)
         return self._close(usage, status, "", estimated=estimated, content=content)
 
     def streamed(self, said: Mapping[str, Any], events: int, error: BaseException | None = None) -> bytes:
@@ -120,7 +120,7 @@ class Bill:
         """A run of a job has left it to another one; harmless on a bill that is closed."""
         if not self.entry:
             extra, self._extra = self._extra, []
-            self._accounts.abandon(extra)
+            self._billing.abandon(extra)
 
     def forwarded(self, status: int, *, free: bool) -> bytes:
         """A request was answered that is passed on unread: what it cost is known only where such requests are free."""
@@ -140,7 +140,7 @@ class Bill:
         call = self._call
         if cost is None:
             nothing = usage.empty and status >= 400
-            cost = UNPRICED if nothing else self._accounts.cost(self.provider, self.model, usage, call)
+            cost = UNPRICED if nothing else self._billing.cost(self.provider, self.model, usage, call)
         self.cost = cost
         entry = entry_of(
             Outcome(
@@ -163,7 +163,7 @@ class Bill:
                 request_id=call.request_id,
                 job_id=call.job_id,
                 dimensions=call.dimensions,
-                scopes=self._accounts.scopes(self.provider, self.model),
+                scopes=self._billing.scopes(self.provider, self.model),
                 content=content,
             )
         )
@@ -171,13 +171,13 @@ class Bill:
             self.entry = entry
             if not usage.empty or status < 400:
                 self._tell(usage)
-            self._accounts.closed(self, entry, self._extra)
+            self._billing.closed(self, entry, self._extra)
         return self.entry
 
     def _tell(self, usage: Usage) -> None:
         told = self.cost.micro_usd if self.cost.priced else None
         tokens = (usage.input, usage.output, usage.cached)
-        self._accounts.watch.spent(self._call.caller.team, self.provider, self.model, told, tokens)
+        self._billing.watch.spent(self._call.caller.team, self.provider, self.model, told, tokens)
 
     def _estimate(self) -> Usage:
         return upper_estimate(self._call.request_type, self._call.fields, self._call.body)

@@ -15,7 +15,7 @@ from shared.governance.keys.caller import Caller
 from shared.jobs.keys import is_job_id, kept_response
 from shared.providers.wires.bridged import Item, Recalled
 from shared.store.commands import RedisCommands
-from shared.store.errors import StoreUnavailable
+from shared.store.errors import StoreConnectionError
 from shared.surfaces.response_ids import is_ours
 from shared.surfaces.responses.items import referenced_ids, response_of, stored_input
 
@@ -68,7 +68,7 @@ class Conversations:
             }
             key = kept_response(response["id"])
             await self._commands.execute("SET", key, orjson.dumps(kept), "EX", TTL_S, retry_safe=True)
-        except (StoreUnavailable, AttributeError, KeyError, TypeError) as error:
+        except (StoreConnectionError, AttributeError, KeyError, TypeError) as error:
             # The last three: a request or answer of a provider's own that is not of the format as we know it.
             logger.warning("a response was not kept: %r", error, extra={"response_id": response["id"]})
 

@@ -1,16 +1,14 @@
 """Forwards what is not read here, through the books all the same."""
 
 from shared.governance.keys.caller import Caller
-from shared.inference.billing import Accounts
+from shared.inference.billing import Billing
 from shared.inference.call import Call
-from shared.inference.call_cost import Bill
+from shared.inference.call_cost import CallCost
 from shared.inference.passthrough import Passthrough, RawAnswer, RawRequest
 from shared.surfaces.request_types import PASSTHROUGH
 
 
-async def forward_booked(
-    passthrough: Passthrough, accounts: Accounts, request: RawRequest, caller: Caller
-) -> RawAnswer:
+async def forward_booked(passthrough: Passthrough, billing: Billing, request: RawRequest, caller: Caller) -> RawAnswer:
     """Forward a request that makes something at its provider: admitted before, booked after.
 
     What it costs nobody knows, so it is booked as unpriced, unless no provider asks money for such requests.
@@ -29,14 +27,14 @@ async def forward_booked(
         surface="openai",
         dimensions=request.dimensions,
     )
-    bill = Bill(accounts, call)
+    call_cost = CallCost(billing, call)
     try:
-        bill.admission = await accounts.admit_forwarded(caller, request.provider)
-        bill.sent(request.provider, "", "")
+        call_cost.admission = await billing.admit_forwarded(caller, request.provider)
+        call_cost.sent(request.provider, "", "")
         answer = await passthrough.forward(request, caller)
     except BaseException as error:
-        bill.failed(error)
+        call_cost.failed(error)
         raise
-    bill.forwarded(answer.status, free=request.free)
-    answer.headers = {**answer.headers, **bill.headers()}
+    call_cost.forwarded(answer.status, free=request.free)
+    answer.headers = {**answer.headers, **call_cost.headers()}
     return answer

@@ -15,11 +15,11 @@ from shared.errors import (
     UpstreamTimeout,
 )
 from shared.governance.keys.caller import Caller
-from shared.governance.limits.guard import FREE, Admission
+from shared.governance.limits.guard import UNLIMITED, Reservation
 from shared.inference.attempts import Attempts, no_answer
-from shared.inference.billing import Accounts
+from shared.inference.billing import Billing
 from shared.inference.call import Answer, Call
-from shared.inference.call_cost import Bill
+from shared.inference.call_cost import CallCost
 from shared.inference.conversations import Conversations
 from shared.inference.counting import counting_of
 from shared.inference.forwarding import forward_booked
@@ -33,7 +33,7 @@ from shared.providers.client import Exchange, ProviderClient
 from shared.providers.health.board import HealthBoard
 from shared.providers.health.sharing import SharedHealth
 from shared.providers.registry import Providers
-from shared.providers.wires.base import Ask, MalformedAnswer, Wire
+from shared.providers.wires.base import MalformedAnswer, ProviderRequest, Wire
 from shared.providers.wires.bridged import BridgedWire, Recalled
 from shared.surfaces.request_types import RESPONSES
 from shared.telemetry.upstream import UNWATCHED, UpstreamWatch
@@ -66,7 +66,7 @@ class Inference:
         board: HealthBoard,
         watch: UpstreamWatch = UNWATCHED,
         max_total_s: float = inf,
-        accounts: Accounts | None = None,
+        billing: Billing | None = None,
         conversations: Conversations | None = None,
         close: Callable[[], Awaitable[None]],
         sharing: SharedHealth | None = None,
@@ -77,7 +77,7 @@ class Inference:
         self._board = board
         self._watch = watch
         self._max_total_s = max_total_s
-        self._accounts = accounts
+        self._billing = billing
         self._conversations = conversations
         self._close = close
         self._sharing = sharing
@@ -88,8 +88,8 @@ class Inference:
         """Begin to hear from other processes, in a running event loop. Without it, calls are answered all the same."""
         if self._sharing is not None:
             self._sharing.start()
-        if self._accounts is not None:
-            self._accounts.start()
+        if self._billing is not None:
+            self._billing.start()
 
     def states(self) -> dict[str, dict[str, Any]]:
         """How each provider does: circuits, resting keys, calls at once (``ProviderHealth.state``)."""
@@ -120,24 +120,24 @@ class Inference:
                 if place == 0:
                     raise  # a fallback that cannot say it is passed over
 
-    async def reserve(self, job_id: str, call: Call) -> Admission:
+    async def reserve(self, job_id: str, call: Call) -> Reservation:
         """Reserve what a job may cost, before it is submitted under that id.
 
         Raises:
             GatewayError: A limit is spent, or the call would be refused whatever happens.
         """
-        if self._accounts is None:
-            return FREE
-        return await self._accounts.reserve(job_id, call, self._route(call))
+        if self._billing is None:
+            return UNLIMITED
+        return await self._billing.reserve(job_id, call, self._route(call))
 
     def give_back(self, job_id: str) -> None:
         """Release the reservation of a job that did not come about."""
-        if self._accounts is not None:
-            self._accounts.ledger.release(job_id)
+        if self._billing is not None:
+            self._billing.ledger.release(job_id)
 
-    def open_bill(self, call: Call) -> Bill | None:
+    def open_call_cost(self, call: Call) -> CallCost | None:
         """The bill of a call; that of a run of a job is booked with the job's outcome."""
-        return None if self._accounts is None else Bill(self._accounts, call)
+        return None if self._billing is None else CallCost(self._billing, call)
 
     async def answer(self, call: Call) -> Answer:
         """The model's complete answer.
@@ -182,10 +182,10 @@ class Inference:
             )
 
         answer = await self._first(call, attempts, at)
-        bill = attempts.bill
-        if bill is not None:
-            answer.ledger = bill.answered(answer.usage, answer.status, answer.body)
-            answer.headers = {**answer.headers, **bill.headers()}
+        call_cost = attempts.call_cost
+        if call_cost is not None:
+            answer.ledger = call_cost.answered(answer.usage, answer.status, answer.body)
+            answer.headers = {**answer.headers, **call_cost.headers()}
         return answer
 
     async def stream(self, call: Call) -> ProviderStream:
@@ -225,17 +225,17 @@ class Inference:
             return stream
 
         stream = await self._first(call, attempts, at)
-        bill = attempts.bill
-        if bill is not None:
-            bill.began()
-            stream.bill = bill
+        call_cost = attempts.call_cost
+        if call_cost is not None:
+            call_cost.began()
+            stream.call_cost = call_cost
             if stream.whole is not None:
-                bill.answered(stream.usage, stream.status, stream.whole)
-            stream.headers = {**stream.headers, **bill.headers()}
+                call_cost.answered(stream.usage, stream.status, stream.whole)
+            stream.headers = {**stream.headers, **call_cost.headers()}
         return stream
 
     def _watched(
-        self, exchange: Exchange, wire: Wire, ask: Ask, *, target: Target, key: Key | None, call: Call
+        self, exchange: Exchange, wire: Wire, ask: ProviderRequest, *, target: Target, key: Key | None, call: Call
     ) -> ProviderStream:
         """The stream of an opened exchange; if it ends badly, that is noted as a failed attempt would be."""
         health = self._board[target.provider.name]
@@ -288,9 +288,9 @@ class Inference:
 
     async def passthrough(self, request: RawRequest, caller: Caller) -> RawAnswer:
         """Forward a request of a resource that its provider owns, untouched; one that makes something is booked."""
-        if self._accounts is None or request.method != "POST":
+        if self._billing is None or request.method != "POST":
             return await self._passthrough.forward(request, caller)
-        return await forward_booked(self._passthrough, self._accounts, request, caller)
+        return await forward_booked(self._passthrough, self._billing, request, caller)
 
     async def models(self, caller: Caller) -> list[dict[str, object]]:
         """OpenAI's model objects of everything that the caller may use, ids with the provider's prefix."""
@@ -333,8 +333,8 @@ class Inference:
         """Book what waits, and close every upstream connection."""
         if self._sharing is not None:
             await self._sharing.aclose()
-        if self._accounts is not None:
-            await self._accounts.aclose()
+        if self._billing is not None:
+            await self._billing.aclose()
         await self._close()
 
     def _route(self, call: Call) -> list[Target]:
@@ -349,7 +349,7 @@ class Inference:
     def _offered(self, target: Target) -> frozenset[str]:
         return offered(target, self._client.wire(target.provider))
 
-    def _translation(self, call: Call, target: Target, recalled: Recalled) -> tuple[Wire, Ask]:
+    def _translation(self, call: Call, target: Target, recalled: Recalled) -> tuple[Wire, ProviderRequest]:
         return translation(call, target, self._client.wire(target.provider), recalled)
 
     async def _recall(self, call: Call) -> Recalled:
@@ -372,15 +372,15 @@ class Inference:
     async def _first(self, call: Call, attempts: Attempts, at: At[T]) -> T:
         """The first target that answers; without an answer, the bill is closed."""
         targets = self._route(call)
-        bill = attempts.bill = call.bill or self.open_bill(call)
-        if bill is None:
+        call_cost = attempts.call_cost = call.call_cost or self.open_call_cost(call)
+        if call_cost is None:
             return await attempts.over(targets, at)
         try:
-            await bill.admit(targets)
+            await call_cost.admit(targets)
             return await attempts.over(targets, at)
         except BaseException as error:
-            if call.bill is None:  # a job's is closed with its outcome
-                bill.failed(error)
+            if call.call_cost is None:  # a job's is closed with its outcome
+                call_cost.failed(error)
             raise
 
 

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 from shared.errors import GatewayError, UpstreamFailure, UpstreamRefused
-from shared.inference.call_cost import Bill
+from shared.inference.call_cost import CallCost
 from shared.providers.client import Exchange
-from shared.providers.wires.base import Ask, MalformedAnswer, Wire
+from shared.providers.wires.base import MalformedAnswer, ProviderRequest, Wire
 
 
 class ProviderStream:
@@ -22,7 +22,7 @@ class ProviderStream:
         self,
         exchange: Exchange,
         wire: Wire,
-        ask: Ask,
+        ask: ProviderRequest,
         *,
         provider: str,
         model: str,
@@ -44,7 +44,7 @@ class ProviderStream:
         self.model = model
         self.attempts = 1
         self.whole: bytes | None = None
-        self.bill: Bill | None = None
+        self.call_cost: CallCost | None = None
         self._events = 0
         self._usage: Mapping[str, Any] = {}
 
@@ -95,7 +95,7 @@ class ProviderStream:
     @property
     def ledger(self) -> bytes:
         """Its entry in the books, once it has ended."""
-        return self.bill.entry if self.bill else b""
+        return self.call_cost.entry if self.call_cost else b""
 
     def _settle(self, error: BaseException | None = None) -> None:
         """The bill is settled however the stream ends: well, cut, or given up by the caller.
@@ -104,8 +104,8 @@ class ProviderStream:
         """
         if self._translation.complete and not isinstance(error, Exception):
             error = None
-        if self.bill is not None and not self.bill.entry:
-            self.bill.streamed(self.usage, self._events, error)
+        if self.call_cost is not None and not self.call_cost.entry:
+            self.call_cost.streamed(self.usage, self._events, error)
 
     async def _read_whole(self) -> bool:
         async with self._exchange:

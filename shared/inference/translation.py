@@ -7,7 +7,7 @@ from typing import Any
 from shared.inference.call import Call
 from shared.inference.conversations import not_kept
 from shared.inference.route import Target
-from shared.providers.wires.base import Ask, Wire
+from shared.providers.wires.base import ProviderRequest, Wire
 from shared.providers.wires.bridged import BridgedWire, Item, Recalled
 from shared.providers.wires.vertex import VertexWire
 from shared.surfaces import anthropic, genai
@@ -28,7 +28,7 @@ def offered(target: Target, wire: Wire) -> frozenset[str]:
     return native | {RESPONSES.name} if CHAT.name in native else native
 
 
-def translation(call: Call, target: Target, wire: Wire, recalled: Recalled = NOTHING) -> tuple[Wire, Ask]:
+def translation(call: Call, target: Target, wire: Wire, recalled: Recalled = NOTHING) -> tuple[Wire, ProviderRequest]:
     """The wire for one call to one target, and what it is asked.
 
     Args:
@@ -92,9 +92,9 @@ def _foreign(items: tuple[Item, ...] | list[Any]) -> list[Any]:
     return told
 
 
-def _ask(call: Call, target: Target) -> Ask:
+def _ask(call: Call, target: Target) -> ProviderRequest:
     minted = mint_response_id() if call.request_type is RESPONSES and not call.job_id else ""
-    return Ask(
+    return ProviderRequest(
         request_type=call.request_type,
         model=target.provider.deployments.get(target.model, target.model),
         body=call.body,

@@ -8,7 +8,7 @@ from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 
 from shared.errors import StoreUnavailable
 from shared.store.commands import Argument, Command, RedisCommands
-from shared.store.errors import StoreUnavailable as StoreFault
+from shared.store.errors import StoreConnectionError
 from shared.store.scripts import Script, load_scripts
 
 
@@ -38,7 +38,7 @@ class EngineScripts:
         """
         try:
             return await self._commands.script(self._scripts[name], (), args, retry_safe=retry_safe)
-        except (StoreFault, ResponseError) as error:
+        except (StoreConnectionError, ResponseError) as error:
             raise as_caller_sees(error) from error
 
     async def execute(self, *args: Argument, retry_safe: bool = False) -> Any:  # noqa: ANN401
@@ -49,7 +49,7 @@ class EngineScripts:
         """
         try:
             return await self._commands.execute(*args, retry_safe=retry_safe)
-        except (StoreFault, ResponseError) as error:
+        except (StoreConnectionError, ResponseError) as error:
             raise as_caller_sees(error) from error
 
     async def execute_many(self, commands: Sequence[Command]) -> list[Any]:
@@ -60,16 +60,16 @@ class EngineScripts:
         """
         try:
             return await self._commands.execute_many(commands)
-        except (StoreFault, ResponseError) as error:
+        except (StoreConnectionError, ResponseError) as error:
             raise as_caller_sees(error) from error
 
 
-def as_caller_sees(error: StoreFault | ResponseError) -> Exception:
+def as_caller_sees(error: StoreConnectionError | ResponseError) -> Exception:
     """A store that is away, full, read-only or cannot write its file is unavailable; other errors are faults of ours.
 
     Redis names its reason in the first word of the error: https://redis.io/docs/latest/develop/reference/protocol-spec/
     """
-    if isinstance(error, StoreFault):
+    if isinstance(error, StoreConnectionError):
         return StoreUnavailable()
     if isinstance(error, OutOfMemoryError):
         return StoreUnavailable("The job store is full.")

@@ -44,7 +44,7 @@ class JobPage:
 
 
 @dataclass(frozen=True, slots=True)
-class LaneStats:
+class PriorityStats:
     """One priority's queue: jobs that could start now, and since when the oldest of them could."""
 
     depth: int
@@ -55,7 +55,7 @@ class LaneStats:
 class QueueStats:
     """The queue at one moment; ``callers``: waiting jobs of the thousand callers with most."""
 
-    lanes: dict[Priority, LaneStats]
+    lanes: dict[Priority, PriorityStats]
     deferred: int
     running: int
     dead: int
@@ -203,7 +203,7 @@ class JobStore:
         """
         lanes, deferred, running, dead, callers = await self._scripts.run("stats", (), retry_safe=True)
         return QueueStats(
-            lanes={Priority(lane.decode()): LaneStats(int(depth), int(age) / 1000) for lane, depth, age in lanes},
+            lanes={Priority(lane.decode()): PriorityStats(int(depth), int(age) / 1000) for lane, depth, age in lanes},
             deferred=int(deferred),
             running=int(running),
             dead=int(dead),

@@ -9,7 +9,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import DataError, NoScriptError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from shared.store.errors import StoreUnavailable
+from shared.store.errors import StoreConnectionError
 from shared.store.scripts import Script
 
 Argument = str | bytes | int | float | memoryview
@@ -31,7 +31,7 @@ class RedisCommands(Protocol):
         Raises:
             redis.exceptions.ResponseError: The server refuses it.
             redis.exceptions.DataError: An argument is not text, bytes or a number.
-            StoreUnavailable: No answer; it may or may not have been executed.
+            StoreConnectionError: No answer; it may or may not have been executed.
         """
         ...
 
@@ -42,7 +42,7 @@ class RedisCommands(Protocol):
             redis.exceptions.ResponseError: The first error among the replies; the other commands
                 were executed all the same.
             redis.exceptions.DataError: An argument is not text, bytes or a number.
-            StoreUnavailable: No answer; they may or may not have been executed.
+            StoreConnectionError: No answer; they may or may not have been executed.
         """
         ...
 
@@ -54,12 +54,12 @@ class RedisCommands(Protocol):
         Raises:
             redis.exceptions.ResponseError: The script fails.
             redis.exceptions.DataError: An argument is not text, bytes or a number.
-            StoreUnavailable: No answer; it may or may not have been executed.
+            StoreConnectionError: No answer; it may or may not have been executed.
         """
         ...
 
     async def aclose(self) -> None:
-        """Close the connections; what is in flight fails with StoreUnavailable."""
+        """Close the connections; what is in flight fails with StoreConnectionError."""
         ...
 
 
@@ -145,7 +145,7 @@ def translated_faults() -> Iterator[None]:
     try:
         yield
     except (RedisConnectionError, RedisTimeoutError, OSError) as error:
-        raise StoreUnavailable(f"the store does not answer: {error}") from error
+        raise StoreConnectionError(f"the store does not answer: {error}") from error
     except UnicodeEncodeError as error:
         raise DataError("an argument holds text that has no UTF-8 form") from error
 
@@ -154,7 +154,7 @@ async def _tried(send: Callable[[], Awaitable[T]], *, retry_safe: bool) -> T:
     try:
         with translated_faults():
             return await send()
-    except StoreUnavailable:
+    except StoreConnectionError:
         if not retry_safe:
             raise
     with translated_faults():

@@ -11,7 +11,7 @@ from typing import Self
 
 import orjson
 
-from shared.store.errors import DataDirectoryInUse, StoreUnavailable
+from shared.store.errors import DataDirectoryInUse, StoreConnectionError
 
 LOCK_FILE = "store.lock"
 SOCKET_FILE = "store.sock"
@@ -40,7 +40,7 @@ class DataDirectory:
 
         Raises:
             DataDirectoryInUse: Another live process holds it.
-            StoreUnavailable: It cannot be made, made private or written to.
+            StoreConnectionError: It cannot be made, made private or written to.
         """
         path = path.absolute()
         try:
@@ -48,7 +48,7 @@ class DataDirectory:
             _make_private(path)
             descriptor = os.open(path / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            raise StoreUnavailable(f"data directory {path} cannot be used: {error.strerror}") from error
+            raise StoreConnectionError(f"data directory {path} cannot be used: {error.strerror}") from error
         try:
             _lock(path, descriptor)
         except BaseException:
@@ -117,7 +117,7 @@ def _make_private(path: Path) -> None:
     """Take the directory from other users, unless it is a place that everybody shares."""
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & stat.S_IWOTH:
-        raise StoreUnavailable(f"data directory {path} is writable by everybody; choose one inside it")
+        raise StoreConnectionError(f"data directory {path} is writable by everybody; choose one inside it")
     if mode != 0o700:
         path.chmod(0o700)
 

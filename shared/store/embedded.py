@@ -8,7 +8,7 @@ from typing import Self
 from urllib.parse import quote
 
 from shared.store.datadir import DataDirectory
-from shared.store.errors import StoreUnavailable
+from shared.store.errors import StoreConnectionError
 from shared.store.server_process import Listening, ServerProcess, find_bundled_server, find_server
 
 logger = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class EmbeddedStore:
         """Where clients connect: the TCP address if there is one, else the socket file.
 
         Raises:
-            StoreUnavailable: The store is not started.
+            StoreConnectionError: The store is not started.
         """
         listening = self._running().listening
         if listening.port is not None:
@@ -69,7 +69,7 @@ class EmbeddedStore:
         """The server's process id; another one after each restart.
 
         Raises:
-            StoreUnavailable: The store is not started.
+            StoreConnectionError: The store is not started.
         """
         return self._running().pid
 
@@ -78,11 +78,11 @@ class EmbeddedStore:
 
         Raises:
             DataDirectoryInUse: Another process runs a store on this directory.
-            StoreUnavailable: There is no server to start, or it does not come up.
+            StoreConnectionError: There is no server to start, or it does not come up.
         """
         with self._changing:
             if self._directory is not None:
-                raise StoreUnavailable("the embedded store is already started")
+                raise StoreConnectionError("the embedded store is already started")
             binary = find_bundled_server() if self._binary is None else find_server(self._binary)
             self._directory = DataDirectory.hold(self._path)
             try:
@@ -119,7 +119,7 @@ class EmbeddedStore:
             backoff_s, restarted_at = min(2 * backoff_s, LONGEST_BACKOFF_S), clock()
             try:
                 await asyncio.to_thread(self._restart)
-            except StoreUnavailable as error:
+            except StoreConnectionError as error:
                 logger.error("The embedded store does not come back: %s", error)  # noqa: TRY400 says it all
 
     async def __aenter__(self) -> Self:
@@ -145,7 +145,7 @@ class EmbeddedStore:
 
     def _running(self) -> ServerProcess:
         if self._server is None:
-            raise StoreUnavailable("the embedded store is not started")
+            raise StoreConnectionError("the embedded store is not started")
         return self._server
 
     def _restart(self) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 
-class StoreUnavailable(Exception):
+class StoreConnectionError(Exception):
     """The store cannot be reached, does not answer in time, or went away with a command in flight.
 
     A command in flight may or may not have been executed: nobody can know.

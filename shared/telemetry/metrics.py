@@ -15,7 +15,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
-from shared.telemetry.counters import SERIES_LIMIT, CounterTally, HistogramTally
+from shared.telemetry.counters import SERIES_LIMIT, FastCounter, FastHistogram
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 REQUEST_BUCKETS_S = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
@@ -24,7 +24,7 @@ RUN_BUCKETS_S = (0.01, 0.05, 0.25, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
 CALLERS_SHOWN = 100
 
 
-class LaneFigures(Protocol):
+class PriorityMetrics(Protocol):
     """One priority's waiting jobs."""
 
     @property
@@ -36,11 +36,11 @@ class LaneFigures(Protocol):
         """Since the oldest became claimable."""
 
 
-class QueueFigures(Protocol):
+class QueueMetrics(Protocol):
     """What the store knows of the queue."""
 
     @property
-    def lanes(self) -> Mapping[Any, LaneFigures]:
+    def lanes(self) -> Mapping[Any, PriorityMetrics]:
         """By priority."""
 
     @property
@@ -105,19 +105,19 @@ class Metrics:
     def _make_request_figures(self) -> None:
         registry = self.registry
         labels = ["surface", "request_type", "status", "provider"]
-        self._requests = CounterTally("finops_requests", "Answered requests.", labels, registry)
-        self._request_seconds = HistogramTally(
+        self._requests = FastCounter("finops_requests", "Answered requests.", labels, registry)
+        self._request_seconds = FastHistogram(
             "finops_request_seconds",
             "From a request's first byte to its answer's last.",
             ["surface", "request_type"],
             REQUEST_BUCKETS_S,
             registry,
         )
-        self._attempts = CounterTally("finops_upstream_attempts", "Requests to providers.", ["provider"], registry)
+        self._attempts = FastCounter("finops_upstream_attempts", "Requests to providers.", ["provider"], registry)
         self._errors = _Series(
             Counter("finops_upstream_errors", "Failed ones.", ["provider", "status"], registry=registry)
         )
-        self._attempt_seconds = HistogramTally(
+        self._attempt_seconds = FastHistogram(
             "finops_upstream_seconds",
             "How long a request to a provider took.",
             ["provider"],
@@ -129,11 +129,11 @@ class Metrics:
     def _make_spend_figures(self) -> None:
         registry = self.registry
         labels = ["team", "provider", "model"]
-        self._cost = CounterTally("finops_cost_usd", "What calls cost, as priced here.", labels, registry)
-        self._tokens = CounterTally(
+        self._cost = FastCounter("finops_cost_usd", "What calls cost, as priced here.", labels, registry)
+        self._tokens = FastCounter(
             "finops_tokens", "Tokens; cached ones are part of the input.", [*labels, "kind"], registry
         )
-        self._unpriced = CounterTally(
+        self._unpriced = FastCounter(
             "finops_unpriced_calls", "Calls whose price nobody knows.", ["provider", "model"], registry
         )
 
@@ -266,7 +266,7 @@ class Metrics:
 
     # ------------------------------------------------------------------ scrape
 
-    def observe_queue(self, stats: QueueFigures) -> None:
+    def observe_queue(self, stats: QueueMetrics) -> None:
         """Set the queue's gauges, to be called at a scrape."""
         for priority, lane in stats.lanes.items():
             self._depth(str(priority)).set(lane.depth)

@@ -12,7 +12,7 @@ States = Callable[[], Mapping[str, Mapping[str, Any]]]
 _VALUES = {"closed": 0, "half_open": 1, "open": 2}
 
 
-class ProviderFigures(Collector):
+class ProviderMetrics(Collector):
     """Circuits, resting keys and calls at once, by provider.
 
     Args:
@@ -47,7 +47,7 @@ class ProviderFigures(Collector):
 
 def watch_providers(registry: CollectorRegistry, states: States) -> None:
     """Add the figures to a process's."""
-    registry.register(ProviderFigures(states))
+    registry.register(ProviderMetrics(states))
 
 
 def _gauge(name: str, text: str) -> GaugeMetricFamily:

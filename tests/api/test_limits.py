@@ -122,7 +122,7 @@ async def test_a_failed_job_that_runs_again_needs_room_in_the_budget(start: Star
 async def test_administrators_read_what_was_told_of_budgets(start: Start) -> None:
     gateway = await gateway_with(start, budget={"limit_usd": 0.000001})
     await ask(gateway, "openai", "whole")
-    await gateway.services.inference._accounts.ledger.flush()  # type: ignore[union-attr]
+    await gateway.services.inference._billing.ledger.flush()  # type: ignore[union-attr]
     admin = {"authorization": f"Bearer {ADMIN_KEY}"}
     page = (await gateway.http.get("/api/alerts?limit=2", headers=admin)).json()
     assert [alert["percent"] for alert in page["data"]] == [100, 80]
@@ -137,7 +137,7 @@ async def test_administrators_read_what_was_told_of_budgets(start: Start) -> Non
 
 
 async def booked(gateway: Gateway) -> list[dict[str, Any]]:
-    await gateway.services.inference._accounts.ledger.flush()  # type: ignore[union-attr]
+    await gateway.services.inference._billing.ledger.flush()  # type: ignore[union-attr]
     found = await gateway.services.commands.execute("XRANGE", "finops:ledger", "-", "+")
     return [orjson.loads(fields[1]) for _, fields in found]
 

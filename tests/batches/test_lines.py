@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.batches.file_scan import MAX_MODELS, Survey, without_prefix
+from shared.batches.file_scan import MAX_MODELS, FileScan, without_prefix
 from shared.batches.lines import LineSplitter, LineTooLong, answered, endpoint_of, never_run, tokens_of
 
 
@@ -59,7 +59,7 @@ def test_other_endpoints_are_none(url: object):
 
 
 @pytest.mark.parametrize(
-    ("body", "shown"),
+    ("body", "expected"),
     [
         (b'{\n  "a": "x\\ny",\r\n "b": 1e400}', None),
         (b'{"a": 1}', {"a": 1}),
@@ -67,13 +67,13 @@ def test_other_endpoints_are_none(url: object):
         (b"", ""),
     ],
 )
-def test_an_answer_is_one_line_whatever_it_is(body: bytes, shown: object):
+def test_an_answer_is_one_line_whatever_it_is(body: bytes, expected: object):
     text = answered("id", "c", 200, body)
     assert text.count(b"\n") == 1
     found = json.loads(text)
     assert (found["id"], found["custom_id"], found["error"]) == ("id", "c", None)
-    if shown is not None:
-        assert found["response"] == {"status_code": 200, "request_id": "id", "body": shown}
+    if expected is not None:
+        assert found["response"] == {"status_code": 200, "request_id": "id", "body": expected}
 
 
 def test_what_never_ran_says_why():
@@ -96,11 +96,11 @@ def test_tokens_are_read_in_both_vocabularies(usage: dict[str, object], tokens: 
 
 
 def test_a_survey_stops_at_what_it_cannot_place():
-    survey = Survey(max_line_bytes=1000)
-    survey.feed(b"\n".join(b'{"body":{"model":"m%d"}}' % number for number in range(MAX_MODELS + 2)))
-    assert not survey.plain
-    survey.feed(b"more")
-    long = Survey(max_line_bytes=10)
+    scan_file = FileScan(max_line_bytes=1000)
+    scan_file.feed(b"\n".join(b'{"body":{"model":"m%d"}}' % number for number in range(MAX_MODELS + 2)))
+    assert not scan_file.plain
+    scan_file.feed(b"more")
+    long = FileScan(max_line_bytes=10)
     long.feed(b"x" * 11)
     long.finish()
     assert not long.plain

@@ -27,9 +27,9 @@ def test_defaults_file_and_environment_are_shown_together(
     finops: Finops, file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FINOPS_PORT", "9999")
-    shown = finops("config", "show", "--config", file, "--redis-url", "redis://:hunter2@store/0")
-    assert shown.exit_code == 0
-    lines = {line.split()[0]: line.split(maxsplit=1)[1].strip() for line in shown.stdout.splitlines()[1:]}
+    document = finops("config", "show", "--config", file, "--redis-url", "redis://:hunter2@store/0")
+    assert document.exit_code == 0
+    lines = {line.split()[0]: line.split(maxsplit=1)[1].strip() for line in document.stdout.splitlines()[1:]}
     assert lines["jobs.max_attempts"] == "5"
     assert lines["jobs.lease_s"] == "4"
     assert lines["server.port"] == "9999"
@@ -37,8 +37,8 @@ def test_defaults_file_and_environment_are_shown_together(
     assert lines["auth.admin_key"] == "-"
     assert lines["fallbacks.openai/gpt-4o"] == "openai/gpt-4o-mini, openai/gpt-4.1"
     assert lines["providers.openai.keys[0].value"] == "****cdef"
-    assert "0123456789" not in shown.output
-    assert "hunter2" not in shown.output
+    assert "0123456789" not in document.output
+    assert "hunter2" not in document.output
 
 
 def test_the_same_as_one_document(finops: Finops, file: str) -> None:

@@ -19,14 +19,14 @@ pytestmark = [pytest.mark.process, pytest.mark.timeout(180)]
 def test_the_demo_shows_the_main_job_and_leaves_nothing(tmp_path: Path) -> None:
     # What is configured for other gateways has no business here, wrong as it is.
     surroundings = {"TMPDIR": str(tmp_path), "FINOPS_REDIS_URL": "redis://127.0.0.1:1", "FINOPS_CONFIG": "missing.toml"}
-    shown = subprocess.run(
+    document = subprocess.run(
         [*FINOPS, "demo"], env=clean_environ(**surroundings), capture_output=True, text=True, timeout=150, check=False
     )
-    assert shown.returncode == 0, shown.stdout + shown.stderr
-    lines = shown.stdout.splitlines()
+    assert document.returncode == 0, document.stdout + document.stderr
+    lines = document.stdout.splitlines()
     stages = [line.split()[-1] for line in lines if line.lstrip()[:3].replace(".", "").isdigit() and " s  " in line]
     assert stages == ["queued", "progress", "completed"]
-    assert "200 of 200 done" in shown.stdout
+    assert "200 of 200 done" in document.stdout
     facts = {line.rsplit(maxsplit=1)[0].strip(): line.split()[-1] for line in lines[-7:]}
     assert (facts["jobs"], facts["lost"], facts["doubled"]) == ("200", "0", "0")
     workers = [int(facts["by worker 1"]), int(facts["by worker 2"])]

@@ -44,7 +44,7 @@ def judged(settings: Settings | None = None, **facts: Any) -> dict[str, Finding]
 def test_a_sound_store_has_nothing_to_mend() -> None:
     findings = judged()
     assert {finding.level for finding in findings.values()} == {"OK"}
-    assert not any(finding.mend for finding in findings.values())
+    assert not any(finding.fix for finding in findings.values())
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_a_sound_store_has_nothing_to_mend() -> None:
 def test_what_endangers_jobs_is_judged_and_comes_with_its_mend(facts: dict[str, Any], check: str, level: str) -> None:
     finding = judged(**facts)[check]
     assert finding.level == level
-    assert bool(finding.mend) == (level != "OK")
+    assert bool(finding.fix) == (level != "OK")
 
 
 @pytest.mark.parametrize("facts", [{"flavour": "redis", "version": (7, 0, 15)}, {"appendfsync": None}])
@@ -124,7 +124,7 @@ async def test_providers_are_asked_for_their_models_and_nothing_else() -> None:
         assert findings["provider known"].level == "OK"
         assert findings["provider known"].said.endswith(", 1 key")
         assert "the key is refused" in findings["provider refused"].said
-        assert findings["provider refused"].mend == "correct [providers.refused] keys"
+        assert findings["provider refused"].fix == "correct [providers.refused] keys"
         assert "a key is needed" in findings["provider keyless"].said
         assert {request.path for request in simulator.requests} == {"/v1/models"}
         simulator.script(status=503, times=1)
@@ -145,7 +145,7 @@ async def test_a_provider_that_cannot_be_reached_or_has_no_key_is_a_failure() ->
     assert "sk-x" not in str(finding)
     [finding] = await check_providers(Settings(providers={"groq": ProviderSettings()}), {})
     assert (finding.level, finding.said) == ("FAIL", "no key")
-    assert "GROQ_API_KEY" in finding.mend
+    assert "GROQ_API_KEY" in finding.fix
     [finding] = await check_providers(Settings(providers={"vllm": ProviderSettings(base_url="http://[")}), {})
     assert finding.level == "FAIL"
 
@@ -160,10 +160,10 @@ def store(tmp_path: Path) -> Iterator[EmbeddedStore]:
 
 
 def test_the_command_finds_the_embedded_store_and_is_content(finops: Finops, store: EmbeddedStore) -> None:
-    shown = finops("doctor")
-    assert shown.exit_code == 0, shown.stdout
-    assert "append-only file, fsync everysec" in shown.stdout
-    assert "finops worker" in shown.stdout
+    document = finops("doctor")
+    assert document.exit_code == 0, document.stdout
+    assert "append-only file, fsync everysec" in document.stdout
+    assert "finops worker" in document.stdout
     document = json.loads(finops("doctor", "--json").stdout)
     assert {finding["check"] for finding in document} >= {
         "configuration",
@@ -188,16 +188,16 @@ async def test_models_that_cost_nobody_knows_what_are_named(redis_url: str) -> N
     assert finding.level == "WARN"
     assert "vllm/m00 (1 calls)" in finding.said
     assert "and 2 more" in finding.said
-    assert '[prices."vllm/m00"]' in finding.mend
+    assert '[prices."vllm/m00"]' in finding.fix
     await ledger.aclose()
     await commands.aclose()
 
 
 def test_files_open_to_others_are_a_failure_with_its_mend(finops: Finops, store: EmbeddedStore, tmp_path: Path) -> None:
     (tmp_path / ".finops" / "admin.key").chmod(0o644)
-    shown = finops("doctor")
-    assert shown.exit_code == 1
-    assert "chmod 600" in shown.stdout
+    document = finops("doctor")
+    assert document.exit_code == 1
+    assert "chmod 600" in document.stdout
     (tmp_path / ".finops").chmod(0o755)
     assert "chmod 700" in finops("doctor").stdout
 
@@ -211,17 +211,17 @@ def test_files_of_another_user_are_a_warning(finops: Finops, tmp_path: Path) -> 
 
 def test_without_a_valid_configuration_the_rest_is_left(finops: Finops, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FINOPS_PORT", "many")
-    shown = finops("doctor")
-    assert shown.exit_code == 1
-    assert "server.port" in shown.stdout
-    assert "providers" not in shown.stdout
+    document = finops("doctor")
+    assert document.exit_code == 1
+    assert "server.port" in document.stdout
+    assert "providers" not in document.stdout
 
 
 def test_nothing_at_all_is_no_failure_but_says_what_is_missing(finops: Finops) -> None:
-    shown = finops("doctor")
-    assert shown.exit_code == 0
-    assert "finops serve" in shown.stdout
-    assert "OPENAI_API_KEY" in shown.stdout
+    document = finops("doctor")
+    assert document.exit_code == 0
+    assert "finops serve" in document.stdout
+    assert "OPENAI_API_KEY" in document.stdout
 
 
 def test_a_deaf_store_does_not_hold_the_doctor_for_long(finops: Finops) -> None:

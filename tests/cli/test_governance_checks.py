@@ -8,7 +8,7 @@ import pytest
 from cli.checks.findings import Finding
 from cli.checks.governance import check_admin_key, check_configured_keys, check_keys
 from cli.client.admin_key import keep_admin_key
-from shared.governance.keys.store import Keys
+from shared.governance.keys.store import VirtualKeyStore
 from shared.settings.model import Settings
 from shared.store.multiplexed import MultiplexedClient
 
@@ -74,7 +74,7 @@ async def test_no_keys_at_all_are_told() -> None:
 
 async def test_keys_of_the_store_are_looked_at_too(redis_url: str) -> None:
     commands = MultiplexedClient(redis_url)
-    await Keys(commands, Settings()).create("loose", {})
+    await VirtualKeyStore(commands, Settings()).create("loose", {})
     await commands.aclose()
     assert ("WARN", "without any limit: loose") in await found(Settings(), redis_url)
 
@@ -87,4 +87,4 @@ async def test_a_store_that_is_not_there_leaves_the_configured_ones(url: str) ->
 
 def test_each_finding_that_is_not_fine_comes_with_its_mend(tmp_path: Path) -> None:
     findings: list[Finding] = [check_admin_key(Settings(), tmp_path)]
-    assert all(finding.mend for finding in findings)
+    assert all(finding.fix for finding in findings)

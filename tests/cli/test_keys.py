@@ -40,10 +40,10 @@ class TestCommands:
         key_id = made.stderr.split()[0]
         assert status_of(gateway, value) == 200
 
-        shown = keys("show", key_id)
-        assert "budget $50" in shown.stdout
-        assert "requests 600" in shown.stdout
-        assert value not in shown.stdout
+        document = keys("show", key_id)
+        assert "budget $50" in document.stdout
+        assert "requests 600" in document.stdout
+        assert value not in document.stdout
         assert json.loads(keys("show", key_id, "--json").stdout)["limits"][1]["used"] == 1
 
         rotated = json.loads(keys("rotate", key_id, "--grace", "1h", "--json").stdout)
@@ -146,7 +146,7 @@ def test_spans_of_time() -> None:
 
 def test_what_steers_a_terminal_is_not_printed(capsys: pytest.CaptureFixture[str]) -> None:
     print_keys({"data": [{"id": "vk_1\x1b[2J", "name": "[red]x", "configured": True}]})
-    shown = capsys.readouterr().out
-    assert "\x1b" not in shown
-    assert "[red]x" in shown
-    assert "in finops.toml" in shown
+    document = capsys.readouterr().out
+    assert "\x1b" not in document
+    assert "[red]x" in document
+    assert "in finops.toml" in document

@@ -5,7 +5,7 @@ import sys
 import click
 import pytest
 
-from cli.main import COMMANDS, LateGroup, main
+from cli.main import COMMANDS, LazyGroup, main
 from tests.cli.conftest import Finops
 
 
@@ -26,11 +26,11 @@ EVERY_COMMAND = walk(main, ())
 
 
 def test_the_overview_names_every_command_without_importing_one(finops: Finops) -> None:
-    shown = finops("--help")
-    assert shown.exit_code == 0
+    document = finops("--help")
+    assert document.exit_code == 0
     for name, row in COMMANDS.items():
-        assert f"{name}  " in shown.output
-        assert row.summary in shown.output
+        assert f"{name}  " in document.output
+        assert row.summary in document.output
     code = "import sys; from cli.main import main; main(['--help'], standalone_mode=False); print(*sorted(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "click" in loaded
@@ -41,24 +41,24 @@ def test_the_overview_is_there_in_a_blink() -> None:
     """By CPU time: what the rest of the machine does meanwhile is not our doing."""
     took_s = []
     for _ in range(3):
-        shown = subprocess.Popen([sys.executable, "-m", "cli", "--help"], stdout=subprocess.DEVNULL)
-        _, code, usage = os.wait4(shown.pid, 0)
-        shown.returncode = code
+        document = subprocess.Popen([sys.executable, "-m", "cli", "--help"], stdout=subprocess.DEVNULL)
+        _, code, usage = os.wait4(document.pid, 0)
+        document.returncode = code
         took_s.append(usage.ru_utime + usage.ru_stime)
     assert min(took_s) < 0.3
 
 
 @pytest.mark.parametrize("words", EVERY_COMMAND, ids=" ".join)
 def test_every_command_has_help_with_an_example(finops: Finops, words: tuple[str, ...]) -> None:
-    shown = finops(*words, "--help")
-    assert shown.exit_code == 0
-    assert f"  finops {words[0] if words else 'serve'}" in shown.output.partition("Examples:")[2]
+    document = finops(*words, "--help")
+    assert document.exit_code == 0
+    assert f"  finops {words[0] if words else 'serve'}" in document.output.partition("Examples:")[2]
 
 
 def test_the_version_is_said(finops: Finops) -> None:
-    shown = finops("--version")
-    assert shown.exit_code == 0
-    assert "finops" in shown.output
+    document = finops("--version")
+    assert document.exit_code == 0
+    assert "finops" in document.output
 
 
 @pytest.mark.parametrize(
@@ -79,10 +79,10 @@ def test_wrong_usage_is_exit_code_2(finops: Finops, words: tuple[str, ...]) -> N
 
 
 def test_an_unknown_command_is_none() -> None:
-    group = LateGroup("finops")
+    group = LazyGroup("finops")
     assert group.get_command(click.Context(group), "nonsense") is None
 
 
 def test_the_module_runs_as_the_command() -> None:
-    shown = subprocess.run([sys.executable, "-P", "-m", "cli", "--help"], capture_output=True, text=True, check=True)
-    assert shown.stdout.startswith("Usage: ")
+    document = subprocess.run([sys.executable, "-P", "-m", "cli", "--help"], capture_output=True, text=True, check=True)
+    assert document.stdout.startswith("Usage: ")

@@ -74,15 +74,15 @@ def test_an_address_of_another_machine_is_refused(host: str, said: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "shown"), [("0.0.0.0", "http://127.0.0.1:"), ("::1", "http://[::1]:"), ("::", "http://[::1]:")]
+    ("host", "expected"), [("0.0.0.0", "http://127.0.0.1:"), ("::1", "http://[::1]:"), ("::", "http://[::1]:")]
 )
-def test_the_url_is_one_that_a_client_here_can_use(host: str, shown: str) -> None:
+def test_the_url_is_one_that_a_client_here_can_use(host: str, expected: str) -> None:
     try:
         [listener] = open_listeners(host, 0, 1)
     except click.ClickException:
         pytest.skip("no IPv6 here")
     with listener:
-        assert url_of(listener).startswith(shown)
+        assert url_of(listener).startswith(expected)
 
 
 def test_a_free_port_can_be_listened_on() -> None:
@@ -112,7 +112,7 @@ def test_a_file_to_which_no_table_can_be_added_is_refused(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("seconds", "shown"),
+    ("seconds", "expected"),
     [
         (-1, "0 ms"),
         (0.0123, "12 ms"),
@@ -123,8 +123,8 @@ def test_a_file_to_which_no_table_can_be_added_is_refused(tmp_path: Path) -> Non
         (200_000, "2 d"),
     ],
 )
-def test_durations_are_said_in_one_unit(seconds: float, shown: str) -> None:
-    assert duration(seconds) == shown
+def test_durations_are_said_in_one_unit(seconds: float, expected: str) -> None:
+    assert duration(seconds) == expected
 
 
 def test_times_are_told_by_what_lies_between() -> None:
@@ -143,7 +143,7 @@ def test_text_from_elsewhere_cannot_steer_the_terminal_nor_style_a_table() -> No
 
 
 @pytest.mark.parametrize(
-    ("result", "shown"),
+    ("result", "expected"),
     [
         ({"choices": [{"message": {"content": "said"}}]}, "said"),
         ({"choices": [{"text": "written"}]}, "written"),
@@ -161,8 +161,8 @@ def test_text_from_elsewhere_cannot_steer_the_terminal_nor_style_a_table() -> No
         ("plain text", "plain text"),
     ],
 )
-def test_the_answers_text_is_what_is_shown_of_a_result(result: Any, shown: str) -> None:
-    assert result_text({"result": result}) == shown
+def test_the_answers_text_is_what_is_shown_of_a_result(result: Any, expected: str) -> None:
+    assert result_text({"result": result}) == expected
 
 
 @pytest.mark.parametrize(
@@ -190,10 +190,10 @@ def test_an_ended_job_without_result_shows_its_error(capsys: pytest.CaptureFixtu
     print_ended([failed])
     print_envelope(failed)
     print_ended([{"id": "2", "status": "cancelled"}])
-    shown = capsys.readouterr().out
-    assert "failed 429 rate_limit_error slow\ufffd" in shown
-    assert "cancelled" in shown
-    assert "\x1b" not in shown
+    expected = capsys.readouterr().out
+    assert "failed 429 rate_limit_error slow\ufffd" in expected
+    assert "cancelled" in expected
+    assert "\x1b" not in expected
 
 
 def test_where_every_port_is_taken_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

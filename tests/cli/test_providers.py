@@ -33,9 +33,9 @@ def file(tmp_path: Path) -> str:
 
 def test_every_provider_is_listed_with_what_it_would_need(finops: Finops, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLOUDFLARE_API_TOKEN", "cf-secret-0123456789")
-    shown = finops("providers", "--json")
-    assert shown.exit_code == 0
-    listed = {each["name"]: each for each in json.loads(shown.stdout)}
+    document = finops("providers", "--json")
+    assert document.exit_code == 0
+    listed = {each["name"]: each for each in json.loads(document.stdout)}
     assert listed.keys() == {row.name for row in ROWS}
     assert not any(each["configured"] for each in listed.values())
     assert listed["anthropic"]["wire"] == "anthropic"
@@ -43,21 +43,21 @@ def test_every_provider_is_listed_with_what_it_would_need(finops: Finops, monkey
     assert listed["gemini"]["offers"] == ["chat.completions", "embeddings"]
     assert listed["gemini"]["missing"] == ["GEMINI_API_KEY"]
     assert listed["cloudflare"]["missing"] == ["CLOUDFLARE_ACCOUNT_ID"]
-    assert "cf-secret" not in shown.output
+    assert "cf-secret" not in document.output
 
 
 def test_what_is_configured_is_told_without_its_keys(
     finops: Finops, file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GROQ_API_KEY", "gsk-0123456789abcdef")
-    shown = finops("providers", "--configured", "--config", file)
-    lines = {line.split()[0]: " ".join(line.split()) for line in shown.stdout.splitlines()[1:]}
+    document = finops("providers", "--configured", "--config", file)
+    lines = {line.split()[0]: " ".join(line.split()) for line in document.stdout.splitlines()[1:]}
     assert lines.keys() == {"openai", "groq", "bedrock", "my-vllm"}
     assert lines["openai"] == "openai openai direct everything yes, 2 keys"
     assert lines["groq"].endswith("yes, 1 key")
     assert lines["bedrock"] == "bedrock bedrock bedrock chat.completions yes, by its account"
     assert lines["my-vllm"].endswith("everything yes, without a key")
-    assert "0123456789" not in shown.output
+    assert "0123456789" not in document.output
 
 
 def test_the_table_holds_those_that_are_not_configured_too(finops: Finops, file: str) -> None:

@@ -63,7 +63,7 @@ def test_bars_are_as_long_as_what_was_spent_however_many_groups(capsys: pytest.C
 
 
 @pytest.mark.parametrize(
-    ("per", "periods", "shown"),
+    ("per", "periods", "expected"),
     [
         ("hour", ("2026-11-01T01:00:00Z", "2026-11-01T03:00:00Z"), "2026-11-01T02:00:00Z"),
         ("month", ("2026-09", "2026-11"), "2026-11"),
@@ -72,12 +72,12 @@ def test_bars_are_as_long_as_what_was_spent_however_many_groups(capsys: pytest.C
     ],
 )
 def test_other_periods(
-    capsys: pytest.CaptureFixture[str], per: str, periods: tuple[str | None, str | None], shown: str
+    capsys: pytest.CaptureFixture[str], per: str, periods: tuple[str | None, str | None], expected: str
 ) -> None:
     rows = [{"team": "search", **({"period": period} if period else {})} for period in periods]
     usage_views.print_usage(usage(*rows, per=per))
     text = capsys.readouterr().out
-    assert shown in text
+    assert expected in text
     assert len(text.splitlines()) < 80
 
 
@@ -151,9 +151,9 @@ def spent(gateway: Served, finops: Finops, monkeypatch: pytest.MonkeyPatch) -> F
 
 @pytest.mark.process
 def test_usage_of_a_gateway(spent: Finops) -> None:
-    shown = spent("--by", "provider,model", "--per", "day", "--only", "provider=sim")
-    assert shown.exit_code == 0, shown.output
-    assert "sim · gpt-4o" in shown.stdout
+    expected = spent("--by", "provider,model", "--per", "day", "--only", "provider=sim")
+    assert expected.exit_code == 0, expected.output
+    assert "sim · gpt-4o" in expected.stdout
     calls = json.loads(spent("calls", "--json", "--limit", "5").stdout)
     assert {call["status"] for call in calls["data"]} >= {200}
     assert "gpt-4o" in spent("calls", "--limit", "2", "--from", "2026-01-01", "--to", "2200-01-01").stdout

@@ -9,7 +9,7 @@ import orjson
 import pytest
 from rich.console import Console
 
-from cli.client.gateway import Gateway, GatewayFault
+from cli.client.gateway import Gateway, GatewayRequestError
 from cli.views import job_progress
 from cli.views.job_progress import wait_for
 from tests.serving import serving
@@ -80,7 +80,7 @@ async def test_a_gateway_that_stays_away_is_given_up(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(job_progress, "AWAY_PATIENCE_S", 0.0)
     busy = (503, {"error": {"message": "away", "code": "store_unavailable"}})
     async with scripted(job("processing"), busy) as (gateway, _):
-        with pytest.raises(GatewayFault, match="away"):
+        with pytest.raises(GatewayRequestError, match="away"):
             await wait_for(gateway, ["1"], quiet())
 
 
@@ -97,7 +97,7 @@ async def test_a_gateway_that_stays_away_is_given_up(monkeypatch: pytest.MonkeyP
 )
 async def test_what_is_no_job_is_said_at_once(answer: Answer, said: str) -> None:
     async with scripted(answer) as (gateway, _):
-        with pytest.raises(GatewayFault, match=said):
+        with pytest.raises(GatewayRequestError, match=said):
             await wait_for(gateway, ["1"], quiet())
 
 

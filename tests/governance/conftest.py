@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from shared.governance.ledger.writer import Ledger
-from shared.governance.limits.guard import Door
+from shared.governance.limits.guard import LimitGuard
 from shared.governance.limits.model import Limit
 from shared.store.multiplexed import MultiplexedClient
 
@@ -19,10 +19,10 @@ async def store(redis_url: str) -> AsyncIterator[MultiplexedClient]:
 
 
 @pytest.fixture
-async def door(store: MultiplexedClient) -> AsyncIterator[Door]:
-    door = Door(store)
-    yield door
-    await door.aclose()
+async def guard(store: MultiplexedClient) -> AsyncIterator[LimitGuard]:
+    guard = LimitGuard(store)
+    yield guard
+    await guard.aclose()
 
 
 @pytest.fixture

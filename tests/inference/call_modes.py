@@ -7,7 +7,7 @@ import orjson
 from fakeredis import FakeAsyncRedis
 
 from shared.errors import GatewayError
-from shared.governance.keys.authenticate import Governance
+from shared.governance.keys.authenticate import Authenticator
 from shared.inference.inference import Inference
 from shared.jobs.model import Claim, Deferral, State
 from shared.settings.model import Settings
@@ -84,7 +84,7 @@ async def _run(inference: Inference, model: str, more: dict[str, Any]) -> Ended:
     settings = Settings()
     runner = JobRunner(
         inference,
-        Governance(settings),
+        Authenticator(settings),
         WebhookDelivery(settings, PooledCommands(FakeAsyncRedis(), knows_script_flags=False)),
     )
     outcome = await runner.run(job, handle_of(job))

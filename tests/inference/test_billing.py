@@ -9,10 +9,10 @@ import pytest
 from shared.errors import BudgetExceeded, GatewayError, RequestLimited, UpstreamFailure
 from shared.governance.keys.caller import Caller
 from shared.governance.limits.model import Limit
-from shared.inference.assembly import build_accounts, build_inference
-from shared.inference.billing import Accounts
+from shared.inference.assembly import build_billing, build_inference
+from shared.inference.billing import Billing
 from shared.inference.call import Call
-from shared.inference.call_cost import Bill
+from shared.inference.call_cost import CallCost
 from shared.inference.inference import Inference
 from shared.settings.model import Settings
 from shared.store.multiplexed import MultiplexedClient
@@ -25,7 +25,7 @@ TEAM = Caller(key_id="a", name="a", limits=(Limit("cost", "key:a", "1d", 10_000)
 
 @pytest.fixture(scope="module")
 def warm() -> None:
-    build_accounts(Settings(), MultiplexedClient("redis://127.0.0.1:9/0"))
+    build_billing(Settings(), MultiplexedClient("redis://127.0.0.1:9/0"))
 
 
 @pytest.fixture
@@ -35,14 +35,14 @@ async def store(redis_url: str) -> AsyncIterator[MultiplexedClient]:
     await client.aclose()
 
 
-Books = Callable[..., tuple[Inference, Accounts]]
+Books = Callable[..., tuple[Inference, Billing]]
 
 
 @pytest.fixture
 async def books(warm: None, store: MultiplexedClient, sim: RunningSimulator) -> AsyncIterator[Books]:
     built: list[Inference] = []
 
-    def build(**said: Any) -> tuple[Inference, Accounts]:
+    def build(**said: Any) -> tuple[Inference, Billing]:
         provider = {"wire": "openai", "base_url": sim.base_url, "retry": {"max_attempts": 1}}
         settings = Settings.model_validate(
             {
@@ -51,17 +51,17 @@ async def books(warm: None, store: MultiplexedClient, sim: RunningSimulator) -> 
                 **said,
             }
         )
-        accounts = Accounts(settings, store)
-        built.append(build_inference(settings, {}, accounts=accounts))
-        return built[-1], accounts
+        billing = Billing(settings, store)
+        built.append(build_inference(settings, {}, billing=billing))
+        return built[-1], billing
 
     yield build
     for inference in built:
         await inference.aclose()
 
 
-async def entries(accounts: Accounts, store: MultiplexedClient) -> list[dict[str, Any]]:
-    await accounts.ledger.flush()
+async def entries(billing: Billing, store: MultiplexedClient) -> list[dict[str, Any]]:
+    await billing.ledger.flush()
     return [orjson.loads(fields[1]) for _, fields in await store.execute("XRANGE", "finops:ledger", "-", "+")]
 
 
@@ -72,14 +72,14 @@ async def spent(store: MultiplexedClient, scope: str) -> tuple[int, int]:
 
 
 async def test_an_answer_says_what_it_cost_and_is_booked(books: Books, store: MultiplexedClient) -> None:
-    inference, accounts = books()
+    inference, billing = books()
     answer = await inference.answer(chat("sim/gpt", caller=TEAM))
     usage = orjson.loads(answer.body)["usage"]
     cost = usage["prompt_tokens"] + usage["completion_tokens"] * 10
     assert answer.headers["x-bf-cost-usd"] == f"{cost / 1e6:.6f}"
     assert answer.headers["x-ratelimit-limit-requests"] == "50"
     assert answer.headers["x-ratelimit-remaining-requests"] == "49"
-    (entry,) = await entries(accounts, store)
+    (entry,) = await entries(billing, store)
     assert (entry["cost"], entry["key"], entry["provider"], entry["model"]) == (cost, "a", "sim", "gpt")
     assert (entry["status"], entry["attempts"], entry["priced"]) == (200, 1, True)
     assert await spent(store, "key:a") == (cost, 0)
@@ -88,33 +88,33 @@ async def test_an_answer_says_what_it_cost_and_is_booked(books: Books, store: Mu
 async def test_a_spent_budget_is_refused_before_the_provider_is_asked(
     books: Books, store: MultiplexedClient, sim: RunningSimulator
 ) -> None:
-    inference, accounts = books()
+    inference, billing = books()
     poor = Caller(key_id="p", name="p", limits=(Limit("cost", "key:p", "1d", 1),))
     await inference.answer(chat("sim/gpt", caller=poor))
-    await accounts.ledger.flush()
+    await billing.ledger.flush()
     with pytest.raises(BudgetExceeded):
         await inference.answer(chat("sim/gpt", caller=poor))
-    assert [entry["status"] for entry in await entries(accounts, store)] == [200, 402]
-    assert "attempts" not in (await entries(accounts, store))[1]
+    assert [entry["status"] for entry in await entries(billing, store)] == [200, 402]
+    assert "attempts" not in (await entries(billing, store))[1]
 
 
 async def test_a_failed_call_costs_nothing_and_is_booked(books: Books, store: MultiplexedClient) -> None:
-    inference, accounts = books()
+    inference, billing = books()
     with pytest.raises(GatewayError):
         await inference.answer(chat("sim/gpt@status=500", caller=TEAM))
-    (entry,) = await entries(accounts, store)
+    (entry,) = await entries(billing, store)
     assert (entry["status"], entry.get("cost", 0), entry["priced"]) == (500, 0, True)
     assert await spent(store, "key:a") == (0, 0)
 
 
 async def test_a_stream_is_settled_at_its_end(books: Books, store: MultiplexedClient) -> None:
-    inference, accounts = books()
+    inference, billing = books()
     call = chat("sim/gpt", caller=TEAM, stream=True, stream_options={"include_usage": True})
     stream = await inference.stream(call)
     assert (await spent(store, "key:a"))[1] > 0
     async for _ in stream:
         pass
-    (entry,) = await entries(accounts, store)
+    (entry,) = await entries(billing, store)
     assert entry["cost"] == stream.usage["prompt_tokens"] + 10 * stream.usage["completion_tokens"]
     assert "estimated" not in entry
     assert await spent(store, "key:a") == (entry["cost"], 0)
@@ -124,50 +124,50 @@ async def test_a_stream_is_settled_at_its_end(books: Books, store: MultiplexedCl
 async def test_the_gateway_has_a_stream_counted_whose_caller_did_not_ask(
     books: Books, store: MultiplexedClient, sim: RunningSimulator
 ) -> None:
-    inference, accounts = books()
+    inference, billing = books()
     seen = b"".join([events async for events in await inference.stream(chat("sim/gpt", stream=True))])
     assert b"prompt_tokens" not in seen
     assert sim.requests[-1].body["stream_options"] == {"include_usage": True}
-    (entry,) = await entries(accounts, store)
+    (entry,) = await entries(billing, store)
     assert "estimated" not in entry
     assert entry["cost"] == entry["input"] + 10 * entry["output"] > 0
 
 
 async def test_a_stream_without_a_count_is_estimated(books: Books, store: MultiplexedClient) -> None:
-    inference, accounts = books(other={"stream_usage": False})
+    inference, billing = books(other={"stream_usage": False})
     async for _ in await inference.stream(chat("other/gpt", stream=True)):
         pass
-    (entry,) = await entries(accounts, store)
+    (entry,) = await entries(billing, store)
     assert entry["estimated"]
     assert entry["output"] > 1
     assert entry["cost"] > 0
 
 
 async def test_a_stream_that_is_given_up_is_settled(books: Books, store: MultiplexedClient) -> None:
-    inference, accounts = books()
+    inference, billing = books()
     stream = await inference.stream(chat("sim/gpt", caller=TEAM, stream=True))
     await stream.aclose()
-    (entry,) = await entries(accounts, store)
+    (entry,) = await entries(billing, store)
     assert (entry["status"], entry["estimated"]) == (499, True)
     assert await spent(store, "key:a") == (entry["cost"], 0)
 
 
 async def test_a_stream_that_is_cut_is_settled_once(books: Books, store: MultiplexedClient) -> None:
-    inference, accounts = books()
+    inference, billing = books()
     stream = await inference.stream(chat("sim/gpt@cut=3", caller=TEAM, stream=True))
     with pytest.raises(UpstreamFailure):
         async for _ in stream:
             pass
-    (entry,) = await entries(accounts, store)
+    (entry,) = await entries(billing, store)
     assert entry["status"] >= 500
     assert entry["estimated"]
 
 
 async def test_a_fallback_pays_with_its_own_meter(books: Books, store: MultiplexedClient) -> None:
-    inference, accounts = books(models={"sim/*": {"budget": {"limit_usd": 1}}}, other={"budget": {"limit_usd": 1}})
+    inference, billing = books(models={"sim/*": {"budget": {"limit_usd": 1}}}, other={"budget": {"limit_usd": 1}})
     answer = await inference.answer(chat("sim/gpt@status=503", caller=TEAM, fallbacks=["other/gpt"]))
     assert answer.provider == "other"
-    (entry,) = await entries(accounts, store)
+    (entry,) = await entries(billing, store)
     assert entry["fallbacks"] == 1
     assert await spent(store, "provider:other") == (entry["cost"], 0)
     assert await spent(store, "model:sim/*") == (0, 0)
@@ -192,39 +192,39 @@ async def test_a_keys_own_fallbacks_are_tried(books: Books) -> None:
 
 
 async def test_content_is_booked_only_where_configured_and_redacted(books: Books, store: MultiplexedClient) -> None:
-    inference, accounts = books(log={"content": True, "redact": ["hel+o"]})
+    inference, billing = books(log={"content": True, "redact": ["hel+o"]})
     await inference.answer(chat("sim/gpt"))
-    (entry,) = await entries(accounts, store)
+    (entry,) = await entries(billing, store)
     assert "hello" not in entry["content"]["request"]
     assert "[redacted]" in entry["content"]["request"]
     assert entry["content"]["answer"]
 
 
 async def test_an_unknown_price_is_no_cost_header_and_said_so(books: Books, store: MultiplexedClient) -> None:
-    inference, accounts = books(prices={})
+    inference, billing = books(prices={})
     answer = await inference.answer(chat("sim/gpt"))
     assert "x-bf-cost-usd" not in answer.headers
-    (entry,) = await entries(accounts, store)
+    (entry,) = await entries(billing, store)
     assert entry["priced"] is False
 
 
 async def test_a_stream_that_is_read_no_further_than_its_answers_end_is_not_given_up(
     books: Books, store: MultiplexedClient
 ) -> None:
-    inference, accounts = books()
+    inference, billing = books()
     stream = await inference.stream(chat("sim/gpt", stream=True, stream_options={"include_usage": True}))
     async for events in stream:
         if b"[DONE]" in events:
             break
     await stream.aclose()
-    (entry,) = await entries(accounts, store)
+    (entry,) = await entries(billing, store)
     assert (entry["status"], entry.get("estimated"), entry["output"]) == (200, None, stream.usage["completion_tokens"])
 
 
 async def test_a_count_that_came_at_a_streams_beginning_does_not_pay_for_the_rest(
     books: Books, store: MultiplexedClient, sim: RunningSimulator
 ) -> None:
-    inference, accounts = books(other={"wire": "anthropic", "base_url": f"{sim.origin}/anthropic"})
+    inference, billing = books(other={"wire": "anthropic", "base_url": f"{sim.origin}/anthropic"})
     stream = await inference.stream(chat("other/claude-haiku-4-5@tokens=50,tps=200", stream=True, max_tokens=60))
     came = 0
     async for events in stream:
@@ -233,38 +233,38 @@ async def test_a_count_that_came_at_a_streams_beginning_does_not_pay_for_the_res
             break
     assert 0 < stream.usage["completion_tokens"] < came
     await stream.aclose()
-    (entry,) = await entries(accounts, store)
+    (entry,) = await entries(billing, store)
     assert (entry["status"], entry["estimated"], entry["output"]) == (499, True, came)
     assert entry["input"] == stream.usage["prompt_tokens"]
 
 
-def billed(accounts: Accounts, call: Call, said: dict[str, Any], body: bytes) -> dict[str, Any]:
-    bill = Bill(accounts, call)
-    bill.sent("sim", "gpt", "")
-    entry: dict[str, Any] = orjson.loads(bill.answered(said, 200, body))
+def billed(billing: Billing, call: Call, said: dict[str, Any], body: bytes) -> dict[str, Any]:
+    call_cost = CallCost(billing, call)
+    call_cost.sent("sim", "gpt", "")
+    entry: dict[str, Any] = orjson.loads(call_cost.answered(said, 200, body))
     return entry
 
 
 async def test_an_answer_without_a_count_is_estimated_and_never_free(books: Books) -> None:
-    _, accounts = books(prices={"sim/*": {"input": 1, "output": 10, "second": 0.0001}})
-    told = billed(accounts, chat("sim/gpt"), {}, b"x" * 400)
+    _, billing = books(prices={"sim/*": {"input": 1, "output": 10, "second": 0.0001}})
+    told = billed(billing, chat("sim/gpt"), {}, b"x" * 400)
     assert (told["output"], told["estimated"], told["priced"]) == (101, True, True)
-    long = billed(accounts, chat("sim/gpt", max_tokens=7), {}, b"x" * 400)
+    long = billed(billing, chat("sim/gpt", max_tokens=7), {}, b"x" * 400)
     assert long["output"] == 7, "no more than was allowed"
-    vectors = billed(accounts, chat("sim/gpt", request_type=EMBEDDINGS), {}, b"x" * 400)
+    vectors = billed(billing, chat("sim/gpt", request_type=EMBEDDINGS), {}, b"x" * 400)
     assert "output" not in vectors
-    spoken = billed(accounts, chat("sim/gpt", request_type=TRANSCRIPTIONS), {}, b"text")
-    assert (spoken["estimated"], spoken["audio_ms"] > 0, spoken["cost"] > 0) == (True, True, True)
-    judged = billed(accounts, chat("sim/gpt", request_type=MODERATIONS), {}, b"{}")
+    description = billed(billing, chat("sim/gpt", request_type=TRANSCRIPTIONS), {}, b"text")
+    assert (description["estimated"], description["audio_ms"] > 0, description["cost"] > 0) == (True, True, True)
+    judged = billed(billing, chat("sim/gpt", request_type=MODERATIONS), {}, b"{}")
     assert "estimated" not in judged
 
 
 async def test_a_job_that_is_refused_is_booked_as_a_refused_call_is(books: Books, store: MultiplexedClient) -> None:
-    inference, accounts = books()
+    inference, billing = books()
     poor = Caller(key_id="p", name="p", limits=(Limit("cost", "key:p", "1d", 0),))
     with pytest.raises(BudgetExceeded):
         await inference.reserve("job", chat("sim/gpt", caller=poor))
-    (entry,) = await entries(accounts, store)
+    (entry,) = await entries(billing, store)
     assert (entry["status"], entry["key"], "job" in entry) == (402, "p", False)
 
 

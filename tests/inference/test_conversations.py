@@ -11,7 +11,7 @@ from shared.governance.keys.caller import ANONYMOUS, Caller
 from shared.inference import conversations as module
 from shared.inference.conversations import Conversations
 from shared.jobs.keys import kept_response
-from shared.providers.wires.base import Ask, MalformedAnswer
+from shared.providers.wires.base import MalformedAnswer, ProviderRequest
 from shared.providers.wires.bridged import BridgedWire, Recalled
 from shared.providers.wires.openai import OpenAIWire
 from shared.store.multiplexed import MultiplexedClient
@@ -97,14 +97,16 @@ async def test_an_answer_is_given_even_if_it_cannot_be_kept(store: MultiplexedCl
 @pytest.mark.parametrize("body", [b"[]", b'{"choices":[]}', b'{"choices":[{"message":5}]}'])
 def test_an_answer_that_is_no_chat_is_malformed(body: bytes) -> None:
     fields = {"model": "m", "input": "hello"}
-    ask = Ask(request_type=RESPONSES, model="m", body=b"", fields=fields, answer_id=mint_response_id())
+    ask = ProviderRequest(request_type=RESPONSES, model="m", body=b"", fields=fields, answer_id=mint_response_id())
     with pytest.raises(MalformedAnswer):
         BridgedWire(OpenAIWire(), Recalled(), background=False).answer(ask, body, "application/json")
 
 
 def test_a_stream_that_is_no_chats_is_malformed() -> None:
     fields = {"model": "m", "input": "hello", "stream": True}
-    ask = Ask(request_type=RESPONSES, model="m", body=b"", fields=fields, stream=True, answer_id=mint_response_id())
+    ask = ProviderRequest(
+        request_type=RESPONSES, model="m", body=b"", fields=fields, stream=True, answer_id=mint_response_id()
+    )
     stream = BridgedWire(OpenAIWire(), Recalled(), background=False).stream(ask)
     with pytest.raises(MalformedAnswer):
         stream.feed(b'data: {"choices":[{"delta":5}]}\n\n')

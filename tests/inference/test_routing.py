@@ -8,7 +8,7 @@ import pytest
 from shared.errors import ModelBlocked, UnknownProvider
 from shared.governance.keys.caller import ANONYMOUS, Caller
 from shared.inference.assembly import build_inference
-from shared.inference.billing import Accounts
+from shared.inference.billing import Billing
 from shared.providers.registry import IncompleteProvider
 from shared.settings.model import PriceSettings, RouteSettings, Settings
 from shared.store.commands import RedisCommands
@@ -58,7 +58,7 @@ async def test_the_cheapest_is_asked_first(provider, commands: RedisCommands) ->
         },
         routes={"thrifty": route("least_cost", sim__dear=1, sim__unknown=1, sim__cheap=1)},
     )
-    inference = build_inference(settings, {}, accounts=Accounts(settings, commands))
+    inference = build_inference(settings, {}, billing=Billing(settings, commands))
     assert (await inference.answer(chat("thrifty"))).model == "cheap"
     await inference.aclose()
     inference = build_inference(settings, {})

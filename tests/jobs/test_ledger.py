@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
-from shared.governance.limits.guard import Door
+from shared.governance.limits.guard import LimitGuard
 from shared.governance.limits.model import Limit
 from shared.jobs.model import Outcome, State
 from shared.jobs.queue import JobQueue
@@ -31,8 +31,8 @@ LATE = Outcome(state=State.FAILED, status_code=504, error={})
 
 
 @pytest.fixture
-def door(commands: RedisCommands) -> Door:
-    return Door(commands)
+def guard(commands: RedisCommands) -> LimitGuard:
+    return LimitGuard(commands)
 
 
 async def meters(commands: RedisCommands) -> tuple[int, int]:
@@ -46,10 +46,10 @@ async def ledger(commands: RedisCommands) -> list[dict[str, Any]]:
 
 
 async def test_an_outcome_settles_what_the_submit_reserved(
-    queue: JobQueue, store: JobStore, door: Door, commands: RedisCommands
+    queue: JobQueue, store: JobStore, guard: LimitGuard, commands: RedisCommands
 ) -> None:
     job = new_job(owner="a", context=CONTEXT)
-    await door.admit(job.id, BUDGET, cost=300, tokens=9, renewed=False)
+    await guard.admit(job.id, BUDGET, cost=300, tokens=9, renewed=False)
     await queue.submit(job)
     assert await meters(commands) == (0, 300)
     claim = await claim_one(queue)
@@ -60,10 +60,10 @@ async def test_an_outcome_settles_what_the_submit_reserved(
 
 
 async def test_a_cancelled_job_gives_its_reservation_back_and_is_booked(
-    queue: JobQueue, store: JobStore, door: Door, commands: RedisCommands
+    queue: JobQueue, store: JobStore, guard: LimitGuard, commands: RedisCommands
 ) -> None:
     job = new_job(owner="a", context=CONTEXT, request_id="r")
-    await door.admit(job.id, BUDGET, cost=300, tokens=9, renewed=False)
+    await guard.admit(job.id, BUDGET, cost=300, tokens=9, renewed=False)
     await queue.submit(job)
     await store.cancel(job.id)
     await store.cancel(job.id)
@@ -92,10 +92,10 @@ async def test_what_a_cancelled_run_cost_is_said_to_be_unknown(
 
 @pytest.mark.parametrize("end", ["cancelled", "late"])
 async def test_a_run_that_its_caller_ends_is_charged_its_prompt_and_what_it_said(
-    queue: JobQueue, store: JobStore, door: Door, commands: RedisCommands, end: str
+    queue: JobQueue, store: JobStore, guard: LimitGuard, commands: RedisCommands, end: str
 ) -> None:
     job = new_job(owner="a", context=CONTEXT).estimated(ESTIMATE)
-    await door.admit(job.id, BUDGET, cost=300, tokens=9, renewed=False)
+    await guard.admit(job.id, BUDGET, cost=300, tokens=9, renewed=False)
     await queue.submit(job)
     claim = await claim_one(queue)
     await store.finish_many([Finish(claim, None, [("delta", b"{}")] * 3, said=0)])
@@ -109,11 +109,11 @@ async def test_a_run_that_its_caller_ends_is_charged_its_prompt_and_what_it_said
 
 @pytest.mark.parametrize("unknown", [{"priced": False}, {"output_rate": None}])
 async def test_a_cancelled_run_without_a_price_is_unpriced_but_its_tokens_count(
-    queue: JobQueue, store: JobStore, door: Door, commands: RedisCommands, unknown: dict[str, Any]
+    queue: JobQueue, store: JobStore, guard: LimitGuard, commands: RedisCommands, unknown: dict[str, Any]
 ) -> None:
     estimate = {name: value for name, value in {**ESTIMATE, **unknown}.items() if value is not None}
     job = new_job(owner="a", context=CONTEXT).estimated(estimate)
-    await door.admit(job.id, (Limit("tokens", "key:a", "1M", 1_000),), cost=0, tokens=300, renewed=False)
+    await guard.admit(job.id, (Limit("tokens", "key:a", "1M", 1_000),), cost=0, tokens=300, renewed=False)
     await queue.submit(job)
     await store.finish_many([Finish(await claim_one(queue), None, [("delta", b"{}")], said=0)])
     await store.cancel(job.id)
@@ -122,10 +122,10 @@ async def test_a_cancelled_run_without_a_price_is_unpriced_but_its_tokens_count(
 
 
 async def test_a_job_that_never_ran_or_waits_again_is_not_charged_an_estimate(
-    queue: JobQueue, store: JobStore, door: Door, commands: RedisCommands
+    queue: JobQueue, store: JobStore, guard: LimitGuard, commands: RedisCommands
 ) -> None:
     waiting, released = (new_job(owner="a", context=CONTEXT).estimated(ESTIMATE) for _ in range(2))
-    await door.admit(released.id, BUDGET, cost=300, tokens=9, renewed=False)
+    await guard.admit(released.id, BUDGET, cost=300, tokens=9, renewed=False)
     await queue.submit(released)
     await queue.release([await claim_one(queue)])
     await queue.submit(waiting)
@@ -139,10 +139,10 @@ async def test_a_job_that_never_ran_or_waits_again_is_not_charged_an_estimate(
 
 
 async def test_a_job_that_runs_again_is_counted_again(
-    queue: JobQueue, store: JobStore, door: Door, commands: RedisCommands
+    queue: JobQueue, store: JobStore, guard: LimitGuard, commands: RedisCommands
 ) -> None:
     job = new_job(owner="a", context=CONTEXT)
-    await door.admit(job.id, BUDGET, cost=300, tokens=9, renewed=False)
+    await guard.admit(job.id, BUDGET, cost=300, tokens=9, renewed=False)
     await queue.submit(job)
     failed = Outcome(state=State.FAILED, status_code=502, error={}, ledger=b'{"cost":5,"status":502}')
     await store.finish(await claim_one(queue), failed)
@@ -158,18 +158,18 @@ async def test_jobs_of_our_own_are_not_booked(queue: JobQueue, store: JobStore, 
     assert await ledger(commands) == []
 
 
-async def left_s(commands: RedisCommands, hold: str) -> float:
+async def left_s(commands: RedisCommands, reservation: str) -> float:
     """Until a hold runs out, by the store's clock."""
     seconds, _ = await commands.execute("TIME")
-    return float(await commands.execute("ZSCORE", "finops:holds", hold)) / 1000 - int(seconds)
+    return float(await commands.execute("ZSCORE", "finops:holds", reservation)) / 1000 - int(seconds)
 
 
 async def test_a_reservation_lasts_as_long_as_its_job_but_not_without_one(
-    queue: JobQueue, store: JobStore, door: Door, commands: RedisCommands
+    queue: JobQueue, store: JobStore, guard: LimitGuard, commands: RedisCommands
 ) -> None:
     job = new_job(owner="a", context=CONTEXT, delay_s=60.0)
-    for hold in (job.id, "its submit never came"):
-        await door.admit(hold, BUDGET, cost=300, tokens=9, renewed=False)
+    for reservation in (job.id, "its submit never came"):
+        await guard.admit(reservation, BUDGET, cost=300, tokens=9, renewed=False)
     await queue.submit(job)
     assert await left_s(commands, job.id) > 29 * 86_400
     assert await left_s(commands, "its submit never came") < 300
@@ -178,15 +178,15 @@ async def test_a_reservation_lasts_as_long_as_its_job_but_not_without_one(
 
 
 async def test_a_job_that_is_admitted_again_holds_what_it_may_cost(
-    queue: JobQueue, store: JobStore, door: Door, commands: RedisCommands
+    queue: JobQueue, store: JobStore, guard: LimitGuard, commands: RedisCommands
 ) -> None:
     job = new_job(owner="a", context=CONTEXT)
-    await door.admit(job.id, BUDGET, cost=300, tokens=9, renewed=False)
+    await guard.admit(job.id, BUDGET, cost=300, tokens=9, renewed=False)
     await queue.submit(job)
     await store.finish(
         await claim_one(queue), Outcome(state=State.FAILED, status_code=502, error={}, ledger=b'{"cost":5}')
     )
-    await door.admit(job.id, BUDGET, cost=300, tokens=9, renewed=False)
+    await guard.admit(job.id, BUDGET, cost=300, tokens=9, renewed=False)
     await store.retry(job.id)
     assert await meters(commands) == (5, 300)
     assert await left_s(commands, job.id) > 29 * 86_400

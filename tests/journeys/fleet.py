@@ -26,7 +26,7 @@ BODY = {"model": MODEL, "messages": [{"role": "user", "content": "hello"}], "max
 # What one call may cost at most, in micro-USD by the prices below: its bytes as tokens, and all its output.
 ESTIMATE = (len(orjson.dumps({**BODY, "stream": True})) // 4 + 1) + 20 * 10
 TOKENS = ESTIMATE - 20 * 9
-HOLD_S = 4.0
+RESERVATION_TTL_S = 4.0
 CONFIG = """
 [redis]
 url = "{redis}"
@@ -61,7 +61,7 @@ class Fleet:
     def __init__(self, folder: Path, redis_url: str, upstream: str, keys: dict[str, str]) -> None:
         self.store = MultiplexedClient(redis_url)
         self._config = folder / "finops.toml"
-        said = CONFIG.format(redis=redis_url, upstream=upstream, hold_s=HOLD_S)
+        said = CONFIG.format(redis=redis_url, upstream=upstream, reservation_ttl_s=RESERVATION_TTL_S)
         self._config.write_text(
             said + "".join(f'[virtual_keys.{name}]\nvalue = "{name}"\n{key}\n' for name, key in keys.items())
         )
@@ -71,9 +71,9 @@ class Fleet:
 
     def start(self, count: int) -> None:
         for _ in range(count):
-            with socket.create_server(("127.0.0.1", 0)) as door:
-                process = self._run("api", "--fd", str(door.fileno()), pass_fds=[door.fileno()])
-                url = f"http://127.0.0.1:{door.getsockname()[1]}"
+            with socket.create_server(("127.0.0.1", 0)) as guard:
+                process = self._run("api", "--fd", str(guard.fileno()), pass_fds=[guard.fileno()])
+                url = f"http://127.0.0.1:{guard.getsockname()[1]}"
             limits = httpx.Limits(max_connections=16)
             client = httpx.AsyncClient(base_url=url, timeout=120, trust_env=False, limits=limits)
             self.apis.append((process, client))

@@ -167,9 +167,9 @@ def test_workers_and_doctors_on_this_machine_find_the_store_that_runs(gateway: S
 
 def doctor(gateway: Served) -> str:
     arguments = ("doctor", "--data-dir", str(gateway.data_dir), "--config", str(gateway.data_dir / "serve.toml"))
-    shown = run(*arguments)
-    assert shown.returncode == 0, shown.stdout
-    return shown.stdout
+    document = run(*arguments)
+    assert document.returncode == 0, document.stdout
+    return document.stdout
 
 
 def test_several_api_processes_share_one_port(tmp_path: Path) -> None:

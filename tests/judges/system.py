@@ -23,8 +23,8 @@ retry = {{ max_attempts = 1 }}
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as door:
-        port: int = door.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as guard:
+        port: int = guard.getsockname()[1]
         return port
 
 

@@ -21,7 +21,7 @@ from shared.providers.hosts.google import GoogleTokens
 from shared.providers.hosts.vertex import VertexHost
 from shared.providers.transport import UpstreamTransport
 from shared.providers.wires.anthropic import AnthropicWire
-from shared.providers.wires.base import Ask, Wire
+from shared.providers.wires.base import ProviderRequest, Wire
 from shared.providers.wires.bedrock import BedrockWire
 from shared.providers.wires.ollama import OllamaWire
 from shared.providers.wires.openai import OpenAIWire
@@ -66,7 +66,7 @@ ASKED = {
 WIRES: list[Wire] = [BedrockWire(), OllamaWire()]
 
 
-def forwarded(fields: dict[str, Any]) -> Ask:
+def forwarded(fields: dict[str, Any]) -> ProviderRequest:
     """A request whose wire forwards the caller's bytes."""
     return replace(ask_of(fields, fields["model"]), body=orjson.dumps(fields))
 

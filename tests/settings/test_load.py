@@ -121,7 +121,9 @@ def test_an_unreadable_file_is_said_so(tmp_path: Path) -> None:
 
 
 def test_secrets_are_masked_when_shown(tmp_path: Path) -> None:
-    shown = effective(load_settings(write(tmp_path, CONTRACT), ENVIRON))
-    assert shown["providers"]["openai"]["keys"][0]["value"] == "****cdef"
-    assert shown["webhooks"]["orders"]["secret"] == "****"
-    assert not any(secret in str(shown) for name, secret in ENVIRON.items() if name != "GOOGLE_APPLICATION_CREDENTIALS")
+    document = effective(load_settings(write(tmp_path, CONTRACT), ENVIRON))
+    assert document["providers"]["openai"]["keys"][0]["value"] == "****cdef"
+    assert document["webhooks"]["orders"]["secret"] == "****"
+    assert not any(
+        secret in str(document) for name, secret in ENVIRON.items() if name != "GOOGLE_APPLICATION_CREDENTIALS"
+    )

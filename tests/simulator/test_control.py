@@ -87,7 +87,7 @@ async def test_the_log_shows_requests_with_masked_secrets(http, control):
 
 
 @pytest.mark.parametrize(
-    ("secret", "shown"),
+    ("secret", "expected"),
     [
         ("Bearer sk-12345678", "Bearer ****5678"),
         ("Bearer x", "Bearer ****"),
@@ -95,8 +95,8 @@ async def test_the_log_shows_requests_with_masked_secrets(http, control):
         ("", "****"),
     ],
 )
-def test_masking_keeps_the_scheme_and_four_characters(secret, shown):
-    assert simulator_log.mask(secret) == shown
+def test_masking_keeps_the_scheme_and_four_characters(secret, expected):
+    assert simulator_log.mask(secret) == expected
 
 
 async def test_repeated_headers_are_joined(sim, http):

@@ -81,11 +81,11 @@ async def test_schemas_are_filled_in_both_dialects(google):
 
 
 async def test_thoughts_are_shown_if_asked_for_and_counted_anyway(google):
-    shown = {"thinking_config": {"thinking_budget": 1024, "include_thoughts": True}}
-    answer = await google.generate_content(model=OLD, contents="Hi", config=shown)
+    document = {"thinking_config": {"thinking_budget": 1024, "include_thoughts": True}}
+    answer = await google.generate_content(model=OLD, contents="Hi", config=document)
     assert answer.candidates[0].content.parts[0].thought
     assert answer.usage_metadata.thoughts_token_count == 8
-    chunks = [chunk async for chunk in await google.generate_content_stream(model=OLD, contents="Hi", config=shown)]
+    chunks = [chunk async for chunk in await google.generate_content_stream(model=OLD, contents="Hi", config=document)]
     assert (
         sum(
             bool(chunk.candidates[0].content.parts and chunk.candidates[0].content.parts[0].thought) for chunk in chunks

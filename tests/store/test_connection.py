@@ -13,7 +13,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from shared.store.commands import PooledCommands
 from shared.store.connection import connect, connect_arq, describe
 from shared.store.embedded import EmbeddedStore
-from shared.store.errors import StoreUnavailable
+from shared.store.errors import StoreConnectionError
 from tests.certificates import Certificate
 from tests.store.relay import relay_tls
 
@@ -36,7 +36,7 @@ async def test_a_store_that_is_not_there_is_a_fault_soon(tmp_path: Path) -> None
     async with connect(f"unix://{tmp_path}/nothing") as client:
         with pytest.raises(RedisConnectionError):
             await client.ping()
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(StoreConnectionError):
             await PooledCommands(client).execute("PING")
     assert time.monotonic() - started < 2
 
@@ -47,7 +47,7 @@ async def test_a_server_that_takes_connections_and_is_silent_is_a_fault_soon(lis
 
     started = time.monotonic()
     async with connect(f"redis://127.0.0.1:{await listen(say_nothing)}", timeout_s=0.1) as client:
-        with pytest.raises(StoreUnavailable, match="Timeout"):
+        with pytest.raises(StoreConnectionError, match="Timeout"):
             await PooledCommands(client).execute("PING")
     assert time.monotonic() - started < 2
 
@@ -63,7 +63,7 @@ async def test_a_command_whose_answer_is_late_is_not_sent_again(listen) -> None:
 
     port = await listen(swallow)
     async with connect(f"redis://127.0.0.1:{port}", timeout_s=0.1) as client:
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(StoreConnectionError):
             await PooledCommands(client).execute("INCR", "n")
     assert sum(data.count(b"INCR") for data in seen) == 1
 
@@ -157,5 +157,5 @@ async def test_describe_lives_with_the_fake() -> None:
 
 async def test_describe_says_when_nobody_answers(tmp_path: Path) -> None:
     async with connect(f"unix://{tmp_path}/nothing") as client:
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(StoreConnectionError):
             await describe(client)

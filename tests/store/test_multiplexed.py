@@ -12,7 +12,7 @@ import pytest
 from redis.asyncio import Redis
 
 from shared.store.embedded import EmbeddedStore
-from shared.store.errors import StoreUnavailable
+from shared.store.errors import StoreConnectionError
 from shared.store.multiplexed import MultiplexedClient
 from tests.certificates import Certificate
 from tests.store.relay import relay_tls
@@ -104,7 +104,7 @@ async def test_it_connects_again_after_the_server_was_restarted(
     assert await own_client.execute("SET", "a", "1") == b"OK"
     await asyncio.to_thread(own_store.stop)
     for _ in range(2):
-        with pytest.raises(StoreUnavailable, match="store"):
+        with pytest.raises(StoreConnectionError, match="store"):
             await own_client.execute("GET", "a")
     await asyncio.to_thread(own_store.start)
     assert await own_client.execute("GET", "a") == b"1"
@@ -120,7 +120,7 @@ async def test_what_is_in_flight_when_the_server_dies_fails(
     await asyncio.sleep(0)
     os.kill(own_store.pid, signal.SIGKILL)
     outcomes = await asyncio.gather(*flying, return_exceptions=True)
-    assert [type(outcome) for outcome in outcomes] == [StoreUnavailable] * 6
+    assert [type(outcome) for outcome in outcomes] == [StoreConnectionError] * 6
     assert len({id(outcome) for outcome in outcomes}) == 6
 
 
@@ -192,12 +192,12 @@ async def test_retry_safe_is_sent_once_more_and_only_once(listen) -> None:
     seen.clear()
     assert await client.execute_many([("GET", "a"), ("GET", "b")], retry_safe=True) == [b"1", b"1"]
     seen.clear()
-    with pytest.raises(StoreUnavailable, match="closed the connection"):
+    with pytest.raises(StoreConnectionError, match="closed the connection"):
         await client.execute("GET", "a")
     assert len(seen) == 1
     seen.clear()
     hang_ups = 5
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreConnectionError):
         await client.execute("GET", "a", retry_safe=True)
     assert len(seen) == 2
     await client.aclose()
@@ -210,7 +210,7 @@ async def test_an_answer_in_another_protocol_ends_the_connection(listen) -> None
         await reader.read()
 
     client = MultiplexedClient(f"redis://127.0.0.1:{await listen(speak_http)}")
-    with pytest.raises(StoreUnavailable, match="does not speak its protocol"):
+    with pytest.raises(StoreConnectionError, match="does not speak its protocol"):
         await client.execute("PING")
     await client.aclose()
 
@@ -225,7 +225,7 @@ async def test_an_answer_nobody_asked_for_ends_the_connection(listen, redis_url:
             writer.write(b"+OK\r\n" if connections > 1 else b"+OK\r\n+OK\r\n")
 
     client = MultiplexedClient(f"redis://127.0.0.1:{await listen(say_too_much)}")
-    with suppress(StoreUnavailable):
+    with suppress(StoreConnectionError):
         await client.execute("PING")
     assert await client.execute("PING") == b"OK"
     assert connections == 2
@@ -234,14 +234,14 @@ async def test_an_answer_nobody_asked_for_ends_the_connection(listen, redis_url:
 
 async def test_nobody_listening_is_a_fault_without_the_password(tmp_path: Path) -> None:
     client = MultiplexedClient(f"unix://:hunter2@{tmp_path}/nothing")
-    with pytest.raises(StoreUnavailable, match=r"no connection to the store at unix://:\*\*\*@"):
+    with pytest.raises(StoreConnectionError, match=r"no connection to the store at unix://:\*\*\*@"):
         await client.execute("PING")
     await client.aclose()
 
 
 async def test_a_host_name_that_cannot_be_one_is_a_fault() -> None:
     client = MultiplexedClient(f"redis://{'x' * 70}.invalid")
-    with pytest.raises(StoreUnavailable, match="no connection"):
+    with pytest.raises(StoreConnectionError, match="no connection"):
         await client.execute("PING")
     await client.aclose()
 
@@ -264,7 +264,7 @@ async def test_name_password_and_database_are_used(redis: Redis, redis_url: str)
 )
 async def test_what_the_server_refuses_at_the_door_is_a_fault(redis_url: str, user: str, db: int, refusal: str) -> None:
     client = MultiplexedClient(redis_url.replace("unix://", f"unix://{user}").replace("db=0", f"db={db}"))
-    with pytest.raises(StoreUnavailable, match=refusal) as raised:
+    with pytest.raises(StoreConnectionError, match=refusal) as raised:
         await client.execute("PING")
     assert "wrong@" not in str(raised.value)
     await client.aclose()
@@ -275,7 +275,7 @@ async def test_a_server_that_wants_a_password_is_a_fault(own_store: EmbeddedStor
     await client.execute("CONFIG", "SET", "requirepass", "pw")
     await client.aclose()
     client = MultiplexedClient(own_store.url)
-    with pytest.raises(StoreUnavailable, match="Authentication required"):
+    with pytest.raises(StoreConnectionError, match="Authentication required"):
         await client.execute("PING")
     await client.aclose()
     client = MultiplexedClient(own_store.url.replace("unix://", "unix://:pw@"))
@@ -291,7 +291,7 @@ async def test_tls_checks_the_certificate(redis_url: str, certificate: Certifica
     await client.aclose()
     for refused in (f"rediss://localhost:{port}", trusted.replace("localhost", "127.0.0.1")):
         client = MultiplexedClient(refused)
-        with pytest.raises(StoreUnavailable, match=r"(?i)certificate"):
+        with pytest.raises(StoreConnectionError, match=r"(?i)certificate"):
             await client.execute("PING")
         await client.aclose()
 
@@ -316,7 +316,7 @@ async def test_callers_that_wait_for_room_fail_with_the_connection(
     os.kill(own_store.pid, signal.SIGSTOP)
     try:
         outcomes = await asyncio.gather(*(client.execute("PING") for _ in range(10)), return_exceptions=True)
-        assert {type(outcome) for outcome in outcomes} == {StoreUnavailable}
+        assert {type(outcome) for outcome in outcomes} == {StoreConnectionError}
     finally:
         os.kill(own_store.pid, signal.SIGCONT)
     await client.aclose()
@@ -346,9 +346,9 @@ async def test_closing_ends_what_is_in_flight_and_stays_closed(own_store: Embedd
     await asyncio.sleep(0)
     await client.aclose()
     os.kill(own_store.pid, signal.SIGCONT)
-    with pytest.raises(StoreUnavailable, match="closed"):
+    with pytest.raises(StoreConnectionError, match="closed"):
         await flying
-    with pytest.raises(StoreUnavailable, match="closed"):
+    with pytest.raises(StoreConnectionError, match="closed"):
         await client.execute("PING")
     await client.aclose()
 
@@ -360,7 +360,7 @@ async def test_closing_while_connecting_gives_up(own_store: EmbeddedStore) -> No
     await wait_until(lambda: client._opening is not None)
     await client.aclose()
     os.kill(own_store.pid, signal.SIGCONT)
-    with pytest.raises(StoreUnavailable, match="was closed"):
+    with pytest.raises(StoreConnectionError, match="was closed"):
         await waiting
 
 
@@ -374,6 +374,6 @@ async def test_a_server_still_reading_its_data_is_a_fault(listen) -> None:
             writer.write(b"+OK\r\n" if b"SETNAME" in data else b"-LOADING Redis is loading the dataset in memory\r\n")
 
     client = MultiplexedClient(f"redis://127.0.0.1:{await listen(loading)}")
-    with pytest.raises(StoreUnavailable, match="loading the dataset"):
+    with pytest.raises(StoreConnectionError, match="loading the dataset"):
         await client.execute("GET", "a")
     await client.aclose()

@@ -122,7 +122,7 @@ def test_standard_error_is_the_default(restored_logging: None, capsys: pytest.Ca
 
 
 @pytest.mark.parametrize(
-    ("said", "shown"),
+    ("said", "expected"),
     [
         ("sk-proj-0123456789abcdef", "****"),
         ("Authorization: Bearer eyJhbGciOi", "Authorization: Bearer ****"),
@@ -132,8 +132,8 @@ def test_standard_error_is_the_default(restored_logging: None, capsys: pytest.Ca
         ("the monkey = good and https://host:80/path stays", "the monkey = good and https://host:80/path stays"),
     ],
 )
-def test_what_looks_like_a_credential_is_masked(said: str, shown: str) -> None:
-    assert scrub(said) == shown
+def test_what_looks_like_a_credential_is_masked(said: str, expected: str) -> None:
+    assert scrub(said) == expected
 
 
 def test_times_are_rfc_3339_in_utc_to_the_millisecond() -> None:

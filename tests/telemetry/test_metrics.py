@@ -124,8 +124,8 @@ def test_queue_gauges_are_what_the_last_look_at_the_store_said() -> None:
 def test_only_the_busiest_callers_have_a_series() -> None:
     metrics = Metrics("api")
     metrics.observe_queue(Stats({}, callers={f"caller-{number}": number for number in range(500)}))
-    shown = [key for key in scraped(metrics) if key[0] == "finops_queue_caller_depth"]
-    assert len(shown) == module.CALLERS_SHOWN
+    document = [key for key in scraped(metrics) if key[0] == "finops_queue_caller_depth"]
+    assert len(document) == module.CALLERS_SHOWN
     assert value(metrics, "finops_queue_caller_depth", caller="caller-499") == 499
 
 

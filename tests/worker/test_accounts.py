@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from fakeredis import FakeAsyncRedis
 
-from shared.governance.keys.authenticate import Governance
+from shared.governance.keys.authenticate import Authenticator
 from shared.jobs.model import Deferral, Outcome
 from shared.settings.model import Settings
 from shared.store.commands import PooledCommands
@@ -25,17 +25,17 @@ FIRST_FAILS = b'{"model":"sim/gpt@status=503","messages":[],"fallbacks":["other/
 def runner_of(inference: object) -> JobRunner:
     settings = Settings()
     webhooks = WebhookDelivery(settings, PooledCommands(FakeAsyncRedis(), knows_script_flags=False))
-    return JobRunner(inference, Governance(settings), webhooks)  # type: ignore[arg-type]
+    return JobRunner(inference, Authenticator(settings), webhooks)  # type: ignore[arg-type]
 
 
 async def test_a_run_that_is_put_off_gives_back_what_it_reserved_at_a_fallback(
     books: Books,  # noqa: F811
     store: MultiplexedClient,  # noqa: F811
 ) -> None:
-    inference, accounts = books(other={**LIMITED, "retry": {"max_attempts": 2}})
+    inference, billing = books(other={**LIMITED, "retry": {"max_attempts": 2}})
     job = claim("sim/gpt@status=503", FIRST_FAILS % b"status=429,retry_after=60")
     assert isinstance(await runner_of(inference).run(job, handle_of(job)), Deferral)
-    await accounts.ledger.flush()
+    await billing.ledger.flush()
     assert await spent(store, "provider:other") == (0, 0)
     assert await store.execute("ZCARD", "finops:holds") == 0
 
@@ -45,7 +45,7 @@ async def test_a_run_that_is_stopped_gives_back_what_it_reserved_at_a_fallback(
     store: MultiplexedClient,  # noqa: F811
     sim: RunningSimulator,  # noqa: F811
 ) -> None:
-    inference, accounts = books(other=LIMITED)
+    inference, billing = books(other=LIMITED)
     job = claim("sim/gpt@status=503", FIRST_FAILS % b"hang")
     run = asyncio.create_task(runner_of(inference).run(job, handle_of(job)))
     await wait_until(lambda: len(sim.log.entries) == 2)
@@ -53,7 +53,7 @@ async def test_a_run_that_is_stopped_gives_back_what_it_reserved_at_a_fallback(
     run.cancel()
     with pytest.raises(asyncio.CancelledError):
         await run
-    await accounts.ledger.flush()
+    await billing.ledger.flush()
     assert await spent(store, "provider:other") == (0, 0)
 
 

@@ -11,7 +11,7 @@ from standardwebhooks.webhooks import Webhook
 from shared.governance.forecasts.alerts import list_alerts
 from shared.governance.forecasts.anomalies import AnomalyWatch
 from shared.governance.ledger.writer import Ledger
-from shared.governance.limits.guard import Door
+from shared.governance.limits.guard import LimitGuard
 from shared.governance.limits.model import Limit
 from shared.jobs.model import Outcome, State
 from shared.jobs.queue import JobQueue
@@ -46,11 +46,11 @@ async def delivery(store: MultiplexedClient, receiver: Receiver) -> AsyncIterato
 
 
 async def overspend(store: MultiplexedClient, cost: int) -> None:
-    door, ledger = Door(store), Ledger(store)
-    await door.admit("hold", BUDGETS, cost=1, tokens=0)
+    guard, ledger = LimitGuard(store), Ledger(store)
+    await guard.admit("hold", BUDGETS, cost=1, tokens=0)
     ledger.book(orjson.dumps({"status": 200, "cost": cost}), "hold")
     await ledger.flush()
-    await door.aclose()
+    await guard.aclose()
 
 
 async def relay(

@@ -7,7 +7,7 @@ import orjson
 import pytest
 from fakeredis import FakeAsyncRedis
 
-from shared.governance.keys.authenticate import Governance
+from shared.governance.keys.authenticate import Authenticator
 from shared.inference.inference import Inference
 from shared.jobs.model import Claim, Deferral, Outcome, Priority, State
 from shared.settings.model import Settings
@@ -49,7 +49,7 @@ def handle_of(job: Claim) -> RunHandle:
 def runner(inference: Inference, request: Any) -> JobRunner:  # noqa: F811
     settings = Settings()
     webhooks = WebhookDelivery(settings, PooledCommands(FakeAsyncRedis(), knows_script_flags=False))
-    return JobRunner(inference, Governance(settings), webhooks, streams=request.param)
+    return JobRunner(inference, Authenticator(settings), webhooks, streams=request.param)
 
 
 async def run(runner: JobRunner, job: Claim) -> Outcome | Deferral:

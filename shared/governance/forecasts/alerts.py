@@ -9,7 +9,7 @@ from shared.errors import InvalidRequest, StoreUnavailable
 from shared.governance.keyspace import ALERTS
 from shared.governance.limits.model import MICRO
 from shared.store.commands import Argument, RedisCommands
-from shared.store.errors import StoreUnavailable as StoreFault
+from shared.store.errors import StoreConnectionError
 
 THRESHOLD: Final = "budget.threshold"
 ANOMALY: Final = "spend.anomaly"
@@ -44,7 +44,7 @@ class Alert:
     percent: int = 0
     usual: int = 0
 
-    def shown(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """As the API and webhooks tell it; money in USD."""
         about: dict[str, Any] = {"usual_usd": self.usual / MICRO}
         if self.kind == THRESHOLD:
@@ -124,7 +124,7 @@ async def _entries(commands: RedisCommands, upper: str) -> list[tuple[bytes, lis
     args: tuple[Argument, ...] = ("XREVRANGE", ALERTS, upper, "-", "COUNT", _PAGE)
     try:
         entries: list[tuple[bytes, list[bytes]]] = await commands.execute(*args, retry_safe=True)
-    except StoreFault as error:
+    except StoreConnectionError as error:
         raise StoreUnavailable("The alerts cannot be read.") from error
     return entries
 

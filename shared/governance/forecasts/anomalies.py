@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from redis.exceptions import ResponseError
 
 from shared.governance.forecasts.alerts import ANOMALY
-from shared.governance.forecasts.rates import ENOUGH_DAYS, HABIT_DAYS, Habit, habit
+from shared.governance.forecasts.rates import BASELINE_DAYS, ENOUGH_DAYS, Baseline, baseline
 from shared.governance.keyspace import ALERT_WATCH, usage_day
 from shared.governance.ledger.reports import PARTS, SUMS
 from shared.governance.limits.guard import governance_scripts
@@ -59,11 +59,11 @@ class AnomalyWatch:
         Raises:
             StoreUnavailable: No answer.
         """
-        days = [(now - timedelta(days=back)).strftime("%Y-%m-%d") for back in range(HABIT_DAYS, 0, -1)]
+        days = [(now - timedelta(days=back)).strftime("%Y-%m-%d") for back in range(BASELINE_DAYS, 0, -1)]
         self._past = {day: self._past[day] if day in self._past else await self._spend(day) for day in days}
         told = 0
         for key, today in (await self._spend(now.strftime("%Y-%m-%d"))).items():
-            found = habit(self._days_of(key), today)
+            found = baseline(self._days_of(key), today)
             if found.anomalous:
                 told += await self._tell(key, found, now)
         return told
@@ -90,7 +90,7 @@ class AnomalyWatch:
                 break
         return sums
 
-    async def _tell(self, key: str, found: Habit, now: datetime) -> int:
+    async def _tell(self, key: str, found: Baseline, now: datetime) -> int:
         day = now.strftime("%Y-%m-%d")
         args: list[Argument] = [f"anomaly:{key}:{day}", round(now.timestamp() * 1000) + 2 * DAY_MS]
         args += ["kind", ANOMALY, "scope", f"key:{key}", "window", "1d"]

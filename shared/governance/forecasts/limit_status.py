@@ -6,14 +6,16 @@ from typing import Any
 
 from shared.governance.forecasts.rates import forecast, spend_rate
 from shared.governance.ledger.reports import Reports, UsageQuery
-from shared.governance.limits.guard import Door, Standing
+from shared.governance.limits.guard import LimitGuard, LimitStatus
 from shared.governance.limits.model import MICRO, Limit
 from shared.governance.limits.windows import parse_window
 
 RATE_HOURS = 24
 
 
-async def standings_of(door: Door, reports: Reports, limits: Sequence[Limit], now: datetime) -> list[dict[str, Any]]:
+async def limit_status_of(
+    door: LimitGuard, reports: Reports, limits: Sequence[Limit], now: datetime
+) -> list[dict[str, Any]]:
     """Each limit as the administration API and the command line show it; money in USD.
 
     A budget of the calendar has a forecast: where it ends up at the rate of the last day, and when it is spent.
@@ -33,7 +35,7 @@ async def standings_of(door: Door, reports: Reports, limits: Sequence[Limit], no
     for limit in limits:
         if _foreseen(limit) and limit.scope not in rates:
             rates[limit.scope] = await _rate(reports, limit.scope, now)
-    return [_shown(standing, rates, now) for standing in await door.peek(limits)]
+    return [_to_dict(limit_status, rates, now) for limit_status in await door.peek(limits)]
 
 
 def _foreseen(limit: Limit) -> bool:
@@ -52,16 +54,16 @@ async def _rate(reports: Reports, scope: str, now: datetime) -> float:
     return spend_rate([spent.get(f"{hour:%Y-%m-%dT%H}:00:00Z", 0) for hour in hours], (now - this_hour).seconds / 3600)
 
 
-def _shown(standing: Standing, rates: Mapping[str, float], now: datetime) -> dict[str, Any]:
-    limit = standing.limit
+def _to_dict(limit_status: LimitStatus, rates: Mapping[str, float], now: datetime) -> dict[str, Any]:
+    limit = limit_status.limit
     kind, _, name = limit.scope.partition(":")
     money = limit.kind == "cost"
     unit = MICRO if money else 1
     figures = {
         "limit": limit.amount,
-        "used": standing.used,
-        "reserved": standing.held,
-        "left": max(0, limit.amount - standing.used - standing.held),
+        "used": limit_status.used,
+        "reserved": limit_status.held,
+        "left": max(0, limit.amount - limit_status.used - limit_status.held),
     }
     said: dict[str, Any] = {
         "kind": "budget" if money else limit.kind,
@@ -69,16 +71,16 @@ def _shown(standing: Standing, rates: Mapping[str, float], now: datetime) -> dic
         "of_name": name,
         "window": limit.window,
         **{f"{key}_usd" if money else key: value / unit if money else value for key, value in figures.items()},
-        "resets_at": _rfc3339(now + timedelta(milliseconds=standing.reset_ms)),
+        "resets_at": _rfc3339(now + timedelta(milliseconds=limit_status.reset_ms)),
     }
     if _foreseen(limit):
-        said["forecast"] = _foretold(standing, rates[limit.scope], now)
+        said["forecast"] = _foretold(limit_status, rates[limit.scope], now)
     return said
 
 
-def _foretold(standing: Standing, rate: float, now: datetime) -> dict[str, Any]:
-    taken = standing.used + standing.held
-    told = forecast(taken, standing.limit.amount, left_s=standing.reset_ms / 1000, rate=rate)
+def _foretold(limit_status: LimitStatus, rate: float, now: datetime) -> dict[str, Any]:
+    taken = limit_status.used + limit_status.held
+    told = forecast(taken, limit_status.limit.amount, left_s=limit_status.reset_ms / 1000, rate=rate)
     in_s = told.exhausted_in_s
     return {
         "rate_usd_per_hour": round(told.rate_micro_usd_per_hour / MICRO, 6),

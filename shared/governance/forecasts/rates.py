@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-HABIT_DAYS = 28
+BASELINE_DAYS = 28
 ENOUGH_DAYS = 5
 FAR_ABOVE = 4.0
 # A key that spent next to nothing so far may well begin to be used: below this, nothing is worth a word.
@@ -64,7 +64,7 @@ def forecast(spent: int, limit: int, *, left_s: float, rate: float) -> Forecast:
 
 
 @dataclass(frozen=True, slots=True)
-class Habit:
+class Baseline:
     """What a key usually spends in a day, and whether today is far above it."""
 
     usual_micro_usd: float
@@ -73,7 +73,7 @@ class Habit:
     anomalous: bool
 
 
-def habit(days: Sequence[int], today: int) -> Habit:
+def baseline(days: Sequence[int], today: int) -> Baseline:
     """Hold today's spend against the key's own days.
 
     Median and median deviation: one wild day in the past does not make the next one usual.
@@ -82,11 +82,11 @@ def habit(days: Sequence[int], today: int) -> Habit:
         days: Spend of the days before, micro-USD; at most the last 28 count.
         today: Spend so far.
     """
-    recent = list(days)[-HABIT_DAYS:]
+    recent = list(days)[-BASELINE_DAYS:]
     if len(recent) < ENOUGH_DAYS:
-        return Habit(statistics.fmean(recent) if recent else 0.0, 0.0, today, anomalous=False)
+        return Baseline(statistics.fmean(recent) if recent else 0.0, 0.0, today, anomalous=False)
     usual = statistics.median(recent)
     spread = statistics.median(abs(day - usual) for day in recent) * 1.4826  # of a normal distribution: sigma
     # Spend that hardly varies would make every cent an event: a tenth is always within the habit.
     far = usual + FAR_ABOVE * max(spread, usual * 0.1)
-    return Habit(usual, spread, today, anomalous=today > max(far, NOTEWORTHY_MICRO_USD))
+    return Baseline(usual, spread, today, anomalous=today > max(far, NOTEWORTHY_MICRO_USD))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from shared.errors import VirtualKeyNotFound, VirtualKeyRequired
-from shared.governance.keys.cache import KeyRing
+from shared.governance.keys.cache import VirtualKeyCache
 from shared.governance.keys.caller import ANONYMOUS, Caller
 from shared.governance.keys.model import PREFIX, VirtualKey, caller_of_key, is_made_id
 from shared.settings.model import Settings
@@ -20,7 +20,7 @@ _HEADERS = (b"authorization", b"x-api-key", b"x-goog-api-key", b"api-key")
 _ADMIN_HEADERS = (b"authorization", b"x-api-key", b"x-bf-admin-key")
 
 
-class Governance:
+class Authenticator:
     """Names the caller of a request.
 
     Args:
@@ -28,7 +28,9 @@ class Governance:
         ring: Knows the keys that were made at run time; None: there are only the configured ones.
     """
 
-    def __init__(self, settings: Settings, *, admin_key: str | None = None, ring: KeyRing | None = None) -> None:
+    def __init__(
+        self, settings: Settings, *, admin_key: str | None = None, ring: VirtualKeyCache | None = None
+    ) -> None:
         configured = settings.auth.admin_key
         admin_key = admin_key or (configured.get_secret_value() if configured else None)
         self._admin = _digest(admin_key.encode()) if admin_key else b""
@@ -110,12 +112,12 @@ class Governance:
 
     def is_admin(self, headers: Mapping[bytes, bytes]) -> bool:
         """Whether the headers show the admin key."""
-        return any(self._is_admin_key(_digest(secret)) for secret in _shown(headers))
+        return any(self._is_admin_key(_digest(secret)) for secret in _to_dict(headers))
 
     def fingerprint_of(self, headers: Mapping[bytes, bytes]) -> bytes:
         """Tells one try for the admin key from another without keeping it; empty: the headers show no key at all."""
-        shown = _shown(headers)
-        return _digest(b"\n".join(shown))[:16] if shown else b""
+        document = _to_dict(headers)
+        return _digest(b"\n".join(document))[:16] if document else b""
 
     @property
     def admin_key_name(self) -> str:
@@ -154,7 +156,7 @@ def _keyless(digest: bytes) -> Caller:
 ADMINISTRATOR = Caller(name="administrator", admin=True, scope="~admin")
 
 
-def _shown(headers: Mapping[bytes, bytes]) -> list[bytes]:
+def _to_dict(headers: Mapping[bytes, bytes]) -> list[bytes]:
     """What stands where the admin key may stand."""
     found = (_secret(headers[name]) for name in _ADMIN_HEADERS if name in headers)
     return [secret for secret in found if 0 < len(secret) <= MAX_KEY_BYTES]

@@ -19,7 +19,7 @@ from shared.governance.keys.caller import Caller
 from shared.governance.keys.model import VirtualKey, caller_of_key, digest_of
 from shared.settings.model import Settings
 from shared.store.commands import RedisCommands
-from shared.store.errors import StoreUnavailable as StoreFault
+from shared.store.errors import StoreConnectionError
 
 FRESH_S = 1.0  # how late a change may act
 PING_S = 0.4
@@ -38,7 +38,7 @@ class _Known:
     until: float
 
 
-class KeyRing:
+class VirtualKeyCache:
     """Callers by the value of their key, and by their id.
 
     What was looked up is good while the subscription to changes is heard from, and for a second without it.
@@ -91,7 +91,7 @@ class KeyRing:
         """
         try:
             return bool(await self._commands.execute("EXISTS", keyspace.KEY_SET, retry_safe=True))
-        except StoreFault as error:
+        except StoreConnectionError as error:
             raise StoreUnavailable("The virtual keys cannot be reached.") from error
 
     async def aclose(self) -> None:
@@ -109,7 +109,7 @@ class KeyRing:
         epoch = self._epoch
         try:
             caller, ends_in_s = await self._look_up(name)
-        except StoreFault as error:
+        except StoreConnectionError as error:
             if known is not None and known.caller is not None and self._may_go_on(known):
                 return known.caller
             raise StoreUnavailable("The virtual key cannot be checked.") from error

@@ -82,9 +82,9 @@ class Caller:
             allowed = f"; it may use {', '.join(self.models)}" if self.models != ("*",) else ""
             denied = f", but not {', '.join(self.denied_models)}" if self.denied_models else ""
             raise ModelBlocked(f"The virtual key {self.name!r} may not use {name!r}{allowed}{denied}.", param="model")
-        shown = self.providers if self.providers != ("*",) else self.models
+        usable = self.providers if self.providers != ("*",) else self.models
         raise ProviderBlocked(
-            f"The virtual key {self.name!r} may not use the provider {provider!r}; it may use {', '.join(shown)}.",
+            f"The virtual key {self.name!r} may not use the provider {provider!r}; it may use {', '.join(usable)}.",
             param="model",
         )
 

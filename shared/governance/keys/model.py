@@ -50,7 +50,7 @@ class VirtualKey:
         expires = self.settings.expires_at
         return "expired" if expires and _unix(expires) <= time.time() else "active"
 
-    def shown(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """As the administration API and the command line show it; nothing secret is in it."""
         said = self.settings.model_dump(mode="json", exclude={"value", "budget", "rate_limit"})
         said["budgets"] = [budget.model_dump() for budget in self.settings.all_budgets]

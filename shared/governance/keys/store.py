@@ -15,7 +15,7 @@ from shared.governance.keys.model import PREFIX, VirtualKey, digest_of, hint_of,
 from shared.governance.limits.guard import governance_scripts
 from shared.settings.model import Settings
 from shared.store.commands import Argument, Command, RedisCommands
-from shared.store.errors import StoreUnavailable as StoreFault
+from shared.store.errors import StoreConnectionError
 
 VALUE_BYTES = 32
 MAX_GRACE_S = 30 * 86_400
@@ -42,7 +42,7 @@ class KeyFilter:
 EVERY = KeyFilter()
 
 
-class Keys:
+class VirtualKeyStore:
     """Makes, shows and ends virtual keys.
 
     Args:
@@ -252,25 +252,25 @@ class Keys:
     async def _run(self, name: str, args: Sequence[Argument]) -> bool:
         try:
             return bool(await self._commands.script(self._scripts[name], (), args))
-        except (StoreFault, ResponseError) as error:
+        except (StoreConnectionError, ResponseError) as error:
             raise StoreUnavailable(_AWAY) from error
 
     async def _execute(self, *args: Argument) -> Any:  # noqa: ANN401 - a reply is anything
         try:
             return await self._commands.execute(*args, retry_safe=True)
-        except StoreFault as error:
+        except StoreConnectionError as error:
             raise StoreUnavailable(_AWAY) from error
 
     async def _execute_once(self, *args: Argument) -> Any:  # noqa: ANN401 - a reply is anything
         try:
             return await self._commands.execute(*args)
-        except StoreFault as error:
+        except StoreConnectionError as error:
             raise StoreUnavailable(_AWAY) from error
 
     async def _execute_many(self, commands: Sequence[Command]) -> None:
         try:
             await self._commands.execute_many(commands)
-        except (StoreFault, ResponseError) as error:
+        except (StoreConnectionError, ResponseError) as error:
             raise StoreUnavailable(_AWAY) from error
 
 

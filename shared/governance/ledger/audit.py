@@ -9,7 +9,7 @@ from redis.exceptions import ResponseError
 from shared.errors import InvalidRequest, StoreUnavailable
 from shared.governance import keyspace
 from shared.store.commands import RedisCommands
-from shared.store.errors import StoreUnavailable as StoreFault
+from shared.store.errors import StoreConnectionError
 
 MAX_ENTRIES = 100_000
 MAX_SCAN = 20_000
@@ -35,7 +35,7 @@ class Audit:
         stored = orjson.dumps({"v": 1, **entry})
         try:
             await self._commands.execute("XADD", keyspace.AUDIT, "MAXLEN", "~", MAX_ENTRIES, "*", "entry", stored)
-        except (StoreFault, ResponseError) as error:
+        except (StoreConnectionError, ResponseError) as error:
             raise StoreUnavailable("The audit trail cannot be written.") from error
 
     async def entries(self, *, after: str = "", limit: int = 20, target: str = "") -> tuple[list[dict[str, Any]], str]:
@@ -73,7 +73,7 @@ class Audit:
             found: list[tuple[bytes, list[bytes]]] = await self._commands.execute(
                 "XREVRANGE", keyspace.AUDIT, upper, "-", "COUNT", _READ_AT_ONCE, retry_safe=True
             )
-        except StoreFault as error:
+        except StoreConnectionError as error:
             raise StoreUnavailable("The audit trail cannot be read.") from error
         return found
 

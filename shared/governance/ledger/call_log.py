@@ -9,7 +9,7 @@ import orjson
 from shared.errors import InvalidRequest, StoreUnavailable
 from shared.governance import keyspace
 from shared.store.commands import RedisCommands
-from shared.store.errors import StoreUnavailable as StoreFault
+from shared.store.errors import StoreConnectionError
 
 MAX_SCAN = 20_000
 PAGE = 1_000
@@ -114,7 +114,7 @@ class _Batches:
             replies = await self._commands.execute(
                 self._verb, keyspace.LEDGER, first, second, "COUNT", self._count, retry_safe=True
             )
-        except StoreFault as error:
+        except StoreConnectionError as error:
             raise StoreUnavailable("The ledger cannot be read.") from error
         self.ended = len(replies) < self._count
         if replies:

@@ -33,7 +33,7 @@ CALL_COLUMNS = (
 )  # fmt: skip
 
 
-def shown_call(entry: Mapping[str, Any], *, content: bool = False) -> dict[str, Any]:
+def call_to_dict(entry: Mapping[str, Any], *, content: bool = False) -> dict[str, Any]:
     """A ledger entry as the API, exports and the command line show it; money in USD, null where nobody knows a price.
 
     Args:
@@ -42,7 +42,7 @@ def shown_call(entry: Mapping[str, Any], *, content: bool = False) -> dict[str, 
     """
     priced = bool(entry.get("priced"))
     ended = datetime.fromtimestamp(entry.get("at", 0) / 1000, UTC)
-    shown: dict[str, Any] = {
+    document: dict[str, Any] = {
         "id": entry.get("id", ""),
         "ended_at": ended.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         **{name: entry.get(field, "") for name, field in _TEXTS.items()},
@@ -53,7 +53,7 @@ def shown_call(entry: Mapping[str, Any], *, content: bool = False) -> dict[str, 
         "estimated": bool(entry.get("estimated")),
         "dimensions": entry.get("dims") or {},
     }
-    return {**shown, "content": entry.get("content")} if content else shown
+    return {**document, "content": entry.get("content")} if content else document
 
 
 def json_lines(rows: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:

@@ -10,7 +10,7 @@ from shared.errors import InvalidRequest, StoreUnavailable
 from shared.governance import keyspace
 from shared.governance.limits.model import MICRO
 from shared.store.commands import RedisCommands
-from shared.store.errors import StoreUnavailable as StoreFault
+from shared.store.errors import StoreConnectionError
 
 Per = Literal["hour", "day", "month", "total"]
 # As books.lua writes them.
@@ -92,7 +92,7 @@ class UsageRow:
     sums: dict[str, int]
     key_name: str = ""
 
-    def shown(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """As the API, exports and the command line show it; money in USD."""
         sums = self.sums
         calls = sums["calls"]
@@ -184,7 +184,7 @@ class Reports:
     async def _hashes(self, names: Sequence[str]) -> list[list[bytes]]:
         try:
             return await self._commands.execute_many([("HGETALL", name) for name in names], retry_safe=True)
-        except StoreFault as error:
+        except StoreConnectionError as error:
             raise StoreUnavailable("The books cannot be read.") from error
 
 

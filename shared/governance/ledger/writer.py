@@ -20,7 +20,7 @@ from shared.governance.pricing.prices import UNPRICED, Cost
 from shared.governance.pricing.usage import Usage
 from shared.settings.model import LedgerSettings
 from shared.store.commands import Argument, RedisCommands
-from shared.store.errors import StoreUnavailable
+from shared.store.errors import StoreConnectionError
 
 RECORD_VERSION = 1
 MAX_BATCH = 200
@@ -164,7 +164,7 @@ class Redaction:
 
 
 class _Line(NamedTuple):
-    hold: str
+    reservation: str
     state: str
     entry: bytes
 
@@ -194,17 +194,17 @@ class Ledger:
         """Tell the store how the books are kept, soon: jobs are booked by scripts that know it from there."""
         self._wake()
 
-    def book(self, entry: bytes, hold: str = "") -> None:
+    def book(self, entry: bytes, reservation: str = "") -> None:
         """Book an outcome and settle its reservation to what it cost, soon; returns at once."""
-        self._put(_Line(hold, "settled", entry))
+        self._put(_Line(reservation, "settled", entry))
 
-    def release(self, hold: str, entry: bytes = b"") -> None:
+    def release(self, reservation: str, entry: bytes = b"") -> None:
         """Give a reservation back that cost nothing; with an entry, book that too."""
-        self._put(_Line(hold, "released", entry))
+        self._put(_Line(reservation, "released", entry))
 
-    def settle_also(self, hold: str, entry: bytes) -> None:
+    def settle_also(self, reservation: str, entry: bytes) -> None:
         """Settle a further reservation of an outcome that is booked elsewhere."""
-        self._put(_Line(hold, "also", entry))
+        self._put(_Line(reservation, "also", entry))
 
     async def flush(self) -> None:
         """Wait until everything is booked."""
@@ -257,7 +257,7 @@ class Ledger:
         while True:
             try:
                 await send()
-            except (StoreUnavailable, ReadOnlyError, OutOfMemoryError) as error:
+            except (StoreConnectionError, ReadOnlyError, OutOfMemoryError) as error:
                 if failures == 0:
                     logger.warning(
                         "ledger entries wait for the store: %s", error, extra={"entries": len(self._waiting)}

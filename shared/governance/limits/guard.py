@@ -14,10 +14,10 @@ from redis.exceptions import ResponseError
 from shared.errors import BudgetExceeded, RequestLimited, StoreUnavailable, TokenLimited
 from shared.governance.limits.model import MICRO, Limit
 from shared.store.commands import Argument, RedisCommands
-from shared.store.errors import StoreUnavailable as StoreFault
+from shared.store.errors import StoreConnectionError
 from shared.store.scripts import Script, load_scripts
 
-HOLD_S = 120.0
+RESERVATION_TTL_S = 120.0
 RENEWALS = 4  # in the time that a hold outlives its process
 
 logger = logging.getLogger("finops.governance")
@@ -29,7 +29,7 @@ def governance_scripts() -> dict[str, Script]:
     return dict(load_scripts("shared.governance.lua", "shared.store.lua"))
 
 
-class Standing(NamedTuple):
+class LimitStatus(NamedTuple):
     """How a limit stood when a call was let pass (that call not counted)."""
 
     limit: Limit
@@ -39,7 +39,7 @@ class Standing(NamedTuple):
 
 
 @dataclass(slots=True)
-class Admission:
+class Reservation:
     """A call that was let pass.
 
     Attributes:
@@ -49,8 +49,8 @@ class Admission:
             ``prelude.lua``).
     """
 
-    hold: str = ""
-    standings: tuple[Standing, ...] = ()
+    reservation: str = ""
+    limit_statuses: tuple[LimitStatus, ...] = ()
     cost: int = 0
     tokens: int = 0
     estimate: Mapping[str, Any] = field(default_factory=dict)
@@ -60,14 +60,14 @@ class Admission:
 
         Source: https://platform.openai.com/docs/guides/rate-limits#rate-limits-in-headers
         """
-        return rate_headers(self.standings, requests=1, tokens=self.tokens)
+        return rate_headers(self.limit_statuses, requests=1, tokens=self.tokens)
 
 
-FREE = Admission()
+UNLIMITED = Reservation()
 """Of a call that nothing limits."""
 
 
-class Door:
+class LimitGuard:
     """Admits calls, and keeps alive the holds of those that are under way in this process.
 
     Args:
@@ -75,16 +75,23 @@ class Door:
         hold_s: How long a reservation outlives the process that made it.
     """
 
-    def __init__(self, commands: RedisCommands, *, hold_s: float = HOLD_S) -> None:
-        self.hold_s = hold_s
+    def __init__(self, commands: RedisCommands, *, reservation_ttl_s: float = RESERVATION_TTL_S) -> None:
+        self.reservation_ttl_s = reservation_ttl_s
         self._commands = commands
         self._scripts = governance_scripts()
         self._open: dict[str, float] = {}
         self._renewer: asyncio.Task[None] | None = None
 
     async def admit(
-        self, hold: str, limits: Sequence[Limit], *, cost: int, tokens: int, renewed: bool = True, clock: str = ""
-    ) -> Admission:
+        self,
+        reservation: str,
+        limits: Sequence[Limit],
+        *,
+        cost: int,
+        tokens: int,
+        renewed: bool = True,
+        clock: str = "",
+    ) -> Reservation:
         """Reserve what a call may cost under all its limits, or none of it. No limits: no round trip.
 
         Args:
@@ -101,29 +108,29 @@ class Door:
             StoreUnavailable: No answer.
         """
         if not limits:
-            return FREE
-        args: list[Argument] = [hold, round(self.hold_s * 1000), cost, tokens, clock]
+            return UNLIMITED
+        args: list[Argument] = [reservation, round(self.reservation_ttl_s * 1000), cost, tokens, clock]
         for limit in limits:
             args += (limit.kind, limit.scope, limit.window, limit.amount)
         try:
             # Requests alone leave no hold by which a second sending would be recognised.
             refused, facts = await self._commands.script(self._scripts["admit"], (), args)
-        except StoreFault as error:
+        except StoreConnectionError as error:
             raise StoreUnavailable("The limits cannot be checked.") from error
         except ResponseError as error:
             raise StoreUnavailable("The store takes no reservations.") from error
-        standings = tuple([Standing(limit, *facts[at * 3 : at * 3 + 3]) for at, limit in enumerate(limits)])
+        limit_statuses = tuple([LimitStatus(limit, *facts[at * 3 : at * 3 + 3]) for at, limit in enumerate(limits)])
         if refused:
-            told = refusal(standings[int(refused) - 1])
-            told.headers = rate_headers(standings)
+            told = refusal(limit_statuses[int(refused) - 1])
+            told.headers = rate_headers(limit_statuses)
             raise told
         if all(limit.kind == "requests" for limit in limits):
-            return Admission("", standings, cost, tokens)
+            return Reservation("", limit_statuses, cost, tokens)
         if renewed:
-            self._keep(hold)
-        return Admission(hold, standings, cost, tokens)
+            self._keep(reservation)
+        return Reservation(reservation, limit_statuses, cost, tokens)
 
-    async def peek(self, limits: Sequence[Limit]) -> tuple[Standing, ...]:
+    async def peek(self, limits: Sequence[Limit]) -> tuple[LimitStatus, ...]:
         """How limits stand, for those who look at them.
 
         Raises:
@@ -132,13 +139,13 @@ class Door:
         args = [word for limit in limits for word in (limit.kind, limit.scope, limit.window)]
         try:
             facts = await self._commands.script(self._scripts["peek"], (), args, retry_safe=True)
-        except StoreFault as error:
+        except StoreConnectionError as error:
             raise StoreUnavailable("The limits cannot be read.") from error
-        return tuple([Standing(limit, *facts[at * 3 : at * 3 + 3]) for at, limit in enumerate(limits)])
+        return tuple([LimitStatus(limit, *facts[at * 3 : at * 3 + 3]) for at, limit in enumerate(limits)])
 
-    def ended(self, hold: str) -> None:
+    def ended(self, reservation: str) -> None:
         """A hold needs no renewal any more."""
-        self._open.pop(hold, None)
+        self._open.pop(reservation, None)
 
     async def aclose(self) -> None:
         """Stop renewing; what is still open runs out."""
@@ -146,50 +153,54 @@ class Door:
             self._renewer.cancel()
             await asyncio.wait([self._renewer])
 
-    def _keep(self, hold: str) -> None:
-        self._open[hold] = asyncio.get_running_loop().time()
+    def _keep(self, reservation: str) -> None:
+        self._open[reservation] = asyncio.get_running_loop().time()
         if self._renewer is None or self._renewer.done():
             self._renewer = asyncio.create_task(self._renew(), name="finops-holds")
 
     async def _renew(self) -> None:
         while True:
-            await asyncio.sleep(self.hold_s / RENEWALS)
+            await asyncio.sleep(self.reservation_ttl_s / RENEWALS)
             if not self._open:
                 return
             await self.renew_now()
 
     async def renew_now(self) -> None:
         """Prolong the holds of calls that have been under way for a while."""
-        old = asyncio.get_running_loop().time() - self.hold_s / RENEWALS
-        holds = [hold for hold, since in self._open.items() if since <= old]
-        for start in range(0, len(holds), 500):
-            some = holds[start : start + 500]
-            with suppress(StoreFault, ResponseError):  # tried again in time
-                await self._commands.script(self._scripts["renew"], (), [round(self.hold_s * 1000), *some])
+        old = asyncio.get_running_loop().time() - self.reservation_ttl_s / RENEWALS
+        reservations = [reservation for reservation, since in self._open.items() if since <= old]
+        for start in range(0, len(reservations), 500):
+            some = reservations[start : start + 500]
+            with suppress(StoreConnectionError, ResponseError):  # tried again in time
+                await self._commands.script(self._scripts["renew"], (), [round(self.reservation_ttl_s * 1000), *some])
 
 
-def rate_headers(standings: Sequence[Standing], *, requests: int = 0, tokens: int = 0) -> dict[str, str]:
+def rate_headers(limit_statuses: Sequence[LimitStatus], *, requests: int = 0, tokens: int = 0) -> dict[str, str]:
     """OpenAI's rate limit headers; ``requests`` and ``tokens`` are taken since the limits stood so."""
     lines: dict[str, str] = {}
     for kind, taken in (("requests", requests), ("tokens", tokens)):
-        lefts = [(_left(standing, taken), standing) for standing in standings if standing.limit.kind == kind]
+        lefts = [
+            (_left(limit_status, taken), limit_status)
+            for limit_status in limit_statuses
+            if limit_status.limit.kind == kind
+        ]
         if lefts:
-            left, standing = min(lefts, key=lambda pair: pair[0])
-            lines[f"x-ratelimit-limit-{kind}"] = str(standing.limit.amount)
+            left, limit_status = min(lefts, key=lambda pair: pair[0])
+            lines[f"x-ratelimit-limit-{kind}"] = str(limit_status.limit.amount)
             lines[f"x-ratelimit-remaining-{kind}"] = str(left)
-            lines[f"x-ratelimit-reset-{kind}"] = _duration(standing.reset_ms)
+            lines[f"x-ratelimit-reset-{kind}"] = _duration(limit_status.reset_ms)
     return lines
 
 
-def refusal(standing: Standing) -> BudgetExceeded | RequestLimited | TokenLimited:
+def refusal(limit_status: LimitStatus) -> BudgetExceeded | RequestLimited | TokenLimited:
     """What a caller is told of a limit that is spent."""
-    limit = standing.limit
-    wait_s = max(1, math.ceil(standing.reset_ms / 1000))
-    name = limit.spoken[0].upper() + limit.spoken[1:]
+    limit = limit_status.limit
+    wait_s = max(1, math.ceil(limit_status.reset_ms / 1000))
+    name = limit.description[0].upper() + limit.description[1:]
     if limit.kind == "cost":
         return BudgetExceeded(
-            f"{name} is spent: of {_usd(limit.amount)}, {_usd(standing.used)} is used and {_usd(standing.held)} "
-            f"reserved by calls under way. Raise it, or wait {wait_s} s.",
+            f"{name} is spent: of {_usd(limit.amount)}, {_usd(limit_status.used)} is used and "
+            f"{_usd(limit_status.held)} reserved by calls under way. Raise it, or wait {wait_s} s.",
             should_retry=False,
         )
     message = f"{name} is reached: {limit.amount}. Try again in {wait_s} s."
@@ -197,8 +208,8 @@ def refusal(standing: Standing) -> BudgetExceeded | RequestLimited | TokenLimite
     return kind(message, retry_after_s=wait_s)
 
 
-def _left(standing: Standing, taken: int) -> int:
-    return max(0, standing.limit.amount - standing.used - standing.held - taken)
+def _left(limit_status: LimitStatus, taken: int) -> int:
+    return max(0, limit_status.limit.amount - limit_status.used - limit_status.held - taken)
 
 
 def _duration(ms: int) -> str:

@@ -28,10 +28,10 @@ class Limit:
     amount: int
 
     @property
-    def spoken(self) -> str:
+    def description(self) -> str:
         """As callers and operators are told: ``the budget of key:team-a for this day (UTC)``."""
         what = "budget" if self.kind == "cost" else f"limit of {self.kind}"
-        return f"the {what} of {self.scope} for {parse_window(self.window).spoken}"
+        return f"the {what} of {self.scope} for {parse_window(self.window).description}"
 
 
 def limits_of(scope: str, said: Limited | None) -> tuple[Limit, ...]:

@@ -32,7 +32,7 @@ class Window:
         return f"rolling:{self.rolling}{self.unit}" if self.rolling else f"1{self.unit}"
 
     @property
-    def spoken(self) -> str:
+    def description(self) -> str:
         """As told to callers."""
         if not self.rolling:
             return f"this {_NAMES[self.unit]} (UTC)"

@@ -13,7 +13,7 @@ from shared.errors import CircuitOpen, GatewayError, ProviderRateLimited, Upstre
 from shared.providers.base import Key, Provider
 from shared.providers.health.changes import MAX_LIFE_S, Change
 from shared.providers.health.circuit import Circuit, State
-from shared.providers.health.cooldown import SPENT_CODES, CoolDown, CoolDowns, Place
+from shared.providers.health.cooldown import SPENT_CODES, Cooldown, Cooldowns, Place
 from shared.providers.health.gate import Gate
 from shared.providers.health.latency import Latencies
 from shared.providers.health.selection import choose_key
@@ -49,7 +49,7 @@ class ProviderHealth:
         self.quiet = True
         self._clock = clock
         self._tell = tell
-        self._cool = CoolDowns()
+        self._cool = Cooldowns()
         self._circuits: dict[Place, Circuit] = {}
         self._open: set[Place] = set()
         self._serving: dict[str, tuple[Key, ...]] = {}
@@ -265,7 +265,7 @@ class ProviderHealth:
             self.throttle.heard(change.limit, now)
             self.quiet = False
         elif change.kind == "rest":
-            self._cool.put(place, CoolDown(now + left_s, change.told, change.status, change.times), now)
+            self._cool.put(place, Cooldown(now + left_s, change.told, change.status, change.times), now)
             self.calm = self.quiet = False
         else:
             circuit = self._circuit(place)

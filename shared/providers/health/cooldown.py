@@ -24,7 +24,7 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class CoolDown:
+class Cooldown:
     """One key's rest.
 
     Attributes:
@@ -40,18 +40,18 @@ class CoolDown:
     times: int = 1
 
 
-class CoolDowns:
+class Cooldowns:
     """The resting keys of one provider."""
 
     __slots__ = ("_resting",)
 
     def __init__(self) -> None:
-        self._resting: dict[Place, CoolDown] = {}
+        self._resting: dict[Place, Cooldown] = {}
 
     def __bool__(self) -> bool:
         return bool(self._resting)
 
-    def rest(self, key: str, model: str, error: GatewayError, now: float) -> tuple[Place, CoolDown]:
+    def rest(self, key: str, model: str, error: GatewayError, now: float) -> tuple[Place, Cooldown]:
         """Note a refusal.
 
         Rate limits and permissions are of a model; a wrong key and an empty account are of the key.
@@ -62,11 +62,11 @@ class CoolDowns:
         times = before.times + 1 if before else 1
         told = error.status == 429 and error.retry_after_s is not None
         length_s = error.retry_after_s if told and error.retry_after_s is not None else _length_s(error, times)
-        found = CoolDown(now + length_s, told, error.status, times)
+        found = Cooldown(now + length_s, told, error.status, times)
         self.put(place, found, now)
         return place, found
 
-    def put(self, place: Place, found: CoolDown, now: float) -> None:
+    def put(self, place: Place, found: Cooldown, now: float) -> None:
         """Keep a cool-down, found here or by another process."""
         if len(self._resting) >= MAX_KEPT:
             self._resting = {each: rest for each, rest in self._resting.items() if rest.until > now}
@@ -83,9 +83,9 @@ class CoolDowns:
         """Forget a cool-down, because another process saw the key serve."""
         self._resting.pop(place, None)
 
-    def of(self, key: str, model: str, now: float) -> CoolDown | None:
+    def of(self, key: str, model: str, now: float) -> Cooldown | None:
         """The key's present rest, the longer one of two; one that is over is kept a while, to grow from."""
-        longest: CoolDown | None = None
+        longest: Cooldown | None = None
         for place in (Place(key, model), Place(key, "")):
             rest = self._resting.get(place)
             if rest is None:
@@ -97,7 +97,7 @@ class CoolDowns:
                 longest = rest
         return longest
 
-    def all(self, now: float) -> dict[Place, CoolDown]:
+    def all(self, now: float) -> dict[Place, Cooldown]:
         """Every present rest."""
         return {place: rest for place, rest in self._resting.items() if rest.until > now}
 

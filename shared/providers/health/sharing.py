@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from shared.providers.health.board import HealthBoard
 from shared.providers.health.changes import Change, read_change, write_change
 from shared.store.commands import Command, RedisCommands
-from shared.store.errors import StoreUnavailable
+from shared.store.errors import StoreConnectionError
 
 HASH = "finops:health"
 CHANNEL = "finops:health:changes"
@@ -81,7 +81,7 @@ class SharedHealth:
                 replies = await self._commands.execute_many(self._said(changes))
                 if replies[-1] > MAX_FIELDS:  # far more than there are keys: begin anew rather than grow
                     await self._commands.execute("DEL", HASH)
-        except (StoreUnavailable, RedisError) as error:
+        except (StoreConnectionError, RedisError) as error:
             logger.debug("what was found out about providers stays in this process: %s", error)
         finally:
             self._writer = None
@@ -109,7 +109,7 @@ class SharedHealth:
                     message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=LISTEN_S)
                     if message is not None:
                         self._hear(message["data"])
-            except (StoreUnavailable, RedisError, OSError) as error:
+            except (StoreConnectionError, RedisError, OSError) as error:
                 if failures == 0:
                     logger.info("other processes are not heard of for now: %s", error)
             finally:

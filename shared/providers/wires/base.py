@@ -8,7 +8,7 @@ from shared.surfaces.request_types import RequestType
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
+class ProviderRequest:
     """One request as a wire sees it.
 
     Attributes:
@@ -91,7 +91,7 @@ class Wire(Protocol):
     request_types: frozenset[str]
     """Names of the request types it can express."""
 
-    def request(self, ask: Ask) -> UpstreamRequest:
+    def request(self, ask: ProviderRequest) -> UpstreamRequest:
         """The provider's request.
 
         Raises:
@@ -99,7 +99,7 @@ class Wire(Protocol):
         """
         ...
 
-    def answer(self, ask: Ask, body: bytes, content_type: str) -> Translated:
+    def answer(self, ask: ProviderRequest, body: bytes, content_type: str) -> Translated:
         """The provider's complete answer (2xx) in OpenAI's format.
 
         Raises:
@@ -107,7 +107,7 @@ class Wire(Protocol):
         """
         ...
 
-    def stream(self, ask: Ask) -> StreamTranslation:
+    def stream(self, ask: ProviderRequest) -> StreamTranslation:
         """A translation for one streamed answer."""
         ...
 

@@ -7,7 +7,14 @@ from typing import Any
 
 import orjson
 
-from shared.providers.wires.base import Ask, MalformedAnswer, StreamTranslation, Translated, UpstreamRequest, Wire
+from shared.providers.wires.base import (
+    MalformedAnswer,
+    ProviderRequest,
+    StreamTranslation,
+    Translated,
+    UpstreamRequest,
+    Wire,
+)
 from shared.surfaces.request_types import CHAT, RESPONSES
 from shared.surfaces.responses.answer import chat_to_response
 from shared.surfaces.responses.conversation import Reasoning
@@ -34,8 +41,8 @@ class Recalled:
 class BridgedWire:
     """Another wire's chat, seen as the Responses API; made for one call.
 
-    ``Ask.answer_id`` is the response's id, and the translated bodies hold the whole Response, which ``response``
-    keeps once it is there.
+    ``ProviderRequest.answer_id`` is the id of the response; translated bodies hold the whole Response, which
+    ``response`` keeps once it is there.
 
     Args:
         wire: What the provider speaks.
@@ -52,7 +59,7 @@ class BridgedWire:
         self._recalled = recalled
         self._background = background
 
-    def request(self, ask: Ask) -> UpstreamRequest:
+    def request(self, ask: ProviderRequest) -> UpstreamRequest:
         """The chat request.
 
         Raises:
@@ -61,7 +68,7 @@ class BridgedWire:
         """
         return self._wire.request(self._chat(ask))
 
-    def answer(self, ask: Ask, body: bytes, content_type: str) -> Translated:
+    def answer(self, ask: ProviderRequest, body: bytes, content_type: str) -> Translated:
         """The chat's answer as a Response.
 
         Raises:
@@ -85,7 +92,7 @@ class BridgedWire:
         self.response = response
         return Translated(body=orjson.dumps(response), usage=response["usage"] or {})
 
-    def stream(self, ask: Ask) -> "BridgedStream":
+    def stream(self, ask: ProviderRequest) -> "BridgedStream":
         """The chat's stream as events of a Response."""
         events = ResponseEvents(
             ask.fields,
@@ -100,7 +107,7 @@ class BridgedWire:
         """The provider's error, as its wire reads it."""
         return self._wire.error(status, body)
 
-    def _chat(self, ask: Ask) -> Ask:
+    def _chat(self, ask: ProviderRequest) -> ProviderRequest:
         recalled = self._recalled
         fields = responses_to_chat(
             ask.fields,

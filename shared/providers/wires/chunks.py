@@ -8,13 +8,13 @@ from typing import Any
 
 import orjson
 
-from shared.providers.wires.base import Ask, Translated
+from shared.providers.wires.base import ProviderRequest, Translated
 from shared.surfaces.sse import DONE, encode_event
 
 Delta = dict[str, Any]
 
 
-def head_of(ask: Ask, more: Mapping[str, Any]) -> dict[str, Any]:
+def head_of(ask: ProviderRequest, more: Mapping[str, Any]) -> dict[str, Any]:
     """What a completion and each of its chunks begin with; ``more`` replaces and adds."""
     return {
         "id": ask.answer_id,
@@ -26,7 +26,9 @@ def head_of(ask: Ask, more: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def whole_answer(ask: Ask, choice: Mapping[str, Any], usage: Mapping[str, Any], more: Mapping[str, Any]) -> Translated:
+def whole_answer(
+    ask: ProviderRequest, choice: Mapping[str, Any], usage: Mapping[str, Any], more: Mapping[str, Any]
+) -> Translated:
     """A complete answer of one choice."""
     completion = head_of(ask, more) | {
         "object": "chat.completion",
@@ -68,7 +70,7 @@ class ChunkWriter:
 
     __slots__ = ("_head", "_with_usage")
 
-    def __init__(self, ask: Ask, more: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, ask: ProviderRequest, more: Mapping[str, Any] | None = None) -> None:
         options = ask.fields.get("stream_options")
         self._with_usage = isinstance(options, Mapping) and options.get("include_usage") is True
         self._head = head_of(ask, more or {})

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from shared.providers.wires.base import Ask, MalformedAnswer, Translated, UpstreamRequest
+from shared.providers.wires.base import MalformedAnswer, ProviderRequest, Translated, UpstreamRequest
 from shared.surfaces.request_types import REQUEST_TYPES
 from shared.surfaces.sse import EventSplitter, EventTooLong, event_data
 
@@ -49,14 +49,14 @@ class OpenAIWire:
     name = "openai"
     request_types = frozenset(request_type.name for request_type in REQUEST_TYPES)
 
-    def request(self, ask: Ask) -> UpstreamRequest:
+    def request(self, ask: ProviderRequest) -> UpstreamRequest:
         """The caller's request, with the provider's own name of the model."""
         body = _with_model_part(ask) if ask.request_type.form == "multipart" else _with_model(ask)
         if _is_uncounted(ask):
             body = _counted(body, ask.fields.get("stream_options"))
         return UpstreamRequest(path=f"/{ask.request_type.path}", body=body, content_type=ask.content_type)
 
-    def answer(self, ask: Ask, body: bytes, content_type: str) -> Translated:
+    def answer(self, ask: ProviderRequest, body: bytes, content_type: str) -> Translated:
         """The provider's bytes; read once, for the usage."""
         if ask.request_type.binary or not content_type.startswith("application/json"):
             return Translated(body=body, content_type=content_type)
@@ -67,7 +67,7 @@ class OpenAIWire:
         usage = fields.get("usage") if isinstance(fields, dict) else None
         return Translated(body=body, content_type=content_type, usage=usage if isinstance(usage, dict) else {})
 
-    def stream(self, ask: Ask) -> "OpenAIStream":
+    def stream(self, ask: ProviderRequest) -> "OpenAIStream":
         """Events forwarded as they are, watched for usage, errors and the end."""
         return OpenAIStream(ends_with_done=ask.request_type.name in _COUNTED_WHEN_ASKED, uncounted=_is_uncounted(ask))
 
@@ -95,7 +95,7 @@ def _plain_text(body: bytes) -> str:
     return "" if text.startswith("<") else text
 
 
-def _with_model(ask: Ask) -> bytes:
+def _with_model(ask: ProviderRequest) -> bytes:
     unchanged = ask.fields.get("model") in {ask.model, None}
     ours = GATEWAY_FIELDS & ask.fields.keys()
     if unchanged and not ours:
@@ -113,7 +113,7 @@ def _with_model(ask: Ask) -> bytes:
     return json.dumps(kept, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _is_uncounted(ask: Ask) -> bool:
+def _is_uncounted(ask: ProviderRequest) -> bool:
     """Whether the gateway has to ask in its own name what the stream uses; the caller is not shown the answer."""
     if not ask.counted or ask.request_type.name not in _COUNTED_WHEN_ASKED:
         return False
@@ -133,7 +133,7 @@ def _counted(body: bytes, options: Mapping[str, Any] | None) -> bytes:
     return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _with_model_part(ask: Ask) -> bytes:
+def _with_model_part(ask: ProviderRequest) -> bytes:
     if ask.fields.get("model") in {ask.model, None}:
         return ask.body
     return _MODEL_PART.sub(lambda part: part.group(1) + ask.model.encode(), ask.body, count=1)

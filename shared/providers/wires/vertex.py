@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from shared.errors import UnsupportedParameter
-from shared.providers.wires.base import Ask, StreamTranslation, Translated, UpstreamRequest, Wire
+from shared.providers.wires.base import ProviderRequest, StreamTranslation, Translated, UpstreamRequest, Wire
 
 
 class VertexWire:
@@ -30,7 +30,7 @@ class VertexWire:
         self._others = others
         self.request_types = gemini.request_types | claude.request_types
 
-    def request(self, ask: Ask) -> UpstreamRequest:
+    def request(self, ask: ProviderRequest) -> UpstreamRequest:
         """The request in the model's own format.
 
         Raises:
@@ -43,7 +43,7 @@ class VertexWire:
             )
         return wire.request(ask)
 
-    def answer(self, ask: Ask, body: bytes, content_type: str) -> Translated:
+    def answer(self, ask: ProviderRequest, body: bytes, content_type: str) -> Translated:
         """The answer, read in the same format.
 
         Raises:
@@ -51,7 +51,7 @@ class VertexWire:
         """
         return self.chosen(ask.model).answer(ask, body, content_type)
 
-    def stream(self, ask: Ask) -> StreamTranslation:
+    def stream(self, ask: ProviderRequest) -> StreamTranslation:
         """A translation for one streamed answer."""
         return self.chosen(ask.model).stream(ask)
 

@@ -17,12 +17,12 @@ from shared.surfaces.responses.output import (
 )
 from shared.surfaces.responses.reply import (
     MalformedChat,
-    Said,
+    ParsedMessage,
     first_choice,
     objects,
     read_function,
     read_logprobs,
-    read_said,
+    read_message,
 )
 from shared.surfaces.responses.skeleton import response_skeleton
 
@@ -74,7 +74,7 @@ def note_ending(ending: Ending, answer: Mapping[str, Any], choice: Mapping[str, 
 
 
 def _output(response_id: str, choice: Mapping[str, Any], message: Mapping[str, Any]) -> list[Item]:
-    said = read_said(message)
+    said = read_message(message)
     output: list[Item] = []
     if said.reasoning or said.carried:
         output.append(reasoning_item(response_id, 0, said.reasoning, said.carried, "completed"))
@@ -88,7 +88,7 @@ def _output(response_id: str, choice: Mapping[str, Any], message: Mapping[str, A
     return output
 
 
-def _parts(said: Said, logprobs: list[dict[str, Any]]) -> list[Item]:
+def _parts(said: ParsedMessage, logprobs: list[dict[str, Any]]) -> list[Item]:
     parts = [text_part(said.text, said.annotations, logprobs)] if said.text else []
     return [*parts, refusal_part(said.refusal)] if said.refusal else parts
 

@@ -19,7 +19,7 @@ from shared.surfaces.responses.output import (
     summary_part,
     text_part,
 )
-from shared.surfaces.responses.reply import MalformedChat, Said, read_function
+from shared.surfaces.responses.reply import MalformedChat, ParsedMessage, read_function
 
 Event = dict[str, Any]
 
@@ -75,7 +75,7 @@ class OpenReasoning(OpenItem):
         """See ``OpenItem``."""
         return reasoning_item(self._response_id, self._ordinal, self._text, self._carried, status)
 
-    def think(self, said: Said) -> list[Event]:
+    def think(self, said: ParsedMessage) -> list[Event]:
         """More of it."""
         for name, blocks in said.carried.items():
             merge_blocks(self._carried.setdefault(name, []), blocks)
@@ -110,7 +110,7 @@ class OpenMessage(OpenItem):
         """See ``OpenItem``."""
         return message_item(self._response_id, self._parts, status)
 
-    def say(self, said: Said, logprobs: list[dict[str, Any]]) -> list[Event]:
+    def say(self, said: ParsedMessage, logprobs: list[dict[str, Any]]) -> list[Event]:
         """More of it; an empty piece of text begins the text if nothing has."""
         events: list[Event] = []
         if said.text or said.annotations or logprobs or not (said.refusal or self._parts):

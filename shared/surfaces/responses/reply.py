@@ -12,7 +12,7 @@ class MalformedChat(ValueError):
 
 
 @dataclass(slots=True)
-class Said:
+class ParsedMessage:
     """Text of one message or delta, by what it is."""
 
     text: str = ""
@@ -22,7 +22,7 @@ class Said:
     annotations: list[dict[str, Any]] = field(default_factory=list)
 
 
-def read_said(message: Mapping[str, Any]) -> Said:
+def read_message(message: Mapping[str, Any]) -> ParsedMessage:
     """The text in a chat message, or in a stream's delta.
 
     Reasoning is ``reasoning_content``, or ``reasoning`` as some providers call it. Content may be a text or,
@@ -31,7 +31,7 @@ def read_said(message: Mapping[str, Any]) -> Said:
     Raises:
         MalformedChat: Something is not of the format.
     """
-    said = Said(refusal=_text(message, "refusal"), reasoning=_reasoning(message))
+    said = ParsedMessage(refusal=_text(message, "refusal"), reasoning=_reasoning(message))
     if message.get("audio") or message.get("function_call"):
         raise MalformedChat("spoken answers and the older function calls have no place in a Response")
     content = message.get("content")
@@ -49,7 +49,7 @@ def _reasoning(message: Mapping[str, Any]) -> str:
     return _text(message, "reasoning_content") or _text(message, "reasoning")
 
 
-def _read_part(said: Said, part: object) -> None:
+def _read_part(said: ParsedMessage, part: object) -> None:
     kind = part.get("type") if isinstance(part, dict) else None
     if not isinstance(part, dict) or kind not in ("text", "output_text", "refusal", "thinking"):
         raise MalformedChat(f"content of type {kind!r} in a chat answer")

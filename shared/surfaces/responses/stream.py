@@ -13,12 +13,12 @@ from shared.surfaces.responses.open_items import Event, OpenCall, OpenItem, Open
 from shared.surfaces.responses.output import Ending, Item, ended, item_status
 from shared.surfaces.responses.reply import (
     MalformedChat,
-    Said,
+    ParsedMessage,
     first_choice,
     objects,
     read_function,
     read_logprobs,
-    read_said,
+    read_message,
 )
 from shared.surfaces.responses.skeleton import response_error, response_skeleton
 from shared.surfaces.sse import EventSplitter, EventTooLong, encode_event, event_data
@@ -165,7 +165,7 @@ class ResponseEvents:
         self._open()
         if not self._items:
             # Who asked for an answer and got an empty one has an empty message, not none.
-            self._emit(self._speak(Said(), []))
+            self._emit(self._speak(ParsedMessage(), []))
         output: list[Item] = []
         for item in self._items:
             status = item_status(self._ending, last=item is self._items[-1])
@@ -203,7 +203,7 @@ class ResponseEvents:
             return []
         if not isinstance(delta, dict):
             raise MalformedChat("a delta of the chat stream is no object")
-        said = read_said(delta)
+        said = read_message(delta)
         events: list[Event] = []
         if said.reasoning or said.carried:
             events += self._think(said)
@@ -216,7 +216,7 @@ class ResponseEvents:
             events += self._call(piece)
         return events
 
-    def _think(self, said: Said) -> list[Event]:
+    def _think(self, said: ParsedMessage) -> list[Event]:
         item = self._items[-1] if self._items else None
         if isinstance(item, OpenReasoning) and not item.closed:
             return item.think(said)
@@ -224,7 +224,7 @@ class ResponseEvents:
         item = OpenReasoning(self._id, len(self._items), ordinal)
         return self._begin(item) + item.think(said)
 
-    def _speak(self, said: Said, logprobs: list[dict[str, Any]]) -> list[Event]:
+    def _speak(self, said: ParsedMessage, logprobs: list[dict[str, Any]]) -> list[Event]:
         item = self._message()
         if item is not None:
             return item.say(said, logprobs)

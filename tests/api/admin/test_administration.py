@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api.admin.login_throttle import BURST, WrongAttempts
+from api.admin.login_throttle import BURST, LoginThrottle
 from shared.errors import TooManyAttempts
 from tests.api.admin.administering import ADMIN, make, refused
 from tests.api.conftest import KEY_A, Gateway
@@ -40,12 +40,12 @@ async def test_every_way_of_showing_the_admin_key_will_do(gateway: Gateway) -> N
 
 
 async def test_whoever_guesses_is_slowed_down(gateway: Gateway, caplog: pytest.LogCaptureFixture) -> None:
-    async def shown(key: str) -> httpx.Response:
+    async def attempt(key: str) -> httpx.Response:
         return await gateway.http.get("/api/keys", headers={"authorization": f"Bearer {key}"})
 
     for _ in range(3 * BURST):
-        assert (await shown("an old key that a machine goes on with")).status_code == 401
-    answers = [await shown(f"guess-{at}") for at in range(BURST)]
+        assert (await attempt("an old key that a machine goes on with")).status_code == 401
+    answers = [await attempt(f"guess-{at}") for at in range(BURST)]
     assert answers[-1].status_code == 429
     assert answers[-1].json()["error"]["code"] == "too_many_attempts"
     assert 1 <= int(answers[-1].headers["retry-after"]) <= 6
@@ -62,7 +62,7 @@ class _Clock:
 
 def test_guesses_come_back_one_by_one_and_others_are_not_concerned() -> None:
     clock = _Clock()
-    attempts = WrongAttempts(clock)
+    attempts = LoginThrottle(clock)
     for at in range(BURST):
         assert attempts.allow("10.0.0.1", b"%d" % at)
         attempts.wrong("10.0.0.1", b"%d" % at)
@@ -76,7 +76,7 @@ def test_guesses_come_back_one_by_one_and_others_are_not_concerned() -> None:
 
 
 def test_an_ipv6_guesser_has_one_network_and_mapped_addresses_are_the_address() -> None:
-    attempts = WrongAttempts(_Clock())
+    attempts = LoginThrottle(_Clock())
     for at in range(BURST):
         attempts.wrong(f"2001:db8::{at:x}", b"%d" % at)
         attempts.wrong("::ffff:10.0.0.1", b"%d" % at)
@@ -89,7 +89,7 @@ def test_an_ipv6_guesser_has_one_network_and_mapped_addresses_are_the_address() 
 
 def test_no_more_addresses_are_remembered_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("api.admin.login_throttle.REMEMBERED", 2)
-    attempts = WrongAttempts(_Clock())
+    attempts = LoginThrottle(_Clock())
     for at in range(3):
         attempts.wrong(f"10.0.0.{at}", b"x")
     assert attempts.allow("10.0.0.0", b"x")

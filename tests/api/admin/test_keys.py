@@ -19,9 +19,9 @@ async def test_a_key_is_made_shown_without_its_value_and_used(gateway: Gateway) 
         "active",
         False,
     )
-    shown = (await gateway.http.get(f"/api/keys/{made['id']}", headers=ADMIN)).json()
-    assert shown == {name: said for name, said in made.items() if name != "value"}
-    assert shown["budgets"] == [{"limit_usd": 5.0, "window": "1d"}]
+    document = (await gateway.http.get(f"/api/keys/{made['id']}", headers=ADMIN)).json()
+    assert document == {name: said for name, said in made.items() if name != "value"}
+    assert document["budgets"] == [{"limit_usd": 5.0, "window": "1d"}]
     assert (await use(gateway, made["value"])).status_code == 200
 
 
@@ -53,9 +53,9 @@ async def test_keys_are_listed_by_pages_and_by_what_they_are(tenants: Gateway) -
 
 
 async def test_a_configured_key_is_shown_and_only_the_file_changes_it(tenants: Gateway) -> None:
-    shown = (await tenants.http.get("/api/keys/team-a", headers=ADMIN)).json()
-    assert (shown["configured"], shown["hint"]) == (True, KEY_A[-4:])
-    assert KEY_A not in str(shown)
+    document = (await tenants.http.get("/api/keys/team-a", headers=ADMIN)).json()
+    assert (document["configured"], document["hint"]) == (True, KEY_A[-4:])
+    assert KEY_A not in str(document)
     for method, path in (("POST", "/revoke"), ("POST", "/rotate"), ("DELETE", "")):
         assert "finops.toml" in (await refused(tenants, method, f"/api/keys/team-a{path}", 400))["message"]
     error = await refused(tenants, "PATCH", "/api/keys/team-a", 400, json={"weight": 2})
@@ -83,9 +83,9 @@ async def test_changes_at_the_same_time_are_all_kept(gateway: Gateway) -> None:
     said: list[dict[str, Any]] = [{"team": "t"}, {"customer": "c"}, {"weight": 2}, {"models": ["x/*"]}, {"name": "n"}]
     calls = [gateway.http.patch(path, json=part, headers=ADMIN) for part in said]
     await asyncio.gather(*calls, gateway.post(f"{path}/revoke", headers=ADMIN))
-    shown = (await gateway.http.get(path, headers=ADMIN)).json()
-    assert shown["status"] == "revoked"
-    kept = [part for part in said if part.items() <= shown.items()]
+    document = (await gateway.http.get(path, headers=ADMIN)).json()
+    assert document["status"] == "revoked"
+    kept = [part for part in said if part.items() <= document.items()]
     entries = (await gateway.http.get(f"/api/audit?target={made['id']}", headers=ADMIN)).json()["data"]
     done = [entry for entry in entries if entry["action"].startswith("PATCH") and entry["status"] == 200]
     assert len(kept) == len(done)

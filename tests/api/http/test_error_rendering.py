@@ -8,7 +8,7 @@ from redis.exceptions import ResponseError
 
 from api.http.disconnect import Hangup
 from api.http.errors import as_gateway_error, error_reply
-from api.http.long_polls import OpenWaits
+from api.http.long_polls import LongPolls
 from shared.errors import InvalidRequest, RequestLimited, UpstreamRefused
 from shared.jobs.events import EventLog
 from shared.jobs.store import JobStore
@@ -75,7 +75,7 @@ async def test_a_cancellation_that_is_not_the_callers_goes_through():
         return {"type": "http.disconnect"}
 
     async def serve() -> None:
-        with OpenWaits().interruptible(), Hangup(receive):
+        with LongPolls().interruptible(), Hangup(receive):
             entered.set()
             await asyncio.Event().wait()
 

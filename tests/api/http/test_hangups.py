@@ -9,7 +9,7 @@ import pytest
 
 from api.http.disconnect import Hangup
 from api.http.protocol import CallerLine, Flag, line_to_caller
-from api.http.request_context import Facts
+from api.http.request_context import RequestContext
 from shared.errors import ClientGone
 from tests.api.conftest import CHAT, Gateway
 from tests.waiting import wait_until
@@ -95,9 +95,9 @@ async def test_a_waiting_submit_is_forgotten_when_its_caller_hangs_up_and_its_jo
 
 @pytest.mark.parametrize("said", [[(b"host", b"x")], ((b"host", b"x"),)])
 def test_a_request_that_waits_lets_go_of_its_headers_where_they_can_be_let_go(said):
-    facts = Facts("req_1", dict(said), started=0.0, said=said)
-    facts.forget_headers()
-    assert not facts.headers
+    context = RequestContext("req_1", dict(said), started=0.0, said=said)
+    context.forget_headers()
+    assert not context.headers
     assert len(said) == isinstance(said, tuple)
 
 

@@ -9,7 +9,7 @@ import pytest
 from simulator.serve import RunningSimulator
 from tests.api.conftest import KEY_A, KEY_B, Gateway
 
-KEY = {"keys": [{"value": "sk-upstream-key-0123456789"}], "retry": {"max_attempts": 1}}
+SCOPE_KEY = {"keys": [{"value": "sk-upstream-key-0123456789"}], "retry": {"max_attempts": 1}}
 MODELS = ["claude-haiku-4-5", "openai/gpt-4o"]
 ASK: dict[str, Any] = {"max_tokens": 5000, "messages": [{"role": "user", "content": "hello"}]}
 TOOL: dict[str, Any] = {
@@ -24,8 +24,8 @@ Sdk = Callable[..., anthropic.AsyncAnthropic]
 async def gateway(start: Callable[..., Awaitable[Gateway]], sim: RunningSimulator) -> Gateway:
     keys = {"team-a": {"value": KEY_A}, "team-b": {"value": KEY_B, "models": ["openai/*"]}}
     providers = {
-        "anthropic": {"base_url": f"{sim.origin}/anthropic", **KEY},
-        "openai": {"base_url": sim.base_url, **KEY},
+        "anthropic": {"base_url": f"{sim.origin}/anthropic", **SCOPE_KEY},
+        "openai": {"base_url": sim.base_url, **SCOPE_KEY},
     }
     return await start(providers=providers, virtual_keys=keys)
 

@@ -11,7 +11,7 @@ from simulator.serve import RunningSimulator
 from tests.api.conftest import KEY_A, KEY_B, Gateway
 from worker.leased_worker import LeasedWorker, WorkerOptions
 
-KEY = {"keys": [{"value": "sk-upstream-key-0123456789"}], "retry": {"max_attempts": 1}}
+SCOPE_KEY = {"keys": [{"value": "sk-upstream-key-0123456789"}], "retry": {"max_attempts": 1}}
 TOOL = {
     "type": "function",
     "name": "weather",
@@ -24,9 +24,9 @@ ECHO = "anthropic/sim-echo"
 
 
 def providers(sim: RunningSimulator) -> dict[str, Any]:
-    openai_like = {"base_url": sim.base_url, **KEY}
+    openai_like = {"base_url": sim.base_url, **SCOPE_KEY}
     return {
-        "anthropic": {"base_url": f"{sim.origin}/anthropic", **KEY},
+        "anthropic": {"base_url": f"{sim.origin}/anthropic", **SCOPE_KEY},
         "deepseek": openai_like,
         "openai": openai_like,
     }

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from simulator.serve import RunningSimulator
 from tests.api.conftest import KEY_A, KEY_B, Gateway
 
-KEY = {"keys": [{"value": "sk-upstream-key-0123456789"}], "retry": {"max_attempts": 1}}
+SCOPE_KEY = {"keys": [{"value": "sk-upstream-key-0123456789"}], "retry": {"max_attempts": 1}}
 MODELS = ["gemini-2.5-flash", "anthropic/claude-haiku-4-5", "openai/gpt-4o"]
 JOB = {"x-bf-async": "true"}
 SAY = {"contents": [{"role": "user", "parts": [{"text": "hello"}]}]}
@@ -40,9 +40,9 @@ class City(BaseModel):
 async def gateway(start: Callable[..., Awaitable[Gateway]], sim: RunningSimulator) -> Gateway:
     keys = {"team-a": {"value": KEY_A}, "team-b": {"value": KEY_B, "models": ["openai/*"]}}
     providers = {
-        "gemini": {"base_url": f"{sim.origin}/v1beta", **KEY},
-        "anthropic": {"base_url": f"{sim.origin}/anthropic", **KEY},
-        "openai": {"base_url": sim.base_url, **KEY},
+        "gemini": {"base_url": f"{sim.origin}/v1beta", **SCOPE_KEY},
+        "anthropic": {"base_url": f"{sim.origin}/anthropic", **SCOPE_KEY},
+        "openai": {"base_url": sim.base_url, **SCOPE_KEY},
     }
     return await start(providers=providers, virtual_keys=keys, aliases={"quick": "openai/gpt-4o"})
 
@@ -351,7 +351,7 @@ async def test_vertex_callers_are_served_too(gateway: Gateway, sim: RunningSimul
 
 
 async def test_google_publishes_on_vertex_where_vertex_is_configured(start: Any, sim: RunningSimulator):
-    gateway = await start(providers={"vertex": {"base_url": sim.origin, "project": "p", **KEY}})
+    gateway = await start(providers={"vertex": {"base_url": sim.origin, "project": "p", **SCOPE_KEY}})
     place = "/genai/v1/projects/p/locations/l/publishers/google/models/gemini-2.5-flash"
     assert (await gateway.post(f"{place}:generateContent", SAY)).json()["candidates"]
     assert (await gateway.post(f"{place}:countTokens", SAY)).json()["totalTokens"] > 0

@@ -13,7 +13,7 @@ from simulator.serve import RunningSimulator
 from tests.api.conftest import Gateway
 from tests.surfaces.responses.judges import judge_event, judge_response, read_events
 
-KEY = {"keys": [{"value": "sk-upstream-key-0123456789"}], "retry": {"max_attempts": 1}}
+SCOPE_KEY = {"keys": [{"value": "sk-upstream-key-0123456789"}], "retry": {"max_attempts": 1}}
 PICTURE = (
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk"
     "+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -72,12 +72,12 @@ MODELS = ("openai/gpt-5", "deepseek/deepseek-chat", "anthropic/claude-sonnet-4-5
 
 @pytest.fixture
 async def gateway(start: Callable[..., Awaitable[Gateway]], sim: RunningSimulator) -> Gateway:
-    openai = {"base_url": sim.base_url, **KEY}
+    openai = {"base_url": sim.base_url, **SCOPE_KEY}
     providers = {
         "openai": openai,
         "deepseek": openai,
-        "anthropic": {"base_url": f"{sim.origin}/anthropic", **KEY},
-        "gemini": {"base_url": f"{sim.origin}/v1beta", **KEY},
+        "anthropic": {"base_url": f"{sim.origin}/anthropic", **SCOPE_KEY},
+        "gemini": {"base_url": f"{sim.origin}/v1beta", **SCOPE_KEY},
     }
     return await start(providers=providers)
 

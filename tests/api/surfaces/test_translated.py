@@ -118,8 +118,8 @@ async def test_what_is_answered_is_booked_as_answered(
     gateway = await start()
     answer = await gateway.post(path, body)
     assert answer.status_code == 200
-    accounts = gateway.services.inference._accounts
-    await accounts.ledger.flush()
+    billing = gateway.services.inference._billing
+    await billing.ledger.flush()
     [(_, fields)] = await gateway.services.commands.execute("XRANGE", "finops:ledger", "-", "+")
     entry = orjson.loads(fields[1])
     assert (entry["status"], entry["provider"], entry["surface"]) == (200, "openai", path.split("/")[1])

@@ -48,9 +48,9 @@ async def busy(start: Start) -> Gateway:
 
 
 async def booked(gateway: Gateway) -> None:
-    accounts = gateway.services.inference._accounts
-    assert accounts
-    await accounts.ledger.flush()
+    billing = gateway.services.inference._billing
+    assert billing
+    await billing.ledger.flush()
 
 
 async def asked(gateway: Gateway, path: str, headers: dict[str, str] | None = None, **said: Any) -> Any:

@@ -10,7 +10,7 @@ from shared.governance.forecasts import anomalies
 from shared.governance.forecasts.alerts import ANOMALY, THRESHOLD, Alert, alert_of, list_alerts
 from shared.governance.forecasts.anomalies import AnomalyWatch
 from shared.governance.ledger.writer import Ledger
-from shared.governance.limits.guard import Door
+from shared.governance.limits.guard import LimitGuard
 from shared.store.multiplexed import MultiplexedClient
 from tests.governance.conftest import budget
 
@@ -48,8 +48,8 @@ async def test_a_key_far_above_its_habit_is_told_of_once_a_day(habits: Multiplex
     (alert,) = await alerts(habits)
     assert (alert.kind, alert.scope, alert.window) == (ANOMALY, "key:steady", "1d")
     assert (alert.used, alert.usual) == (20 * USD, 2 * USD)
-    assert alert.shown()["usual_usd"] == 2.0
-    assert "percent" not in alert.shown()
+    assert alert.to_dict()["usual_usd"] == 2.0
+    assert "percent" not in alert.to_dict()
 
 
 async def test_the_next_day_it_is_told_of_again(habits: MultiplexedClient) -> None:
@@ -100,11 +100,11 @@ async def test_an_alert_that_cannot_be_written_is_not_the_end(
 
 
 async def test_lists_are_read_page_by_page_and_by_kind(
-    habits: MultiplexedClient, door: Door, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    habits: MultiplexedClient, guard: LimitGuard, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shared.governance.forecasts.alerts._PAGE", 2)
     await AnomalyWatch(habits, 300).check(NOW)
-    await door.admit("a", (budget(100), budget(200, "team:t")), cost=1, tokens=0)
+    await guard.admit("a", (budget(100), budget(200, "team:t")), cost=1, tokens=0)
     ledger.book(orjson.dumps({"status": 200, "cost": 170}), "a")
     await ledger.flush()
     everything = await alerts(habits)
@@ -116,8 +116,13 @@ async def test_lists_are_read_page_by_page_and_by_kind(
     assert (more, end, first + rest) == (True, False, everything)
     assert [a.scope for a in (await list_alerts(habits, kind=ANOMALY))[0]] == ["key:steady"]
     assert len((await list_alerts(habits, kind=THRESHOLD, scope="key:a"))[0]) == 3
-    shown = everything[2].shown()
-    assert (shown["type"], shown["limit_usd"], shown["used_usd"], shown["percent"]) == (THRESHOLD, 0.0001, 0.00017, 100)
+    document = everything[2].to_dict()
+    assert (document["type"], document["limit_usd"], document["used_usd"], document["percent"]) == (
+        THRESHOLD,
+        0.0001,
+        0.00017,
+        100,
+    )
 
 
 @pytest.mark.parametrize("cursor", ["x", "alert_", "alert_1", "alert_\u0661-0", "alert_1-0\n", "alert_1-0 +", "1-0"])

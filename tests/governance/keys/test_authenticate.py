@@ -1,7 +1,7 @@
 import pytest
 
 from shared.errors import VirtualKeyNotFound, VirtualKeyRequired
-from shared.governance.keys.authenticate import Governance
+from shared.governance.keys.authenticate import Authenticator
 from shared.governance.keys.caller import ANONYMOUS, Caller
 from shared.settings.model import Settings
 
@@ -15,8 +15,8 @@ SETTINGS = {
 }
 
 
-def governance(**auth: object) -> Governance:
-    return Governance(Settings.model_validate({**SETTINGS, "auth": {**SETTINGS["auth"], **auth}}))
+def governance(**auth: object) -> Authenticator:
+    return Authenticator(Settings.model_validate({**SETTINGS, "auth": {**SETTINGS["auth"], **auth}}))
 
 
 @pytest.mark.parametrize(
@@ -77,8 +77,8 @@ async def test_the_admin_key_sees_all() -> None:
     assert governance().is_admin({b"x-bf-admin-key": b"admin-secret-0123456789"})
     assert not governance().is_admin({})
     assert not governance().is_admin({b"authorization": b"Bearer sk-bf-team-a"})
-    assert not Governance(Settings()).is_admin({b"authorization": b"Bearer "})
-    assert Governance(Settings(), admin_key="made").is_admin({b"authorization": b"Bearer made"})
+    assert not Authenticator(Settings()).is_admin({b"authorization": b"Bearer "})
+    assert Authenticator(Settings(), admin_key="made").is_admin({b"authorization": b"Bearer made"})
 
 
 async def test_a_jobs_owner_is_found_again() -> None:
@@ -87,7 +87,7 @@ async def test_a_jobs_owner_is_found_again() -> None:
 
 
 def test_whether_there_is_but_one_tenant() -> None:
-    assert Governance(Settings()).single_tenant
+    assert Authenticator(Settings()).single_tenant
     assert not governance().single_tenant
 
 

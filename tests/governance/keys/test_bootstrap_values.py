@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from shared.errors import InvalidRequest, KeyNotFound, VirtualKeyNotFound
-from shared.governance.keys.authenticate import Governance
-from shared.governance.keys.cache import KeyRing
-from shared.governance.keys.store import Keys
+from shared.governance.keys.authenticate import Authenticator
+from shared.governance.keys.cache import VirtualKeyCache
+from shared.governance.keys.store import VirtualKeyStore
 from shared.governance.limits.model import Limit
 from shared.settings.model import Settings
 from shared.store.multiplexed import MultiplexedClient
@@ -16,12 +16,12 @@ UNVALUED = Settings.model_validate({"virtual_keys": {"made": {"budget": {"limit_
 
 
 async def test_a_configured_key_without_a_value_gets_one_once(store: MultiplexedClient, redis_url: str) -> None:
-    keys = Keys(store, UNVALUED)
+    keys = VirtualKeyStore(store, UNVALUED)
     made = await keys.make_missing()
     assert list(made) == ["made"]
     assert await keys.make_missing() == {}
-    ring = KeyRing(store, UNVALUED)
-    governance = Governance(UNVALUED, ring=ring)
+    ring = VirtualKeyCache(store, UNVALUED)
+    governance = Authenticator(UNVALUED, ring=ring)
     caller = await governance.identify({b"x-bf-vk": made["made"].encode()})
     assert (caller.key_id, caller.limits) == ("made", (Limit("cost", "key:made", "1d", 5_000_000),))
     assert await governance.owner("made") == caller
@@ -31,12 +31,12 @@ async def test_a_configured_key_without_a_value_gets_one_once(store: Multiplexed
     with pytest.raises(InvalidRequest, match=r"finops\.toml"):
         await keys.rotate("fixed")
     with pytest.raises(KeyNotFound):
-        await Keys(store, Settings()).get("made")
+        await VirtualKeyStore(store, Settings()).get("made")
 
 
 @pytest.mark.parametrize("keys", [{}, {"made": {"value": "sk-bf-said-by-now"}}])
 async def test_a_made_value_ends_when_the_file_names_no_key_or_a_value(store: MultiplexedClient, keys: Any) -> None:
-    value = (await Keys(store, UNVALUED).make_missing())["made"]
+    value = (await VirtualKeyStore(store, UNVALUED).make_missing())["made"]
     settings = Settings.model_validate({"virtual_keys": keys})
     with pytest.raises(VirtualKeyNotFound):
-        await Governance(settings, ring=KeyRing(store, settings)).identify({b"x-bf-vk": value.encode()})
+        await Authenticator(settings, ring=VirtualKeyCache(store, settings)).identify({b"x-bf-vk": value.encode()})

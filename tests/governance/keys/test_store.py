@@ -17,10 +17,10 @@ from shared.errors import (
     VirtualKeyBlocked,
     VirtualKeyNotFound,
 )
-from shared.governance.keys.authenticate import Governance
-from shared.governance.keys.cache import GRACE_S, KeyRing
+from shared.governance.keys.authenticate import Authenticator
+from shared.governance.keys.cache import GRACE_S, VirtualKeyCache
 from shared.governance.keys.model import VirtualKey
-from shared.governance.keys.store import KeyFilter, Keys
+from shared.governance.keys.store import KeyFilter, VirtualKeyStore
 from shared.governance.limits.model import Limit
 from shared.settings.model import Settings
 from shared.store.connection import connect
@@ -38,19 +38,19 @@ SETTINGS = Settings.model_validate(
 
 
 @pytest.fixture
-def keys(store: MultiplexedClient) -> Keys:
-    return Keys(store, SETTINGS)
+def keys(store: MultiplexedClient) -> VirtualKeyStore:
+    return VirtualKeyStore(store, SETTINGS)
 
 
 @pytest.fixture
-async def ring(store: MultiplexedClient, redis_url: str) -> AsyncIterator[KeyRing]:
-    ring = KeyRing(store, SETTINGS, lambda: connect(redis_url, timeout_s=None))
+async def ring(store: MultiplexedClient, redis_url: str) -> AsyncIterator[VirtualKeyCache]:
+    ring = VirtualKeyCache(store, SETTINGS, lambda: connect(redis_url, timeout_s=None))
     yield ring
     await ring.aclose()
 
 
 async def test_a_value_is_shown_once_and_only_its_hash_is_kept(
-    keys: Keys, store: MultiplexedClient, redis: Any
+    keys: VirtualKeyStore, store: MultiplexedClient, redis: Any
 ) -> None:
     key, value = await keys.create("Team A", {"team": "search", "models": ["openai/*"]})
     assert value.startswith("sk-bf-")
@@ -60,18 +60,18 @@ async def test_a_value_is_shown_once_and_only_its_hash_is_kept(
         dumped = name + (await redis.dump(name) or b"")
         assert value.encode() not in dumped
         assert value[6:].encode() not in dumped
-    assert value not in str(key) + str(key.shown())
+    assert value not in str(key) + str(key.to_dict())
     await assert_no_key_leaks(redis, ["finops:key:*", "finops:keyhash:*", "finops:keys"])
 
 
-async def test_a_key_names_its_caller_with_all_that_binds_it(keys: Keys, ring: KeyRing) -> None:
+async def test_a_key_names_its_caller_with_all_that_binds_it(keys: VirtualKeyStore, ring: VirtualKeyCache) -> None:
     said = {
         "team": "search", "customer": "acme", "models": ["openai/*"], "denied_models": ["openai/gpt-5*"], "weight": 2,
         "providers": ["openai"], "fallbacks": ["openai/gpt-4o"], "max_concurrent_jobs": 3, "dimensions": {"app": "x"},
         "budget": {"limit_usd": 1.5}, "rate_limits": [{"requests": 6, "window": "rolling:1h"}],
     }  # fmt: skip
     key, value = await keys.create("a", said)
-    caller = await Governance(SETTINGS, ring=ring).identify({b"authorization": b"Bearer " + value.encode()})
+    caller = await Authenticator(SETTINGS, ring=ring).identify({b"authorization": b"Bearer " + value.encode()})
     assert (caller.key_id, caller.name, caller.weight, caller.max_concurrent_jobs) == (key.id, "a", 2.0, 3)
     assert caller.dimensions == (("app", "x"),)
     assert set(caller.limits) == {
@@ -86,16 +86,18 @@ async def test_a_key_names_its_caller_with_all_that_binds_it(keys: Keys, ring: K
         caller.authorise("openai", "gpt-5-mini")
     with pytest.raises(ProviderBlocked, match="it may use openai"):
         caller.authorise("anthropic", "claude")
-    assert await Governance(SETTINGS, ring=ring).owner(key.id) == caller
+    assert await Authenticator(SETTINGS, ring=ring).owner(key.id) == caller
 
 
 async def test_a_configured_key_has_its_teams_limits_too() -> None:
-    caller = await Governance(SETTINGS).identify({b"x-bf-vk": b"sk-bf-configured-0123456789"})
+    caller = await Authenticator(SETTINGS).identify({b"x-bf-vk": b"sk-bf-configured-0123456789"})
     assert caller.limits == (Limit("cost", "team:search", "1M", 5_000_000),)
 
 
-async def test_strangers_are_looked_up_once(keys: Keys, ring: KeyRing, store: MultiplexedClient) -> None:
-    governance = Governance(SETTINGS, ring=ring)
+async def test_strangers_are_looked_up_once(
+    keys: VirtualKeyStore, ring: VirtualKeyCache, store: MultiplexedClient
+) -> None:
+    governance = Authenticator(SETTINGS, ring=ring)
     with pytest.raises(VirtualKeyNotFound):
         await governance.identify({b"x-bf-vk": b"sk-bf-nobody"})
     gets = await _calls(store, b"get")
@@ -111,17 +113,17 @@ async def _calls(store: MultiplexedClient, name: bytes) -> int:
 
 
 async def test_a_revoked_key_is_refused_by_every_process_within_a_second(
-    keys: Keys, redis_url: str, store: MultiplexedClient
+    keys: VirtualKeyStore, redis_url: str, store: MultiplexedClient
 ) -> None:
-    rings = [KeyRing(store, SETTINGS, lambda: connect(redis_url, timeout_s=None)) for _ in range(3)]
-    governances = [Governance(SETTINGS, ring=ring) for ring in rings]
+    rings = [VirtualKeyCache(store, SETTINGS, lambda: connect(redis_url, timeout_s=None)) for _ in range(3)]
+    governances = [Authenticator(SETTINGS, ring=ring) for ring in rings]
     key, value = await keys.create("a", {})
     headers = {b"x-bf-vk": value.encode()}
     for governance in governances:
         assert (await governance.identify(headers)).key_id == key.id
     await keys.revoke(key.id)
 
-    async def refused(governance: Governance) -> bool:
+    async def refused(governance: Authenticator) -> bool:
         try:
             await governance.identify(headers)
         except VirtualKeyBlocked:
@@ -135,8 +137,10 @@ async def test_a_revoked_key_is_refused_by_every_process_within_a_second(
     assert await keys.revoke(key.id) == await keys.get(key.id)
 
 
-async def test_the_old_value_works_through_the_grace_period_alone(keys: Keys, store: MultiplexedClient) -> None:
-    ring = KeyRing(store, SETTINGS, clock=_Clock())
+async def test_the_old_value_works_through_the_grace_period_alone(
+    keys: VirtualKeyStore, store: MultiplexedClient
+) -> None:
+    ring = VirtualKeyCache(store, SETTINGS, clock=_Clock())
     key, first = await keys.create("a", {})
     _, second = await keys.rotate(key.id, grace_s=60)
     for value in (first, second):
@@ -160,27 +164,27 @@ class _Clock:
         return self.now
 
 
-async def test_a_key_expires(keys: Keys, ring: KeyRing) -> None:
+async def test_a_key_expires(keys: VirtualKeyStore, ring: VirtualKeyCache) -> None:
     soon = datetime.now(UTC) - timedelta(seconds=1)
     key, value = await keys.create("a", {"expires_at": soon.isoformat()})
     assert key.status == "expired"
     with pytest.raises(VirtualKeyBlocked, match="expired"):
-        await Governance(SETTINGS, ring=ring).identify({b"x-bf-vk": value.encode()})
+        await Authenticator(SETTINGS, ring=ring).identify({b"x-bf-vk": value.encode()})
 
 
-async def test_a_change_replaces_what_it_says(keys: Keys, ring: KeyRing) -> None:
+async def test_a_change_replaces_what_it_says(keys: VirtualKeyStore, ring: VirtualKeyCache) -> None:
     key, _ = await keys.create("a", {"budget": {"limit_usd": 1}, "team": "search"})
     changed = await keys.change(key.id, {"budgets": [{"limit_usd": 2}, {"limit_usd": 9, "window": "1M"}]})
     assert [budget.limit_usd for budget in changed.settings.all_budgets] == [2, 9]
     assert changed.settings.team == "search"
-    assert (await keys.get(key.id)).shown() == changed.shown()
+    assert (await keys.get(key.id)).to_dict() == changed.to_dict()
     with pytest.raises(InvalidRequest, match="colour: unknown key; known here: budget"):
         await keys.change(key.id, {"colour": "red"})
     with pytest.raises(InvalidRequest, match="window"):
         await keys.change(key.id, {"budget": {"limit_usd": 1, "window": "2d"}})
 
 
-async def test_keys_are_listed_page_by_page_with_the_configured_ones(keys: Keys) -> None:
+async def test_keys_are_listed_page_by_page_with_the_configured_ones(keys: VirtualKeyStore) -> None:
     made = [(await keys.create(f"k{at}", {}))[0].id for at in range(3)]
     page, more = await keys.list(limit=2)
     assert [key.id for key in page] == ["fixed", made[0]]
@@ -188,8 +192,8 @@ async def test_keys_are_listed_page_by_page_with_the_configured_ones(keys: Keys)
     rest, more = await keys.list(after=made[0])
     assert [key.id for key in rest] == made[1:]
     assert not more
-    assert page[0].shown()["configured"]
-    assert page[0].shown()["hint"] == "6789"
+    assert page[0].to_dict()["configured"]
+    assert page[0].to_dict()["hint"] == "6789"
     with pytest.raises(KeyNotFound):
         await keys.list(after="vk_gone")
     with pytest.raises(KeyNotFound):
@@ -208,15 +212,15 @@ async def test_keys_are_listed_page_by_page_with_the_configured_ones(keys: Keys)
         ("a", {"dimensions": {"Not A Name": "x"}}),
     ],
 )
-async def test_wrong_keys_are_refused(keys: Keys, name: str, said: dict[str, Any]) -> None:
+async def test_wrong_keys_are_refused(keys: VirtualKeyStore, name: str, said: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest):
         await keys.create(name, said)
 
 
-async def test_known_keys_go_on_for_a_while_when_the_store_is_away(keys: Keys, redis_url: str) -> None:
+async def test_known_keys_go_on_for_a_while_when_the_store_is_away(keys: VirtualKeyStore, redis_url: str) -> None:
     store = MultiplexedClient(redis_url)
     clock = _Clock()
-    ring = KeyRing(store, SETTINGS, clock=clock)
+    ring = VirtualKeyCache(store, SETTINGS, clock=clock)
     key, value = await keys.create("a", {})
     await ring.by_value(value.encode())
     await store.aclose()
@@ -231,12 +235,14 @@ async def test_known_keys_go_on_for_a_while_when_the_store_is_away(keys: Keys, r
     with pytest.raises(StoreUnavailable):
         await ring.any()
     with pytest.raises(StoreUnavailable):
-        await Keys(store, SETTINGS).list()
+        await VirtualKeyStore(store, SETTINGS).list()
     with pytest.raises(StoreUnavailable):
-        await Keys(store, SETTINGS).create("b", {})
+        await VirtualKeyStore(store, SETTINGS).create("b", {})
 
 
-async def test_the_subscription_comes_back(keys: Keys, ring: KeyRing, store: MultiplexedClient) -> None:
+async def test_the_subscription_comes_back(
+    keys: VirtualKeyStore, ring: VirtualKeyCache, store: MultiplexedClient
+) -> None:
     key, value = await keys.create("a", {})
     assert await ring.by_value(value.encode())
     await wait_until(lambda: _subscribers(store))
@@ -255,12 +261,12 @@ async def _subscribers(store: MultiplexedClient) -> int:
     return int((await store.execute("PUBSUB", "NUMSUB", "finops:keys:changed"))[1])
 
 
-async def test_one_tenant_or_several(keys: Keys, store: MultiplexedClient) -> None:
-    governance = Governance(Settings(), ring=KeyRing(store, Settings()))
+async def test_one_tenant_or_several(keys: VirtualKeyStore, store: MultiplexedClient) -> None:
+    governance = Authenticator(Settings(), ring=VirtualKeyCache(store, Settings()))
     assert await governance.serves_one_tenant()
     await keys.create("a", {})
     assert not await governance.serves_one_tenant()
-    assert await Governance(Settings()).serves_one_tenant()
+    assert await Authenticator(Settings()).serves_one_tenant()
 
 
 def test_yesterdays_bytes_stay_readable() -> None:
@@ -271,7 +277,9 @@ def test_yesterdays_bytes_stay_readable() -> None:
     assert "value" not in orjson.loads(key.to_json())["settings"]
 
 
-async def test_changes_at_the_same_time_do_not_undo_each_other(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_changes_at_the_same_time_do_not_undo_each_other(
+    keys: VirtualKeyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     key, _ = await keys.create("a", {})
     plain = keys._stored
 
@@ -287,14 +295,16 @@ async def test_changes_at_the_same_time_do_not_undo_each_other(keys: Keys, monke
     assert (await keys.get(key.id)).status == "revoked"
 
 
-async def test_an_old_value_that_is_in_use_ends_with_its_grace_too(keys: Keys, ring: KeyRing) -> None:
+async def test_an_old_value_that_is_in_use_ends_with_its_grace_too(
+    keys: VirtualKeyStore, ring: VirtualKeyCache
+) -> None:
     key, first = await keys.create("a", {})
     await keys.rotate(key.id, grace_s=1)
     assert await ring.by_value(first.encode())
     await wait_until(lambda: _unknown(ring, first), timeout_s=3)
 
 
-async def _unknown(ring: KeyRing, value: str) -> bool:
+async def _unknown(ring: VirtualKeyCache, value: str) -> bool:
     return await ring.by_value(value.encode()) is None
 
 
@@ -305,9 +315,9 @@ class _SetClock:
         return self.now
 
 
-async def test_a_key_in_use_goes_on_though_it_was_looked_up_long_ago(keys: Keys, redis_url: str) -> None:
+async def test_a_key_in_use_goes_on_though_it_was_looked_up_long_ago(keys: VirtualKeyStore, redis_url: str) -> None:
     store, clock = MultiplexedClient(redis_url), _SetClock()
-    ring = KeyRing(store, SETTINGS, lambda: connect(redis_url, timeout_s=None), clock=clock)
+    ring = VirtualKeyCache(store, SETTINGS, lambda: connect(redis_url, timeout_s=None), clock=clock)
     key, value = await keys.create("a", {})
 
     await ring.by_value(value.encode())
@@ -321,7 +331,9 @@ async def test_a_key_in_use_goes_on_though_it_was_looked_up_long_ago(keys: Keys,
     await ring.aclose()
 
 
-async def test_a_deleted_key_is_forgotten_with_all_its_values(keys: Keys, ring: KeyRing, redis: Any) -> None:
+async def test_a_deleted_key_is_forgotten_with_all_its_values(
+    keys: VirtualKeyStore, ring: VirtualKeyCache, redis: Any
+) -> None:
     key, first = await keys.create("a", {})
     _, second = await keys.rotate(key.id, grace_s=60)
     await keys.delete(key.id)
@@ -329,11 +341,11 @@ async def test_a_deleted_key_is_forgotten_with_all_its_values(keys: Keys, ring: 
     assert [await ring.by_value(value.encode()) for value in (first, second)] == [None, None]
     with pytest.raises(KeyNotFound):
         await keys.delete(key.id)
-    assert (await Governance(SETTINGS, ring=ring).owner(key.id)).revoked
-    assert not (await Governance(SETTINGS, ring=ring).owner("once-configured")).revoked
+    assert (await Authenticator(SETTINGS, ring=ring).owner(key.id)).revoked
+    assert not (await Authenticator(SETTINGS, ring=ring).owner("once-configured")).revoked
 
 
-async def test_keys_are_found_by_what_they_are(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_keys_are_found_by_what_they_are(keys: VirtualKeyStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shared.governance.keys.store._READ_AT_ONCE", 2)
     made = [(await keys.create("k", {"team": "a" if at % 2 else "b"}))[0].id for at in range(5)]
     found, more = await keys.list(only=KeyFilter(team="a"))
@@ -345,7 +357,7 @@ async def test_keys_are_found_by_what_they_are(keys: Keys, monkeypatch: pytest.M
 _UNVALUED = Settings.model_validate({"virtual_keys": {"made": {}}})
 
 
-async def test_a_store_that_refuses_is_unavailable(keys: Keys, redis: Any) -> None:
+async def test_a_store_that_refuses_is_unavailable(keys: VirtualKeyStore, redis: Any) -> None:
     key, _ = await keys.create("a", {})
     await redis.set(f"finops:key:{key.id}:values", "in the way")
     with pytest.raises(StoreUnavailable):
@@ -355,22 +367,24 @@ async def test_a_store_that_refuses_is_unavailable(keys: Keys, redis: Any) -> No
         await keys.create("b", {})
     closed = MultiplexedClient("redis://127.0.0.1:1/0")
     with pytest.raises(StoreUnavailable):
-        await Keys(closed, _UNVALUED).make_missing()
+        await VirtualKeyStore(closed, _UNVALUED).make_missing()
     await closed.aclose()
 
 
-async def test_values_of_strangers_do_not_fill_the_memory(ring: KeyRing, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_values_of_strangers_do_not_fill_the_memory(
+    ring: VirtualKeyCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("shared.governance.keys.cache.REMEMBERED", 2)
     for at in range(5):
         assert await ring.by_value(b"sk-bf-%d" % at) is None
     assert len(ring._known) == 2
 
 
-async def test_a_key_that_goes_while_a_list_is_read_is_left_out(keys: Keys, redis: Any) -> None:
+async def test_a_key_that_goes_while_a_list_is_read_is_left_out(keys: VirtualKeyStore, redis: Any) -> None:
     gone, stays = [(await keys.create(name, {}))[0].id for name in "ab"]
     await redis.delete(f"finops:key:{gone}")
     assert [key.id for key in (await keys.list())[0]] == ["fixed", stays]
 
 
 async def test_there_may_be_no_ring_to_be_closed() -> None:
-    await Governance(Settings()).aclose()
+    await Authenticator(Settings()).aclose()

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from shared.errors import InvalidRequest, StoreUnavailable
-from shared.governance.forecasts.rates import forecast, habit, spend_rate
+from shared.governance.forecasts.rates import baseline, forecast, spend_rate
 from shared.governance.keys.caller import ANONYMOUS, Caller
 from shared.governance.keyspace import KEYS
 from shared.governance.ledger.call_log import CallLog
@@ -21,7 +21,7 @@ from shared.governance.ledger.writer import MAX_CONTENT, Ledger, Outcome, Redact
 from shared.governance.pricing.prices import UNPRICED, Cost
 from shared.governance.pricing.usage import Usage
 from shared.settings.model import LedgerSettings
-from shared.store.errors import StoreUnavailable as StoreFault
+from shared.store.errors import StoreConnectionError
 from shared.store.multiplexed import MultiplexedClient
 from tests.key_leaks import assert_no_key_leaks
 
@@ -56,7 +56,7 @@ async def test_every_outcome_is_one_entry_and_part_of_the_sums(ledger: Ledger, s
     )
     reports = Reports(store)
     (total,) = await reports.usage(UsageQuery(start=TODAY[0], end=TODAY[1], per="total"))
-    assert total.shown() == {
+    assert total.to_dict() == {
         "calls": 4, "errors": 1, "unpriced_calls": 1, "input_tokens": 300, "output_tokens": 60, "cached_tokens": 15,
         "reasoning_tokens": 6, "cost_usd": 0.0009, "list_cost_usd": 0.001, "average_latency_ms": 80,
         "upstream_attempts": 8,
@@ -157,7 +157,7 @@ class LosesAnswers:
         reply = await self._inner.script(*args, **more)
         if self.times:
             self.times -= 1
-            raise StoreFault("the connection broke")
+            raise StoreConnectionError("the connection broke")
         return reply
 
 
@@ -337,8 +337,8 @@ def test_when_a_budget_ends() -> None:
 
 def test_a_day_far_above_the_habit() -> None:
     dollars = [5_000_000, 6_000_000, 4_000_000, 5_500_000, 5_000_000, 90_000_000, 4_500_000]
-    assert habit(dollars, 30_000_000).anomalous
-    assert not habit(dollars, 7_000_000).anomalous
-    assert not habit(dollars[:3], 30_000_000).anomalous  # no habit yet
-    assert not habit([], 30_000_000).anomalous
-    assert not habit([10, 10, 10, 10, 10], 900_000).anomalous  # cents
+    assert baseline(dollars, 30_000_000).anomalous
+    assert not baseline(dollars, 7_000_000).anomalous
+    assert not baseline(dollars[:3], 30_000_000).anomalous  # no habit yet
+    assert not baseline([], 30_000_000).anomalous
+    assert not baseline([10, 10, 10, 10, 10], 900_000).anomalous  # cents

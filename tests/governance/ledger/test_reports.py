@@ -12,14 +12,14 @@ import pytest
 
 from shared.errors import InvalidRequest
 from shared.governance import keyspace
-from shared.governance.forecasts.spend_forecast import Outlook, Spender, names_in_use, outlooks
+from shared.governance.forecasts.spend_forecast import Spender, SpendForecast, names_in_use, outlooks
 from shared.governance.keys.caller import ANONYMOUS
 from shared.governance.ledger.call_log import CallLog
-from shared.governance.ledger.exports import CALL_COLUMNS, csv_text, json_lines, shown_call, without_formula
+from shared.governance.ledger.exports import CALL_COLUMNS, call_to_dict, csv_text, json_lines, without_formula
 from shared.governance.ledger.focus import InvalidFocus, check_row, focus_row
 from shared.governance.ledger.reports import SUMS, Reports, UsageQuery
 from shared.governance.ledger.writer import Ledger, entry_of
-from shared.governance.limits.guard import Door
+from shared.governance.limits.guard import LimitGuard
 from shared.governance.limits.model import Limit
 from shared.governance.pricing.prices import UNPRICED
 from shared.store.multiplexed import MultiplexedClient
@@ -47,7 +47,7 @@ async def test_a_summary_has_its_total_and_names_what_it_leaves_out(ledger: Ledg
     summary = await Reports(store).summary(query)
     assert summary.total.sums["calls"] == sum(row.sums["calls"] for row in summary.rows) == 4
     assert list(summary.unpriced.items()) == [(("openai", "y"), 2), (("openai", "x"), 1)]
-    assert {row.shown()["key_name"] for row in summary.rows} == {"Team A", ""}
+    assert {row.to_dict()["key_name"] for row in summary.rows} == {"Team A", ""}
 
 
 def test_a_question_is_answered_for_whole_hours_or_days() -> None:
@@ -111,21 +111,21 @@ async def test_long_entries_come_in_small_batches(ledger: Ledger, store: Multipl
 
 def test_a_call_as_it_is_shown() -> None:
     entry = {"id": "5-1", **orjson.loads(entry_of(outcome(content={"request": "hi", "answer": "ho"}), at_ms=1_500))}
-    shown = shown_call(entry)
-    assert tuple(shown) == CALL_COLUMNS
-    assert (shown["ended_at"], shown["cost_usd"], shown["list_cost_usd"]) == (
+    document = call_to_dict(entry)
+    assert tuple(document) == CALL_COLUMNS
+    assert (document["ended_at"], document["cost_usd"], document["list_cost_usd"]) == (
         "1970-01-01T00:00:01.500Z",
         0.00045,
         0.0005,
     )
-    assert (shown["key_name"], shown["dimensions"], shown["code"], shown["images"]) == (
+    assert (document["key_name"], document["dimensions"], document["code"], document["images"]) == (
         "Team A",
         {"app": "shop"},
         "",
         0,
     )
-    assert shown_call(entry, content=True)["content"] == {"request": "hi", "answer": "ho"}
-    unpriced = shown_call(orjson.loads(entry_of(outcome(cost=UNPRICED))))
+    assert call_to_dict(entry, content=True)["content"] == {"request": "hi", "answer": "ho"}
+    unpriced = call_to_dict(orjson.loads(entry_of(outcome(cost=UNPRICED))))
     assert (unpriced["cost_usd"], unpriced["list_cost_usd"]) == (None, None)
 
 
@@ -139,10 +139,10 @@ def test_no_text_of_a_caller_is_a_formula(text: str) -> None:
     assert without_formula("gpt-4o") == "gpt-4o"
 
 
-async def outlook_of(store: MultiplexedClient, *limits: Limit, key: str = "a") -> Outlook:
-    door = Door(store)
-    (found,) = await outlooks(Reports(store), door, [Spender(key, "Team A", limits)], "key", NOW)
-    await door.aclose()
+async def outlook_of(store: MultiplexedClient, *limits: Limit, key: str = "a") -> SpendForecast:
+    guard = LimitGuard(store)
+    (found,) = await outlooks(Reports(store), guard, [Spender(key, "Team A", limits)], "key", NOW)
+    await guard.aclose()
     return found
 
 
@@ -160,10 +160,10 @@ async def test_an_outlook_follows_the_rate(store: MultiplexedClient) -> None:
     assert found.rate_micro_usd_per_hour == pytest.approx(A_DOLLAR)
     assert found.month_micro_usd == (17 * 24 + 90) * A_DOLLAR
     assert found.projected_month_micro_usd == pytest.approx(found.month_micro_usd + 299.5 * A_DOLLAR, abs=10)
-    assert found.habit.anomalous
-    shown = found.shown(NOW)
-    assert (shown["id"], shown["rate_usd_per_hour"], shown["usual_day_usd"]) == ("a", 1.0, 24.0)
-    by_window = {budget["window"]: budget for budget in shown["budgets"]}
+    assert found.baseline.anomalous
+    document = found.to_dict(NOW)
+    assert (document["id"], document["rate_usd_per_hour"], document["usual_day_usd"]) == ("a", 1.0, 24.0)
+    by_window = {budget["window"]: budget for budget in document["budgets"]}
     assert by_window.keys() == {"1M", "rolling:2d"}
     # Nothing is booked on the meters: the rolling window holds two days of a dollar an hour in the long run.
     assert (by_window["rolling:2d"]["projected_usd"], by_window["rolling:2d"]["state"]) == (48.0, "at_risk")
@@ -176,18 +176,18 @@ async def test_a_rolling_budget_that_the_rate_never_fills_is_well(store: Multipl
     hour = (NOW - timedelta(hours=1)).strftime("%Y-%m-%dT%H")
     await sums_of(store, keyspace.usage_hour(hour), group(), cost=A_DOLLAR, calls=1)
     found = await outlook_of(store, Limit("cost", "key:a", "rolling:1d", 500 * A_DOLLAR))
-    (budget,) = found.shown(NOW)["budgets"]
+    (budget,) = found.to_dict(NOW)["budgets"]
     assert (budget["state"], budget["exhausted_at"]) == ("ok", None)
 
 
-async def test_a_spent_budget_and_a_key_that_never_spent(store: MultiplexedClient, door: Door) -> None:
+async def test_a_spent_budget_and_a_key_that_never_spent(store: MultiplexedClient, guard: LimitGuard) -> None:
     limit = Limit("cost", "key:a", "1d", 10)
-    await door.admit("h", [limit], cost=10, tokens=0)
+    await guard.admit("h", [limit], cost=10, tokens=0)
     found = await outlook_of(store, limit)
-    (budget,) = found.shown(NOW)["budgets"]
+    (budget,) = found.to_dict(NOW)["budgets"]
     assert (budget["state"], budget["reserved_usd"]) == ("spent", 0.00001)
-    assert not found.habit.anomalous
-    assert found.habit.usual_micro_usd == 0
+    assert not found.baseline.anomalous
+    assert found.baseline.usual_micro_usd == 0
 
 
 async def test_who_spent_of_late(store: MultiplexedClient) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from shared.errors import BudgetExceeded, RequestLimited, StoreUnavailable, TokenLimited
 from shared.governance.ledger.writer import Ledger
-from shared.governance.limits.guard import FREE, HOLD_S, Door, Standing, governance_scripts
+from shared.governance.limits.guard import RESERVATION_TTL_S, UNLIMITED, LimitGuard, LimitStatus, governance_scripts
 from shared.governance.limits.model import Limit
 from shared.governance.limits.windows import UNIT_MS, parse_window
 from shared.store.multiplexed import MultiplexedClient
@@ -24,15 +24,15 @@ NOON = 4_004_683_200_000  # 2096-11-25 12:00 UTC, a Sunday; far ahead: nothing e
 
 async def test_no_limits_cost_no_round_trip() -> None:
     gone = MultiplexedClient("redis://127.0.0.1:9/0")
-    assert await Door(gone).admit("a", (), cost=5, tokens=5) is FREE
+    assert await LimitGuard(gone).admit("a", (), cost=5, tokens=5) is UNLIMITED
     with pytest.raises(StoreUnavailable):
-        await Door(gone).admit("a", (budget(1),), cost=5, tokens=5)
+        await LimitGuard(gone).admit("a", (budget(1),), cost=5, tokens=5)
     await gone.aclose()
 
 
-async def test_money_is_reserved_and_then_spent(door: Door, ledger: Ledger, store: MultiplexedClient) -> None:
-    admitted = await door.admit("a", (budget(100),), cost=60, tokens=10)
-    assert admitted.hold == "a"
+async def test_money_is_reserved_and_then_spent(guard: LimitGuard, ledger: Ledger, store: MultiplexedClient) -> None:
+    admitted = await guard.admit("a", (budget(100),), cost=60, tokens=10)
+    assert admitted.reservation == "a"
     assert list((await meter_sums(store)).values()) == [(0, 60)]
     ledger.book(orjson.dumps({"status": 200, "cost": 42}), "a")
     await ledger.flush()
@@ -40,73 +40,73 @@ async def test_money_is_reserved_and_then_spent(door: Door, ledger: Ledger, stor
     assert await store.execute("ZCARD", "finops:holds") == 0
 
 
-async def test_a_spent_budget_refuses_before_any_work(door: Door, ledger: Ledger) -> None:
-    await door.admit("a", (budget(100),), cost=60, tokens=0)
-    await door.admit("b", (budget(100),), cost=60, tokens=0)  # something was left: one estimate too much at most
+async def test_a_spent_budget_refuses_before_any_work(guard: LimitGuard, ledger: Ledger) -> None:
+    await guard.admit("a", (budget(100),), cost=60, tokens=0)
+    await guard.admit("b", (budget(100),), cost=60, tokens=0)  # something was left: one estimate too much at most
     with pytest.raises(BudgetExceeded, match=r"budget of key:a for this day .*\$0.0001.*\$0.00012 reserved") as refused:
-        await door.admit("c", (budget(100),), cost=60, tokens=0)
+        await guard.admit("c", (budget(100),), cost=60, tokens=0)
     assert refused.value.should_retry is False
     ledger.release("a")
     await ledger.flush()
-    await door.admit("c", (budget(100),), cost=1, tokens=0)
+    await guard.admit("c", (budget(100),), cost=1, tokens=0)
 
 
-async def test_a_budget_of_nothing_lets_nothing_pass(door: Door) -> None:
+async def test_a_budget_of_nothing_lets_nothing_pass(guard: LimitGuard) -> None:
     with pytest.raises(BudgetExceeded):
-        await door.admit("a", (budget(0),), cost=0, tokens=0)
+        await guard.admit("a", (budget(0),), cost=0, tokens=0)
 
 
-async def test_one_limit_of_many_refuses_for_all(door: Door, store: MultiplexedClient) -> None:
+async def test_one_limit_of_many_refuses_for_all(guard: LimitGuard, store: MultiplexedClient) -> None:
     limits = (budget(1000), Limit("requests", "team:t", "1m", 1), budget(1000, "customer:c", "1M"))
-    await door.admit("a", limits, cost=7, tokens=0)
+    await guard.admit("a", limits, cost=7, tokens=0)
     before = await meter_sums(store)
     with pytest.raises(
         RequestLimited, match=r"limit of requests of team:t for this minute \(UTC\) is reached: 1"
     ) as no:
-        await door.admit("b", limits, cost=7, tokens=0)
+        await guard.admit("b", limits, cost=7, tokens=0)
     assert 0 < (no.value.retry_after_s or 0) <= 60
     assert await meter_sums(store) == before
 
 
-async def test_requests_are_counted_exactly_by_many_at_once(door: Door, store: MultiplexedClient) -> None:
+async def test_requests_are_counted_exactly_by_many_at_once(guard: LimitGuard, store: MultiplexedClient) -> None:
     limits = (Limit("requests", "key:a", "1d", 50), budget(10**9))
     said = await asyncio.gather(
-        *(door.admit(str(at), limits, cost=1, tokens=0) for at in range(80)), return_exceptions=True
+        *(guard.admit(str(at), limits, cost=1, tokens=0) for at in range(80)), return_exceptions=True
     )
     assert sum(isinstance(answer, RequestLimited) for answer in said) == 30
 
 
-async def test_tokens_are_limited_like_money(door: Door, ledger: Ledger) -> None:
+async def test_tokens_are_limited_like_money(guard: LimitGuard, ledger: Ledger) -> None:
     limit = (Limit("tokens", "key:a", "rolling:1h", 100),)
-    await door.admit("a", limit, cost=0, tokens=90)
+    await guard.admit("a", limit, cost=0, tokens=90)
     ledger.book(orjson.dumps({"status": 200, "input": 60, "output": 40}), "a")
     await ledger.flush()
     with pytest.raises(TokenLimited, match="last 1 hour") as refused:
-        await door.admit("b", limit, cost=0, tokens=1)
+        await guard.admit("b", limit, cost=0, tokens=1)
     assert 3500 < (refused.value.retry_after_s or 0) <= 3660
 
 
-async def test_rolling_windows_forget_slice_by_slice(door: Door, store: MultiplexedClient) -> None:
+async def test_rolling_windows_forget_slice_by_slice(guard: LimitGuard, store: MultiplexedClient) -> None:
     limit = (Limit("requests", "key:a", "rolling:1h", 2),)
     minute = 60_000
-    await door.admit("a", limit, cost=0, tokens=0, clock=str(NOON))
-    await door.admit("b", limit, cost=0, tokens=0, clock=str(NOON + 30 * minute))
+    await guard.admit("a", limit, cost=0, tokens=0, clock=str(NOON))
+    await guard.admit("b", limit, cost=0, tokens=0, clock=str(NOON + 30 * minute))
     with pytest.raises(RequestLimited) as refused:
-        await door.admit("c", limit, cost=0, tokens=0, clock=str(NOON + 59 * minute))
+        await guard.admit("c", limit, cost=0, tokens=0, clock=str(NOON + 59 * minute))
     assert refused.value.retry_after_s == 120  # room comes when the first slice is wholly out of the last hour
-    await door.admit("c", limit, cost=0, tokens=0, clock=str(NOON + 61 * minute))
+    await guard.admit("c", limit, cost=0, tokens=0, clock=str(NOON + 61 * minute))
     with pytest.raises(RequestLimited):
-        await door.admit("d", limit, cost=0, tokens=0, clock=str(NOON + 62 * minute))
+        await guard.admit("d", limit, cost=0, tokens=0, clock=str(NOON + 62 * minute))
 
 
-async def test_admitting_twice_reserves_once(door: Door, store: MultiplexedClient) -> None:
+async def test_admitting_twice_reserves_once(guard: LimitGuard, store: MultiplexedClient) -> None:
     for _ in range(2):
-        await door.admit("a", (budget(100), Limit("requests", "key:a", "1d", 5)), cost=60, tokens=0)
+        await guard.admit("a", (budget(100), Limit("requests", "key:a", "1d", 5)), cost=60, tokens=0)
     assert sorted((await meter_sums(store)).values()) == [(0, 60), (1, 0)]
 
 
-async def test_settling_twice_counts_once(door: Door, store: MultiplexedClient) -> None:
-    await door.admit("a", (budget(100),), cost=60, tokens=0)
+async def test_settling_twice_counts_once(guard: LimitGuard, store: MultiplexedClient) -> None:
+    await guard.admit("a", (budget(100),), cost=60, tokens=0)
     for writer in ("one", "two"):
         args: list[Any] = [writer, 1, "", "a", "settled", '{"cost":30,"status":200}']
         await store.script(governance_scripts()["settle"], (), args)
@@ -115,12 +115,12 @@ async def test_settling_twice_counts_once(door: Door, store: MultiplexedClient) 
 
 
 async def test_the_reservation_of_a_dead_process_runs_out_and_a_late_settlement_still_counts(
-    door: Door, store: MultiplexedClient
+    guard: LimitGuard, store: MultiplexedClient
 ) -> None:
-    await door.admit("dead", (budget(100),), cost=100, tokens=0, clock=str(NOON))
+    await guard.admit("dead", (budget(100),), cost=100, tokens=0, clock=str(NOON))
     with pytest.raises(BudgetExceeded):
-        await door.admit("b", (budget(100),), cost=1, tokens=0, clock=str(NOON + 1000))
-    await door.admit("b", (budget(100),), cost=1, tokens=0, clock=str(NOON + round(HOLD_S * 1000)))
+        await guard.admit("b", (budget(100),), cost=1, tokens=0, clock=str(NOON + 1000))
+    await guard.admit("b", (budget(100),), cost=1, tokens=0, clock=str(NOON + round(RESERVATION_TTL_S * 1000)))
     assert list((await meter_sums(store)).values()) == [(0, 1)]
     late = ["w", 1, str(NOON + 200_000), "dead", "settled", '{"cost":70,"status":200}']
     await store.script(governance_scripts()["settle"], (), late)
@@ -129,21 +129,21 @@ async def test_the_reservation_of_a_dead_process_runs_out_and_a_late_settlement_
 
 async def test_holds_under_way_are_renewed(store: MultiplexedClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shared.governance.limits.guard.RENEWALS", math.inf)
-    door = Door(store)
-    await door.admit("a", (budget(100),), cost=1, tokens=0)
+    guard = LimitGuard(store)
+    await guard.admit("a", (budget(100),), cost=1, tokens=0)
     await store.execute("ZADD", "finops:holds", 5, "a")
-    await door.renew_now()
+    await guard.renew_now()
     assert float(await store.execute("ZSCORE", "finops:holds", "a")) > 5
-    door.ended("a")
+    guard.ended("a")
     await store.execute("ZADD", "finops:holds", 5, "a")
-    await door.renew_now()
+    await guard.renew_now()
     assert float(await store.execute("ZSCORE", "finops:holds", "a")) == 5
-    await door.aclose()
+    await guard.aclose()
 
 
-async def test_thresholds_are_told_once_per_window(door: Door, ledger: Ledger, store: MultiplexedClient) -> None:
+async def test_thresholds_are_told_once_per_window(guard: LimitGuard, ledger: Ledger, store: MultiplexedClient) -> None:
     for at, cost in enumerate((40, 15, 30, 40)):
-        await door.admit(str(at), (budget(100), budget(100, "team:t", "rolling:1d")), cost=1, tokens=0)
+        await guard.admit(str(at), (budget(100), budget(100, "team:t", "rolling:1d")), cost=1, tokens=0)
         ledger.book(orjson.dumps({"status": 200, "cost": cost}), str(at))
         await ledger.flush()
     told = [
@@ -153,11 +153,11 @@ async def test_thresholds_are_told_once_per_window(door: Door, ledger: Ledger, s
     assert mine == [(50, 55), (80, 85), (100, 125)]
 
 
-async def test_thresholds_of_a_rolling_window_count_all_its_slices(door: Door, store: MultiplexedClient) -> None:
+async def test_thresholds_of_a_rolling_window_count_all_its_slices(guard: LimitGuard, store: MultiplexedClient) -> None:
     slice_ms = parse_window("rolling:1d").slice_ms
     for at in range(3):
         clock = str(NOON + at * slice_ms)
-        await door.admit(str(at), (budget(100, window="rolling:1d"),), cost=1, tokens=0, clock=clock)
+        await guard.admit(str(at), (budget(100, window="rolling:1d"),), cost=1, tokens=0, clock=clock)
         line = [str(at), "settled", '{"cost":30,"status":200}']
         await store.script(governance_scripts()["settle"], (), ["w", at + 1, clock, *line])
     told = await store.execute("XRANGE", "finops:alerts", "-", "+")
@@ -165,14 +165,14 @@ async def test_thresholds_of_a_rolling_window_count_all_its_slices(door: Door, s
     assert [(fact[b"percent"], fact[b"used"]) for fact in facts] == [(b"50", b"60"), (b"80", b"90")]
 
 
-async def test_headers_tell_the_tightest_limit(door: Door) -> None:
+async def test_headers_tell_the_tightest_limit(guard: LimitGuard) -> None:
     limits = (
         Limit("requests", "key:a", "1m", 10),
         Limit("requests", "team:t", "1d", 3),
         Limit("tokens", "key:a", "1h", 1000),
         budget(5),
     )
-    headers = (await door.admit("a", limits, cost=1, tokens=100)).headers()
+    headers = (await guard.admit("a", limits, cost=1, tokens=100)).headers()
     assert headers["x-ratelimit-limit-requests"] == "3"
     assert headers["x-ratelimit-remaining-requests"] == "2"
     assert headers["x-ratelimit-remaining-tokens"] == "900"
@@ -186,7 +186,7 @@ def test_how_durations_are_written() -> None:
     from shared.governance.limits.guard import _duration
 
     assert [_duration(ms) for ms in (350, 1000, 360_000, 3_600_000)] == ["350ms", "1s", "6m0s", "1h0m0s"]
-    assert str(Standing(budget(1), 0, 0, 0).limit.amount) == "1"
+    assert str(LimitStatus(budget(1), 0, 0, 0).limit.amount) == "1"
 
 
 WINDOWS = ["1m", "1h", "1d", "1w", "1M", "rolling:1m", "rolling:6h", "rolling:30d", "rolling:1M"]
@@ -231,7 +231,7 @@ def test_known_windows() -> None:
         "1d": "2096-11-25T00:00:00+00:00", "1w": "2096-11-19T00:00:00+00:00", "1M": "2096-11-01T00:00:00+00:00",
     }  # fmt: skip
     assert parse_window("rolling:2d").name == "rolling:2d"
-    assert parse_window("rolling:2d").spoken == "the last 2 days"
+    assert parse_window("rolling:2d").description == "the last 2 days"
 
 
 @pytest.mark.parametrize(

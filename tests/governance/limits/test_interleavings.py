@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from redis import Redis
 
 from shared.errors import BudgetExceeded, RequestLimited
-from shared.governance.limits.guard import Door, governance_scripts
+from shared.governance.limits.guard import LimitGuard, governance_scripts
 from shared.governance.limits.model import Limit
 from shared.store.embedded import EmbeddedStore
 from shared.store.multiplexed import MultiplexedClient
@@ -37,7 +37,7 @@ class Interleavings(RuleBasedStateMachine):
         with Redis.from_url(self.url) as redis:
             redis.flushall()
         self.store = MultiplexedClient(self.url)
-        self.door = Door(self.store)
+        self.guard = LimitGuard(self.store)
         self.now = START
         self.open: dict[str, tuple[str, int, int]] = {}
         self.left: dict[str, tuple[str, int, int]] = {}
@@ -53,34 +53,34 @@ class Interleavings(RuleBasedStateMachine):
     @rule(caller=st.sampled_from(sorted(LIMITS)), estimate=st.integers(0, MOST))
     def reserve(self, caller: str, estimate: int) -> None:
         self.count += 1
-        hold = str(self.count)
+        reservation = str(self.count)
         try:
-            self.run(self.door.admit(hold, LIMITS[caller], cost=estimate, tokens=0, clock=str(self.now)))
+            self.run(self.guard.admit(reservation, LIMITS[caller], cost=estimate, tokens=0, clock=str(self.now)))
         except (BudgetExceeded, RequestLimited):
             return
         self.passed += caller == "one"
-        self.open[hold] = (caller, estimate, self.now)
+        self.open[reservation] = (caller, estimate, self.now)
 
     @precondition(lambda self: self.open)
     @rule(data=st.data(), twice=st.booleans())
     def settle(self, data: st.DataObject, twice: bool) -> None:
-        hold = data.draw(st.sampled_from(sorted(self.open)))
-        caller, estimate, _ = self.open.pop(hold)
-        self._book(hold, caller, data.draw(st.integers(0, estimate)), twice=twice)
+        reservation = data.draw(st.sampled_from(sorted(self.open)))
+        caller, estimate, _ = self.open.pop(reservation)
+        self._book(reservation, caller, data.draw(st.integers(0, estimate)), twice=twice)
 
     @precondition(lambda self: self.open)
     @rule(data=st.data())
     def release(self, data: st.DataObject) -> None:
-        hold = data.draw(st.sampled_from(sorted(self.open)))
-        del self.open[hold]
-        self._write([hold, "released", ""])
-        self.ended.append(hold)
+        reservation = data.draw(st.sampled_from(sorted(self.open)))
+        del self.open[reservation]
+        self._write([reservation, "released", ""])
+        self.ended.append(reservation)
 
     @precondition(lambda self: self.open)
     @rule(data=st.data())
     def crash(self, data: st.DataObject) -> None:
-        hold = data.draw(st.sampled_from(sorted(self.open)))
-        self.left[hold] = self.open.pop(hold)
+        reservation = data.draw(st.sampled_from(sorted(self.open)))
+        self.left[reservation] = self.open.pop(reservation)
 
     @precondition(lambda self: self.ended)
     @rule(data=st.data())
@@ -90,10 +90,10 @@ class Interleavings(RuleBasedStateMachine):
     @rule()
     def time_passes_until_the_dead_are_swept(self) -> None:
         self.now += 130_000
-        for hold, (_, _, since) in list(self.open.items()):  # the living renew
-            self.run(self.store.execute("ZADD", "finops:holds", "XX", self.now + 120_000, hold))
+        for reservation, (_, _, since) in list(self.open.items()):  # the living renew
+            self.run(self.store.execute("ZADD", "finops:holds", "XX", self.now + 120_000, reservation))
             assert since <= self.now
-        self.run(self.door.admit("nobody", (Limit("requests", "nobody", "1m", 10**9),), cost=0, tokens=0,
+        self.run(self.guard.admit("nobody", (Limit("requests", "nobody", "1m", 10**9),), cost=0, tokens=0,
                                  clock=str(self.now)))  # fmt: skip
         if len(self.left) <= 20:
             self.ended_left()
@@ -101,13 +101,13 @@ class Interleavings(RuleBasedStateMachine):
     def ended_left(self) -> None:
         self.left.clear()
 
-    def _book(self, hold: str, caller: str, cost: int, *, twice: bool) -> None:
+    def _book(self, reservation: str, caller: str, cost: int, *, twice: bool) -> None:
         entry = orjson.dumps({"key": caller, "cost": cost, "status": 200, "priced": True}).decode()
-        self._write([hold, "settled", entry])
+        self._write([reservation, "settled", entry])
         if twice:
-            self._write([hold, "settled", entry], again=True)
+            self._write([reservation, "settled", entry], again=True)
         self.booked[caller] += cost
-        self.ended.append(hold)
+        self.ended.append(reservation)
 
     def _write(self, line: list[Any], *, again: bool = False) -> None:
         self.batch += not again
@@ -144,7 +144,7 @@ class Interleavings(RuleBasedStateMachine):
             self.runner.close()
 
     async def _close(self) -> None:
-        await self.door.aclose()
+        await self.guard.aclose()
         await self.store.aclose()
 
 

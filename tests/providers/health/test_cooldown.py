@@ -2,7 +2,7 @@ import pytest
 
 from shared.errors import UpstreamRefused
 from shared.providers.health import cooldown
-from shared.providers.health.cooldown import CoolDowns, Place
+from shared.providers.health.cooldown import Cooldowns, Place
 
 
 def refused(status: int, retry_after_s: float | None = None, code: str | None = None) -> UpstreamRefused:
@@ -10,7 +10,7 @@ def refused(status: int, retry_after_s: float | None = None, code: str | None = 
 
 
 def test_a_rate_limit_rests_the_key_for_that_model_as_long_as_told() -> None:
-    downs = CoolDowns()
+    downs = Cooldowns()
     downs.rest("k", "m", refused(429, 7), 100)
     rest = downs.of("k", "m", 100)
     assert rest
@@ -20,7 +20,7 @@ def test_a_rate_limit_rests_the_key_for_that_model_as_long_as_told() -> None:
 
 
 def test_untold_rests_grow_up_to_a_minute_and_begin_anew_after_an_answer() -> None:
-    downs = CoolDowns()
+    downs = Cooldowns()
     lengths = [downs.rest("k", "m", refused(429), 0)[1].until for _ in range(8)]
     assert lengths == [1, 2, 4, 8, 16, 32, 60, 60]
     assert downs.served("k", "m") == [Place("k", "m")]
@@ -38,13 +38,13 @@ def test_untold_rests_grow_up_to_a_minute_and_begin_anew_after_an_answer() -> No
     ],
 )
 def test_a_refused_key_rests_longer(error: UpstreamRefused, model: str, length_s: float) -> None:
-    place, rest = CoolDowns().rest("k", "m", error, 0)
+    place, rest = Cooldowns().rest("k", "m", error, 0)
     assert place == Place("k", model)
     assert rest.until == length_s
 
 
 def test_the_longer_of_two_rests_counts() -> None:
-    downs = CoolDowns()
+    downs = Cooldowns()
     downs.rest("k", "m", refused(429, 5), 0)
     downs.rest("k", "m", refused(401), 0)
     rest = downs.of("k", "m", 1)
@@ -54,7 +54,7 @@ def test_the_longer_of_two_rests_counts() -> None:
 
 
 def test_a_rest_that_is_long_over_is_forgotten() -> None:
-    downs = CoolDowns()
+    downs = Cooldowns()
     downs.rest("k", "m", refused(429), 0)
     assert downs.of("k", "m", 30) is None
     assert downs, "kept to grow from"
@@ -64,7 +64,7 @@ def test_a_rest_that_is_long_over_is_forgotten() -> None:
 
 def test_made_up_models_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cooldown, "MAX_KEPT", 3)
-    downs = CoolDowns()
+    downs = Cooldowns()
     for number in range(3):
         downs.rest("k", f"m{number}", refused(429, 5), 0)
     downs.rest("k", "late", refused(429, 5), 10)

@@ -4,7 +4,7 @@ from typing import Any
 
 import orjson
 
-from shared.providers.wires.base import Ask
+from shared.providers.wires.base import ProviderRequest
 from shared.surfaces.request_types import CHAT, RequestType
 from shared.surfaces.sse import EventSplitter, event_data
 
@@ -12,8 +12,8 @@ HI = [{"role": "user", "content": "Hi"}]
 STREAMED = {"messages": HI, "stream": True, "stream_options": {"include_usage": True}}
 
 
-def ask_of(fields: dict[str, Any], model: str, request_type: RequestType = CHAT) -> Ask:
-    return Ask(
+def ask_of(fields: dict[str, Any], model: str, request_type: RequestType = CHAT) -> ProviderRequest:
+    return ProviderRequest(
         request_type=request_type,
         model=model,
         body=b"",  # these wires read the fields

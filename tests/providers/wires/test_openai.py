@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.providers.wires.base import Ask, MalformedAnswer
+from shared.providers.wires.base import MalformedAnswer, ProviderRequest
 from shared.providers.wires.openai import OpenAIWire
 from shared.surfaces.request_types import CHAT, RESPONSES, SPEECH, TRANSCRIPTIONS, RequestType
 
@@ -17,9 +17,9 @@ FORM = (
 )
 
 
-def ask(body: bytes, model: str, request_type: RequestType = CHAT) -> Ask:
+def ask(body: bytes, model: str, request_type: RequestType = CHAT) -> ProviderRequest:
     fields = {"model": "sim/gpt"} if request_type.form == "multipart" else orjson.loads(body)
-    return Ask(request_type=request_type, model=model, body=body, fields=fields)
+    return ProviderRequest(request_type=request_type, model=model, body=body, fields=fields)
 
 
 def test_a_body_that_needs_no_change_is_the_callers_bytes() -> None:
@@ -56,7 +56,7 @@ def test_a_body_that_says_model_twice_is_written_anew(body: bytes) -> None:
 def test_everything_but_the_model_is_kept(fields: dict[str, object]) -> None:
     fields.pop("fallbacks", None)
     body = json.dumps({**fields, "model": "sim/gpt"}).encode()
-    request = Ask(request_type=CHAT, model="gpt", body=body, fields=json.loads(body))
+    request = ProviderRequest(request_type=CHAT, model="gpt", body=body, fields=json.loads(body))
     assert json.loads(WIRE.request(request).body) == {**fields, "model": "gpt"}
 
 
@@ -150,8 +150,8 @@ STREAMED = b'{"model":"gpt","messages":[],"stream":true}'
 COUNT = b'data: {"id":"c","choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2}}\n\n'
 
 
-def streamed(body: bytes, request_type: RequestType = CHAT, *, counted: bool = True) -> Ask:
-    return Ask(
+def streamed(body: bytes, request_type: RequestType = CHAT, *, counted: bool = True) -> ProviderRequest:
+    return ProviderRequest(
         request_type=request_type, model="gpt", body=body, fields=orjson.loads(body), stream=True, counted=counted
     )
 
@@ -190,7 +190,7 @@ def test_a_stream_is_counted_for_the_gateway_and_its_caller_is_not_told(options:
         streamed(b'{"model":"gpt","input":"x","stream":true}', RESPONSES),
     ],
 )
-def test_who_asks_for_the_count_sees_it_and_who_cannot_be_asked_is_not(ask: Ask) -> None:
+def test_who_asks_for_the_count_sees_it_and_who_cannot_be_asked_is_not(ask: ProviderRequest) -> None:
     wire = OpenAIWire()
     assert wire.request(ask).body == ask.body
     assert wire.stream(ask).feed(COUNT) == COUNT

@@ -161,11 +161,11 @@ def test_tokens_are_estimated_by_length_and_images_at_a_flat_rate():
     assert pydantic.TypeAdapter(MessageTokensCount).validate_python(counted(7), strict=True).input_tokens == 7
     image = {"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}}
     chat = chat_request({"model": "m", "messages": [{"role": "user", "content": "12345678"}]}, counting=True)
-    shown = chat_request({"model": "m", "messages": [{"role": "user", "content": [image]}]}, counting=True)
+    document = chat_request({"model": "m", "messages": [{"role": "user", "content": [image]}]}, counting=True)
     tool = {"name": "f", "input_schema": {"type": "object", "properties": {"a": {"type": "string"}}}}
     tooled = chat_request({"model": "m", "messages": [], "tools": [tool]}, counting=True)
     assert estimate_tokens(chat) == 3  # "user" counts too
-    assert estimate_tokens(shown) == 1601
+    assert estimate_tokens(document) == 1601
     assert estimate_tokens(tooled) > estimate_tokens(chat)
 
 

@@ -435,8 +435,8 @@ def test_signed_thoughts_of_anthropic_in_streams_come_back_as_blocks():
 
 def test_log_probabilities_are_streamed():
     told = {"content": [{"token": "A", "logprob": -1, "top_logprobs": []}]}
-    spoken = {"id": "x", "choices": [{"index": 0, "delta": {"content": "A"}, "logprobs": told}]}
-    assert streamed(spoken)[0]["candidates"][0]["logprobsResult"]["chosenCandidates"][0]["token"] == "A"
+    description = {"id": "x", "choices": [{"index": 0, "delta": {"content": "A"}, "logprobs": told}]}
+    assert streamed(description)[0]["candidates"][0]["logprobsResult"]["chosenCandidates"][0]["token"] == "A"
 
 
 @pytest.mark.parametrize(

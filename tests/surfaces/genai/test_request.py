@@ -132,8 +132,8 @@ def test_calls_and_results_with_ids_are_paired_by_them():
 
 
 def test_results_can_hold_pictures():
-    shown = {"inlineData": {"mimeType": "image/png", "data": PIXEL}}
-    result = {"functionResponse": {"name": "f", "response": {"a": 1}, "parts": [shown]}}
+    document = {"inlineData": {"mimeType": "image/png", "data": PIXEL}}
+    result = {"functionResponse": {"name": "f", "response": {"a": 1}, "parts": [document]}}
     content = messages_of(*HI, model({"functionCall": {"name": "f"}}), user(result))[2]["content"]
     assert [part["type"] for part in content] == ["text", "image_url"]
 

@@ -131,15 +131,15 @@ def answers(draw):
         deltas += [({name: piece}, {}) for piece in draw(pieces_of(message.get(name) or ""))]
     for index, block in enumerate(message.get("thinking_blocks", [])):
         deltas.append(({"thinking_blocks": [{"index": index, **block}]}, {}))
-    spoken = [({"content": piece}, {}) for piece in draw(pieces_of(message["content"] or ""))]
+    description = [({"content": piece}, {}) for piece in draw(pieces_of(message["content"] or ""))]
     for token in logprobs:
-        place = draw(st.integers(0, len(spoken) - 1))
+        place = draw(st.integers(0, len(description) - 1))
         # They stay in their order wherever they come: gathered at one chunk here, spread there.
-        spoken[place][1].setdefault("logprobs", {"content": []})["content"].append(token)
-    order = [token for _, more in spoken for token in more.get("logprobs", {}).get("content", [])]
+        description[place][1].setdefault("logprobs", {"content": []})["content"].append(token)
+    order = [token for _, more in description for token in more.get("logprobs", {}).get("content", [])]
     if logprobs:
         whole["choices"][0]["logprobs"]["content"] = order
-    deltas += spoken
+    deltas += description
     deltas += [({"annotations": [each]}, {}) for each in message.get("annotations", [])]
     deltas += [({"refusal": piece}, {}) for piece in draw(pieces_of(message["refusal"] or ""))]
     for index, call in enumerate(message.get("tool_calls", [])):

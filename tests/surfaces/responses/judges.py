@@ -44,10 +44,10 @@ def judge_response(body: Mapping[str, Any]) -> Response:
 
 
 def judge_event(event: Mapping[str, Any]) -> Any:
-    shown = dict(event)
-    if "response" in shown:
-        shown["response"] = without_spec_gaps(shown["response"])
-    SPEC_EVENTS[event["type"]].model_validate(shown)
+    document = dict(event)
+    if "response" in document:
+        document["response"] = without_spec_gaps(document["response"])
+    SPEC_EVENTS[event["type"]].model_validate(document)
     return validate_type(type_=ResponseStreamEvent, value=dict(event))
 
 

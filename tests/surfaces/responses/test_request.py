@@ -185,8 +185,10 @@ def test_a_round_of_tools_is_one_turn_and_its_results():
 
 
 def test_a_tool_may_answer_with_an_image():
-    shown = {**OUTPUT, "output": [{"type": "input_image", "image_url": "https://e.example/i.png"}]}
-    assert turns(CALL, shown)[1]["content"] == [{"type": "image_url", "image_url": {"url": "https://e.example/i.png"}}]
+    document = {**OUTPUT, "output": [{"type": "input_image", "image_url": "https://e.example/i.png"}]}
+    assert turns(CALL, document)[1]["content"] == [
+        {"type": "image_url", "image_url": {"url": "https://e.example/i.png"}}
+    ]
 
 
 def test_two_messages_of_the_assistant_stay_two():

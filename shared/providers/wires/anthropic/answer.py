@@ -8,15 +8,15 @@ from typing import Any
 
 import orjson
 
-from shared.providers.wires.anthropic.decoder import Saying, join_deltas
-from shared.providers.wires.base import Ask, MalformedAnswer, Translated
+from shared.providers.wires.anthropic.decoder import ContentDecoder, join_deltas
+from shared.providers.wires.base import MalformedAnswer, ProviderRequest, Translated
 from shared.providers.wires.reading import read_json_object
 
 OVERLOADED_STATUS = 529
 _TIERS = {"standard": "default", "priority": "priority"}
 
 
-def read_answer(ask: Ask, body: bytes, *, answer_by_tool: bool) -> Translated:
+def read_answer(ask: ProviderRequest, body: bytes, *, answer_by_tool: bool) -> Translated:
     """A chat completion made of a Message.
 
     Raises:
@@ -26,7 +26,7 @@ def read_answer(ask: Ask, body: bytes, *, answer_by_tool: bool) -> Translated:
     content = message.get("content")
     if message.get("type") != "message" or not isinstance(content, list):
         raise MalformedAnswer("the answer is not a message")
-    saying = Saying(answer_by_tool=answer_by_tool)
+    saying = ContentDecoder(answer_by_tool=answer_by_tool)
     deltas = []
     for index, block in enumerate(content):
         if not isinstance(block, dict):
@@ -40,7 +40,7 @@ def read_answer(ask: Ask, body: bytes, *, answer_by_tool: bool) -> Translated:
     return Translated(body=orjson.dumps(answer), usage=usage)
 
 
-def head_of(ask: Ask, message: Mapping[str, Any]) -> dict[str, Any]:
+def head_of(ask: ProviderRequest, message: Mapping[str, Any]) -> dict[str, Any]:
     """What a completion and every chunk of it begin with."""
     head = {
         "id": str(message.get("id") or ask.answer_id),

@@ -24,7 +24,7 @@ FINISH_REASONS: Mapping[str, str] = {
 }
 
 
-class Saying:
+class ContentDecoder:
     """One answer being said, block by block; each step gives the deltas that it means in OpenAI's format.
 
     A whole block is one that is opened and closed with nothing in between.
@@ -150,17 +150,17 @@ class Saying:
         return {"thinking_blocks": [{"index": self._thoughts - 1, **block}]}
 
 
-_OPENERS: Mapping[str, Callable[[Saying, dict[str, Any], Mapping[str, Any]], list[Delta]]] = {
-    "text": Saying._open_text,  # noqa: SLF001 - its own table
-    "thinking": Saying._open_thinking,  # noqa: SLF001
-    "redacted_thinking": Saying._open_redacted,  # noqa: SLF001
-    "tool_use": Saying._open_tool,  # noqa: SLF001
+_OPENERS: Mapping[str, Callable[[ContentDecoder, dict[str, Any], Mapping[str, Any]], list[Delta]]] = {
+    "text": ContentDecoder._open_text,  # noqa: SLF001 - its own table
+    "thinking": ContentDecoder._open_thinking,  # noqa: SLF001
+    "redacted_thinking": ContentDecoder._open_redacted,  # noqa: SLF001
+    "tool_use": ContentDecoder._open_tool,  # noqa: SLF001
 }
-_EXTENDERS: Mapping[str, tuple[str, Callable[[Saying, dict[str, Any], Mapping[str, Any]], list[Delta]]]] = {
-    "text_delta": ("text", Saying._more_text),  # noqa: SLF001
-    "thinking_delta": ("thinking", Saying._more_thinking),  # noqa: SLF001
-    "signature_delta": ("thinking", Saying._sign),  # noqa: SLF001
-    "input_json_delta": ("tool_use", Saying._more_input),  # noqa: SLF001
+_EXTENDERS: Mapping[str, tuple[str, Callable[[ContentDecoder, dict[str, Any], Mapping[str, Any]], list[Delta]]]] = {
+    "text_delta": ("text", ContentDecoder._more_text),  # noqa: SLF001
+    "thinking_delta": ("thinking", ContentDecoder._more_thinking),  # noqa: SLF001
+    "signature_delta": ("thinking", ContentDecoder._sign),  # noqa: SLF001
+    "input_json_delta": ("tool_use", ContentDecoder._more_input),  # noqa: SLF001
 }
 
 

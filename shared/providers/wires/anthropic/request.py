@@ -13,7 +13,7 @@ from shared.providers.wires.anthropic.options import read_options
 from shared.providers.wires.anthropic.schema import fit_schema
 from shared.providers.wires.anthropic.thinking import read_thinking
 from shared.providers.wires.anthropic.tools import ANSWER_TOOL, read_tools
-from shared.providers.wires.base import Ask
+from shared.providers.wires.base import ProviderRequest
 from shared.surfaces.fields import need_object, need_text, need_whole, present, unsupported
 
 DROPPED: Mapping[str, str] = {
@@ -85,7 +85,7 @@ _READ = frozenset(
 _JSON_HINT = "Answer with a single JSON object and nothing else: no explanation, no code fence."
 
 
-def messages_request(ask: Ask) -> dict[str, Any]:
+def messages_request(ask: ProviderRequest) -> dict[str, Any]:
     """The body of a Messages request.
 
     Raises:
@@ -110,7 +110,7 @@ def messages_request(ask: Ask) -> dict[str, Any]:
     return body
 
 
-def answers_by_tool(ask: Ask) -> bool:
+def answers_by_tool(ask: ProviderRequest) -> bool:
     """Whether the answer comes as a forced tool's input: structured output from models that have none."""
     chosen = ask.fields.get("response_format")
     schema_wanted = isinstance(chosen, Mapping) and chosen.get("type") == "json_schema"

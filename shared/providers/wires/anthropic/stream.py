@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 
 from shared.providers.wires.anthropic.answer import error_object, head_of, read_usage
-from shared.providers.wires.anthropic.decoder import Delta, Saying
-from shared.providers.wires.base import Ask, MalformedAnswer
+from shared.providers.wires.anthropic.decoder import ContentDecoder, Delta
+from shared.providers.wires.base import MalformedAnswer, ProviderRequest
 from shared.providers.wires.reading import read_json_object
 from shared.surfaces.sse import DONE, EventSplitter, EventTooLong, encode_event, event_data
 
@@ -31,12 +31,12 @@ class AnthropicStream:
         "usage",
     )
 
-    def __init__(self, ask: Ask, *, answer_by_tool: bool) -> None:
+    def __init__(self, ask: ProviderRequest, *, answer_by_tool: bool) -> None:
         options = ask.fields.get("stream_options")
         self._ask = ask
         self._with_usage = isinstance(options, Mapping) and options.get("include_usage") is True
         self._splitter = EventSplitter()
-        self._saying = Saying(answer_by_tool=answer_by_tool)
+        self._saying = ContentDecoder(answer_by_tool=answer_by_tool)
         self._chunk: dict[str, Any] | None = None
         self._counts: dict[str, Any] = {}
         self._finished = False

@@ -9,7 +9,7 @@ import orjson
 from shared.providers.wires.anthropic.answer import read_answer, read_error
 from shared.providers.wires.anthropic.request import answers_by_tool, messages_request
 from shared.providers.wires.anthropic.stream import AnthropicStream
-from shared.providers.wires.base import Ask, Translated, UpstreamRequest
+from shared.providers.wires.base import ProviderRequest, Translated, UpstreamRequest
 from shared.surfaces.request_types import CHAT
 
 VERSION = "2023-06-01"
@@ -32,7 +32,7 @@ class AnthropicWire:
     def __init__(self, *, on_vertex: bool = False) -> None:
         self._on_vertex = on_vertex
 
-    def request(self, ask: Ask) -> UpstreamRequest:
+    def request(self, ask: ProviderRequest) -> UpstreamRequest:
         """The Messages request.
 
         Raises:
@@ -46,7 +46,7 @@ class AnthropicWire:
         headers = {"anthropic-version": VERSION} | ({"anthropic-beta": ",".join(betas)} if betas else {})
         return UpstreamRequest(path="/v1/messages", body=orjson.dumps(fields), headers=headers)
 
-    def answer(self, ask: Ask, body: bytes, content_type: str) -> Translated:  # noqa: ARG002 - of the protocol
+    def answer(self, ask: ProviderRequest, body: bytes, content_type: str) -> Translated:  # noqa: ARG002 - of the protocol
         """The Message as a chat completion.
 
         Raises:
@@ -54,7 +54,7 @@ class AnthropicWire:
         """
         return read_answer(ask, body, answer_by_tool=answers_by_tool(ask))
 
-    def stream(self, ask: Ask) -> AnthropicStream:
+    def stream(self, ask: ProviderRequest) -> AnthropicStream:
         """A translation for one streamed answer."""
         return AnthropicStream(ask, answer_by_tool=answers_by_tool(ask))
 
@@ -63,7 +63,7 @@ class AnthropicWire:
         return read_error(status, body)
 
 
-def _vertex_request(ask: Ask, fields: dict[str, Any], betas: list[str]) -> UpstreamRequest:
+def _vertex_request(ask: ProviderRequest, fields: dict[str, Any], betas: list[str]) -> UpstreamRequest:
     model = quote(str(fields.pop("model")), safe="@")
     fields["anthropic_version"] = VERTEX_VERSION
     if betas:

@@ -9,8 +9,8 @@ from typing import Any
 
 import orjson
 
-from shared.providers.wires.base import Ask, MalformedAnswer, Translated
-from shared.providers.wires.bedrock.decoder import Saying
+from shared.providers.wires.base import MalformedAnswer, ProviderRequest, Translated
+from shared.providers.wires.bedrock.decoder import ContentDecoder
 from shared.providers.wires.chunks import join_deltas, whole_answer
 from shared.providers.wires.reading import read_count, read_json_object
 
@@ -28,7 +28,7 @@ _NAMES: Mapping[int, str] = {
 MODEL_ERROR_STATUS = 424
 
 
-def read_answer(ask: Ask, body: bytes, *, answer_by_tool: bool) -> Translated:
+def read_answer(ask: ProviderRequest, body: bytes, *, answer_by_tool: bool) -> Translated:
     """A chat completion made of a Converse answer.
 
     Raises:
@@ -40,7 +40,7 @@ def read_answer(ask: Ask, body: bytes, *, answer_by_tool: bool) -> Translated:
     content = message.get("content") if isinstance(message, Mapping) else None
     if not isinstance(content, list) or not all(isinstance(block, Mapping) for block in content):
         raise MalformedAnswer("the answer holds no message")
-    saying = Saying(answer_by_tool=answer_by_tool)
+    saying = ContentDecoder(answer_by_tool=answer_by_tool)
     deltas = [delta for index, block in enumerate(content) for delta in saying.whole(index, block)]
     last, reason = saying.finish(fields.get("stopReason"))
     choice = {"message": join_deltas([*deltas, last]), "finish_reason": reason}

@@ -24,7 +24,7 @@ FINISH_REASONS: Mapping[str, str] = {
 }
 
 
-class Saying:
+class ContentDecoder:
     """One answer being said, block by block; each step gives the deltas that it means in OpenAI's format.
 
     Args:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from shared.providers.wires.anthropic.schema import fit_schema
-from shared.providers.wires.base import Ask
+from shared.providers.wires.base import ProviderRequest
 from shared.providers.wires.bedrock.content import Block
 from shared.providers.wires.bedrock.messages import read_conversation
 from shared.providers.wires.bedrock.models import claude_traits, is_structured
@@ -76,7 +76,7 @@ _TIERS = {"default": "default", "flex": "flex", "priority": "priority"}
 _METADATA_TEXT = re.compile(r"[a-zA-Z0-9\s:_@$#=/+,.-]{0,256}")
 
 
-def converse_request(ask: Ask) -> dict[str, Any]:
+def converse_request(ask: ProviderRequest) -> dict[str, Any]:
     """The body of a Converse or ConverseStream request.
 
     Raises:
@@ -106,7 +106,7 @@ def converse_request(ask: Ask) -> dict[str, Any]:
     return body | _labels(fields)
 
 
-def answers_by_tool(ask: Ask) -> bool:
+def answers_by_tool(ask: ProviderRequest) -> bool:
     """Whether the answer comes as a forced tool's input: structured output from models that have none."""
     chosen = ask.fields.get("response_format")
     wanted = isinstance(chosen, Mapping) and chosen.get("type") == "json_schema"

@@ -6,9 +6,9 @@ Source: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Conv
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from shared.providers.wires.base import Ask, MalformedAnswer
+from shared.providers.wires.base import MalformedAnswer, ProviderRequest
 from shared.providers.wires.bedrock.answer import error_object, read_usage
-from shared.providers.wires.bedrock.decoder import Saying
+from shared.providers.wires.bedrock.decoder import ContentDecoder
 from shared.providers.wires.bedrock.frames import Frame, FrameSplitter
 from shared.providers.wires.chunks import ChunkWriter
 from shared.providers.wires.reading import read_json_object
@@ -22,9 +22,9 @@ class BedrockStream:
 
     __slots__ = ("_begun", "_finished", "_saying", "_splitter", "_writer", "complete", "error", "usage")
 
-    def __init__(self, ask: Ask, *, answer_by_tool: bool) -> None:
+    def __init__(self, ask: ProviderRequest, *, answer_by_tool: bool) -> None:
         self._splitter = FrameSplitter()
-        self._saying = Saying(answer_by_tool=answer_by_tool)
+        self._saying = ContentDecoder(answer_by_tool=answer_by_tool)
         self._writer = ChunkWriter(ask)
         self._begun = False
         self._finished = False

@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import quote
 
 from shared.errors import InvalidRequest
-from shared.providers.wires.base import Ask, Translated, UpstreamRequest
+from shared.providers.wires.base import ProviderRequest, Translated, UpstreamRequest
 from shared.providers.wires.bedrock.answer import read_answer, read_error
 from shared.providers.wires.bedrock.request import answers_by_tool, converse_request
 from shared.providers.wires.bedrock.stream import BedrockStream
@@ -19,7 +19,7 @@ class BedrockWire:
     name = "bedrock"
     request_types = frozenset({CHAT.name})
 
-    def request(self, ask: Ask) -> UpstreamRequest:
+    def request(self, ask: ProviderRequest) -> UpstreamRequest:
         """The Converse request.
 
         Raises:
@@ -32,7 +32,7 @@ class BedrockWire:
         action = "converse-stream" if ask.stream else "converse"
         return UpstreamRequest(path=f"/model/{quote(ask.model, safe='')}/{action}", body=body)
 
-    def answer(self, ask: Ask, body: bytes, content_type: str) -> Translated:  # noqa: ARG002 - of the protocol
+    def answer(self, ask: ProviderRequest, body: bytes, content_type: str) -> Translated:  # noqa: ARG002 - of the protocol
         """The answer as a chat completion.
 
         Raises:
@@ -40,7 +40,7 @@ class BedrockWire:
         """
         return read_answer(ask, body, answer_by_tool=answers_by_tool(ask))
 
-    def stream(self, ask: Ask) -> BedrockStream:
+    def stream(self, ask: ProviderRequest) -> BedrockStream:
         """A translation for one streamed answer."""
         return BedrockStream(ask, answer_by_tool=answers_by_tool(ask))
 

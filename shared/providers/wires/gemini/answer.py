@@ -8,13 +8,13 @@ from typing import Any
 
 import orjson
 
-from shared.providers.wires.base import Ask, MalformedAnswer, Translated
-from shared.providers.wires.gemini.decoder import Saying, blocked, join_deltas, logprobs_of
+from shared.providers.wires.base import MalformedAnswer, ProviderRequest, Translated
+from shared.providers.wires.gemini.decoder import ContentDecoder, blocked, join_deltas, logprobs_of
 from shared.providers.wires.gemini.tools import wants_one_call
 from shared.providers.wires.reading import read_json_object
 
 
-def read_answer(ask: Ask, body: bytes) -> Translated:
+def read_answer(ask: ProviderRequest, body: bytes) -> Translated:
     """A chat completion made of a GenerateContentResponse.
 
     Raises:
@@ -34,8 +34,8 @@ def read_answer(ask: Ask, body: bytes) -> Translated:
     return Translated(body=orjson.dumps(head | {"choices": choices, "usage": usage}), usage=usage)
 
 
-def _choice(ask: Ask, candidate: Mapping[str, Any], place: int, answer_id: str) -> dict[str, Any]:
-    saying = Saying(index_of(candidate, place), answer_id, one_call=wants_one_call(ask.fields))
+def _choice(ask: ProviderRequest, candidate: Mapping[str, Any], place: int, answer_id: str) -> dict[str, Any]:
+    saying = ContentDecoder(index_of(candidate, place), answer_id, one_call=wants_one_call(ask.fields))
     delta = saying.read(candidate)
     message = join_deltas(delta, saying.ending())
     return choice_of(saying.index, "message", message, saying.finish_reason or "stop", logprobs_of(candidate))
@@ -66,7 +66,7 @@ def index_of(candidate: Mapping[str, Any], place: int) -> int:
     return index if isinstance(index, int) else place
 
 
-def head_of(ask: Ask, answer: Mapping[str, Any]) -> dict[str, Any]:
+def head_of(ask: ProviderRequest, answer: Mapping[str, Any]) -> dict[str, Any]:
     """What a completion and every chunk of it begin with."""
     return {
         "id": str(answer.get("responseId") or ask.answer_id),

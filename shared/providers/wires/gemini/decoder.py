@@ -45,7 +45,7 @@ _METADATA = {
 _PART_EXTRAS = frozenset({"thoughtSignature", "thought", "partMetadata"})
 
 
-class Saying:
+class ContentDecoder:
     """One candidate of one answer.
 
     Args:

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from shared.errors import InvalidRequest
-from shared.providers.wires.base import Ask, MalformedAnswer, Translated, UpstreamRequest
+from shared.providers.wires.base import MalformedAnswer, ProviderRequest, Translated, UpstreamRequest
 from shared.providers.wires.gemini.paths import method_path
 from shared.providers.wires.gemini.request import native_fields
 from shared.providers.wires.reading import read_json_object
@@ -26,7 +26,7 @@ _NATIVE = {"task_type": "taskType", "title": "title"}
 _PREDICT_NATIVE = {"taskType": "task_type", "title": "title"}
 
 
-def embed_request(ask: Ask, *, on_vertex: bool) -> UpstreamRequest:
+def embed_request(ask: ProviderRequest, *, on_vertex: bool) -> UpstreamRequest:
     """The provider's request.
 
     Raises:
@@ -85,7 +85,7 @@ def _predict(model: str, texts: Sequence[str], config: Mapping[str, Any]) -> Ups
     return UpstreamRequest(path=method_path(model, "predict"), body=encode(body, "body"))
 
 
-def read_embeddings(ask: Ask, body: bytes) -> Translated:
+def read_embeddings(ask: ProviderRequest, body: bytes) -> Translated:
     """OpenAI's list of embeddings.
 
     Raises:

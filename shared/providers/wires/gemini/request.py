@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
 
-from shared.providers.wires.base import Ask
+from shared.providers.wires.base import ProviderRequest
 from shared.providers.wires.gemini.contents import read_conversation
 from shared.providers.wires.gemini.generation import PLAIN_FIELDS, read_generation
 from shared.providers.wires.gemini.models import traits_of
@@ -78,7 +78,7 @@ _NATIVE = {
 _NATIVE_ELSEWHERE = frozenset({"thinking_config", "generation_config", "retrieval_config", "tools"})
 
 
-def generate_request(ask: Ask) -> dict[str, Any]:
+def generate_request(ask: ProviderRequest) -> dict[str, Any]:
     """The body of a generateContent request.
 
     Raises:

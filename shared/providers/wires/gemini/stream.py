@@ -10,9 +10,9 @@ from typing import Any
 
 import orjson
 
-from shared.providers.wires.base import Ask, MalformedAnswer
+from shared.providers.wires.base import MalformedAnswer, ProviderRequest
 from shared.providers.wires.gemini.answer import candidates_of, choice_of, head_of, index_of, read_usage
-from shared.providers.wires.gemini.decoder import Saying, blocked, logprobs_of
+from shared.providers.wires.gemini.decoder import ContentDecoder, blocked, logprobs_of
 from shared.providers.wires.gemini.errors import error_object
 from shared.providers.wires.gemini.tools import wants_one_call
 from shared.providers.wires.reading import read_json_object
@@ -24,7 +24,7 @@ class GeminiStream:
 
     __slots__ = ("_ask", "_expected", "_head", "_sayings", "_splitter", "_with_usage", "complete", "error", "usage")
 
-    def __init__(self, ask: Ask) -> None:
+    def __init__(self, ask: ProviderRequest) -> None:
         options = ask.fields.get("stream_options")
         count = ask.fields.get("n")
         self._ask = ask
@@ -32,7 +32,7 @@ class GeminiStream:
         self._with_usage = isinstance(options, Mapping) and options.get("include_usage") is True
         self._splitter = EventSplitter()
         self._head: dict[str, Any] | None = None
-        self._sayings: dict[int, Saying] = {}
+        self._sayings: dict[int, ContentDecoder] = {}
         self.usage: Mapping[str, Any] = {}
         self.complete = False
         self.error: Mapping[str, Any] | None = None
@@ -94,7 +94,9 @@ class GeminiStream:
         known = self._sayings.get(index)
         if known is not None and known.ended:
             return
-        saying = known or Saying(index, str((self._head or {})["id"]), one_call=wants_one_call(self._ask.fields))
+        saying = known or ContentDecoder(
+            index, str((self._head or {})["id"]), one_call=wants_one_call(self._ask.fields)
+        )
         self._sayings[index] = saying
         delta = saying.read(candidate)
         if known is None:

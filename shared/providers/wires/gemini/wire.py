@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from shared.providers.wires.base import Ask, MalformedAnswer, Translated, UpstreamRequest
+from shared.providers.wires.base import MalformedAnswer, ProviderRequest, Translated, UpstreamRequest
 from shared.providers.wires.gemini.answer import read_answer
 from shared.providers.wires.gemini.embeddings import embed_request, read_embeddings
 from shared.providers.wires.gemini.errors import read_error
@@ -29,7 +29,7 @@ class GeminiWire:
     def __init__(self, *, on_vertex: bool = False) -> None:
         self._on_vertex = on_vertex
 
-    def request(self, ask: Ask) -> UpstreamRequest:
+    def request(self, ask: ProviderRequest) -> UpstreamRequest:
         """The provider's request.
 
         Raises:
@@ -41,7 +41,7 @@ class GeminiWire:
         method = "streamGenerateContent?alt=sse" if ask.stream else "generateContent"
         return UpstreamRequest(path=method_path(ask.model, method), body=encode(generate_request(ask), "body"))
 
-    def answer(self, ask: Ask, body: bytes, content_type: str) -> Translated:  # noqa: ARG002 - of the protocol
+    def answer(self, ask: ProviderRequest, body: bytes, content_type: str) -> Translated:  # noqa: ARG002 - of the protocol
         """The answer as a chat completion or a list of embeddings.
 
         Raises:
@@ -52,7 +52,7 @@ class GeminiWire:
         except orjson.JSONEncodeError as error:
             raise MalformedAnswer("the answer is nested too deeply") from error
 
-    def stream(self, ask: Ask) -> GeminiStream:
+    def stream(self, ask: ProviderRequest) -> GeminiStream:
         """A translation for one streamed answer."""
         return GeminiStream(ask)
 

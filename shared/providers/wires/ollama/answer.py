@@ -10,19 +10,19 @@ from typing import Any
 
 import orjson
 
-from shared.providers.wires.base import Ask, MalformedAnswer, Translated
+from shared.providers.wires.base import MalformedAnswer, ProviderRequest, Translated
 from shared.providers.wires.chunks import ChunkWriter, Delta, join_deltas, whole_answer
 from shared.providers.wires.reading import read_count, read_json_object, write_arguments
 
 MAX_LINE_BYTES = 16 * 1024 * 1024
 
 
-class Saying:
+class ContentDecoder:
     """One answer being said, line by line."""
 
     __slots__ = ("_answer_id", "_said", "_tools")
 
-    def __init__(self, ask: Ask) -> None:
+    def __init__(self, ask: ProviderRequest) -> None:
         self._answer_id = ask.answer_id
         self._said = False
         self._tools = 0
@@ -70,14 +70,14 @@ class Saying:
         return {"tool_calls": [made]}
 
 
-def read_answer(ask: Ask, body: bytes) -> Translated:
+def read_answer(ask: ProviderRequest, body: bytes) -> Translated:
     """A chat completion.
 
     Raises:
         MalformedAnswer: It is no answer of the format.
     """
     line = read_json_object(body, "the answer")
-    saying = Saying(ask)
+    saying = ContentDecoder(ask)
     deltas = saying.read(line)
     last, reason = saying.finish(line)
     choice: dict[str, Any] = {"message": join_deltas([*deltas, last]), "finish_reason": reason}
@@ -111,7 +111,7 @@ def read_usage(line: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def read_embeddings(ask: Ask, body: bytes) -> Translated:
+def read_embeddings(ask: ProviderRequest, body: bytes) -> Translated:
     """Embeddings, as numbers or in base64, as was asked for.
 
     Raises:
@@ -145,9 +145,9 @@ class OllamaStream:
 
     __slots__ = ("_begun", "_rest", "_saying", "_writer", "complete", "error", "usage")
 
-    def __init__(self, ask: Ask) -> None:
+    def __init__(self, ask: ProviderRequest) -> None:
         self._rest = b""
-        self._saying = Saying(ask)
+        self._saying = ContentDecoder(ask)
         self._writer = ChunkWriter(ask)
         self._begun = False
         self.usage: Mapping[str, Any] = {}

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from shared.errors import InvalidRequest
-from shared.providers.wires.base import Ask
+from shared.providers.wires.base import ProviderRequest
 from shared.providers.wires.ollama.messages import read_messages
 from shared.providers.wires.reading import plain_names, read_limit, read_schema, read_stops, refuse_unknown
 from shared.surfaces.fields import need_list, need_number, need_object, need_text, present, unsupported
@@ -60,7 +60,7 @@ _EFFORTS: Mapping[str, bool | str] = {
 }
 
 
-def chat_request(ask: Ask) -> dict[str, Any]:
+def chat_request(ask: ProviderRequest) -> dict[str, Any]:
     """The body of a request to ``/api/chat``.
 
     Raises:
@@ -141,7 +141,7 @@ def _tool(tool: Mapping[str, Any], path: str) -> dict[str, Any]:
     return {"type": "function", "function": made}
 
 
-def embed_request(ask: Ask) -> dict[str, Any]:
+def embed_request(ask: ProviderRequest) -> dict[str, Any]:
     """The body of a request to ``/api/embed`` (https://docs.ollama.com/api/embed).
 
     Raises:

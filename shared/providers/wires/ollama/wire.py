@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from shared.providers.wires.base import Ask, StreamTranslation, Translated, UpstreamRequest
+from shared.providers.wires.base import ProviderRequest, StreamTranslation, Translated, UpstreamRequest
 from shared.providers.wires.ollama.answer import OllamaStream, read_answer, read_embeddings
 from shared.providers.wires.ollama.request import chat_request, embed_request
 from shared.providers.wires.openai import read_error
@@ -17,7 +17,7 @@ class OllamaWire:
     name = "ollama"
     request_types = frozenset({CHAT.name, EMBEDDINGS.name})
 
-    def request(self, ask: Ask) -> UpstreamRequest:
+    def request(self, ask: ProviderRequest) -> UpstreamRequest:
         """The request in Ollama's format.
 
         Raises:
@@ -28,7 +28,7 @@ class OllamaWire:
             return UpstreamRequest(path="/api/embed", body=encode(embed_request(ask), "body"))
         return UpstreamRequest(path="/api/chat", body=encode(chat_request(ask), "body"))
 
-    def answer(self, ask: Ask, body: bytes, content_type: str) -> Translated:  # noqa: ARG002 - of the protocol
+    def answer(self, ask: ProviderRequest, body: bytes, content_type: str) -> Translated:  # noqa: ARG002 - of the protocol
         """The answer in OpenAI's format.
 
         Raises:
@@ -36,7 +36,7 @@ class OllamaWire:
         """
         return read_embeddings(ask, body) if ask.request_type is EMBEDDINGS else read_answer(ask, body)
 
-    def stream(self, ask: Ask) -> StreamTranslation:
+    def stream(self, ask: ProviderRequest) -> StreamTranslation:
         """A translation for one streamed answer."""
         return OllamaStream(ask)
 

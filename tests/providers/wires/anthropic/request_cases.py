@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 
 from shared.providers.wires.anthropic import AnthropicWire
-from shared.providers.wires.base import Ask
+from shared.providers.wires.base import ProviderRequest
 from shared.surfaces.request_types import CHAT
 from tests.providers.wires.anthropic.judge import judge_request
 
@@ -17,8 +17,8 @@ OLD = "claude-3-5-haiku-20241022"
 OTHER = "minimax-m2"
 
 
-def ask_of(fields: dict[str, Any], model: str = MIDDLE) -> Ask:
-    return Ask(
+def ask_of(fields: dict[str, Any], model: str = MIDDLE) -> ProviderRequest:
+    return ProviderRequest(
         request_type=CHAT,
         model=model,
         body=orjson.dumps(fields),

@@ -32,7 +32,7 @@ def answered(fields=None, *, model=MIDDLE, **changes):
     return completion
 
 
-def spoken(*blocks, **changes):
+def description(*blocks, **changes):
     return answered(content=list(blocks), **changes)["choices"][0]
 
 
@@ -90,7 +90,7 @@ def test_the_prompt_counts_what_caches_held():
 
 
 def test_thoughts_words_and_calls_have_their_places():
-    choice = spoken(
+    choice = description(
         {"type": "thinking", "thinking": "Hm. ", "signature": "c2ln"},
         {"type": "redacted_thinking", "data": "xyz"},
         {"type": "text", "text": "Let me "},
@@ -121,24 +121,24 @@ def test_stop_reasons(reason, finish):
     block = (
         {"type": "tool_use", "id": "t", "name": "f", "input": {}} if finish == "tool_calls" else MESSAGE["content"][0]
     )
-    assert spoken(block, stop_reason=reason)["finish_reason"] == finish
+    assert description(block, stop_reason=reason)["finish_reason"] == finish
 
 
 def test_every_stop_reason_is_known_and_a_new_one_is_a_stop():
     assert set(STOP_REASONS) == set(FINISH_REASONS)
-    assert spoken(MESSAGE["content"][0], stop_reason="bored")["finish_reason"] == "stop"
+    assert description(MESSAGE["content"][0], stop_reason="bored")["finish_reason"] == "stop"
 
 
 def test_a_refusal_keeps_its_explanation():
     details = {"type": "refusal", "category": "cyber", "explanation": "I will not."}
-    choice = spoken(stop_reason="refusal", stop_details=details)
+    choice = description(stop_reason="refusal", stop_details=details)
     assert choice["finish_reason"] == "content_filter"
     assert choice["message"] == {"role": "assistant", "content": None, "refusal": "I will not."}
-    assert spoken(stop_reason="refusal", stop_details=None)["message"]["content"] == ""
+    assert description(stop_reason="refusal", stop_details=None)["message"]["content"] == ""
 
 
 def test_the_stop_sequence_is_told_and_silence_is_an_empty_text():
-    choice = spoken(stop_reason="stop_sequence", stop_sequence="END")
+    choice = description(stop_reason="stop_sequence", stop_sequence="END")
     assert (choice["finish_reason"], choice["stop_reason"]) == ("stop", "END")
     assert choice["message"]["content"] == ""
 

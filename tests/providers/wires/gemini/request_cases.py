@@ -4,7 +4,7 @@ from typing import Any
 
 import orjson
 
-from shared.providers.wires.base import Ask
+from shared.providers.wires.base import ProviderRequest
 from shared.providers.wires.gemini import GeminiWire
 from shared.surfaces.request_types import CHAT, EMBEDDINGS, RequestType
 from tests.providers.wires.gemini.judge import judge_request
@@ -16,8 +16,8 @@ OLD = "gemini-2.0-flash"
 PIXEL = "iVBORw0KGgo="
 
 
-def ask_of(fields: dict[str, Any], model: str = NEW, request_type: RequestType = CHAT) -> Ask:
-    return Ask(
+def ask_of(fields: dict[str, Any], model: str = NEW, request_type: RequestType = CHAT) -> ProviderRequest:
+    return ProviderRequest(
         request_type=request_type,
         model=model,
         body=orjson.dumps(fields),
@@ -45,7 +45,7 @@ def parts_of(content: Any, model: str = NEW) -> list[dict[str, Any]]:
     return contents_of({"role": "user", "content": content}, model=model)[0]["parts"]
 
 
-def embed_ask(fields: dict[str, Any], model: str = "gemini-embedding-001") -> Ask:
+def embed_ask(fields: dict[str, Any], model: str = "gemini-embedding-001") -> ProviderRequest:
     return ask_of({"model": "gemini/x", **fields}, model, EMBEDDINGS)
 
 

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from shared.errors import InvalidRequest, UnsupportedParameter
-from shared.providers.wires.base import Ask
+from shared.providers.wires.base import ProviderRequest
 from shared.providers.wires.gemini import DROPPED, GeminiWire, method_path, split_path
 from shared.surfaces.request_types import CHAT
 from tests.providers.wires.gemini.request_cases import (
@@ -237,11 +237,11 @@ def test_a_result_can_name_its_function_itself():
 
 
 def test_results_with_pictures_are_for_models_that_see_them():
-    shown = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL}"}}
+    document = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL}"}}
     messages = [
         *HI,
         {"role": "assistant", "tool_calls": [call_of(**signed("c2ln"))]},
-        {"role": "tool", "tool_call_id": "c1", "content": [{"type": "text", "text": '{"a":1}'}, shown]},
+        {"role": "tool", "tool_call_id": "c1", "content": [{"type": "text", "text": '{"a":1}'}, document]},
     ]
     result = contents_of(*messages)[2]["parts"][0]["functionResponse"]
     assert result["response"] == {"a": 1}
@@ -252,14 +252,14 @@ def test_results_with_pictures_are_for_models_that_see_them():
 def test_signatures_go_back_to_where_they_came_from():
     call = call_of(**signed("c2lnMQ=="))
     image = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL}"}, **signed("aW1n")}
-    spoken = {
+    description = {
         "role": "assistant",
         "content": "A",
         "images": [image],
         "tool_calls": [call, call_of("c2")],
         **signed("dHh0"),
     }
-    parts = contents_of(*HI, spoken)[1]["parts"]
+    parts = contents_of(*HI, description)[1]["parts"]
     assert [part.get("thoughtSignature") for part in parts] == ["dHh0", "aW1n", "c2lnMQ==", None]
     assert contents_of(*HI, {"role": "assistant", "content": None, **signed("dHh0")})[1]["parts"] == [
         {"text": "", "thoughtSignature": "dHh0"}
@@ -284,7 +284,9 @@ def test_what_nests_too_deeply_to_be_written_is_an_invalid_request():
         schema = {"items": schema}
     tool = {"type": "function", "function": {"name": "f", "parameters": schema}}
     with pytest.raises(InvalidRequest, match="deeply"):
-        GeminiWire().request(Ask(request_type=CHAT, model=NEW, body=b"", fields={"messages": HI, "tools": [tool]}))
+        GeminiWire().request(
+            ProviderRequest(request_type=CHAT, model=NEW, body=b"", fields={"messages": HI, "tools": [tool]})
+        )
 
 
 def test_parts_that_only_google_knows_go_back_as_they_came():
