@@ -22,6 +22,7 @@ from arq.connections import ArqRedis
 from arq.worker import Worker, func
 from redis.exceptions import RedisError
 
+from shared import clock
 from shared.errors import StoreUnavailable
 from shared.jobs import keys
 from shared.jobs.model import Claim
@@ -36,7 +37,7 @@ from worker.claims import BATCH, ClaimSource
 from worker.health import SignOfLife
 from worker.metrics import EngineMetrics, NoMetrics
 from worker.options import WorkerOptions
-from worker.recorder import BACK_OFF_S, Recorder
+from worker.recorder import Recorder
 from worker.renewal import Renewal
 from worker.runs import RunFunction, Runs
 
@@ -187,7 +188,7 @@ class LeasedWorker(Worker):
                 if failures == 0:
                     logger.warning("no claims: %s", error)
                 self.ready.clear()
-                await self._rest(BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)])
+                await self._rest(clock.back_off_s(failures))
                 failures += 1
                 continue
             if failures:
@@ -253,7 +254,7 @@ class LeasedWorker(Worker):
     async def _release(self, claims: Sequence[Claim]) -> None:
         if not claims:
             return
-        for pause_s in (*BACK_OFF_S, None):
+        for pause_s in (*clock.BACK_OFF_S, None):
             try:
                 self._metrics.released(await self._queue.release(claims))
             except StoreUnavailable:

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
+from shared import clock
 from shared.errors import InternalError, StoreUnavailable
 from shared.jobs.model import Deferral, Outcome, State
 from shared.jobs.queue import JobQueue
@@ -14,7 +15,6 @@ from worker.handle import RunHandle
 MAX_ITEMS = 256
 MAX_BYTES = 4 * 1024 * 1024
 MAX_WORDS = 500
-BACK_OFF_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 logger = logging.getLogger("finops.worker")
 
@@ -139,7 +139,7 @@ class Recorder:
                     logger.warning(
                         "outcomes wait for the store: %s", error.message, extra={"waiting": len(self._endings)}
                     )
-                await asyncio.sleep(BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)])
+                await asyncio.sleep(clock.back_off_s(failures))
                 failures += 1
 
     def _replace(self, handle: RunHandle, finish: Finish, error: Exception) -> None:

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Coroutine
-from datetime import UTC, datetime
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
@@ -12,6 +11,7 @@ from starlette.responses import Response
 
 from api.http.request_context import SCOPE_KEY, AuditEvent, RequestContext
 from api.services import services_of
+from shared import clock
 from shared.errors import StoreUnavailable
 
 logger = logging.getLogger("finops.audit")
@@ -47,7 +47,7 @@ async def _record(request: Request, path: str, status: int) -> None:
     audit_event = context.audit_event or AuditEvent(_path_target(request))
     services = services_of(request.scope)
     entry = {
-        "at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "at": clock.rfc3339(clock.now(), "milliseconds"),
         "who": services.governance.admin_key_name,
         "address": request.client.host if request.client else "",
         "action": f"{request.method} {path}",

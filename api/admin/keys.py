@@ -1,6 +1,5 @@
 """``/api/keys``: virtual keys, made and ended at run time. A value is shown once, in the answer that made it."""
 
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import Query
@@ -12,6 +11,7 @@ from api.http.deps import ContextDep, ServicesDep, as_response
 from api.http.request_context import AuditEvent, HeaderLine, Reply, json_reply
 from api.jobs.lists import read_limit
 from api.services import Services
+from shared import clock
 from shared.errors import InvalidRequest, KeyNotFound, UnknownProvider
 from shared.governance.forecasts.limit_status import limit_status_of
 from shared.governance.keys.model import VirtualKey, caller_of_key
@@ -79,7 +79,7 @@ async def limits(key_id: str, services: ServicesDep) -> Response:
     key = await services.keys.get(key_id)
     caller = caller_of_key(key, services.settings)
     guard, reports = LimitGuard(services.commands), Reports(services.commands)
-    found = await limit_status_of(guard, reports, caller.limits, datetime.now(UTC))
+    found = await limit_status_of(guard, reports, caller.limits, clock.now())
     return as_response(json_reply({"object": "list", "id": key.id, "data": found}))
 
 

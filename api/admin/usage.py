@@ -1,7 +1,7 @@
 """Where money went and where it is going, for administrators: sums, single calls, files of both, forecasts."""
 
 from collections.abc import AsyncIterator, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import Query
@@ -11,10 +11,11 @@ from api.admin.access import admin_router
 from api.http.deps import ServicesDep, as_response
 from api.http.request_context import json_reply
 from api.services import Services
-from api.usage.answers import CallsParam, UsageParam, asked_of, format_time, row_to_dict, usage_reply
+from api.usage.answers import CallsParam, UsageParam, asked_of, row_to_dict, usage_reply
 from api.usage.downloads import FORMATS, ROWS_AT_ONCE, Download, Rows, pieces, renderer
 from api.usage.models import ForecastAnswer, LogsAnswer, UsageAnswer
 from api.usage.query import Asked, Span, read_calls, read_choice, read_limit
+from shared import clock
 from shared.governance.forecasts.spend_forecast import Spender, Subject, names_in_use, outlooks
 from shared.governance.keys.model import VirtualKey, caller_of_key
 from shared.governance.keys.store import VirtualKeyStore
@@ -68,7 +69,7 @@ async def logs(
     _cursor: Annotated[str | None, Query(alias="cursor", description="`next_cursor` of the page before.")] = None,
 ) -> Response:
     """A page. Only so much is looked through at once: as long as there is a `next_cursor`, there may be more."""
-    span = Span.read(said, SEARCHED_DAYS, datetime.now(UTC)) if said.get("from") or said.get("to") else None
+    span = Span.read(said, SEARCHED_DAYS, clock.now()) if said.get("from") or said.get("to") else None
     found, cursor = await CallLog(services.commands).page(
         read_calls(said, services.inference.providers.keys()),
         cursor=said.get("cursor", ""),
@@ -87,7 +88,7 @@ async def logs(
 async def export_logs(services: ServicesDep, said: CallsParam, _format: FormatParam = None) -> Response:
     """Every call of the time, of the last 30 days by default; made while it is sent."""
     kind = read_choice(said, "format", FORMATS, "csv")
-    span = Span.read(said, EXPORTED_DAYS, datetime.now(UTC))
+    span = Span.read(said, EXPORTED_DAYS, clock.now())
     only = read_calls(said, services.inference.providers.keys())
     content = _wants_content(said)
     entries = CallLog(services.commands).batches(span.start, span.end, only)
@@ -104,7 +105,7 @@ async def forecast(
     after: Annotated[str | None, Query(description="`last_id` of the page before.")] = None,
 ) -> Response:
     """Rate, budgets' ends and months' ends if that goes on, and whether today is unlike the habit."""
-    now = datetime.now(UTC)
+    now = clock.now()
     subject = _subject(read_choice({"by": by or ""}, "by", ("key", "team", "customer"), "key"))
     most = read_limit({"limit": limit or ""}, 100, MAX_PAGE)
     spenders, last_id, more = await _spenders(services, subject, after or "", most, now)
@@ -112,7 +113,7 @@ async def forecast(
     page = {
         "object": "list",
         "by": subject,
-        "at": format_time(now),
+        "at": clock.rfc3339(now),
         "data": [outlook.to_dict(now) for outlook in found],
         "has_more": more,
         "last_id": last_id,

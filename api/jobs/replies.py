@@ -8,10 +8,11 @@ import orjson
 from api.http.errors import error_reply
 from api.http.request_context import JSON_TYPE, HeaderLine, Reply, header_text
 from api.jobs.async_headers import retry_after_s
+from shared.clock import rfc3339_ms
 from shared.errors import JobCancelled, JobFailure
 from shared.governance.limits.model import MICRO
 from shared.jobs.model import Job, State
-from shared.surfaces.envelope import envelope, rfc3339
+from shared.surfaces.envelope import envelope
 from shared.surfaces.pending_bodies import OpenStatus, Pending, pending_body
 from shared.surfaces.request_types import BY_NAME, RESPONSES
 from shared.surfaces.response_ids import is_minted
@@ -96,7 +97,7 @@ def job_headers(job: Job) -> tuple[HeaderLine, ...]:
             lines.append((b"x-bf-async-queue-position", b"%d" % job.queue_position))
         if job.estimated_start_ms is not None:
             starts_ms = job.estimated_start_ms
-            lines.append((b"x-bf-async-estimated-start", rfc3339(starts_ms).encode()))
+            lines.append((b"x-bf-async-estimated-start", rfc3339_ms(starts_ms).encode()))
     after_s = retry_after_s(open_ms=now_ms - job.created_ms, due_in_ms=starts_ms - now_ms if starts_ms else 0)
     lines.append((b"retry-after", b"%d" % after_s))
     return tuple(lines)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Annotated, Any
 
 from fastapi import Depends, Query, Request
@@ -10,6 +10,7 @@ from fastapi import Depends, Query, Request
 from api.http.request_context import Reply, json_reply
 from api.services import Services
 from api.usage.query import Asked, read_usage
+from shared import clock
 from shared.governance.ledger.reports import Reports, UsageRow
 
 _GROUPS = "`key`, `team`, `customer`, `provider`, `model`, `request_type`, `dimension:<name>`"
@@ -79,7 +80,7 @@ def asked_of(services: Services, said: Mapping[str, str], *, own_key: str = "") 
     Raises:
         InvalidRequest: Something is not understood.
     """
-    asked = read_usage(said, services.inference.providers.keys(), datetime.now(UTC))
+    asked = read_usage(said, services.inference.providers.keys(), clock.now())
     if own_key:
         query = replace(asked.query, only={**asked.query.only, "key": own_key})
         return Asked(query, asked.names)
@@ -95,16 +96,16 @@ async def usage_reply(services: Services, asked: Asked) -> Reply:
     """
     query = asked.query
     summary = await Reports(services.commands).summary(query)
-    ledger, now = services.settings.ledger, datetime.now(UTC)
+    ledger, now = services.settings.ledger, clock.now()
     kept = timedelta(days=ledger.hours_days if query.per == "hour" else ledger.days_days)
     return json_reply(
         {
             "object": "usage",
-            "from": format_time(query.begin),
-            "to": format_time(query.until),
+            "from": clock.rfc3339(query.begin),
+            "to": clock.rfc3339(query.until),
             "per": query.per,
             "group_by": list(asked.names.values()),
-            "kept_since": format_time(now - kept),
+            "kept_since": clock.rfc3339(now - kept),
             "data": [row_to_dict(row, asked) for row in summary.rows],
             "total": summary.total.to_dict(),
             "unpriced": [
@@ -118,8 +119,3 @@ async def usage_reply(services: Services, asked: Asked) -> Reply:
 def row_to_dict(row: UsageRow, asked: Asked) -> dict[str, Any]:
     """A row under the names that were asked for."""
     return {asked.names.get(name, name): value for name, value in row.to_dict().items()}
-
-
-def format_time(moment: datetime) -> str:
-    """RFC 3339, UTC, whole seconds."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import get_args
 
+from shared import clock
 from shared.errors import InvalidRequest
 from shared.governance.ledger.reports import Per, UsageQuery
 
@@ -168,8 +169,7 @@ def _moment(said: Mapping[str, str], name: str, *, last: bool = False) -> dateti
             day = datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC)
             return day + timedelta(days=1) if last else day
         # An unescaped + of a time zone arrives as a space.
-        moment = datetime.fromisoformat(text[:40].replace(" ", "+") if "T" in text else text[:40])
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+        return clock.parse_rfc3339(text[:40].replace(" ", "+") if "T" in text else text[:40])
     except (ValueError, OverflowError):
         raise InvalidRequest(
             f"{name} must be a day (2026-11-22) or an RFC 3339 time (2026-11-22T21:00:00Z).", param=name

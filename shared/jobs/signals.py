@@ -10,10 +10,10 @@ from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError
 
+from shared import clock
 from shared.jobs.deadlines import Deadlines
 
 PING_S = 10.0
-BACK_OFF_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 SUBSCRIBE_CHUNK = 1000
 
 logger = logging.getLogger("finops.jobs")
@@ -165,7 +165,7 @@ class Signals:
                 self._connection = None
                 self._confirmed.clear()
                 await _close(redis)
-            await asyncio.sleep(BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)])
+            await asyncio.sleep(clock.back_off_s(failures))
             failures += 1
 
     async def _subscribe_all(self, connection: AbstractConnection) -> None:

@@ -3,11 +3,12 @@
 # ruff: noqa: D102 - the attributes of JobView say themselves; the job they belong to documents them
 
 import base64
-import time
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 import orjson
+
+from shared.clock import rfc3339_ms
 
 _STATUSES: Mapping[str, str] = {
     "queued": "pending",
@@ -66,12 +67,6 @@ def states_of(status: str) -> tuple[str, ...]:
     return tuple(state for state, word in _STATUSES.items() if word == status)
 
 
-def rfc3339(unix_ms: int) -> str:
-    """A time as RFC 3339 UTC with milliseconds, e.g. ``2026-11-22T20:43:30.125Z``."""
-    seconds, ms = divmod(unix_ms, 1000)
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{ms:03d}Z"
-
-
 def envelope(job: JobView, *, with_result: bool = True) -> dict[str, Any]:
     """The envelope, ready for ``orjson.dumps``; what is not known yet is absent."""
     ended = job.state in ("completed", "failed", "cancelled")
@@ -82,7 +77,7 @@ def envelope(job: JobView, *, with_result: bool = True) -> dict[str, Any]:
         "status": _STATUSES[job.state],
         "request_type": job.request_type,
         "model": job.model,
-        "created_at": rfc3339(job.created_ms),
+        "created_at": rfc3339_ms(job.created_ms),
         "attempts": job.attempts,
     }
     _say_times(job, said, ended=ended)
@@ -101,13 +96,13 @@ def envelope(job: JobView, *, with_result: bool = True) -> dict[str, Any]:
 
 def _say_times(job: JobView, said: dict[str, Any], *, ended: bool) -> None:
     if job.started_ms:
-        said["started_at"] = rfc3339(job.started_ms)
+        said["started_at"] = rfc3339_ms(job.started_ms)
     elif job.state == "queued" and job.estimated_start_ms:
-        said["estimated_start_at"] = rfc3339(job.estimated_start_ms)
+        said["estimated_start_at"] = rfc3339_ms(job.estimated_start_ms)
     if ended and job.completed_ms:
-        said["completed_at"] = rfc3339(job.completed_ms)
+        said["completed_at"] = rfc3339_ms(job.completed_ms)
         if job.expires_ms:
-            said["expires_at"] = rfc3339(job.expires_ms)
+            said["expires_at"] = rfc3339_ms(job.expires_ms)
 
 
 def _is_json(content_type: str) -> bool:

@@ -1,9 +1,10 @@
 """How the limits of one key stand: used, reserved, left, and where its budgets are heading."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
+from shared.clock import rfc3339
 from shared.governance.forecasts.rates import forecast, spend_rate
 from shared.governance.ledger.reports import Reports, UsageQuery
 from shared.governance.limits.guard import LimitGuard, LimitStatus
@@ -71,7 +72,7 @@ def _to_dict(limit_status: LimitStatus, rates: Mapping[str, float], now: datetim
         "of_name": name,
         "window": limit.window,
         **{f"{key}_usd" if money else key: value / unit if money else value for key, value in figures.items()},
-        "resets_at": _rfc3339(now + timedelta(milliseconds=limit_status.reset_ms)),
+        "resets_at": rfc3339(now + timedelta(milliseconds=limit_status.reset_ms)),
     }
     if _foreseen(limit):
         said["forecast"] = _foretold(limit_status, rates[limit.scope], now)
@@ -85,9 +86,5 @@ def _foretold(limit_status: LimitStatus, rate: float, now: datetime) -> dict[str
     return {
         "rate_usd_per_hour": round(told.rate_micro_usd_per_hour / MICRO, 6),
         "projected_usd": told.projected_micro_usd / MICRO,
-        "exhausted_at": None if in_s is None else _rfc3339(now + timedelta(seconds=in_s)),
+        "exhausted_at": None if in_s is None else rfc3339(now + timedelta(seconds=in_s)),
     }
-
-
-def _rfc3339(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

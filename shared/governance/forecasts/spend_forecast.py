@@ -3,9 +3,10 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from shared.clock import rfc3339
 from shared.governance.forecasts.rates import BASELINE_DAYS, Baseline, Forecast, baseline, forecast, spend_rate
 from shared.governance.ledger.reports import Reports, UsageQuery
 from shared.governance.limits.guard import LimitGuard, LimitStatus
@@ -38,15 +39,16 @@ class BudgetOutlook:
         """As the API and the command line show it; money in USD."""
         limit, told = self.limit_status.limit, self.forecast
         in_s = told.exhausted_in_s
+        ends = now + timedelta(milliseconds=self.limit_status.reset_ms)
         state = "spent" if in_s == 0 else "at_risk" if in_s is not None else "ok"
         return {
             "window": limit.window,
             "limit_usd": limit.amount / MICRO,
             "used_usd": self.limit_status.used / MICRO,
             "reserved_usd": self.limit_status.held / MICRO,
-            "window_ends_at": None if self.rolling else _said(now + timedelta(milliseconds=self.limit_status.reset_ms)),
+            "window_ends_at": None if self.rolling else rfc3339(ends),
             "projected_usd": told.projected_micro_usd / MICRO,
-            "exhausted_at": None if in_s is None else _said(now + timedelta(seconds=in_s)),
+            "exhausted_at": None if in_s is None else rfc3339(now + timedelta(seconds=in_s)),
             "state": state,
         }
 
@@ -177,7 +179,3 @@ def _budget(limit_status: LimitStatus, rate: float) -> BudgetOutlook:
     left_s = hours * 3600 if steady >= limit_status.limit.amount else 0.0
     told = forecast(taken, limit_status.limit.amount, left_s=left_s, rate=rate)
     return BudgetOutlook(limit_status, Forecast(rate, steady, told.exhausted_in_s), rolling=True)
-
-
-def _said(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
+from shared import clock
 from shared.errors import StoreUnavailable
 from shared.governance import keyspace
 from shared.governance.keys.caller import Caller
@@ -25,7 +26,6 @@ FRESH_S = 1.0  # how late a change may act
 PING_S = 0.4
 GRACE_S = 300.0  # how long known keys go on while the store is away
 REMEMBERED = 50_000
-BACK_OFF_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 logger = logging.getLogger("finops.governance")
 
@@ -163,7 +163,7 @@ class VirtualKeyCache:
             finally:
                 with contextlib.suppress(RedisError, OSError):
                     await redis.aclose()
-            await asyncio.sleep(BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)])
+            await asyncio.sleep(clock.back_off_s(failures))
             failures += 1
 
     async def _follow(self, subscription: PubSub) -> None:

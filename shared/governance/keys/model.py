@@ -11,6 +11,7 @@ from typing import Any, Self
 import orjson
 from pydantic import ValidationError
 
+from shared.clock import rfc3339
 from shared.errors import InvalidRequest
 from shared.governance.keys.caller import Caller
 from shared.governance.limits.model import Limit, limits_of
@@ -63,7 +64,7 @@ class VirtualKey:
             "hint": self.hint,
             "configured": self.configured,
             **said,
-            **{name: _rfc3339(moment) for name, moment in times.items()},
+            **{name: rfc3339(moment) if moment else None for name, moment in times.items()},
         }
 
     def to_json(self) -> bytes:
@@ -145,7 +146,3 @@ def hint_of(key: VirtualKeySettings) -> str:
 
 def _unix(moment: datetime) -> float:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-
-
-def _rfc3339(moment: float) -> str | None:
-    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds").replace("+00:00", "Z") if moment else None

@@ -3,11 +3,11 @@
 import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
+from shared.clock import rfc3339_ms
 from shared.governance.limits.model import MICRO
 
 _PIECE = 64 * 1024
@@ -41,10 +41,9 @@ def call_to_dict(entry: Mapping[str, Any], *, content: bool = False) -> dict[str
         content: Whether request and answer are shown, if they were kept.
     """
     priced = bool(entry.get("priced"))
-    ended = datetime.fromtimestamp(entry.get("at", 0) / 1000, UTC)
     document: dict[str, Any] = {
         "id": entry.get("id", ""),
-        "ended_at": ended.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "ended_at": rfc3339_ms(entry.get("at", 0)),
         **{name: entry.get(field, "") for name, field in _TEXTS.items()},
         **{name: entry.get(field, 0) for name, field in _NUMBERS.items()},
         "cost_usd": entry.get("cost", 0) / MICRO if priced else None,

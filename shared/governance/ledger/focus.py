@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 import orjson
 
+from shared.clock import rfc3339
 from shared.governance.ledger.exports import without_formula
 
 VERSION = "1.4"
@@ -247,7 +248,7 @@ def _periods(hour: int, span_s: int) -> tuple[str, str, str, str]:
     start = datetime.fromtimestamp(hour * 3600, UTC)
     month = start.replace(hour=0, day=1)
     next_month = (month + timedelta(days=32)).replace(day=1)
-    return _moment(month), _moment(next_month), _moment(start), _moment(start + timedelta(seconds=span_s))
+    return rfc3339(month), rfc3339(next_month), rfc3339(start), rfc3339(start + timedelta(seconds=span_s))
 
 
 def _text(entry: Mapping[str, Any], name: str) -> str:
@@ -263,10 +264,6 @@ def _tags(entry: Mapping[str, Any]) -> str | None:
 
 def _money(micro: int) -> str:
     return f"{Decimal(micro) / _MICRO:f}"
-
-
-def _moment(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _truth(fact: bool) -> str:

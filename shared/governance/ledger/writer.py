@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import orjson
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 
+from shared import clock
 from shared.governance.keys.caller import Caller
 from shared.governance.keyspace import BOOKS
 from shared.governance.limits.guard import governance_scripts
@@ -26,7 +27,6 @@ RECORD_VERSION = 1
 MAX_BATCH = 200
 MAX_WAITING = 100_000
 MAX_CONTENT = 32 * 1024
-BACK_OFF_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 CLOSE_S = 5.0
 
 # Credentials never get into the books, whatever the configuration says.
@@ -262,7 +262,7 @@ class Ledger:
                     logger.warning(
                         "ledger entries wait for the store: %s", error, extra={"entries": len(self._waiting)}
                     )
-                await asyncio.sleep(BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)])
+                await asyncio.sleep(clock.back_off_s(failures))
                 failures += 1
             except ResponseError:
                 logger.exception("ledger entries were refused", extra={"entries": entries})

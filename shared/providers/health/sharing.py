@@ -14,6 +14,7 @@ from collections.abc import Callable
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from shared import clock
 from shared.providers.health.board import HealthBoard
 from shared.providers.health.changes import Change, read_change, write_change
 from shared.store.commands import Command, RedisCommands
@@ -24,7 +25,6 @@ CHANNEL = "finops:health:changes"
 HASH_TTL_S = 24 * 3600
 MAX_FIELDS = 2_000
 MAX_UNSAID = 1_000
-BACK_OFF_S = (0.05, 0.2, 1.0, 5.0)
 LISTEN_S = 10.0
 
 logger = logging.getLogger("finops.providers")
@@ -116,7 +116,7 @@ class SharedHealth:
                 with contextlib.suppress(RedisError, OSError):
                     await redis.connection_pool.disconnect(inuse_connections=True)
                     await redis.aclose()
-            await asyncio.sleep(BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)])
+            await asyncio.sleep(clock.back_off_s(failures))
             failures += 1
 
     async def _catch_up(self) -> None:

@@ -4,11 +4,11 @@ Sources: https://platform.claude.com/docs/en/api/messages, .../api/errors, .../a
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
+from shared.clock import rfc3339
 from shared.errors import UpstreamFailure
 from shared.surfaces.fields import MISSHAPEN
 
@@ -181,11 +181,10 @@ def models_page(
 
 def model_of(model: Mapping[str, Any]) -> dict[str, Any]:
     """One model; a release date that nobody knows is the epoch, as Anthropic has it."""
-    created = datetime.fromtimestamp(int(model.get("created") or 0), UTC)
     return {
         "type": "model",
         "id": model["id"],
         "display_name": model.get("name") or model["id"],
-        "created_at": created.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "created_at": rfc3339(int(model.get("created") or 0)),
         "lifecycle": "active",
     }
