@@ -1,6 +1,6 @@
 """Alerts: listed page by page; unusual spending is found by one process, and told once a day."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import orjson
 import pytest
@@ -9,22 +9,21 @@ from shared.errors import InvalidRequest, StoreUnavailable
 from shared.governance.forecasts import anomalies
 from shared.governance.forecasts.alerts import ANOMALY, THRESHOLD, Alert, alert_of, list_alerts
 from shared.governance.forecasts.anomalies import AnomalyWatch
+from shared.governance.keyspace import usage_day
 from shared.governance.ledger.writer import Ledger
 from shared.governance.limits.guard import LimitGuard
 from shared.store.multiplexed import MultiplexedClient
 from tests.governance.conftest import budget
 
-NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 USD = 1_000_000
 
 
-async def spend(store: MultiplexedClient, days_ago: int, **keys: int) -> None:
+async def spend(store: MultiplexedClient, day: datetime, **keys: int) -> None:
     """Sums of a day, each key's in two groups."""
-    day = (NOW - timedelta(days=days_ago)).strftime("%Y-%m-%d")
     for key, cost in keys.items():
         for model, part in (("m", cost // 2), ("n", cost - cost // 2)):
             group = f"{key}\x1f{key}\x1f\x1f\x1fsim\x1f{model}\x1fchat.completions\x1f"
-            await store.execute("HSET", f"finops:usage:d:{day}", group, f"1,0,0,9,9,0,0,{part},{part},5,1")
+            await store.execute("HSET", usage_day(f"{day:%Y-%m-%d}"), group, f"1,0,0,9,9,0,0,{part},{part},5,1")
 
 
 async def alerts(store: MultiplexedClient) -> list[Alert]:
@@ -32,19 +31,19 @@ async def alerts(store: MultiplexedClient) -> list[Alert]:
 
 
 @pytest.fixture
-async def habits(store: MultiplexedClient) -> MultiplexedClient:
+async def habits(store: MultiplexedClient, today_noon: datetime) -> MultiplexedClient:
     """A steady key, a new one, one without a name, and a day on which all spend much."""
     for day in range(1, 11):
-        await spend(store, day, steady=2 * USD, **{"": USD})
-    await spend(store, 1, new=USD)
-    await spend(store, 0, steady=20 * USD, new=20 * USD, **{"": 20 * USD})
+        await spend(store, today_noon - timedelta(days=day), steady=2 * USD, **{"": USD})
+    await spend(store, today_noon - timedelta(days=1), new=USD)
+    await spend(store, today_noon, steady=20 * USD, new=20 * USD, **{"": 20 * USD})
     return store
 
 
-async def test_a_key_far_above_its_habit_is_told_of_once_a_day(habits: MultiplexedClient) -> None:
+async def test_a_key_far_above_its_habit_is_told_of_once_a_day(habits: MultiplexedClient, today_noon: datetime) -> None:
     watch = AnomalyWatch(habits, 300)
-    assert await watch.check(NOW) == 1
-    assert await watch.check(NOW + timedelta(hours=1)) == 0
+    assert await watch.check(today_noon) == 1
+    assert await watch.check(today_noon + timedelta(hours=1)) == 0
     (alert,) = await alerts(habits)
     assert (alert.kind, alert.scope, alert.window) == (ANOMALY, "key:steady", "1d")
     assert (alert.used, alert.usual) == (20 * USD, 2 * USD)
@@ -52,58 +51,59 @@ async def test_a_key_far_above_its_habit_is_told_of_once_a_day(habits: Multiplex
     assert "percent" not in alert.to_dict()
 
 
-async def test_the_next_day_it_is_told_of_again(habits: MultiplexedClient) -> None:
+async def test_the_next_day_it_is_told_of_again(habits: MultiplexedClient, today_noon: datetime) -> None:
     watch = AnomalyWatch(habits, 300)
-    await watch.check(NOW)
-    await spend(habits, -1, steady=90 * USD)
-    assert await watch.check(NOW + timedelta(days=1)) == 1
+    await watch.check(today_noon)
+    await spend(habits, today_noon + timedelta(days=1), steady=90 * USD)
+    assert await watch.check(today_noon + timedelta(days=1)) == 1
 
 
-async def test_days_before_a_keys_first_make_no_habit(store: MultiplexedClient) -> None:
+async def test_days_before_a_keys_first_make_no_habit(store: MultiplexedClient, today_noon: datetime) -> None:
     for day in range(1, 4):
-        await spend(store, day, young=USD)
-    await spend(store, 0, young=50 * USD)
-    assert await AnomalyWatch(store, 300).check(NOW) == 0
+        await spend(store, today_noon - timedelta(days=day), young=USD)
+    await spend(store, today_noon, young=50 * USD)
+    assert await AnomalyWatch(store, 300).check(today_noon) == 0
 
 
-async def test_of_many_processes_one_looks_per_period(habits: MultiplexedClient) -> None:
-    told = [await AnomalyWatch(habits, 300).look(NOW) for _ in range(3)]
+async def test_of_many_processes_one_looks_per_period(habits: MultiplexedClient, today_noon: datetime) -> None:
+    told = [await AnomalyWatch(habits, 300).look(today_noon) for _ in range(3)]
     assert told == [1, 0, 0]
     assert 0 < await habits.execute("PTTL", "finops:alerts:watch") <= 300_000
 
 
-async def test_days_that_are_over_are_read_once(habits: MultiplexedClient) -> None:
+async def test_days_that_are_over_are_read_once(habits: MultiplexedClient, today_noon: datetime) -> None:
     watch = AnomalyWatch(habits, 300)
-    await watch.check(NOW)
-    await habits.execute("DEL", *[f"finops:usage:d:2026-11-{day}" for day in range(12, 22)])
-    await habits.execute("DEL", "finops:alerted:anomaly:steady:2026-11-22")
-    assert await watch.check(NOW) == 1
+    await watch.check(today_noon)
+    past = [today_noon - timedelta(days=back) for back in range(1, 11)]
+    await habits.execute("DEL", *[usage_day(f"{day:%Y-%m-%d}") for day in past])
+    assert await habits.execute("DEL", f"finops:alerted:anomaly:steady:{today_noon:%Y-%m-%d}") == 1
+    assert await watch.check(today_noon) == 1
 
 
 async def test_a_day_with_endlessly_many_groups_is_not_read_to_its_end(
-    store: MultiplexedClient, monkeypatch: pytest.MonkeyPatch
+    store: MultiplexedClient, monkeypatch: pytest.MonkeyPatch, today_noon: datetime
 ) -> None:
     monkeypatch.setattr(anomalies, "SCAN_COUNT", 10)
     monkeypatch.setattr(anomalies, "MAX_GROUPS", 20)
     for n in range(700):
-        await spend(store, 0, **{f"k{n}": 2})
-    spent = await AnomalyWatch(store, 300)._spend("2026-11-22")
+        await spend(store, today_noon, **{f"k{n}": 2})
+    spent = await AnomalyWatch(store, 300)._spend(f"{today_noon:%Y-%m-%d}")
     assert 0 < len(spent) < 700
 
 
 async def test_an_alert_that_cannot_be_written_is_not_the_end(
-    habits: MultiplexedClient, caplog: pytest.LogCaptureFixture
+    habits: MultiplexedClient, caplog: pytest.LogCaptureFixture, today_noon: datetime
 ) -> None:
     await habits.execute("SET", "finops:alerts", "no stream")
-    assert await AnomalyWatch(habits, 300).check(NOW) == 0
+    assert await AnomalyWatch(habits, 300).check(today_noon) == 0
     assert "could not be written" in caplog.text
 
 
 async def test_lists_are_read_page_by_page_and_by_kind(
-    habits: MultiplexedClient, guard: LimitGuard, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    habits: MultiplexedClient, guard: LimitGuard, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, today_noon: datetime
 ) -> None:
     monkeypatch.setattr("shared.governance.forecasts.alerts._PAGE", 2)
-    await AnomalyWatch(habits, 300).check(NOW)
+    await AnomalyWatch(habits, 300).check(today_noon)
     await guard.admit("a", (budget(100), budget(200, "team:t")), cost=1, tokens=0)
     ledger.book(orjson.dumps({"status": 200, "cost": 170}), "a")
     await ledger.flush()

@@ -26,7 +26,7 @@ from shared.store.multiplexed import MultiplexedClient
 from tests.key_leaks import assert_no_key_leaks
 
 NOW = datetime.now(UTC)
-TODAY = (NOW - timedelta(hours=1), NOW + timedelta(hours=1))
+TODAY = (NOW - timedelta(hours=1), NOW + timedelta(days=1))  # of any suite that runs shorter than a day
 TEAM_A = Caller(key_id="a", name="Team A", team="search", customer="acme", dimensions=(("app", "shop"),))
 
 

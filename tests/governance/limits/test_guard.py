@@ -3,6 +3,7 @@
 import asyncio
 import math
 import uuid
+from calendar import isleap
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,8 +19,6 @@ from shared.governance.limits.model import Limit
 from shared.governance.limits.windows import UNIT_MS, parse_window
 from shared.store.multiplexed import MultiplexedClient
 from tests.governance.conftest import budget, meter_sums
-
-NOON = 4_004_683_200_000  # 2096-11-25 12:00 UTC, a Sunday; far ahead: nothing expires under the tests
 
 
 async def test_no_limits_cost_no_round_trip() -> None:
@@ -86,17 +85,17 @@ async def test_tokens_are_limited_like_money(guard: LimitGuard, ledger: Ledger) 
     assert 3500 < (refused.value.retry_after_s or 0) <= 3660
 
 
-async def test_rolling_windows_forget_slice_by_slice(guard: LimitGuard, store: MultiplexedClient) -> None:
+async def test_rolling_windows_forget_slice_by_slice(guard: LimitGuard, store: MultiplexedClient, noon_ms: int) -> None:
     limit = (Limit("requests", "key:a", "rolling:1h", 2),)
     minute = 60_000
-    await guard.admit("a", limit, cost=0, tokens=0, clock=str(NOON))
-    await guard.admit("b", limit, cost=0, tokens=0, clock=str(NOON + 30 * minute))
+    await guard.admit("a", limit, cost=0, tokens=0, clock=str(noon_ms))
+    await guard.admit("b", limit, cost=0, tokens=0, clock=str(noon_ms + 30 * minute))
     with pytest.raises(RequestLimited) as refused:
-        await guard.admit("c", limit, cost=0, tokens=0, clock=str(NOON + 59 * minute))
+        await guard.admit("c", limit, cost=0, tokens=0, clock=str(noon_ms + 59 * minute))
     assert refused.value.retry_after_s == 120  # room comes when the first slice is wholly out of the last hour
-    await guard.admit("c", limit, cost=0, tokens=0, clock=str(NOON + 61 * minute))
+    await guard.admit("c", limit, cost=0, tokens=0, clock=str(noon_ms + 61 * minute))
     with pytest.raises(RequestLimited):
-        await guard.admit("d", limit, cost=0, tokens=0, clock=str(NOON + 62 * minute))
+        await guard.admit("d", limit, cost=0, tokens=0, clock=str(noon_ms + 62 * minute))
 
 
 async def test_admitting_twice_reserves_once(guard: LimitGuard, store: MultiplexedClient) -> None:
@@ -115,14 +114,14 @@ async def test_settling_twice_counts_once(guard: LimitGuard, store: MultiplexedC
 
 
 async def test_the_reservation_of_a_dead_process_runs_out_and_a_late_settlement_still_counts(
-    guard: LimitGuard, store: MultiplexedClient
+    guard: LimitGuard, store: MultiplexedClient, noon_ms: int
 ) -> None:
-    await guard.admit("dead", (budget(100),), cost=100, tokens=0, clock=str(NOON))
+    await guard.admit("dead", (budget(100),), cost=100, tokens=0, clock=str(noon_ms))
     with pytest.raises(BudgetExceeded):
-        await guard.admit("b", (budget(100),), cost=1, tokens=0, clock=str(NOON + 1000))
-    await guard.admit("b", (budget(100),), cost=1, tokens=0, clock=str(NOON + round(RESERVATION_TTL_S * 1000)))
+        await guard.admit("b", (budget(100),), cost=1, tokens=0, clock=str(noon_ms + 1000))
+    await guard.admit("b", (budget(100),), cost=1, tokens=0, clock=str(noon_ms + round(RESERVATION_TTL_S * 1000)))
     assert list((await meter_sums(store)).values()) == [(0, 1)]
-    late = ["w", 1, str(NOON + 200_000), "dead", "settled", '{"cost":70,"status":200}']
+    late = ["w", 1, str(noon_ms + 200_000), "dead", "settled", '{"cost":70,"status":200}']
     await store.script(governance_scripts()["settle"], (), late)
     assert list((await meter_sums(store)).values()) == [(70, 1)]
 
@@ -153,10 +152,12 @@ async def test_thresholds_are_told_once_per_window(guard: LimitGuard, ledger: Le
     assert mine == [(50, 55), (80, 85), (100, 125)]
 
 
-async def test_thresholds_of_a_rolling_window_count_all_its_slices(guard: LimitGuard, store: MultiplexedClient) -> None:
+async def test_thresholds_of_a_rolling_window_count_all_its_slices(
+    guard: LimitGuard, store: MultiplexedClient, noon_ms: int
+) -> None:
     slice_ms = parse_window("rolling:1d").slice_ms
     for at in range(3):
-        clock = str(NOON + at * slice_ms)
+        clock = str(noon_ms + at * slice_ms)
         await guard.admit(str(at), (budget(100, window="rolling:1d"),), cost=1, tokens=0, clock=clock)
         line = [str(at), "settled", '{"cost":30,"status":200}']
         await store.script(governance_scripts()["settle"], (), ["w", at + 1, clock, *line])
@@ -193,17 +194,21 @@ WINDOWS = ["1m", "1h", "1d", "1w", "1M", "rolling:1m", "rolling:6h", "rolling:30
 
 
 @pytest.mark.parametrize("name", WINDOWS)
-async def test_the_script_reckons_windows_as_python_does(store: MultiplexedClient, name: str) -> None:
+async def test_the_script_reckons_windows_as_python_does(store: MultiplexedClient, name: str, noon_ms: int) -> None:
     window = parse_window(name)
-    moments = [NOON, 0, 951_782_400_000, 1_709_164_799_999, 1_735_689_600_000, 1_767_225_599_999, 4_102_444_800_000]
-    for now in moments:
+    year = datetime.fromtimestamp(noon_ms / 1000, UTC).year
+    leap = next(year for year in range(year + 1, year + 10) if isleap(year))
+    ahead = [datetime(year + 1, 1, 1, tzinfo=UTC), datetime(leap, 2, 29, 23, 59, 59, 999_000, tzinfo=UTC)]
+    future = [noon_ms, *(round(moment.timestamp() * 1000) for moment in ahead)]
+    past = [0, 951_782_400_000, 1_709_164_799_999, 1_735_689_600_000, 1_767_225_599_999, 4_102_444_800_000]
+    for now in (*future, *past):
         id_ = uuid.uuid4().hex
         (_, facts) = await store.script(
             governance_scripts()["admit"], (), [id_, 1000, 0, 0, now, "requests", id_, name, 10]
         )
         assert facts[2] == window.end_ms(now) - now
-        (key,) = await store.execute("KEYS", f"finops:meter:requests:{id_}*") or [b""]
-        if now >= NOON:  # meters of windows long past are gone at once
+        if now in future:  # meters of windows long past are gone at once
+            (key,) = await store.execute("KEYS", f"finops:meter:requests:{id_}*")
             (field,) = await store.execute("HKEYS", key)
             start = field[1:] if window.rolling else key.rsplit(b":", 1)[1]
             assert int(start) == window.start_ms(now)
@@ -222,7 +227,7 @@ def test_a_window_holds_its_moment(now: int, name: str) -> None:
 
 
 def test_known_windows() -> None:
-    sunday = NOON
+    sunday = 4_004_683_200_000  # 2096-11-25 12:00 UTC
     said = {
         name: datetime.fromtimestamp(parse_window(name).start_ms(sunday) / 1000, UTC).isoformat()
         for name in ("1d", "1w", "1M")

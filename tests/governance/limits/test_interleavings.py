@@ -14,11 +14,11 @@ from shared.governance.limits.guard import LimitGuard, governance_scripts
 from shared.governance.limits.model import Limit
 from shared.store.embedded import EmbeddedStore
 from shared.store.multiplexed import MultiplexedClient
+from tests.governance.conftest import noon_of_next_month, store_time
 
 LIMIT = 1_000
 REQUESTS = 15
 MOST = 300
-START = 4_004_683_200_000  # far ahead: nothing expires under the test
 LIMITS = {
     "one": (Limit("cost", "key:one", "1M", LIMIT), Limit("requests", "key:one", "1M", REQUESTS)),
     "two": (Limit("cost", "key:two", "rolling:1M", LIMIT), Limit("cost", "team:t", "1M", LIMIT)),
@@ -38,7 +38,8 @@ class Interleavings(RuleBasedStateMachine):
             redis.flushall()
         self.store = MultiplexedClient(self.url)
         self.guard = LimitGuard(self.store)
-        self.now = START
+        # Ahead of the store and in the middle of a month: nothing expires, no window ends under the test.
+        self.now = round(noon_of_next_month(self.run(store_time(self.store))).timestamp() * 1000)
         self.open: dict[str, tuple[str, int, int]] = {}
         self.left: dict[str, tuple[str, int, int]] = {}
         self.booked: dict[str, int] = dict.fromkeys(LIMITS, 0)
