@@ -21,7 +21,6 @@ from shared.inference.billing import Billing
 from shared.inference.call import Answer, Call
 from shared.inference.call_cost import CallCost
 from shared.inference.conversations import Conversations
-from shared.inference.counting import counting_of
 from shared.inference.forwarding import forward_booked
 from shared.inference.model_lists import ModelLists
 from shared.inference.passthrough import Passthrough, RawAnswer, RawRequest
@@ -34,7 +33,7 @@ from shared.providers.health.board import HealthBoard
 from shared.providers.health.sharing import SharedHealth
 from shared.providers.registry import Providers
 from shared.providers.wires.base import MalformedAnswer, ProviderRequest, Wire
-from shared.providers.wires.bridged import BridgedWire, Recalled
+from shared.providers.wires.bridged import Recalled
 from shared.surfaces.request_types import RESPONSES
 from shared.telemetry.upstream import UNWATCHED, UpstreamWatch
 
@@ -257,8 +256,7 @@ class Inference:
         """
         target = self._route(call)[0]
         wire, ask = self._translation(call, target, NOTHING)
-        request = wire.request(ask)
-        counting = counting_of(wire, request)
+        counting = wire.token_count(ask)
         if counting is None:
             return None
 
@@ -359,7 +357,7 @@ class Inference:
 
     async def _keep(self, call: Call, wire: Wire) -> None:
         """Keep what a bridge made; jobs keep theirs when they end."""
-        if isinstance(wire, BridgedWire) and wire.response is not None and not call.job_id:
+        if wire.response is not None and not call.job_id:
             await self._remember(call, wire.response)
 
     async def _remember(self, call: Call, response: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import time
 import uuid
+from dataclasses import replace
 from typing import Any
 
 from shared.inference.call import Call
@@ -9,8 +10,8 @@ from shared.inference.conversations import not_kept
 from shared.inference.route import Target
 from shared.providers.wires.base import ProviderRequest, Wire
 from shared.providers.wires.bridged import BridgedWire, Item, Recalled
-from shared.providers.wires.vertex import VertexWire
 from shared.surfaces import anthropic, genai
+from shared.surfaces.dialect import Dialect
 from shared.surfaces.request_types import CHAT, RESPONSES
 from shared.surfaces.response_ids import is_minted, mint_response_id
 from shared.surfaces.responses.items import response_of
@@ -18,8 +19,6 @@ from shared.surfaces.responses.items import response_of
 NOTHING = Recalled()
 # Surfaces whose requests may hold more than OpenAI's fields, and what makes them fit a target.
 _FITTED = {"anthropic": anthropic.without_extensions, "genai": genai.without_extensions}
-# They refuse what they do not know; whom else speaks their format often knows more.
-_OPENAI_ITSELF = frozenset({"openai", "azure"})
 
 
 def offered(target: Target, wire: Wire) -> frozenset[str]:
@@ -51,19 +50,15 @@ def translation(call: Call, target: Target, wire: Wire, recalled: Recalled = NOT
         call = _replayed(call, recalled)
     fit = _FITTED.get(call.surface)
     if fit is not None:
-        fields = fit(call.fields, target=_kind(wire, target))
+        fields = fit(call.fields, dialect=_dialect(wire, target))
         call = call if fields is call.fields else call.with_fields(fields, stream=call.stream)
     return wire, _ask(call, target)
 
 
-def _kind(wire: Wire, target: Target) -> str:
-    """What kind of target it is to those who fit requests of other formats than OpenAI's to it."""
-    chosen = wire.chosen(target.model) if isinstance(wire, VertexWire) else wire
-    if chosen.name == "bedrock" and "claude" in target.model.lower():
-        return "bedrock claude"
-    if chosen.name == "openai" and target.provider.name not in _OPENAI_ITSELF:
-        return "openai like"
-    return chosen.name
+def _dialect(wire: Wire, target: Target) -> Dialect:
+    """The dialect of a target; servers that speak OpenAI's format often know more than OpenAI itself."""
+    dialect = wire.dialect(target.model)
+    return dialect if target.provider.strict else replace(dialect, top_k=True)
 
 
 def _replayed(call: Call, recalled: Recalled) -> Call:

@@ -30,6 +30,7 @@ class Provider:
         batches: Whether it has OpenAI's files and batches itself.
         concurrency: Calls under way at once, per process.
         stream_usage: Whether it can be asked to count what a stream used (``stream_options.include_usage``).
+        strict: Whether it refuses request fields beyond OpenAI's.
         deployments: Model to deployment, for hosts that name deployments.
     """
 
@@ -47,6 +48,7 @@ class Provider:
     headers: Mapping[str, str] = field(default_factory=dict)
     models: tuple[str, ...] = ()
     stream_usage: bool = False
+    strict: bool = False
     api_version: str = ""
     deployments: Mapping[str, str] = field(default_factory=dict)
     project: str = ""

@@ -44,6 +44,7 @@ class Row:
         offers: Its capabilities, beside chat; default none.
         batches: Whether it has files and batches as OpenAI has them.
         stream_usage: Whether it knows ``stream_options.include_usage``; others count unasked, or not at all.
+        strict: Whether it refuses request fields beyond OpenAI's; others who speak the format often know more.
         source: Its API reference.
     """
 
@@ -59,6 +60,7 @@ class Row:
     offers: tuple[RequestType, ...] = ()
     batches: bool = False
     stream_usage: bool = False
+    strict: bool = False
     source: str = ""
 
     @property
@@ -90,9 +92,9 @@ PROJECT = (
 
 ROWS: tuple[Row, ...] = (
     Row(name="openai", title="OpenAI", base_url="https://api.openai.com/v1", key_env="OPENAI_API_KEY", url_env="OPENAI_BASE_URL",
-        offers=REQUEST_TYPES, batches=True, stream_usage=True, source="https://platform.openai.com/docs/api-reference"),
+        offers=REQUEST_TYPES, batches=True, stream_usage=True, strict=True, source="https://platform.openai.com/docs/api-reference"),
     Row(name="azure", title="Azure OpenAI", host="azure", key_env="AZURE_OPENAI_API_KEY", url_env="AZURE_OPENAI_ENDPOINT",
-        configured_by=(("AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_API_KEY"), ("AZURE_OPENAI_ENDPOINT",)), offers=REQUEST_TYPES, batches=True, stream_usage=True, source="https://learn.microsoft.com/azure/ai-foundry/openai/reference"),
+        configured_by=(("AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_API_KEY"), ("AZURE_OPENAI_ENDPOINT",)), offers=REQUEST_TYPES, batches=True, stream_usage=True, strict=True, source="https://learn.microsoft.com/azure/ai-foundry/openai/reference"),
     Row(name="anthropic", title="Anthropic", base_url="https://api.anthropic.com", wire="anthropic", host="x-api-key",
         key_env="ANTHROPIC_API_KEY", url_env="ANTHROPIC_BASE_URL", source="https://platform.claude.com/docs/en/api/messages"),
     Row(name="gemini", title="Google Gemini", base_url="https://generativelanguage.googleapis.com/v1beta", wire="gemini", host="x-goog-api-key",
@@ -258,6 +260,7 @@ def _configure(name: str, said: ProviderSettings | None, environ: Mapping[str, s
         keys=_keys(name, said.keys) or _environment_key(row, environ),
         request_types=row.request_types,
         batches=row.batches if said.batches is None else said.batches,
+        strict=row.strict,
         stream_usage=row.stream_usage if said.stream_usage is None else said.stream_usage,
         timeouts=said.timeouts,
         retry=said.retry,

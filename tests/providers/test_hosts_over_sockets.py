@@ -31,7 +31,7 @@ from simulator.serve import RunningSimulator, running
 from tests.providers.hosts.request_cases import provider_of
 from tests.providers.hosts.test_vertex import ACCOUNT
 from tests.providers.wires.bedrock.judge import MODEL
-from tests.providers.wires.chat_chunks import HI, ask_of, assemble, chunks_of
+from tests.providers.wires.chat_chunks import HI, assemble, chunks_of, request_of
 
 TOOL = {
     "type": "function",
@@ -68,7 +68,7 @@ WIRES: list[Wire] = [BedrockWire(), OllamaWire()]
 
 def forwarded(fields: dict[str, Any]) -> ProviderRequest:
     """A request whose wire forwards the caller's bytes."""
-    return replace(ask_of(fields, fields["model"]), body=orjson.dumps(fields))
+    return replace(request_of(fields, fields["model"]), body=orjson.dumps(fields))
 
 
 class Upstream:
@@ -140,9 +140,9 @@ def without_ids(answer):
 @pytest.mark.parametrize("wire", ["bedrock", "ollama"])
 async def test_streams_add_up_to_whole_answers(upstream: Upstream, wire: str, asked: str) -> None:
     fields = {"messages": HI, **ASKED[asked]}
-    whole = await upstream.answer(wire, ask_of(fields, MODEL))
+    whole = await upstream.answer(wire, request_of(fields, MODEL))
     fields |= {"stream": True, "stream_options": {"include_usage": True}}
-    translation, out = await upstream.stream(wire, ask_of(fields, MODEL))
+    translation, out = await upstream.stream(wire, request_of(fields, MODEL))
     assert translation.complete
     assert without_ids(assemble(chunks_of(out))) == without_ids(whole)
     reasons = {"tool": "tool_calls", "short": "length"}
@@ -153,7 +153,7 @@ async def test_streams_add_up_to_whole_answers(upstream: Upstream, wire: str, as
 
 @pytest.mark.parametrize("wire", ["bedrock", "ollama"])
 async def test_thoughts_come_through(upstream: Upstream, wire: str) -> None:
-    message = (await upstream.answer(wire, ask_of({"messages": HI}, "qwen@reasoning")))["choices"][0]["message"]
+    message = (await upstream.answer(wire, request_of({"messages": HI}, "qwen@reasoning")))["choices"][0]["message"]
     assert message["reasoning_content"]
     if wire == "bedrock":
         assert message["thinking_blocks"][0]["signature"]
@@ -162,7 +162,7 @@ async def test_thoughts_come_through(upstream: Upstream, wire: str) -> None:
 @pytest.mark.parametrize("fault", ["cut=2", "no_done", "error_event=2", "bad_chunk=2"])
 @pytest.mark.parametrize("wire", ["bedrock", "ollama"])
 async def test_no_fault_passes_for_a_whole_answer(upstream: Upstream, wire: str, fault: str) -> None:
-    ask = ask_of({"messages": HI, "stream": True}, f"m@{fault}")
+    ask = request_of({"messages": HI, "stream": True}, f"m@{fault}")
     try:
         translation, _ = await upstream.stream(wire, ask)
     except (UpstreamFailure, ValueError):
@@ -177,13 +177,13 @@ async def test_no_fault_passes_for_a_whole_answer(upstream: Upstream, wire: str,
 )
 async def test_refusals_say_why(upstream: Upstream, wire: str, status: int, code: str) -> None:
     with pytest.raises(UpstreamRefused) as caught:
-        await upstream.answer(wire, ask_of({"messages": HI}, f"m@status={status},retry_after=3"))
+        await upstream.answer(wire, request_of({"messages": HI}, f"m@status={status},retry_after=3"))
     assert (caught.value.status, caught.value.code, caught.value.retry_after_s) == (status, code, 3.0)
     assert caught.value.error["message"].startswith("Simulated failure")
 
 
 async def test_a_bearer_token_does_instead_of_a_signature(upstream: Upstream) -> None:
-    ask = ask_of({"messages": HI}, MODEL)
+    ask = request_of({"messages": HI}, MODEL)
     assert await upstream.answer("bedrock", ask, key=Key(name="k", value="bedrock-api-key"))
     assert upstream.sim.requests[-1].path == f"/model/{MODEL}/converse"
     with pytest.raises(UpstreamRefused) as caught:
@@ -192,7 +192,7 @@ async def test_a_bearer_token_does_instead_of_a_signature(upstream: Upstream) ->
 
 
 async def test_ollama_embeds(upstream: Upstream) -> None:
-    body = await upstream.answer("ollama", ask_of({"input": ["a", "b"], "dimensions": 4}, "nomic", EMBEDDINGS))
+    body = await upstream.answer("ollama", request_of({"input": ["a", "b"], "dimensions": 4}, "nomic", EMBEDDINGS))
     assert [len(each["embedding"]) for each in body["data"]] == [4, 4]
 
 
@@ -219,10 +219,10 @@ async def test_vertex_takes_a_service_accounts_token_once(upstream: Upstream) ->
     assert upstream.sim.requests[1].headers["authorization"].startswith("Bearer ****")
     wrong = orjson.dumps({**ACCOUNT, "token_uri": f"{upstream.sim.origin}/token", "client_email": "invalid"}).decode()
     with pytest.raises(UpstreamRefused, match="invalid_grant"):
-        await upstream.answer("vertex", ask_of({"messages": HI}, "meta/x"), project="p", credentials=wrong)
+        await upstream.answer("vertex", request_of({"messages": HI}, "meta/x"), project="p", credentials=wrong)
 
 
 async def test_a_token_endpoint_that_is_away_is_a_failure_that_may_pass(upstream: Upstream) -> None:
     account = orjson.dumps({**ACCOUNT, "token_uri": "http://127.0.0.1:9/token?a=b"}).decode()
     with pytest.raises(UpstreamFailure, match="cannot be reached"):
-        await upstream.answer("vertex", ask_of({"messages": HI}, "meta/x"), project="p", credentials=account)
+        await upstream.answer("vertex", request_of({"messages": HI}, "meta/x"), project="p", credentials=account)

@@ -1,10 +1,12 @@
 """What a wire is: the translation between OpenAI's formats and one provider's; pure: no I/O, no URL, no credentials."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
+from shared.surfaces.dialect import Dialect
 from shared.surfaces.request_types import RequestType
+from shared.surfaces.responses.conversation import Reasoning
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,14 +86,34 @@ class StreamTranslation(Protocol):
         ...
 
 
+class TokenCount(NamedTuple):
+    """How a provider counts the tokens of a request.
+
+    Attributes:
+        request: The request that counts.
+        read: Reads the number out of the answer; raises ``MalformedAnswer``.
+    """
+
+    request: UpstreamRequest
+    read: Callable[[bytes], int]
+
+
 class Wire(Protocol):
-    """One provider format."""
+    """One provider format. Wires inherit from it, for the defaults.
+
+    Attributes:
+        name: As configuration spells it.
+        request_types: Names of the request types it can express.
+        reasoning: Whether thoughts go back to the provider with their signatures, or not at all.
+        response: The Response that the gateway has to store, once a bridge has made one; else None.
+    """
 
     name: str
     request_types: frozenset[str]
-    """Names of the request types it can express."""
+    reasoning: Reasoning = "signed"
+    response: Mapping[str, Any] | None = None
 
-    def request(self, ask: ProviderRequest) -> UpstreamRequest:
+    def request(self, request: ProviderRequest) -> UpstreamRequest:
         """The provider's request.
 
         Raises:
@@ -99,7 +121,7 @@ class Wire(Protocol):
         """
         ...
 
-    def answer(self, ask: ProviderRequest, body: bytes, content_type: str) -> Translated:
+    def answer(self, request: ProviderRequest, body: bytes, content_type: str) -> Translated:
         """The provider's complete answer (2xx) in OpenAI's format.
 
         Raises:
@@ -107,10 +129,23 @@ class Wire(Protocol):
         """
         ...
 
-    def stream(self, ask: ProviderRequest) -> StreamTranslation:
+    def stream(self, request: ProviderRequest) -> StreamTranslation:
         """A translation for one streamed answer."""
         ...
 
     def error(self, status: int, body: bytes) -> tuple[int, Mapping[str, Any]]:
         """The provider's error: the status to pass on, and OpenAI's error object (message, type, param, code)."""
         ...
+
+    def dialect(self, model: str) -> Dialect:
+        """Return which fields beyond OpenAI's the model's format can carry."""
+        ...
+
+    def token_count(self, request: ProviderRequest) -> TokenCount | None:
+        """Return how the provider counts the input tokens of a request; None if it cannot.
+
+        Raises:
+            UnsupportedParameter: As ``request``, which the default calls to check the fields.
+        """
+        self.request(request)
+        return None

@@ -15,9 +15,9 @@ from shared.providers.wires.base import (
     UpstreamRequest,
     Wire,
 )
+from shared.surfaces.dialect import Dialect
 from shared.surfaces.request_types import CHAT, RESPONSES
 from shared.surfaces.responses.answer import chat_to_response
-from shared.surfaces.responses.conversation import Reasoning
 from shared.surfaces.responses.reply import MalformedChat
 from shared.surfaces.responses.request import responses_to_chat
 from shared.surfaces.responses.stream import ResponseEvents
@@ -38,7 +38,7 @@ class Recalled:
     references: Mapping[str, Item] = field(default_factory=dict)
 
 
-class BridgedWire:
+class BridgedWire(Wire):
     """Another wire's chat, seen as the Responses API; made for one call.
 
     ``ProviderRequest.answer_id`` is the id of the response; translated bodies hold the whole Response, which
@@ -54,36 +54,35 @@ class BridgedWire:
 
     def __init__(self, wire: Wire, recalled: Recalled, *, background: bool) -> None:
         self.name = wire.name
-        self.response: Mapping[str, Any] | None = None
         self._wire = wire
         self._recalled = recalled
         self._background = background
 
-    def request(self, ask: ProviderRequest) -> UpstreamRequest:
+    def request(self, request: ProviderRequest) -> UpstreamRequest:
         """The chat request.
 
         Raises:
             UnsupportedParameter: Chat, or the provider's format, cannot express a field.
             InvalidRequest: It is no Responses request.
         """
-        return self._wire.request(self._chat(ask))
+        return self._wire.request(self._chat(request))
 
-    def answer(self, ask: ProviderRequest, body: bytes, content_type: str) -> Translated:
+    def answer(self, request: ProviderRequest, body: bytes, content_type: str) -> Translated:
         """The chat's answer as a Response.
 
         Raises:
             MalformedAnswer: It is no chat completion.
         """
-        translated = self._wire.answer(self._chat(ask), body, content_type)
+        translated = self._wire.answer(self._chat(request), body, content_type)
         try:
             completion = orjson.loads(translated.body)
             if not isinstance(completion, dict):
                 raise MalformedChat("the answer is no object")
             response = chat_to_response(
                 completion,
-                ask.fields,
-                response_id=ask.answer_id,
-                created_at=ask.created,
+                request.fields,
+                response_id=request.answer_id,
+                created_at=request.created,
                 background=self._background,
                 completed_at=int(time.time()),
             )
@@ -92,37 +91,36 @@ class BridgedWire:
         self.response = response
         return Translated(body=orjson.dumps(response), usage=response["usage"] or {})
 
-    def stream(self, ask: ProviderRequest) -> "BridgedStream":
+    def stream(self, request: ProviderRequest) -> "BridgedStream":
         """The chat's stream as events of a Response."""
         events = ResponseEvents(
-            ask.fields,
-            response_id=ask.answer_id,
-            created_at=ask.created,
+            request.fields,
+            response_id=request.answer_id,
+            created_at=request.created,
             background=self._background,
             clock=lambda: int(time.time()),
         )
-        return BridgedStream(self._wire.stream(self._chat(ask)), events, self)
+        return BridgedStream(self._wire.stream(self._chat(request)), events, self)
 
     def error(self, status: int, body: bytes) -> tuple[int, Mapping[str, Any]]:
         """The provider's error, as its wire reads it."""
         return self._wire.error(status, body)
 
-    def _chat(self, ask: ProviderRequest) -> ProviderRequest:
+    def dialect(self, model: str) -> Dialect:
+        """The dialect of the provider's format."""
+        return self._wire.dialect(model)
+
+    def _chat(self, request: ProviderRequest) -> ProviderRequest:
         recalled = self._recalled
         fields = responses_to_chat(
-            ask.fields,
+            request.fields,
             recalled.history,
             references=recalled.references,
             developer_role="system",  # which every chat knows
-            reasoning=_reasoning(self._wire),
+            reasoning=self._wire.reasoning,
         )
-        fields["model"] = ask.model
-        return replace(ask, request_type=CHAT, fields=fields, body=orjson.dumps(fields))
-
-
-def _reasoning(wire: Wire) -> Reasoning:
-    """Signed thoughts go back to formats that demand them; OpenAI's has no words for them."""
-    return "none" if wire.name == "openai" else "signed"
+        fields["model"] = request.model
+        return replace(request, request_type=CHAT, fields=fields, body=orjson.dumps(fields))
 
 
 class BridgedStream:

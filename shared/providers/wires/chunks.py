@@ -14,23 +14,23 @@ from shared.surfaces.sse import DONE, encode_event
 Delta = dict[str, Any]
 
 
-def head_of(ask: ProviderRequest, more: Mapping[str, Any]) -> dict[str, Any]:
+def head_of(request: ProviderRequest, more: Mapping[str, Any]) -> dict[str, Any]:
     """What a completion and each of its chunks begin with; ``more`` replaces and adds."""
     return {
-        "id": ask.answer_id,
+        "id": request.answer_id,
         "object": "chat.completion.chunk",
-        "created": ask.created,
-        "model": ask.model,
+        "created": request.created,
+        "model": request.model,
         "system_fingerprint": None,
         **more,
     }
 
 
 def whole_answer(
-    ask: ProviderRequest, choice: Mapping[str, Any], usage: Mapping[str, Any], more: Mapping[str, Any]
+    request: ProviderRequest, choice: Mapping[str, Any], usage: Mapping[str, Any], more: Mapping[str, Any]
 ) -> Translated:
     """A complete answer of one choice."""
-    completion = head_of(ask, more) | {
+    completion = head_of(request, more) | {
         "object": "chat.completion",
         "choices": [{"index": 0, "logprobs": None, **choice}],
         "usage": usage,
@@ -70,10 +70,10 @@ class ChunkWriter:
 
     __slots__ = ("_head", "_with_usage")
 
-    def __init__(self, ask: ProviderRequest, more: Mapping[str, Any] | None = None) -> None:
-        options = ask.fields.get("stream_options")
+    def __init__(self, request: ProviderRequest, more: Mapping[str, Any] | None = None) -> None:
+        options = request.fields.get("stream_options")
         self._with_usage = isinstance(options, Mapping) and options.get("include_usage") is True
-        self._head = head_of(ask, more or {})
+        self._head = head_of(request, more or {})
 
     def begin(self) -> bytes:
         """The role."""

@@ -11,8 +11,10 @@ from typing import Any
 
 import orjson
 
-from shared.providers.wires.base import MalformedAnswer, ProviderRequest, Translated, UpstreamRequest
+from shared.providers.wires.base import MalformedAnswer, ProviderRequest, Translated, UpstreamRequest, Wire
+from shared.surfaces.dialect import Dialect
 from shared.surfaces.request_types import REQUEST_TYPES
+from shared.surfaces.responses.conversation import Reasoning
 from shared.surfaces.sse import EventSplitter, EventTooLong, event_data
 
 # Fields that are said to the gateway, not to the provider.
@@ -43,22 +45,23 @@ _FINAL_TYPES = frozenset(
 _COUNTED_WHEN_ASKED = frozenset({"chat.completions", "completions"})
 
 
-class OpenAIWire:
+class OpenAIWire(Wire):
     """The wire of OpenAI and of everyone who speaks like it."""
 
     name = "openai"
     request_types = frozenset(request_type.name for request_type in REQUEST_TYPES)
+    reasoning: Reasoning = "none"  # the format has no field for it
 
-    def request(self, ask: ProviderRequest) -> UpstreamRequest:
+    def request(self, request: ProviderRequest) -> UpstreamRequest:
         """The caller's request, with the provider's own name of the model."""
-        body = _with_model_part(ask) if ask.request_type.form == "multipart" else _with_model(ask)
-        if _is_uncounted(ask):
-            body = _counted(body, ask.fields.get("stream_options"))
-        return UpstreamRequest(path=f"/{ask.request_type.path}", body=body, content_type=ask.content_type)
+        body = _with_model_part(request) if request.request_type.form == "multipart" else _with_model(request)
+        if _is_uncounted(request):
+            body = _counted(body, request.fields.get("stream_options"))
+        return UpstreamRequest(path=f"/{request.request_type.path}", body=body, content_type=request.content_type)
 
-    def answer(self, ask: ProviderRequest, body: bytes, content_type: str) -> Translated:
+    def answer(self, request: ProviderRequest, body: bytes, content_type: str) -> Translated:
         """The provider's bytes; read once, for the usage."""
-        if ask.request_type.binary or not content_type.startswith("application/json"):
+        if request.request_type.binary or not content_type.startswith("application/json"):
             return Translated(body=body, content_type=content_type)
         try:
             fields = orjson.loads(body)
@@ -67,13 +70,19 @@ class OpenAIWire:
         usage = fields.get("usage") if isinstance(fields, dict) else None
         return Translated(body=body, content_type=content_type, usage=usage if isinstance(usage, dict) else {})
 
-    def stream(self, ask: ProviderRequest) -> "OpenAIStream":
+    def stream(self, request: ProviderRequest) -> "OpenAIStream":
         """Events forwarded as they are, watched for usage, errors and the end."""
-        return OpenAIStream(ends_with_done=ask.request_type.name in _COUNTED_WHEN_ASKED, uncounted=_is_uncounted(ask))
+        return OpenAIStream(
+            ends_with_done=request.request_type.name in _COUNTED_WHEN_ASKED, uncounted=_is_uncounted(request)
+        )
 
     def error(self, status: int, body: bytes) -> tuple[int, Mapping[str, Any]]:
         """OpenAI's error object, or the best that can be said of what came instead."""
         return status, read_error(body)
+
+    def dialect(self, model: str) -> Dialect:  # noqa: ARG002 - of the protocol
+        """OpenAI's own fields."""
+        return Dialect()
 
 
 def read_error(body: bytes) -> Mapping[str, Any]:
@@ -95,29 +104,29 @@ def _plain_text(body: bytes) -> str:
     return "" if text.startswith("<") else text
 
 
-def _with_model(ask: ProviderRequest) -> bytes:
-    unchanged = ask.fields.get("model") in {ask.model, None}
-    ours = GATEWAY_FIELDS & ask.fields.keys()
+def _with_model(request: ProviderRequest) -> bytes:
+    unchanged = request.fields.get("model") in {request.model, None}
+    ours = GATEWAY_FIELDS & request.fields.keys()
     if unchanged and not ours:
-        return ask.body
-    if not ours and ask.body.count(b'"model"') == 1 and _ESCAPED_LETTER not in ask.body:
-        name = b'"model":' + orjson.dumps(ask.model)
-        body, changes = _MODEL.subn(lambda _: name, ask.body)
+        return request.body
+    if not ours and request.body.count(b'"model"') == 1 and _ESCAPED_LETTER not in request.body:
+        name = b'"model":' + orjson.dumps(request.model)
+        body, changes = _MODEL.subn(lambda _: name, request.body)
         if changes == 1:
             return body
     # The standard library keeps integers of any size; this way is rare.
-    fields = json.loads(ask.body)
+    fields = json.loads(request.body)
     kept = {key: value for key, value in fields.items() if key not in GATEWAY_FIELDS}
     if "model" in kept:
-        kept["model"] = ask.model
+        kept["model"] = request.model
     return json.dumps(kept, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _is_uncounted(ask: ProviderRequest) -> bool:
+def _is_uncounted(request: ProviderRequest) -> bool:
     """Whether the gateway has to ask in its own name what the stream uses; the caller is not shown the answer."""
-    if not ask.counted or ask.request_type.name not in _COUNTED_WHEN_ASKED:
+    if not request.counted or request.request_type.name not in _COUNTED_WHEN_ASKED:
         return False
-    options = ask.fields.get("stream_options")
+    options = request.fields.get("stream_options")
     return options is None or (isinstance(options, dict) and not options.get("include_usage"))
 
 
@@ -133,10 +142,10 @@ def _counted(body: bytes, options: Mapping[str, Any] | None) -> bytes:
     return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _with_model_part(ask: ProviderRequest) -> bytes:
-    if ask.fields.get("model") in {ask.model, None}:
-        return ask.body
-    return _MODEL_PART.sub(lambda part: part.group(1) + ask.model.encode(), ask.body, count=1)
+def _with_model_part(request: ProviderRequest) -> bytes:
+    if request.fields.get("model") in {request.model, None}:
+        return request.body
+    return _MODEL_PART.sub(lambda part: part.group(1) + request.model.encode(), request.body, count=1)
 
 
 class OpenAIStream:

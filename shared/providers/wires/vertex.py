@@ -9,10 +9,18 @@ from typing import Any
 import orjson
 
 from shared.errors import UnsupportedParameter
-from shared.providers.wires.base import ProviderRequest, StreamTranslation, Translated, UpstreamRequest, Wire
+from shared.providers.wires.base import (
+    ProviderRequest,
+    StreamTranslation,
+    TokenCount,
+    Translated,
+    UpstreamRequest,
+    Wire,
+)
+from shared.surfaces.dialect import Dialect
 
 
-class VertexWire:
+class VertexWire(Wire):
     """Chooses between wires, and does nothing else.
 
     Args:
@@ -30,34 +38,49 @@ class VertexWire:
         self._others = others
         self.request_types = gemini.request_types | claude.request_types
 
-    def request(self, ask: ProviderRequest) -> UpstreamRequest:
+    def request(self, request: ProviderRequest) -> UpstreamRequest:
         """The request in the model's own format.
 
         Raises:
             UnsupportedParameter: A field cannot be expressed, or the model does not do that.
         """
-        wire = self.chosen(ask.model)
-        if ask.request_type.name not in wire.request_types & self.request_types:
-            raise UnsupportedParameter(
-                f"The model {ask.model!r} does not offer {ask.request_type.name}.", param="model"
-            )
-        return wire.request(ask)
+        return self._capable(request).request(request)
 
-    def answer(self, ask: ProviderRequest, body: bytes, content_type: str) -> Translated:
+    def answer(self, request: ProviderRequest, body: bytes, content_type: str) -> Translated:
         """The answer, read in the same format.
 
         Raises:
             MalformedAnswer: It is not of the format.
         """
-        return self.chosen(ask.model).answer(ask, body, content_type)
+        return self.chosen(request.model).answer(request, body, content_type)
 
-    def stream(self, ask: ProviderRequest) -> StreamTranslation:
+    def stream(self, request: ProviderRequest) -> StreamTranslation:
         """A translation for one streamed answer."""
-        return self.chosen(ask.model).stream(ask)
+        return self.chosen(request.model).stream(request)
 
     def error(self, status: int, body: bytes) -> tuple[int, Mapping[str, Any]]:
         """The error in OpenAI's form; the body shows which format it is of."""
         return self._wire_of_error(body).error(status, body)
+
+    def dialect(self, model: str) -> Dialect:
+        """The dialect of the model's own format."""
+        return self.chosen(model).dialect(model)
+
+    def token_count(self, request: ProviderRequest) -> TokenCount | None:
+        """Count as the model's own format does.
+
+        Raises:
+            UnsupportedParameter: A field cannot be expressed, or the model does not do that.
+        """
+        return self._capable(request).token_count(request)
+
+    def _capable(self, request: ProviderRequest) -> Wire:
+        wire = self.chosen(request.model)
+        if request.request_type.name not in wire.request_types & self.request_types:
+            raise UnsupportedParameter(
+                f"The model {request.model!r} does not offer {request.request_type.name}.", param="model"
+            )
+        return wire
 
     def chosen(self, model: str) -> Wire:
         """The wire of a model's format."""

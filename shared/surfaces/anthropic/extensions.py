@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from shared.surfaces.dialect import Dialect
 from shared.surfaces.fields import unsupported
 
 EXTENSIONS = frozenset({"thinking", "top_k", "cache_control", "inference_geo", "speed"})
@@ -17,36 +18,31 @@ DROPPED_ELSEWHERE: Mapping[str, str] = {
 }
 """What a request to another model than Claude loses, by design, and why; all else that it cannot say is refused."""
 
-# Who takes everything: Anthropic's own format.
-_ALL = "anthropic"
-# Claude behind another format: it knows marks of the cache on contents, but not the one for the whole.
-_CLAUDE = "bedrock claude"
-_TOP_K = frozenset({_CLAUDE, "bedrock", "gemini", "ollama", "openai like"})
 _PLAIN_VALUES = {"inference_geo": ("global",), "speed": ("standard",)}
 _MESSAGE_EXTENSIONS = frozenset({"thinking_blocks", "reasoning_content", "is_error", "cache_control"})
 
 
-def without_extensions(chat: dict[str, Any], *, target: str) -> dict[str, Any]:
+def without_extensions(chat: dict[str, Any], *, dialect: Dialect) -> dict[str, Any]:
     """The request as a target takes it.
 
     Args:
         chat: A chat request that may hold extensions.
-        target: ``anthropic``, ``bedrock claude``, ``bedrock``, ``gemini``, ``ollama``, ``openai``, or ``openai like``:
-            servers that know more than OpenAI itself.
+        dialect: Which extensions the target understands.
 
     Raises:
         UnsupportedParameter: The caller asks for something that the target does not have.
     """
-    if target == _ALL:
+    if dialect.anthropic:
         return chat
     for name, plain_values in _PLAIN_VALUES.items():
         if name in chat and chat[name] not in plain_values:
             raise unsupported(name, "only Anthropic's own service has it.")
-    if "top_k" in chat and target not in _TOP_K:
+    if "top_k" in chat and not dialect.top_k:
         raise unsupported("top_k", "this provider has no such control.")
-    kept = {"top_k", "thinking"} if target == _CLAUDE else {"top_k"}
+    # Claude behind another format knows cache marks on content, but not the one for the whole request.
+    kept = {"top_k", "thinking"} if dialect.claude else {"top_k"}
     plain = {name: value for name, value in chat.items() if name not in EXTENSIONS - kept}
-    return plain if target == _CLAUDE else _without_marks(plain)
+    return plain if dialect.claude else _without_marks(plain)
 
 
 def _without_marks(chat: dict[str, Any]) -> dict[str, Any]:

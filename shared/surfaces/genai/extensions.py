@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from shared.surfaces.dialect import Dialect
 from shared.surfaces.fields import unsupported
 
 DROPPED_ELSEWHERE: Mapping[str, str] = {
@@ -18,33 +19,30 @@ DROPPED_ELSEWHERE: Mapping[str, str] = {
 }
 """What a request to another model than Google's loses, by design, and why; all else that it cannot say is refused."""
 
-_TOP_K = frozenset({"anthropic", "bedrock claude", "bedrock", "gemini", "ollama", "openai like"})
-_CLAUDE = frozenset({"anthropic", "bedrock claude"})
 _DROPPED_NATIVE = frozenset({"thinking_config", "labels", "retrieval_config", "task_type", "title"})
 _HARMLESS = frozenset({"OFF", "BLOCK_NONE", "HARM_BLOCK_THRESHOLD_UNSPECIFIED"})
 _NAMES = {"cached_content": "cachedContent"}
 
 
-def without_extensions(chat: dict[str, Any], *, target: str) -> dict[str, Any]:
-    """The request as a target takes it: unchanged for ``gemini``, OpenAI's own fields for the others.
+def without_extensions(chat: dict[str, Any], *, dialect: Dialect) -> dict[str, Any]:
+    """The request as a target takes it: unchanged for Gemini, OpenAI's own fields for the others.
 
     Args:
         chat: A chat or embeddings request that may hold extensions.
-        target: ``anthropic``, ``bedrock claude``, ``bedrock``, ``gemini``, ``ollama``, ``openai``, or ``openai like``:
-            servers that know more than OpenAI itself.
+        dialect: Which extensions the target understands.
 
     Raises:
         UnsupportedParameter: Something would be lost that the caller would miss: cached content, filters, tools that
             run at Google, their results, pictures by the model.
     """
-    if target == "gemini":
+    if dialect.google:
         return chat
     _refuse_native((chat.get("extra_body") or {}).get("google") or {})
-    if "top_k" in chat and target not in _TOP_K:
+    if "top_k" in chat and not dialect.top_k:
         raise unsupported("generationConfig.topK", "this provider has no such control.")
     plain = {name: value for name, value in chat.items() if name != "extra_body"}
     if "messages" in plain:
-        blocks = {"thinking_blocks"} if target in _CLAUDE else set()
+        blocks = {"thinking_blocks"} if dialect.claude else set()
         plain["messages"] = [_plain_message(message, keep=blocks) for message in plain["messages"]]
     return plain
 

@@ -12,7 +12,7 @@ HI = [{"role": "user", "content": "Hi"}]
 STREAMED = {"messages": HI, "stream": True, "stream_options": {"include_usage": True}}
 
 
-def ask_of(fields: dict[str, Any], model: str, request_type: RequestType = CHAT) -> ProviderRequest:
+def request_of(fields: dict[str, Any], model: str, request_type: RequestType = CHAT) -> ProviderRequest:
     return ProviderRequest(
         request_type=request_type,
         model=model,

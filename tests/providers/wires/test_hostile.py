@@ -15,7 +15,7 @@ from shared.providers.wires.ollama import OllamaWire
 from shared.surfaces.request_types import EMBEDDINGS
 from simulator.aws.event_stream import encode_frame
 from tests.providers.wires.bedrock.judge import ADAPTIVE, BUDGET, LLAMA, MODEL, NEWEST, NOVA, OLD, OSS, judge_request
-from tests.providers.wires.chat_chunks import HI, STREAMED, ask_of
+from tests.providers.wires.chat_chunks import HI, STREAMED, request_of
 
 MODELS = [MODEL, OLD, BUDGET, ADAPTIVE, NEWEST, NOVA, OSS, LLAMA]
 # Words that mean something somewhere in the formats, so that random structures come near to real ones.
@@ -72,10 +72,10 @@ FIELDS = st.fixed_dictionaries(
 @settings(max_examples=400)
 @given(fields=FIELDS, model=st.sampled_from(MODELS), stream=st.booleans())
 def test_any_request_is_translated_or_refused(fields, model, stream):
-    ask = ask_of({**fields, "stream": stream}, model)
+    request = request_of({**fields, "stream": stream}, model)
     for wire in (BedrockWire(), OllamaWire()):
         try:
-            assert isinstance(orjson.loads(wire.request(ask).body), dict)
+            assert isinstance(orjson.loads(wire.request(request).body), dict)
         except InvalidRequest:
             continue
 
@@ -101,14 +101,14 @@ def test_any_request_is_translated_or_refused(fields, model, stream):
 def test_any_plain_conversation_is_one_that_botocore_sends(texts, model, options):
     messages = [{"role": role, "content": text} for role, text in texts]
     try:
-        request = BedrockWire().request(ask_of({"messages": messages, **options}, model))
+        upstream = BedrockWire().request(request_of({"messages": messages, **options}, model))
     except InvalidRequest as error:
         refused = error.param
         event(f"refused for {refused}")
         assume(refused not in {"messages", "reasoning_effort"})
         raise
-    judge_request(request, model)
-    roles = [turn["role"] for turn in orjson.loads(request.body)["messages"]]
+    judge_request(upstream, model)
+    roles = [turn["role"] for turn in orjson.loads(upstream.body)["messages"]]
     assert all(role != following for role, following in pairwise(roles))
 
 
@@ -120,21 +120,23 @@ EVENTS = st.sampled_from(
 @settings(max_examples=300)
 @given(answer=JSON, events=st.lists(st.tuples(EVENTS, JSON), max_size=5), kind=st.sampled_from(["event", "exception"]))
 def test_any_answer_is_translated_or_malformed(answer, events, kind):
-    ask = ask_of(STREAMED, MODEL)
+    request = request_of(STREAMED, MODEL)
     frames = [
         encode_frame({":message-type": kind, ":event-type": name, ":exception-type": name}, orjson.dumps(body))
         for name, body in [("messageStart", {}), *events]
     ]
     lines = b"".join(orjson.dumps(body) + b"\n" for _, body in events)
-    embedding = ask_of({"input": "a", "encoding_format": "base64"}, MODEL, EMBEDDINGS)
+    embedding = request_of({"input": "a", "encoding_format": "base64"}, MODEL, EMBEDDINGS)
     for read in (
-        lambda: BedrockWire().answer(ask, orjson.dumps(answer), ""),
-        lambda: BedrockWire().answer(ask, orjson.dumps({"output": {"message": {"content": answer}}, "usage": {}}), ""),
-        lambda: BedrockWire().stream(ask).feed(b"".join(frames)),
-        lambda: OllamaWire().answer(ask, orjson.dumps(answer), ""),
-        lambda: OllamaWire().answer(ask, orjson.dumps({"message": answer}), ""),
+        lambda: BedrockWire().answer(request, orjson.dumps(answer), ""),
+        lambda: BedrockWire().answer(
+            request, orjson.dumps({"output": {"message": {"content": answer}}, "usage": {}}), ""
+        ),
+        lambda: BedrockWire().stream(request).feed(b"".join(frames)),
+        lambda: OllamaWire().answer(request, orjson.dumps(answer), ""),
+        lambda: OllamaWire().answer(request, orjson.dumps({"message": answer}), ""),
         lambda: OllamaWire().answer(embedding, orjson.dumps({"embeddings": answer}), ""),
-        lambda: OllamaWire().stream(ask).feed(lines),
+        lambda: OllamaWire().stream(request).feed(lines),
     ):
         with contextlib.suppress(MalformedAnswer):
             read()
@@ -158,11 +160,11 @@ def nested(depth):
 def test_what_is_nested_too_deeply_is_an_error_of_its_sender(wire: Wire):
     tools = [{"type": "function", "function": {"name": "x", "parameters": nested(200)}}]
     with pytest.raises(InvalidRequest):
-        wire.request(ask_of({"messages": HI, "tools": tools}, OSS))
+        wire.request(request_of({"messages": HI, "tools": tools}, OSS))
     deep = b'{"a":' * 300 + b"1" + b"}" * 300
     answers = {
         "bedrock": b'{"output":{"message":{"content":[{"toolUse":{"toolUseId":"a","name":"x","input":%b}}]}}}',
         "ollama": b'{"message":{"tool_calls":[{"function":{"name":"x","arguments":%b}}]}}',
     }
     with pytest.raises(MalformedAnswer):
-        wire.answer(ask_of({"messages": HI}, OSS), answers[wire.name] % deep, "")
+        wire.answer(request_of({"messages": HI}, OSS), answers[wire.name] % deep, "")

@@ -17,21 +17,21 @@ FORM = (
 )
 
 
-def ask(body: bytes, model: str, request_type: RequestType = CHAT) -> ProviderRequest:
+def request_of(body: bytes, model: str, request_type: RequestType = CHAT) -> ProviderRequest:
     fields = {"model": "sim/gpt"} if request_type.form == "multipart" else orjson.loads(body)
     return ProviderRequest(request_type=request_type, model=model, body=body, fields=fields)
 
 
 def test_a_body_that_needs_no_change_is_the_callers_bytes() -> None:
     body = b'{ "model" : "gpt", "x": 1.10, "y": [ ] }'
-    assert WIRE.request(ask(body, "gpt")).body is body
-    assert WIRE.request(ask(b'{"input": 1}', "gpt")).body == b'{"input": 1}'
+    assert WIRE.request(request_of(body, "gpt")).body is body
+    assert WIRE.request(request_of(b'{"input": 1}', "gpt")).body == b'{"input": 1}'
 
 
 def test_only_the_model_changes_in_the_callers_bytes() -> None:
     body = b'{ "model" : "sim/gp\\"t", "x": 1.10, "big": 123456789012345678901234567890 }'
     assert (
-        WIRE.request(ask(body, 'gp"t')).body
+        WIRE.request(request_of(body, 'gp"t')).body
         == b'{ "model":"gp\\"t", "x": 1.10, "big": 123456789012345678901234567890 }'
     )
 
@@ -46,7 +46,7 @@ def test_only_the_model_changes_in_the_callers_bytes() -> None:
     ],
 )
 def test_a_body_that_says_model_twice_is_written_anew(body: bytes) -> None:
-    sent = json.loads(WIRE.request(ask(body, "gpt")).body)
+    sent = json.loads(WIRE.request(request_of(body, "gpt")).body)
     expected = {**json.loads(body), "model": "gpt"}
     expected.pop("fallbacks", None)
     assert sent == expected
@@ -61,25 +61,25 @@ def test_everything_but_the_model_is_kept(fields: dict[str, object]) -> None:
 
 
 def test_the_model_of_a_form_changes_and_its_file_does_not() -> None:
-    request = WIRE.request(ask(FORM % b"sim/gpt", "gpt", TRANSCRIPTIONS))
+    request = WIRE.request(request_of(FORM % b"sim/gpt", "gpt", TRANSCRIPTIONS))
     assert request.body == FORM % b"gpt"
     assert request.path == "/audio/transcriptions"
-    assert WIRE.request(ask(FORM % b"sim/gpt", "sim/gpt", TRANSCRIPTIONS)).body == FORM % b"sim/gpt"
+    assert WIRE.request(request_of(FORM % b"sim/gpt", "sim/gpt", TRANSCRIPTIONS)).body == FORM % b"sim/gpt"
 
 
 def test_an_answer_is_the_providers_bytes_and_its_usage_is_read() -> None:
     body = b'{"id": "x", "usage": {"total_tokens": 3}}'
-    answer = WIRE.answer(ask(b"{}", "gpt"), body, "application/json; charset=utf-8")
+    answer = WIRE.answer(request_of(b"{}", "gpt"), body, "application/json; charset=utf-8")
     assert answer.body is body
     assert answer.usage == {"total_tokens": 3}
-    assert WIRE.answer(ask(b"{}", "gpt"), b"[1]", "application/json").usage == {}
-    assert WIRE.answer(ask(b"{}", "gpt"), b'{"usage": 1}', "application/json").usage == {}
-    assert WIRE.answer(ask(b"{}", "gpt", SPEECH), b"\x00", "audio/mpeg").content_type == "audio/mpeg"
+    assert WIRE.answer(request_of(b"{}", "gpt"), b"[1]", "application/json").usage == {}
+    assert WIRE.answer(request_of(b"{}", "gpt"), b'{"usage": 1}', "application/json").usage == {}
+    assert WIRE.answer(request_of(b"{}", "gpt", SPEECH), b"\x00", "audio/mpeg").content_type == "audio/mpeg"
 
 
 def test_json_that_is_none_is_no_answer() -> None:
     with pytest.raises(MalformedAnswer):
-        WIRE.answer(ask(b"{}", "gpt"), b"<html>", "application/json")
+        WIRE.answer(request_of(b"{}", "gpt"), b"<html>", "application/json")
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ STREAM = (
 
 @given(st.lists(st.integers(0, len(STREAM))))
 def test_a_stream_is_passed_on_unchanged_however_it_is_cut(cuts: list[int]) -> None:
-    stream = WIRE.stream(ask(b"{}", "gpt"))
+    stream = WIRE.stream(request_of(b"{}", "gpt"))
     points = [0, *sorted(cuts), len(STREAM)]
     passed = b"".join(stream.feed(STREAM[a:b]) for a, b in itertools.pairwise(points))
     assert passed == STREAM
@@ -115,7 +115,7 @@ def test_a_stream_is_passed_on_unchanged_however_it_is_cut(cuts: list[int]) -> N
 
 
 def test_a_stream_of_responses_ends_with_its_terminal_event() -> None:
-    stream = WIRE.stream(ask(b"{}", "gpt", RESPONSES))
+    stream = WIRE.stream(request_of(b"{}", "gpt", RESPONSES))
     stream.feed(
         b'event: response.completed\ndata: {"type":"response.completed","response":{"usage":{"input_tokens":1}}}\n\n'
     )
@@ -133,7 +133,7 @@ def test_a_stream_of_responses_ends_with_its_terminal_event() -> None:
     ],
 )
 def test_an_error_in_a_stream_ends_it(event: bytes, error: dict[str, str]) -> None:
-    stream = WIRE.stream(ask(b"{}", "gpt"))
+    stream = WIRE.stream(request_of(b"{}", "gpt"))
     assert stream.feed(b"data: 1\n\n" + event + b"data: [DONE]\n\n") == b"data: 1\n\n"
     assert stream.error == error
     assert not stream.complete
@@ -141,9 +141,9 @@ def test_an_error_in_a_stream_ends_it(event: bytes, error: dict[str, str]) -> No
 
 def test_what_is_no_stream_is_malformed() -> None:
     with pytest.raises(MalformedAnswer):
-        WIRE.stream(ask(b"{}", "gpt")).feed(b"data: {nope\n\n")
+        WIRE.stream(request_of(b"{}", "gpt")).feed(b"data: {nope\n\n")
     with pytest.raises(MalformedAnswer):
-        WIRE.stream(ask(b"{}", "gpt")).feed(b"x" * (16 * 1024 * 1024 + 1))
+        WIRE.stream(request_of(b"{}", "gpt")).feed(b"x" * (16 * 1024 * 1024 + 1))
 
 
 STREAMED = b'{"model":"gpt","messages":[],"stream":true}'
@@ -182,7 +182,7 @@ def test_a_stream_is_counted_for_the_gateway_and_its_caller_is_not_told(options:
 
 
 @pytest.mark.parametrize(
-    "ask",
+    "request_",
     [
         streamed(STREAMED, counted=False),
         streamed(STREAMED[:-1] + b',"stream_options":{"include_usage":true}}'),
@@ -190,7 +190,7 @@ def test_a_stream_is_counted_for_the_gateway_and_its_caller_is_not_told(options:
         streamed(b'{"model":"gpt","input":"x","stream":true}', RESPONSES),
     ],
 )
-def test_who_asks_for_the_count_sees_it_and_who_cannot_be_asked_is_not(ask: ProviderRequest) -> None:
+def test_usage_is_not_asked_for_when_the_caller_asks_or_the_format_has_none(request_: ProviderRequest) -> None:
     wire = OpenAIWire()
-    assert wire.request(ask).body == ask.body
-    assert wire.stream(ask).feed(COUNT) == COUNT
+    assert wire.request(request_).body == request_.body
+    assert wire.stream(request_).feed(COUNT) == COUNT

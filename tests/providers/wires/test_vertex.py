@@ -9,7 +9,7 @@ from shared.providers.wires.base import Translated, UpstreamRequest
 from shared.providers.wires.openai import OpenAIStream, OpenAIWire
 from shared.providers.wires.vertex import VertexWire
 from shared.surfaces.request_types import CHAT, EMBEDDINGS, MODERATIONS
-from tests.providers.wires.chat_chunks import HI, ask_of
+from tests.providers.wires.chat_chunks import HI, request_of
 
 
 class Google:
@@ -18,13 +18,13 @@ class Google:
     name = "gemini"
     request_types = frozenset({CHAT.name, EMBEDDINGS.name})
 
-    def request(self, ask):
-        return UpstreamRequest(path=f"/models/{ask.model}:generateContent", body=b"")
+    def request(self, request):
+        return UpstreamRequest(path=f"/models/{request.model}:generateContent", body=b"")
 
-    def answer(self, ask, body, content_type):
+    def answer(self, request, body, content_type):
         return Translated(body=b"google")
 
-    def stream(self, ask):
+    def stream(self, request):
         return OpenAIStream(ends_with_done=True)
 
     def error(self, status, body):
@@ -43,23 +43,23 @@ WIRE = VertexWire(gemini=Google(), claude=AnthropicWire(on_vertex=True), others=
     ],
 )
 def test_the_models_name_says_the_format(model, path):
-    ask = ask_of({"messages": HI, "model": model}, model)
-    assert WIRE.request(ask).path == path
-    assert type(WIRE.stream(ask)).__name__ == ("AnthropicStream" if "claude" in model else "OpenAIStream")
+    request = request_of({"messages": HI, "model": model}, model)
+    assert WIRE.request(request).path == path
+    assert type(WIRE.stream(request)).__name__ == ("AnthropicStream" if "claude" in model else "OpenAIStream")
 
 
 def test_answers_are_read_in_the_same_format():
-    ask = ask_of({"messages": HI}, "gemini-3-pro")
-    assert WIRE.answer(ask, b"", "").body == b"google"
+    request = request_of({"messages": HI}, "gemini-3-pro")
+    assert WIRE.answer(request, b"", "").body == b"google"
     said = b'{"choices": []}'
-    assert WIRE.answer(ask_of({"messages": HI}, "meta/x"), said, "application/json").body == said
+    assert WIRE.answer(request_of({"messages": HI}, "meta/x"), said, "application/json").body == said
 
 
 def test_models_offer_what_their_format_can_say():
-    assert WIRE.request(ask_of({"input": "a"}, "gemini-embedding", EMBEDDINGS)).path.startswith("/models/")
+    assert WIRE.request(request_of({"input": "a"}, "gemini-embedding", EMBEDDINGS)).path.startswith("/models/")
     for model, kind in (("claude-opus-4-6", EMBEDDINGS), ("meta/x", MODERATIONS)):
         with pytest.raises(UnsupportedParameter) as caught:
-            WIRE.request(ask_of({"input": "a"}, model, kind))
+            WIRE.request(request_of({"input": "a"}, model, kind))
         assert caught.value.param == "model"
 
 

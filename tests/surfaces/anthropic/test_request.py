@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from shared.errors import InvalidRequest, UnsupportedParameter
 from shared.surfaces.anthropic import DROPPED, DROPPED_ELSEWHERE, chat_request, without_extensions
 from tests.providers.wires.anthropic.request_cases import body_of
+from tests.surfaces.dialects import DIALECTS
 
 HI = [{"role": "user", "content": "Hi"}]
 PNG = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
@@ -87,7 +88,9 @@ def test_schemas_are_strict_where_openai_takes_them_so(schema, strict):
 def test_a_budget_of_thinking_is_an_effort(budget, effort):
     chat = chat_of(thinking={"type": "enabled", "budget_tokens": budget})
     assert chat["reasoning_effort"] == effort
-    assert "reasoning_effort" not in without_extensions(chat_of(thinking={"type": "disabled"}), target="openai")
+    assert "reasoning_effort" not in without_extensions(
+        chat_of(thinking={"type": "disabled"}), dialect=DIALECTS["openai"]
+    )
 
 
 def test_results_of_tools_come_first_and_their_images_with_the_users_words():
@@ -337,12 +340,12 @@ def test_without_extensions_nothing_is_left_that_openai_does_not_know():
             {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "is_error": True}]},
         ],
     )
-    plain = without_extensions(chat, target="openai")
+    plain = without_extensions(chat, dialect=DIALECTS["openai"])
     assert plain["reasoning_effort"] == "low"
     text = orjson.dumps(plain).decode()
     assert not [name for name in ("cache_control", "thinking", "top_k", "is_error", "reasoning_c") if name in text]
     assert [message["role"] for message in plain["messages"]] == ["user", "assistant", "tool"]
-    assert "tools" not in without_extensions(chat_of(), target="openai")
+    assert "tools" not in without_extensions(chat_of(), dialect=DIALECTS["openai"])
 
 
 def test_every_dropped_field_has_its_reason():
@@ -386,9 +389,9 @@ def test_a_conversation_survives_the_way_through_openais_format(turns):
     ],
 )
 def test_what_another_model_cannot_do_is_refused_by_name(fields, target):
-    assert without_extensions(chat_of(**fields), target="anthropic") == chat_of(**fields)
+    assert without_extensions(chat_of(**fields), dialect=DIALECTS["anthropic"]) == chat_of(**fields)
     with pytest.raises(UnsupportedParameter) as caught:
-        without_extensions(chat_of(**fields), target=target)
+        without_extensions(chat_of(**fields), dialect=DIALECTS[target])
     assert caught.value.param == next(iter(fields))
 
 
@@ -402,11 +405,11 @@ def test_each_target_keeps_what_it_understands():
         inference_geo="global",
         messages=marked,
     )
-    on_bedrock = without_extensions(chat, target="bedrock claude")
+    on_bedrock = without_extensions(chat, dialect=DIALECTS["bedrock claude"])
     assert on_bedrock.keys() == {"model", "max_completion_tokens", "messages", "top_k", "thinking"}
     assert on_bedrock["messages"] == chat["messages"]
     for target in ("gemini", "ollama", "bedrock", "openai like"):
-        plain = without_extensions(chat, target=target)
+        plain = without_extensions(chat, dialect=DIALECTS[target])
         assert plain["top_k"] == 3
         assert not {"thinking", "cache_control", "speed", "inference_geo"} & plain.keys()
         assert b"cache_control" not in orjson.dumps(plain)

@@ -9,7 +9,7 @@ from shared.providers.wires.anthropic import AnthropicWire
 from shared.surfaces.anthropic import MessageEvents, message_of
 from shared.surfaces.sse import DONE, EventSplitter, encode_event, event_data, event_name
 from tests.providers.wires.anthropic.judge import judge_event
-from tests.providers.wires.anthropic.request_cases import ask_of
+from tests.providers.wires.anthropic.request_cases import request_of
 from tests.providers.wires.anthropic.stream_events import encode, events_of
 from tests.providers.wires.anthropic.test_stream import ASKED, MESSAGES, THOUGHT
 
@@ -68,7 +68,7 @@ def _grow(block, delta):
 @settings(deadline=None)  # the machine may be busy
 @given(message=MESSAGES, size=st.integers(1, 30), cuts=st.lists(st.integers(1, 400), max_size=30))
 def test_a_stream_through_openais_format_adds_up_to_the_whole_message(message, size, cuts):
-    wire, ask = AnthropicWire(), ask_of(ASKED)
+    wire, ask = AnthropicWire(), request_of(ASKED)
     completion = orjson.loads(wire.answer(ask, orjson.dumps(message), "").body)
     whole = message_of(completion)
     whole["usage"].pop("service_tier", None)  # streams tell it to nobody but in their first event

@@ -24,6 +24,7 @@ from shared.surfaces.genai import (
     without_extensions,
 )
 from shared.surfaces.sse import DONE, EventSplitter, encode_event, event_data
+from tests.surfaces.dialects import DIALECTS
 
 USAGE = {
     "prompt_tokens": 12,
@@ -168,8 +169,8 @@ def test_thoughts_that_anthropic_signed_come_back_to_it_as_they_were():
     back, chat = sent_back(candidate_of(message)["content"]["parts"])
     assert back["thinking_blocks"] == BLOCKS
     assert back["content"] == "Yes"
-    assert without_extensions(chat, target="anthropic")["messages"][1]["thinking_blocks"] == BLOCKS
-    assert "thinking_blocks" not in without_extensions(chat, target="openai")["messages"][1]
+    assert without_extensions(chat, dialect=DIALECTS["anthropic"])["messages"][1]["thinking_blocks"] == BLOCKS
+    assert "thinking_blocks" not in without_extensions(chat, dialect=DIALECTS["openai"])["messages"][1]
 
 
 @pytest.mark.parametrize("signature", ["a", "c2ln", "!!", base64.b64encode(b"\x00other\x00x").decode()])
@@ -250,7 +251,7 @@ def test_one_text_is_embedded():
         "dimensions": 64,
         "extra_body": {"google": {"task_type": "RETRIEVAL_QUERY"}},
     }
-    assert "extra_body" not in without_extensions(asked, target="openai")
+    assert "extra_body" not in without_extensions(asked, dialect=DIALECTS["openai"])
     nested = {"content": {"parts": [{"text": "a"}]}, "embed_content_config": {"output_dimensionality": 8}}
     assert embedding_request(nested, model="m")["dimensions"] == 8
 

@@ -7,6 +7,7 @@ from openai.types.chat import completion_create_params
 from shared.errors import InvalidRequest, UnsupportedParameter
 from shared.surfaces.genai import DROPPED, DROPPED_ELSEWHERE, chat_request, count_request, without_extensions
 from shared.surfaces.genai.schema import MAX_DEPTH
+from tests.surfaces.dialects import DIALECTS
 
 HI = [{"role": "user", "parts": [{"text": "Hi"}]}]
 PIXEL = "iVBORw0KGgo="
@@ -415,11 +416,11 @@ NATIVE = {
 
 def test_other_providers_get_openais_own_fields():
     chat = chat_of(**NATIVE)
-    assert without_extensions(chat, target="gemini") == chat
+    assert without_extensions(chat, dialect=DIALECTS["gemini"]) == chat
     with pytest.raises(UnsupportedParameter, match="topK"):
-        without_extensions(chat, target="openai")
+        without_extensions(chat, dialect=DIALECTS["openai"])
     chat.pop("top_k")
-    plain = without_extensions(chat, target="openai")
+    plain = without_extensions(chat, dialect=DIALECTS["openai"])
     assert plain["reasoning_effort"] == "low"
     assert plain.keys() == {"model", "messages", "reasoning_effort"}
     known = completion_create_params.CompletionCreateParamsNonStreaming.__annotations__
@@ -428,7 +429,7 @@ def test_other_providers_get_openais_own_fields():
     assert b"format" not in orjson.dumps(plain)
     assert b"reasoning_content" not in orjson.dumps(plain)
     for target in ("anthropic", "bedrock claude", "bedrock", "ollama", "openai like"):
-        assert without_extensions(chat_of(**NATIVE), target=target)["top_k"] == 5
+        assert without_extensions(chat_of(**NATIVE), dialect=DIALECTS[target])["top_k"] == 5
     assert all(DROPPED.values())
     assert all(DROPPED_ELSEWHERE.values())
 
@@ -449,9 +450,9 @@ def test_other_providers_get_openais_own_fields():
 )
 def test_what_only_google_can_do_is_not_lost_on_the_way_to_others(body, param):
     chat = chat_of(**body)
-    assert without_extensions(chat, target="gemini") == chat
+    assert without_extensions(chat, dialect=DIALECTS["gemini"]) == chat
     with pytest.raises(UnsupportedParameter) as caught:
-        without_extensions(chat, target="anthropic")
+        without_extensions(chat, dialect=DIALECTS["anthropic"])
     assert caught.value.param == param
 
 

@@ -16,7 +16,7 @@ OVERLOADED_STATUS = 529
 _TIERS = {"standard": "default", "priority": "priority"}
 
 
-def read_answer(ask: ProviderRequest, body: bytes, *, answer_by_tool: bool) -> Translated:
+def read_answer(request: ProviderRequest, body: bytes, *, answer_by_tool: bool) -> Translated:
     """A chat completion made of a Message.
 
     Raises:
@@ -36,17 +36,17 @@ def read_answer(ask: ProviderRequest, body: bytes, *, answer_by_tool: bool) -> T
     spoken = join_deltas([*deltas, last])
     choice = {"index": 0, "message": spoken, "logprobs": None, "finish_reason": finish_reason, **more}
     usage = read_usage(message.get("usage"))
-    answer = head_of(ask, message) | {"object": "chat.completion", "choices": [choice], "usage": usage}
+    answer = head_of(request, message) | {"object": "chat.completion", "choices": [choice], "usage": usage}
     return Translated(body=orjson.dumps(answer), usage=usage)
 
 
-def head_of(ask: ProviderRequest, message: Mapping[str, Any]) -> dict[str, Any]:
+def head_of(request: ProviderRequest, message: Mapping[str, Any]) -> dict[str, Any]:
     """What a completion and every chunk of it begin with."""
     head = {
-        "id": str(message.get("id") or ask.answer_id),
+        "id": str(message.get("id") or request.answer_id),
         "object": "chat.completion.chunk",
-        "created": ask.created,
-        "model": str(message.get("model") or ask.model),
+        "created": request.created,
+        "model": str(message.get("model") or request.model),
         "system_fingerprint": None,
     }
     usage = message.get("usage")

@@ -85,18 +85,18 @@ _READ = frozenset(
 _JSON_HINT = "Answer with a single JSON object and nothing else: no explanation, no code fence."
 
 
-def messages_request(ask: ProviderRequest) -> dict[str, Any]:
+def messages_request(request: ProviderRequest) -> dict[str, Any]:
     """The body of a Messages request.
 
     Raises:
         UnsupportedParameter: A field cannot be expressed.
         InvalidRequest: A field is not of OpenAI's format.
     """
-    fields = present(ask.fields)
-    traits = traits_of(ask.model)
+    fields = present(request.fields)
+    traits = traits_of(request.model)
     _refuse_unknown(fields)
     system, turns = read_conversation(fields.get("messages"))
-    body: dict[str, Any] = {"model": ask.model, "max_tokens": _limit(fields, traits), "messages": turns}
+    body: dict[str, Any] = {"model": request.model, "max_tokens": _limit(fields, traits), "messages": turns}
     body |= read_options(fields)
     body |= {name: fields[name] for name in _NATIVE if name in fields}
     body |= read_thinking(fields, traits, body["max_tokens"])
@@ -105,16 +105,16 @@ def messages_request(ask: ProviderRequest) -> dict[str, Any]:
     _shape_answer(body, fields, traits, system)
     if system:
         body["system"] = system
-    if ask.stream:
+    if request.stream:
         body["stream"] = True
     return body
 
 
-def answers_by_tool(ask: ProviderRequest) -> bool:
+def answers_by_tool(request: ProviderRequest) -> bool:
     """Whether the answer comes as a forced tool's input: structured output from models that have none."""
-    chosen = ask.fields.get("response_format")
+    chosen = request.fields.get("response_format")
     schema_wanted = isinstance(chosen, Mapping) and chosen.get("type") == "json_schema"
-    return schema_wanted and not traits_of(ask.model).structured
+    return schema_wanted and not traits_of(request.model).structured
 
 
 def _refuse_unknown(fields: Mapping[str, Any]) -> None:

@@ -19,10 +19,10 @@ class AnthropicStream:
     """One stream being translated; see ``StreamTranslation``."""
 
     __slots__ = (
-        "_ask",
         "_chunk",
         "_counts",
         "_finished",
+        "_request",
         "_saying",
         "_splitter",
         "_with_usage",
@@ -31,9 +31,9 @@ class AnthropicStream:
         "usage",
     )
 
-    def __init__(self, ask: ProviderRequest, *, answer_by_tool: bool) -> None:
-        options = ask.fields.get("stream_options")
-        self._ask = ask
+    def __init__(self, request: ProviderRequest, *, answer_by_tool: bool) -> None:
+        options = request.fields.get("stream_options")
+        self._request = request
         self._with_usage = isinstance(options, Mapping) and options.get("include_usage") is True
         self._splitter = EventSplitter()
         self._saying = ContentDecoder(answer_by_tool=answer_by_tool)
@@ -76,7 +76,7 @@ class AnthropicStream:
 
     def _start(self, event: Mapping[str, Any], out: list[bytes]) -> None:
         message = _object(event, "message")
-        self._chunk = head_of(self._ask, message)
+        self._chunk = head_of(self._request, message)
         self._count(message.get("usage"))
         self._say([{"role": "assistant", "content": None}], out)
 

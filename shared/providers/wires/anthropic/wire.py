@@ -7,9 +7,11 @@ from urllib.parse import quote
 import orjson
 
 from shared.providers.wires.anthropic.answer import read_answer, read_error
+from shared.providers.wires.anthropic.counting import count_request, read_count
 from shared.providers.wires.anthropic.request import answers_by_tool, messages_request
 from shared.providers.wires.anthropic.stream import AnthropicStream
-from shared.providers.wires.base import ProviderRequest, Translated, UpstreamRequest
+from shared.providers.wires.base import ProviderRequest, TokenCount, Translated, UpstreamRequest, Wire
+from shared.surfaces.dialect import Dialect
 from shared.surfaces.request_types import CHAT
 
 VERSION = "2023-06-01"
@@ -18,7 +20,7 @@ VERTEX_VERSION = "vertex-2023-10-16"
 FILES_BETA = "files-api-2025-04-14"
 
 
-class AnthropicWire:
+class AnthropicWire(Wire):
     """Chat completions over the Messages format.
 
     Args:
@@ -32,43 +34,56 @@ class AnthropicWire:
     def __init__(self, *, on_vertex: bool = False) -> None:
         self._on_vertex = on_vertex
 
-    def request(self, ask: ProviderRequest) -> UpstreamRequest:
+    def request(self, request: ProviderRequest) -> UpstreamRequest:
         """The Messages request.
 
         Raises:
             UnsupportedParameter: A field cannot be expressed.
             InvalidRequest: A field is not of OpenAI's format.
         """
-        fields = messages_request(ask)
+        fields = messages_request(request)
         betas = [FILES_BETA] if _names_files(fields["messages"]) else []
         if self._on_vertex:
-            return _vertex_request(ask, fields, betas)
+            return _vertex_request(request, fields, betas)
         headers = {"anthropic-version": VERSION} | ({"anthropic-beta": ",".join(betas)} if betas else {})
         return UpstreamRequest(path="/v1/messages", body=orjson.dumps(fields), headers=headers)
 
-    def answer(self, ask: ProviderRequest, body: bytes, content_type: str) -> Translated:  # noqa: ARG002 - of the protocol
+    def answer(self, request: ProviderRequest, body: bytes, content_type: str) -> Translated:  # noqa: ARG002 - of the protocol
         """The Message as a chat completion.
 
         Raises:
             MalformedAnswer: It is no Message.
         """
-        return read_answer(ask, body, answer_by_tool=answers_by_tool(ask))
+        return read_answer(request, body, answer_by_tool=answers_by_tool(request))
 
-    def stream(self, ask: ProviderRequest) -> AnthropicStream:
+    def stream(self, request: ProviderRequest) -> AnthropicStream:
         """A translation for one streamed answer."""
-        return AnthropicStream(ask, answer_by_tool=answers_by_tool(ask))
+        return AnthropicStream(request, answer_by_tool=answers_by_tool(request))
 
     def error(self, status: int, body: bytes) -> tuple[int, Mapping[str, Any]]:
         """The provider's error in OpenAI's form; 529 becomes 503."""
         return read_error(status, body)
 
+    def dialect(self, model: str) -> Dialect:  # noqa: ARG002 - of the protocol
+        """Everything that Claude understands."""
+        return Dialect(anthropic=True, claude=True, top_k=True)
 
-def _vertex_request(ask: ProviderRequest, fields: dict[str, Any], betas: list[str]) -> UpstreamRequest:
+    def token_count(self, request: ProviderRequest) -> TokenCount | None:
+        """Count with ``count_tokens``, which Vertex does not have.
+
+        Raises:
+            UnsupportedParameter: A field cannot be expressed.
+        """
+        upstream = self.request(request)
+        return None if self._on_vertex else TokenCount(count_request(upstream), read_count)
+
+
+def _vertex_request(request: ProviderRequest, fields: dict[str, Any], betas: list[str]) -> UpstreamRequest:
     model = quote(str(fields.pop("model")), safe="@")
     fields["anthropic_version"] = VERTEX_VERSION
     if betas:
         fields["anthropic_beta"] = betas
-    action = "streamRawPredict" if ask.stream else "rawPredict"
+    action = "streamRawPredict" if request.stream else "rawPredict"
     return UpstreamRequest(path=f"/publishers/anthropic/models/{model}:{action}", body=orjson.dumps(fields))
 
 

@@ -28,7 +28,7 @@ _NAMES: Mapping[int, str] = {
 MODEL_ERROR_STATUS = 424
 
 
-def read_answer(ask: ProviderRequest, body: bytes, *, answer_by_tool: bool) -> Translated:
+def read_answer(request: ProviderRequest, body: bytes, *, answer_by_tool: bool) -> Translated:
     """A chat completion made of a Converse answer.
 
     Raises:
@@ -44,7 +44,7 @@ def read_answer(ask: ProviderRequest, body: bytes, *, answer_by_tool: bool) -> T
     deltas = [delta for index, block in enumerate(content) for delta in saying.whole(index, block)]
     last, reason = saying.finish(fields.get("stopReason"))
     choice = {"message": join_deltas([*deltas, last]), "finish_reason": reason}
-    return whole_answer(ask, choice, read_usage(fields.get("usage")), {})
+    return whole_answer(request, choice, read_usage(fields.get("usage")), {})
 
 
 def read_usage(usage: object) -> dict[str, Any]:

@@ -76,29 +76,29 @@ _TIERS = {"default": "default", "flex": "flex", "priority": "priority"}
 _METADATA_TEXT = re.compile(r"[a-zA-Z0-9\s:_@$#=/+,.-]{0,256}")
 
 
-def converse_request(ask: ProviderRequest) -> dict[str, Any]:
+def converse_request(request: ProviderRequest) -> dict[str, Any]:
     """The body of a Converse or ConverseStream request.
 
     Raises:
         UnsupportedParameter: A field cannot be expressed.
         InvalidRequest: A field is not of OpenAI's format.
     """
-    fields = present(ask.fields)
+    fields = present(request.fields)
     refuse_unknown(fields, read=_READ, dropped=_DROPPED_FIELDS, refused=_REFUSED)
     system, turns = read_conversation(fields.get("messages"))
     body: dict[str, Any] = {"messages": turns}
     body |= {name: fields[name] for name in _NATIVE if name in fields}
     limit = read_limit(fields)
-    reasoning = read_reasoning(fields, ask.model, limit)
-    inference = _inference(fields, ask.model, reasoning.limit, thinking=reasoning.thinking)
+    reasoning = read_reasoning(fields, request.model, limit)
+    inference = _inference(fields, request.model, reasoning.limit, thinking=reasoning.thinking)
     if inference:
         body["inferenceConfig"] = inference
     _add_model_fields(body, fields, reasoning.fields)
     output = {"effort": reasoning.effort} if reasoning.effort else {}
-    tools = read_tools(fields, ask.model, turns)
+    tools = read_tools(fields, request.model, turns)
     if tools:
         body["toolConfig"] = tools
-    _shape_answer(body, fields, ask.model, system, output)
+    _shape_answer(body, fields, request.model, system, output)
     if output:
         body["outputConfig"] = output
     if system:
@@ -106,11 +106,11 @@ def converse_request(ask: ProviderRequest) -> dict[str, Any]:
     return body | _labels(fields)
 
 
-def answers_by_tool(ask: ProviderRequest) -> bool:
+def answers_by_tool(request: ProviderRequest) -> bool:
     """Whether the answer comes as a forced tool's input: structured output from models that have none."""
-    chosen = ask.fields.get("response_format")
+    chosen = request.fields.get("response_format")
     wanted = isinstance(chosen, Mapping) and chosen.get("type") == "json_schema"
-    return wanted and not is_structured(ask.model)
+    return wanted and not is_structured(request.model)
 
 
 def _inference(fields: Mapping[str, Any], model: str, limit: int | None, *, thinking: bool) -> dict[str, Any]:

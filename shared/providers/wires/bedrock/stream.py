@@ -22,10 +22,10 @@ class BedrockStream:
 
     __slots__ = ("_begun", "_finished", "_saying", "_splitter", "_writer", "complete", "error", "usage")
 
-    def __init__(self, ask: ProviderRequest, *, answer_by_tool: bool) -> None:
+    def __init__(self, request: ProviderRequest, *, answer_by_tool: bool) -> None:
         self._splitter = FrameSplitter()
         self._saying = ContentDecoder(answer_by_tool=answer_by_tool)
-        self._writer = ChunkWriter(ask)
+        self._writer = ChunkWriter(request)
         self._begun = False
         self._finished = False
         self.usage: Mapping[str, Any] = {}

@@ -14,19 +14,19 @@ from shared.providers.wires.gemini.tools import wants_one_call
 from shared.providers.wires.reading import read_json_object
 
 
-def read_answer(ask: ProviderRequest, body: bytes) -> Translated:
+def read_answer(request: ProviderRequest, body: bytes) -> Translated:
     """A chat completion made of a GenerateContentResponse.
 
     Raises:
         MalformedAnswer: It is none.
     """
     answer = read_json_object(body, "the answer")
-    head = head_of(ask, answer) | {"object": "chat.completion"}
+    head = head_of(request, answer) | {"object": "chat.completion"}
     usage = read_usage(answer.get("usageMetadata"))
     candidates = candidates_of(answer)
     refusal = blocked(answer.get("promptFeedback"))
     if candidates:
-        choices = [_choice(ask, candidate, place, head["id"]) for place, candidate in enumerate(candidates)]
+        choices = [_choice(request, candidate, place, head["id"]) for place, candidate in enumerate(candidates)]
     elif refusal is not None:
         choices = [choice_of(0, "message", join_deltas(refusal), "content_filter")]
     else:
@@ -34,8 +34,8 @@ def read_answer(ask: ProviderRequest, body: bytes) -> Translated:
     return Translated(body=orjson.dumps(head | {"choices": choices, "usage": usage}), usage=usage)
 
 
-def _choice(ask: ProviderRequest, candidate: Mapping[str, Any], place: int, answer_id: str) -> dict[str, Any]:
-    saying = ContentDecoder(index_of(candidate, place), answer_id, one_call=wants_one_call(ask.fields))
+def _choice(request: ProviderRequest, candidate: Mapping[str, Any], place: int, answer_id: str) -> dict[str, Any]:
+    saying = ContentDecoder(index_of(candidate, place), answer_id, one_call=wants_one_call(request.fields))
     delta = saying.read(candidate)
     message = join_deltas(delta, saying.ending())
     return choice_of(saying.index, "message", message, saying.finish_reason or "stop", logprobs_of(candidate))
@@ -66,13 +66,13 @@ def index_of(candidate: Mapping[str, Any], place: int) -> int:
     return index if isinstance(index, int) else place
 
 
-def head_of(ask: ProviderRequest, answer: Mapping[str, Any]) -> dict[str, Any]:
+def head_of(request: ProviderRequest, answer: Mapping[str, Any]) -> dict[str, Any]:
     """What a completion and every chunk of it begin with."""
     return {
-        "id": str(answer.get("responseId") or ask.answer_id),
+        "id": str(answer.get("responseId") or request.answer_id),
         "object": "chat.completion.chunk",
-        "created": ask.created,
-        "model": str(answer.get("modelVersion") or ask.model),
+        "created": request.created,
+        "model": str(answer.get("modelVersion") or request.model),
         "system_fingerprint": None,
     }
 

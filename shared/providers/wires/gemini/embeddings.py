@@ -26,14 +26,14 @@ _NATIVE = {"task_type": "taskType", "title": "title"}
 _PREDICT_NATIVE = {"taskType": "task_type", "title": "title"}
 
 
-def embed_request(ask: ProviderRequest, *, on_vertex: bool) -> UpstreamRequest:
+def embed_request(request: ProviderRequest, *, on_vertex: bool) -> UpstreamRequest:
     """The provider's request.
 
     Raises:
         UnsupportedParameter: A field cannot be expressed.
         InvalidRequest: A field is not of OpenAI's format.
     """
-    fields = present(ask.fields)
+    fields = present(request.fields)
     unknown = fields.keys() - _READ
     if unknown:
         raise unsupported(min(unknown), "this provider does not know the field.")
@@ -45,8 +45,12 @@ def embed_request(ask: ProviderRequest, *, on_vertex: bool) -> UpstreamRequest:
         config["outputDimensionality"] = need_whole(fields["dimensions"], "dimensions")
     texts = _texts(fields.get("input"))
     if not on_vertex:
-        return _batch(ask.model, texts, config)
-    return _on_vertex(ask.model, texts, config) if "gemini" in ask.model else _predict(ask.model, texts, config)
+        return _batch(request.model, texts, config)
+    return (
+        _on_vertex(request.model, texts, config)
+        if "gemini" in request.model
+        else _predict(request.model, texts, config)
+    )
 
 
 def _texts(value: object) -> list[str]:
@@ -85,7 +89,7 @@ def _predict(model: str, texts: Sequence[str], config: Mapping[str, Any]) -> Ups
     return UpstreamRequest(path=method_path(model, "predict"), body=encode(body, "body"))
 
 
-def read_embeddings(ask: ProviderRequest, body: bytes) -> Translated:
+def read_embeddings(request: ProviderRequest, body: bytes) -> Translated:
     """OpenAI's list of embeddings.
 
     Raises:
@@ -94,14 +98,14 @@ def read_embeddings(ask: ProviderRequest, body: bytes) -> Translated:
     answer = read_json_object(body, "the answer")
     try:
         vectors, tokens = _vectors(answer)
-        encode = _as_base64 if ask.fields.get("encoding_format") == "base64" else list
+        encode = _as_base64 if request.fields.get("encoding_format") == "base64" else list
         data = [
             {"object": "embedding", "index": index, "embedding": encode(vector)} for index, vector in enumerate(vectors)
         ]
     except (AttributeError, KeyError, TypeError, ValueError, struct.error) as error:
         raise MalformedAnswer("the answer holds no embeddings") from error
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-    listed = {"object": "list", "data": data, "model": ask.model, "usage": usage}
+    listed = {"object": "list", "data": data, "model": request.model, "usage": usage}
     return Translated(body=orjson.dumps(listed), usage=usage)
 
 

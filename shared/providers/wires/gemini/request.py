@@ -78,17 +78,17 @@ _NATIVE = {
 _NATIVE_ELSEWHERE = frozenset({"thinking_config", "generation_config", "retrieval_config", "tools"})
 
 
-def generate_request(ask: ProviderRequest) -> dict[str, Any]:
+def generate_request(request: ProviderRequest) -> dict[str, Any]:
     """The body of a generateContent request.
 
     Raises:
         UnsupportedParameter: A field cannot be expressed.
         InvalidRequest: A field is not of OpenAI's format.
     """
-    fields = present(ask.fields)
+    fields = present(request.fields)
     _refuse_unknown(fields)
     native = native_fields(fields, _NATIVE.keys() | _NATIVE_ELSEWHERE)
-    traits = traits_of(ask.model)
+    traits = traits_of(request.model)
     system, contents = read_conversation(fields.get("messages"), traits)
     body: dict[str, Any] = {"contents": contents}
     if system:

@@ -22,12 +22,12 @@ from shared.surfaces.sse import DONE, EventSplitter, EventTooLong, encode_event,
 class GeminiStream:
     """One stream being translated; see ``StreamTranslation``."""
 
-    __slots__ = ("_ask", "_expected", "_head", "_sayings", "_splitter", "_with_usage", "complete", "error", "usage")
+    __slots__ = ("_expected", "_head", "_request", "_sayings", "_splitter", "_with_usage", "complete", "error", "usage")
 
-    def __init__(self, ask: ProviderRequest) -> None:
-        options = ask.fields.get("stream_options")
-        count = ask.fields.get("n")
-        self._ask = ask
+    def __init__(self, request: ProviderRequest) -> None:
+        options = request.fields.get("stream_options")
+        count = request.fields.get("n")
+        self._request = request
         self._expected = count if isinstance(count, int) and count > 1 else 1
         self._with_usage = isinstance(options, Mapping) and options.get("include_usage") is True
         self._splitter = EventSplitter()
@@ -75,7 +75,7 @@ class GeminiStream:
             self.error = error_object(chunk["error"])
             return
         if self._head is None:
-            self._head = head_of(self._ask, chunk)
+            self._head = head_of(self._request, chunk)
         if chunk.get("usageMetadata"):
             self.usage = read_usage(chunk["usageMetadata"])
         candidates = candidates_of(chunk)
@@ -95,7 +95,7 @@ class GeminiStream:
         if known is not None and known.ended:
             return
         saying = known or ContentDecoder(
-            index, str((self._head or {})["id"]), one_call=wants_one_call(self._ask.fields)
+            index, str((self._head or {})["id"]), one_call=wants_one_call(self._request.fields)
         )
         self._sayings[index] = saying
         delta = saying.read(candidate)

@@ -5,18 +5,27 @@ from typing import Any
 
 import orjson
 
-from shared.providers.wires.base import MalformedAnswer, ProviderRequest, Translated, UpstreamRequest
+from shared.providers.wires.base import (
+    MalformedAnswer,
+    ProviderRequest,
+    TokenCount,
+    Translated,
+    UpstreamRequest,
+    Wire,
+)
 from shared.providers.wires.gemini.answer import read_answer
+from shared.providers.wires.gemini.counting import count_request, read_count
 from shared.providers.wires.gemini.embeddings import embed_request, read_embeddings
 from shared.providers.wires.gemini.errors import read_error
 from shared.providers.wires.gemini.paths import method_path
 from shared.providers.wires.gemini.request import generate_request
 from shared.providers.wires.gemini.stream import GeminiStream
+from shared.surfaces.dialect import Dialect
 from shared.surfaces.fields import encode
 from shared.surfaces.request_types import CHAT, EMBEDDINGS
 
 
-class GeminiWire:
+class GeminiWire(Wire):
     """Chat completions over generateContent, embeddings over embedContent.
 
     Args:
@@ -29,33 +38,48 @@ class GeminiWire:
     def __init__(self, *, on_vertex: bool = False) -> None:
         self._on_vertex = on_vertex
 
-    def request(self, ask: ProviderRequest) -> UpstreamRequest:
+    def request(self, request: ProviderRequest) -> UpstreamRequest:
         """The provider's request.
 
         Raises:
             UnsupportedParameter: A field cannot be expressed.
             InvalidRequest: A field is not of OpenAI's format.
         """
-        if ask.request_type is EMBEDDINGS:
-            return embed_request(ask, on_vertex=self._on_vertex)
-        method = "streamGenerateContent?alt=sse" if ask.stream else "generateContent"
-        return UpstreamRequest(path=method_path(ask.model, method), body=encode(generate_request(ask), "body"))
+        if request.request_type is EMBEDDINGS:
+            return embed_request(request, on_vertex=self._on_vertex)
+        method = "streamGenerateContent?alt=sse" if request.stream else "generateContent"
+        return UpstreamRequest(path=method_path(request.model, method), body=encode(generate_request(request), "body"))
 
-    def answer(self, ask: ProviderRequest, body: bytes, content_type: str) -> Translated:  # noqa: ARG002 - of the protocol
+    def answer(self, request: ProviderRequest, body: bytes, content_type: str) -> Translated:  # noqa: ARG002 - of the protocol
         """The answer as a chat completion or a list of embeddings.
 
         Raises:
             MalformedAnswer: It is not of the format.
         """
         try:
-            return read_embeddings(ask, body) if ask.request_type is EMBEDDINGS else read_answer(ask, body)
+            return read_embeddings(request, body) if request.request_type is EMBEDDINGS else read_answer(request, body)
         except orjson.JSONEncodeError as error:
             raise MalformedAnswer("the answer is nested too deeply") from error
 
-    def stream(self, ask: ProviderRequest) -> GeminiStream:
+    def stream(self, request: ProviderRequest) -> GeminiStream:
         """A translation for one streamed answer."""
-        return GeminiStream(ask)
+        return GeminiStream(request)
 
     def error(self, status: int, body: bytes) -> tuple[int, Mapping[str, Any]]:
         """The provider's error in OpenAI's form; ``retry_after_s`` is in it if the provider said when to come back."""
         return read_error(status, body)
+
+    def dialect(self, model: str) -> Dialect:  # noqa: ARG002 - of the protocol
+        """Everything that Gemini understands."""
+        return Dialect(google=True, top_k=True)
+
+    def token_count(self, request: ProviderRequest) -> TokenCount | None:
+        """Count with ``countTokens``; embeddings are not counted.
+
+        Raises:
+            UnsupportedParameter: A field cannot be expressed.
+        """
+        upstream = self.request(request)
+        if request.request_type is EMBEDDINGS:
+            return None
+        return TokenCount(count_request(upstream, on_vertex=self._on_vertex), read_count)

@@ -22,8 +22,8 @@ class ContentDecoder:
 
     __slots__ = ("_answer_id", "_said", "_tools")
 
-    def __init__(self, ask: ProviderRequest) -> None:
-        self._answer_id = ask.answer_id
+    def __init__(self, request: ProviderRequest) -> None:
+        self._answer_id = request.answer_id
         self._said = False
         self._tools = 0
 
@@ -70,21 +70,21 @@ class ContentDecoder:
         return {"tool_calls": [made]}
 
 
-def read_answer(ask: ProviderRequest, body: bytes) -> Translated:
+def read_answer(request: ProviderRequest, body: bytes) -> Translated:
     """A chat completion.
 
     Raises:
         MalformedAnswer: It is no answer of the format.
     """
     line = read_json_object(body, "the answer")
-    saying = ContentDecoder(ask)
+    saying = ContentDecoder(request)
     deltas = saying.read(line)
     last, reason = saying.finish(line)
     choice: dict[str, Any] = {"message": join_deltas([*deltas, last]), "finish_reason": reason}
     logprobs = read_logprobs(line)
     if logprobs:
         choice["logprobs"] = logprobs
-    return whole_answer(ask, choice, read_usage(line), {})
+    return whole_answer(request, choice, read_usage(line), {})
 
 
 def read_logprobs(line: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -111,7 +111,7 @@ def read_usage(line: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def read_embeddings(ask: ProviderRequest, body: bytes) -> Translated:
+def read_embeddings(request: ProviderRequest, body: bytes) -> Translated:
     """Embeddings, as numbers or in base64, as was asked for.
 
     Raises:
@@ -121,14 +121,14 @@ def read_embeddings(ask: ProviderRequest, body: bytes) -> Translated:
     vectors = fields.get("embeddings")
     if not isinstance(vectors, list) or not all(isinstance(vector, list) for vector in vectors):
         raise MalformedAnswer("the answer holds no embeddings")
-    packed = ask.fields.get("encoding_format") == "base64"
+    packed = request.fields.get("encoding_format") == "base64"
     data = [
         {"object": "embedding", "index": index, "embedding": _packed(vector) if packed else vector}
         for index, vector in enumerate(vectors)
     ]
     prompt = read_count(fields, "prompt_eval_count")
     usage = {"prompt_tokens": prompt, "total_tokens": prompt}
-    answer = {"object": "list", "data": data, "model": ask.model, "usage": usage}
+    answer = {"object": "list", "data": data, "model": request.model, "usage": usage}
     return Translated(body=orjson.dumps(answer), usage=usage)
 
 
@@ -145,10 +145,10 @@ class OllamaStream:
 
     __slots__ = ("_begun", "_rest", "_saying", "_writer", "complete", "error", "usage")
 
-    def __init__(self, ask: ProviderRequest) -> None:
+    def __init__(self, request: ProviderRequest) -> None:
         self._rest = b""
-        self._saying = ContentDecoder(ask)
-        self._writer = ChunkWriter(ask)
+        self._saying = ContentDecoder(request)
+        self._writer = ChunkWriter(request)
         self._begun = False
         self.usage: Mapping[str, Any] = {}
         self.complete = False

@@ -60,19 +60,19 @@ _EFFORTS: Mapping[str, bool | str] = {
 }
 
 
-def chat_request(ask: ProviderRequest) -> dict[str, Any]:
+def chat_request(request: ProviderRequest) -> dict[str, Any]:
     """The body of a request to ``/api/chat``.
 
     Raises:
         UnsupportedParameter: A field cannot be expressed.
         InvalidRequest: A field is not of OpenAI's format.
     """
-    fields = present(ask.fields)
+    fields = present(request.fields)
     refuse_unknown(fields, read=_READ, dropped=_DROPPED_FIELDS, refused=_REFUSED)
     body: dict[str, Any] = {
-        "model": ask.model,
+        "model": request.model,
         "messages": read_messages(fields.get("messages")),
-        "stream": ask.stream,  # its default is true
+        "stream": request.stream,  # its default is true
     }
     options = _options(fields)
     if options:
@@ -141,14 +141,14 @@ def _tool(tool: Mapping[str, Any], path: str) -> dict[str, Any]:
     return {"type": "function", "function": made}
 
 
-def embed_request(ask: ProviderRequest) -> dict[str, Any]:
+def embed_request(request: ProviderRequest) -> dict[str, Any]:
     """The body of a request to ``/api/embed`` (https://docs.ollama.com/api/embed).
 
     Raises:
         UnsupportedParameter: Tokens as input, or a field cannot be expressed.
         InvalidRequest: A field is not of OpenAI's format.
     """
-    fields = present(ask.fields)
+    fields = present(request.fields)
     read = frozenset({"model", "input", "encoding_format", *_EMBED_FIELDS})
     refuse_unknown(fields, read=read, dropped=frozenset({"fallbacks", "user"}), refused={})
     if fields.get("encoding_format", "float") not in ("float", "base64"):
@@ -157,5 +157,5 @@ def embed_request(ask: ProviderRequest) -> dict[str, Any]:
     for index, text in enumerate([said] if isinstance(said, str) else need_list(said, "input")):
         if not isinstance(text, str):
             raise unsupported(f"input[{index}]", "this provider takes texts only.")
-    body: dict[str, Any] = {"model": ask.model, "input": said}
+    body: dict[str, Any] = {"model": request.model, "input": said}
     return body | {name: fields[name] for name in _EMBED_FIELDS if name in fields}

@@ -17,7 +17,7 @@ OLD = "claude-3-5-haiku-20241022"
 OTHER = "minimax-m2"
 
 
-def ask_of(fields: dict[str, Any], model: str = MIDDLE) -> ProviderRequest:
+def request_of(fields: dict[str, Any], model: str = MIDDLE) -> ProviderRequest:
     return ProviderRequest(
         request_type=CHAT,
         model=model,
@@ -32,7 +32,7 @@ def ask_of(fields: dict[str, Any], model: str = MIDDLE) -> ProviderRequest:
 def body_of(fields: dict[str, Any], model: str = MIDDLE) -> dict[str, Any]:
     """The provider's request, approved by its SDK's types."""
     fields = {"model": "anthropic/x", "messages": HI} | fields
-    body = orjson.loads(AnthropicWire().request(ask_of(fields, model)).body)
+    body = orjson.loads(AnthropicWire().request(request_of(fields, model)).body)
     judge_request(body)
     return body
 

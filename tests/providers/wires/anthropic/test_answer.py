@@ -8,7 +8,7 @@ from shared.providers.wires.anthropic import AnthropicWire
 from shared.providers.wires.anthropic.decoder import FINISH_REASONS
 from shared.providers.wires.base import MalformedAnswer
 from tests.providers.wires.anthropic.judge import STOP_REASONS
-from tests.providers.wires.anthropic.request_cases import HI, MIDDLE, OLD, ask_of
+from tests.providers.wires.anthropic.request_cases import HI, MIDDLE, OLD, request_of
 
 MESSAGE = {
     "id": "msg_1",
@@ -24,8 +24,8 @@ MESSAGE = {
 
 def answered(fields=None, *, model=MIDDLE, **changes):
     """The completion for a Message; its SDK's type takes it strictly."""
-    ask = ask_of({"messages": HI} | (fields or {}), model)
-    translated = AnthropicWire().answer(ask, orjson.dumps(MESSAGE | changes), "application/json")
+    request = request_of({"messages": HI} | (fields or {}), model)
+    translated = AnthropicWire().answer(request, orjson.dumps(MESSAGE | changes), "application/json")
     completion = orjson.loads(translated.body)
     ChatCompletion.model_validate(completion, strict=True)
     assert translated.usage == completion["usage"]
@@ -64,7 +64,7 @@ def test_a_text_is_a_completion():
 def test_an_answer_without_id_and_model_gets_ours():
     assert [answered(id=None, model_=None)["id"], answered()["model"]] == ["chatcmpl-ours", MIDDLE]
     nameless = {name: value for name, value in MESSAGE.items() if name != "model"}
-    body = AnthropicWire().answer(ask_of({"messages": HI}), orjson.dumps(nameless), "").body
+    body = AnthropicWire().answer(request_of({"messages": HI}), orjson.dumps(nameless), "").body
     assert orjson.loads(body)["model"] == MIDDLE
 
 
@@ -178,7 +178,7 @@ def test_the_forced_tool_of_old_models_is_the_answer():
 )
 def test_what_is_no_message_is_malformed(body):
     with pytest.raises(MalformedAnswer):
-        AnthropicWire().answer(ask_of({"messages": HI}), body, "application/json")
+        AnthropicWire().answer(request_of({"messages": HI}), body, "application/json")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 
 from shared.providers.wires.anthropic import AnthropicWire
 from tests.providers.wires.anthropic.judge import judge_message, judge_request
-from tests.providers.wires.anthropic.request_cases import ask_of
+from tests.providers.wires.anthropic.request_cases import request_of
 from tests.providers.wires.anthropic.stream_events import assemble, chunks_of
 
 FOLDER = Path(__file__).parent.parent / "golden" / "anthropic"
@@ -18,12 +18,12 @@ def test_golden_exchanges(path):
     golden = orjson.loads(path.read_bytes())
     judge_request(golden["provider_request"])
     judge_message(golden["provider_answer"])
-    wire, ask = AnthropicWire(), ask_of(golden["request"], golden["model"])
-    assert orjson.loads(wire.request(ask).body) == golden["provider_request"]
-    answer = wire.answer(ask, orjson.dumps(golden["provider_answer"]), "application/json")
+    wire, request = AnthropicWire(), request_of(golden["request"], golden["model"])
+    assert orjson.loads(wire.request(request).body) == golden["provider_request"]
+    answer = wire.answer(request, orjson.dumps(golden["provider_answer"]), "application/json")
     assert orjson.loads(answer.body) == golden["answer"]
     asked = golden["request"] | {"stream": True, "stream_options": {"include_usage": True}}
-    translation = wire.stream(ask_of(asked, golden["model"]))
+    translation = wire.stream(request_of(asked, golden["model"]))
     out = translation.feed("".join(f"{event}\n\n" for event in golden["provider_stream"]).encode())
     assert chunks_of(out) == golden["stream"]
     assert assemble(golden["stream"]) == golden["answer"]

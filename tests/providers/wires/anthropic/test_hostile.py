@@ -13,9 +13,10 @@ from shared.providers.wires.base import MalformedAnswer
 from shared.surfaces.anthropic import MessageEvents, chat_request, message_of, without_extensions
 from shared.surfaces.sse import DONE, encode_event
 from shared.surfaces.token_estimate import estimate_tokens
-from tests.providers.wires.anthropic.request_cases import BUDGET, HI, MIDDLE, OLD, ask_of
+from tests.providers.wires.anthropic.request_cases import BUDGET, HI, MIDDLE, OLD, request_of
 from tests.providers.wires.anthropic.stream_events import events_of
 from tests.providers.wires.anthropic.test_stream import MESSAGE, THOUGHT, USE
+from tests.surfaces.dialects import DIALECTS
 
 NAMES = [
     "type",
@@ -163,7 +164,7 @@ TURNS = st.sampled_from(["user", "assistant", "tool", "system"]).flatmap(turns)
 def test_chat_requests(fields, said, model):
     for messages in (said, HI):
         with contextlib.suppress(InvalidRequest):
-            assert AnthropicWire().request(ask_of({"messages": messages} | fields, model)).body
+            assert AnthropicWire().request(request_of({"messages": messages} | fields, model)).body
 
 
 @settings(deadline=None, max_examples=300)
@@ -172,7 +173,7 @@ def test_messages_requests(fields, said):
     for messages in (said, HI):
         with contextlib.suppress(InvalidRequest):
             asked = chat_request({"model": "m", "max_tokens": 5, "messages": messages} | fields)
-            orjson.dumps(without_extensions(asked, target="openai like"))
+            orjson.dumps(without_extensions(asked, dialect=DIALECTS["openai like"]))
 
 
 RICH_CHAT = {
@@ -265,7 +266,7 @@ def _with(value: Any, key: Any) -> st.SearchStrategy[Any]:
 def test_spoiled_chat_requests(fields, model):
     if isinstance(fields, dict):
         with contextlib.suppress(InvalidRequest):
-            AnthropicWire().request(ask_of(fields, model))
+            AnthropicWire().request(request_of(fields, model))
 
 
 @settings(deadline=None, max_examples=500)
@@ -274,7 +275,7 @@ def test_spoiled_messages_requests(fields):
     if isinstance(fields, dict):
         with contextlib.suppress(InvalidRequest):
             chat = chat_request(fields)
-            orjson.dumps(without_extensions(chat, target="openai like"))
+            orjson.dumps(without_extensions(chat, dialect=DIALECTS["openai like"]))
             assert estimate_tokens(chat) > 0
 
 
@@ -284,23 +285,23 @@ RICH_ANSWER = MESSAGE | {"content": [THOUGHT, MESSAGE["content"][0], USE], "stop
 @settings(deadline=None, max_examples=500)
 @given(message=spoiled(RICH_ANSWER))
 def test_spoiled_answers_become_answers_for_every_caller(message):
-    ask = ask_of({"messages": HI, "stream": True})
+    request = request_of({"messages": HI, "stream": True})
     with contextlib.suppress(MalformedAnswer):
-        completion = AnthropicWire().answer(ask, orjson.dumps(message), "application/json").body
+        completion = AnthropicWire().answer(request, orjson.dumps(message), "application/json").body
         assert message_of(orjson.loads(completion))["type"] == "message"
 
 
 @settings(deadline=None, max_examples=500)
 @given(events=spoiled(list(events_of(RICH_ANSWER))))
 def test_spoiled_streams_become_streams_for_every_caller(events):
-    stream = AnthropicWire().stream(ask_of({"messages": HI, "stream": True}))
+    stream = AnthropicWire().stream(request_of({"messages": HI, "stream": True}))
     encoder = MessageEvents()
     with contextlib.suppress(MalformedAnswer):
         for event in events if isinstance(events, list) else [events]:
             encoder.feed(stream.feed(b"data: " + orjson.dumps(event) + b"\n\n"))
 
 
-COMPLETION = orjson.loads(AnthropicWire().answer(ask_of({"messages": HI}), orjson.dumps(RICH_ANSWER), "").body)
+COMPLETION = orjson.loads(AnthropicWire().answer(request_of({"messages": HI}), orjson.dumps(RICH_ANSWER), "").body)
 
 
 @settings(deadline=None, max_examples=500)
@@ -323,14 +324,14 @@ def test_spoiled_completions_of_other_providers(completion):
 @given(changes=_fields(["content", "usage", "type", "stop_reason", "stop_details", "id", "model"]))
 def test_answers(changes):
     with contextlib.suppress(MalformedAnswer):
-        AnthropicWire().answer(ask_of({"messages": HI}), orjson.dumps(MESSAGE | changes), "application/json")
+        AnthropicWire().answer(request_of({"messages": HI}), orjson.dumps(MESSAGE | changes), "application/json")
 
 
 @settings(deadline=None, max_examples=300)
 @given(events=st.lists(_fields(NAMES), max_size=4))
 def test_streams(events):
     start = {"type": "message_start", "message": MESSAGE}
-    stream = AnthropicWire().stream(ask_of({"messages": HI, "stream": True}))
+    stream = AnthropicWire().stream(request_of({"messages": HI, "stream": True}))
     with contextlib.suppress(MalformedAnswer):
         for event in [start, *events]:
             stream.feed(b"data: " + orjson.dumps(event) + b"\n\n")

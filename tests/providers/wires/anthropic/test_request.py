@@ -13,9 +13,9 @@ from tests.providers.wires.anthropic.request_cases import (
     NEWEST,
     OLD,
     OTHER,
-    ask_of,
     blocks_of,
     body_of,
+    request_of,
 )
 
 PDF = base64.b64encode(b"%PDF-1.4").decode()
@@ -31,7 +31,7 @@ def test_the_smallest_request_says_model_limit_and_turn():
         "max_tokens": 32_000,
         "messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}],
     }
-    sent = AnthropicWire().request(ask_of({"messages": HI}))
+    sent = AnthropicWire().request(request_of({"messages": HI}))
     assert (sent.path, sent.method, sent.headers) == (
         "/v1/messages",
         "POST",
@@ -42,8 +42,8 @@ def test_the_smallest_request_says_model_limit_and_turn():
 def test_on_vertex_the_model_stands_in_the_path_and_the_version_in_the_body():
     wire = AnthropicWire(on_vertex=True)
     file = [{"role": "user", "content": [{"type": "file", "file": {"file_id": "file_1"}}]}]
-    sent = wire.request(ask_of({"messages": file}, "claude-opus-4-5@20251101"))
-    streamed = wire.request(ask_of({"messages": HI, "stream": True}))
+    sent = wire.request(request_of({"messages": file}, "claude-opus-4-5@20251101"))
+    streamed = wire.request(request_of({"messages": HI, "stream": True}))
     assert sent.path == "/publishers/anthropic/models/claude-opus-4-5@20251101:rawPredict"
     assert streamed.path.endswith(":streamRawPredict")
     body = orjson.loads(sent.body)
@@ -174,7 +174,7 @@ def test_parts_become_blocks(part, block):
 
 def test_uploaded_files_need_their_beta():
     file = [{"role": "user", "content": [{"type": "file", "file": {"file_id": "file_1"}}]}]
-    assert AnthropicWire().request(ask_of({"messages": file})).headers["anthropic-beta"] == "files-api-2025-04-14"
+    assert AnthropicWire().request(request_of({"messages": file})).headers["anthropic-beta"] == "files-api-2025-04-14"
 
 
 def test_refusals_are_remembered_as_words_and_blank_turns_are_left_out():

@@ -8,7 +8,7 @@ import pytest
 
 from shared.providers.wires.anthropic import AnthropicWire
 from simulator.serve import RunningSimulator, running
-from tests.providers.wires.anthropic.request_cases import BUDGET, HI, MIDDLE, NEWEST, OLD, ask_of
+from tests.providers.wires.anthropic.request_cases import BUDGET, HI, MIDDLE, NEWEST, OLD, request_of
 from tests.providers.wires.anthropic.stream_events import assemble, chunks_of
 
 WIRE = AnthropicWire()
@@ -38,11 +38,11 @@ async def http(sim) -> AsyncIterator[httpx.AsyncClient]:
 
 async def complete(http, fields, model):
     """The whole answer, which the streamed one must equal but for ids of its own."""
-    ask = ask_of({"messages": HI} | fields, model)
-    reply = await _send(http, ask)
+    request = request_of({"messages": HI} | fields, model)
+    reply = await _send(http, request)
     assert reply.status_code == 200, reply.text
-    whole = orjson.loads(WIRE.answer(ask, reply.content, reply.headers["content-type"]).body)
-    asked = ask_of(ask.fields | {"stream": True, "stream_options": {"include_usage": True}}, model)
+    whole = orjson.loads(WIRE.answer(request, reply.content, reply.headers["content-type"]).body)
+    asked = request_of(request.fields | {"stream": True, "stream_options": {"include_usage": True}}, model)
     stream = WIRE.stream(asked)
     streamed = assemble(chunks_of(stream.feed((await _send(http, asked)).content)))
     assert stream.complete
@@ -50,8 +50,8 @@ async def complete(http, fields, model):
     return whole
 
 
-async def _send(http, ask):
-    sent = WIRE.request(ask)
+async def _send(http, request):
+    sent = WIRE.request(request)
     headers = {"content-type": sent.content_type, "x-api-key": "sk-simulated-1234", **sent.headers}
     return await http.post(sent.path, content=sent.body, headers=headers)
 
@@ -82,7 +82,7 @@ async def test_a_tool_loop_with_signed_thoughts(http, model):
     last = await complete(http, asked | {"messages": [*HI, message, result]}, model)
     assert last["choices"][0]["finish_reason"] == "stop"
     message["thinking_blocks"][0]["thinking"] = "forged"
-    refused = await _send(http, ask_of(asked | {"messages": [*HI, message, result]}, model))
+    refused = await _send(http, request_of(asked | {"messages": [*HI, message, result]}, model))
     status, error = WIRE.error(refused.status_code, refused.content)
     assert (status, error["type"]) == (400, "invalid_request_error")
     assert "signature" in error["message"]
@@ -106,14 +106,14 @@ async def test_pictures_and_documents(http):
 
 @pytest.mark.parametrize(("status", "passed_on"), [(529, 503), (429, 429), (500, 500)])
 async def test_failures(http, status, passed_on):
-    reply = await _send(http, ask_of({"messages": HI}, f"claude@status={status}"))
+    reply = await _send(http, request_of({"messages": HI}, f"claude@status={status}"))
     assert WIRE.error(reply.status_code, reply.content)[0] == passed_on
 
 
 @pytest.mark.parametrize(("fault", "failed"), [("error_event=4", True), ("no_done", False)])
 async def test_broken_streams_are_not_complete(http, fault, failed):
-    ask = ask_of({"messages": HI, "stream": True}, f"claude@{fault}")
-    stream = WIRE.stream(ask)
-    stream.feed((await _send(http, ask)).content)
+    request = request_of({"messages": HI, "stream": True}, f"claude@{fault}")
+    stream = WIRE.stream(request)
+    stream.feed((await _send(http, request)).content)
     assert not stream.complete
     assert (stream.error is not None) is failed

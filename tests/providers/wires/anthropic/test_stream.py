@@ -10,7 +10,7 @@ from openai.types.chat import ChatCompletionChunk
 from shared.providers.wires.anthropic import AnthropicWire
 from shared.providers.wires.base import MalformedAnswer
 from shared.surfaces import sse
-from tests.providers.wires.anthropic.request_cases import HI, MIDDLE, OLD, ask_of
+from tests.providers.wires.anthropic.request_cases import HI, MIDDLE, OLD, request_of
 from tests.providers.wires.anthropic.stream_events import assemble, chunks_of, encode, events_of
 from tests.providers.wires.anthropic.test_answer import MESSAGE, SHAPED
 
@@ -74,9 +74,9 @@ MESSAGES = st.builds(
     shaped=st.booleans(),
 )
 def test_a_stream_adds_up_to_the_whole_answer_however_it_is_cut(message, size, cuts, model, shaped):
-    ask = ask_of(ASKED | (SHAPED if shaped else {}), model)
-    whole = orjson.loads(AnthropicWire().answer(ask, orjson.dumps(message), "").body)
-    translation = AnthropicWire().stream(ask)
+    request = request_of(ASKED | (SHAPED if shaped else {}), model)
+    whole = orjson.loads(AnthropicWire().answer(request, orjson.dumps(message), "").body)
+    translation = AnthropicWire().stream(request)
     data, out = encode(events_of(message, size=size)), b""
     for cut in [*cuts, len(data)]:
         out += translation.feed(data[:cut])
@@ -89,7 +89,7 @@ def test_a_stream_adds_up_to_the_whole_answer_however_it_is_cut(message, size, c
 
 
 def streamed(*events, fields=ASKED, model=MIDDLE):
-    translation = AnthropicWire().stream(ask_of(fields, model))
+    translation = AnthropicWire().stream(request_of(fields, model))
     return translation, chunks_of(translation.feed(encode(list(events))))
 
 
@@ -150,7 +150,7 @@ def test_a_cut_stream_is_not_complete_and_nothing_follows_the_end():
 
 def test_comments_and_unknown_events_are_passed_over():
     start, *others = events_of(MESSAGE)
-    translation = AnthropicWire().stream(ask_of(ASKED))
+    translation = AnthropicWire().stream(request_of(ASKED))
     data = b": hello\n\n" + encode([{"type": "fanfare"}, start, {"type": "fanfare"}, *others])
     assert assemble(chunks_of(translation.feed(data)))["choices"][0]["message"]["content"] == "Hello"
 
@@ -198,7 +198,7 @@ def test_events_out_of_place_are_malformed(events):
 
 def test_bytes_that_are_no_events_are_malformed(monkeypatch):
     with pytest.raises(MalformedAnswer, match="not JSON"):
-        AnthropicWire().stream(ask_of(ASKED)).feed(b"data: {\n\n")
+        AnthropicWire().stream(request_of(ASKED)).feed(b"data: {\n\n")
     monkeypatch.setattr(sse, "MAX_EVENT_BYTES", 10)
     with pytest.raises(MalformedAnswer, match="more than"):
-        AnthropicWire().stream(ask_of(ASKED)).feed(b"data: 1234567890")
+        AnthropicWire().stream(request_of(ASKED)).feed(b"data: 1234567890")

@@ -13,7 +13,7 @@ import orjson
 
 from shared.providers.wires.base import UpstreamRequest
 from shared.providers.wires.bedrock import BedrockWire
-from tests.providers.wires.chat_chunks import HI, ask_of
+from tests.providers.wires.chat_chunks import HI, request_of
 
 MODEL = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
 OLD = "anthropic.claude-3-haiku-20240307-v1:0"
@@ -31,15 +31,15 @@ def service() -> botocore.model.ServiceModel:
     return botocore.model.ServiceModel(botocore.loaders.Loader().load_service_model("bedrock-runtime", "service-2"))
 
 
-def judge_request(request: UpstreamRequest, model: str, *, stream: bool = False) -> None:
+def judge_request(upstream: UpstreamRequest, model: str, *, stream: bool = False) -> None:
     """Raises unless botocore takes every field, and would itself send these very bytes to this very path."""
     operation = service().operation_model("ConverseStream" if stream else "Converse")
-    params = _decoded({**orjson.loads(request.body), "modelId": model})
+    params = _decoded({**orjson.loads(upstream.body), "modelId": model})
     report = botocore.validate.ParamValidator().validate(params, operation.input_shape)
     assert not report.has_errors(), report.generate_report()
     sent = botocore.serialize.create_serializer("rest-json").serialize_to_request(params, operation)
-    assert orjson.loads(sent["body"]) == orjson.loads(request.body)
-    assert sent["url_path"] == request.path
+    assert orjson.loads(sent["body"]) == orjson.loads(upstream.body)
+    assert sent["url_path"] == upstream.path
 
 
 def _decoded(value: Any) -> Any:
@@ -51,9 +51,9 @@ def _decoded(value: Any) -> Any:
 
 def body_of(fields: dict[str, Any], model: str = MODEL) -> dict[str, Any]:
     """The provider's request, approved by botocore."""
-    request = BedrockWire().request(ask_of({"model": "bedrock/x", "messages": HI} | fields, model))
-    judge_request(request, model, stream=fields.get("stream") is True)
-    return orjson.loads(request.body)
+    upstream = BedrockWire().request(request_of({"model": "bedrock/x", "messages": HI} | fields, model))
+    judge_request(upstream, model, stream=fields.get("stream") is True)
+    return orjson.loads(upstream.body)
 
 
 def blocks_of(content: Any, role: str = "user", **more: Any) -> list[dict[str, Any]]:

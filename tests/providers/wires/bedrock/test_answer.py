@@ -9,11 +9,11 @@ from shared.providers.wires.bedrock import BedrockWire
 from tests.providers.wires.bedrock.judge import MODEL, OLD
 from tests.providers.wires.bedrock.stream_events import ANSWER, answer_with
 from tests.providers.wires.bedrock.test_stream import SHAPED, THOUGHT, USE
-from tests.providers.wires.chat_chunks import HI, ask_of
+from tests.providers.wires.chat_chunks import HI, request_of
 
 
 def read(answer, fields=None, model=MODEL):
-    translated = BedrockWire().answer(ask_of({"messages": HI} | (fields or {}), model), orjson.dumps(answer), "")
+    translated = BedrockWire().answer(request_of({"messages": HI} | (fields or {}), model), orjson.dumps(answer), "")
     body = orjson.loads(translated.body)
     ChatCompletion.model_validate(body, strict=True)
     assert translated.usage == body["usage"]
@@ -90,7 +90,7 @@ def test_an_empty_answer_is_an_empty_text():
 )
 def test_what_is_no_answer_is_malformed(answer):
     with pytest.raises(MalformedAnswer):
-        BedrockWire().answer(ask_of({"messages": HI}, MODEL), orjson.dumps(answer), "")
+        BedrockWire().answer(request_of({"messages": HI}, MODEL), orjson.dumps(answer), "")
 
 
 @pytest.mark.parametrize(

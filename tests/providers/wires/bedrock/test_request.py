@@ -18,7 +18,7 @@ from tests.providers.wires.bedrock.judge import (
     blocks_of,
     body_of,
 )
-from tests.providers.wires.chat_chunks import HI, ask_of
+from tests.providers.wires.chat_chunks import HI, request_of
 
 PNG = "data:image/png;base64,iVBORw0KGgo="
 TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}
@@ -52,11 +52,11 @@ def refused(fields, model=MODEL):
 
 
 def test_the_models_name_stands_in_the_path_encoded():
-    path = BedrockWire().request(ask_of({"messages": HI, "stream": True}, PROFILE)).path
+    path = BedrockWire().request(request_of({"messages": HI, "stream": True}, PROFILE)).path
     assert path == f"/model/{PROFILE.replace(':', '%3A').replace('/', '%2F')}/converse-stream"
     for name in (".", ".."):
         with pytest.raises(InvalidRequest):
-            BedrockWire().request(ask_of({"messages": HI}, name))
+            BedrockWire().request(request_of({"messages": HI}, name))
 
 
 def test_system_messages_are_apart_and_turns_alternate():

@@ -12,7 +12,7 @@ from shared.providers.wires.bedrock import BedrockWire
 from simulator.aws.event_stream import encode_frame
 from tests.providers.wires.bedrock.judge import MODEL, OLD
 from tests.providers.wires.bedrock.stream_events import ANSWER, answer_with, encode, events_of, frame
-from tests.providers.wires.chat_chunks import HI, STREAMED, ask_of, assemble, chunks_of
+from tests.providers.wires.chat_chunks import HI, STREAMED, assemble, chunks_of, request_of
 
 SHAPED = {"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object"}}}}
 USE = {"toolUse": {"toolUseId": "tooluse_1", "name": "look", "input": {"at": "sky", "deep": [1, None]}}}
@@ -57,9 +57,9 @@ ANSWERS = st.builds(
     shaped=st.booleans(),
 )
 def test_a_stream_adds_up_to_the_whole_answer_however_it_is_cut(answer, size, cuts, model, shaped):
-    ask = ask_of(STREAMED | (SHAPED if shaped else {}), model)
-    whole = orjson.loads(BedrockWire().answer(ask, orjson.dumps(answer), "").body)
-    translation = BedrockWire().stream(ask)
+    request = request_of(STREAMED | (SHAPED if shaped else {}), model)
+    whole = orjson.loads(BedrockWire().answer(request, orjson.dumps(answer), "").body)
+    translation = BedrockWire().stream(request)
     data, out = encode(events_of(answer, size=size)), b""
     for cut in [*cuts, len(data)]:
         out += translation.feed(data[:cut])
@@ -70,7 +70,7 @@ def test_a_stream_adds_up_to_the_whole_answer_however_it_is_cut(answer, size, cu
 
 
 def streamed(*events, fields=STREAMED, model=MODEL):
-    translation = BedrockWire().stream(ask_of(fields, model))
+    translation = BedrockWire().stream(request_of(fields, model))
     return translation, chunks_of(translation.feed(encode(events)))
 
 
@@ -111,7 +111,7 @@ def test_events_that_are_new_are_passed_over():
 def test_an_exception_ends_the_stream_without_an_end():
     headers = {":exception-type": "throttlingException", ":message-type": "exception"}
     broken = encode_frame(headers, b'{"message": "Too many tokens."}')
-    translation = BedrockWire().stream(ask_of(STREAMED, MODEL))
+    translation = BedrockWire().stream(request_of(STREAMED, MODEL))
     first, *others = (frame(*event) for event in events_of(ANSWER))
     assert len(chunks_of(translation.feed(first + broken + b"".join(others)))) == 1
     assert translation.error == {
@@ -127,13 +127,13 @@ def test_an_exception_ends_the_stream_without_an_end():
 def test_faults_of_the_service_come_in_headers_alone():
     headers = {":error-code": "InternalFailure", ":error-message": "Oh.", ":message-type": "error"}
     for said, code, message in ((headers, "InternalFailure", "Oh."), ({":message-type": "error"}, "error", "")):
-        translation = BedrockWire().stream(ask_of(STREAMED, MODEL))
+        translation = BedrockWire().stream(request_of(STREAMED, MODEL))
         assert translation.feed(encode_frame(said, b"")) == b""
         assert (translation.error["code"], translation.error["message"]) == (code, message)
 
 
 def test_an_exception_without_a_name_is_still_one():
-    translation = BedrockWire().stream(ask_of(STREAMED, MODEL))
+    translation = BedrockWire().stream(request_of(STREAMED, MODEL))
     translation.feed(encode_frame({":message-type": "exception"}, b"{}"))
     assert translation.error["code"] == "InternalServerException"
 
@@ -172,4 +172,4 @@ def test_events_out_of_place_are_malformed(events):
 def test_a_payload_that_is_not_json_is_malformed():
     for payload, fault in ((b"{", "not JSON"), (b"[]", "not a JSON object")):
         with pytest.raises(MalformedAnswer, match=fault):
-            BedrockWire().stream(ask_of(STREAMED, MODEL)).feed(encode_frame({":message-type": "event"}, payload))
+            BedrockWire().stream(request_of(STREAMED, MODEL)).feed(encode_frame({":message-type": "event"}, payload))

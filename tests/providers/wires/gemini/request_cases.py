@@ -16,7 +16,7 @@ OLD = "gemini-2.0-flash"
 PIXEL = "iVBORw0KGgo="
 
 
-def ask_of(fields: dict[str, Any], model: str = NEW, request_type: RequestType = CHAT) -> ProviderRequest:
+def request_of(fields: dict[str, Any], model: str = NEW, request_type: RequestType = CHAT) -> ProviderRequest:
     return ProviderRequest(
         request_type=request_type,
         model=model,
@@ -31,7 +31,7 @@ def ask_of(fields: dict[str, Any], model: str = NEW, request_type: RequestType =
 def body_of(fields: dict[str, Any], model: str = NEW) -> dict[str, Any]:
     """The provider's request, approved by its SDK's types."""
     fields = {"model": "gemini/x", "messages": HI} | fields
-    body = orjson.loads(GeminiWire().request(ask_of(fields, model)).body)
+    body = orjson.loads(GeminiWire().request(request_of(fields, model)).body)
     judge_request(body)
     return body
 
@@ -45,8 +45,8 @@ def parts_of(content: Any, model: str = NEW) -> list[dict[str, Any]]:
     return contents_of({"role": "user", "content": content}, model=model)[0]["parts"]
 
 
-def embed_ask(fields: dict[str, Any], model: str = "gemini-embedding-001") -> ProviderRequest:
-    return ask_of({"model": "gemini/x", **fields}, model, EMBEDDINGS)
+def embed_request_of(fields: dict[str, Any], model: str = "gemini-embedding-001") -> ProviderRequest:
+    return request_of({"model": "gemini/x", **fields}, model, EMBEDDINGS)
 
 
 def call_of(

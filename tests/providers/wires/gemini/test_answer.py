@@ -8,7 +8,7 @@ from openai.types.chat import ChatCompletion
 from shared.providers.wires.base import MalformedAnswer
 from shared.providers.wires.gemini import GeminiWire
 from tests.providers.wires.gemini.judge import judge_answer
-from tests.providers.wires.gemini.request_cases import HI, ask_of
+from tests.providers.wires.gemini.request_cases import HI, request_of
 from tests.providers.wires.gemini.stream_events import assemble, chunks_of, encode
 
 HEAD = {"responseId": "r1", "modelVersion": "gemini-3-flash"}
@@ -19,7 +19,7 @@ def read(candidate=None, check=True, **more):
     answer = {**HEAD, **({"candidates": [candidate]} if candidate is not None else {}), **more}
     if check:
         judge_answer(answer)
-    body = GeminiWire().answer(ask_of({"messages": HI}), orjson.dumps(answer), "application/json").body
+    body = GeminiWire().answer(request_of({"messages": HI}), orjson.dumps(answer), "application/json").body
     ChatCompletion.model_validate_json(body)
     return orjson.loads(body)
 
@@ -46,7 +46,7 @@ def test_text_is_the_content():
         }
     ]
     assert (completion["id"], completion["model"], completion["created"]) == ("r1", "gemini-3-flash", 1_795_360_000)
-    bare = GeminiWire().answer(ask_of({"messages": HI}), b'{"candidates":[{}]}', "application/json").body
+    bare = GeminiWire().answer(request_of({"messages": HI}), b'{"candidates":[{}]}', "application/json").body
     assert (orjson.loads(bare)["id"], orjson.loads(bare)["model"]) == ("chatcmpl-ours", "gemini-3-flash-preview")
 
 
@@ -82,11 +82,11 @@ def test_calls_end_an_answer_that_says_it_stopped():
 def test_a_caller_that_wants_one_call_gets_one_and_is_told_of_the_others(streamed):
     calls = [{"functionCall": {"id": name, "name": name}} for name in ("f", "g", "h")]
     answer = {"candidates": [{"content": {"parts": [{"text": "Hm."}, *calls]}, "finishReason": "STOP"}]}
-    ask = ask_of({"messages": HI, "parallel_tool_calls": False, "stream": streamed})
+    request = request_of({"messages": HI, "parallel_tool_calls": False, "stream": streamed})
     if streamed:
-        whole = assemble(GeminiWire().stream(ask).feed(encode(list(chunks_of(answer)))))
+        whole = assemble(GeminiWire().stream(request).feed(encode(list(chunks_of(answer)))))
     else:
-        whole = orjson.loads(GeminiWire().answer(ask, orjson.dumps(answer), "application/json").body)
+        whole = orjson.loads(GeminiWire().answer(request, orjson.dumps(answer), "application/json").body)
     (choice,) = whole["choices"]
     assert [call["id"] for call in choice["message"]["tool_calls"]] == ["f"]
     assert (choice["message"]["content"], choice["finish_reason"]) == ("Hm.", "tool_calls")
@@ -167,7 +167,7 @@ def test_usage_counts_thoughts_as_completion_and_results_of_tools_as_prompt():
     }
     answer = {**HEAD, "candidates": [{"content": {"parts": []}}], "usageMetadata": usage}
     judge_answer(answer)
-    translated = GeminiWire().answer(ask_of({"messages": HI}), orjson.dumps(answer), "application/json")
+    translated = GeminiWire().answer(request_of({"messages": HI}), orjson.dumps(answer), "application/json")
     assert translated.usage == {
         "prompt_tokens": 15,
         "completion_tokens": 27,
@@ -220,4 +220,4 @@ def test_candidates_are_choices_with_their_log_probabilities():
 )
 def test_what_is_no_answer_is_malformed(body):
     with pytest.raises(MalformedAnswer):
-        GeminiWire().answer(ask_of({"messages": HI}), body, "application/json")
+        GeminiWire().answer(request_of({"messages": HI}), body, "application/json")

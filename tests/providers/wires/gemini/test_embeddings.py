@@ -11,7 +11,7 @@ from shared.errors import InvalidRequest, UnsupportedParameter
 from shared.providers.wires.base import MalformedAnswer
 from shared.providers.wires.gemini import GeminiWire
 from tests.providers.wires.gemini.judge import judge_embedding
-from tests.providers.wires.gemini.request_cases import embed_ask
+from tests.providers.wires.gemini.request_cases import embed_request_of
 
 DIRECT, VERTEX = GeminiWire(), GeminiWire(on_vertex=True)
 
@@ -21,8 +21,8 @@ def content(text):
 
 
 def asked(wire, fields, model="gemini-embedding-001"):
-    request = wire.request(embed_ask(fields, model))
-    return request.path, orjson.loads(request.body)
+    upstream = wire.request(embed_request_of(fields, model))
+    return upstream.path, orjson.loads(upstream.body)
 
 
 def test_the_gemini_api_takes_batches():
@@ -75,13 +75,13 @@ def test_older_models_on_vertex_predict():
     ],
 )
 def test_answers_of_every_method_are_openais_list(answer, tokens):
-    translated = DIRECT.answer(embed_ask({"input": "a"}), orjson.dumps(answer), "application/json")
+    translated = DIRECT.answer(embed_request_of({"input": "a"}), orjson.dumps(answer), "application/json")
     CreateEmbeddingResponse.model_validate_json(translated.body)
     body = orjson.loads(translated.body)
     assert body["data"] == [{"object": "embedding", "index": 0, "embedding": [0.5, -1]}]
     assert body["usage"] == translated.usage == {"prompt_tokens": tokens, "total_tokens": tokens}
     coded = DIRECT.answer(
-        embed_ask({"input": "a", "encoding_format": "base64"}), orjson.dumps(answer), "application/json"
+        embed_request_of({"input": "a", "encoding_format": "base64"}), orjson.dumps(answer), "application/json"
     )
     data = base64.b64decode(orjson.loads(coded.body)["data"][0]["embedding"])
     assert struct.unpack("<2f", data) == (0.5, -1)
@@ -115,10 +115,10 @@ def test_what_is_no_request_is_invalid(fields, param):
 @pytest.mark.parametrize("body", [b"x", b"{}", b'{"embeddings":[1]}', b'{"predictions":[{}]}', b'{"embedding":null}'])
 def test_what_is_no_embedding_is_malformed(body):
     with pytest.raises(MalformedAnswer):
-        DIRECT.answer(embed_ask({"input": "a"}), body, "application/json")
+        DIRECT.answer(embed_request_of({"input": "a"}), body, "application/json")
     with pytest.raises(MalformedAnswer):
         DIRECT.answer(
-            embed_ask({"input": "a", "encoding_format": "base64"}),
+            embed_request_of({"input": "a", "encoding_format": "base64"}),
             b'{"embedding":{"values":["x"]}}',
             "application/json",
         )

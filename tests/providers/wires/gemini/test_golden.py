@@ -8,7 +8,7 @@ from openai.types.chat import ChatCompletion
 
 from shared.providers.wires.gemini import GeminiWire
 from tests.providers.wires.gemini.judge import judge_answer, judge_request
-from tests.providers.wires.gemini.request_cases import ask_of
+from tests.providers.wires.gemini.request_cases import request_of
 from tests.providers.wires.gemini.stream_events import assemble, decode, encode
 
 FOLDER = Path(__file__).parent.parent / "golden" / "gemini"
@@ -21,12 +21,12 @@ def test_golden_exchanges(path):
         judge_answer(answer)
     judge_request(golden["provider_request"])
     ChatCompletion.model_validate(golden["answer"])
-    wire, ask = GeminiWire(), ask_of(golden["request"], golden["model"])
-    request = wire.request(ask)
-    assert (request.path, orjson.loads(request.body)) == (golden["provider_path"], golden["provider_request"])
-    answer = wire.answer(ask, orjson.dumps(golden["provider_answer"]), "application/json")
+    wire, request = GeminiWire(), request_of(golden["request"], golden["model"])
+    upstream = wire.request(request)
+    assert (upstream.path, orjson.loads(upstream.body)) == (golden["provider_path"], golden["provider_request"])
+    answer = wire.answer(request, orjson.dumps(golden["provider_answer"]), "application/json")
     assert orjson.loads(answer.body) == golden["answer"]
     asked = golden["request"] | {"stream": True, "stream_options": {"include_usage": True}}
-    out = wire.stream(ask_of(asked, golden["model"])).feed(encode(golden["provider_stream"]))
+    out = wire.stream(request_of(asked, golden["model"])).feed(encode(golden["provider_stream"]))
     assert decode(out) == golden["stream"]
     assert assemble(out) == golden["answer"]

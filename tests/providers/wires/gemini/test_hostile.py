@@ -13,9 +13,10 @@ from shared.errors import InvalidRequest
 from shared.providers.wires.base import MalformedAnswer
 from shared.providers.wires.gemini import GeminiWire
 from shared.surfaces.genai import chat_request, embedding_request, without_extensions
-from tests.providers.wires.gemini.request_cases import ask_of, embed_ask
+from tests.providers.wires.gemini.request_cases import embed_request_of, request_of
 from tests.providers.wires.gemini.stream_events import chunks_of, encode
 from tests.providers.wires.gemini.test_round_trip import ANSWERED, ASKED
+from tests.surfaces.dialects import DIALECTS
 
 EMBED = {"requests": [{"content": {"parts": [{"text": "a"}]}, "taskType": "CLUSTERING", "outputDimensionality": 2}]}
 EMBEDDED = {"embeddings": [{"values": [1.0]}], "usageMetadata": {"promptTokenCount": 3}}
@@ -53,37 +54,37 @@ def test_requests_of_googles_format(body):
         chat = chat_request(body, model="gemini-3-pro")
         for wire in ("gemini", "anthropic", "openai"):
             with contextlib.suppress(InvalidRequest):
-                without_extensions(chat, target=wire)
-        GeminiWire().request(ask_of(chat))
+                without_extensions(chat, dialect=DIALECTS[wire])
+        GeminiWire().request(request_of(chat))
 
 
 @settings(max_examples=300, deadline=None)
 @given(spoilt(CHAT))
 def test_requests_of_openais_format(fields):
     with contextlib.suppress(InvalidRequest):
-        GeminiWire().request(ask_of(fields))
-    GeminiWire().stream(ask_of(fields))
+        GeminiWire().request(request_of(fields))
+    GeminiWire().stream(request_of(fields))
 
 
 @settings(max_examples=300, deadline=None)
 @given(spoilt(ANSWERED))
 def test_answers(answer):
-    ask = ask_of({"messages": []})
+    request = request_of({"messages": []})
     with contextlib.suppress(MalformedAnswer):
-        GeminiWire().answer(ask, orjson.dumps(answer), "application/json")
+        GeminiWire().answer(request, orjson.dumps(answer), "application/json")
     with contextlib.suppress(MalformedAnswer):
-        GeminiWire().stream(ask).feed(b"data: " + orjson.dumps(answer) + b"\n\n")
+        GeminiWire().stream(request).feed(b"data: " + orjson.dumps(answer) + b"\n\n")
 
 
 @settings(max_examples=100, deadline=None)
 @given(spoilt(EMBED), spoilt(EMBEDDED))
 def test_embeddings(body, answer):
     with contextlib.suppress(InvalidRequest):
-        GeminiWire(on_vertex=True).request(embed_ask(embedding_request(body, model="gemini-embedding-001")))
+        GeminiWire(on_vertex=True).request(embed_request_of(embedding_request(body, model="gemini-embedding-001")))
     for answered in (answer, {"predictions": [{"embeddings": answer}]}, {"embedding": answer}):
         with contextlib.suppress(MalformedAnswer):
-            ask = embed_ask({"input": "a", "encoding_format": "base64"})
-            GeminiWire().answer(ask, orjson.dumps(answered), "application/json")
+            request = embed_request_of({"input": "a", "encoding_format": "base64"})
+            GeminiWire().answer(request, orjson.dumps(answered), "application/json")
 
 
 @settings(max_examples=100, deadline=None)
@@ -91,7 +92,7 @@ def test_embeddings(body, answer):
 def test_bytes_in_streams_and_errors(noise, at):
     data = encode(chunks_of(ANSWERED))
     with contextlib.suppress(MalformedAnswer):
-        GeminiWire().stream(ask_of({"messages": []})).feed(data[:at] + noise + data[at:])
+        GeminiWire().stream(request_of({"messages": []})).feed(data[:at] + noise + data[at:])
     status, error = GeminiWire().error(500, noise)
     assert status == 500
     assert isinstance(error["message"], str)

@@ -15,11 +15,11 @@ from tests.providers.wires.gemini.request_cases import (
     NEW,
     OLD,
     PIXEL,
-    ask_of,
     body_of,
     call_of,
     contents_of,
     parts_of,
+    request_of,
     signed,
 )
 
@@ -43,11 +43,13 @@ def invalid(fields):
 
 
 def test_a_question_goes_to_the_models_method():
-    request = GeminiWire().request(ask_of({"messages": HI}))
-    assert request.path == "/models/gemini-3-flash-preview:generateContent"
-    assert request.body == b'{"contents":[{"role":"user","parts":[{"text":"Hi"}]}]}'
+    upstream = GeminiWire().request(request_of({"messages": HI}))
+    assert upstream.path == "/models/gemini-3-flash-preview:generateContent"
+    assert upstream.body == b'{"contents":[{"role":"user","parts":[{"text":"Hi"}]}]}'
     assert (
-        GeminiWire().request(ask_of({"messages": HI, "stream": True})).path.endswith(":streamGenerateContent?alt=sse")
+        GeminiWire()
+        .request(request_of({"messages": HI, "stream": True}))
+        .path.endswith(":streamGenerateContent?alt=sse")
     )
 
 

@@ -5,7 +5,7 @@ import orjson
 from shared.providers.wires.gemini import GeminiWire
 from shared.surfaces.genai import ResponseEvents, chat_request, embedding_request, embedding_response, response_of
 from tests.providers.wires.gemini.judge import judge_answer, judge_request
-from tests.providers.wires.gemini.request_cases import NEW, PIXEL, ask_of, embed_ask
+from tests.providers.wires.gemini.request_cases import NEW, PIXEL, embed_request_of, request_of
 from tests.providers.wires.gemini.stream_events import chunks_of, encode
 
 ASKED = {
@@ -113,17 +113,19 @@ ANSWERED = {
 def test_a_request_arrives_as_it_was_asked():
     judge_request(ASKED)
     chat = chat_request(ASKED, model=NEW)
-    assert orjson.loads(GeminiWire().request(ask_of(chat)).body) == ASKED
+    assert orjson.loads(GeminiWire().request(request_of(chat)).body) == ASKED
 
 
 def test_an_answer_comes_back_as_it_was_given():
     judge_answer(ANSWERED)
-    completion = GeminiWire().answer(ask_of({"messages": []}), orjson.dumps(ANSWERED), "application/json").body
+    completion = GeminiWire().answer(request_of({"messages": []}), orjson.dumps(ANSWERED), "application/json").body
     assert response_of(orjson.loads(completion)) == ANSWERED
 
 
 def test_a_stream_comes_back_with_the_same_parts():
-    stream = GeminiWire().stream(ask_of({"messages": [], "stream": True, "stream_options": {"include_usage": True}}))
+    stream = GeminiWire().stream(
+        request_of({"messages": [], "stream": True, "stream_options": {"include_usage": True}})
+    )
     array = ResponseEvents(as_array=True).feed(stream.feed(encode(chunks_of(ANSWERED, size=100))))
     responses = orjson.loads(array)
     parts = [part for response in responses for part in response["candidates"][0]["content"]["parts"]]
@@ -136,7 +138,7 @@ def test_a_stream_comes_back_with_the_same_parts():
 
 def test_a_blocked_prompt_comes_back_blocked():
     blocked = {"promptFeedback": {"blockReason": "SAFETY"}, "candidates": [], "modelVersion": NEW, "responseId": "r1"}
-    completion = GeminiWire().answer(ask_of({"messages": []}), orjson.dumps(blocked), "application/json").body
+    completion = GeminiWire().answer(request_of({"messages": []}), orjson.dumps(blocked), "application/json").body
     response = response_of(orjson.loads(completion))
     assert {name: response[name] for name in blocked} == blocked
 
@@ -144,8 +146,8 @@ def test_a_blocked_prompt_comes_back_blocked():
 def test_embeddings_arrive_and_come_back():
     one = {"model": "models/gemini-embedding-001", "content": {"parts": [{"text": "a"}]}, "taskType": "CLUSTERING"}
     asked = {"requests": [one | {"outputDimensionality": 2}] * 2}
-    ask = embed_ask(embedding_request(asked, model="gemini-embedding-001"))
-    assert orjson.loads(GeminiWire().request(ask).body) == asked
+    request = embed_request_of(embedding_request(asked, model="gemini-embedding-001"))
+    assert orjson.loads(GeminiWire().request(request).body) == asked
     answered = {"embeddings": [{"values": [1.0, 2.0]}], "usageMetadata": {"promptTokenCount": 3, "totalTokenCount": 3}}
-    translated = GeminiWire().answer(ask, orjson.dumps(answered), "application/json")
+    translated = GeminiWire().answer(request, orjson.dumps(answered), "application/json")
     assert embedding_response(orjson.loads(translated.body), batch=True) == answered

@@ -6,7 +6,7 @@ import pytest
 
 from shared.providers.wires.gemini import GeminiWire
 from simulator.serve import running
-from tests.providers.wires.gemini.request_cases import BUDGET, HI, NEW, PIXEL, ask_of, embed_ask
+from tests.providers.wires.gemini.request_cases import BUDGET, HI, NEW, PIXEL, embed_request_of, request_of
 from tests.providers.wires.gemini.stream_events import assemble
 
 TOOL = {
@@ -24,20 +24,20 @@ async def http():
 
 async def asked(http, fields, model=NEW):
     """The completion, the same whether streamed or not."""
-    ask = ask_of(fields, model)
-    whole = await send(http, WIRE.request(ask))
+    request = request_of(fields, model)
+    whole = await send(http, WIRE.request(request))
     assert whole.status_code == 200, whole.text
-    answer = orjson.loads(WIRE.answer(ask, whole.content, "application/json").body)
-    ask = ask_of(fields | {"stream": True, "stream_options": {"include_usage": True}}, model)
-    reply, stream = await send(http, WIRE.request(ask)), WIRE.stream(ask)
+    answer = orjson.loads(WIRE.answer(request, whole.content, "application/json").body)
+    request = request_of(fields | {"stream": True, "stream_options": {"include_usage": True}}, model)
+    reply, stream = await send(http, WIRE.request(request)), WIRE.stream(request)
     out = b"".join(stream.feed(reply.content[at : at + 50]) for at in range(0, len(reply.content), 50))
     assert stream.complete
     assert plain(assemble(out)) == plain(answer)
     return answer
 
 
-async def send(http, request):
-    return await http.post(request.path, content=request.body, headers={"content-type": request.content_type})
+async def send(http, upstream):
+    return await http.post(upstream.path, content=upstream.body, headers={"content-type": upstream.content_type})
 
 
 def plain(completion):
@@ -79,12 +79,12 @@ async def test_reasoning_pictures_schemas_and_limits(http):
 
 
 async def test_errors_are_told_in_openais_words(http):
-    reply = await send(http, WIRE.request(ask_of({"messages": HI}, f"{NEW}@status=429,retry_after=7")))
+    reply = await send(http, WIRE.request(request_of({"messages": HI}, f"{NEW}@status=429,retry_after=7")))
     status, error = WIRE.error(reply.status_code, reply.content)
     assert (status, error["type"], error["retry_after_s"]) == (429, "rate_limit_error", 7)
-    ask = ask_of({"messages": HI, "stream": True}, f"{NEW}@error_event=1")
-    stream = WIRE.stream(ask)
-    assert stream.feed((await send(http, WIRE.request(ask))).content)
+    request = request_of({"messages": HI, "stream": True}, f"{NEW}@error_event=1")
+    stream = WIRE.stream(request)
+    assert stream.feed((await send(http, WIRE.request(request))).content)
     assert (stream.error["code"], stream.complete) == ("UNAVAILABLE", False)
 
 
@@ -95,11 +95,11 @@ async def test_embeddings_direct_and_on_vertex(http, given):
         (GeminiWire(on_vertex=True), "/v1/projects/p/locations/l/publishers/google", "gemini-embedding-001"),
         (GeminiWire(on_vertex=True), "/v1/projects/p/locations/l/publishers/google", "text-embedding-005"),
     ):
-        ask = embed_ask({"input": given, "dimensions": 4}, model)
-        request = wire.request(ask)
-        url = http.base_url.copy_with(path=f"{base}{request.path}")
-        reply = await http.post(url, content=request.body)
+        request = embed_request_of({"input": given, "dimensions": 4}, model)
+        upstream = wire.request(request)
+        url = http.base_url.copy_with(path=f"{base}{upstream.path}")
+        reply = await http.post(url, content=upstream.body)
         assert reply.status_code == 200, reply.text
-        answer = wire.answer(ask, reply.content, "application/json")
+        answer = wire.answer(request, reply.content, "application/json")
         assert [len(each["embedding"]) for each in orjson.loads(answer.body)["data"]] == [4] * len(given)
         assert answer.usage["prompt_tokens"] == len(given)

@@ -12,7 +12,7 @@ from shared.providers.wires.base import MalformedAnswer
 from shared.providers.wires.gemini import GeminiWire
 from shared.surfaces.sse import MAX_EVENT_BYTES
 from tests.providers.wires.gemini.judge import judge_answer
-from tests.providers.wires.gemini.request_cases import HI, ask_of
+from tests.providers.wires.gemini.request_cases import HI, request_of
 from tests.providers.wires.gemini.stream_events import assemble, chunks_of, decode, encode
 
 HEAD = {"responseId": "r1", "modelVersion": "gemini-3-flash"}
@@ -63,8 +63,8 @@ answers = st.builds(
 def test_a_stream_put_together_is_the_whole_answer(answer, size, cuts):
     judge_answer(answer)
     fields = {**ASKED, "n": len(answer["candidates"])}
-    whole = GeminiWire().answer(ask_of(fields), orjson.dumps(answer), "application/json")
-    stream, data, out = GeminiWire().stream(ask_of(fields)), encode(chunks_of(answer, size=size)), b""
+    whole = GeminiWire().answer(request_of(fields), orjson.dumps(answer), "application/json")
+    stream, data, out = GeminiWire().stream(request_of(fields)), encode(chunks_of(answer, size=size)), b""
     for cut in cuts:
         out += stream.feed(data[:cut])
         data = data[cut:]
@@ -78,7 +78,7 @@ def test_a_stream_put_together_is_the_whole_answer(answer, size, cuts):
 
 
 def fed(*chunks: Any, fields: dict[str, Any] | None = None):
-    stream = GeminiWire().stream(ask_of(fields or {"messages": HI, "stream": True}))
+    stream = GeminiWire().stream(request_of(fields or {"messages": HI, "stream": True}))
     return stream, decode(stream.feed(encode(list(chunks))))
 
 
@@ -127,9 +127,9 @@ def test_all_candidates_have_to_end():
 
 def test_a_blocked_prompt_is_a_refusal():
     answer = {**HEAD, "promptFeedback": {"blockReason": "SAFETY"}, "usageMetadata": {"promptTokenCount": 2}}
-    stream = GeminiWire().stream(ask_of(ASKED))
+    stream = GeminiWire().stream(request_of(ASKED))
     out = stream.feed(encode(chunks_of(answer)))
-    whole = GeminiWire().answer(ask_of(ASKED), orjson.dumps(answer), "application/json")
+    whole = GeminiWire().answer(request_of(ASKED), orjson.dumps(answer), "application/json")
     assert stream.complete
     assert assemble(out) == orjson.loads(whole.body)
 
@@ -144,7 +144,7 @@ def test_a_blocked_prompt_is_a_refusal():
 )
 def test_an_error_breaks_a_stream_off_as_an_event_or_not(data):
     for cut in (len(data), 7):
-        stream = GeminiWire().stream(ask_of(ASKED))
+        stream = GeminiWire().stream(request_of(ASKED))
         stream.feed(encode([said("A")]))
         out = stream.feed(data[:cut]) + stream.feed(data[cut:])
         assert stream.error == {"message": "Busy.", "type": "overloaded_error", "param": None, "code": "UNAVAILABLE"}
@@ -153,7 +153,7 @@ def test_an_error_breaks_a_stream_off_as_an_event_or_not(data):
 
 
 def test_comments_and_other_json_are_no_events():
-    stream = GeminiWire().stream(ask_of(ASKED))
+    stream = GeminiWire().stream(request_of(ASKED))
     assert stream.feed(b": keep-alive\n\n[]\n\n{}\n\n") == b""
     assert stream.error is None
 
@@ -166,12 +166,12 @@ DEEP = b'data: {"candidates":[{"content":{"parts":[{"functionCall":{"name":"f","
 )
 def test_other_bytes_are_malformed(data):
     with pytest.raises(MalformedAnswer):
-        GeminiWire().stream(ask_of(ASKED)).feed(data)
+        GeminiWire().stream(request_of(ASKED)).feed(data)
 
 
 def test_an_endless_event_is_malformed():
     with pytest.raises(MalformedAnswer, match="more than"):
-        GeminiWire().stream(ask_of(ASKED)).feed(b"data: " + b"x" * MAX_EVENT_BYTES)
+        GeminiWire().stream(request_of(ASKED)).feed(b"data: " + b"x" * MAX_EVENT_BYTES)
 
 
 def test_log_probabilities_come_with_their_tokens():

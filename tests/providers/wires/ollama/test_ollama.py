@@ -15,7 +15,7 @@ from shared.providers.wires.base import MalformedAnswer
 from shared.providers.wires.ollama import DROPPED, OllamaWire
 from shared.providers.wires.ollama import answer as answers
 from shared.surfaces.request_types import EMBEDDINGS
-from tests.providers.wires.chat_chunks import HI, STREAMED, ask_of, assemble, chunks_of
+from tests.providers.wires.chat_chunks import HI, STREAMED, assemble, chunks_of, request_of
 
 MODEL = "qwen3:4b"
 TOOL = {"type": "function", "function": {"name": "look"}}
@@ -36,7 +36,7 @@ LOGPROBS = st.lists(st.builds(lambda token: {"token": token, "logprob": -0.5}, T
 
 
 def body_of(fields):
-    return orjson.loads(OllamaWire().request(ask_of({"messages": HI} | fields, MODEL)).body)
+    return orjson.loads(OllamaWire().request(request_of({"messages": HI} | fields, MODEL)).body)
 
 
 def whole_of(pieces, ending):
@@ -54,16 +54,16 @@ def whole_of(pieces, ending):
     cuts=st.lists(st.integers(1, 120), max_size=30),
 )
 def test_a_stream_adds_up_to_the_whole_answer_however_it_is_cut(pieces, reason, cuts):
-    ask = ask_of(STREAMED, MODEL)
+    request = request_of(STREAMED, MODEL)
     ending = {"done": True, "done_reason": reason, "prompt_eval_count": 3, "eval_count": 4}
-    whole = orjson.loads(OllamaWire().answer(ask, orjson.dumps(whole_of(pieces, ending)), "").body)
+    whole = orjson.loads(OllamaWire().answer(request, orjson.dumps(whole_of(pieces, ending)), "").body)
     lines = [
         {"message": {"role": "assistant", "content": "", **piece}, "logprobs": tokens, "done": False}
         for piece, tokens in pieces
     ]
     lines.append({"message": {"role": "assistant", "content": ""}, **ending})
     data, out = b"".join(orjson.dumps(line) + b"\n" for line in lines), b""
-    translation = OllamaWire().stream(ask)
+    translation = OllamaWire().stream(request)
     for cut in [*cuts, len(data)]:
         out += translation.feed(data[:cut])
         data = data[cut:]
@@ -81,7 +81,7 @@ def test_an_answer_is_openais_with_log_probabilities_and_minted_ids():
         "prompt_eval_cached_count": 4,
         "eval_count": 2,
     }
-    translated = OllamaWire().answer(ask_of({"messages": HI}, MODEL), orjson.dumps(line), "")
+    translated = OllamaWire().answer(request_of({"messages": HI}, MODEL), orjson.dumps(line), "")
     completion = ChatCompletion.model_validate(orjson.loads(translated.body), strict=True)
     choice = completion.choices[0]
     assert choice.finish_reason == "tool_calls"
@@ -185,20 +185,22 @@ def test_what_cannot_be_said_is_refused_by_name(fields, param, kind):
     ],
 )
 def test_what_is_no_answer_is_malformed(line):
-    ask, data = ask_of(STREAMED, MODEL), orjson.dumps(line)
+    request, data = request_of(STREAMED, MODEL), orjson.dumps(line)
     with pytest.raises(MalformedAnswer):
-        OllamaWire().answer(ask, data, "")
+        OllamaWire().answer(request, data, "")
     with pytest.raises(MalformedAnswer):
-        OllamaWire().stream(ask).feed(orjson.dumps(line | {"done": True} if isinstance(line, dict) else line) + b"\n")
+        OllamaWire().stream(request).feed(
+            orjson.dumps(line | {"done": True} if isinstance(line, dict) else line) + b"\n"
+        )
 
 
 def test_a_stream_may_break_with_an_error_or_without_its_end():
     first = b'{"message": {"content": "Hel"}, "done": false}\n\n'
-    broken = OllamaWire().stream(ask_of(STREAMED, MODEL))
+    broken = OllamaWire().stream(request_of(STREAMED, MODEL))
     assert len(chunks_of(broken.feed(first + b'{"error": "out of memory"}\n' + first))) == 2
     assert broken.error["message"] == "out of memory"
     assert broken.feed(first) == b""
-    cut = OllamaWire().stream(ask_of(STREAMED, MODEL))
+    cut = OllamaWire().stream(request_of(STREAMED, MODEL))
     cut.feed(first)
     assert not cut.complete
     cut.feed(b'{"message": {"content": "lo"}, "done": true}\n')
@@ -209,7 +211,7 @@ def test_a_stream_may_break_with_an_error_or_without_its_end():
 def test_a_line_without_end_is_malformed(monkeypatch):
     monkeypatch.setattr(answers, "MAX_LINE_BYTES", 10)
     with pytest.raises(MalformedAnswer, match="more than"):
-        OllamaWire().stream(ask_of(STREAMED, MODEL)).feed(b"12345678901")
+        OllamaWire().stream(request_of(STREAMED, MODEL)).feed(b"12345678901")
 
 
 @pytest.mark.parametrize(
@@ -225,12 +227,12 @@ def test_errors_are_plain_texts(status, body, message, code):
 
 
 def embed(fields, answer=None):
-    ask = ask_of(fields, "nomic", EMBEDDINGS)
-    request = OllamaWire().request(ask)
-    assert request.path == "/api/embed"
+    request = request_of(fields, "nomic", EMBEDDINGS)
+    upstream = OllamaWire().request(request)
+    assert upstream.path == "/api/embed"
     if answer is None:
-        return orjson.loads(request.body)
-    return orjson.loads(OllamaWire().answer(ask, orjson.dumps(answer), "").body)
+        return orjson.loads(upstream.body)
+    return orjson.loads(OllamaWire().answer(request, orjson.dumps(answer), "").body)
 
 
 def test_embeddings_as_numbers_and_packed():
