@@ -45,6 +45,7 @@ from shared.governance.keys.cache import VirtualKeyCache
 from shared.governance.keys.store import VirtualKeyStore
 from shared.governance.ledger.audit import Audit
 from shared.inference.assembly import SharedStore, build_billing, build_inference
+from shared.inference.submission import Submitter
 from shared.jobs.events import EventLog
 from shared.jobs.queue import JobQueue, QueueLimits
 from shared.jobs.store import JobStore
@@ -175,13 +176,15 @@ def build_services(
         store=SharedStore(commands, subscription),
         billing=build_billing(settings, commands, metrics),
     )
+    queue = JobQueue(commands, QueueLimits.of(settings.jobs), durable=durable)
     watch_providers(metrics.registry, inference.states)
     return Services(
         settings=settings,
         commands=commands,
         durable=durable,
-        queue=JobQueue(commands, QueueLimits.of(settings.jobs), durable=durable),
+        queue=queue,
         store=store,
+        submitter=Submitter(inference, queue, store),
         events=events,
         waiters=waiters,
         inference=inference,

@@ -12,6 +12,7 @@ from shared.governance.keys.authenticate import Authenticator
 from shared.governance.keys.store import VirtualKeyStore
 from shared.governance.ledger.audit import Audit
 from shared.inference.inference import Inference
+from shared.inference.submission import Submitter
 from shared.jobs.events import EventLog
 from shared.jobs.queue import JobQueue
 from shared.jobs.store import JobStore
@@ -30,6 +31,7 @@ class Services:
     durable: RedisCommands | None
     queue: JobQueue
     store: JobStore
+    submitter: Submitter
     events: EventLog
     waiters: OutcomeWaiters
     inference: Inference

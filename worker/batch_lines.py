@@ -14,9 +14,8 @@ from shared.errors import GatewayError, JobNotFound, RateLimited, StoreUnavailab
 from shared.governance.keys.caller import Caller
 from shared.governance.ledger.writer import who
 from shared.inference.call import Call
-from shared.inference.inference import Inference
+from shared.inference.submission import Submitter
 from shared.jobs.model import Job, NewJob, Priority, State
-from shared.jobs.queue import JobQueue
 from shared.jobs.store import JobStore
 from shared.surfaces.request_body import RequestBody, check_for_submit, read_request
 from shared.surfaces.request_types import IMAGE_GENERATIONS
@@ -35,13 +34,10 @@ class LineJobs:
         max_queued: Waiting jobs of one owner past which no more lines are submitted.
     """
 
-    def __init__(
-        self, queue: JobQueue, jobs: JobStore, store: BatchStore, inference: Inference, *, max_queued: int
-    ) -> None:
-        self._queue = queue
+    def __init__(self, submitter: Submitter, jobs: JobStore, store: BatchStore, *, max_queued: int) -> None:
+        self._submitter = submitter
         self._jobs = jobs
         self._store = store
-        self._inference = inference
         self._max_queued = max_queued
 
     async def submit(self, batch: Batch, caller: Caller, lines: Sequence[RawLine], written: bytes) -> Cursor | None:
@@ -82,25 +78,13 @@ class LineJobs:
             request = read_request(ENDPOINTS[batch.endpoint], asked.body, "application/json")
             check_for_submit(request)
             call = _call(batch, caller, request, job_id)
-            await self._reserve_and_submit(call, self._new_job(call, asked.custom_id, batch))
+            await self._submitter.submit(call, self._new_job(call, asked.custom_id, batch))
         except (RateLimited, StoreUnavailable):
             raise
         except GatewayError as error:
             body = orjson.dumps(error.envelope())
             return Line(line.next.line - 1, "error", answered(job_id, asked.custom_id, error.status, body))
         return None
-
-    async def _reserve_and_submit(self, call: Call, new: NewJob) -> None:
-        """As for any job; the reservation goes by the job's id, so that it is made once however often this is done."""
-        admission = await self._inference.reserve(new.id, call)
-        try:
-            submission = await self._queue.submit(new.estimated(admission.estimate))
-        except GatewayError as error:
-            if admission.reservation and not isinstance(error, StoreUnavailable):
-                self._inference.give_back(new.id)
-            raise
-        if admission.reservation and not submission.job.live:
-            self._inference.give_back(new.id)
 
     def _new_job(self, call: Call, custom_id: str, batch: Batch) -> NewJob:
         caller = call.caller

@@ -22,6 +22,7 @@ from shared.governance.limits.guard import governance_scripts
 from shared.governance.pricing.prices import PriceBook
 from shared.inference.assembly import SharedStore, build_billing, build_inference
 from shared.inference.inference import Inference
+from shared.inference.submission import Submitter
 from shared.jobs.model import Priority
 from shared.jobs.queue import JobQueue, QueueLimits
 from shared.jobs.scripts import engine_scripts
@@ -165,11 +166,12 @@ def _batch_turns(
     """What advances batches. Their lines may take half of what an owner may queue, so that its own jobs find room."""
     store = BatchStore(commands)
     half = max(1, settings.jobs.max_queued_per_key // 2)
-    queue = JobQueue(commands, options.limits)
+    jobs = JobStore(commands)
+    submitter = Submitter(inference, JobQueue(commands, options.limits), jobs)
     return BatchTurns(
         store,
         FileStore(commands),
-        LineJobs(queue, JobStore(commands), store, inference, max_queued=half),
+        LineJobs(submitter, jobs, store, max_queued=half),
         inference,
         governance,
         window=min(BATCH_WINDOW, half),

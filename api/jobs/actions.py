@@ -24,12 +24,7 @@ async def retry(services: Services, caller: Caller, job: Job) -> Job:
     body = await services.store.payload(job.id)
     if body is None:
         raise JobNotFound(job.id)
-    await services.inference.reserve(job.id, _call_of(job, body, caller))
-    try:
-        return await services.store.retry(job.id)
-    except JobNotFound:
-        services.inference.give_back(job.id)
-        raise
+    return await services.submitter.retry(_call_of(job, body, caller))
 
 
 def _call_of(job: Job, body: bytes, caller: Caller) -> Call:

@@ -15,17 +15,10 @@ from api.http.routing_hints import limits, session_of
 from api.jobs.async_headers import SubmitOptions, polled_id, submit_options, wait_s
 from api.jobs.background import BACKGROUND_FIELDS, STREAM_FIELDS, background_options
 from api.services import Services
-from shared.errors import (
-    BudgetExceeded,
-    GatewayError,
-    InvalidRequest,
-    JobNotFound,
-    RequestLimited,
-    StoreUnavailable,
-    TokenLimited,
-)
+from shared.errors import GatewayError, InvalidRequest, JobNotFound
 from shared.governance.keys.caller import Caller
 from shared.governance.ledger.writer import who
+from shared.governance.limits.guard import Reservation
 from shared.inference.call import Call
 from shared.jobs.model import Job, NewJob
 from shared.jobs.queue import Submission
@@ -86,41 +79,12 @@ async def _accept(
     check_for_submit(request)
     call = call_of(context, request)
     await services.inference.authorise(call)
-    submission = await _reserve_and_submit(
-        services, context, call, _new_job(services, context, request, call, options, native=native)
-    )
-    return submission, options.wait_s
 
+    def show_limits(reservation: Reservation) -> None:
+        context.lines = header_lines(reservation.headers())
 
-async def _reserve_and_submit(services: Services, context: RequestContext, call: Call, new: NewJob) -> Submission:
-    """Reserve what the job may cost, then submit it; a job that did not come about, or was there before, gives it back.
-
-    A repeat costs nothing, so no limit may refuse it nor count it: it is looked for before anything is reserved, and
-    once more after a refusal, because its first try may have taken what was left meanwhile. (One that falls
-    between that try's reservation and its submit is refused: there is no job yet.) A submit whose answer was lost may
-    have made the job: then the job's end gives its reservation back, else its time.
-
-    Raises:
-        GatewayError: A limit is spent, or no job is taken now.
-    """
-    if found := await services.queue.find_repeated(new):
-        return found
-    try:
-        admission = await services.inference.reserve(new.id, call)
-    except (BudgetExceeded, RequestLimited, TokenLimited):
-        if found := await services.queue.find_repeated(new):
-            return found
-        raise
-    context.lines = header_lines(admission.headers())
-    try:
-        submission = await services.queue.submit(new.estimated(admission.estimate))
-    except GatewayError as error:
-        if admission.reservation and not isinstance(error, StoreUnavailable):
-            services.inference.give_back(new.id)
-        raise
-    if admission.reservation and submission.job.id != new.id:
-        services.inference.give_back(new.id)
-    return submission
+    new = _new_job(services, context, request, call, options, native=native)
+    return await services.submitter.submit(call, new, show_limits), options.wait_s
 
 
 def refuse_stream(request: RequestBody) -> None:

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from shared.inference.submission import Submitter
 from shared.jobs.queue import JobQueue
 from tests.api.conftest import Gateway
 from worker.batch_lines import LineJobs
@@ -14,8 +15,8 @@ URL = "/v1/chat/completions"
 
 def turns_of(gateway: Gateway, *, window: int = 1000, max_queued: int = 1000) -> BatchTurns:
     services = gateway.services
-    queue = JobQueue(services.commands)
-    jobs = LineJobs(queue, services.store, services.batches, services.inference, max_queued=max_queued)
+    submitter = Submitter(services.inference, JobQueue(services.commands), services.store)
+    jobs = LineJobs(submitter, services.store, services.batches, max_queued=max_queued)
     return BatchTurns(
         services.batches,
         services.files,

@@ -1,0 +1,109 @@
+"""Submission of jobs whose costs are reserved first: one implementation for callers, batches and retries.
+
+::
+
+    look for a repeat ──> reserve ──> submit (or requeue) ──> the job carries the reservation
+                             │             │
+                             │             └ refused, or a job was there before: the reservation is given back
+                             └ a limit is spent: look for a repeat once more, then refuse
+"""
+
+from collections.abc import Callable
+
+from shared.errors import (
+    BudgetExceeded,
+    GatewayError,
+    RequestLimited,
+    RetryRefused,
+    StoreUnavailable,
+    TokenLimited,
+)
+from shared.governance.limits.guard import Reservation
+from shared.inference.call import Call
+from shared.inference.inference import Inference
+from shared.jobs.model import Job, NewJob
+from shared.jobs.queue import JobQueue, Submission
+from shared.jobs.store import JobStore
+
+OnReserved = Callable[[Reservation], None]
+# After these the job exists, or may exist, under the reserved id: its end settles the reservation, or its time does.
+_MAY_HAVE_TAKEN_EFFECT = (StoreUnavailable, RetryRefused)
+
+
+def _ignore(_reservation: Reservation) -> None:
+    """Do nothing: the caller does not show limits."""
+
+
+class Submitter:
+    """Reserves what jobs may cost, submits them, and gives back reservations that no job took over.
+
+    Args:
+        inference: Reserves and releases.
+        queue: Takes new jobs.
+        store: Puts failed jobs back into the queue.
+    """
+
+    def __init__(self, inference: Inference, queue: JobQueue, store: JobStore) -> None:
+        self._inference = inference
+        self._queue = queue
+        self._store = store
+
+    async def submit(self, call: Call, new: NewJob, on_reserved: OnReserved = _ignore) -> Submission:
+        """Reserve what a job may cost, then submit it.
+
+        A repeat costs nothing, so no limit may refuse it or count it: it is looked for before anything is reserved,
+        and once more after a refusal, because its first try may have taken what was left meanwhile. (One that falls
+        between that try's reservation and its submit is refused: there is no job yet.) A submit whose answer was lost
+        may have made the job; then its end gives the reservation back, else the reservation's time does.
+
+        Args:
+            call: The job's request, as its limits see it.
+            new: The job; its reservation goes by its id, so submitting the same id twice reserves once.
+            on_reserved: Called with the reservation before the job is submitted, for the headers of the response.
+
+        Returns:
+            The new job, or the one that the same request made before.
+
+        Raises:
+            GatewayError: A limit is spent, or no job is taken now.
+        """
+        if found := await self._queue.find_repeated(new):
+            return found
+        try:
+            reservation = await self._inference.reserve(new.id, call)
+        except (BudgetExceeded, RequestLimited, TokenLimited):
+            if found := await self._queue.find_repeated(new):
+                return found
+            raise
+        on_reserved(reservation)
+        try:
+            submission = await self._queue.submit(new.estimated(reservation.estimate))
+        except GatewayError as error:
+            self._give_back_after(error, new.id, reservation)
+            raise
+        if submission.job.id != new.id or not submission.job.live:  # it was there before, and may have ended
+            self._give_back(new.id, reservation)
+        return submission
+
+    async def retry(self, call: Call) -> Job:
+        """Reserve what a failed job may cost when it runs again, then put it back into the queue.
+
+        Raises:
+            JobNotFound: There is no such job, or its request body is gone.
+            RetryRefused: It has not failed.
+            GatewayError: A limit is spent, or the call would be refused whatever happens.
+        """
+        reservation = await self._inference.reserve(call.job_id, call)
+        try:
+            return await self._store.retry(call.job_id)
+        except GatewayError as error:
+            self._give_back_after(error, call.job_id, reservation)
+            raise
+
+    def _give_back_after(self, error: GatewayError, job_id: str, reservation: Reservation) -> None:
+        if not isinstance(error, _MAY_HAVE_TAKEN_EFFECT):
+            self._give_back(job_id, reservation)
+
+    def _give_back(self, job_id: str, reservation: Reservation) -> None:
+        if reservation.reservation:
+            self._inference.give_back(job_id)
