@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from openai import AsyncOpenAI
 
 from api.app import create_app
@@ -28,11 +29,23 @@ CHAT = {"model": "sim/gpt-4o", "messages": [{"role": "user", "content": "hello"}
 
 
 class _Server(ApiServer):
-    """Ours, which leaves the signals to pytest."""
+    """Ours, which leaves the signals to pytest and ends when it is told to, not at its next tick."""
+
+    def __init__(self, app: FastAPI, settings: Settings) -> None:
+        self._told = asyncio.Event()
+        super().__init__(app, settings)
 
     @contextmanager
     def capture_signals(self):
         yield
+
+    def end(self) -> None:
+        self.should_exit = True
+        self._told.set()
+
+    async def main_loop(self) -> None:
+        await self.on_tick(0)
+        await self._told.wait()
 
 
 class Worker:
@@ -155,7 +168,7 @@ async def start(sim: RunningSimulator, redis_url: str) -> AsyncIterator[Start]:
     yield start
     for gateway, server, task in running:
         await gateway.aclose()
-        server.should_exit = True
+        server.end()
         await task
 
 

@@ -38,7 +38,7 @@ lease_s = 1
 level = "warning"
 requests = false
 [ledger]
-reservation_s = {hold_s}
+reservation_s = {reservation_ttl_s}
 anomaly_check_s = 1
 [prices."sim/*"]
 input = 1

@@ -130,7 +130,7 @@ async def test_a_stop_answers_those_who_wait_with_what_is_known(gateway: Gateway
     polling = asyncio.create_task(gateway.poll(job_id, **{"x-bf-async-wait": "30"}))
     following = asyncio.create_task(gateway.http.get(f"/v1/async/jobs/{job_id}/events"))
     await wait_until(lambda: gateway.services.waits.open == 2)
-    gateway.server.should_exit = True
+    gateway.server.end()
     answer = await asyncio.wait_for(polling, 2)
     assert (answer.status_code, answer.json()["status"]) == (200, "queued")
     assert "job.queued" in (await asyncio.wait_for(following, 2)).text
