@@ -7,6 +7,8 @@ UV := $(TOOLS)/bin/uv
 RUN := $(VENV)/bin
 SOURCES := api cli shared simulator worker
 export UV_PROJECT_ENVIRONMENT := $(VENV)
+# Every process of ours would compile all that it imports: 3.8 s of CPU for the API instead of 1.7 s.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test judges check lint types contracts format coverage clean docs serve

@@ -1,6 +1,7 @@
 """What every test may ask for: a real store, commands on it and on the fake, and no blocking of the loop."""
 
 import os
+import sys
 from collections.abc import AsyncIterator, Iterator
 
 import certifi
@@ -8,7 +9,6 @@ import pytest
 import redis as blocking_redis
 from blockbuster import BlockBuster, blockbuster_ctx
 from fakeredis import FakeAsyncRedis, FakeServer
-from hypothesis import settings
 from redis.asyncio import Redis
 
 from shared.batches.scripts import batch_scripts
@@ -20,12 +20,14 @@ from shared.store.connection import connect
 from shared.store.embedded import EmbeddedStore
 from shared.store.multiplexed import MultiplexedClient
 from tests.certificates import make_certificate
+from tests.examples import load_profile
 
 OURS = ["api", "cli", "shared", "simulator", "worker"]
 
-settings.register_profile("here", deadline=None)
-settings.register_profile("ci", deadline=None, derandomize=True)
-settings.load_profile("ci" if os.environ.get("CI") else "here")
+# Bytecode is kept, here and by processes: without it each of these compiles 2 s long what it imports.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+load_profile()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -21,6 +21,7 @@ from shared.jobs.queue import JobQueue, QueueLimits
 from shared.jobs.store import JobStore
 from shared.store.commands import PooledCommands
 from shared.store.connection import connect
+from tests.examples import examples
 from tests.jobs.test_keys import assert_every_key_is_known
 
 LIMITS = QueueLimits(max_queued=12, max_attempts=2, lease_s=3600)
@@ -317,7 +318,7 @@ def test_any_interleaving_keeps_the_guarantees(redis_url: str) -> None:
     run_state_machine_as_test(
         LifeOfJobs,
         settings=settings(
-            max_examples=100,
+            examples(100),
             stateful_step_count=50,
             deadline=None,
             suppress_health_check=list(HealthCheck),

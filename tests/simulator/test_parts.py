@@ -2,7 +2,7 @@
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.faults import COUNTED_MODELS_LIMIT, Behaviour, Script, behaviour_of, read_behaviour
@@ -11,6 +11,7 @@ from simulator.model.json_schema import fill_schema
 from simulator.model.mentions import Mentions, find_mentions
 from simulator.model.text import ANY_OBJECT, Ask, compose, lorem, split_text
 from simulator.store import Shelf
+from tests.examples import examples
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text(max_size=5),
@@ -50,7 +51,7 @@ def test_a_text_has_as_many_words_as_tokens(seed, count):
     assert pieces == lorem(seed, count)
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(schema=SCHEMAS | JSON, seed=st.integers(0, 2**32))
 def test_no_schema_makes_the_filler_fail(schema, seed):
     assert len(orjson.dumps(fill_schema(schema, seed))) < 1_000_000

@@ -7,12 +7,13 @@ from typing import NamedTuple
 
 import httpx
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.providers.transport import RawResponse, Timeouts, UpstreamTransport
 from shared.providers.transport.connection import MAX_HEAD_BYTES, Connection
 from shared.providers.transport.exchange import MAX_QUEUED_BYTES, Exchange
+from tests.examples import examples
 from tests.providers.transport.scripted import Peer, Upstream
 
 TIMEOUTS = Timeouts()
@@ -98,19 +99,19 @@ def cut(data: bytes, at: list[int]) -> list[bytes]:
 CUTS = st.lists(st.integers(0, 2000), max_size=30)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(answers(), CUTS)
 def test_any_fragmentation_gives_the_same_answer(answer: Answer, cuts: list[int]) -> None:
     assert asyncio.run(play(cut(answer.data, cuts))) == answer.outcome
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(answers())
 def test_byte_by_byte_gives_the_same_answer(answer: Answer) -> None:
     assert asyncio.run(play(cut(answer.data, list(range(len(answer.data)))))) == answer.outcome
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(answers(), CUTS, st.integers(1, 2000))
 def test_an_answer_cut_short_is_never_complete(answer: Answer, cuts: list[int], missing: int) -> None:
     kept = answer.data[: max(0, len(answer.data) - missing)]

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import orjson
 import pytest
-from hypothesis import assume, event, given, settings
+from hypothesis import assume, event, given
 from hypothesis import strategies as st
 
 from shared.errors import InvalidRequest
@@ -14,6 +14,7 @@ from shared.providers.wires.bedrock import BedrockWire
 from shared.providers.wires.ollama import OllamaWire
 from shared.surfaces.request_types import EMBEDDINGS
 from simulator.aws.event_stream import encode_frame
+from tests.examples import examples
 from tests.providers.wires.bedrock.judge import ADAPTIVE, BUDGET, LLAMA, MODEL, NEWEST, NOVA, OLD, OSS, judge_request
 from tests.providers.wires.chat_chunks import HI, STREAMED, request_of
 
@@ -69,7 +70,7 @@ FIELDS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=400)
+@examples(400)
 @given(fields=FIELDS, model=st.sampled_from(MODELS), stream=st.booleans())
 def test_any_request_is_translated_or_refused(fields, model, stream):
     request = request_of({**fields, "stream": stream}, model)
@@ -117,7 +118,7 @@ EVENTS = st.sampled_from(
 )
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(answer=JSON, events=st.lists(st.tuples(EVENTS, JSON), max_size=5), kind=st.sampled_from(["event", "exception"]))
 def test_any_answer_is_translated_or_malformed(answer, events, kind):
     request = request_of(STREAMED, MODEL)

@@ -5,7 +5,7 @@ import base64
 import orjson
 import pytest
 from google.genai import types
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import InvalidRequest, UnsupportedParameter
@@ -24,6 +24,7 @@ from shared.surfaces.genai import (
     without_extensions,
 )
 from shared.surfaces.sse import DONE, EventSplitter, encode_event, event_data
+from tests.examples import examples
 from tests.surfaces.dialects import DIALECTS
 
 USAGE = {
@@ -366,7 +367,7 @@ messages = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(messages, st.sampled_from(["stop", "length", "content_filter"]), st.lists(st.integers(1, 300), max_size=10))
 def test_a_stream_put_together_is_the_whole_response(message, finish, cuts):
     chunks = [chunk(delta) for delta in pieces_of(message)] + [chunk({}, finish), chunk(usage=USAGE)]

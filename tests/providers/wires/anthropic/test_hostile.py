@@ -13,6 +13,7 @@ from shared.providers.wires.base import MalformedAnswer
 from shared.surfaces.anthropic import MessageEvents, chat_request, message_of, without_extensions
 from shared.surfaces.sse import DONE, encode_event
 from shared.surfaces.token_estimate import estimate_tokens
+from tests.examples import examples
 from tests.providers.wires.anthropic.request_cases import BUDGET, HI, MIDDLE, OLD, request_of
 from tests.providers.wires.anthropic.stream_events import events_of
 from tests.providers.wires.anthropic.test_stream import MESSAGE, THOUGHT, USE
@@ -159,7 +160,7 @@ def _fields(names: list[str]) -> st.SearchStrategy[dict[str, Any]]:
 TURNS = st.sampled_from(["user", "assistant", "tool", "system"]).flatmap(turns)
 
 
-@settings(deadline=None, max_examples=300)
+@examples(300)
 @given(fields=_fields(CHAT_FIELDS), said=TURNS, model=st.sampled_from([MIDDLE, OLD, BUDGET]))
 def test_chat_requests(fields, said, model):
     for messages in (said, HI):
@@ -167,7 +168,7 @@ def test_chat_requests(fields, said, model):
             assert AnthropicWire().request(request_of({"messages": messages} | fields, model)).body
 
 
-@settings(deadline=None, max_examples=300)
+@examples(300)
 @given(fields=_fields(SURFACE_FIELDS), said=TURNS)
 def test_messages_requests(fields, said):
     for messages in (said, HI):
@@ -261,7 +262,7 @@ def _with(value: Any, key: Any) -> st.SearchStrategy[Any]:
     return st.deferred(lambda: spoiled(value[key])).map(put)
 
 
-@settings(deadline=None, max_examples=500)
+@examples(500)
 @given(fields=spoiled(RICH_CHAT), model=st.sampled_from([MIDDLE, OLD, BUDGET]))
 def test_spoiled_chat_requests(fields, model):
     if isinstance(fields, dict):
@@ -269,7 +270,7 @@ def test_spoiled_chat_requests(fields, model):
             AnthropicWire().request(request_of(fields, model))
 
 
-@settings(deadline=None, max_examples=500)
+@examples(500)
 @given(fields=spoiled(RICH_MESSAGES))
 def test_spoiled_messages_requests(fields):
     if isinstance(fields, dict):
@@ -282,7 +283,7 @@ def test_spoiled_messages_requests(fields):
 RICH_ANSWER = MESSAGE | {"content": [THOUGHT, MESSAGE["content"][0], USE], "stop_details": {"explanation": "x"}}
 
 
-@settings(deadline=None, max_examples=500)
+@examples(500)
 @given(message=spoiled(RICH_ANSWER))
 def test_spoiled_answers_become_answers_for_every_caller(message):
     request = request_of({"messages": HI, "stream": True})
@@ -291,7 +292,7 @@ def test_spoiled_answers_become_answers_for_every_caller(message):
         assert message_of(orjson.loads(completion))["type"] == "message"
 
 
-@settings(deadline=None, max_examples=500)
+@examples(500)
 @given(events=spoiled(list(events_of(RICH_ANSWER))))
 def test_spoiled_streams_become_streams_for_every_caller(events):
     stream = AnthropicWire().stream(request_of({"messages": HI, "stream": True}))
@@ -304,7 +305,7 @@ def test_spoiled_streams_become_streams_for_every_caller(events):
 COMPLETION = orjson.loads(AnthropicWire().answer(request_of({"messages": HI}), orjson.dumps(RICH_ANSWER), "").body)
 
 
-@settings(deadline=None, max_examples=500)
+@examples(500)
 @given(completion=spoiled(COMPLETION))
 def test_spoiled_completions_of_other_providers(completion):
     if isinstance(completion, dict):
@@ -320,14 +321,14 @@ def test_spoiled_completions_of_other_providers(completion):
     assert encoder.ended
 
 
-@settings(deadline=None, max_examples=300)
+@examples(300)
 @given(changes=_fields(["content", "usage", "type", "stop_reason", "stop_details", "id", "model"]))
 def test_answers(changes):
     with contextlib.suppress(MalformedAnswer):
         AnthropicWire().answer(request_of({"messages": HI}), orjson.dumps(MESSAGE | changes), "application/json")
 
 
-@settings(deadline=None, max_examples=300)
+@examples(300)
 @given(events=st.lists(_fields(NAMES), max_size=4))
 def test_streams(events):
     start = {"type": "message_start", "message": MESSAGE}

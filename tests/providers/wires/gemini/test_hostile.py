@@ -6,13 +6,14 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import InvalidRequest
 from shared.providers.wires.base import MalformedAnswer
 from shared.providers.wires.gemini import GeminiWire
 from shared.surfaces.genai import chat_request, embedding_request, without_extensions
+from tests.examples import examples
 from tests.providers.wires.gemini.request_cases import embed_request_of, request_of
 from tests.providers.wires.gemini.stream_events import chunks_of, encode
 from tests.providers.wires.gemini.test_round_trip import ANSWERED, ASKED
@@ -47,7 +48,7 @@ def spoilt(value: Any) -> st.SearchStrategy[Any]:
     return st.builds(put, st.sampled_from(places(value)), junk, st.booleans())
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(spoilt(ASKED))
 def test_requests_of_googles_format(body):
     with contextlib.suppress(InvalidRequest):
@@ -58,7 +59,7 @@ def test_requests_of_googles_format(body):
         GeminiWire().request(request_of(chat))
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(spoilt(CHAT))
 def test_requests_of_openais_format(fields):
     with contextlib.suppress(InvalidRequest):
@@ -66,7 +67,7 @@ def test_requests_of_openais_format(fields):
     GeminiWire().stream(request_of(fields))
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(spoilt(ANSWERED))
 def test_answers(answer):
     request = request_of({"messages": []})
@@ -76,7 +77,7 @@ def test_answers(answer):
         GeminiWire().stream(request).feed(b"data: " + orjson.dumps(answer) + b"\n\n")
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(spoilt(EMBED), spoilt(EMBEDDED))
 def test_embeddings(body, answer):
     with contextlib.suppress(InvalidRequest):
@@ -87,7 +88,7 @@ def test_embeddings(body, answer):
             GeminiWire().answer(request, orjson.dumps(answered), "application/json")
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.binary(max_size=40), st.integers(0, 200))
 def test_bytes_in_streams_and_errors(noise, at):
     data = encode(chunks_of(ANSWERED))

@@ -4,13 +4,14 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.chat import ChatCompletionChunk
 
 from shared.providers.wires.base import MalformedAnswer
 from shared.providers.wires.gemini import GeminiWire
 from shared.surfaces.sse import MAX_EVENT_BYTES
+from tests.examples import examples
 from tests.providers.wires.gemini.judge import judge_answer
 from tests.providers.wires.gemini.request_cases import HI, request_of
 from tests.providers.wires.gemini.stream_events import assemble, chunks_of, decode, encode
@@ -58,7 +59,7 @@ answers = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(answers, st.integers(1, 5), st.lists(st.integers(1, 200), max_size=20))
 def test_a_stream_put_together_is_the_whole_answer(answer, size, cuts):
     judge_answer(answer)
