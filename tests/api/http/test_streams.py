@@ -128,10 +128,13 @@ async def test_an_abandoned_long_poll_is_forgotten(gateway: Gateway):
 async def test_a_stop_answers_those_who_wait_with_what_is_known(gateway: Gateway):
     job_id = await gateway.submit()
     polling = asyncio.create_task(gateway.poll(job_id, **{"x-bf-async-wait": "30"}))
-    following = asyncio.create_task(gateway.http.get(f"/v1/async/jobs/{job_id}/events"))
-    await wait_until(lambda: gateway.services.waits.open == 2)
-    gateway.server.end()
-    answer = await asyncio.wait_for(polling, 2)
-    assert (answer.status_code, answer.json()["status"]) == (200, "queued")
-    assert "job.queued" in (await asyncio.wait_for(following, 2)).text
+    async with gateway.http.stream("GET", f"/v1/async/jobs/{job_id}/events") as following, asyncio.timeout(5):
+        lines = following.aiter_lines()
+        while "job.queued" not in await anext(lines):
+            pass
+        await wait_until(lambda: gateway.services.waits.open == 2)
+        gateway.server.end()
+        answer = await polling
+        assert (answer.status_code, answer.json()["status"]) == (200, "queued")
+        assert "job.completed" not in "".join([line async for line in lines])
     await asyncio.wait_for(asyncio.shield(gateway.task), 5)
