@@ -155,7 +155,11 @@ async def verify(seen: Seen, commands: MultiplexedClient, receiver: Receiver) ->
     if silent:
         seen.faults.append(f"webhooks: {len(silent)} jobs whose end was not told, or told as several: {silent[:3]}")
     stats = await store.stats()
-    left = {"running": stats.running, "deferred": stats.deferred, "queued": sum(s.depth for s in stats.lanes.values())}
+    left = {
+        "running": stats.running,
+        "deferred": stats.deferred,
+        "queued": sum(s.depth for s in stats.priorities.values()),
+    }
     if any(left.values()):
         seen.faults.append(f"left behind: {left}")
     for name in await commands.execute("KEYS", "finops:caller:*"):

@@ -1,1 +1,1 @@
-"""How a job is worked off: the leased arq worker and its tasks."""
+"""The worker process: a leased arq worker, the tasks it runs, batches and webhooks."""

@@ -1,4 +1,4 @@
-"""``python -m worker``: a worker with what the environment and ``FINOPS_CONFIG`` say."""
+"""``python -m worker``: run a worker configured by the environment and ``FINOPS_CONFIG``."""
 
 import os
 import sys
@@ -8,12 +8,16 @@ from shared.startup import without_httpx_command_line
 
 
 def main() -> int:
-    """Run until a signal; the exit code."""
+    """Run until a signal arrives.
+
+    Returns:
+        The exit code.
+    """
     try:
         settings = load_settings()
         port = int(os.environ.get("FINOPS_WORKER_METRICS_PORT") or 0)
     except (InvalidConfiguration, ValueError) as error:
-        sys.stderr.write(f"worker: the configuration is refused.\n{error}\n")
+        sys.stderr.write(f"worker: invalid configuration.\n{error}\n")
         return 1
     without_httpx_command_line()
     from worker.main import run_worker  # noqa: PLC0415 - only now: it loads httpx

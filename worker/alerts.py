@@ -1,4 +1,4 @@
-"""Looks for unusual spending from time to time, in one worker of all."""
+"""Periodic check for unusual spending, done by one worker of a deployment at a time."""
 
 import asyncio
 import logging
@@ -12,10 +12,10 @@ log = logging.getLogger("finops.alerts")
 
 
 async def watch_spending(watch: AnomalyWatch, every_s: float) -> None:
-    """Look once per period until cancelled; the store's outages are waited out."""
+    """Check once per period until cancelled; store outages are waited out."""
     while True:
         try:
             await watch.look()
         except (RedisError, OSError, StoreConnectionError) as error:
-            log.warning("unusual spending is not looked for: the store is away", extra={"reason": type(error).__name__})
+            log.warning("spending check skipped: the store is unavailable", extra={"reason": type(error).__name__})
         await asyncio.sleep(every_s)

@@ -1,4 +1,4 @@
-"""From lines of a batch to jobs, and from ended jobs to lines of its files."""
+"""Turns lines of a batch into jobs, and ended jobs into lines of its output and error files."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
@@ -22,7 +22,7 @@ from shared.surfaces.request_types import IMAGE_GENERATIONS
 
 GiveUp = Callable[[Batch, Container[int], str], Awaitable[None]]
 JOB_TTL_S = 2 * 86_400
-"""How long a line's result waits to be read: longer than a batch is open."""
+"""How long a line's result is kept: longer than a batch is open."""
 AT_ONCE = 100
 LARGE_AT_ONCE = 4
 
@@ -41,16 +41,15 @@ class LineJobs:
         self._max_queued = max_queued
 
     async def submit(self, batch: Batch, caller: Caller, lines: Sequence[RawLine], written: bytes) -> Cursor | None:
-        """Make jobs of lines; what cannot be asked of anybody is written as failed at once.
+        """Submit lines as jobs; lines with an invalid request are written to the error file at once.
 
-        The same line makes the same job, so that a submit done twice makes one; lines that are written are passed over.
+        A line's job id is derived from it, so submitting twice makes one job; lines with a result are skipped.
 
         Returns:
-            Where the first line begins that is still to be submitted; None: queue, or limits of the caller's, take
-            none now.
+            Cursor of the first line still to be submitted; None when the queue or the caller's limits accept no more.
 
         Raises:
-            TurnLost, StoreUnavailable: As the store's.
+            TurnLost, StoreUnavailable: See ``BatchStore``.
         """
         pending = [line for line in lines if not is_written(written, line.next.line - 1)]
         results = await asyncio.gather(*(self._submit(batch, caller, line) for line in pending), return_exceptions=True)
@@ -71,19 +70,19 @@ class LineJobs:
         return reached
 
     async def _submit(self, batch: Batch, caller: Caller, line: RawLine) -> Line | None:
-        """Make one job; a line of the error file where that cannot be."""
-        asked = read_line(line)
+        """Submit one line; return a line for the error file if that is impossible."""
+        request_line = read_line(line)
         job_id = line_job_id(batch.id, line.next.line - 1)
         try:
-            request = read_request(ENDPOINTS[batch.endpoint], asked.body, "application/json")
+            request = read_request(ENDPOINTS[batch.endpoint], request_line.body, "application/json")
             check_for_submit(request)
             call = _call(batch, caller, request, job_id)
-            await self._submitter.submit(call, self._new_job(call, asked.custom_id, batch))
+            await self._submitter.submit(call, self._new_job(call, request_line.custom_id, batch))
         except (RateLimited, StoreUnavailable):
             raise
         except GatewayError as error:
             body = orjson.dumps(error.envelope())
-            return Line(line.next.line - 1, "error", answered(job_id, asked.custom_id, error.status, body))
+            return Line(line.next.line - 1, "error", answered(job_id, request_line.custom_id, error.status, body))
         return None
 
     def _new_job(self, call: Call, custom_id: str, batch: Batch) -> NewJob:
@@ -116,18 +115,18 @@ class LineJobs:
     async def collect(
         self, batch: Batch, give_up: GiveUp, *, ending: str = "", rounds: int = 10
     ) -> tuple[int, int] | None:
-        """Write the results of jobs that have ended, then remove the jobs.
+        """Write the results of ended jobs to the batch's files, then delete the jobs.
 
         Args:
-            give_up: Writes that lines have no result: those whose job somebody deleted before it was read.
-            ending: What is said of jobs that were cancelled: why the batch ends.
-            rounds: How many jobs, in hundreds, are looked at.
+            give_up: Records lines as not run: those whose job was deleted before its result was read.
+            ending: Error code for cancelled jobs: why the batch ends.
+            rounds: How many chunks of jobs to read at most.
 
         Returns:
-            How many lines the output and error files have; None when no job had ended.
+            The number of lines in the output and error files; None when no job had ended.
 
         Raises:
-            TurnLost, StoreUnavailable: As the store's.
+            TurnLost, StoreUnavailable: See ``BatchStore``.
         """
         at_once = LARGE_AT_ONCE if ENDPOINTS[batch.endpoint] is IMAGE_GENERATIONS else AT_ONCE
         counts = None
@@ -145,7 +144,7 @@ class LineJobs:
         return counts
 
     async def cancel(self, batch: Batch, numbers: Iterable[int]) -> None:
-        """End the jobs of lines, as far as there are any.
+        """Cancel the jobs of lines; lines without a job are ignored.
 
         Raises:
             StoreUnavailable: No answer.
@@ -162,23 +161,23 @@ class LineJobs:
             return
 
     async def give_up(self, batch: Batch, lines: Sequence[RawLine], written: bytes, code: str) -> None:
-        """Write that lines were never run, those that have no result.
+        """Record lines without a result as not run.
 
         Raises:
-            TurnLost, StoreUnavailable: As the store's.
+            TurnLost, StoreUnavailable: See ``BatchStore``.
         """
-        said = []
+        failed = []
         for line in lines:
             number = line.next.line - 1
             if not is_written(written, number):
                 text = never_run(line_job_id(batch.id, number), read_line(line).custom_id, code)
-                said.append(Line(number, "error", text))
-        for start in range(0, len(said), AT_ONCE):
-            await self._store.collect(batch, said[start : start + AT_ONCE])
+                failed.append(Line(number, "error", text))
+        for start in range(0, len(failed), AT_ONCE):
+            await self._store.collect(batch, failed[start : start + AT_ONCE])
 
 
 def _call(batch: Batch, caller: Caller, request: RequestBody, job_id: str) -> Call:
-    """What a line asks for, as its limits see it."""
+    """Build the call that a line requests."""
     return Call(
         request_type=request.request_type,
         model=request.model,
@@ -193,7 +192,7 @@ def _call(batch: Batch, caller: Caller, request: RequestBody, job_id: str) -> Ca
 
 
 def _line(job: Job, ending: str) -> Line:
-    """What becomes of an ended job in the batch's files."""
+    """Build the output or error line of an ended job."""
     number, custom_id = line_of_job(job.id), str(job.context.get("custom_id", ""))
     if job.state is State.COMPLETED:
         text = answered(job.id, custom_id, job.status_code, job.result)

@@ -1,4 +1,4 @@
-"""What a turn at a batch does: one step of its life, which may be cut off anywhere and done again by anybody."""
+"""One step in the life of a batch, which may be interrupted anywhere and repeated by any worker."""
 
 from collections.abc import Container, Mapping
 from typing import Any
@@ -17,7 +17,7 @@ from worker.batch_lines import AT_ONCE, LineJobs
 BUSY_MS = 50
 IDLE_MS = 500
 MAX_SUBMITS = 1000
-"""Lines that one turn submits."""
+"""Most lines that one turn submits."""
 
 
 class BatchTurns:
@@ -48,14 +48,14 @@ class BatchTurns:
         self._max_line_bytes = max_line_bytes
 
     async def step(self, turn: Turn) -> int | None:
-        """Do what is next.
+        """Take the next step of a batch.
 
         Returns:
-            In how many milliseconds somebody should go on; None: the batch has ended.
+            Milliseconds until the next turn is due; None: the batch has ended.
 
         Raises:
-            TurnLost: Somebody else is at it.
-            StoreUnavailable: No answer; nothing is lost.
+            TurnLost: Another worker has the turn.
+            StoreUnavailable: No answer; the step is repeated in the next turn.
         """
         batch = turn.batch
         try:
@@ -67,12 +67,12 @@ class BatchTurns:
                 return await self._validate(batch)
             return await self._work(batch)
         except InputGone:
-            said = "The input file is not there any more."
-            await self.fail(batch, fault("input_file_gone", said, param="input_file_id"))
+            message = "The input file no longer exists."
+            await self.fail(batch, fault("input_file_gone", message, param="input_file_id"))
             return None
 
     async def fail(self, batch: Batch, *faults: Mapping[str, Any]) -> None:
-        """End a batch that cannot be gone on with.
+        """End a batch as failed.
 
         Raises:
             TurnLost, StoreUnavailable: As the store's.
@@ -90,7 +90,7 @@ class BatchTurns:
                     break
         except LineTooLong as error:
             validation.faults.append(
-                fault("line_too_long", f"The input file's {error} is longer than a request may be.")
+                fault("line_too_long", f"The input file's {error} exceeds the maximum request size.")
             )
         validation.finish()
         self._check_models(validation, await self._governance.owner(batch.owner))
@@ -98,8 +98,17 @@ class BatchTurns:
             await self._store.close(batch, Status.FAILED, validation.faults)
             return None
         model = next(iter(validation.models)) if len(validation.models) == 1 else ""
-        said = ("total", validation.lines, "model", model, "status", str(Status.IN_PROGRESS), "stamp", "in_progress_s")
-        await self._store.advance(batch, *said, expected=Status.VALIDATING)
+        fields = (
+            "total",
+            validation.lines,
+            "model",
+            model,
+            "status",
+            str(Status.IN_PROGRESS),
+            "stamp",
+            "in_progress_s",
+        )
+        await self._store.advance(batch, *fields, expected=Status.VALIDATING)
         return 0
 
     def _check_models(self, validation: Validation, caller: Caller) -> None:
@@ -109,8 +118,8 @@ class BatchTurns:
             try:
                 self._inference.check_model(model, caller)
             except GatewayError as error:
-                said = f"The model {model[:80]!r} does not exist or is not open to you: {error.message}"
-                validation.faults.append(fault("model_not_found", said, param="body.model", line=line))
+                message = f"The model {model[:80]!r} does not exist or you do not have access to it: {error.message}"
+                validation.faults.append(fault("model_not_found", message, param="body.model", line=line))
 
     async def _work(self, batch: Batch) -> int | None:
         counts = await self._jobs.collect(batch, self._give_up)
@@ -125,14 +134,14 @@ class BatchTurns:
 
     async def _finish(self, batch: Batch) -> int | None:
         if batch.status is not Status.FINALIZING:
-            said = ("status", str(Status.FINALIZING), "stamp", "finalizing_s")
-            if not await self._store.advance(batch, *said, expected=Status.IN_PROGRESS):
+            fields = ("status", str(Status.FINALIZING), "stamp", "finalizing_s")
+            if not await self._store.advance(batch, *fields, expected=Status.IN_PROGRESS):
                 return 0
         await self._store.close(batch, Status.COMPLETED)
         return None
 
     async def _submit(self, batch: Batch, ended: int) -> bool:
-        """Make jobs of the next lines, as many as there is room for."""
+        """Submit the next lines, as many as the window allows."""
         room = min(self._window - (batch.cursor.line - ended), MAX_SUBMITS)
         if room < min(AT_ONCE, max(1, self._window // 2)):
             return False
@@ -153,7 +162,7 @@ class BatchTurns:
         return any_submitted
 
     async def _end_early(self, batch: Batch, status: Status, code: str) -> int | None:
-        """Stop what runs, keep what has ended, and say of all other lines that they were not run."""
+        """Cancel running jobs, keep results, and record every other line as not run."""
         if batch.times[Status.IN_PROGRESS]:
             await self._cancel_jobs(batch)
             while await self._jobs.collect(batch, self._give_up, ending=code):
@@ -163,13 +172,13 @@ class BatchTurns:
         return None
 
     async def _cancel_jobs(self, batch: Batch) -> None:
-        """Cancel the jobs of lines that were submitted, maybe by a turn that was cut off before it said so."""
+        """Cancel the jobs of submitted lines, also of a turn that was interrupted before it moved the cursor."""
         reached = min(batch.total, batch.cursor.line + AT_ONCE)
         written = await self._store.written(batch)
         await self._jobs.cancel(batch, [line for line in range(reached) if not is_written(written, line)])
 
     async def _give_up(self, batch: Batch, numbers: Container[int], code: str) -> None:
-        """Write that some lines were never run, those of them that have no result."""
+        """Record lines without a result as not run."""
         written = await self._store.written(batch)
         async for lines in read_lines(self._files, await self._input(batch), max_bytes=self._max_line_bytes):
             some = [line for line in lines if line.next.line - 1 in numbers]

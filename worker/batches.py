@@ -1,4 +1,4 @@
-"""Advances open batches: a loop in every worker that takes turns at them, under a lease that ends with its worker."""
+"""Advances open batches: every worker runs a loop that takes turns at them, under a lease that ends with the worker."""
 
 import asyncio
 import logging
@@ -15,11 +15,11 @@ log = logging.getLogger("finops.batches")
 POLL_S = 0.5
 PAUSE_S = 1.0
 MAX_TRIES = 50
-"""Turns in a row that come to no end, because they fail or lose their worker, after which a batch is given up."""
+"""Turns in a row that fail or lose their worker, after which a batch is abandoned."""
 
 
 class BatchLoop:
-    """Takes turns at whichever batch has waited longest."""
+    """Takes turns at the batch that has waited longest."""
 
     def __init__(self, store: BatchStore, turns: BatchTurns) -> None:
         self._store = store
@@ -27,18 +27,18 @@ class BatchLoop:
         self._wait_s = POLL_S
 
     async def run(self) -> None:
-        """Go on until cancelled; the store's outages are waited out."""
+        """Take turns until cancelled; store outages are waited out."""
         while True:
             try:
                 if not await self.take_turn():
                     wait_s, self._wait_s = self._wait_s, POLL_S
                     await asyncio.sleep(wait_s)
             except GatewayError as error:
-                log.warning("batches wait for the store", extra={"reason": type(error).__name__})
+                log.warning("batches are waiting for the store", extra={"reason": type(error).__name__})
                 await asyncio.sleep(PAUSE_S)
 
     async def take_turn(self) -> bool:
-        """Advance one batch by a step; False: none was due.
+        """Advance one batch by one step; False: none was due.
 
         Raises:
             StoreUnavailable: No answer; the turn is taken again when its lease ends.
@@ -55,7 +55,7 @@ class BatchLoop:
         try:
             pause_ms = await self._step(turn)
         except asyncio.CancelledError:
-            # The process stops: somebody else may go on at once.
+            # The process stops: another worker may continue at once.
             with suppress(GatewayError, TurnLost):
                 await self._store.end_turn(batch, 0)
             raise
@@ -77,6 +77,6 @@ class BatchLoop:
             raise TurnLost(turn.batch.id) from None
 
     async def _give_up(self, batch: Batch) -> None:
-        log.error("a batch is given up", extra={"batch_id": batch.id})
-        said = "The batch failed inside the gateway; the log has the details under its id."
-        await self._turns.fail(batch, fault("internal_error", said))
+        log.error("a batch was abandoned after too many failed turns", extra={"batch_id": batch.id})
+        message = "The batch failed inside the gateway; see the log entries with its id."
+        await self._turns.fail(batch, fault("internal_error", message))

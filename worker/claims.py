@@ -1,4 +1,4 @@
-"""Where a worker's jobs come from: a connection of its own, on which it sleeps until there is something to do."""
+"""Claims jobs over a dedicated connection that blocks until a job is ready."""
 
 import asyncio
 import contextlib
@@ -18,39 +18,39 @@ from shared.store.commands import Argument, RedisCommands
 from shared.store.errors import StoreConnectionError
 
 ANSWER_S = 5.0
-ROUSE_AGAIN_S = 0.02
+UNBLOCK_RETRY_S = 0.02
 BATCH = 32
 
 
 class ClaimSource:
-    """Claims jobs, at once or when a submit wakes it.
+    """Claims jobs, immediately or when a submit wakes it.
 
     Args:
-        queue: Whose jobs; knows what a claim says and how its reply is read.
-        redis: A client for this connection alone, without a time limit on answers; this class has its own.
-        commands: The store on another connection, which is free while this one sleeps.
-        worker_id: Who claims.
-        lanes: Priorities that are served.
+        queue: Builds the claim's arguments and reads its reply.
+        redis: A client for this connection alone, without a timeout; this class enforces its own.
+        commands: The store on another connection, usable while this one blocks.
+        worker_id: Name of the worker that claims.
+        priorities: The priorities to serve.
     """
 
     def __init__(
-        self, queue: JobQueue, redis: Redis, commands: RedisCommands, worker_id: str, lanes: Sequence[Priority]
+        self, queue: JobQueue, redis: Redis, commands: RedisCommands, worker_id: str, priorities: Sequence[Priority]
     ) -> None:
         self._queue = queue
         self._redis = redis
         self._commands = commands
         self._worker_id = worker_id
-        self._lanes = tuple(lanes)
-        self._wakes = tuple(keys.wake(lane) for lane in self._lanes)
+        self._priorities = tuple(priorities)
+        self._wakes = tuple(keys.wake(priority) for priority in self._priorities)
         self._script = engine_scripts()["claim"]
         self._connection: AbstractConnection | None = None
         self._client_id: int | None = None
-        self._asleep = False
+        self._blocked = False
 
     async def claim(self, count: int, block_ms: int) -> ClaimBatch:
-        """Claim up to ``count`` jobs, after sleeping until one becomes ready but ``block_ms`` at most.
+        """Claim up to ``count`` jobs, after blocking until one becomes ready, ``block_ms`` at most.
 
-        The sleep and the claim leave in one write: the server claims in the moment of the wake-up.
+        The blocking read and the claim are sent in one write: the server claims as soon as it wakes.
 
         Raises:
             StoreUnavailable: No answer; jobs claimed by a lost answer come back when their lease ends.
@@ -63,18 +63,18 @@ class ClaimSource:
             raise StoreUnavailable from error
         return await self._queue.read_claims(reply)
 
-    async def rouse(self) -> None:
-        """End the sleep of a claim that is under way, as its time-out would; the claim itself is made and answered.
+    async def unblock(self) -> None:
+        """Unblock a claim that is waiting, as its timeout would; the claim itself is made and answered.
 
         Dropping the connection instead could lose jobs that were claimed at that moment until their leases end.
         """
-        while self._asleep and self._client_id is not None:
+        while self._blocked and self._client_id is not None:
             try:
-                # 0: it does not sleep yet, or not any more. https://redis.io/docs/latest/commands/client-unblock/
+                # Replies 0 when the client is not blocked yet, or no longer. https://redis.io/docs/latest/commands/client-unblock/
                 await self._commands.execute("CLIENT", "UNBLOCK", self._client_id)
             except (StoreConnectionError, ResponseError):
-                return  # no sleep is long
-            await asyncio.sleep(ROUSE_AGAIN_S)
+                return  # the claim unblocks by itself soon
+            await asyncio.sleep(UNBLOCK_RETRY_S)
 
     async def aclose(self) -> None:
         """Close the connection."""
@@ -86,24 +86,24 @@ class ClaimSource:
             "EVALSHA",
             self._script.sha1,
             0,
-            *self._queue.claim_args(self._worker_id, count, self._lanes),
+            *self._queue.claim_args(self._worker_id, count, self._priorities),
         )
         answered = False
         try:
             async with asyncio.timeout(ANSWER_S + block_ms / 1000):
                 connection = self._connection or await self._connect()
                 if block_ms > 0:
-                    sleep: tuple[Argument, ...] = ("BLPOP", *self._wakes, block_ms / 1000)
-                    self._asleep = True
-                    await self._send(connection, sleep, claim)
+                    block: tuple[Argument, ...] = ("BLPOP", *self._wakes, block_ms / 1000)
+                    self._blocked = True
+                    await self._send(connection, block, claim)
                     await connection.read_response(disconnect_on_error=False)
-                    self._asleep = False
+                    self._blocked = False
                 else:
                     await self._send(connection, claim)
                 reply = await self._read_claim(connection, claim)
             answered = True
         finally:
-            self._asleep = False
+            self._blocked = False
             if not answered:
                 await self._drop()
         return reply

@@ -1,4 +1,4 @@
-"""A worker's own figures and sign of life, on a port of its own: HTTP as small as it can be."""
+"""A minimal HTTP server for a worker's metrics and health checks."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -12,14 +12,14 @@ MAX_HEAD_BYTES = 8 * 1024
 
 
 @asynccontextmanager
-async def exposed(metrics: Metrics, host: str, port: int, ready: Callable[[], bool]) -> AsyncIterator[int]:
+async def serve_metrics(metrics: Metrics, host: str, port: int, ready: Callable[[], bool]) -> AsyncIterator[int]:
     """Serve ``/metrics``, ``/health/live`` and ``/health/ready``.
 
     Args:
-        ready: Whether the worker takes jobs now.
+        ready: Returns whether the worker takes jobs now.
 
     Yields:
-        The port; the one chosen, if 0 was asked for.
+        The port, chosen by the system when 0 was given.
 
     Raises:
         OSError: The port is taken.
@@ -41,22 +41,22 @@ async def exposed(metrics: Metrics, host: str, port: int, ready: Callable[[], bo
 
 
 async def _response(head: bytes, metrics: Metrics, ready: Callable[[], bool]) -> bytes:
-    method, _, rest = head.partition(b" ")
-    path = rest.partition(b" ")[0].partition(b"?")[0]
+    method, _, target = head.partition(b" ")
+    path = target.partition(b" ")[0].partition(b"?")[0]
     if method not in {b"GET", b"HEAD"}:
-        return _message(HTTPStatus.METHOD_NOT_ALLOWED, b"only GET here\n")
+        return _message(HTTPStatus.METHOD_NOT_ALLOWED, b"method not allowed; use GET\n")
     match path:
         case b"/metrics":
-            # In a thread: it reads this process's own figures from files.
+            # In a thread: the process collector reads files.
             return _message(HTTPStatus.OK, await asyncio.to_thread(metrics.render), CONTENT_TYPE)
         case b"/health/live":
             return _message(HTTPStatus.OK, b"live\n")
         case b"/health/ready" if ready():
             return _message(HTTPStatus.OK, b"ready\n")
         case b"/health/ready":
-            return _message(HTTPStatus.SERVICE_UNAVAILABLE, b"the job store cannot be reached\n")
+            return _message(HTTPStatus.SERVICE_UNAVAILABLE, b"the job store is unavailable\n")
         case _:
-            return _message(HTTPStatus.NOT_FOUND, b"here are /metrics, /health/live and /health/ready\n")
+            return _message(HTTPStatus.NOT_FOUND, b"not found; available: /metrics, /health/live, /health/ready\n")
 
 
 def _message(status: HTTPStatus, body: bytes, content_type: str = "text/plain; charset=utf-8") -> bytes:

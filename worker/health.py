@@ -1,4 +1,4 @@
-"""A worker's sign of life, where `arq --check` looks for it."""
+"""The heartbeat keys of a worker, which `arq --check` reads."""
 
 import asyncio
 import logging
@@ -15,15 +15,15 @@ TTL_MS = 5000
 logger = logging.getLogger("finops.worker")
 
 
-class SignOfLife:
-    """Keeps two short-lived keys: this worker's own, and the one that all workers share.
+class Heartbeat:
+    """Refreshes two short-lived keys: this worker's own, and one that all workers share.
 
-    The shared one lives as long as any worker does, so `arq --check` tells whether jobs are being worked off.
+    The shared key exists while any worker runs, so `arq --check` succeeds exactly while jobs are processed.
 
     Args:
         scripts: The store.
-        worker_id: Whose.
-        describe: The figures that the keys hold, as arq words them.
+        worker_id: The worker.
+        describe: Returns the text of the keys, in arq's format.
     """
 
     def __init__(self, scripts: EngineScripts, worker_id: str, describe: Callable[[], str]) -> None:
@@ -32,18 +32,18 @@ class SignOfLife:
         self._describe = describe
 
     async def run(self) -> None:
-        """Keep them until cancelled."""
+        """Refresh the keys until cancelled."""
         while True:
             text = f"{datetime.now(UTC):%b-%d %H:%M:%S} {self._describe()}"
             try:
                 await self._scripts.execute_many([("SET", key, text, "PX", TTL_MS) for key in (self._key, keys.HEALTH)])
             except StoreUnavailable:
-                logger.debug("no sign of life: the store is away")
+                logger.debug("heartbeat skipped: the store is unavailable")
             await asyncio.sleep(EVERY_S)
 
     async def end(self) -> None:
-        """Take the own key away; the shared one goes by itself when nobody else keeps it."""
+        """Delete this worker's key; the shared one expires when no other worker refreshes it."""
         try:
             await self._scripts.execute("DEL", self._key)
         except StoreUnavailable:
-            logger.debug("the sign of life ends by itself")
+            logger.debug("the heartbeat key was not deleted; it expires by itself")

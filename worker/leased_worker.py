@@ -1,9 +1,9 @@
 """The arq Worker with leases, wake-ups, batched claims and batched outcomes.
 
 arq's own ``Worker`` polls, marks a job for minutes and writes results unfenced; this subclass keeps arq's keys, arq's
-class and arq's ways of looking at a queue, and replaces the road of a job through a worker. The parts:
+class and arq's ways of inspecting a queue, and replaces how a worker processes a job. The parts:
 
-- ``claims.py`` sleeps on its own connection until a submit wakes it, and claims in fair order;
+- ``claims.py`` blocks on its own connection until a submit wakes it, and claims in fair order;
 - ``runs.py`` starts, bounds and cancels runs;
 - ``renewal.py`` renews leases from a thread;
 - ``recorder.py`` writes outcomes, many at a time, through outages;
@@ -34,8 +34,8 @@ from shared.store.commands import RedisCommands
 from shared.store.connection import connect, connect_arq
 from shared.store.multiplexed import MultiplexedClient
 from worker.claims import BATCH, ClaimSource
-from worker.health import SignOfLife
-from worker.metrics import EngineMetrics, NoMetrics
+from worker.health import Heartbeat
+from worker.metrics import NO_METRICS, EngineMetrics
 from worker.options import WorkerOptions
 from worker.recorder import Recorder
 from worker.renewal import Renewal
@@ -45,16 +45,16 @@ __all__ = ["LeasedWorker", "WorkerOptions"]
 
 SWEEP_S = 0.5
 MIN_BLOCK_MS = 10
-LAST_WORDS_S = 5.0
+LAST_WRITES_S = 5.0
 
 logger = logging.getLogger("finops.worker")
 
 
 class LeasedWorker(Worker):
-    """Works off jobs until it is told to stop. Make it with ``connect``, inside a running event loop.
+    """Processes jobs until stopped. Create it with ``connect``, inside a running event loop.
 
     Attributes:
-        ready: Set while the store answers and jobs are taken.
+        ready: Set while the store answers and jobs are claimed.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class LeasedWorker(Worker):
         metrics: EngineMetrics,
     ) -> None:
         super().__init__(
-            functions=[func(_run_elsewhere, name="run_job")],
+            functions=[func(_never_called, name="run_job")],
             redis_pool=arq_redis,
             max_jobs=options.concurrency,
             job_timeout=options.max_run_s,
@@ -89,32 +89,32 @@ class LeasedWorker(Worker):
         self._recorder = Recorder(JobStore(commands), self._queue, self._runs.recorded)
         self._runs.recorder = self._recorder
         claims = connect(url, timeout_s=None, max_connections=1, client_name="finops-claims")
-        self._source = ClaimSource(self._queue, claims, commands, options.worker_id, options.lanes)
+        self._source = ClaimSource(self._queue, claims, commands, options.worker_id, options.priorities)
         self._signals = Signals(lambda: connect(url, timeout_s=None, max_connections=1, client_name="finops-cancels"))
-        self._health = SignOfLife(EngineScripts(commands), options.worker_id, self._describe)
+        self._health = Heartbeat(EngineScripts(commands), options.worker_id, self._describe)
         self._renewal = Renewal(
             url,
             options.limits,
             leases=self._runs.leases,
             last_moved=lambda: self._runs.last_moved,
             stall_s=max(options.max_run_s, options.limits.lease_s),
-            report=self._report_renewal,
+            report=self._on_renewal_thread,
         )
 
     @classmethod
     def connect(
         cls, url: str, run: RunFunction, options: WorkerOptions | None = None, *, metrics: EngineMetrics | None = None
     ) -> Self:
-        """Make a worker with connections of its own; they connect when first used.
+        """Create a worker with its own connections, which connect on first use.
 
         Args:
-            url: The store.
-            run: What a job does.
-            options: How.
-            metrics: Where things are counted.
+            url: URL of the store.
+            run: Runs one job.
+            options: Concurrency, priorities and limits.
+            metrics: Receives counts.
 
         Raises:
-            ValueError: The URL is not one.
+            ValueError: The URL is invalid.
         """
         return cls(
             run,
@@ -122,27 +122,27 @@ class LeasedWorker(Worker):
             options or WorkerOptions(),
             commands=MultiplexedClient(url),
             arq_redis=connect_arq(url),
-            metrics=metrics or NoMetrics(),
+            metrics=metrics or NO_METRICS,
         )
 
     def stop(self) -> None:
-        """Take no more jobs, let those in hand finish within the grace period, hand back the rest; twice: no grace."""
+        """Claim no more jobs, let running ones finish within the grace period, release the others; twice: no grace."""
         if self._stopping.is_set():
             self._hurry.set()
         self._stopping.set()
 
     async def main(self) -> None:
-        """What arq calls ``serve``."""
+        """Serve; arq's name for it."""
         await self.serve()
 
     async def serve(self) -> None:
-        """Work until ``stop``; everything is closed when this returns."""
+        """Process jobs until ``stop``; all connections are closed on return."""
         self._renewal.start()
         tasks = [
             asyncio.create_task(coroutine, name=f"finops-{name}") for name, coroutine in self._background().items()
         ]
         for task in tasks:
-            task.add_done_callback(self._part_ended)
+            task.add_done_callback(self._on_background_end)
         try:
             await self._claim_until_stopped()
             await self._wind_down()
@@ -169,14 +169,14 @@ class LeasedWorker(Worker):
         return {
             "recorder": self._recorder.run(),
             "clock": self._runs.watch_time(),
-            "cancels": self._hear_cancels(),
+            "cancels": self._watch_cancels(),
             "health": self._health.run(),
-            "end-of-sleep": self._rouse_to_stop(),
+            "unblock": self._unblock_on_stop(),
         }
 
-    async def _rouse_to_stop(self) -> None:
+    async def _unblock_on_stop(self) -> None:
         await self._stopping.wait()
-        await self._source.rouse()
+        await self._source.unblock()
 
     async def _claim_until_stopped(self) -> None:
         failures = 0
@@ -186,20 +186,20 @@ class LeasedWorker(Worker):
                 batch = await self._claim(block_ms)
             except (StoreUnavailable, RedisError) as error:
                 if failures == 0:
-                    logger.warning("no claims: %s", error)
+                    logger.warning("cannot claim jobs: %s", error)
                 self.ready.clear()
-                await self._rest(clock.back_off_s(failures))
+                await self._pause(clock.back_off_s(failures))
                 failures += 1
                 continue
             if failures:
-                logger.warning("claiming again")
+                logger.warning("claiming jobs again")
             failures = 0
             self.ready.set()
             self._take(batch)
             block_ms = 0 if batch.ready and batch.claims else max(MIN_BLOCK_MS, batch.next_ms)
 
     async def _claim(self, block_ms: int) -> ClaimBatch:
-        """The next jobs; a worker without a free slot still looks after what falls due."""
+        """Claim the next jobs; a worker without a free slot still claims zero, which promotes and expires due jobs."""
         if self._runs.free <= 0:
             await self._runs.until_room(SWEEP_S)
             block_ms = 0
@@ -214,31 +214,31 @@ class LeasedWorker(Worker):
     def _count(self, claims: Sequence[Claim]) -> None:
         metrics = self._metrics
         for claim in claims:
-            lane = str(claim.priority)
-            metrics.claimed(1, lane)
-            metrics.waited((claim.started_ms - claim.due_ms) / 1000, lane)
+            priority = str(claim.priority)
+            metrics.claimed(1, priority)
+            metrics.waited((claim.started_ms - claim.due_ms) / 1000, priority)
             if claim.reason == "lost_lease":
-                metrics.rerun(lane)
+                metrics.rerun(priority)
         metrics.running(self._runs.count)
 
-    async def _rest(self, seconds: float) -> None:
+    async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()
 
     async def _wind_down(self) -> None:
-        """Grace, then cancel, then hand back what has no outcome, and wait for the outcomes to be written."""
+        """Wait for the grace period, cancel, release jobs without an outcome, and wait until outcomes are written."""
         self.ready.clear()
-        logger.info("worker stops", extra={"running": self._runs.count})
+        logger.info("worker is stopping", extra={"running": self._runs.count})
         await self._within(self.options.grace_s, self._runs.until_empty())
         self._runs.stop_all()
         await asyncio.sleep(0)
-        await self._within(LAST_WORDS_S, self._until_only_endings())
+        await self._within(LAST_WRITES_S, self._until_tasks_done())
         await self._release(self._runs.unfinished())
-        await self._within(LAST_WORDS_S, self._recorder.until_idle())
+        await self._within(LAST_WRITES_S, self._recorder.until_idle())
 
     async def _within(self, seconds: float, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Wait for something until the time is over or somebody is in a hurry."""
+        """Wait for a coroutine, at most ``seconds`` and not after a second ``stop``."""
         work = asyncio.ensure_future(coroutine)
         hurry = asyncio.ensure_future(self._hurry.wait())
         await asyncio.wait([work, hurry], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
@@ -246,7 +246,7 @@ class LeasedWorker(Worker):
             task.cancel()
         await asyncio.gather(work, hurry, return_exceptions=True)
 
-    async def _until_only_endings(self) -> None:
+    async def _until_tasks_done(self) -> None:
         tasks = self._runs.tasks()
         if tasks:
             await asyncio.wait(tasks)
@@ -259,31 +259,31 @@ class LeasedWorker(Worker):
                 self._metrics.released(await self._queue.release(claims))
             except StoreUnavailable:
                 if pause_s is None:
-                    logger.warning("jobs were not handed back; they run again when their leases end")
+                    logger.warning("jobs were not released; they run again when their leases end")
                 else:
                     await asyncio.sleep(pause_s)
             else:
                 return
 
-    async def _hear_cancels(self) -> None:
+    async def _watch_cancels(self) -> None:
         with self._signals.watch(keys.CANCEL_CHANNEL, keep=True) as watch:
             while True:
                 if await watch.due(SWEEP_S * 60) and watch.messages:
                     job_ids, watch.messages = watch.messages, []
                     self._runs.cancel_jobs(job_id.decode() for job_id in job_ids)
 
-    def _part_ended(self, task: "asyncio.Task[None]") -> None:
-        """A worker that has lost a part of itself must not go on as if nothing were."""
+    def _on_background_end(self, task: "asyncio.Task[None]") -> None:
+        """Stop the worker when one of its background tasks failed."""
         if not task.cancelled() and (error := task.exception()) is not None:
-            logger.critical("a part of the worker failed: %s", task.get_name(), exc_info=error)
+            logger.critical("a background task failed: %s", task.get_name(), exc_info=error)
             self.stop()
 
-    def _report_renewal(self, renewed: int, lost: list[str]) -> None:
-        """Pass the thread's findings into the event loop."""
+    def _on_renewal_thread(self, renewed: int, lost: list[str]) -> None:
+        """Pass the renewal thread's result into the event loop."""
         with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
-            self.loop.call_soon_threadsafe(self._renewed, renewed, lost)
+            self.loop.call_soon_threadsafe(self._on_renewed, renewed, lost)
 
-    def _renewed(self, renewed: int, lost: list[str]) -> None:
+    def _on_renewed(self, renewed: int, lost: list[str]) -> None:
         self._metrics.renewed(renewed)
         self._runs.lose(lost)
 
@@ -295,6 +295,6 @@ class LeasedWorker(Worker):
         )
 
 
-async def _run_elsewhere(ctx: dict[Any, Any], job_id: str) -> None:
+async def _never_called(ctx: dict[Any, Any], job_id: str) -> None:
     """Stand in for the function that arq's job entries name; runs go through ``Runs``, never through it."""
     raise NotImplementedError(job_id)

@@ -1,4 +1,4 @@
-"""The composition root of a worker process: everything that it is made of, built once, in one place."""
+"""The composition root of a worker process."""
 
 import asyncio
 import dataclasses
@@ -39,7 +39,7 @@ from worker.alerts import watch_spending
 from worker.batch_lines import LineJobs
 from worker.batch_turns import BatchTurns
 from worker.batches import BatchLoop
-from worker.exposition import exposed
+from worker.exposition import serve_metrics
 from worker.leased_worker import LeasedWorker, WorkerOptions
 from worker.outbox import Outbox
 from worker.tasks import JobRunner
@@ -47,7 +47,7 @@ from worker.webhooks import WebhookDelivery
 
 BATCH_LOOPS = 2
 BATCH_WINDOW = 1000
-"""Most lines of a batch that are jobs at once: enough for any concurrency, little enough for the store's memory."""
+"""Most lines of a batch that are jobs at once: enough for any concurrency, few enough for the store's memory."""
 
 logger = logging.getLogger("finops.worker")
 
@@ -61,59 +61,59 @@ def run_worker(
     metrics_host: str = "127.0.0.1",
     environ: Mapping[str, str] | None = None,
 ) -> int:
-    """Work off jobs until SIGTERM or SIGINT. A store that cannot be reached is waited for.
+    """Process jobs until SIGTERM or SIGINT; an unavailable store is waited for.
 
     Args:
         queues: Priorities to serve.
-        concurrency: Jobs at once; None: as configured.
-        metrics_port: Where to serve figures; None: nowhere.
-        environ: Where providers find their keys; default: the process's.
+        concurrency: Concurrent jobs; None: as configured.
+        metrics_port: Port for metrics and health checks; None: not served.
+        environ: Variables with the providers' keys; default: the process's.
 
     Returns:
         The exit code: 0 after an orderly end, 1 when it could not start.
     """
     configure(settings.log, "worker")
     if settings.redis.url is None:
-        return _refuse("no job store is configured: set FINOPS_REDIS_URL, or [redis] url")
+        return _refuse("no job store is configured: set FINOPS_REDIS_URL or [redis] url")
     try:
         parse_address(settings.redis.url.get_secret_value())
     except ValueError as error:
-        return _refuse(f"the configuration is refused: {error}")
+        return _refuse(f"invalid configuration: {error}")
     options = WorkerOptions(
         concurrency=concurrency or settings.jobs.concurrency,
-        lanes=tuple(queues),
+        priorities=tuple(queues),
         max_run_s=settings.jobs.max_run_s,
         grace_s=settings.jobs.shutdown_grace_s,
-        # Nobody who waits for an answer submits here, and what is on disk is there in the order of the writes.
+        # Submits of a worker have no caller waiting; the append-only file keeps the order of writes anyway.
         limits=dataclasses.replace(QueueLimits.of(settings.jobs), durability="everysec"),
     )
-    guard = None if metrics_port is None else (metrics_host, metrics_port)
+    metrics_address = None if metrics_port is None else (metrics_host, metrics_port)
     engine_scripts()  # read before the loop runs: files block
     batch_scripts()
     governance_scripts()
     PriceBook.warm()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_work(settings, options, guard, os.environ if environ is None else environ))
+            runner.run(_work(settings, options, metrics_address, os.environ if environ is None else environ))
     except IncompleteProvider as error:
-        return _refuse(f"the configuration is refused: {error}")
+        return _refuse(f"invalid configuration: {error}")
     except OSError as error:
         return _refuse(f"the worker cannot start: {error}")
     return 0
 
 
 async def _work(
-    settings: Settings, options: WorkerOptions, guard: tuple[str, int] | None, environ: Mapping[str, str]
+    settings: Settings, options: WorkerOptions, metrics_address: tuple[str, int] | None, environ: Mapping[str, str]
 ) -> None:
     metrics = Metrics("worker")
     async with AsyncExitStack() as exits:
         worker = _assemble(settings, options, metrics, environ, exits)
-        if guard is not None:
-            await exits.enter_async_context(exposed(metrics, *guard, ready=worker.ready.is_set))
+        if metrics_address is not None:
+            await exits.enter_async_context(serve_metrics(metrics, *metrics_address, ready=worker.ready.is_set))
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, worker.stop)
-        logger.info("worker starts", extra={"concurrency": options.concurrency, "queues": list(options.lanes)})
-        # What is built by now lives as long as the process: looking at it again in each collection is waste.
+        logger.info("worker starts", extra={"concurrency": options.concurrency, "queues": list(options.priorities)})
+        # Objects built so far live as long as the process: frozen, no collection scans them again.
         gc.collect()
         gc.freeze()
         await worker.serve()
@@ -123,7 +123,7 @@ async def _work(
 def _assemble(
     settings: Settings, options: WorkerOptions, metrics: Metrics, environ: Mapping[str, str], exits: AsyncExitStack
 ) -> LeasedWorker:
-    """Build the parts; ``exits`` ends them in the opposite order. Nothing is connected yet."""
+    """Build all parts; ``exits`` closes them in reverse order. Nothing is connected yet."""
     url = settings.redis.url.get_secret_value() if settings.redis.url else ""
     commands = MultiplexedClient(url, client_name="finops-worker")
     exits.push_async_callback(commands.aclose)
@@ -163,7 +163,7 @@ def _batch_turns(
     inference: Inference,
     governance: Authenticator,
 ) -> BatchTurns:
-    """What advances batches. Their lines may take half of what an owner may queue, so that its own jobs find room."""
+    """Build what advances batches; their lines use at most half of an owner's queue, to leave room for its own jobs."""
     store = BatchStore(commands)
     half = max(1, settings.jobs.max_queued_per_key // 2)
     jobs = JobStore(commands)

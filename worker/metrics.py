@@ -1,65 +1,50 @@
-"""What the engine counts; telemetry implements it, tests and tools may do without."""
+"""The metrics that the engine reports; ``shared.telemetry.metrics`` implements them."""
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Protocol, cast
 
 
 class EngineMetrics(Protocol):
-    """Told of what happens in a worker, in its event loop; must be cheap."""
+    """Receives what happens in a worker, in its event loop; implementations must be cheap."""
 
-    def claimed(self, jobs: int, lane: str) -> None:
-        """Jobs were claimed."""
+    def claimed(self, jobs: int, priority: str) -> None:
+        """Count claimed jobs."""
 
-    def waited(self, seconds: float, lane: str) -> None:
-        """A job waited that long from when it could have been claimed."""
-
-    def ran(self, seconds: float, state: str, request_type: str) -> None:
-        """A run ended, and its outcome was recorded."""
-
-    def renewed(self, leases: int) -> None:
-        """Leases were prolonged."""
-
-    def lost(self, leases: int) -> None:
-        """Leases turned out to be gone."""
-
-    def rerun(self, lane: str) -> None:
-        """A job was claimed again after its worker was lost."""
-
-    def deferred(self, reason: str) -> None:
-        """A run gave its slot back until later."""
-
-    def released(self, jobs: int) -> None:
-        """Jobs were handed back at the end of a worker."""
-
-    def running(self, jobs: int) -> None:
-        """So many jobs are in hand now."""
-
-
-class NoMetrics:
-    """Counts nothing."""
-
-    def claimed(self, jobs: int, lane: str) -> None:
-        """See ``EngineMetrics``."""
-
-    def waited(self, seconds: float, lane: str) -> None:
-        """See ``EngineMetrics``."""
+    def waited(self, seconds: float, priority: str) -> None:
+        """Record how long a job waited from when it could have been claimed."""
 
     def ran(self, seconds: float, state: str, request_type: str) -> None:
-        """See ``EngineMetrics``."""
+        """Record a run whose outcome is stored."""
 
     def renewed(self, leases: int) -> None:
-        """See ``EngineMetrics``."""
+        """Count renewed leases."""
 
     def lost(self, leases: int) -> None:
-        """See ``EngineMetrics``."""
+        """Count leases that were lost."""
 
-    def rerun(self, lane: str) -> None:
-        """See ``EngineMetrics``."""
+    def rerun(self, priority: str) -> None:
+        """Count a job that was claimed again after its worker was lost."""
 
     def deferred(self, reason: str) -> None:
-        """See ``EngineMetrics``."""
+        """Count a run that gave its slot back until later."""
 
     def released(self, jobs: int) -> None:
-        """See ``EngineMetrics``."""
+        """Count jobs that were handed back when the worker stopped."""
 
     def running(self, jobs: int) -> None:
-        """See ``EngineMetrics``."""
+        """Set how many jobs run in this worker."""
+
+
+class _NoMetrics:
+    """Answers every method with one that does nothing."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return _ignore
+
+
+def _ignore(*_: object) -> None:
+    pass
+
+
+NO_METRICS = cast("EngineMetrics", _NoMetrics())
+"""Metrics that count nothing, for tests and tools."""

@@ -1,6 +1,6 @@
-"""From outcomes and alerts to deliveries: every entry becomes one job per webhook, however often it is read.
+"""Turns outcomes and alerts into webhook deliveries: one job per entry and webhook, however often it is read.
 
-Both are streams, written by the scripts that write what they tell of.
+Both are streams, written by the same scripts that record the outcome or the spending.
 """
 
 import asyncio
@@ -37,12 +37,12 @@ Entry = tuple[bytes, Mapping[bytes, bytes]]
 
 
 class Outbox:
-    """Reads the streams together with every other worker, and takes over what a dead one left unread.
+    """Reads the streams in one consumer group with all workers, and takes over the entries of dead ones.
 
     Args:
-        redis: A client of its own: it blocks.
-        name: The worker's, unique.
-        count: Told of the kind of each alert.
+        redis: A dedicated client, because reads block.
+        name: The worker's unique name.
+        count: Called with the kind of each alert.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Outbox:
         self._name = name
 
     async def run(self) -> None:
-        """Relay until cancelled; the store's outages are waited out."""
+        """Relay entries until cancelled; store outages are waited out."""
         ready = False
         while True:
             try:
@@ -76,7 +76,7 @@ class Outbox:
                     await self._relay(name.decode(), entries)
             except (RedisError, OSError, GatewayError) as error:
                 ready = False
-                log.warning("outbox waits for the store", extra={"reason": type(error).__name__})
+                log.warning("the outbox is waiting for the store", extra={"reason": type(error).__name__})
                 await asyncio.sleep(PAUSE_S)
 
     async def _join(self) -> None:
@@ -104,7 +104,7 @@ class Outbox:
         for entry in entries:
             if stream == ALERTS:
                 await self._relay_alert(entry)
-                await self._redis.xack(stream, GROUP, entry[0])  # it stays where it is, to be listed
+                await self._redis.xack(stream, GROUP, entry[0])  # the entry stays in the stream, to be listed
             else:
                 await self._relay_outcome(entry)
                 await self._redis.xack(stream, GROUP, entry[0])
@@ -118,28 +118,28 @@ class Outbox:
         if not request_type:
             job = await self._store.get(job_id)
             request_type = job.request_type if job else ""
-        if self._delivery.wants(webhook, job_id, request_type, state):
-            said = {"job": job_id, "webhook": webhook, "state": state, "request_type": request_type, "at_ms": at_ms}
-            await self._queue.submit(_delivery_job(event_id(job_id, state), said))
+        if self._delivery.subscribes(webhook, job_id, request_type, state):
+            payload = {"job": job_id, "webhook": webhook, "state": state, "request_type": request_type, "at_ms": at_ms}
+            await self._queue.submit(_delivery_job(event_id(job_id, state), payload))
 
     async def _relay_alert(self, entry: Entry) -> None:
         alert = alert_of(*entry)
         event = alert_event(alert.to_dict())
-        for webhook in self._delivery.wanting(alert.kind):
-            said = {"job": alert.id, "webhook": webhook, "event": event}
-            await self._queue.submit(_delivery_job(event_id(alert.id, webhook), said))
+        for webhook in self._delivery.subscribers(alert.kind):
+            payload = {"job": alert.id, "webhook": webhook, "event": event}
+            await self._queue.submit(_delivery_job(event_id(alert.id, webhook), payload))
         if self._count is not None:
             self._count(alert.kind)
 
 
-def _delivery_job(job_id: str, said: Mapping[str, object]) -> NewJob:
-    """The same entry makes the same job, so an entry that is relayed twice is delivered once."""
+def _delivery_job(job_id: str, payload: Mapping[str, object]) -> NewJob:
+    """Build the delivery job; its id is derived from the entry, so that an entry relayed twice is delivered once."""
     return NewJob(
         id=job_id,
         owner=OWNER,
         request_type=DELIVERY,
         model="",
-        payload=orjson.dumps(said),
+        payload=orjson.dumps(payload),
         ttl_s=DELIVERY_TTL_S,
         max_queued=1_000_000,
     )

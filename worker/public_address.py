@@ -1,4 +1,4 @@
-"""Where a name leads, and whether a callback may go there: no caller reaches into the operator's network through us."""
+"""Resolves callback hosts to public addresses, so that no caller can reach the operator's network (SSRF)."""
 
 import asyncio
 import ipaddress
@@ -6,20 +6,20 @@ import socket
 
 
 class PrivateAddress(Exception):
-    """The name leads, or also leads, to an address that is not public."""
+    """At least one address of the host is not public."""
 
 
 async def resolve_public(host: str, port: int) -> str:
-    """An address of the host, checked, to be connected to as it is: asking the name again might answer otherwise.
+    """Resolve a host to a checked address; connect to this address, because a second lookup may answer differently.
 
     Raises:
         PrivateAddress: One of its addresses is private, local, reserved or multicast.
-        OSError: The name leads nowhere.
+        OSError: The host does not resolve.
     """
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     addresses = [str(entry[4][0]) for entry in found]
     if not addresses:
-        raise OSError("the name has no address")
+        raise OSError("the host has no address")
     for address in addresses:
         if not is_public(address):
             raise PrivateAddress(host)
@@ -27,7 +27,7 @@ async def resolve_public(host: str, port: int) -> str:
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is one of the public internet; an IPv4 address dressed as IPv6 counts as what it is."""
+    """Tell whether an IP address is public; IPv4 addresses embedded in IPv6 are checked as IPv4."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
         inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)

@@ -1,4 +1,4 @@
-"""Writes what runs say and how they end, many at a time, in order, through whatever happens to the store."""
+"""Writes the events and outcomes of runs: in batches, in order, and retried through store outages."""
 
 import asyncio
 import logging
@@ -14,7 +14,7 @@ from worker.handle import RunHandle
 
 MAX_ITEMS = 256
 MAX_BYTES = 4 * 1024 * 1024
-MAX_WORDS = 500
+MAX_EVENTS = 500
 
 logger = logging.getLogger("finops.worker")
 
@@ -24,21 +24,21 @@ OnRecorded = Callable[[RunHandle, Ending, bool], None]
 
 
 def internal_error() -> Outcome:
-    """The outcome of a run that failed in a way nobody foresaw."""
-    error = InternalError("The job failed inside the gateway; the log has the details under its id.")
+    """Return the outcome of a run that failed unexpectedly."""
+    error = InternalError("The job failed inside the gateway; see the log entries with its id.")
     return Outcome(state=State.FAILED, status_code=error.status, error=error.envelope()["error"])
 
 
 class Recorder:
-    """The one writer of a worker's runs.
+    """The only writer of a worker's runs.
 
-    What arrives while a write is under way leaves together in the next. A write that the store did not answer is
-    repeated until it does; it is fenced, so repeating does no harm, and what another worker has taken over is dropped.
+    Whatever arrives during a write is sent together in the next one. A write that got no answer is repeated until it
+    does; writes are fenced, so repeating them is harmless, and those of jobs that another worker took over are dropped.
 
     Args:
-        store: Where outcomes go.
-        queue: Where deferrals go.
-        on_recorded: Told of each ending: whose, what, and whether it counted.
+        store: Takes outcomes.
+        queue: Takes deferrals.
+        on_recorded: Called for each ending with the handle, the ending, and whether it was accepted.
     """
 
     def __init__(self, store: JobStore, queue: JobQueue, on_recorded: OnRecorded) -> None:
@@ -46,29 +46,29 @@ class Recorder:
         self._queue = queue
         self._on_recorded = on_recorded
         self._endings: dict[RunHandle, Ending] = {}
-        self._speakers: dict[RunHandle, None] = {}
+        self._emitting: dict[RunHandle, None] = {}
         self._work = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def words(self, handle: RunHandle) -> None:
-        """A run has said something."""
-        if handle not in self._speakers:
-            self._speakers[handle] = None
+    def note_events(self, handle: RunHandle) -> None:
+        """Schedule a write of the pending events of a run."""
+        if handle not in self._emitting:
+            self._emitting[handle] = None
             self._wake()
 
     def end(self, handle: RunHandle, ending: Ending) -> None:
-        """A run has ended; the first ending stays."""
+        """Schedule a write of a run's ending; the first ending is kept."""
         self._endings.setdefault(handle, ending)
-        self._speakers.pop(handle, None)
+        self._emitting.pop(handle, None)
         self._wake()
 
     def forget(self, handle: RunHandle) -> None:
-        """A run is nobody's business any more; what it said last is dropped."""
-        self._speakers.pop(handle, None)
+        """Drop the pending events of a run."""
+        self._emitting.pop(handle, None)
 
     def is_ending(self, handle: RunHandle) -> bool:
-        """Whether its ending waits to be written."""
+        """Tell whether the ending of a run waits to be written."""
         return handle in self._endings
 
     async def until_idle(self) -> None:
@@ -80,7 +80,7 @@ class Recorder:
         while True:
             await self._work.wait()
             self._work.clear()
-            while self._endings or self._speakers:
+            while self._endings or self._emitting:
                 await self._write_some()
             self._idle.set()
 
@@ -89,7 +89,9 @@ class Recorder:
         self._work.set()
 
     async def _write_some(self) -> None:
-        deferred = [(h, e) for h, e in self._endings.items() if isinstance(e, Deferral) and not h.unwritten][:MAX_ITEMS]
+        deferred = [(h, e) for h, e in self._endings.items() if isinstance(e, Deferral) and not h.pending_events][
+            :MAX_ITEMS
+        ]
         items = self._next_items()
         if items:
             await self._write_items(items)
@@ -97,39 +99,39 @@ class Recorder:
             await asyncio.gather(*(self._write_deferral(handle, ending) for handle, ending in deferred))
 
     def _next_items(self) -> list[tuple[RunHandle, Finish]]:
-        """Endings first, each with what its run said before; then what others said."""
+        """Return the next items to write: endings with the events before them first, then events of other runs."""
         items: list[tuple[RunHandle, Finish]] = []
         size = 0
-        for handle in (*self._endings, *self._speakers):
+        for handle in (*self._endings, *self._emitting):
             if len(items) >= MAX_ITEMS or size >= MAX_BYTES:
                 break
             ending = self._endings.get(handle)
-            words = handle.unwritten[:MAX_WORDS]
-            # A run that said more than fits has its ending in a later write.
-            outcome = ending if isinstance(ending, Outcome) and len(words) == len(handle.unwritten) else None
-            if outcome is None and not words:
-                self._speakers.pop(handle, None) if handle not in self._endings else None
+            events = handle.pending_events[:MAX_EVENTS]
+            # A run with more events than fit has its ending in a later write.
+            outcome = ending if isinstance(ending, Outcome) and len(events) == len(handle.pending_events) else None
+            if outcome is None and not events:
+                self._emitting.pop(handle, None) if handle not in self._endings else None
                 continue
-            items.append((handle, Finish(handle.claim, outcome, words, handle.written)))
-            size += sum(len(data) for _, data in words) + (len(outcome.result) if outcome else 0)
+            items.append((handle, Finish(handle.claim, outcome, events, handle.flushed)))
+            size += sum(len(data) for _, data in events) + (len(outcome.result) if outcome else 0)
         return items
 
     async def _write_items(self, items: Sequence[tuple[RunHandle, Finish]]) -> None:
         batch = [finish for _, finish in items]
         try:
-            answers = await self._insist(lambda: self._store.finish_many(batch))
+            answers = await self._retry_until_answered(lambda: self._store.finish_many(batch))
         except Exception as error:  # noqa: BLE001 - nothing may end the writer
-            if len(items) > 1:  # find the one that cannot be written; the others must not suffer
+            if len(items) > 1:  # find the one that cannot be written, so that the others are
                 for item in items:
                     await self._write_items([item])
             else:
-                self._replace(*items[0], error)
+                self._replace_refused(*items[0], error)
             return
         for (handle, finish), accepted in zip(items, answers, strict=True):
-            self._written(handle, finish, accepted)
+            self._mark_written(handle, finish, accepted)
 
-    async def _insist(self, send: Callable[[], Awaitable[T]]) -> T:
-        """Send until answered."""
+    async def _retry_until_answered(self, send: Callable[[], Awaitable[T]]) -> T:
+        """Send until the store answers."""
         failures = 0
         while True:
             try:
@@ -137,16 +139,16 @@ class Recorder:
             except StoreUnavailable as error:
                 if failures == 0:
                     logger.warning(
-                        "outcomes wait for the store: %s", error.message, extra={"waiting": len(self._endings)}
+                        "outcomes are waiting for the store: %s", error.message, extra={"waiting": len(self._endings)}
                     )
                 await asyncio.sleep(clock.back_off_s(failures))
                 failures += 1
 
-    def _replace(self, handle: RunHandle, finish: Finish, error: Exception) -> None:
-        """What the store refuses to take becomes a failure; when that is refused too, the lease runs out."""
+    def _replace_refused(self, handle: RunHandle, finish: Finish, error: Exception) -> None:
+        """Record a failure if the store rejects an outcome; if that is rejected too, the lease runs out."""
         logger.error("an outcome could not be written", exc_info=error, extra={"job_id": handle.claim.id})
-        handle.words_written(len(finish.events))
-        self._speakers.pop(handle, None)
+        handle.mark_flushed(len(finish.events))
+        self._emitting.pop(handle, None)
         if handle not in self._endings:
             return
         if self._endings[handle] != (failure := internal_error()):
@@ -154,17 +156,17 @@ class Recorder:
         else:
             self._on_recorded(handle, self._endings.pop(handle), False)
 
-    def _written(self, handle: RunHandle, finish: Finish, accepted: bool) -> None:
-        handle.words_written(len(finish.events))
+    def _mark_written(self, handle: RunHandle, finish: Finish, accepted: bool) -> None:
+        handle.mark_flushed(len(finish.events))
         if finish.outcome is not None:
             self._endings.pop(handle, None)
             self._on_recorded(handle, finish.outcome, accepted)
-        elif not accepted or not handle.unwritten:
-            self._speakers.pop(handle, None)
+        elif not accepted or not handle.pending_events:
+            self._emitting.pop(handle, None)
 
     async def _write_deferral(self, handle: RunHandle, deferral: Deferral) -> None:
         try:
-            accepted = await self._insist(lambda: self._queue.defer(handle.claim, deferral))
+            accepted = await self._retry_until_answered(lambda: self._queue.defer(handle.claim, deferral))
         except Exception:
             logger.exception("a deferral could not be written", extra={"job_id": handle.claim.id})
             accepted = False

@@ -1,4 +1,4 @@
-"""Keeps the leases of running jobs alive, from a thread: a busy event loop must not look like a dead worker."""
+"""Renews the leases of running jobs from a thread, so that a busy event loop does not look like a dead worker."""
 
 import asyncio
 import logging
@@ -23,11 +23,11 @@ class Renewal:
 
     Args:
         url: The store.
-        limits: The lease.
-        leases: Gives the ids and tokens in hand; called from the thread.
-        last_moved: When the event loop was last seen to move, by ``time.monotonic``; called from the thread.
-        stall_s: An event loop that stands still for longer is given up: its jobs may run elsewhere.
-        report: Told how many leases were renewed and which tokens are lost; called from the thread.
+        limits: The lease time.
+        leases: Returns ids and tokens of the running jobs; called from the thread.
+        last_moved: Returns when the event loop last ran, by ``time.monotonic``; called from the thread.
+        stall_s: After an event loop has stalled for longer, leases are no longer renewed: other workers take its jobs.
+        report: Called with the number of renewed leases and the lost tokens; called from the thread.
     """
 
     def __init__(
@@ -50,11 +50,11 @@ class Renewal:
         self._thread = threading.Thread(target=self._beat, name="finops-leases", daemon=True)
 
     def start(self) -> None:
-        """Begin to beat."""
+        """Start the thread."""
         self._thread.start()
 
     async def stop(self) -> None:
-        """End the thread and wait for it."""
+        """Stop the thread and wait for it."""
         self._stopped.set()
         await asyncio.to_thread(self._thread.join)
 
@@ -65,9 +65,9 @@ class Renewal:
             queue, commands = self._open()
             try:
                 while not self._stopped.wait(period_s):
-                    if self._stands_still():
+                    if self._is_stalled():
                         if not stalled:
-                            logger.error("the event loop stands still; leases are not renewed any more")
+                            logger.error("the event loop is stalled; leases are no longer renewed")
                         stalled = True
                         continue
                     stalled = False
@@ -83,12 +83,12 @@ class Renewal:
         )
         return JobQueue(commands, limits), commands
 
-    def _stands_still(self) -> bool:
+    def _is_stalled(self) -> bool:
         return time.monotonic() - self._last_moved() > self._stall_s
 
     async def _renew(self, queue: JobQueue) -> None:
-        """Once, or until the store answers: then the next beat must not be waited for."""
-        while not self._stopped.is_set() and not self._stands_still():
+        """Renew all leases once, retrying until the store answers rather than waiting for the next period."""
+        while not self._stopped.is_set() and not self._is_stalled():
             leases = self._leases()
             if not leases:
                 return

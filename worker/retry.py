@@ -1,19 +1,19 @@
-"""Which waits give the slot back, and for how long; pure."""
+"""Decides whether and when a job that a provider asked to retry later comes back; pure."""
 
 from shared.inference.call import RetryLater
 from shared.jobs.model import Claim, Deferral
 
 MIN_DELAY_S = 0.05
 MAX_DELAY_S = 3600.0
-# A provider that asks for patience this long after the submit will not be asked again: every job ends.
+# A job older than this is not deferred again, so that every job ends.
 MAX_AGE_S = 24 * 3600.0
 
 
 def deferral_after(later: RetryLater, claim: Claim) -> Deferral | None:
-    """When the job comes back after a provider asked for patience; its attempts are not spent by that.
+    """Return the deferral of a job whose provider asked to retry later; the attempt is not counted.
 
     Returns:
-        None: the job would come back past its deadline, or is too old; it ends with the provider's error.
+        None when the job would come back past its deadline or is too old: it ends with the provider's error.
     """
     delay_s = min(max(later.delay_s, MIN_DELAY_S), MAX_DELAY_S)
     back_ms = claim.started_ms + delay_s * 1000

@@ -1,4 +1,4 @@
-"""The runs in a worker's hands: started, bounded in time, cancelled, and handed to the recorder when they end."""
+"""The running jobs of a worker: started, limited in time, cancelled, and passed to the recorder when they end."""
 
 import asyncio
 import logging
@@ -13,7 +13,7 @@ from worker.options import WorkerOptions
 from worker.recorder import Ending, Recorder, internal_error
 
 TICK_S = 0.05
-# A run that does not let itself be cancelled is given up after this long: its job ends without it.
+# A run that ignores its cancellation is abandoned after this long: its job ends without it.
 ABANDON_S = 5.0
 
 logger = logging.getLogger("finops.worker")
@@ -22,19 +22,19 @@ RunFunction = Callable[[Claim, RunHandle], Awaitable[Outcome | Deferral]]
 
 
 def deadline_exceeded(claim: Claim) -> Outcome:
-    """The outcome of a run whose time is over."""
-    what = "deadline" if claim.deadline_ms else "longest run time"
-    error = DeadlineExceeded(f"The job's {what} passed before it was done.")
+    """Return the outcome of a run that reached its time limit."""
+    limit = "deadline" if claim.deadline_ms else "longest run time"
+    error = DeadlineExceeded(f"The job's {limit} passed before it was done.")
     return Outcome(state=State.FAILED, status_code=error.status, error=error.envelope()["error"])
 
 
 class Runs:
-    """What runs now, by token.
+    """The running jobs, by lease token.
 
     Args:
-        function: What a job does.
+        function: Runs one job.
         options: Slots and time limits.
-        metrics: Where runs are counted.
+        metrics: Counts runs.
     """
 
     def __init__(self, function: RunFunction, options: WorkerOptions, metrics: EngineMetrics) -> None:
@@ -52,7 +52,7 @@ class Runs:
 
     @property
     def free(self) -> int:
-        """Slots to fill."""
+        """Free slots."""
         return self._options.concurrency - len(self._handles)
 
     @property
@@ -61,7 +61,7 @@ class Runs:
         return len(self._handles)
 
     def leases(self) -> list[tuple[str, str]]:
-        """Ids and tokens in hand; may be called from another thread, where the copy of the list is one step."""
+        """Return ids and tokens of running jobs; thread-safe, because the list is copied in one step."""
         return [(handle.claim.id, handle.claim.token) for handle in list(self._handles.values())]
 
     def start(self, claim: Claim) -> None:
@@ -71,13 +71,13 @@ class Runs:
         until = now + self._options.max_run_s
         if claim.deadline_ms:
             until = min(until, now + (claim.deadline_ms - claim.started_ms) / 1000)
-        handle = RunHandle(claim, now, until, recorder.words)
+        handle = RunHandle(claim, now, until, recorder.note_events)
         self._handles[claim.token] = handle
         self._empty.clear()
         handle.task = self._loop.create_task(self._run(handle))
 
     async def until_room(self, timeout_s: float) -> None:
-        """Wait for a free slot, but not for ever."""
+        """Wait for a free slot, at most ``timeout_s``."""
         self._room.clear()
         if self.free > 0:
             return
@@ -88,16 +88,16 @@ class Runs:
             return
 
     async def until_empty(self) -> None:
-        """Wait until nothing is in hand."""
+        """Wait until no job runs."""
         await self._empty.wait()
 
     def cancel_jobs(self, job_ids: Iterable[str]) -> None:
-        """Stop the runs of jobs that somebody cancelled."""
+        """Stop the runs of cancelled jobs."""
         wanted = set(job_ids)
         self._stop((h for h in self._handles.values() if h.claim.id in wanted), "cancelled")
 
     def lose(self, tokens: Iterable[str]) -> None:
-        """Stop the runs whose leases are gone; endings that wait for the store get their answer there."""
+        """Stop runs whose leases were lost, except those whose ending is being written: the store decides on them."""
         known = (self._handles.get(token) for token in tokens)
         lost = [
             handle for handle in known if handle and not handle.cancelled and not self._recorder().is_ending(handle)
@@ -107,34 +107,36 @@ class Runs:
             self._stop(lost, "lost_lease")
 
     def stop_all(self) -> None:
-        """Stop everything that has not ended, because the worker ends."""
+        """Stop all runs without an ending, because the worker shuts down."""
         self._stop((h for h in self._handles.values() if not self._recorder().is_ending(h)), "shutdown")
 
     def tasks(self) -> "list[asyncio.Task[None]]":
-        """The tasks of runs that were stopped and have not let go yet."""
+        """Return the tasks that are not done yet."""
         return [h.task for h in self._handles.values() if h.task is not None and not h.task.done()]
 
     def unfinished(self) -> list[Claim]:
-        """What is in hand and has no ending."""
+        """Return the claims of runs without an ending."""
         recorder = self._recorder()
         return [handle.claim for handle in self._handles.values() if not recorder.is_ending(handle)]
 
     async def watch_time(self) -> None:
-        """Stop runs whose time is over, until cancelled; also shows that the event loop moves."""
+        """Enforce time limits until cancelled; also updates ``last_moved``, the proof that the event loop is alive."""
         while True:
             self.last_moved = time.monotonic()
             now = self._loop.time()
             for handle in [h for h in self._handles.values() if h.until <= now or h.cancelled]:
-                self._look_at(handle, now)
+                self._check(handle, now)
             await asyncio.sleep(TICK_S)
 
     def recorded(self, handle: RunHandle, ending: Ending, accepted: bool) -> None:
-        """An ending is in the store, or was refused because the job is no longer ours."""
+        """Handle an ending that was stored, or rejected because the lease was lost."""
         claim, seconds = handle.claim, self._loop.time() - handle.started_at
-        self._let_go(handle)
+        self._drop(handle)
         if not accepted:
             self._metrics.lost(1)
-            logger.warning("an outcome came too late", extra={"job_id": claim.id, "attempt": claim.attempt})
+            logger.warning(
+                "an outcome was rejected: the lease was lost", extra={"job_id": claim.id, "attempt": claim.attempt}
+            )
             return
         if isinstance(ending, Deferral):
             self.retried += 1
@@ -146,7 +148,7 @@ class Runs:
             self.failed += ending.state is State.FAILED
             self._metrics.ran(seconds, state, claim.request_type)
         if logger.isEnabledFor(logging.INFO):
-            logger.info("job %s", state, extra=_facts(handle, ending, seconds))
+            logger.info("job %s", state, extra=_log_fields(handle, ending, seconds))
 
     async def _run(self, handle: RunHandle) -> None:
         claim = handle.claim
@@ -154,16 +156,16 @@ class Runs:
         try:
             ending = await self._function(claim, handle)
             if not isinstance(ending, Outcome | Deferral):
-                raise TypeError(f"a run answers an Outcome or a Deferral, not {type(ending).__name__}")
+                raise TypeError(f"a run must return an Outcome or a Deferral, not {type(ending).__name__}")
         except asyncio.CancelledError:
             ending = self._ending_of_cancelled(handle)
         except (Exception, SystemExit):
             logger.exception("a job's run raised", extra={"job_id": claim.id, "request_id": claim.request_id})
             ending = internal_error()
         if claim.token not in self._handles:
-            return  # given up meanwhile
+            return  # abandoned meanwhile
         if handle.cancelled in {"cancelled", "lost_lease"}:
-            self._let_go(handle)
+            self._drop(handle)
         elif ending is not None:
             self._recorder().end(handle, ending)
 
@@ -175,27 +177,27 @@ class Runs:
         logger.error("a job's run cancelled itself", extra={"job_id": handle.claim.id})
         return internal_error()
 
-    def _look_at(self, handle: RunHandle, now: float) -> None:
+    def _check(self, handle: RunHandle, now: float) -> None:
         recorder = self._recorder()
         if recorder.is_ending(handle):
             return
         if not handle.cancelled:
             handle.stop("deadline", now)
         elif now - handle.cancelled_at > ABANDON_S and handle.cancelled != "shutdown":
-            logger.error("a job's run does not stop; it is given up", extra={"job_id": handle.claim.id})
+            logger.error("a job's run does not stop; it is abandoned", extra={"job_id": handle.claim.id})
             if handle.cancelled == "deadline":
                 recorder.end(handle, deadline_exceeded(handle.claim))
             else:
-                self._let_go(handle)
+                self._drop(handle)
 
     def _stop(self, handles: Iterable[RunHandle], why: str) -> None:
         now = self._loop.time()
         for handle in list(handles):
             handle.stop(why, now)
 
-    def _let_go(self, handle: RunHandle) -> None:
+    def _drop(self, handle: RunHandle) -> None:
         self._recorder().forget(handle)
-        handle.words_written(len(handle.unwritten))
+        handle.mark_flushed(len(handle.pending_events))
         self._handles.pop(handle.claim.token, None)
         self._room.set()
         if not self._handles:
@@ -206,7 +208,7 @@ class Runs:
         return self.recorder
 
 
-def _facts(handle: RunHandle, ending: Ending, seconds: float) -> dict[str, object]:
+def _log_fields(handle: RunHandle, ending: Ending, seconds: float) -> dict[str, object]:
     claim = handle.claim
     return {
         "job_id": claim.id,

@@ -1,4 +1,4 @@
-"""Runs a job's call as a stream: followers of its events see the answer grow, and it ends with the whole answer."""
+"""Runs a job's call as a stream: its events show the answer as it grows, and it ends with the whole answer."""
 
 from collections.abc import AsyncIterator
 from typing import Any, Protocol
@@ -20,20 +20,20 @@ _OPENING = frozenset({"response.created", "response.queued"})
 FIRST_NUMBER = len(_OPENING)
 
 
-class Assembly(Protocol):
-    """What becomes of a stream's events."""
+class AnswerAssembly(Protocol):
+    """Collects the whole answer from a stream's events, and emits job events."""
 
     def take(self, event: bytes, handle: RunHandle) -> None:
-        """Tell followers of an event, and keep what the whole answer needs of it."""
+        """Emit a job event for a stream event, and add it to the answer."""
         ...
 
     def body(self) -> bytes:
-        """The whole answer, once the stream has ended well."""
+        """Return the whole answer; call it after the stream has ended normally."""
         ...
 
 
 def can_stream(call: Call) -> bool:
-    """Whether the call can be a stream without changing its answer: spoken answers stream in one format only."""
+    """Tell whether streaming the call does not change its answer: audio can be streamed in one format only."""
     return call.request_type.name in _STREAMED and "audio" not in (call.fields.get("modalities") or ())
 
 
@@ -49,9 +49,9 @@ async def answer_streamed(inference: Inference, call: Call, handle: RunHandle) -
         if error.status == 400 and error.param in {"stream", "stream_options"}:
             return await inference.answer(call)  # this model, or this account, may not stream
         raise
-    assembly: Assembly = Chat()
+    assembly: AnswerAssembly = ChatAnswer()
     if call.request_type is RESPONSES:
-        assembly = Responses(call, silent=handle.claim.attempt > 1)
+        assembly = ResponseAnswer(call, silent=handle.claim.attempt > 1)
     body = stream.whole if stream.whole is not None else await _follow(stream, assembly, handle)
     return Answer(
         status=stream.status,
@@ -73,7 +73,7 @@ def _as_stream(call: Call) -> Call:
     return call.with_fields(fields, stream=True)
 
 
-async def _follow(stream: ProviderStream, assembly: Assembly, handle: RunHandle) -> bytes:
+async def _follow(stream: ProviderStream, assembly: AnswerAssembly, handle: RunHandle) -> bytes:
     splitter = EventSplitter()
     events: AsyncIterator[bytes] = aiter(stream)
     try:
@@ -86,31 +86,31 @@ async def _follow(stream: ProviderStream, assembly: Assembly, handle: RunHandle)
     return assembly.body()
 
 
-class Chat:
-    """Chat chunks: followers get ``delta`` events with the text in ``delta``."""
+class ChatAnswer:
+    """Assembles chat chunks; emits ``delta`` events with the text in ``delta``."""
 
     def __init__(self) -> None:
         self._assembly = ChatAssembly()
 
     def take(self, event: bytes, handle: RunHandle) -> None:
-        """Join the chunk to the answer."""
+        """Add a chunk."""
         text = self._assembly.add(event)
         if text:
             handle.emit("delta", orjson.dumps({"delta": text}))
 
     def body(self) -> bytes:
-        """The completion."""
+        """Return the completion."""
         return self._assembly.completion()
 
 
-class Responses:
-    """Events of a response: followers get them under their own names; the last one carries the whole answer.
+class ResponseAnswer:
+    """Assembles response events; emits them under their own names. The terminal event carries the whole answer.
 
-    A native background response is known by our id, so that stands in its events too. Its first two events, created
-    and queued, and its last are told by the API, from the job's record; those between are numbered to fit.
+    A native background response has our id, so its events carry it too. The API writes its first two events, created
+    and queued, and the terminal one from the job's record; the events between are numbered to fit.
 
     Args:
-        silent: Another run has told the answer already; followers get its end alone.
+        silent: An earlier run has emitted the answer already; emit nothing.
     """
 
     def __init__(self, call: Call, *, silent: bool) -> None:
@@ -120,7 +120,7 @@ class Responses:
         self._final: dict[str, Any] | None = None
 
     def take(self, event: bytes, handle: RunHandle) -> None:
-        """Pass the event on; keep the last."""
+        """Emit the event; keep the terminal one."""
         data = event_data(event)
         if not data:
             return
@@ -138,11 +138,11 @@ class Responses:
         handle.emit(kind, orjson.dumps(fields))
 
     def body(self) -> bytes:
-        """The response of the terminal event.
+        """Return the response of the terminal event.
 
         Raises:
-            UpstreamFailure: The terminal event carried none.
+            UpstreamFailure: There was no terminal event with a response.
         """
         if self._final is None:
-            raise UpstreamFailure("The provider's stream ended without its response.")
+            raise UpstreamFailure("The provider's stream ended without a response.")
         return orjson.dumps(self._final)

@@ -1,4 +1,4 @@
-"""What a job does: run inference as the API would have, and say how it ended."""
+"""Runs jobs: inference as the API would do it, or a webhook delivery."""
 
 import asyncio
 import logging
@@ -22,17 +22,17 @@ from worker.webhooks import DELIVERY, WebhookDelivery
 
 log = logging.getLogger("finops.worker")
 
-# Waits longer than this give the slot back instead of sleeping in it.
+# A wait longer than this gives the slot back instead of sleeping in it.
 PATIENCE_S = 3.0
-# In the context of jobs that are lines of a batch: nobody follows them.
+# In the context of jobs that are lines of a batch: nobody reads their events.
 BATCH = "batch"
 
 
 class JobRunner:
-    """Runs claimed jobs; the function that the leased worker is given is ``run``.
+    """Runs claimed jobs; ``run`` is the leased worker's run function.
 
     Args:
-        streams: Ask providers for streams, so that a job's events show the answer as it grows.
+        streams: Request streams from providers, so that a job's events show the answer as it grows.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class JobRunner:
         """Answer the job's request, or deliver its webhook.
 
         Returns:
-            How it ended, or when to come back. Failures are outcomes too: nothing but a cancellation leaves here.
+            The outcome, or when to come back. Failures are outcomes too: only a cancellation is raised.
         """
         call_cost: CallCost | None = None
         try:
@@ -55,9 +55,9 @@ class JobRunner:
                 return await self._webhooks.run(claim)
             call = await self._call(claim)
             call_cost = call.call_cost = self._inference.open_call_cost(call)
-            call.caller.check()  # revoked or expired since: nothing more is done in its name
+            call.caller.check()  # the key may have been revoked or have expired since the submit
             answer = await self._answer(call, handle)
-            if BATCH not in claim.context:  # whoever reads a batch's output does not know its jobs
+            if BATCH not in claim.context:  # readers of a batch's output do not know its jobs
                 await self._inference.keep_job(call, answer)
         except RetryLater as later:
             return deferral_after(later, claim) or failed(later.error, call_cost)
@@ -66,7 +66,7 @@ class JobRunner:
         except Exception:
             log.exception("job run failed", extra={"job_id": claim.id, "request_id": claim.request_id})
             return failed(
-                InternalError("The job failed inside the gateway; the log has the details under its id."), call_cost
+                InternalError("The job failed inside the gateway; see the log entries with its id."), call_cost
             )
         finally:
             if call_cost is not None:
@@ -107,7 +107,7 @@ def _passed_headers(context: Mapping[str, Any]) -> Mapping[str, str]:
 
 
 def _deadline(claim: Claim) -> float | None:
-    """The job's deadline on this process's loop clock."""
+    """Return the job's deadline on this process's loop clock."""
     if not claim.deadline_ms:
         return None
     left_s = (claim.deadline_ms - claim.started_ms) / 1000
@@ -115,7 +115,7 @@ def _deadline(claim: Claim) -> float | None:
 
 
 def completed(answer: Answer, call_cost: CallCost | None = None) -> Outcome:
-    """The outcome of a job that was answered."""
+    """Return the outcome of an answered job."""
     meta = {
         "provider": answer.provider,
         "model": answer.model,
@@ -135,7 +135,7 @@ def completed(answer: Answer, call_cost: CallCost | None = None) -> Outcome:
 
 
 def failed(error: GatewayError, call_cost: CallCost | None = None) -> Outcome:
-    """The outcome of a job that ended with an error; polls raise it as the SDK's own exception."""
+    """Return the outcome of a job that ended with an error; SDKs raise it when they poll."""
     return Outcome(
         state=State.FAILED,
         status_code=error.status,

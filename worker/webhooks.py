@@ -1,4 +1,4 @@
-"""Tells webhooks how jobs ended, and of alerts.
+"""Delivers webhook events: outcomes of jobs and batches, and alerts.
 
 A delivery is a job itself: leased, deferred between tries, ended exactly once.
 """
@@ -34,7 +34,7 @@ GONE = 410
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """Who is told."""
+    """Where an event is sent."""
 
     url: str
     secret: str
@@ -45,7 +45,7 @@ class WebhookDelivery:
     """Delivers one event per run.
 
     Args:
-        commands: Where the secret for callbacks to unnamed URLs is kept.
+        commands: The store, which holds the secret for callbacks to URLs without a configured webhook.
     """
 
     def __init__(self, settings: Settings, commands: RedisCommands) -> None:
@@ -53,60 +53,62 @@ class WebhookDelivery:
         self._commands = commands
         self._client: httpx.AsyncClient | None = None
 
-    def wants(self, webhook: str, job_id: str, request_type: str, state: str) -> bool:
-        """Whether the webhook asked for such events; an unnamed URL gets all."""
+    def subscribes(self, webhook: str, job_id: str, request_type: str, state: str) -> bool:
+        """Tell whether a webhook is subscribed to such events; a URL without a configured webhook gets all."""
         configured = self._settings.webhooks.get(webhook)
         if configured is None:
             return True
         return not {event_type(state), native_event_type(job_id, request_type, state)}.isdisjoint(configured.events)
 
-    def wanting(self, event: str) -> list[str]:
-        """The webhooks that asked for such events."""
-        return [name for name, said in self._settings.webhooks.items() if event in said.events]
+    def subscribers(self, event: str) -> list[str]:
+        """Return the names of the webhooks subscribed to an event."""
+        return [name for name, webhook in self._settings.webhooks.items() if event in webhook.events]
 
     async def run(self, claim: Claim) -> Outcome | Deferral:
-        """Try once.
+        """Attempt one delivery.
 
         Returns:
-            Completed on 2xx; otherwise when to try again, or, after three days or a 410, failed.
+            A completed outcome on 2xx; a failed one on 410 or after three days; otherwise a deferral.
         """
-        said = orjson.loads(claim.payload)
+        payload = orjson.loads(claim.payload)
         try:
-            status = await self._post(said)
+            status = await self._post(payload)
         except PrivateAddress:
-            return _failed(InternalError("The webhook's address is not public."))
+            return _failed(InternalError("The webhook's host does not resolve to a public address."))
         except (httpx.HTTPError, OSError) as error:
             status = 0
-            log.info("webhook unreachable", extra={"about": said["job"], "reason": type(error).__name__})
+            log.info("webhook unreachable", extra={"about": payload["job"], "reason": type(error).__name__})
         if 200 <= status < 300:
             return Outcome(state=State.COMPLETED, status_code=200, result=b"{}")
         age_s = (claim.started_ms - claim.created_ms) / 1000
         delay_s = next_delay_s(age_s)
         if status == GONE or age_s + delay_s > GIVE_UP_S:
-            log.warning("webhook given up", extra={"about": said["job"], "status": status})
-            return _failed(UpstreamFailure(f"The webhook answered {status or 'nothing'}."))
+            log.warning("webhook delivery abandoned", extra={"about": payload["job"], "status": status})
+            return _failed(
+                UpstreamFailure(f"The webhook did not accept the event (last status: {status or 'no answer'}).")
+            )
         return Deferral(delay_s=delay_s, reason="webhook_unanswered")
 
-    async def _post(self, said: Mapping[str, Any]) -> int:
-        receiver = await self._receiver(said["webhook"])
+    async def _post(self, payload: Mapping[str, Any]) -> int:
+        receiver = await self._receiver(payload["webhook"])
         if receiver is None:
             return GONE
-        identity, body = _event(said)
+        identity, body = _event(payload)
         headers = signed_headers(receiver.secret, identity, body)
         parts = urlsplit(receiver.url)
         url, extensions = receiver.url, {}
         if not receiver.private:
             port = parts.port or (443 if parts.scheme == "https" else 80)
             address = await resolve_public(parts.hostname or "", port)
-            place = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
-            url = urlunsplit((parts.scheme, place, parts.path or "/", parts.query, ""))
+            netloc = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+            url = urlunsplit((parts.scheme, netloc, parts.path or "/", parts.query, ""))
             headers["host"] = parts.netloc
             extensions = {"sni_hostname": parts.hostname}
         answer = await self._http().post(url, content=body, headers=headers, extensions=extensions)
         return answer.status_code
 
     async def _receiver(self, webhook: str) -> Receiver | None:
-        """Who a name or URL means today; None: the name is configured no more."""
+        """Resolve a webhook's name or URL by the current configuration; None: the name is no longer configured."""
         configured = self._settings.webhooks.get(webhook)
         if configured is not None:
             private = configured.allow_private_network or self._settings.server.allow_private_network
@@ -127,17 +129,19 @@ class WebhookDelivery:
 
 
 def next_delay_s(age_s: float) -> float:
-    """Seconds to the next try: each wait is half of all that went before, from five seconds to four hours."""
+    """Return the seconds to the next attempt: half of the event's age, between five seconds and four hours."""
     return min(max(FIRST_DELAY_S, math.ceil(age_s / 2)), MAX_DELAY_S)
 
 
-def _event(said: Mapping[str, Any]) -> tuple[str, bytes]:
-    """Id and body of what a delivery tells: the event that it carries, or that of a job's end."""
-    event = said.get("event")
+def _event(payload: Mapping[str, Any]) -> tuple[str, bytes]:
+    """Return id and body of the event of a delivery: the alert that it carries, or the end of a job."""
+    event = payload.get("event")
     if event is not None:
         return event["id"], orjson.dumps(event)
-    at = datetime.fromtimestamp(said["at_ms"] / 1000, UTC)
-    return event_id(said["job"], said["state"]), event_body(said["job"], said["request_type"], said["state"], at)
+    at = datetime.fromtimestamp(payload["at_ms"] / 1000, UTC)
+    return event_id(payload["job"], payload["state"]), event_body(
+        payload["job"], payload["request_type"], payload["state"], at
+    )
 
 
 def _failed(error: InternalError | UpstreamFailure) -> Outcome:

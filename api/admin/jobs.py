@@ -62,18 +62,18 @@ async def retry_any(job_id: str, services: ServicesDep) -> Response:
 async def get_queue(services: ServicesDep) -> Response:
     """Depth and age of the oldest job per priority: the signal to scale workers by."""
     stats = await services.store.stats()
-    lanes = {
-        str(priority): {"depth": lane.depth, "oldest_age_s": lane.oldest_age_s}
-        for priority, lane in stats.lanes.items()
+    priorities = {
+        str(priority): {"depth": queue.depth, "oldest_age_s": queue.oldest_age_s}
+        for priority, queue in stats.priorities.items()
     }
-    depth = sum(lane.depth for lane in stats.lanes.values())
-    oldest_s = max((lane.oldest_age_s or 0.0 for lane in stats.lanes.values()), default=0.0)
+    depth = sum(queue.depth for queue in stats.priorities.values())
+    oldest_s = max((queue.oldest_age_s or 0.0 for queue in stats.priorities.values()), default=0.0)
     return as_response(
         json_reply(
             {
                 "depth": depth,
                 "oldest_age_s": oldest_s,
-                "priorities": lanes,
+                "priorities": priorities,
                 "deferred": stats.deferred,
                 "running": stats.running,
                 "dead": stats.dead,

@@ -57,15 +57,18 @@ KEYS: tuple[Key, ...] = (
     Key("arq:queue:health-check", "string", "a few seconds, renewed", "what `arq --check` reads"),
     Key("arq:queue:health-check:<worker>", "string", "a few seconds, renewed", "one worker's sign of life"),
     Key(
-        "finops:lane:<lane>:callers", "sorted set", "permanent, empties itself", "callers with ready jobs, by fair tag"
+        "finops:lane:<priority>:callers",
+        "sorted set",
+        "permanent, empties itself",
+        "callers with ready jobs, by fair tag",
     ),
     Key(
-        "finops:lane:<lane>:ready:<caller>",
+        "finops:lane:<priority>:ready:<caller>",
         "sorted set",
         "permanent, empties itself",
         "a caller's ready jobs, in order",
     ),
-    Key("finops:wake:<lane>", "list", "permanent, 64 tokens", "wakes an idle worker"),
+    Key("finops:wake:<priority>", "list", "permanent, 64 tokens", "wakes an idle worker"),
     Key("finops:caller:<caller>", "hash", "30 days, a day without jobs", "fair tag, running and waiting jobs, limits"),
     Key("finops:jobs:clock", "hash", "permanent, one", "virtual time, sequence and fencing numbers, heartbeat, speed"),
     Key("finops:jobs:leases", "sorted set", "permanent, empties itself", "running jobs, by the end of their lease"),
@@ -106,7 +109,7 @@ WEBHOOK_SECRET = "finops:webhooks:secret"  # noqa: S105 - a key's name
 LEDGER = "finops:ledger"
 HEALTH = "arq:queue:health-check"
 
-LANE_QUEUES = {Priority.HIGH: "arq:queue:high", Priority.NORMAL: "arq:queue", Priority.LOW: "arq:queue:low"}
+ARQ_QUEUES = {Priority.HIGH: "arq:queue:high", Priority.NORMAL: "arq:queue", Priority.LOW: "arq:queue:low"}
 
 
 def is_job_id(text: str) -> bool:
@@ -149,19 +152,19 @@ def caller(name: str) -> str:
     return f"finops:caller:{name}"
 
 
-def lane_callers(lane: Priority) -> str:
-    """The callers that compete in a lane."""
-    return f"finops:lane:{lane}:callers"
+def priority_callers(priority: Priority) -> str:
+    """Callers that compete for workers of a priority."""
+    return f"finops:lane:{priority}:callers"
 
 
-def lane_ready(lane: Priority, name: str) -> str:
-    """A caller's ready jobs of a lane."""
-    return f"finops:lane:{lane}:ready:{name}"
+def priority_ready(priority: Priority, name: str) -> str:
+    """A caller's ready jobs of a priority."""
+    return f"finops:lane:{priority}:ready:{name}"
 
 
-def wake(lane: Priority) -> str:
-    """The tokens that wake workers of a lane."""
-    return f"finops:wake:{lane}"
+def wake(priority: Priority) -> str:
+    """The list of tokens that wake idle workers of a priority."""
+    return f"finops:wake:{priority}"
 
 
 def owner_jobs(owner: str) -> str:

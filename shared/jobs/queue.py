@@ -15,7 +15,7 @@ from shared.store.commands import Argument, RedisCommands
 
 INLINE_PAYLOAD_BYTES = 64 * 1024
 RENEWAL_CHUNK = 250
-ALL_LANES = (Priority.HIGH, Priority.NORMAL, Priority.LOW)
+ALL_PRIORITIES = (Priority.HIGH, Priority.NORMAL, Priority.LOW)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,19 +153,19 @@ class JobQueue:
         """
         await self._scripts.run("reweigh", [owner or records.ANONYMOUS, weight, max_concurrent], retry_safe=True)
 
-    async def claim(self, worker_id: str, count: int, lanes: Sequence[Priority] = ALL_LANES) -> ClaimBatch:
+    async def claim(self, worker_id: str, count: int, priorities: Sequence[Priority] = ALL_PRIORITIES) -> ClaimBatch:
         """Take up to ``count`` jobs under a lease, in fair order, after looking after what fell due.
 
         Raises:
             StoreUnavailable: No answer; jobs claimed by a lost answer come back when their lease ends.
         """
-        reply = await self._scripts.run("claim", self.claim_args(worker_id, count, lanes))
+        reply = await self._scripts.run("claim", self.claim_args(worker_id, count, priorities))
         return await self.read_claims(reply)
 
-    def claim_args(self, worker_id: str, count: int, lanes: Sequence[Priority]) -> list[Argument]:
+    def claim_args(self, worker_id: str, count: int, priorities: Sequence[Priority]) -> list[Argument]:
         """The arguments of ``claim.lua``, for a worker that sends it on a connection of its own."""
         limits = self.limits
-        wanted = [str(lane) for lane in ALL_LANES if lane in lanes]
+        wanted = [str(priority) for priority in ALL_PRIORITIES if priority in priorities]
         return [worker_id, count, limits.lease_ms, limits.max_attempts, INLINE_PAYLOAD_BYTES, *wanted]
 
     async def read_claims(self, reply: Sequence[Any]) -> ClaimBatch:

@@ -55,7 +55,7 @@ class PriorityStats:
 class QueueStats:
     """The queue at one moment; ``callers``: waiting jobs of the thousand callers with most."""
 
-    lanes: dict[Priority, PriorityStats]
+    priorities: dict[Priority, PriorityStats]
     deferred: int
     running: int
     dead: int
@@ -201,9 +201,11 @@ class JobStore:
         Raises:
             StoreUnavailable: No answer.
         """
-        lanes, deferred, running, dead, callers = await self._scripts.run("stats", (), retry_safe=True)
+        rows, deferred, running, dead, callers = await self._scripts.run("stats", (), retry_safe=True)
         return QueueStats(
-            lanes={Priority(lane.decode()): PriorityStats(int(depth), int(age) / 1000) for lane, depth, age in lanes},
+            priorities={
+                Priority(name.decode()): PriorityStats(int(depth), int(age) / 1000) for name, depth, age in rows
+            },
             deferred=int(deferred),
             running=int(running),
             dead=int(dead),

@@ -40,7 +40,7 @@ class QueueMetrics(Protocol):
     """What the store knows of the queue."""
 
     @property
-    def lanes(self) -> Mapping[Any, PriorityMetrics]:
+    def priorities(self) -> Mapping[Any, PriorityMetrics]:
         """By priority."""
 
     @property
@@ -223,13 +223,13 @@ class Metrics:
 
     # ------------------------------------------------------------------ the engine's calls (worker/metrics.py)
 
-    def claimed(self, jobs: int, lane: str) -> None:
+    def claimed(self, jobs: int, priority: str) -> None:
         """Jobs were claimed."""
-        self._claimed(lane).inc(jobs)
+        self._claimed(priority).inc(jobs)
 
-    def waited(self, seconds: float, lane: str) -> None:
+    def waited(self, seconds: float, priority: str) -> None:
         """A job waited that long for its claim."""
-        self._wait_seconds(lane).observe(max(seconds, 0.0))
+        self._wait_seconds(priority).observe(max(seconds, 0.0))
 
     def ran(self, seconds: float, state: str, request_type: str) -> None:
         """A run ended in that state."""
@@ -244,9 +244,9 @@ class Metrics:
         """Leases turned out to be no longer ours."""
         self._lost.inc(leases)
 
-    def rerun(self, lane: str) -> None:
+    def rerun(self, priority: str) -> None:
         """A job was claimed again after its worker was lost."""
-        self._reruns(lane).inc()
+        self._reruns(priority).inc()
 
     def deferred(self, reason: str) -> None:
         """A run gave its slot back."""
@@ -268,9 +268,9 @@ class Metrics:
 
     def observe_queue(self, stats: QueueMetrics) -> None:
         """Set the queue's gauges, to be called at a scrape."""
-        for priority, lane in stats.lanes.items():
-            self._depth(str(priority)).set(lane.depth)
-            self._age(str(priority)).set(lane.oldest_age_s or 0.0)
+        for priority, queue in stats.priorities.items():
+            self._depth(str(priority)).set(queue.depth)
+            self._age(str(priority)).set(queue.oldest_age_s or 0.0)
         self._queue_deferred.set(stats.deferred)
         self._queue_running.set(stats.running)
         self._queue_dead.set(stats.dead)

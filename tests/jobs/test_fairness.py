@@ -71,9 +71,9 @@ async def test_priority_orders_a_callers_jobs_and_not_the_callers(queue: JobQueu
 async def test_a_worker_takes_only_from_the_lanes_it_serves(queue: JobQueue) -> None:
     await submit(queue, "a", 1, priority=Priority.LOW)
     await submit(queue, "a", 1, priority=Priority.HIGH)
-    assert await owners(queue, 5, lanes=(Priority.HIGH,)) == "a"
-    assert await owners(queue, 5, lanes=(Priority.HIGH, Priority.NORMAL)) == ""
-    assert await owners(queue, 5, lanes=(Priority.LOW,)) == "a"
+    assert await owners(queue, 5, priorities=(Priority.HIGH,)) == "a"
+    assert await owners(queue, 5, priorities=(Priority.HIGH, Priority.NORMAL)) == ""
+    assert await owners(queue, 5, priorities=(Priority.LOW,)) == "a"
 
 
 async def test_a_caller_at_its_limit_waits_for_its_own_jobs_only(queue: JobQueue, store: JobStore) -> None:
@@ -163,9 +163,9 @@ async def test_the_figures_for_autoscaling(queue: JobQueue, store: JobStore) -> 
     await submit(queue, "", 1, delay_s=60)
     await queue.claim("w", 1)
     stats = await store.stats()
-    depths = {str(lane): figures.depth for lane, figures in stats.lanes.items()}
+    depths = {str(priority): queued.depth for priority, queued in stats.priorities.items()}
     assert depths in ({"high": 0, "normal": 3, "low": 0}, {"high": 1, "normal": 2, "low": 0})
-    assert all(figures.oldest_age_s >= 0 for figures in stats.lanes.values())
+    assert all(queued.oldest_age_s >= 0 for queued in stats.priorities.values())
     assert (stats.deferred, stats.running, stats.dead) == (1, 1, 0)
     assert sum(stats.callers.values()) == 4
 
@@ -188,7 +188,7 @@ async def _calls(queue: JobQueue) -> int:
 
 
 async def test_a_caller_that_stands_without_jobs_is_taken_away(queue: JobQueue, commands: RedisCommands) -> None:
-    await commands.execute("ZADD", keys.lane_callers(Priority.LOW), 0, "ghost")
+    await commands.execute("ZADD", keys.priority_callers(Priority.LOW), 0, "ghost")
     batch = await queue.claim("w", 1)
     assert (batch.claims, batch.ready) == ((), False)
 

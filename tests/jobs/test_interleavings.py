@@ -270,8 +270,8 @@ class LifeOfJobs(RuleBasedStateMachine):
 
     @invariant()
     def every_live_job_is_in_exactly_one_place(self) -> None:
-        everywhere = [keys.lane_ready(lane, name) for lane in Priority for name in CALLERS]
-        queues = list(keys.LANE_QUEUES.values())
+        everywhere = [keys.priority_ready(priority, name) for priority in Priority for name in CALLERS]
+        queues = list(keys.ARQ_QUEUES.values())
         sets = self.members(*everywhere, *queues, keys.DEFERRED, keys.LEASES, keys.DEADLINES)
         ready = [job_id for members in sets[: len(everywhere)] for job_id in members]
         queued = [job_id for members in sets[len(everywhere) : -3] for job_id in members]
@@ -301,8 +301,8 @@ class LifeOfJobs(RuleBasedStateMachine):
     def stands_where_it_may(self, name: str, running: int) -> None:
         limit = self.limits[name.replace("-", "")]
         parked = bool(limit) and running >= limit
-        for lane in Priority:
-            competing, ready = self.members(keys.lane_callers(lane), keys.lane_ready(lane, name))
+        for priority in Priority:
+            competing, ready = self.members(keys.priority_callers(priority), keys.priority_ready(priority, name))
             assert (name in competing) == (bool(ready) and not parked)
 
     @invariant()

@@ -65,7 +65,7 @@ def test_python_and_lua_build_the_same_names() -> None:
     prelude = engine_scripts()["prelude"].source
     for name in (
         keys.CLOCK, keys.LEASES, keys.DEFERRED, keys.DEADLINES, keys.WAITING, keys.DEAD, keys.ALL_JOBS, keys.LEDGER,
-        keys.CANCEL_CHANNEL, keys.WEBHOOK_OUTBOX, *keys.LANE_QUEUES.values(),
+        keys.CANCEL_CHANNEL, keys.WEBHOOK_OUTBOX, *keys.ARQ_QUEUES.values(),
     ):  # fmt: skip
         assert f"'{name}'" in prelude
     for built, parts in (
@@ -76,9 +76,12 @@ def test_python_and_lua_build_the_same_names() -> None:
         (keys.caller("ID"), "'finops:caller:' .. name"),
         (keys.group_ended("ID"), "'finops:group:' .. group .. ':ended'"),
         (keys.owner_jobs("ID"), "'finops:owner:' .. owner .. ':jobs'"),
-        (keys.wake(Priority.LOW).replace("low", "ID"), "'finops:wake:' .. lane"),
-        (keys.lane_callers(Priority.LOW).replace("low", "ID"), "'finops:lane:' .. lane .. ':callers'"),
-        (keys.lane_ready(Priority.LOW, "ID").replace("low", "ID"), "'finops:lane:' .. lane .. ':ready:' .. name"),
+        (keys.wake(Priority.LOW).replace("low", "ID"), "'finops:wake:' .. priority"),
+        (keys.priority_callers(Priority.LOW).replace("low", "ID"), "'finops:lane:' .. priority .. ':callers'"),
+        (
+            keys.priority_ready(Priority.LOW, "ID").replace("low", "ID"),
+            "'finops:lane:' .. priority .. ':ready:' .. name",
+        ),
     ):
         assert f"return {parts} end" in prelude
         assert built == "".join(part if quote else "ID" for part, quote in _literals(parts))

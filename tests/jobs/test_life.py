@@ -356,4 +356,4 @@ async def test_a_record_that_is_gone_is_passed_over(queue: JobQueue, commands: R
     await queue.submit(kept)
     await commands.execute("DEL", keys.job(lost.id))
     assert [claim.id for claim in (await queue.claim("w", 1)).claims] == [kept.id]
-    assert await commands.execute("ZCARD", keys.LANE_QUEUES[Priority.NORMAL]) == 0
+    assert await commands.execute("ZCARD", keys.ARQ_QUEUES[Priority.NORMAL]) == 0

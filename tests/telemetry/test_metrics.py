@@ -13,14 +13,14 @@ class Priority(StrEnum):
 
 
 @dataclass(frozen=True)
-class Lane:
+class PriorityDepth:
     depth: int
     oldest_age_s: float | None
 
 
 @dataclass(frozen=True)
 class Stats:
-    lanes: dict[Priority, Lane]
+    priorities: dict[Priority, PriorityDepth]
     deferred: int = 0
     running: int = 0
     dead: int = 0
@@ -106,9 +106,9 @@ def test_the_life_of_jobs_is_told_as_the_engine_reports_it() -> None:
 
 def test_queue_gauges_are_what_the_last_look_at_the_store_said() -> None:
     metrics = Metrics("api")
-    metrics.observe_queue(Stats({Priority.HIGH: Lane(3, 1.5)}, deferred=1, callers={"gone": 2}))
-    lanes = {Priority.HIGH: Lane(0, None), Priority.NORMAL: Lane(9, 4.0)}
-    metrics.observe_queue(Stats(lanes, deferred=2, running=5, dead=1, callers={"team-a": 8, "": 1}))
+    metrics.observe_queue(Stats({Priority.HIGH: PriorityDepth(3, 1.5)}, deferred=1, callers={"gone": 2}))
+    priorities = {Priority.HIGH: PriorityDepth(0, None), Priority.NORMAL: PriorityDepth(9, 4.0)}
+    metrics.observe_queue(Stats(priorities, deferred=2, running=5, dead=1, callers={"team-a": 8, "": 1}))
     assert value(metrics, "finops_queue_depth", priority="high") == 0
     assert value(metrics, "finops_queue_oldest_age_seconds", priority="high") == 0
     assert value(metrics, "finops_queue_depth", priority="normal") == 9

@@ -24,12 +24,12 @@ async def main(url: str, lease_s: float, grace_s: float) -> None:
     redis = connect(url)
 
     async def run(claim: Claim, handle: RunHandle) -> Outcome:
-        said = orjson.loads(claim.payload)
-        if said.get("poison"):
+        params = orjson.loads(claim.payload)
+        if params.get("poison"):
             os.kill(os.getpid(), signal.SIGKILL)
-        if said.get("trace", True):
+        if params.get("trace", True):
             await redis.execute_command("RPUSH", f"ran:{claim.id}", claim.token)
-        await asyncio.sleep(said.get("sleep_s", 0))
+        await asyncio.sleep(params.get("sleep_s", 0))
         return Outcome(state=State.COMPLETED, status_code=200, result=claim.token.encode())
 
     options = WorkerOptions(limits=QueueLimits(lease_s=lease_s), grace_s=grace_s)

@@ -1,4 +1,4 @@
-"""What the tests of the leased worker share: a worker that runs in this loop, and what its runs do."""
+"""Helpers of the leased worker's tests: a worker in the test's event loop, and its clients."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -25,7 +25,7 @@ def done(body: bytes = b"{}") -> Outcome:
 
 @dataclass
 class Counted:
-    """Metrics that remember."""
+    """Metrics that record their calls."""
 
     calls: list[tuple[str, tuple[Any, ...]]] = field(default_factory=list)
 
@@ -48,8 +48,8 @@ class Bench:
     store: JobStore
     log: EventLog
 
-    async def submit(self, **said: Any) -> str:
-        return (await self.queue.submit(new_job(**said))).job.id
+    async def submit(self, **fields: Any) -> str:
+        return (await self.queue.submit(new_job(**fields))).job.id
 
     async def until_state(self, job_id: str, *states: State) -> Any:
         async def reached() -> Any:
@@ -70,11 +70,11 @@ async def bench_on(url: str, limits: QueueLimits = SHORT) -> AsyncIterator[Bench
 
 
 @asynccontextmanager
-async def working(url: str, run: Run, **said: Any) -> AsyncIterator[tuple[LeasedWorker, Counted]]:
-    """A worker at work; stopped at the end of the block."""
+async def working(url: str, run: Run, **options: Any) -> AsyncIterator[tuple[LeasedWorker, Counted]]:
+    """A running worker, stopped at the end of the block."""
     metrics = Counted()
-    options = WorkerOptions(**{"limits": SHORT, "grace_s": 2.0, **said})
-    worker = LeasedWorker.connect(url, run, options, metrics=metrics)
+    worker_options = WorkerOptions(**{"limits": SHORT, "grace_s": 2.0, **options})
+    worker = LeasedWorker.connect(url, run, worker_options, metrics=metrics)
     serving = asyncio.create_task(worker.serve())
     try:
         async with asyncio.timeout(10):

@@ -1,4 +1,4 @@
-"""A run of a job that ends without a bill leaves nothing reserved behind."""
+"""A run that ends without a settled cost leaves no reservation behind."""
 
 import asyncio
 
@@ -28,7 +28,7 @@ def runner_of(inference: object) -> JobRunner:
     return JobRunner(inference, Authenticator(settings), webhooks)  # type: ignore[arg-type]
 
 
-async def test_a_run_that_is_put_off_gives_back_what_it_reserved_at_a_fallback(
+async def test_a_run_that_is_deferred_releases_what_it_reserved_at_a_fallback(
     books: Books,  # noqa: F811
     store: MultiplexedClient,  # noqa: F811
 ) -> None:
@@ -40,7 +40,7 @@ async def test_a_run_that_is_put_off_gives_back_what_it_reserved_at_a_fallback(
     assert await store.execute("ZCARD", "finops:holds") == 0
 
 
-async def test_a_run_that_is_stopped_gives_back_what_it_reserved_at_a_fallback(
+async def test_a_run_that_is_stopped_releases_what_it_reserved_at_a_fallback(
     books: Books,  # noqa: F811
     store: MultiplexedClient,  # noqa: F811
     sim: RunningSimulator,  # noqa: F811

@@ -1,4 +1,4 @@
-"""Alerts reach every webhook that asked for them: signed, once each, whichever worker reads them first."""
+"""Alerts reach every subscribed webhook: signed, once each, whichever worker reads them first."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -88,7 +88,7 @@ async def deliver(store: MultiplexedClient, delivery: WebhookDelivery) -> list[A
     return list(claims)
 
 
-async def test_a_threshold_is_told_to_all_who_want_to_know(
+async def test_a_threshold_alert_reaches_every_subscribed_webhook(
     redis_url: str,
     store: MultiplexedClient,
     delivery: WebhookDelivery,
@@ -98,13 +98,13 @@ async def test_a_threshold_is_told_to_all_who_want_to_know(
     counted: list[str] = []
     await relay(redis_url, store, delivery, 2, counted.append)
     assert len(await deliver(store, delivery)) == 4
-    told = [(headers, orjson.loads(body)) for headers, body in receiver.told]
-    for (headers, body), (_, raw) in zip(told, receiver.told, strict=True):
+    events = [(headers, orjson.loads(body)) for headers, body in receiver.requests]
+    for (headers, body), (_, raw) in zip(events, receiver.requests, strict=True):
         Webhook(SECRET).verify(raw, headers)
         assert headers["webhook-id"] == body["id"]
-    assert sorted(event["data"]["percent"] for _, event in told) == [50, 50, 80, 80]
-    assert len({event["id"] for _, event in told}) == 2
-    event = next(event for _, event in told if event["data"]["percent"] == 80)
+    assert sorted(event["data"]["percent"] for _, event in events) == [50, 50, 80, 80]
+    assert len({event["id"] for _, event in events}) == 2
+    event = next(event for _, event in events if event["data"]["percent"] == 80)
     assert event["type"] == "budget.threshold"
     assert event["data"] == {
         "id": (await list_alerts(store))[0][0].id,
@@ -117,7 +117,7 @@ async def test_a_threshold_is_told_to_all_who_want_to_know(
     assert counted == ["budget.threshold"] * 2
 
 
-async def test_an_alert_that_was_read_by_a_dead_worker_is_told_by_another_and_never_twice(
+async def test_an_alert_read_by_a_dead_worker_is_delivered_by_another_exactly_once(
     redis_url: str, store: MultiplexedClient, delivery: WebhookDelivery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("worker.outbox.ABANDONED_MS", 0)
@@ -125,7 +125,7 @@ async def test_an_alert_that_was_read_by_a_dead_worker_is_told_by_another_and_ne
     await overspend(store, 55)
     await relay(redis_url, store, delivery, 1)
     first = {claim.id for claim in await deliver(store, delivery)}
-    # As if the worker that read it had died before it said so.
+    # As if the worker that read it had died before it acknowledged it.
     await store.execute("XGROUP", "SETID", "finops:alerts", GROUP, "0", "ENTRIESREAD", 0)
     await store.execute("XREADGROUP", "GROUP", GROUP, "dead", "STREAMS", "finops:alerts", ">")
     await relay(redis_url, store, delivery, 1)
@@ -134,14 +134,14 @@ async def test_an_alert_that_was_read_by_a_dead_worker_is_told_by_another_and_ne
     assert await store.execute("XLEN", "finops:alerts") == 1
 
 
-async def test_spending_is_looked_at_from_time_to_time_whatever_happens_to_the_store(
+async def test_spending_is_checked_periodically_through_store_outages(
     store: MultiplexedClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     gone = MultiplexedClient("redis://127.0.0.1:9/0")
     looks = [asyncio.create_task(watch_spending(AnomalyWatch(at, 300), 0.01)) for at in (gone, store)]
 
     async def looked() -> bool:
-        return bool(await store.execute("EXISTS", "finops:alerts:watch")) and "store is away" in caplog.text
+        return bool(await store.execute("EXISTS", "finops:alerts:watch")) and "store is unavailable" in caplog.text
 
     await wait_until(looked)
     for look in looks:

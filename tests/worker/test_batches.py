@@ -53,7 +53,7 @@ async def batch(commands: RedisCommands, store: BatchStore) -> Batch:
     return await made(FileStore(commands, max_owner_bytes=1000), store)
 
 
-async def test_a_turn_that_fails_is_taken_again_until_it_is_one_too_many(
+async def test_a_turn_that_fails_is_repeated_until_the_batch_is_abandoned(
     commands: RedisCommands, store: BatchStore, batch: Batch
 ):
     async def broken(turn: Turn) -> int | None:
@@ -70,7 +70,7 @@ async def test_a_turn_that_fails_is_taken_again_until_it_is_one_too_many(
     assert not await loop.take_turn()
 
 
-async def test_a_turn_that_was_lost_is_somebody_elses(store: BatchStore, batch: Batch):
+async def test_a_lost_turn_belongs_to_another_worker(store: BatchStore, batch: Batch):
     async def late(turn: Turn) -> int | None:
         raise TurnLost(turn.batch.id)
 
@@ -80,7 +80,7 @@ async def test_a_turn_that_was_lost_is_somebody_elses(store: BatchStore, batch: 
     assert found.tries == 1
 
 
-async def test_a_worker_that_stops_lets_others_go_on_at_once(store: BatchStore, batch: Batch):
+async def test_a_stopping_worker_frees_its_turn_at_once(store: BatchStore, batch: Batch):
     begun = asyncio.Event()
 
     async def long(turn: Turn) -> int | None:

@@ -67,8 +67,8 @@ async def fleet(url: str, workers: int = 1) -> AsyncIterator[Fleet]:
         await made.end()
 
 
-async def submit(bench: Bench, **said: Any) -> str:
-    return await bench.submit(payload=orjson.dumps(said))
+async def submit(bench: Bench, **params: Any) -> str:
+    return await bench.submit(payload=orjson.dumps(params))
 
 
 async def until_ran(bench: Bench, job_id: str, times: int = 1) -> list[bytes]:
@@ -85,7 +85,7 @@ def worker_of(token: bytes, workers: Fleet) -> asyncio.subprocess.Process:
     return next(process for process in workers.processes if process.pid == pid)
 
 
-async def test_a_killed_workers_job_runs_again_elsewhere(bench: Bench) -> None:
+async def test_a_killed_workers_job_runs_again_on_another_worker(bench: Bench) -> None:
     async with fleet(bench.url, workers=2) as workers:
         job_id = await submit(bench, sleep_s=1.5)
         (token,) = await until_ran(bench, job_id)
@@ -132,7 +132,7 @@ async def test_sigterm_under_load_orphans_nothing_and_spends_no_attempt(bench: B
         hurry.terminate()
         assert await asyncio.wait_for(hurry.wait(), 20) == 0
     stats = await bench.store.stats()
-    assert (stats.running, stats.lanes[next(iter(stats.lanes))].depth) == (0, 0)
+    assert (stats.running, stats.priorities[next(iter(stats.priorities))].depth) == (0, 0)
     assert (await bench.store.get(long)).state is State.QUEUED  # type: ignore[union-attr]
 
 

@@ -1,4 +1,4 @@
-"""Where claims come from: a sleep that ends when there is something to do, or when nothing is to be done any more."""
+"""Claims over a blocking connection: woken by a submit, unblocked by a stop."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -37,10 +37,10 @@ async def until_asleep(bench: Bench) -> None:
     await until(blocked)
 
 
-async def test_a_roused_sleeper_claims_and_loses_nothing(bench: Bench, source: ClaimSource) -> None:
+async def test_an_unblocked_claim_loses_no_job(bench: Bench, source: ClaimSource) -> None:
     claiming = asyncio.create_task(source.claim(1, LONG_MS))
     await until_asleep(bench)
-    await source.rouse()
+    await source.unblock()
     async with asyncio.timeout(10):
         assert not (await claiming).claims
     job_id = await bench.submit()
@@ -49,21 +49,23 @@ async def test_a_roused_sleeper_claims_and_loses_nothing(bench: Bench, source: C
     assert claim.id == job_id
 
 
-async def test_a_sleep_that_has_not_begun_is_ended_all_the_same(bench: Bench, source: ClaimSource) -> None:
+async def test_unblock_works_before_the_claim_blocks(bench: Bench, source: ClaimSource) -> None:
     await source.claim(0, 0)  # connected, wide awake
     claiming = asyncio.create_task(source.claim(1, LONG_MS))
     await asyncio.sleep(0)
     async with asyncio.timeout(10):
-        await asyncio.gather(source.rouse(), claiming)
+        await asyncio.gather(source.unblock(), claiming)
 
 
 @pytest.mark.parametrize("forbidden", ["id", "unblock"])
-async def test_a_server_may_forbid_to_be_asked(bench: Bench, source: ClaimSource, forbidden: str) -> None:
+async def test_claims_work_where_client_commands_are_forbidden(
+    bench: Bench, source: ClaimSource, forbidden: str
+) -> None:
     await bench.commands.execute("ACL", "SETUSER", "default", f"-client|{forbidden}")
     try:
         claiming = asyncio.create_task(source.claim(1, LONG_MS))
         await until_asleep(bench)
-        await source.rouse()
+        await source.unblock()
         assert not claiming.done()
         job_id = await bench.submit()
         async with asyncio.timeout(10):
@@ -73,14 +75,14 @@ async def test_a_server_may_forbid_to_be_asked(bench: Bench, source: ClaimSource
         await bench.commands.execute("ACL", "SETUSER", "default", "+client")
 
 
-async def test_whoever_cannot_ask_lets_it_sleep(bench: Bench) -> None:
+async def test_unblock_gives_up_without_a_store(bench: Bench) -> None:
     sleeper = connect(bench.url, timeout_s=None, max_connections=1)
     gone = MultiplexedClient(bench.url)
     source = ClaimSource(bench.queue, sleeper, gone, "w1", [Priority.NORMAL])
     claiming = asyncio.create_task(source.claim(1, LONG_MS))
     await until_asleep(bench)
     await gone.aclose()
-    await source.rouse()
+    await source.unblock()
     assert not claiming.done()
     await bench.commands.execute("RPUSH", keys.wake(Priority.NORMAL), "1")
     async with asyncio.timeout(10):

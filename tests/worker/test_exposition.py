@@ -6,15 +6,15 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from shared.telemetry.metrics import Metrics
 from worker import exposition
-from worker.exposition import exposed
+from worker.exposition import serve_metrics
 
 
-async def test_figures_can_be_scraped_and_health_says_whether_jobs_are_taken() -> None:
+async def test_metrics_are_served_and_health_tells_whether_jobs_are_claimed() -> None:
     metrics = Metrics("worker")
     metrics.claimed(3, "high")
     ready = asyncio.Event()
     async with (
-        exposed(metrics, "127.0.0.1", 0, ready.is_set) as port,
+        serve_metrics(metrics, "127.0.0.1", 0, ready.is_set) as port,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
     ):
         scraped = await client.get("/metrics?name=all")
@@ -31,9 +31,9 @@ async def test_figures_can_be_scraped_and_health_says_whether_jobs_are_taken() -
         assert (await client.get("/health/ready")).status_code == 200
 
 
-async def test_everything_else_is_refused() -> None:
+async def test_other_paths_and_methods_are_rejected() -> None:
     async with (
-        exposed(Metrics("worker"), "127.0.0.1", 0, lambda: True) as port,
+        serve_metrics(Metrics("worker"), "127.0.0.1", 0, lambda: True) as port,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
     ):
         assert (await client.get("/")).status_code == 404
@@ -41,11 +41,11 @@ async def test_everything_else_is_refused() -> None:
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /metrics HTTP/1.1\r\n", b"x" * 20_000])
-async def test_a_caller_that_sends_half_a_request_or_too_much_is_hung_up_on(
+async def test_a_caller_that_sends_half_a_request_or_too_much_is_disconnected(
     sent: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(exposition, "READ_TIMEOUT_S", 0.1)
-    async with exposed(Metrics("worker"), "127.0.0.1", 0, lambda: True) as port:
+    async with serve_metrics(Metrics("worker"), "127.0.0.1", 0, lambda: True) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(sent)
         try:
@@ -57,7 +57,7 @@ async def test_a_caller_that_sends_half_a_request_or_too_much_is_hung_up_on(
 
 
 async def test_a_taken_port_is_an_error() -> None:
-    async with exposed(Metrics("worker"), "127.0.0.1", 0, lambda: True) as port:
+    async with serve_metrics(Metrics("worker"), "127.0.0.1", 0, lambda: True) as port:
         with pytest.raises(OSError, match="in use"):
-            async with exposed(Metrics("worker"), "127.0.0.1", port, lambda: True):
+            async with serve_metrics(Metrics("worker"), "127.0.0.1", port, lambda: True):
                 pass

@@ -1,4 +1,4 @@
-"""The leased worker in this process, on the real store."""
+"""The leased worker in this process, against a real store."""
 
 import asyncio
 import logging
@@ -18,8 +18,8 @@ from shared.store.multiplexed import MultiplexedClient
 from tests.jobs.conftest import until
 from tests.worker.engine import SHORT, Bench, Counted, bench_on, done, working
 from worker import runs
-from worker.handle import DRAIN_ABOVE, MAX_UNWRITTEN, RunHandle
-from worker.health import SignOfLife
+from worker.handle import DRAIN_ABOVE, MAX_PENDING_EVENTS, RunHandle
+from worker.health import Heartbeat
 from worker.leased_worker import LeasedWorker, WorkerOptions
 
 
@@ -39,7 +39,7 @@ async def echo(claim: Claim, handle: RunHandle) -> Outcome:
 
 
 class Gate:
-    """Runs that wait to be let through, and tell how they went."""
+    """Runs that block until released, and record how they ended."""
 
     def __init__(self) -> None:
         self.open = asyncio.Event()
@@ -68,7 +68,7 @@ class Gate:
         await until(cancelled, 10)
 
 
-async def test_jobs_are_worked_off_and_counted(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+async def test_jobs_are_processed_and_counted(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "finops.worker")
     async with working(bench.url, echo) as (_, metrics):
         made = [await bench.submit(payload=b"%d" % number) for number in range(40)]
@@ -180,17 +180,17 @@ async def test_a_lost_lease_stops_its_run(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("bound", ["deadline", "longest run time"])
-async def test_a_run_has_an_end(bench: Bench, bound: str) -> None:
+async def test_a_run_ends_at_its_time_limit(bench: Bench, bound: str) -> None:
     gate = Gate()
-    said = {"deadline_s": 0.2} if bound == "deadline" else {}
+    fields = {"deadline_s": 0.2} if bound == "deadline" else {}
     async with working(bench.url, gate.run, max_run_s=0.2):
-        job = await bench.until_state(await bench.submit(**said), State.FAILED)
+        job = await bench.until_state(await bench.submit(**fields), State.FAILED)
     assert (job.status_code, job.error["code"]) == (504, "deadline_exceeded")
     assert bound in job.error["message"]
     assert gate.cancelled == ["deadline"]
 
 
-async def test_a_run_that_does_not_stop_is_given_up(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_run_that_ignores_cancellation_is_abandoned(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs, "ABANDON_S", 0.1)
     released = asyncio.Event()
 
@@ -231,7 +231,7 @@ async def _rival_claims_while_running(bench: Bench, job_id: str) -> int:
     return len((await bench.queue.claim("rival", 1)).claims)
 
 
-async def test_a_loop_that_stands_still_for_too_long_loses_its_leases(bench: Bench) -> None:
+async def test_a_stalled_event_loop_loses_its_leases(bench: Bench) -> None:
     gate = Gate()
     async with working(bench.url, gate.run, concurrency=1, max_run_s=60) as (worker, _):
         job_id = await bench.submit()
@@ -247,13 +247,13 @@ async def test_a_loop_that_stands_still_for_too_long_loses_its_leases(bench: Ben
         await gate.until_cancelled()
 
 
-async def test_what_runs_say_comes_before_their_outcome_and_in_order(bench: Bench) -> None:
+async def test_events_are_written_in_order_before_the_outcome(bench: Bench) -> None:
     async def talk(claim: Claim, handle: RunHandle) -> Outcome:
         for number in range(1200):
             handle.emit("delta", b"%d" % number)
             if number % 100 == 0:
                 await handle.drain()
-        with pytest.raises(ValueError, match="engine's own"):
+        with pytest.raises(ValueError, match="reserved"):
             handle.emit("job.completed", b"{}")
         return done()
 
@@ -265,18 +265,18 @@ async def test_what_runs_say_comes_before_their_outcome_and_in_order(bench: Benc
     assert events[-1].name == "job.completed"
 
 
-async def test_back_pressure_holds_a_run_that_says_too_much() -> None:
+async def test_drain_blocks_a_run_with_too_many_pending_events() -> None:
     handle = RunHandle(None, 0.0, 1.0, lambda handle: None)  # type: ignore[arg-type]
     for _ in range(DRAIN_ABOVE + 1):
         handle.emit("delta", b"1")
     draining = asyncio.create_task(handle.drain())
     await asyncio.sleep(0)
     assert not draining.done()
-    handle.words_written(10)
+    handle.mark_flushed(10)
     await draining
-    for _ in range(MAX_UNWRITTEN + 10):
+    for _ in range(MAX_PENDING_EVENTS + 10):
         handle.emit("delta", b"1")
-    assert len(handle.unwritten) <= MAX_UNWRITTEN
+    assert len(handle.pending_events) <= MAX_PENDING_EVENTS
 
 
 async def test_a_stopped_worker_finishes_what_it_can_and_hands_back_the_rest(bench: Bench) -> None:
@@ -310,14 +310,14 @@ async def test_a_second_stop_ends_the_grace(bench: Bench) -> None:
     assert gate.cancelled == ["shutdown"]
 
 
-async def test_a_worker_serves_its_lanes_only(bench: Bench) -> None:
-    async with working(bench.url, echo, lanes=(Priority.HIGH,)):
+async def test_a_worker_claims_only_its_priorities(bench: Bench) -> None:
+    async with working(bench.url, echo, priorities=(Priority.HIGH,)):
         low = await bench.submit(priority=Priority.LOW)
         await bench.until_state(await bench.submit(priority=Priority.HIGH), State.COMPLETED)
         assert (await bench.store.get(low)).state is State.QUEUED  # type: ignore[union-attr]
 
 
-async def test_a_full_worker_still_looks_after_deadlines(bench: Bench) -> None:
+async def test_a_full_worker_still_enforces_deadlines(bench: Bench) -> None:
     gate = Gate()
     async with working(bench.url, gate.run, concurrency=1):
         await bench.submit()
@@ -351,10 +351,10 @@ async def test_the_store_may_go_and_come_back_under_running_jobs(
         job = await bench.until_state(job_id, State.COMPLETED)
         assert job.attempts == 1
         await bench.until_state(await bench.submit(), State.COMPLETED)
-    assert "no claims" in caplog.text
+    assert "cannot claim jobs" in caplog.text
 
 
-async def test_signs_of_life_are_the_workers_own_and_everybodys(bench: Bench) -> None:
+async def test_heartbeats_write_the_workers_key_and_the_shared_one(bench: Bench) -> None:
     async with working(bench.url, echo, worker_id="w-1"):
 
         async def both() -> Any:
@@ -369,7 +369,7 @@ async def test_signs_of_life_are_the_workers_own_and_everybodys(bench: Bench) ->
     assert await bench.commands.execute("PTTL", keys.HEALTH) > 0
 
 
-async def test_a_part_that_fails_ends_the_worker(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_failed_background_task_stops_the_worker(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     worker = LeasedWorker.connect(bench.url, echo, WorkerOptions(limits=SHORT, grace_s=0))
 
     async def broken() -> None:
@@ -378,7 +378,7 @@ async def test_a_part_that_fails_ends_the_worker(bench: Bench, caplog: pytest.Lo
     worker._health.run = broken  # type: ignore[method-assign]
     async with asyncio.timeout(10):
         await worker.serve()
-    assert "a part of the worker failed" in caplog.text
+    assert "a background task failed" in caplog.text
 
 
 async def test_a_job_claimed_after_a_loss_is_counted_as_a_rerun(bench: Bench) -> None:
@@ -392,24 +392,24 @@ async def test_a_job_claimed_after_a_loss_is_counted_as_a_rerun(bench: Bench) ->
         await until(rerun)
 
 
-async def test_options_must_make_sense() -> None:
+async def test_options_are_validated() -> None:
     with pytest.raises(ValueError, match="at least one"):
         WorkerOptions(concurrency=0)
     with pytest.raises(ValueError, match="at least one"):
-        WorkerOptions(lanes=())
+        WorkerOptions(priorities=())
     assert WorkerOptions().worker_id != WorkerOptions().worker_id
     assert Counted().named("x") == []
     assert QueueLimits().lease_ms == 4000
 
 
-async def test_a_server_that_forgot_the_scripts_is_taught_them_again(bench: Bench) -> None:
+async def test_a_server_that_lost_the_scripts_gets_them_again(bench: Bench) -> None:
     async with working(bench.url, echo):
         await bench.commands.execute("SCRIPT", "FLUSH")
         await bench.until_state(await bench.submit(), State.COMPLETED)
 
 
 @pytest.mark.parametrize("ending", [done(), Deferral(delay_s=60)])
-async def test_what_the_store_cannot_take_is_given_up_and_the_worker_lives(
+async def test_an_outcome_that_cannot_be_stored_does_not_stop_the_worker(
     bench: Bench, ending: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def run(claim: Claim, handle: RunHandle) -> Any:
@@ -437,22 +437,22 @@ async def test_a_worker_ends_in_order_without_its_store(tmp_path: Path, caplog: 
         await asyncio.to_thread(store.stop)
         worker.stop()
     assert gate.cancelled == ["shutdown"]
-    assert "jobs were not handed back" in caplog.text
+    assert "jobs were not released" in caplog.text
 
 
-async def test_no_sign_of_life_without_a_store_and_no_fault_either(caplog: pytest.LogCaptureFixture) -> None:
+async def test_heartbeats_survive_a_store_outage(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "finops.worker")
     commands = MultiplexedClient("redis://127.0.0.1:1/0", connect_timeout_s=0.2)
-    sign = SignOfLife(EngineScripts(commands), "w", lambda: "figures")
+    sign = Heartbeat(EngineScripts(commands), "w", lambda: "metrics")
     running = asyncio.create_task(sign.run())
 
     async def tried() -> bool:
-        return "the store is away" in caplog.text
+        return "the store is unavailable" in caplog.text
 
     await until(tried)
     running.cancel()
     await sign.end()
-    assert "ends by itself" in caplog.text
+    assert "expires by itself" in caplog.text
     await commands.aclose()
 
 

@@ -51,7 +51,7 @@ def is_ready(port: int) -> bool:
 
 @pytest.mark.parametrize("command", [MODULE, (*FINOPS, "worker")], ids=["module", "finops"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_worker_says_that_it_lives_and_ends_on_a_signal(
+def test_a_worker_logs_its_start_and_stops_on_a_signal(
     command: tuple[str, ...], number: signal.Signals, redis_url: str
 ) -> None:
     port = free_port()
@@ -60,13 +60,13 @@ def test_a_worker_says_that_it_lives_and_ends_on_a_signal(
         wait_until_sync(lambda: is_ready(port), 30)
         wait_until_sync(lambda: store.keys(f"{HEALTH}:*"))
         worker.send_signal(number)
-        _, said = worker.communicate(timeout=30)
+        _, output = worker.communicate(timeout=30)
         assert worker.returncode == 0
         assert not store.keys(f"{HEALTH}:*")
-    messages = [line["message"] for line in lines(said)]
+    messages = [line["message"] for line in lines(output)]
     assert messages[0] == "worker starts"
     assert messages[-1] == "worker stopped"
-    assert {line["tier"] for line in lines(said)} == {"worker"}
+    assert {line["tier"] for line in lines(output)} == {"worker"}
 
 
 def test_a_worker_serves_a_configuration_that_answers_submits_when_they_are_on_disk(
@@ -82,7 +82,7 @@ def test_a_worker_serves_a_configuration_that_answers_submits_when_they_are_on_d
         assert worker.returncode == 0
 
 
-def test_a_store_that_comes_later_is_waited_for(tmp_path: Path) -> None:
+def test_a_worker_waits_for_an_unavailable_store(tmp_path: Path) -> None:
     port = free_port()
     store = EmbeddedStore(tmp_path / "store", port=free_port())
     store.start()
@@ -108,7 +108,7 @@ def is_live(port: int) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("environ", "said"),
+    ("environ", "message"),
     [
         ({}, "no job store is configured"),
         ({"FINOPS_JOBS_LEASE_S": "soon"}, "jobs.lease_s"),
@@ -117,7 +117,7 @@ def is_live(port: int) -> bool:
         ({"FINOPS_REDIS_URL": "redis://127.0.0.1:1", "FINOPS_WORKER_METRICS_PORT": "x"}, "invalid literal"),
     ],
 )
-def test_what_cannot_work_is_refused_at_start(environ: dict[str, str], said: str, tmp_path: Path) -> None:
+def test_invalid_configuration_is_rejected_at_start(environ: dict[str, str], message: str, tmp_path: Path) -> None:
     azure = tmp_path / "azure.toml"
     azure.write_text("[providers.azure]\n")
     filled = {name: value.replace("{azure}", str(azure)) for name, value in environ.items()}
@@ -125,7 +125,7 @@ def test_what_cannot_work_is_refused_at_start(environ: dict[str, str], said: str
         MODULE, env=clean_environ(**filled), capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path
     )
     assert ran.returncode == 1
-    assert said in ran.stderr
+    assert message in ran.stderr
     assert "Traceback" not in ran.stderr
 
 
@@ -158,6 +158,6 @@ def own_logging() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("own_logging")
-def test_without_a_store_there_is_nothing_to_run(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_worker_needs_a_store_url(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_worker(Settings(), environ=dict(os.environ)) == 1
     assert "FINOPS_REDIS_URL" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""A job's call made as a stream: the same answer, and followers see it grow."""
+"""Jobs that stream: the same answer as without a stream, and events that show it grow."""
 
 from typing import Any
 
@@ -52,18 +52,18 @@ async def test_the_answer_is_that_of_the_call_without_a_stream(inference: Infere
     assert steady(body) == steady(whole)
 
 
-async def test_followers_get_the_text_in_deltas(inference: Inference) -> None:  # noqa: F811
+async def test_chat_text_is_emitted_as_deltas(inference: Inference) -> None:  # noqa: F811
     body, handle = await streamed(inference, chat("sim/gpt"))
-    assert {name for name, _ in handle.unwritten} == {"delta"}
-    text = "".join(orjson.loads(data)["delta"] for _, data in handle.unwritten)
+    assert {name for name, _ in handle.pending_events} == {"delta"}
+    text = "".join(orjson.loads(data)["delta"] for _, data in handle.pending_events)
     assert text == body["choices"][0]["message"]["content"]
 
 
-async def test_followers_of_a_response_get_its_own_events_under_our_id(inference: Inference) -> None:  # noqa: F811
+async def test_response_events_are_emitted_under_our_id(inference: Inference) -> None:  # noqa: F811
     call = chat("sim/gpt", request_type=RESPONSES, input="hello", job_id="resp_ours")
     body, handle = await streamed(inference, call)
-    events = [orjson.loads(data) for _, data in handle.unwritten]
-    assert [name for name, _ in handle.unwritten] == [event["type"] for event in events]
+    events = [orjson.loads(data) for _, data in handle.pending_events]
+    assert [name for name, _ in handle.pending_events] == [event["type"] for event in events]
     assert [event["sequence_number"] for event in events] == list(range(2, len(events) + 2))
     assert not {"response.created", "response.completed"} & {event["type"] for event in events}
     assert {event["response"]["id"] for event in events if "response" in event} == {"resp_ours"}
@@ -88,7 +88,7 @@ async def test_a_provider_that_does_not_stream_is_asked_again_without(build: Any
         body, handle = await streamed(inference, chat("strict/gpt"))
         await inference.aclose()
     assert body == {"object": "chat.completion", "choices": []}
-    assert handle.unwritten == []
+    assert handle.pending_events == []
 
 
 class Whole:
@@ -100,7 +100,7 @@ class Whole:
         await send({"type": "http.response.body", "body": b'{"usage": {"total_tokens": 1}, "choices": [ ]}'})
 
 
-async def test_a_whole_answer_to_a_stream_is_taken_as_it_is(build: Any) -> None:  # noqa: F811
+async def test_a_provider_may_answer_a_stream_request_as_a_whole(build: Any) -> None:  # noqa: F811
     async with serving(Whole()) as origin:
         inference = build(providers={"plain": {"wire": "openai", "base_url": origin}})
         answer = await answer_streamed(inference, chat("plain/gpt"), handle_of(claim("plain/gpt")))
@@ -116,6 +116,6 @@ async def test_a_stream_that_is_cut_fails_the_attempt(inference: Inference) -> N
         await streamed(inference, chat("sim/gpt@cut=3"))
 
 
-def test_spoken_answers_are_not_streamed() -> None:
+def test_audio_answers_are_not_streamed() -> None:
     assert can_stream(chat("sim/gpt"))
     assert not can_stream(chat("sim/gpt", modalities=["text", "audio"]))

@@ -1,4 +1,4 @@
-"""What a job does, run against the simulator over real sockets."""
+"""Job runs against the simulator, over real sockets."""
 
 import dataclasses
 from typing import Any
@@ -21,7 +21,7 @@ from worker.webhooks import WebhookDelivery
 NOW_MS = 1_795_000_000_000
 
 
-def claim(model: str, payload: bytes | None = None, **said: Any) -> Claim:
+def claim(model: str, payload: bytes | None = None, **changes: Any) -> Claim:
     body = {"model": model, "messages": [{"role": "user", "content": "hello"}]}
     fields: dict[str, Any] = {
         **dict.fromkeys(("owner", "request_id", "webhook"), ""),
@@ -38,7 +38,7 @@ def claim(model: str, payload: bytes | None = None, **said: Any) -> Claim:
         "deadline_ms": 0,
         "payload": orjson.dumps(body) if payload is None else payload,
     }
-    return Claim(**{**fields, **said})
+    return Claim(**{**fields, **changes})
 
 
 def handle_of(job: Claim) -> RunHandle:

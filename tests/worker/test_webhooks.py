@@ -1,4 +1,4 @@
-"""Callbacks: signed so that the SDKs verify them, tried again until they arrive, never into the network behind us."""
+"""Callbacks: signed so that SDKs verify them, retried until they arrive, never sent to private addresses."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -32,16 +32,16 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
 class Receiver:
-    """An HTTP server of a user's, that keeps what it is told."""
+    """A user's HTTP server that records its requests."""
 
     def __init__(self) -> None:
         self.status = 200
-        self.told: list[tuple[dict[str, str], bytes]] = []
+        self.requests: list[tuple[dict[str, str], bytes]] = []
         self.url = ""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         body = (await receive())["body"]
-        self.told.append(({name.decode(): value.decode() for name, value in scope["headers"]}, body))
+        self.requests.append(({name.decode(): value.decode() for name, value in scope["headers"]}, body))
         await send({"type": "http.response.start", "status": self.status, "headers": [(b"location", b"/x")]})
         await send({"type": "http.response.body", "body": b""})
 
@@ -63,16 +63,16 @@ async def delivery(receiver: Receiver, commands: RedisCommands) -> AsyncIterator
     await delivery.aclose()
 
 
-def told(webhook: str = "orders", state: str = "completed", **times: int) -> Any:
-    said = {"job": "job-1", "webhook": webhook, "state": state, "request_type": "responses", "at_ms": NOW_MS}
-    return claim("", orjson.dumps(said), request_type=DELIVERY, **times)
+def delivery_claim(webhook: str = "orders", state: str = "completed", **times: int) -> Any:
+    payload = {"job": "job-1", "webhook": webhook, "state": state, "request_type": "responses", "at_ms": NOW_MS}
+    return claim("", orjson.dumps(payload), request_type=DELIVERY, **times)
 
 
 async def test_a_callback_is_signed_so_that_the_sdk_verifies_it(delivery: WebhookDelivery, receiver: Receiver) -> None:
-    outcome = await delivery.run(told())
+    outcome = await delivery.run(delivery_claim())
     assert isinstance(outcome, Outcome)
     assert outcome.state is State.COMPLETED
-    [(headers, body)] = receiver.told
+    [(headers, body)] = receiver.requests
     Webhook(SECRET).verify(body, headers)
     client = openai.OpenAI(api_key="k", webhook_secret=SECRET)
     event = client.webhooks.unwrap(body.decode(), headers)
@@ -83,41 +83,39 @@ async def test_a_callback_is_signed_so_that_the_sdk_verifies_it(delivery: Webhoo
 
 
 @pytest.mark.parametrize("status", [500, 404, 302])
-async def test_anything_but_2xx_is_tried_again_later(
-    delivery: WebhookDelivery, receiver: Receiver, status: int
-) -> None:
+async def test_other_statuses_than_2xx_are_retried(delivery: WebhookDelivery, receiver: Receiver, status: int) -> None:
     receiver.status = status
-    assert isinstance(await delivery.run(told()), Deferral)
-    assert len(receiver.told) == 1, "redirects are not followed"
+    assert isinstance(await delivery.run(delivery_claim()), Deferral)
+    assert len(receiver.requests) == 1, "redirects are not followed"
 
 
-async def test_an_unreachable_receiver_is_tried_again(commands: RedisCommands) -> None:
+async def test_an_unreachable_receiver_is_retried(commands: RedisCommands) -> None:
     nobody = {"url": "http://127.0.0.1:9/", "secret": SECRET, "allow_private_network": True}
     delivery = WebhookDelivery(Settings.model_validate({"webhooks": {"orders": nobody}}), commands)
-    assert isinstance(await delivery.run(told()), Deferral)
+    assert isinstance(await delivery.run(delivery_claim()), Deferral)
     await delivery.aclose()
 
 
-async def test_after_three_days_or_a_410_it_is_given_up(delivery: WebhookDelivery, receiver: Receiver) -> None:
+async def test_delivery_stops_after_three_days_or_a_410(delivery: WebhookDelivery, receiver: Receiver) -> None:
     receiver.status = 500
-    late = await delivery.run(told(created_ms=NOW_MS - int(GIVE_UP_S * 1000)))
+    late = await delivery.run(delivery_claim(created_ms=NOW_MS - int(GIVE_UP_S * 1000)))
     assert isinstance(late, Outcome)
     receiver.status = 410
-    gone = await delivery.run(told())
+    gone = await delivery.run(delivery_claim())
     assert isinstance(gone, Outcome)
     assert late.state is gone.state is State.FAILED
 
 
 async def test_a_private_address_is_not_called(delivery: WebhookDelivery, receiver: Receiver) -> None:
     for webhook in ("closed", receiver.url, receiver.url.replace("127.0.0.1", "localhost")):
-        outcome = await delivery.run(told(webhook))
+        outcome = await delivery.run(delivery_claim(webhook))
         assert isinstance(outcome, Outcome)
         assert outcome.state is State.FAILED
-    assert receiver.told == []
+    assert receiver.requests == []
 
 
-async def test_a_webhook_that_is_configured_no_more_ends_it(delivery: WebhookDelivery) -> None:
-    outcome = await delivery.run(told("former"))
+async def test_a_webhook_removed_from_the_configuration_ends_its_deliveries(delivery: WebhookDelivery) -> None:
+    outcome = await delivery.run(delivery_claim("former"))
     assert isinstance(outcome, Outcome)
     assert outcome.state is State.FAILED
 
@@ -126,13 +124,13 @@ async def test_unnamed_urls_are_signed_with_the_gateways_own_secret(
     commands: RedisCommands, receiver: Receiver
 ) -> None:
     delivery = WebhookDelivery(Settings.model_validate({"server": {"allow_private_network": True}}), commands)
-    await delivery.run(told(receiver.url))
+    await delivery.run(delivery_claim(receiver.url))
     await delivery.aclose()
-    [(headers, body)] = receiver.told
+    [(headers, body)] = receiver.requests
     Webhook(await callback_secret(commands)).verify(body, headers)
 
 
-def test_waits_grow() -> None:
+def test_retry_delays_grow() -> None:
     assert [next_delay_s(age) for age in (0, 5, 20, 100, 10**6)] == [5, 5, 10, 50, 4 * 3600]
 
 
@@ -154,7 +152,7 @@ def test_waits_grow() -> None:
         ("fd00::1", False),
     ],
 )
-def test_what_counts_as_public(address: str, public: bool) -> None:
+def test_is_public(address: str, public: bool) -> None:
     assert public_address.is_public(address) is public
 
 
@@ -189,7 +187,7 @@ async def test_an_outcome_in_the_outbox_becomes_one_delivery(redis_url: str, rec
     assert orjson.loads(claims[0].payload)["job"] == "a"
 
 
-async def test_the_end_of_a_batch_is_told_as_openai_tells_it(redis_url: str, receiver: Receiver) -> None:
+async def test_the_end_of_a_batch_is_sent_as_openais_event(redis_url: str, receiver: Receiver) -> None:
     commands = MultiplexedClient(redis_url)
     orders = {"url": receiver.url, "secret": SECRET, "events": ["batch.completed"], "allow_private_network": True}
     delivery = WebhookDelivery(Settings.model_validate({"webhooks": {"orders": orders}}), commands)
@@ -210,7 +208,7 @@ async def test_the_end_of_a_batch_is_told_as_openai_tells_it(redis_url: str, rec
     await asyncio.gather(relay, return_exceptions=True)
     [taken] = (await queue.claim("w", 10)).claims
     await delivery.run(taken)
-    [(headers, body)] = receiver.told
+    [(headers, body)] = receiver.requests
     event = openai.OpenAI(api_key="k").webhooks.unwrap(body.decode(), headers, secret=SECRET)
     assert event.type == "batch.completed"
     assert event.data.id == turn.batch.id

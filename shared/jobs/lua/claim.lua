@@ -18,7 +18,7 @@ local function promote(id)
   if not job or job.state ~= 'deferred' then return end
   job.state = 'queued'
   call('HSET', job_key(id), 'state', 'queued')
-  make_ready(job, num(call('ZSCORE', QUEUE[job.lane], id) or now))
+  make_ready(job, num(call('ZSCORE', QUEUE[job.priority], id) or now))
   tell(id, 'queued', {name = 'job.queued'})
 end
 
@@ -53,12 +53,12 @@ if now >= hold then
 end
 settle()
 
--- Who competes. The first `count` of each lane are enough for `count` picks: a pick only ever moves its caller back.
+-- Who competes. The first `count` of each priority are enough for `count` picks: a pick only ever moves its caller back.
 local field, competitors = {}, {}
 if count > 0 then
   local seen = {}
-  for _, lane in ipairs(served) do
-    local heads = call('ZRANGE', callers_key(lane), '0', count - 1)
+  for _, priority in ipairs(served) do
+    local heads = call('ZRANGE', callers_key(priority), '0', count - 1)
     for _, name in ipairs(heads) do
       if not seen[name] then
         seen[name] = true
@@ -80,11 +80,11 @@ local function next_caller()
 end
 
 local function pop(c)
-  for _, lane in ipairs(served) do
-    if not c.drained[lane] then
-      local head = call('ZPOPMIN', ready_key(lane, c.name))
-      if head[1] then return head[1], lane end
-      c.drained[lane] = true
+  for _, priority in ipairs(served) do
+    if not c.drained[priority] then
+      local head = call('ZPOPMIN', ready_key(priority, c.name))
+      if head[1] then return head[1], priority end
+      c.drained[priority] = true
     end
   end
 end
@@ -96,7 +96,7 @@ local virtual = vtime()
 local DETAILS = {'state', 'attempts', 'deadline_ms', 'owner', 'type', 'model', 'request_id', 'content_type', 'context',
   'ttl_s', 'created_ms', 'due_ms', 'webhook', 'reason', 'size'}
 
-local function start(c, id, lane, f)
+local function start(c, id, priority, f)
   local token = worker .. ':' .. int(fence - #claims)
   local attempt = int(num(f[2]) + 1)
   call('HSET', job_key(id), 'state', 'running', 'lease', token, 'attempts', attempt, 'started_ms', int(now),
@@ -108,15 +108,15 @@ local function start(c, id, lane, f)
   tell(id, 'running', {name = 'job.started', more = ',"attempt":' .. attempt})
   c.running = c.running + 1
   local payload = num(f[15]) <= inline_max and call('GET', payload_key(id)) or false
-  claims[#claims + 1] = {id, token, lane, attempt, f[3] or '0', f[4] or '', f[5] or '', f[6] or '', f[7] or '',
+  claims[#claims + 1] = {id, token, priority, attempt, f[3] or '0', f[4] or '', f[5] or '', f[6] or '', f[7] or '',
     f[8] or '', f[9] or '', f[10] or '', f[11] or '0', f[12] or '0', f[13] or '', f[14] or '', payload}
 end
 
 -- A popped job is a start, a missed deadline, or a record that is no longer there.
-local function take(c, id, lane)
+local function take(c, id, priority)
   local f = call('HMGET', job_key(id), unpack(DETAILS))
-  local gone = unqueue[lane] or {}
-  unqueue[lane] = gone
+  local gone = unqueue[priority] or {}
+  unqueue[priority] = gone
   if f[1] == 'queued' and num(f[3]) > 0 and num(f[3]) <= now then
     miss_deadline(read_job(id), now)
     return
@@ -124,7 +124,7 @@ local function take(c, id, lane)
   gone[#gone + 1] = id
   c.waiting = math.max(0, c.waiting - 1)
   if f[1] == 'queued' then
-    start(c, id, lane, f)
+    start(c, id, priority, f)
     virtual = math.max(virtual, c.tag)
     c.tag = math.max(c.tag, virtual) + 1 / c.weight
   end
@@ -136,34 +136,34 @@ while #claims < count and looks > 0 do
   local at = next_caller()
   if not at then break end
   local c = field[at]
-  local id, lane
-  if not parked(c) then id, lane = pop(c) end
+  local id, priority
+  if not parked(c) then id, priority = pop(c) end
   if id then
-    take(c, id, lane)
-    c.lanes[lane] = true
+    take(c, id, priority)
+    c.priorities[priority] = true
     c.moved = true
   else
     table.remove(field, at)
     if not c.moved then  -- it stood there without a job to start: settle() takes it away
-      for _, l in ipairs(LANES) do c.lanes[l] = true end
+      for _, l in ipairs(PRIORITIES) do c.priorities[l] = true end
     end
   end
 end
 
--- Where a served caller stands in lanes that it was not served from, its tag moves too.
+-- Where a served caller stands in priorities that it was not served from, its tag moves too.
 for _, c in ipairs(competitors) do
   if c.moved then
-    for _, lane in ipairs(LANES) do
-      if not c.drained[lane] and not c.lanes[lane] then
-        call('ZADD', callers_key(lane), 'XX', exact(c.tag), c.name)
+    for _, priority in ipairs(PRIORITIES) do
+      if not c.drained[priority] and not c.priorities[priority] then
+        call('ZADD', callers_key(priority), 'XX', exact(c.tag), c.name)
       end
     end
   end
 end
 
 if #leases > 0 then call('ZADD', LEASES, unpack(leases)) end
-for lane, ids in pairs(unqueue) do
-  if #ids > 0 then call('ZREM', QUEUE[lane], unpack(ids)) end
+for priority, ids in pairs(unqueue) do
+  if #ids > 0 then call('ZREM', QUEUE[priority], unpack(ids)) end
 end
 settle()
 
@@ -179,10 +179,10 @@ elseif #claims > 0 then
   call('HSET', CLOCK, 'vtime', exact(virtual), 'rate_n', int(made))
 end
 
--- No token stays behind for a lane that is drained; tokens of a lane that is not are for other workers.
+-- No token stays behind for a priority that is drained; tokens of a priority that is not are for other workers.
 local more = 0
-for _, lane in ipairs(served) do
-  if call('EXISTS', callers_key(lane)) == 1 then more = 1 else call('DEL', wake_key(lane)) end
+for _, priority in ipairs(served) do
+  if call('EXISTS', callers_key(priority)) == 1 then more = 1 else call('DEL', wake_key(priority)) end
 end
 
 local function until_first(set, floor)

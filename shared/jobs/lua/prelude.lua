@@ -1,6 +1,6 @@
 -- What every script of the engine shares. Key names repeat shared/jobs/keys.py; a test holds one against the other.
 local call = redis.call
-local LANES = {'high', 'normal', 'low'}
+local PRIORITIES = {'high', 'normal', 'low'}
 local QUEUE = {high = 'arq:queue:high', normal = 'arq:queue', low = 'arq:queue:low'}
 local CLOCK = 'finops:jobs:clock'
 local LEASES = 'finops:jobs:leases'
@@ -22,9 +22,9 @@ local function payload_key(id) return 'finops:job:' .. id .. ':payload' end
 local function events_key(id) return 'finops:job:' .. id .. ':events' end
 local function signal_key(id) return 'finops:job:' .. id .. ':signal' end
 local function caller_key(name) return 'finops:caller:' .. name end
-local function ready_key(lane, name) return 'finops:lane:' .. lane .. ':ready:' .. name end
-local function callers_key(lane) return 'finops:lane:' .. lane .. ':callers' end
-local function wake_key(lane) return 'finops:wake:' .. lane end
+local function ready_key(priority, name) return 'finops:lane:' .. priority .. ':ready:' .. name end
+local function callers_key(priority) return 'finops:lane:' .. priority .. ':callers' end
+local function wake_key(priority) return 'finops:wake:' .. priority end
 local function owner_key(owner) return 'finops:owner:' .. owner .. ':jobs' end
 local function group_key(group) return 'finops:group:' .. group .. ':ended' end
 local function arq_job_key(id) return 'arq:job:' .. id end
@@ -69,7 +69,7 @@ local function read_job(id)
   local owner = f[3] or ''
   return {
     id = id, state = f[1], lease = f[2] or '', owner = owner, caller = owner == '' and '-' or owner,
-    lane = f[4] or 'normal', ttl_ms = num(f[5] or 3600) * 1000, webhook = f[6] or '', created = num(f[7]),
+    priority = f[4] or 'normal', ttl_ms = num(f[5] or 3600) * 1000, webhook = f[6] or '', created = num(f[7]),
     started = num(f[8]), attempts = num(f[9]), deadline = num(f[10]), keep = f[11] == '1', seq = num(f[12]),
     group = f[13] or '',
   }
@@ -91,7 +91,7 @@ local function caller_of(name)
   local f = call('HMGET', caller_key(name), 'tag', 'running', 'waiting', 'weight', 'limit')
   c = {
     name = name, tag = num(f[1]), running = num(f[2]), waiting = num(f[3]), weight = tonumber(f[4] or 1) or 1,
-    limit = num(f[5]), lanes = {}, filled = {}, woken = {}, standing = {}, fresh = not f[4],
+    limit = num(f[5]), priorities = {}, filled = {}, woken = {}, standing = {}, fresh = not f[4],
   }
   c.was_parked = parked(c)
   c.was_waiting, c.was_running, c.was_tag = c.waiting, c.running, f[1] and c.tag
@@ -100,16 +100,16 @@ local function caller_of(name)
   return c
 end
 
--- Whether a caller competed when the script began; looks at the likeliest lane first, and remembers what it saw there.
+-- Whether a caller competed when the script began; looks at the likeliest priority first, and remembers what it saw there.
 local function stands(c, likely)
   if c.was_waiting == 0 then return false end
-  local function there(lane)
-    c.standing[lane] = tonumber(call('ZSCORE', callers_key(lane), c.name) or nil)
-    return c.standing[lane]
+  local function there(priority)
+    c.standing[priority] = tonumber(call('ZSCORE', callers_key(priority), c.name) or nil)
+    return c.standing[priority]
   end
   if there(likely) then return true end
-  for _, lane in ipairs(LANES) do
-    if lane ~= likely and there(lane) then return true end
+  for _, priority in ipairs(PRIORITIES) do
+    if priority ~= likely and there(priority) then return true end
   end
   return false
 end
@@ -121,24 +121,24 @@ local function catch_up(c, likely)
   if not stands(c, likely) then c.tag = math.max(c.tag, vtime()) end
 end
 
-local function push_wake(lane, tokens)
+local function push_wake(priority, tokens)
   local length = 0
-  for _ = 1, math.min(tokens, 64) do length = call('RPUSH', wake_key(lane), '1') end
-  if length > 128 then call('LTRIM', wake_key(lane), '0', '63') end  -- not each time: nobody listens, it seems
+  for _ = 1, math.min(tokens, 64) do length = call('RPUSH', wake_key(priority), '1') end
+  if length > 128 then call('LTRIM', wake_key(priority), '0', '63') end  -- not each time: nobody listens, it seems
 end
 
 -- Idle workers look for what falls due every half second; what is due sooner must wake one, to set its alarm.
-local function wake_for_soon(lane, delay)
-  if delay < 500 then push_wake(lane, 1) end
+local function wake_for_soon(priority, delay)
+  if delay < 500 then push_wake(priority, 1) end
 end
 
--- In each lane that changed, a caller stands exactly when it has ready jobs there and may start one.
-local function stand(c, lane, away)
-  if not away and (c.filled[lane] or call('EXISTS', ready_key(lane, c.name)) == 1) then
-    if c.standing[lane] ~= c.tag then call('ZADD', callers_key(lane), exact(c.tag), c.name) end
-    if c.woken[lane] then push_wake(lane, c.woken[lane]) end
+-- In each priority that changed, a caller stands exactly when it has ready jobs there and may start one.
+local function stand(c, priority, away)
+  if not away and (c.filled[priority] or call('EXISTS', ready_key(priority, c.name)) == 1) then
+    if c.standing[priority] ~= c.tag then call('ZADD', callers_key(priority), exact(c.tag), c.name) end
+    if c.woken[priority] then push_wake(priority, c.woken[priority]) end
   else
-    call('ZREM', callers_key(lane), c.name)
+    call('ZREM', callers_key(priority), c.name)
   end
 end
 
@@ -169,12 +169,12 @@ local function settle()
     local away = parked(c)
     if away ~= c.was_parked then
       if not away then catch_up(c, 'normal') end
-      for _, lane in ipairs(LANES) do
-        c.lanes[lane] = true
-        if not away and not c.woken[lane] then c.woken[lane] = 1 end
+      for _, priority in ipairs(PRIORITIES) do
+        c.priorities[priority] = true
+        if not away and not c.woken[priority] then c.woken[priority] = 1 end
       end
     end
-    for lane in pairs(c.lanes) do stand(c, lane, away) end
+    for priority in pairs(c.priorities) do stand(c, priority, away) end
     write_caller(c)
     local idle = c.running == 0 and c.waiting == 0
     if idle or c.fresh then call('PEXPIRE', caller_key(name), idle and IDLE_MS or LIVE_MS) end
@@ -187,26 +187,26 @@ local function settle()
   callers = {}
 end
 
--- Ready: claimable from now on, in its caller's list of its lane, in the order of its sequence number.
+-- Ready: claimable from now on, in its caller's list of its priority, in the order of its sequence number.
 local function make_ready(job, now)
   local c = caller_of(job.caller)
-  catch_up(c, job.lane)
-  call('ZADD', ready_key(job.lane, job.caller), int(job.seq), job.id)
-  call('ZADD', QUEUE[job.lane], int(now), job.id)
-  c.lanes[job.lane] = true
-  c.filled[job.lane] = true
+  catch_up(c, job.priority)
+  call('ZADD', ready_key(job.priority, job.caller), int(job.seq), job.id)
+  call('ZADD', QUEUE[job.priority], int(now), job.id)
+  c.priorities[job.priority] = true
+  c.filled[job.priority] = true
   c.fresh = true
-  c.woken[job.lane] = (c.woken[job.lane] or 0) + 1
+  c.woken[job.priority] = (c.woken[job.priority] or 0) + 1
 end
 
 -- Takes a waiting job out of every set of waiting jobs.
 local function leave_waiting(job)
   local c = caller_of(job.caller)
-  call('ZREM', QUEUE[job.lane], job.id)
+  call('ZREM', QUEUE[job.priority], job.id)
   if job.state == 'queued' then
-    call('ZREM', ready_key(job.lane, job.caller), job.id)
-    c.lanes[job.lane] = true
-    c.filled[job.lane] = nil
+    call('ZREM', ready_key(job.priority, job.caller), job.id)
+    c.priorities[job.priority] = true
+    c.filled[job.priority] = nil
   else
     call('ZREM', DEFERRED, job.id)
   end
@@ -237,8 +237,8 @@ local function wait_again(job, now, due, reason, attempts)
   end
   if state == 'deferred' then
     call('ZADD', DEFERRED, int(due), job.id)
-    call('ZADD', QUEUE[job.lane], int(due), job.id)
-    wake_for_soon(job.lane, due - now)
+    call('ZADD', QUEUE[job.priority], int(due), job.id)
+    wake_for_soon(job.priority, due - now)
   else
     make_ready(job, now)
   end
@@ -253,7 +253,7 @@ local function write_arq_result(job, now, outcome, ttl)
   call('SET', arq_result_key(job.id), '{"t":' .. int(job.attempts) .. ',"f":"run_job","a":["' .. job.id
     .. '"],"k":{},"et":' .. int(job.created) .. ',"s":' .. (outcome.state == 'completed' and 'true' or 'false')
     .. ',"r":{"state":"' .. outcome.state .. '","status_code":' .. int(outcome.status) .. '},"st":'
-    .. int(job.started > 0 and job.started or now) .. ',"ft":' .. int(now) .. ',"q":"' .. QUEUE[job.lane]
+    .. int(job.started > 0 and job.started or now) .. ',"ft":' .. int(now) .. ',"q":"' .. QUEUE[job.priority]
     .. '","id":"' .. job.id .. '"}', 'PX', int(ttl))
 end
 
@@ -356,15 +356,15 @@ local function beat(now, lease)
   return hold
 end
 
--- Where a queued job stands, and how fast the queue moves: {position, claims per second}. The lane's depth, if known.
+-- Where a queued job stands, and how fast the queue moves: {position, claims per second}. The priority's depth, if known.
 local function outlook(job, known_depth)
-  local rank = call('ZRANK', ready_key(job.lane, job.caller), job.id)
+  local rank = call('ZRANK', ready_key(job.priority, job.caller), job.id)
   if not rank then return {0, '0'} end
-  for _, lane in ipairs(LANES) do
-    if lane == job.lane then break end
-    rank = rank + call('ZCARD', ready_key(lane, job.caller))
+  for _, priority in ipairs(PRIORITIES) do
+    if priority == job.priority then break end
+    rank = rank + call('ZCARD', ready_key(priority, job.caller))
   end
-  local ahead = rank * math.max(1, call('ZCARD', callers_key(job.lane)))
-  local depth = known_depth or call('ZCARD', QUEUE[job.lane])
+  local ahead = rank * math.max(1, call('ZCARD', callers_key(job.priority)))
+  local depth = known_depth or call('ZCARD', QUEUE[job.priority])
   return {math.min(ahead + 1, math.max(depth, 1)), call('HGET', CLOCK, 'rate') or '0'}
 end

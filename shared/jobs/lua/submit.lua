@@ -3,7 +3,7 @@
 --!include repeats.lua
 -- Accepts a job: record, payload, arq's entry, place in the queue and wake-up, all or nothing. Not allowed to run when
 -- memory is full: the server refuses it before its first write.
-local id, caller, lane = ARGV[1], ARGV[2], ARGV[3]
+local id, caller, priority = ARGV[1], ARGV[2], ARGV[3]
 local delay, deadline = num(ARGV[4]), num(ARGV[5])
 local weight, limit = num(ARGV[6]), num(ARGV[7])
 local max_total, max_own = num(ARGV[8]), num(ARGV[9])
@@ -15,7 +15,7 @@ local same = earlier(idem, fingerprint, dedupe, blind) or known(id)
 if same then return same end
 
 local total, depth = 0, {}
-for _, name in ipairs(LANES) do
+for _, name in ipairs(PRIORITIES) do
   depth[name] = call('ZCARD', QUEUE[name])
   total = total + depth[name]
 end
@@ -27,7 +27,7 @@ local now = now_ms()
 local due = now + delay
 local keep = int(delay + LIVE_MS)
 local job = {
-  id = id, caller = caller, lane = lane, seq = call('HINCRBY', CLOCK, 'seq', 1), deadline = deadline,
+  id = id, caller = caller, priority = priority, seq = call('HINCRBY', CLOCK, 'seq', 1), deadline = deadline,
   state = delay > 0 and 'deferred' or 'queued',
 }
 c.weight, c.limit = weight, limit
@@ -49,8 +49,8 @@ prolong_hold(id, now + delay + LIVE_MS, now)  -- from here on the job's end give
 call('SET', arq_job_key(id), '{"t":null,"f":"run_job","a":["' .. id .. '"],"k":{},"et":' .. int(now) .. '}', 'PX', keep)
 if job.state == 'deferred' then
   call('ZADD', DEFERRED, int(due), id)
-  call('ZADD', QUEUE[lane], int(due), id)
-  wake_for_soon(lane, delay)
+  call('ZADD', QUEUE[priority], int(due), id)
+  wake_for_soon(priority, delay)
 else
   make_ready(job, now)
 end
@@ -71,4 +71,4 @@ if idem ~= '' then
   call('PEXPIRE', idem, '86400000')
 end
 call('SET', dedupe, id, 'PX', '120000')
-return {'new', int(now), job.state == 'queued' and outlook(job, depth[lane] + 1) or {0, '0'}}
+return {'new', int(now), job.state == 'queued' and outlook(job, depth[priority] + 1) or {0, '0'}}

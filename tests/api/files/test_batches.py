@@ -140,8 +140,8 @@ async def test_lines_are_submitted_in_windows(gateway: Gateway):
     await take_turn_now(gateway, loop, batch_id)
     await take_turn_now(gateway, loop, batch_id)
     stats = await gateway.services.store.stats()
-    assert sum(lane.depth for lane in stats.lanes.values()) == 10
-    assert stats.lanes["low"].depth == 10
+    assert sum(queue.depth for queue in stats.priorities.values()) == 10
+    assert stats.priorities["low"].depth == 10
     batch = await work_off(gateway, batch_id, window=10)
     assert batch["request_counts"]["completed"] == 25
 
@@ -153,7 +153,7 @@ async def test_a_full_queue_is_waited_for(gateway: Gateway):
     await take_turn_now(gateway, loop, batch_id)
     await take_turn_now(gateway, loop, batch_id)
     stats = await gateway.services.store.stats()
-    assert stats.lanes["low"].depth == 4
+    assert stats.priorities["low"].depth == 4
     batch = await work_off(gateway, batch_id, max_queued=4)
     assert batch["request_counts"] == {"total": 9, "completed": 9, "failed": 0}
 
@@ -184,7 +184,7 @@ async def test_a_cancelled_batch_keeps_what_was_done(gateway: Gateway):
     rest = await read(gateway, batch["error_file_id"])
     assert len({found["custom_id"] for found in rest}) == 24
     assert {(found["error"]["code"], found["response"]) for found in rest} == {("batch_cancelled", None)}
-    assert (await gateway.services.store.stats()).lanes["low"].depth == 0
+    assert (await gateway.services.store.stats()).priorities["low"].depth == 0
     assert (await gateway.post(f"/v1/batches/{batch_id}/cancel")).json()["status"] == "cancelled"
 
 
@@ -248,7 +248,7 @@ async def test_an_input_that_is_gone_fails_the_batch(gateway: Gateway):
     await gateway.services.commands.execute("DEL", f"finops:file:{file_id}:0")
     batch = await work_off(gateway, batch_id, window=10)
     assert (batch["status"], batch["errors"]["data"][0]["code"]) == ("failed", "input_file_gone")
-    assert (await gateway.services.store.stats()).lanes["low"].depth == 0
+    assert (await gateway.services.store.stats()).priorities["low"].depth == 0
 
 
 async def test_a_batch_that_breaks_its_workers_is_given_up(gateway: Gateway):
@@ -269,7 +269,7 @@ async def test_a_batch_waits_for_its_keys_rate_limit(start: Start, sim, redis):
     loop = loop_of(gateway)
     for _ in range(3):
         await take_turn_now(gateway, loop, batch_id)
-    assert (await gateway.services.store.stats()).lanes["low"].depth == 3
+    assert (await gateway.services.store.stats()).priorities["low"].depth == 3
     await redis.delete(*await redis.keys("finops:meter:*"))  # the hour is over
     batch = await work_off(gateway, batch_id)
     assert batch["request_counts"] == {"total": 5, "completed": 5, "failed": 0}

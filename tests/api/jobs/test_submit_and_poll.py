@@ -75,7 +75,7 @@ async def test_a_poll_never_looks_at_the_body_nor_runs_it(gateway: Gateway, sim,
     )
     assert (answer.status_code, answer.json()["id"]) == (200, job_id)
     assert sim.requests == []
-    assert (await gateway.services.store.stats()).lanes["normal"].depth == 1
+    assert (await gateway.services.store.stats()).priorities["normal"].depth == 1
 
 
 async def test_an_empty_id_is_a_poll_too_and_is_never_executed(gateway: Gateway, sim):
@@ -227,7 +227,7 @@ async def test_priorities(gateway: Gateway, word: str):
 async def test_header_values_that_make_no_sense_are_refused_by_name(gateway: Gateway, name: str, value: str):
     answer = await gateway.post("/v1/chat/completions", CHAT, headers={"x-bf-async": "true", name: value})
     assert (answer.status_code, error(answer)["param"]) == (400, name)
-    assert (await gateway.services.store.stats()).lanes["normal"].depth == 0
+    assert (await gateway.services.store.stats()).priorities["normal"].depth == 0
 
 
 async def test_a_repeated_header_is_refused(gateway: Gateway):
@@ -332,7 +332,7 @@ async def test_what_no_provider_could_serve_is_refused_before_a_job_is_made(tena
     for body, headers, status in refusals:
         answer = await tenants.post("/v1/chat/completions", body, headers={"x-bf-async": "true", **headers})
         assert answer.status_code == status, answer.text
-    assert (await tenants.services.store.stats()).lanes["normal"].depth == 0
+    assert (await tenants.services.store.stats()).priorities["normal"].depth == 0
 
 
 async def test_a_required_key_is_asked_for(start):
