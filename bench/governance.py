@@ -29,6 +29,7 @@ from shared.governance.limits.guard import governance_scripts
 from shared.governance.limits.model import Limit
 from shared.governance.pricing.prices import Cost, PriceBook
 from shared.governance.pricing.usage import Usage
+from shared.inference.assembly import price_sources
 from shared.inference.billing import Billing
 from shared.inference.call import Call
 from shared.inference.call_cost import CallCost
@@ -92,7 +93,7 @@ async def whole_calls(store: StoreServer, caller: Caller, count: int, at_once: i
     """Admit, price, book: everything that the inference path does for the books, around calls that take no time."""
     commands = MultiplexedClient(store.url, timeout_s=60)
     settings = Settings.model_validate({"providers": {"openai": {"keys": [{"value": "sk-bench"}]}}})
-    billing = Billing(settings, commands)
+    billing = Billing(settings, commands, price_sources=price_sources(settings))
     target = Target(configured_providers(settings, {})["openai"], "gpt-4o")
 
     async def some(number_of: int) -> None:

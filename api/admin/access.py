@@ -10,7 +10,7 @@ from api.admin.audited import AuditedRoute, Serve
 from api.http.deps import require_admin
 from api.http.request_context import Message, Receive, read_body
 from shared.errors import GatewayError, InvalidRequest, RequestTooLarge
-from shared.settings.errors import fault_of, section_in
+from shared.settings.errors import JSON, fault_of, section_in
 
 MAX_BODY_BYTES = 64 * 1024
 
@@ -43,7 +43,7 @@ class AdminRoute(AuditedRoute):
             )
         model = section_in(self.endpoint.__annotations__.get("body")) or BaseModel
         param = ".".join(map(str, place))[:100]
-        return InvalidRequest(f"{fault_of({**first, 'loc': tuple(place)}, model)}.", param=param)
+        return InvalidRequest(f"{fault_of({**first, 'loc': tuple(place)}, model, JSON)}.", param=param)
 
 
 def admin_router(prefix: str) -> APIRouter:

@@ -10,7 +10,7 @@ from cli import options
 from cli.examples import examples
 from cli.views.output import echo_json, out, table
 from shared.providers.base import Provider
-from shared.providers.registry import BY_NAME, ROWS, Row, configured_providers
+from shared.providers.registry import BY_NAME, ROWS, ProviderRow, configured_providers
 from shared.surfaces.request_types import REQUEST_TYPES
 
 # Those who may be asked with what the machine has: an account of the cloud, a server without keys.
@@ -50,7 +50,7 @@ def describe(configured: Mapping[str, Provider], environ: Mapping[str, str]) -> 
     return [_describe(row, configured.get(row.name), environ) for row in (*ROWS, *own)]
 
 
-def _describe(row: Row, provider: Provider | None, environ: Mapping[str, str]) -> dict[str, Any]:
+def _describe(row: ProviderRow, provider: Provider | None, environ: Mapping[str, str]) -> dict[str, Any]:
     return {
         "name": row.name,
         "title": row.title,
@@ -64,11 +64,11 @@ def _describe(row: Row, provider: Provider | None, environ: Mapping[str, str]) -
     }
 
 
-def _row_of(provider: Provider) -> Row:
-    return Row(name=provider.name, title=provider.name, wire=provider.wire, host=provider.host)
+def _row_of(provider: Provider) -> ProviderRow:
+    return ProviderRow(name=provider.name, title=provider.name, wire=provider.wire, host=provider.host)
 
 
-def _missing(row: Row, environ: Mapping[str, str]) -> list[str]:
+def _missing(row: ProviderRow, environ: Mapping[str, str]) -> list[str]:
     """The variables that would configure it: of the sets, the one that lacks fewest."""
     sets = [[name for name in names if not environ.get(name)] for names in row.variables]
     return min(sets, key=len, default=[])

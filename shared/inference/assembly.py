@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from redis.asyncio import Redis
 
-from shared.governance.pricing.prices import PriceBook
+from shared.governance.pricing.prices import FREE, PriceBook
 from shared.inference.billing import Billing
 from shared.inference.conversations import Conversations
 from shared.inference.inference import Inference
@@ -23,7 +23,7 @@ from shared.providers.hosts.entra import EntraTokens
 from shared.providers.hosts.fetch import TransportFetch
 from shared.providers.hosts.google import GoogleTokens
 from shared.providers.hosts.vertex import VertexHost
-from shared.providers.registry import configured_providers
+from shared.providers.registry import configured_providers, rows_of
 from shared.providers.transport import Limits, UpstreamTransport
 from shared.providers.wires.anthropic import AnthropicWire
 from shared.providers.wires.base import Wire
@@ -52,7 +52,14 @@ class SharedStore(NamedTuple):
 def build_billing(settings: Settings, commands: RedisCommands, watch: SpendWatch = UNWATCHED) -> Billing:
     """Where calls are admitted and booked. It reads files: call it before the loop serves, or in a thread."""
     PriceBook.warm()
-    return Billing(settings, commands, watch)
+    return Billing(settings, commands, watch, price_sources(settings))
+
+
+def price_sources(settings: Settings) -> dict[str, str]:
+    """Return the price source of each provider that has one, as ``PriceBook`` takes them."""
+    sources = {name: FREE if row.free else row.prices for name, row in rows_of(settings).items()}
+    # A usual name for a provider of one's own that speaks Gemini's format.
+    return {"google": "google", **{name: source for name, source in sources.items() if source}}
 
 
 def build_inference(

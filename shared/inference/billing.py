@@ -1,7 +1,7 @@
 """Who pays for calls: reserves before them, books after them."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
@@ -30,12 +30,19 @@ class Billing:
         settings: Prices, and the limits of providers and models.
         commands: The store.
         watch: Told what calls cost.
+        price_sources: Provider to where its prices are published (``PriceBook``).
     """
 
-    def __init__(self, settings: Settings, commands: RedisCommands, watch: SpendWatch = UNWATCHED) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        commands: RedisCommands,
+        watch: SpendWatch = UNWATCHED,
+        price_sources: Mapping[str, str] | None = None,
+    ) -> None:
         self.guard = LimitGuard(commands, reservation_ttl_s=settings.ledger.reservation_s)
         self.ledger = Ledger(commands, settings.ledger)
-        self.prices = PriceBook(settings.prices)
+        self.prices = PriceBook(settings.prices, price_sources)
         self.watch = watch
         self._redaction = Redaction(settings.log.redact) if settings.log.content else None
         self._providers = {
@@ -164,7 +171,7 @@ class Billing:
         self, reservation: str, limits: Sequence[Limit], call: Call, targets: Sequence[Target], *, renewed: bool = True
     ) -> Reservation:
         cost = tokens = 0
-        if any(limit.kind != "requests" for limit in limits):
+        if any(limit.estimated for limit in limits):
             usage = upper_estimate(call.request_type, call.fields, call.body)
             tokens = usage.tokens
             variant = _tier(call)

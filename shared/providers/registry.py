@@ -23,6 +23,7 @@ from shared.surfaces.request_types import (
 )
 
 DEFAULT_PROVIDER = "openai"
+UNPUBLISHED = ""
 
 _VARIABLE = re.compile(r"\{(\w+)\}")
 # Where the key goes for those who speak a format at an address of their own.
@@ -30,7 +31,7 @@ _HOST_OF_WIRE = {"anthropic": "x-api-key", "gemini": "x-goog-api-key", "bedrock"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class ProviderRow:
     """What is known of a provider before anything is configured.
 
     Attributes:
@@ -45,6 +46,9 @@ class Row:
         batches: Whether it has files and batches as OpenAI has them.
         stream_usage: Whether it knows ``stream_options.include_usage``; others count unasked, or not at all.
         strict: Whether it refuses request fields beyond OpenAI's; others who speak the format often know more.
+        prices: Its id in the data of ``genai-prices``; ``UNPUBLISHED``: that data lacks it, so only ``[prices]`` can
+            price its models and a budget in USD does not bind the others; None: see ``free``.
+        free: Whether calls cost nothing: a server that runs on the operator's own machine.
         source: Its API reference.
     """
 
@@ -61,6 +65,8 @@ class Row:
     batches: bool = False
     stream_usage: bool = False
     strict: bool = False
+    prices: str | None = None
+    free: bool = False
     source: str = ""
 
     @property
@@ -90,99 +96,99 @@ PROJECT = (
     ("location", ("VERTEX_LOCATION", "GOOGLE_CLOUD_LOCATION")),
 )
 
-ROWS: tuple[Row, ...] = (
-    Row(name="openai", title="OpenAI", base_url="https://api.openai.com/v1", key_env="OPENAI_API_KEY", url_env="OPENAI_BASE_URL",
+ROWS: tuple[ProviderRow, ...] = (
+    ProviderRow(name="openai", prices="openai", title="OpenAI", base_url="https://api.openai.com/v1", key_env="OPENAI_API_KEY", url_env="OPENAI_BASE_URL",
         offers=REQUEST_TYPES, batches=True, stream_usage=True, strict=True, source="https://platform.openai.com/docs/api-reference"),
-    Row(name="azure", title="Azure OpenAI", host="azure", key_env="AZURE_OPENAI_API_KEY", url_env="AZURE_OPENAI_ENDPOINT",
+    ProviderRow(name="azure", prices="azure", title="Azure OpenAI", host="azure", key_env="AZURE_OPENAI_API_KEY", url_env="AZURE_OPENAI_ENDPOINT",
         configured_by=(("AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_API_KEY"), ("AZURE_OPENAI_ENDPOINT",)), offers=REQUEST_TYPES, batches=True, stream_usage=True, strict=True, source="https://learn.microsoft.com/azure/ai-foundry/openai/reference"),
-    Row(name="anthropic", title="Anthropic", base_url="https://api.anthropic.com", wire="anthropic", host="x-api-key",
+    ProviderRow(name="anthropic", prices="anthropic", title="Anthropic", base_url="https://api.anthropic.com", wire="anthropic", host="x-api-key",
         key_env="ANTHROPIC_API_KEY", url_env="ANTHROPIC_BASE_URL", source="https://platform.claude.com/docs/en/api/messages"),
-    Row(name="gemini", title="Google Gemini", base_url="https://generativelanguage.googleapis.com/v1beta", wire="gemini", host="x-goog-api-key",
+    ProviderRow(name="gemini", prices="google", title="Google Gemini", base_url="https://generativelanguage.googleapis.com/v1beta", wire="gemini", host="x-goog-api-key",
         key_env="GEMINI_API_KEY", offers=(EMBEDDINGS,), source="https://ai.google.dev/api"),
-    Row(name="vertex", title="Google Vertex AI", wire="vertex", host="vertex", place=PROJECT,
+    ProviderRow(name="vertex", prices="google", title="Google Vertex AI", wire="vertex", host="vertex", place=PROJECT,
         configured_by=(("VERTEX_PROJECT",), ("GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_CLOUD_PROJECT")),
         offers=(EMBEDDINGS,), source="https://cloud.google.com/vertex-ai/generative-ai/docs/reference/rest"),
-    Row(name="bedrock", title="Amazon Bedrock", wire="bedrock", host="bedrock", key_env="AWS_BEARER_TOKEN_BEDROCK", place=REGION,
+    ProviderRow(name="bedrock", prices="aws", title="Amazon Bedrock", wire="bedrock", host="bedrock", key_env="AWS_BEARER_TOKEN_BEDROCK", place=REGION,
         configured_by=tuple((who, where) for who in ("AWS_BEARER_TOKEN_BEDROCK", "AWS_ACCESS_KEY_ID") for where in REGION[0][1]),
         source="https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html"),
-    Row(name="ollama", title="Ollama", base_url="http://127.0.0.1:11434/v1", url_env="OLLAMA_HOST",
+    ProviderRow(name="ollama", free=True, title="Ollama", base_url="http://127.0.0.1:11434/v1", url_env="OLLAMA_HOST",
         offers=LOCAL, stream_usage=True, source="https://docs.ollama.com/openai"),
-    Row(name="groq", title="Groq", base_url="https://api.groq.com/openai/v1", key_env="GROQ_API_KEY",
+    ProviderRow(name="groq", prices="groq", title="Groq", base_url="https://api.groq.com/openai/v1", key_env="GROQ_API_KEY",
         offers=(RESPONSES, SPEECH, *AUDIO_IN), stream_usage=True, source="https://console.groq.com/docs/api-reference"),
-    Row(name="mistral", title="Mistral", base_url="https://api.mistral.ai/v1", key_env="MISTRAL_API_KEY",
+    ProviderRow(name="mistral", prices="mistral", title="Mistral", base_url="https://api.mistral.ai/v1", key_env="MISTRAL_API_KEY",
         offers=(EMBEDDINGS, MODERATIONS, TRANSCRIPTIONS), source="https://docs.mistral.ai/api"),
-    Row(name="openrouter", title="OpenRouter", base_url="https://openrouter.ai/api/v1", key_env="OPENROUTER_API_KEY",
+    ProviderRow(name="openrouter", prices="openrouter", title="OpenRouter", base_url="https://openrouter.ai/api/v1", key_env="OPENROUTER_API_KEY",
         offers=(RESPONSES, COMPLETIONS, EMBEDDINGS), stream_usage=True, source="https://openrouter.ai/docs/api-reference"),
-    Row(name="together", title="Together AI", base_url="https://api.together.xyz/v1", key_env="TOGETHER_API_KEY",
+    ProviderRow(name="together", prices="together", title="Together AI", base_url="https://api.together.xyz/v1", key_env="TOGETHER_API_KEY",
         offers=(COMPLETIONS, EMBEDDINGS, IMAGE_GENERATIONS, SPEECH, *AUDIO_IN), stream_usage=True, source="https://docs.together.ai/reference"),
-    Row(name="fireworks", title="Fireworks AI", base_url="https://api.fireworks.ai/inference/v1", key_env="FIREWORKS_API_KEY",
+    ProviderRow(name="fireworks", prices="fireworks", title="Fireworks AI", base_url="https://api.fireworks.ai/inference/v1", key_env="FIREWORKS_API_KEY",
         offers=(RESPONSES, COMPLETIONS, EMBEDDINGS), stream_usage=True, source="https://docs.fireworks.ai/api-reference"),
-    Row(name="deepseek", title="DeepSeek", base_url="https://api.deepseek.com/v1", key_env="DEEPSEEK_API_KEY",
+    ProviderRow(name="deepseek", prices="deepseek", title="DeepSeek", base_url="https://api.deepseek.com/v1", key_env="DEEPSEEK_API_KEY",
         stream_usage=True, source="https://api-docs.deepseek.com"),
-    Row(name="xai", title="xAI", base_url="https://api.x.ai/v1", key_env="XAI_API_KEY",
+    ProviderRow(name="xai", prices="x-ai", title="xAI", base_url="https://api.x.ai/v1", key_env="XAI_API_KEY",
         offers=(RESPONSES, COMPLETIONS, IMAGE_GENERATIONS), stream_usage=True, source="https://docs.x.ai/docs/api-reference"),
-    Row(name="cerebras", title="Cerebras", base_url="https://api.cerebras.ai/v1", key_env="CEREBRAS_API_KEY",
+    ProviderRow(name="cerebras", prices="cerebras", title="Cerebras", base_url="https://api.cerebras.ai/v1", key_env="CEREBRAS_API_KEY",
         offers=(COMPLETIONS,), stream_usage=True, source="https://inference-docs.cerebras.ai/api-reference"),
-    Row(name="perplexity", title="Perplexity", base_url="https://api.perplexity.ai", key_env="PERPLEXITY_API_KEY",
+    ProviderRow(name="perplexity", prices="perplexity", title="Perplexity", base_url="https://api.perplexity.ai", key_env="PERPLEXITY_API_KEY",
         source="https://docs.perplexity.ai/api-reference"),
-    Row(name="nvidia", title="NVIDIA NIM", base_url="https://integrate.api.nvidia.com/v1", key_env="NVIDIA_API_KEY",
+    ProviderRow(name="nvidia", prices=UNPUBLISHED, title="NVIDIA NIM", base_url="https://integrate.api.nvidia.com/v1", key_env="NVIDIA_API_KEY",
         offers=(COMPLETIONS, EMBEDDINGS), stream_usage=True, source="https://docs.api.nvidia.com/nim/reference"),
-    Row(name="cohere", title="Cohere", base_url="https://api.cohere.ai/compatibility/v1", key_env="COHERE_API_KEY",
+    ProviderRow(name="cohere", prices="cohere", title="Cohere", base_url="https://api.cohere.ai/compatibility/v1", key_env="COHERE_API_KEY",
         offers=(EMBEDDINGS,), source="https://docs.cohere.com/docs/compatibility-api"),
-    Row(name="deepinfra", title="DeepInfra", base_url="https://api.deepinfra.com/v1/openai", key_env="DEEPINFRA_API_KEY",
+    ProviderRow(name="deepinfra", prices=UNPUBLISHED, title="DeepInfra", base_url="https://api.deepinfra.com/v1/openai", key_env="DEEPINFRA_API_KEY",
         offers=(COMPLETIONS, EMBEDDINGS), stream_usage=True, source="https://deepinfra.com/docs/openai_api"),
-    Row(name="sambanova", title="SambaNova", base_url="https://api.sambanova.ai/v1", key_env="SAMBANOVA_API_KEY",
+    ProviderRow(name="sambanova", prices=UNPUBLISHED, title="SambaNova", base_url="https://api.sambanova.ai/v1", key_env="SAMBANOVA_API_KEY",
         offers=(COMPLETIONS, EMBEDDINGS, *AUDIO_IN), stream_usage=True, source="https://docs.sambanova.ai/docs/en/features/openai-compatibility"),
-    Row(name="hyperbolic", title="Hyperbolic", base_url="https://api.hyperbolic.xyz/v1", key_env="HYPERBOLIC_API_KEY",
+    ProviderRow(name="hyperbolic", prices=UNPUBLISHED, title="Hyperbolic", base_url="https://api.hyperbolic.xyz/v1", key_env="HYPERBOLIC_API_KEY",
         offers=(COMPLETIONS,), source="https://docs.hyperbolic.xyz/docs/rest-api"),
-    Row(name="novita", title="Novita AI", base_url="https://api.novita.ai/openai/v1", key_env="NOVITA_API_KEY",
+    ProviderRow(name="novita", prices="novita", title="Novita AI", base_url="https://api.novita.ai/openai/v1", key_env="NOVITA_API_KEY",
         offers=(COMPLETIONS, EMBEDDINGS), stream_usage=True, source="https://novita.ai/docs/guides/llm-api"),
-    Row(name="moonshot", title="Moonshot AI", base_url="https://api.moonshot.ai/v1", key_env="MOONSHOT_API_KEY", url_env="MOONSHOT_BASE_URL",
+    ProviderRow(name="moonshot", prices="moonshotai", title="Moonshot AI", base_url="https://api.moonshot.ai/v1", key_env="MOONSHOT_API_KEY", url_env="MOONSHOT_BASE_URL",
         stream_usage=True, source="https://platform.moonshot.ai/docs/api/chat"),
-    Row(name="zai", title="Z.ai", base_url="https://api.z.ai/api/paas/v4", key_env="ZAI_API_KEY",
+    ProviderRow(name="zai", prices="zai", title="Z.ai", base_url="https://api.z.ai/api/paas/v4", key_env="ZAI_API_KEY",
         source="https://docs.z.ai/api-reference/introduction"),
-    Row(name="zhipu", title="Zhipu AI (BigModel)", base_url="https://open.bigmodel.cn/api/paas/v4", key_env="ZHIPUAI_API_KEY",
+    ProviderRow(name="zhipu", prices="zhipuai", title="Zhipu AI (BigModel)", base_url="https://open.bigmodel.cn/api/paas/v4", key_env="ZHIPUAI_API_KEY",
         offers=(EMBEDDINGS,), source="https://docs.bigmodel.cn/api-reference"),
-    Row(name="dashscope", title="Alibaba Cloud Model Studio (Qwen)", base_url="https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
+    ProviderRow(name="dashscope", prices=UNPUBLISHED, title="Alibaba Cloud Model Studio (Qwen)", base_url="https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
         key_env="DASHSCOPE_API_KEY", url_env="DASHSCOPE_BASE_URL", offers=(EMBEDDINGS,),
         stream_usage=True, source="https://www.alibabacloud.com/help/en/model-studio/compatibility-of-openai-with-dashscope"),
-    Row(name="minimax", title="MiniMax", base_url="https://api.minimax.io/v1", key_env="MINIMAX_API_KEY", url_env="MINIMAX_BASE_URL",
+    ProviderRow(name="minimax", prices="minimax", title="MiniMax", base_url="https://api.minimax.io/v1", key_env="MINIMAX_API_KEY", url_env="MINIMAX_BASE_URL",
         source="https://platform.minimax.io/docs/api-reference/text-openai-api"),
-    Row(name="siliconflow", title="SiliconFlow", base_url="https://api.siliconflow.com/v1", key_env="SILICONFLOW_API_KEY", url_env="SILICONFLOW_BASE_URL",
+    ProviderRow(name="siliconflow", prices=UNPUBLISHED, title="SiliconFlow", base_url="https://api.siliconflow.com/v1", key_env="SILICONFLOW_API_KEY", url_env="SILICONFLOW_BASE_URL",
         offers=(EMBEDDINGS,), stream_usage=True, source="https://docs.siliconflow.com/en/api-reference"),
-    Row(name="huggingface", title="Hugging Face Inference Providers", base_url="https://router.huggingface.co/v1", key_env="HF_TOKEN",
+    ProviderRow(name="huggingface", prices=UNPUBLISHED, title="Hugging Face Inference Providers", base_url="https://router.huggingface.co/v1", key_env="HF_TOKEN",
         offers=(RESPONSES,), stream_usage=True, source="https://huggingface.co/docs/inference-providers/index"),
-    Row(name="github", title="GitHub Models", base_url="https://models.github.ai/inference", key_env="GITHUB_API_KEY",
+    ProviderRow(name="github", prices=UNPUBLISHED, title="GitHub Models", base_url="https://models.github.ai/inference", key_env="GITHUB_API_KEY",
         offers=(EMBEDDINGS,), stream_usage=True, source="https://docs.github.com/en/rest/models/inference"),
-    Row(name="cloudflare", title="Cloudflare Workers AI", base_url="https://api.cloudflare.com/client/v4/accounts/{CLOUDFLARE_ACCOUNT_ID}/ai/v1",
+    ProviderRow(name="cloudflare", prices="cloudflare", title="Cloudflare Workers AI", base_url="https://api.cloudflare.com/client/v4/accounts/{CLOUDFLARE_ACCOUNT_ID}/ai/v1",
         key_env="CLOUDFLARE_API_TOKEN", offers=(EMBEDDINGS,),
         source="https://developers.cloudflare.com/workers-ai/configuration/open-ai-compatibility"),
-    Row(name="databricks", title="Databricks", base_url="{DATABRICKS_HOST}/serving-endpoints", key_env="DATABRICKS_TOKEN",
+    ProviderRow(name="databricks", prices="databricks", title="Databricks", base_url="{DATABRICKS_HOST}/serving-endpoints", key_env="DATABRICKS_TOKEN",
         offers=(EMBEDDINGS,), stream_usage=True, source="https://docs.databricks.com/aws/en/machine-learning/model-serving/score-foundation-models"),
-    Row(name="baseten", title="Baseten", base_url="https://inference.baseten.co/v1", key_env="BASETEN_API_KEY",
+    ProviderRow(name="baseten", prices="baseten", title="Baseten", base_url="https://inference.baseten.co/v1", key_env="BASETEN_API_KEY",
         stream_usage=True, source="https://docs.baseten.co/inference/model-apis/overview"),
-    Row(name="nebius", title="Nebius Token Factory", base_url="https://api.tokenfactory.nebius.com/v1", key_env="NEBIUS_API_KEY",
+    ProviderRow(name="nebius", prices=UNPUBLISHED, title="Nebius Token Factory", base_url="https://api.tokenfactory.nebius.com/v1", key_env="NEBIUS_API_KEY",
         offers=(COMPLETIONS, EMBEDDINGS), stream_usage=True, source="https://docs.tokenfactory.nebius.com/api-reference/introduction"),
-    Row(name="scaleway", title="Scaleway", base_url="https://api.scaleway.ai/v1", key_env="SCW_SECRET_KEY",
+    ProviderRow(name="scaleway", prices=UNPUBLISHED, title="Scaleway", base_url="https://api.scaleway.ai/v1", key_env="SCW_SECRET_KEY",
         offers=(EMBEDDINGS, TRANSCRIPTIONS), stream_usage=True, source="https://www.scaleway.com/en/developers/api/generative-apis"),
-    Row(name="ovhcloud", title="OVHcloud AI Endpoints", base_url="https://oai.endpoints.kepler.ai.cloud.ovh.net/v1", key_env="OVH_AI_ENDPOINTS_ACCESS_TOKEN",
+    ProviderRow(name="ovhcloud", prices="ovhcloud", title="OVHcloud AI Endpoints", base_url="https://oai.endpoints.kepler.ai.cloud.ovh.net/v1", key_env="OVH_AI_ENDPOINTS_ACCESS_TOKEN",
         offers=(EMBEDDINGS,), stream_usage=True, source="https://help.ovhcloud.com/csm/en-public-cloud-ai-endpoints-capabilities"),
-    Row(name="ai21", title="AI21 Labs", base_url="https://api.ai21.com/studio/v1", key_env="AI21_API_KEY",
+    ProviderRow(name="ai21", prices=UNPUBLISHED, title="AI21 Labs", base_url="https://api.ai21.com/studio/v1", key_env="AI21_API_KEY",
         source="https://docs.ai21.com/reference/jamba-1-6-api-ref"),
-    Row(name="upstage", title="Upstage", base_url="https://api.upstage.ai/v1", key_env="UPSTAGE_API_KEY",
+    ProviderRow(name="upstage", prices=UNPUBLISHED, title="Upstage", base_url="https://api.upstage.ai/v1", key_env="UPSTAGE_API_KEY",
         offers=(EMBEDDINGS,), source="https://console.upstage.ai/api/chat"),
-    Row(name="vercel", title="Vercel AI Gateway", base_url="https://ai-gateway.vercel.sh/v1", key_env="AI_GATEWAY_API_KEY",
+    ProviderRow(name="vercel", prices=UNPUBLISHED, title="Vercel AI Gateway", base_url="https://ai-gateway.vercel.sh/v1", key_env="AI_GATEWAY_API_KEY",
         offers=(EMBEDDINGS,), stream_usage=True, source="https://vercel.com/docs/ai-gateway/openai-compat"),
-    Row(name="vllm", title="vLLM", base_url="http://127.0.0.1:8000/v1", key_env="VLLM_API_KEY", url_env="VLLM_BASE_URL",
+    ProviderRow(name="vllm", free=True, title="vLLM", base_url="http://127.0.0.1:8000/v1", key_env="VLLM_API_KEY", url_env="VLLM_BASE_URL",
         offers=(*LOCAL, *AUDIO_IN), stream_usage=True, source="https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html"),
-    Row(name="sglang", title="SGLang", base_url="http://127.0.0.1:30000/v1", key_env="SGLANG_API_KEY", url_env="SGLANG_BASE_URL",
+    ProviderRow(name="sglang", free=True, title="SGLang", base_url="http://127.0.0.1:30000/v1", key_env="SGLANG_API_KEY", url_env="SGLANG_BASE_URL",
         offers=LOCAL, stream_usage=True, source="https://docs.sglang.ai/basic_usage/openai_api.html"),
-    Row(name="lmstudio", title="LM Studio", base_url="http://127.0.0.1:1234/v1", url_env="LMSTUDIO_BASE_URL",
+    ProviderRow(name="lmstudio", free=True, title="LM Studio", base_url="http://127.0.0.1:1234/v1", url_env="LMSTUDIO_BASE_URL",
         offers=LOCAL, stream_usage=True, source="https://lmstudio.ai/docs/app/api/endpoints/openai"),
-    Row(name="llama.cpp", title="llama.cpp", base_url="http://127.0.0.1:8081/v1", key_env="LLAMA_API_KEY", url_env="LLAMA_CPP_BASE_URL",
+    ProviderRow(name="llama.cpp", free=True, title="llama.cpp", base_url="http://127.0.0.1:8081/v1", key_env="LLAMA_API_KEY", url_env="LLAMA_CPP_BASE_URL",
         offers=LOCAL, stream_usage=True, source="https://github.com/ggml-org/llama.cpp/tree/master/tools/server"),
 )  # fmt: skip
-BY_NAME: Mapping[str, Row] = {row.name: row for row in ROWS}
+BY_NAME: Mapping[str, ProviderRow] = {row.name: row for row in ROWS}
 
 
 class Providers(Mapping[str, Provider]):
@@ -223,6 +229,12 @@ class Providers(Mapping[str, Provider]):
         return f"The provider {name[:64]!r} is not configured; configured are: {configured}. To add it, {hint}."
 
 
+def rows_of(settings: Settings) -> dict[str, ProviderRow]:
+    """Every name that has a row: the registry's, and the configured further accounts of a cloud."""
+    accounts = {name: each.host for name, each in settings.providers.items() if name not in BY_NAME and each.host}
+    return {**BY_NAME, **{name: BY_NAME[host] for name, host in accounts.items()}}
+
+
 class IncompleteProvider(ValueError):
     """A provider's configuration lacks what its kind needs."""
 
@@ -238,7 +250,7 @@ def configured_providers(settings: Settings, environ: Mapping[str, str] = os.env
     return Providers({name: _configure(name, settings.providers.get(name), environ) for name in names})
 
 
-def _in_environment(row: Row, environ: Mapping[str, str]) -> bool:
+def _in_environment(row: ProviderRow, environ: Mapping[str, str]) -> bool:
     return any(all(environ.get(name) for name in names) for names in row.variables)
 
 
@@ -282,7 +294,7 @@ def _place(field: str, variables: tuple[str, ...], said: ProviderSettings, envir
     return value or next((environ[name] for name in variables if environ.get(name)), "")
 
 
-def _base_url(name: str, row: Row, said: ProviderSettings, environ: Mapping[str, str], wire: str) -> str:
+def _base_url(name: str, row: ProviderRow, said: ProviderSettings, environ: Mapping[str, str], wire: str) -> str:
     """Where the provider is; empty where its host works that out.
 
     Raises:
@@ -300,7 +312,7 @@ def _base_url(name: str, row: Row, said: ProviderSettings, environ: Mapping[str,
     return url.removesuffix("/v1") if wire == "ollama" else url
 
 
-def _custom_row(name: str, said: ProviderSettings) -> Row:
+def _custom_row(name: str, said: ProviderSettings) -> ProviderRow:
     """A provider of the user's own: it may offer all that its wire can say."""
     if "/" in name or not name.isprintable():
         raise IncompleteProvider(f"providers.{name}: a provider's name has no slash and only printable characters")
@@ -313,10 +325,12 @@ def _custom_row(name: str, said: ProviderSettings) -> Row:
         )
     host = _HOST_OF_WIRE.get(said.wire, "direct")
     place = REGION if host == "bedrock" else ()
-    return Row(name=name, title=name, wire=said.wire, host=host, place=place, offers=REQUEST_TYPES, stream_usage=True)
+    return ProviderRow(
+        name=name, title=name, wire=said.wire, host=host, place=place, offers=REQUEST_TYPES, stream_usage=True
+    )
 
 
-def _further_account(name: str, host: str, said: ProviderSettings) -> Row:
+def _further_account(name: str, host: str, said: ProviderSettings) -> ProviderRow:
     """Another account or region of a cloud that is known: its row, but for what the environment says of the first."""
     cloud = BY_NAME[host]
     if said.wire not in {None, cloud.wire}:
@@ -324,7 +338,7 @@ def _further_account(name: str, host: str, said: ProviderSettings) -> Row:
     return replace(cloud, name=name, key_env="", url_env="", configured_by=())
 
 
-def _url_from(row: Row, environ: Mapping[str, str]) -> str:
+def _url_from(row: ProviderRow, environ: Mapping[str, str]) -> str:
     url = environ.get(row.url_env, "") if row.url_env else ""
     if url and row.url_env == "OLLAMA_HOST":
         url = url if "://" in url else f"http://{url}"
@@ -344,6 +358,6 @@ def _keys(provider: str, said: tuple[KeySettings, ...]) -> tuple[Key, ...]:
     )
 
 
-def _environment_key(row: Row, environ: Mapping[str, str]) -> tuple[Key, ...]:
+def _environment_key(row: ProviderRow, environ: Mapping[str, str]) -> tuple[Key, ...]:
     value = environ.get(row.key_env, "") if row.key_env else ""
     return (Key(name=row.key_env, value=value),) if value else ()

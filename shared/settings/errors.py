@@ -1,36 +1,79 @@
-"""What pydantic finds wrong with a section, in words that name the key, the reason and the nearest known name."""
+"""Configuration errors as a line for the operator: the key, what is wrong with its value, the nearest known name."""
 
 import difflib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel
 
+TOML: Final = {"object": "a table", "array": "an array", "boolean": "true or false"}
+JSON: Final = {"object": "an object", "array": "an array", "boolean": "true or false"}
 
-def fault_of(entry: Mapping[str, Any], model: type[BaseModel]) -> str:
-    """One line for one finding of pydantic's, with the nearest known name for an unknown key.
+# pydantic's type of an error to the rule that was broken. Names in braces are the error's facts, or the notation's.
+_RULES: Mapping[str, str] = {
+    "missing": "is required",
+    "model_type": "must be {object}",
+    "model_attributes_type": "must be {object}",
+    "dict_type": "must be {object}",
+    "tuple_type": "must be {array}",
+    "list_type": "must be {array}",
+    "too_long": "must have {max_length} or fewer entries, not {actual_length}",
+    "too_short": "must have {min_length} or more entries, not {actual_length}",
+    "string_type": "must be a string",
+    "string_sub_type": "must be a string",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_too_short": "must have at least {min_length} characters",
+    "string_pattern_mismatch": "must match {pattern}",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_parsing_size": "must be a smaller number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a finite number",
+    "bool_type": "must be {boolean}",
+    "bool_parsing": "must be {boolean}",
+    "greater_than": "must be greater than {gt:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than": "must be less than {lt:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "literal_error": "must be {expected}",
+    "enum": "must be {expected}",
+    "value_error": "{error}",
+    "datetime_type": "must be a date and time (RFC 3339)",
+    "datetime_parsing": "must be a date and time (RFC 3339)",
+    "datetime_from_date_parsing": "must be a date and time (RFC 3339)",
+    "date_from_datetime_parsing": "must be a date (RFC 3339)",
+}
+_MAX_KEY = 200
+
+
+def fault_of(entry: Mapping[str, Any], model: type[BaseModel], notation: Mapping[str, str] = TOML) -> str:
+    """Describe one error of pydantic's in a line: ``jobs.max_attempts: must be greater than 0``.
 
     Args:
         entry: One of ``ValidationError.errors()``.
-        model: What was to be read.
+        model: The section that was validated.
+        notation: What the notation that the value was written in calls its parts: ``TOML`` or ``JSON``.
     """
-    place = ".".join(str(part) for part in entry["loc"])
+    path = ".".join(str(part) for part in entry["loc"])[:_MAX_KEY]
     if entry["type"] != "extra_forbidden":
-        return f"{place[:200]}: {entry['msg']}"
+        rule = _RULES.get(entry["type"])
+        return f"{path}: {rule.format_map({**notation, **entry.get('ctx', {})}) if rule else 'is not valid'}"
     known = _known_names(model, entry["loc"][:-1])
     near = difflib.get_close_matches(str(entry["loc"][-1])[:100], known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(sorted(known))}"
-    return f"{place[:200]}: unknown key; {hint}"
+    return f"{path}: unknown key; {hint}"
 
 
-def _known_names(model: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
+def _known_names(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
     """The keys that a table may have, found by walking the model; names chosen by the user are stepped over."""
-    found: type[BaseModel] | None = model
-    for part in place:
-        if found is None or part not in found.model_fields:
+    section: type[BaseModel] | None = model
+    for part in path:
+        if section is None or part not in section.model_fields:
             continue
-        found = section_in(found.model_fields[str(part)].annotation)
-    return list(found.model_fields) if found else []
+        section = section_in(section.model_fields[str(part)].annotation)
+    return list(section.model_fields) if section else []
 
 
 def section_in(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401 - any type expression
@@ -38,7 +81,7 @@ def section_in(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401 - any
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     for inner in getattr(annotation, "__args__", ()):
-        found = section_in(inner)
-        if found:
-            return found
+        section = section_in(inner)
+        if section:
+            return section
     return None

@@ -1,10 +1,18 @@
 import re
 
 import pytest
+from genai_prices.data_snapshot import get_snapshot
 
 from shared.errors import UnknownProvider
 from shared.providers.base import Provider
-from shared.providers.registry import BY_NAME, ROWS, IncompleteProvider, configured_providers
+from shared.providers.registry import (
+    BY_NAME,
+    ROWS,
+    UNPUBLISHED,
+    IncompleteProvider,
+    ProviderRow,
+    configured_providers,
+)
 from shared.providers.transport import Origin
 from shared.settings.model import Settings
 
@@ -29,6 +37,18 @@ def test_every_row_is_whole(row) -> None:
     provider = configured_providers(Settings(), dict.fromkeys(row.variables[0], "https://said.example"))[row.name]
     assert Origin.parse(provider.base_url) if row.base_url else provider.base_url in {"", "https://said.example"}
     assert re.fullmatch(r"[a-z0-9.]+", row.name)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_every_row_states_where_its_prices_come_from(row: ProviderRow) -> None:
+    """A published source, declared free, or explicitly unpublished: a row that says nothing leaves budgets blind."""
+    assert row.free == (row.prices is None)
+    if row.prices not in {None, UNPUBLISHED}:
+        assert row.prices in {provider.id for provider in get_snapshot().providers}
+
+
+def test_free_rows_are_local_servers() -> None:
+    assert {row.name for row in ROWS if row.free} == {row.name for row in ROWS if "127.0.0.1" in row.base_url}
 
 
 def test_a_key_in_the_environment_configures_its_provider() -> None:

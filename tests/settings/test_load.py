@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from shared.settings.errors import JSON, fault_of
 from shared.settings.load import InvalidConfiguration, effective, load_settings
 from shared.settings.model import Settings
 
@@ -96,8 +97,21 @@ def test_the_file_may_be_named_by_the_environment(tmp_path: Path) -> None:
             "[providers.x]\nkeys = [{ value = 'k', wait = 1 }]\n",
             "providers.x.keys.0.wait: unknown key; did you mean 'weight'?",
         ),
-        ("[jobs]\nmax_attempts = 0\n", "jobs.max_attempts: Input should be greater than 0"),
-        ("[providers.x]\nbase_url = 'ftp://x'\n", "providers.x.base_url: Value error, must start with http"),
+        ("[jobs]\nmax_attempts = 0\n", "jobs.max_attempts: must be greater than 0"),
+        ("[providers.x]\nbase_url = 'ftp://x'\n", "providers.x.base_url: must start with http"),
+        ("jobs = 3\n", "jobs: must be a table"),
+        ("[jobs]\nmax_attempts = 1.5\n", "jobs.max_attempts: must be a whole number"),
+        ("[jobs]\nmax_attempts = 'x'\n", "jobs.max_attempts: must be a whole number"),
+        ("[jobs]\nmax_attempts = 101\n", "jobs.max_attempts: must be at most 100"),
+        ("[jobs]\nlease_s = nan\n", "jobs.lease_s: must be at most 3600"),
+        ("[jobs]\ndurability = 'some'\n", "jobs.durability: must be 'everysec' or 'fsync'"),
+        ("[jobs]\nstream_output = 'perhaps'\n", "jobs.stream_output: must be true or false"),
+        ("[providers.x]\nkeys = 'k'\n", "providers.x.keys: must be an array"),
+        ("[providers.x]\nbase_url = 5\n", "providers.x.base_url: must be a string"),
+        ("[webhooks.x]\nurl = 'https://h'\n", "webhooks.x.secret: is required"),
+        ("[routes.r]\ntargets = []\n", "routes.r.targets: must have 1 or more entries, not 0"),
+        ("[virtual_keys.k]\nexpires_at = 'soon'\n", "virtual_keys.k.expires_at: must be a date and time (RFC 3339)"),
+        ("[virtual_keys.k]\nbudget = { limit_usd = 1, window = '2d' }\n", "virtual_keys.k.budget.window: must be 1m"),
         ("[providers.x]\nkeys = [{ value = 'env.NOPE' }]\n", "the environment variable NOPE is not set"),
         ("jobs = [", "not valid TOML"),
     ],
@@ -110,12 +124,18 @@ def test_a_bad_file_is_refused_with_key_and_reason(tmp_path: Path, text: str, fa
     assert str(refusal.value).startswith(f"{path}: ")
 
 
-def test_a_missing_file_is_said_so(tmp_path: Path) -> None:
+def test_every_rule_of_the_settings_has_words_of_its_own() -> None:
+    """A kind of error without words would reach the operator as "is not valid"."""
+    assert fault_of({"type": "is_instance_of", "loc": ("a",)}, Settings) == "a: is not valid"
+    assert fault_of({"type": "model_type", "loc": ("a",)}, Settings, JSON) == "a: must be an object"
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidConfiguration, match="does not exist"):
         load_settings(tmp_path / "none.toml", {})
 
 
-def test_an_unreadable_file_is_said_so(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidConfiguration, match="cannot be read"):
         load_settings(tmp_path, {})
 

@@ -5,13 +5,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shared.clock import rfc3339
-from shared.governance.forecasts.rates import forecast, spend_rate
+from shared.governance.forecasts.rates import RATE_WINDOW, forecast, hourly_rate
 from shared.governance.ledger.reports import Reports, UsageQuery
 from shared.governance.limits.guard import LimitGuard, LimitStatus
-from shared.governance.limits.model import MICRO, Limit
+from shared.governance.limits.model import LIMIT_KINDS, MICRO, Limit
 from shared.governance.limits.windows import parse_window
-
-RATE_HOURS = 24
 
 
 async def limit_status_of(
@@ -41,37 +39,32 @@ async def limit_status_of(
 
 def _foreseen(limit: Limit) -> bool:
     """What a rolling window counts leaves it again: it has no end that a sum could be foretold for."""
-    return limit.kind == "cost" and not parse_window(limit.window).rolling
+    return limit.is_budget and not parse_window(limit.window).rolling
 
 
 async def _rate(reports: Reports, scope: str, now: datetime) -> float:
     """Micro-USD per hour of late, of a key, a team or a customer."""
     kind, _, name = scope.partition(":")
-    this_hour = now.replace(minute=0, second=0, microsecond=0)
-    start = this_hour - timedelta(hours=RATE_HOURS)
-    rows = await reports.usage(UsageQuery(start=start, end=now + timedelta(seconds=1), per="hour", only={kind: name}))
-    spent = {row.period: row.sums["cost"] for row in rows}
-    hours = [this_hour - timedelta(hours=back) for back in range(RATE_HOURS, -1, -1)]
-    return spend_rate([spent.get(f"{hour:%Y-%m-%dT%H}:00:00Z", 0) for hour in hours], (now - this_hour).seconds / 3600)
+    query = UsageQuery(start=now - RATE_WINDOW, end=now + timedelta(seconds=1), per="hour", only={kind: name})
+    return hourly_rate({row.period: row.sums["cost"] for row in await reports.usage(query)}, now)
 
 
 def _to_dict(limit_status: LimitStatus, rates: Mapping[str, float], now: datetime) -> dict[str, Any]:
     limit = limit_status.limit
-    kind, _, name = limit.scope.partition(":")
-    money = limit.kind == "cost"
-    unit = MICRO if money else 1
-    figures = {
+    kind, _, owner = limit.scope.partition(":")
+    row = LIMIT_KINDS[limit.kind]
+    amounts = {
         "limit": limit.amount,
         "used": limit_status.used,
         "reserved": limit_status.held,
         "left": max(0, limit.amount - limit_status.used - limit_status.held),
     }
     said: dict[str, Any] = {
-        "kind": "budget" if money else limit.kind,
+        "kind": row.public,
         "of": kind,
-        "of_name": name,
+        "of_name": owner,
         "window": limit.window,
-        **{f"{key}_usd" if money else key: value / unit if money else value for key, value in figures.items()},
+        **{f"{name}{row.unit}": value / row.scale if row.unit else value for name, value in amounts.items()},
         "resets_at": rfc3339(now + timedelta(milliseconds=limit_status.reset_ms)),
     }
     if _foreseen(limit):

@@ -2,9 +2,11 @@
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
+RATE_WINDOW = timedelta(hours=24)
 BASELINE_DAYS = 28
 ENOUGH_DAYS = 5
 FAR_ABOVE = 4.0
@@ -43,6 +45,19 @@ def spend_rate(hours: Sequence[int], part_of_last: float = 1.0) -> float:
         total += share * spent
         weight += share * length
     return total / weight
+
+
+def hourly_rate(spent_by_hour: Mapping[str, int], now: datetime) -> float:
+    """Micro-USD per hour of late, from the roll-ups of the last ``RATE_WINDOW`` and of the hour under way.
+
+    Args:
+        spent_by_hour: Micro-USD by the start of an hour, ``2026-11-22T21:00:00Z``; an hour that is missing had none.
+        now: UTC.
+    """
+    this_hour = now.replace(minute=0, second=0, microsecond=0)
+    hours = [this_hour - timedelta(hours=back) for back in range(RATE_WINDOW // timedelta(hours=1), -1, -1)]
+    spent = [spent_by_hour.get(f"{hour:%Y-%m-%dT%H}:00:00Z", 0) for hour in hours]
+    return spend_rate(spent, (now - this_hour) / timedelta(hours=1))
 
 
 def forecast(spent: int, limit: int, *, left_s: float, rate: float) -> Forecast:

@@ -7,14 +7,21 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from shared.clock import rfc3339
-from shared.governance.forecasts.rates import BASELINE_DAYS, Baseline, Forecast, baseline, forecast, spend_rate
+from shared.governance.forecasts.rates import (
+    BASELINE_DAYS,
+    RATE_WINDOW,
+    Baseline,
+    Forecast,
+    baseline,
+    forecast,
+    hourly_rate,
+)
 from shared.governance.ledger.reports import Reports, UsageQuery
 from shared.governance.limits.guard import LimitGuard, LimitStatus
 from shared.governance.limits.model import MICRO, Limit
 from shared.governance.limits.windows import UNIT_MS, parse_window
 
 Subject = Literal["key", "team", "customer"]
-RATE_HOURS = 24
 _PEEKED_AT_ONCE = 300
 
 
@@ -94,7 +101,7 @@ async def outlooks(
     Raises:
         StoreUnavailable: No answer.
     """
-    hours = await _spent(reports, by, now - timedelta(hours=RATE_HOURS), now, "hour")
+    hours = await _spent(reports, by, now - RATE_WINDOW, now, "hour")
     first_day = min(now - timedelta(days=BASELINE_DAYS), now.replace(day=1))
     days = await _spent(reports, by, first_day, now, "day")
     limit_statuses = await _limit_statuses(door, [limit for spender in spenders for limit in _budgets(spender)])
@@ -133,7 +140,7 @@ async def _limit_statuses(door: LimitGuard, limits: Sequence[Limit]) -> dict[Lim
 
 
 def _budgets(spender: Spender) -> list[Limit]:
-    return [limit for limit in spender.limits if limit.kind == "cost"]
+    return [limit for limit in spender.limits if limit.is_budget]
 
 
 def _outlook(
@@ -144,9 +151,7 @@ def _outlook(
     now: datetime,
 ) -> SpendForecast:
     this_hour = now.replace(minute=0, second=0, microsecond=0)
-    back = [this_hour - timedelta(hours=number) for number in range(RATE_HOURS, -1, -1)]
-    spent = [hours.get(hour.strftime("%Y-%m-%dT%H:00:00Z"), 0) for hour in back]
-    rate = spend_rate(spent, (now - this_hour).total_seconds() / 3600)
+    rate = hourly_rate(hours, now)
     month = sum(micro for day, micro in days.items() if day[:7] == f"{now:%Y-%m}")
     next_month = (this_hour.replace(day=1, hour=0) + timedelta(days=32)).replace(day=1)
     left_hours = (next_month - now).total_seconds() / 3600

@@ -15,7 +15,7 @@ from shared.clock import rfc3339
 from shared.errors import InvalidRequest
 from shared.governance.keys.caller import Caller
 from shared.governance.limits.model import Limit, limits_of
-from shared.settings.errors import fault_of
+from shared.settings.errors import JSON, fault_of
 from shared.settings.model import KeyRules, Settings, VirtualKeySettings
 
 PREFIX = "sk-bf-"
@@ -95,7 +95,7 @@ def read_key_settings(said: Mapping[str, Any]) -> VirtualKeySettings:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise InvalidRequest(fault_of(first, KeyRules), param=place[:100]) from None
+        raise InvalidRequest(fault_of(first, KeyRules, JSON), param=place[:100]) from None
 
 
 def caller_of_key(key: VirtualKey, settings: Settings) -> Caller:

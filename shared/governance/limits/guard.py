@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from redis.exceptions import ResponseError
 
-from shared.errors import BudgetExceeded, RequestLimited, StoreUnavailable, TokenLimited
-from shared.governance.limits.model import MICRO, Limit
+from shared.errors import GatewayError, StoreUnavailable
+from shared.governance.limits.model import LIMIT_KINDS, MICRO, Limit
 from shared.store.commands import Argument, RedisCommands
 from shared.store.errors import StoreConnectionError
 from shared.store.scripts import Script, load_scripts
@@ -111,7 +111,7 @@ class LimitGuard:
             return UNLIMITED
         args: list[Argument] = [reservation, round(self.reservation_ttl_s * 1000), cost, tokens, clock]
         for limit in limits:
-            args += (limit.kind, limit.scope, limit.window, limit.amount)
+            args += (limit.kind, LIMIT_KINDS[limit.kind].meter, limit.scope, limit.window, limit.amount)
         try:
             # Requests alone leave no hold by which a second sending would be recognised.
             refused, facts = await self._commands.script(self._scripts["admit"], (), args)
@@ -124,7 +124,7 @@ class LimitGuard:
             told = refusal(limit_statuses[int(refused) - 1])
             told.headers = rate_headers(limit_statuses)
             raise told
-        if all(limit.kind == "requests" for limit in limits):
+        if not any(limit.estimated for limit in limits):
             return Reservation("", limit_statuses, cost, tokens)
         if renewed:
             self._keep(reservation)
@@ -176,36 +176,36 @@ class LimitGuard:
 
 
 def rate_headers(limit_statuses: Sequence[LimitStatus], *, requests: int = 0, tokens: int = 0) -> dict[str, str]:
-    """OpenAI's rate limit headers; ``requests`` and ``tokens`` are taken since the limits stood so."""
+    """OpenAI's rate limit headers; ``requests`` and ``tokens`` were taken since the statuses were read."""
+    taken = {"requests": requests, "tokens": tokens}
+    tightest: dict[str, tuple[int, LimitStatus]] = {}
+    for status in limit_statuses:
+        kind = LIMIT_KINDS[status.limit.kind]
+        if kind.header:
+            left = _left(status, taken[kind.meter])
+            if kind.header not in tightest or left < tightest[kind.header][0]:
+                tightest[kind.header] = left, status
     lines: dict[str, str] = {}
-    for kind, taken in (("requests", requests), ("tokens", tokens)):
-        lefts = [
-            (_left(limit_status, taken), limit_status)
-            for limit_status in limit_statuses
-            if limit_status.limit.kind == kind
-        ]
-        if lefts:
-            left, limit_status = min(lefts, key=lambda pair: pair[0])
-            lines[f"x-ratelimit-limit-{kind}"] = str(limit_status.limit.amount)
-            lines[f"x-ratelimit-remaining-{kind}"] = str(left)
-            lines[f"x-ratelimit-reset-{kind}"] = _duration(limit_status.reset_ms)
+    for name, (left, status) in sorted(tightest.items()):
+        lines[f"x-ratelimit-limit-{name}"] = str(status.limit.amount)
+        lines[f"x-ratelimit-remaining-{name}"] = str(left)
+        lines[f"x-ratelimit-reset-{name}"] = _duration(status.reset_ms)
     return lines
 
 
-def refusal(limit_status: LimitStatus) -> BudgetExceeded | RequestLimited | TokenLimited:
-    """What a caller is told of a limit that is spent."""
+def refusal(limit_status: LimitStatus) -> GatewayError:
+    """The error that a caller gets for a limit that is reached."""
     limit = limit_status.limit
     wait_s = max(1, math.ceil(limit_status.reset_ms / 1000))
     name = limit.description[0].upper() + limit.description[1:]
-    if limit.kind == "cost":
-        return BudgetExceeded(
+    error = LIMIT_KINDS[limit.kind].error
+    if limit.is_budget:
+        message = (
             f"{name} is spent: of {_usd(limit.amount)}, {_usd(limit_status.used)} is used and "
-            f"{_usd(limit_status.held)} reserved by calls under way. Raise it, or wait {wait_s} s.",
-            should_retry=False,
+            f"{_usd(limit_status.held)} reserved by calls under way. Raise it, or wait {wait_s} s."
         )
-    message = f"{name} is reached: {limit.amount}. Try again in {wait_s} s."
-    kind = RequestLimited if limit.kind == "requests" else TokenLimited
-    return kind(message, retry_after_s=wait_s)
+        return error(message, should_retry=False)
+    return error(f"{name} is reached: {limit.amount}. Try again in {wait_s} s.", retry_after_s=wait_s)
 
 
 def _left(limit_status: LimitStatus, taken: int) -> int:

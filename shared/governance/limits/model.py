@@ -1,14 +1,58 @@
 """The limits that bind a call: whose, of what, per which window, how much."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from shared.errors import BudgetExceeded, RequestLimited, TokenLimited
 from shared.governance.limits.windows import parse_window
 from shared.settings.model import BudgetSettings, Limited, RateLimitSettings
 
-Kind = Literal["requests", "tokens", "cost"]
 MICRO = 1_000_000
+Meter = Literal["requests", "tokens", "cost"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitKind:
+    """A kind of limit; adding one is adding a row to ``LIMIT_KINDS``.
+
+    Attributes:
+        name: Part of the meters' names in the store.
+        public: As the administration API calls it.
+        label: In messages: ``the <label> of key:team-a``.
+        meter: What it counts. ``requests`` are counted exactly when a call is admitted; ``tokens`` and ``cost``
+            are reserved as estimates and settled to what was used.
+        section: The part of the configuration that sets it: a budget or a rate limit.
+        field: The section's field with the amount.
+        scale: Stored units per configured unit: money is stored in micro-USD.
+        unit: Suffix of amounts in the administration API, ``_usd``; empty: none.
+        header: Name in OpenAI's rate limit headers; empty: it has none.
+        error: What a caller gets when it is reached.
+    """
+
+    name: str
+    public: str
+    label: str
+    meter: Meter
+    section: Literal["budget", "rate_limit"]
+    field: str
+    error: type[BudgetExceeded | RequestLimited | TokenLimited]
+    scale: int = 1
+    unit: str = ""
+    header: str = ""
+
+
+LIMIT_KINDS: dict[str, LimitKind] = {
+    kind.name: kind
+    for kind in (
+        LimitKind(name="cost", public="budget", label="budget", meter="cost", section="budget", field="limit_usd",
+                  scale=MICRO, unit="_usd", error=BudgetExceeded),
+        LimitKind(name="requests", public="requests", label="limit of requests", meter="requests",
+                  section="rate_limit", field="requests", header="requests", error=RequestLimited),
+        LimitKind(name="tokens", public="tokens", label="limit of tokens", meter="tokens",
+                  section="rate_limit", field="tokens", header="tokens", error=TokenLimited),
+    )
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,39 +60,46 @@ class Limit:
     """One limit.
 
     Attributes:
-        kind: ``requests``, ``tokens`` or ``cost``.
+        kind: Name of a ``LimitKind``.
         scope: Whose meter: ``key:<id>``, ``team:<name>``, ``customer:<name>``, ``provider:<name>``, ``model:<name>``.
         window: A window's name.
-        amount: Calls, tokens, or micro-USD.
+        amount: In the kind's stored unit: calls, tokens, or micro-USD.
     """
 
-    kind: Kind
+    kind: str
     scope: str
     window: str
     amount: int
 
     @property
+    def estimated(self) -> bool:
+        """Whether calls reserve an estimate under it, rather than being counted when they are admitted."""
+        return LIMIT_KINDS[self.kind].meter != "requests"
+
+    @property
+    def is_budget(self) -> bool:
+        """Whether it limits money."""
+        return LIMIT_KINDS[self.kind].meter == "cost"
+
+    @property
     def description(self) -> str:
-        """As callers and operators are told: ``the budget of key:team-a for this day (UTC)``."""
-        what = "budget" if self.kind == "cost" else f"limit of {self.kind}"
-        return f"the {what} of {self.scope} for {parse_window(self.window).description}"
+        """The limit in messages: ``the budget of key:team-a for this day (UTC)``."""
+        return f"the {LIMIT_KINDS[self.kind].label} of {self.scope} for {parse_window(self.window).description}"
 
 
-def limits_of(scope: str, said: Limited | None) -> tuple[Limit, ...]:
+def limits_of(scope: str, settings: Limited | None) -> tuple[Limit, ...]:
     """The limits that a part of the configuration sets for a scope."""
-    if said is None:
+    if settings is None:
         return ()
-    return (*_budgets(scope, said.all_budgets), *_rates(scope, said.all_rate_limits))
+    sections: Mapping[str, Sequence[BudgetSettings | RateLimitSettings]] = {
+        "budget": settings.all_budgets,
+        "rate_limit": settings.all_rate_limits,
+    }
+    return tuple(limit for name, tables in sections.items() for each in tables for limit in _limits(scope, name, each))
 
 
-def _budgets(scope: str, said: Iterable[BudgetSettings]) -> Iterable[Limit]:
-    for budget in said:
-        yield Limit("cost", scope, budget.window, round(budget.limit_usd * MICRO))
-
-
-def _rates(scope: str, said: Iterable[RateLimitSettings]) -> Iterable[Limit]:
-    for rate in said:
-        if rate.requests is not None:
-            yield Limit("requests", scope, rate.window, rate.requests)
-        if rate.tokens is not None:
-            yield Limit("tokens", scope, rate.window, rate.tokens)
+def _limits(scope: str, section: str, settings: BudgetSettings | RateLimitSettings) -> Iterable[Limit]:
+    for kind in LIMIT_KINDS.values():
+        amount = getattr(settings, kind.field, None) if kind.section == section else None
+        if amount is not None:
+            yield Limit(kind.name, scope, settings.window, round(amount * kind.scale))

@@ -1,7 +1,8 @@
 #!lua
 --!include prelude.lua
 -- Lets a call pass all the limits that bind it, or none. Arguments: id, how long its hold lasts without renewal (ms),
--- estimated cost, estimated tokens, clock ('' the server's own), then per limit: kind, scope, window, amount. Money and
+-- estimated cost, estimated tokens, clock ('' the server's own), then per limit: kind, meter (requests, tokens or cost:
+-- what it counts), scope, window, amount. Money and
 -- tokens are let pass while anything is left, so that the last call may exceed them by its own estimate and no more;
 -- requests are counted exactly, and stay counted. Answers {0, facts} or {number of the refusing limit, facts}, with
 -- facts as used, held and milliseconds to the window's end (or to the first room, when refused) per limit.
@@ -12,12 +13,12 @@ local known = call('HGET', hold_key(id), 'state') == 'held'
 local amounts = {requests = 1, tokens = tokens, cost = cost}
 
 local meters, facts, refused = {}, {}, 0
-for at = 6, #ARGV, 4 do
-  local m = read_meter(ARGV[at], ARGV[at + 1], ARGV[at + 2], now)
-  m.limit = num(ARGV[at + 3])
+for at = 6, #ARGV, 5 do
+  local m = read_meter(ARGV[at], ARGV[at + 2], ARGV[at + 3], now)
+  m.counts, m.limit = ARGV[at + 1], num(ARGV[at + 4])
   meters[#meters + 1] = m
   local taken = m.used + m.held
-  local over = m.kind == 'requests' and taken + 1 > m.limit or taken >= m.limit
+  local over = m.counts == 'requests' and taken + 1 > m.limit or taken >= m.limit
   if over and not known and refused == 0 then refused = #meters end
 end
 for i, m in ipairs(meters) do
@@ -30,11 +31,11 @@ if refused > 0 or known then return {refused, facts} end
 
 local kept = {}
 for _, m in ipairs(meters) do
-  if m.kind == 'requests' then
+  if m.counts == 'requests' then
     add_to_meter(m, 'u', 1)
   else
-    add_to_meter(m, 'h', amounts[m.kind])
-    kept[#kept + 1] = {m.key, m.at, m.kind, m.limit, m.scope, m.window}
+    add_to_meter(m, 'h', amounts[m.counts])
+    kept[#kept + 1] = {m.key, m.at, m.counts, m.limit, m.scope, m.window}
   end
 end
 if #kept > 0 then

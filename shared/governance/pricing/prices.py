@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from shared.governance.pricing.usage import Usage
 from shared.settings.model import PriceSettings
@@ -18,14 +18,6 @@ MILLION = 1_000_000
 REMEMBERED = 4_096
 # Some providers' prices depend on the time of day, and all change some day.
 REMEMBERED_S = 300.0
-
-# Our providers' names to the data's; any other name is a server of the user's own, whose prices only the user knows.
-PUBLISHED: Mapping[str, str] = {
-    "openai": "openai", "azure": "azure", "anthropic": "anthropic", "gemini": "google", "google": "google",
-    "vertex": "google", "bedrock": "aws", "groq": "groq", "mistral": "mistral", "openrouter": "openrouter",
-    "together": "together", "fireworks": "fireworks", "deepseek": "deepseek", "xai": "x-ai", "cerebras": "cerebras",
-    "perplexity": "perplexity", "cohere": "cohere",
-}  # fmt: skip
 
 # Unit: the name of the published price, and what it is per, in our units (tokens, characters, milliseconds, calls).
 _PUBLISHED_UNITS: Mapping[str, tuple[tuple[str, int], ...]] = {
@@ -42,7 +34,7 @@ _PUBLISHED_UNITS: Mapping[str, tuple[tuple[str, int], ...]] = {
     "milliseconds": (("input_audio_hours", 3_600_000), ("audio_hours", 3_600_000)),
     "requests": (("requests_kcount", 1_000),),
 }
-_SAID_UNITS: Mapping[str, tuple[str, int]] = {
+_CONFIGURED_UNITS: Mapping[str, tuple[str, int]] = {
     "input": ("input", MILLION),
     "output": ("output", MILLION),
     "cached": ("cached", MILLION),
@@ -80,6 +72,8 @@ class Cost(NamedTuple):
 
 
 UNPRICED = Cost(0, priced=False)
+FREE: Final = "free"
+"""A price source: calls cost nothing unless the configuration says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +84,7 @@ class Price:
         rates: Its prices.
         tiers: Prices in place of those for calls whose prompt has more tokens than that, ascending.
         kept_ppm: What is left after the discount, in millionths.
-        source: ``configuration``, ``published`` or both.
+        source: ``configuration``, ``published``, ``free``, or the first with one of the others.
     """
 
     rates: Rates
@@ -138,16 +132,28 @@ class Price:
         return replace(self, rates=rates, tiers=()).cost(usage)
 
 
+_FREE_PRICE = Price(dict.fromkeys((*_WHOLES, "requests"), 0), source=FREE)
+
+
 class PriceBook:
     """Finds prices.
 
     Args:
-        said: Pattern of ``provider/model`` to what the configuration says; the first one that fits counts.
+        configured: Pattern of ``provider/model`` to its prices in the configuration; the first one that fits counts.
+        sources: Provider to its id in the published prices, or ``FREE``; of any other provider only the
+            configuration knows prices.
         clock: Monotonic seconds.
     """
 
-    def __init__(self, said: Mapping[str, PriceSettings], *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._said = said
+    def __init__(
+        self,
+        configured: Mapping[str, PriceSettings],
+        sources: Mapping[str, str] | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._configured = configured
+        self._sources = sources or {}
         self._clock = clock
         self._known: OrderedDict[tuple[str, str, str], tuple[float, Price | None]] = OrderedDict()
 
@@ -190,16 +196,23 @@ class PriceBook:
 
     def _find(self, provider: str, model: str, variant: str) -> Price | None:
         name = f"{provider}/{model}"
-        said = next((said for pattern, said in self._said.items() if fnmatchcase(name, pattern)), None)
-        known_as = PUBLISHED.get(provider)
+        configured = next((each for pattern, each in self._configured.items() if fnmatchcase(name, pattern)), None)
+        published = self._published(self._sources.get(provider, ""), model, variant)
+        return published if configured is None else _combined(configured, published, batch=variant == "batch")
+
+    @staticmethod
+    def _published(source: str, model: str, variant: str) -> Price | None:
+        if source == FREE:
+            return _FREE_PRICE
         context = {"processing": "batch"} if variant == "batch" else {"service_tier": variant} if variant else {}
-        published = _published(known_as, model, context) if known_as else None
-        return published if said is None else _combined(said, published, batch=variant == "batch")
+        return _published(source, model, context) if source else None
 
 
 def _combined(said: PriceSettings, published: Price | None, *, batch: bool) -> Price | None:
     """What the configuration says, over what is published."""
-    rates = {unit: rate for unit, (name, per) in _SAID_UNITS.items() if (rate := _rate(said, name, per)) is not None}
+    rates = {
+        unit: rate for unit, (name, per) in _CONFIGURED_UNITS.items() if (rate := _rate(said, name, per)) is not None
+    }
     tiers = tuple(
         (tier.above, {unit: rate for unit in _TIERED if (rate := _rate(tier, unit, MILLION)) is not None})
         for tier in sorted(said.tiers, key=lambda tier: tier.above)
@@ -211,7 +224,7 @@ def _combined(said: PriceSettings, published: Price | None, *, batch: bool) -> P
         kept = round(kept * (1 - said.batch_discount))
     if published is None:
         return Price(rates, tiers, kept, "configuration")
-    source = "configuration and published" if rates else "published"
+    source = f"configuration and {published.source}" if rates else published.source
     # A tier of published prices must not bring back what the configuration replaced.
     below = tuple((above, {u: r for u, r in tier.items() if u not in rates}) for above, tier in published.tiers)
     return Price({**published.rates, **rates}, tiers or below, kept, source)

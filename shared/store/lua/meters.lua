@@ -122,16 +122,16 @@ local function end_hold(id, state, cost, tokens, now, scopes)
   local estimate = {cost = num(f[2]), tokens = num(f[3])}
   local real = {cost = cost, tokens = tokens}
   for _, m in ipairs(cjson.decode(f[4])) do
-    local meter = {key = m[1], at = m[2], kind = m[3], limit = m[4], scope = m[5], window = m[6]}
+    local meter = {key = m[1], at = m[2], counts = m[3], limit = m[4], scope = m[5], window = m[6]}
     -- A window that is over is gone, or its slice is: nothing is to be counted in it any more.
     if call('HEXISTS', meter.key, 'h' .. meter.at) == 1 then
-      local held = estimate[meter.kind]
+      local held = estimate[meter.counts]
       if f[1] == 'held' and held > 0 then call('HINCRBY', meter.key, 'h' .. meter.at, int(-held)) end
-      local amount = real[meter.kind]
+      local amount = real[meter.counts]
       if amount > 0 and concerns(meter.scope, scopes) then
         local after = call('HINCRBY', meter.key, 'u' .. meter.at, int(amount))
-        if meter.kind == 'cost' then
-          if meter.at ~= '' then after = read_meter(meter.kind, meter.scope, meter.window, now).used end
+        if meter.counts == 'cost' then
+          if meter.at ~= '' then after = read_meter(string.match(meter.key, '^finops:meter:([^:]+)'), meter.scope, meter.window, now).used end
           tell_thresholds(meter, after - amount, after, now)
         end
       end

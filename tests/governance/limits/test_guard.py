@@ -4,6 +4,7 @@ import asyncio
 import math
 import uuid
 from calendar import isleap
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,10 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import BudgetExceeded, RequestLimited, StoreUnavailable, TokenLimited
+from shared.governance.forecasts.limit_status import limit_status_of
+from shared.governance.ledger.reports import Reports
 from shared.governance.ledger.writer import Ledger
 from shared.governance.limits.guard import RESERVATION_TTL_S, UNLIMITED, LimitGuard, LimitStatus, governance_scripts
-from shared.governance.limits.model import Limit
+from shared.governance.limits.model import LIMIT_KINDS, Limit, LimitKind, limits_of
 from shared.governance.limits.windows import UNIT_MS, parse_window
+from shared.settings.model import Limited, RateLimitSettings
 from shared.store.multiplexed import MultiplexedClient
 from tests.governance.conftest import budget, meter_sums
 
@@ -183,6 +187,53 @@ async def test_headers_tell_the_tightest_limit(guard: LimitGuard) -> None:
     assert headers["x-ratelimit-reset-requests"].endswith("s")
 
 
+class EmbeddingLimits(RateLimitSettings):
+    """A rate limit with the field of a kind that only this test knows."""
+
+    embedding_calls: int | None = None
+    embedding_tokens: int | None = None
+
+
+async def test_a_row_in_the_table_makes_a_kind_of_limit(
+    guard: LimitGuard, ledger: Ledger, store: MultiplexedClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    common: dict[str, Any] = {"section": "rate_limit", "error": RequestLimited}
+    for name, meter in (("embedding_calls", "requests"), ("embedding_tokens", "tokens")):
+        label, header = f"limit of {name}", name.replace("_", "-")
+        kind = LimitKind(name=name, public=name, label=label, meter=meter, field=name, header=header, **common)
+        monkeypatch.setitem(LIMIT_KINDS, name, kind)
+    table = EmbeddingLimits(embedding_calls=2, embedding_tokens=100, requests=9, window="1d")
+    limits = limits_of("key:a", Limited(rate_limits=(table,)))
+    assert [limit.kind for limit in limits] == ["requests", "embedding_calls", "embedding_tokens"]
+    headers = (await guard.admit("a", limits, cost=0, tokens=90)).headers()
+    assert headers["x-ratelimit-remaining-embedding-calls"] == "1"
+    assert headers["x-ratelimit-remaining-embedding-tokens"] == "10"
+    ledger.book(orjson.dumps({"status": 200, "input": 60, "output": 50}), "a")
+    await ledger.flush()
+    with pytest.raises(RequestLimited, match=r"limit of embedding_tokens of key:a for this day .* is reached: 100"):
+        await guard.admit("b", limits, cost=0, tokens=1)
+    await guard.admit("b", limits[:2], cost=0, tokens=0)
+    with pytest.raises(RequestLimited, match="limit of embedding_calls"):
+        await guard.admit("c", limits[:2], cost=0, tokens=0)
+    shown = await limit_status_of(guard, Reports(store), limits, datetime.now(UTC))
+    assert [(row["kind"], row["used"], row["left"]) for row in shown[1:]] == [
+        ("embedding_calls", 2, 0),
+        ("embedding_tokens", 110, 0),
+    ]
+
+
+async def test_another_kind_of_money_has_its_own_thresholds(
+    guard: LimitGuard, ledger: Ledger, store: MultiplexedClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = replace(LIMIT_KINDS["cost"], name="shared_cost", public="shared_budget")
+    monkeypatch.setitem(LIMIT_KINDS, row.name, row)
+    await guard.admit("a", (Limit("shared_cost", "key:a", "rolling:1d", 100),), cost=1, tokens=0)
+    ledger.book(orjson.dumps({"status": 200, "cost": 60}), "a")
+    await ledger.flush()
+    ((_, fields),) = await store.execute("XRANGE", "finops:alerts", "-", "+")
+    assert dict(zip(fields[::2], fields[1::2], strict=True))[b"used"] == b"60"
+
+
 def test_how_durations_are_written() -> None:
     from shared.governance.limits.guard import _duration
 
@@ -204,7 +255,7 @@ async def test_the_script_reckons_windows_as_python_does(store: MultiplexedClien
     for now in (*future, *past):
         id_ = uuid.uuid4().hex
         (_, facts) = await store.script(
-            governance_scripts()["admit"], (), [id_, 1000, 0, 0, now, "requests", id_, name, 10]
+            governance_scripts()["admit"], (), [id_, 1000, 0, 0, now, "requests", "requests", id_, name, 10]
         )
         assert facts[2] == window.end_ms(now) - now
         if now in future:  # meters of windows long past are gone at once

@@ -1,5 +1,6 @@
 """What calls cost: published prices, the configuration's, and what nobody knows."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -8,9 +9,10 @@ from genai_prices import calc_price
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.governance.pricing.prices import REMEMBERED, REMEMBERED_S, UNPRICED, Price, PriceBook
+from shared.governance.pricing.prices import REMEMBERED, REMEMBERED_S, UNPRICED, Cost, Price, PriceBook
 from shared.governance.pricing.usage import Usage, upper_estimate, usage_of, used_by
-from shared.settings.model import PriceSettings
+from shared.inference.assembly import price_sources
+from shared.settings.model import PriceSettings, Settings
 from shared.surfaces.request_types import BY_NAME, CHAT, EMBEDDINGS, IMAGE_GENERATIONS, SPEECH, TRANSCRIPTIONS
 
 CHAT_USAGE = {
@@ -21,8 +23,12 @@ CHAT_USAGE = {
 }
 
 
-def said(**prices: Any) -> PriceSettings:
-    return PriceSettings.model_validate(prices)
+def prices(**fields: Any) -> PriceSettings:
+    return PriceSettings.model_validate(fields)
+
+
+def priced(configured: Mapping[str, PriceSettings]) -> PriceBook:
+    return PriceBook(configured, price_sources(Settings()))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -50,7 +56,7 @@ def test_published_prices_are_the_packages_own(
         model,
         provider_id=theirs,
     )
-    cost = PriceBook({}).cost(provider, model, Usage(input=tokens_in, cached=cached, output=tokens_out))
+    cost = priced({}).cost(provider, model, Usage(input=tokens_in, cached=cached, output=tokens_out))
     assert cost.priced
     assert abs(cost.micro_usd - float(expected.total_price) * 1e6) <= 0.5001
 
@@ -65,32 +71,48 @@ def test_published_prices_are_the_packages_own(
     ],
 )
 def test_what_is_not_paid_by_the_token(model: str, usage: Usage, micro_usd: int) -> None:
-    assert PriceBook({}).cost("openai", model, usage).micro_usd == micro_usd
+    assert priced({}).cost("openai", model, usage).micro_usd == micro_usd
 
 
 @pytest.mark.parametrize(
     ("provider", "model"), [("openai", "gpt-0-nobody"), ("my-vllm", "gpt-4o"), ("openai-ish", "gpt-4o")]
 )
 def test_what_nobody_knows_is_unpriced(provider: str, model: str) -> None:
-    assert PriceBook({}).cost(provider, model, Usage(input=5)) is UNPRICED
+    assert priced({}).cost(provider, model, Usage(input=5)) is UNPRICED
     assert not UNPRICED.priced
-    assert not PriceBook({}).estimate(provider, model, Usage(input=5)).priced
+    assert not priced({}).estimate(provider, model, Usage(input=5)).priced
+
+
+def test_local_servers_are_free_unless_the_configuration_prices_them() -> None:
+    assert priced({}).cost("ollama", "llama3.1", Usage(input=5, output=7)) == Cost(0)
+    assert priced({}).cost("vllm", "m", Usage()).priced
+    own = priced({"vllm/*": prices(input=2)})
+    assert own.cost("vllm", "m", Usage(input=1000, output=9)).micro_usd == 2000
+    price = own.price("vllm", "m")
+    assert price is not None
+    assert price.source == "configuration and free"
+
+
+def test_a_further_account_of_a_cloud_has_the_clouds_prices() -> None:
+    settings = Settings.model_validate({"providers": {"azure-eu": {"host": "azure", "base_url": "https://eu.example"}}})
+    book = PriceBook({}, price_sources(settings))
+    assert book.price("azure-eu", "gpt-4o") == book.price("azure", "gpt-4o")
 
 
 def test_a_use_that_no_price_covers_is_unpriced_not_free() -> None:
-    book = PriceBook({"v/*": said(input=1)})
+    book = priced({"v/*": prices(input=1)})
     assert book.cost("v", "m", Usage(input=10)).priced
     assert not book.cost("v", "m", Usage(input=10, output=1)).priced
     assert not book.cost("v", "m", Usage()).priced
-    assert PriceBook({"v/*": said(request=0.5)}).cost("v", "m", Usage()).micro_usd == 500_000
+    assert priced({"v/*": prices(request=0.5)}).cost("v", "m", Usage()).micro_usd == 500_000
 
 
 def test_free_is_free_when_it_is_said() -> None:
-    assert PriceBook({"v/*": said(input=0, output=0)}).cost("v", "m", Usage(input=10, output=9)).priced
+    assert priced({"v/*": prices(input=0, output=0)}).cost("v", "m", Usage(input=10, output=9)).priced
 
 
 def test_the_configuration_comes_first_and_leaves_what_it_does_not_say() -> None:
-    book = PriceBook({"openai/gpt-4o": said(output=100), "openai/*": said(input=1)})
+    book = priced({"openai/gpt-4o": prices(output=100), "openai/*": prices(input=1)})
     price = book.price("openai", "gpt-4o")
     assert price is not None
     assert (price.rates["input"], price.rates["output"]) == (2_500_000, 100_000_000)
@@ -101,26 +123,26 @@ def test_the_configuration_comes_first_and_leaves_what_it_does_not_say() -> None
 
 
 def test_discounts_leave_the_list_price_to_be_seen() -> None:
-    cost = PriceBook({"openai/*": said(discount=0.25)}).cost("openai", "gpt-4o", Usage(input=1000))
+    cost = priced({"openai/*": prices(discount=0.25)}).cost("openai", "gpt-4o", Usage(input=1000))
     assert (cost.micro_usd, cost.list_micro_usd) == (1875, 2500)
 
 
 def test_batches_cost_less() -> None:
-    assert PriceBook({}).cost("openai", "gpt-4.1", Usage(input=1000), variant="batch").micro_usd == 1000
-    own = PriceBook({"v/*": said(input=2, batch_discount=0.5)})
+    assert priced({}).cost("openai", "gpt-4.1", Usage(input=1000), variant="batch").micro_usd == 1000
+    own = priced({"v/*": prices(input=2, batch_discount=0.5)})
     assert own.cost("v", "m", Usage(input=1000), variant="batch").micro_usd == 1000
     assert own.cost("v", "m", Usage(input=1000)).micro_usd == 2000
 
 
 def test_long_prompts_have_their_own_prices() -> None:
-    book = PriceBook({"v/*": said(input=1, output=2, tiers=[{"above": 100, "input": 3}])})
+    book = priced({"v/*": prices(input=1, output=2, tiers=[{"above": 100, "input": 3}])})
     assert book.cost("v", "m", Usage(input=100, output=10)).micro_usd == 120
     assert book.cost("v", "m", Usage(input=101, output=10)).micro_usd == 323
     assert book.estimate("v", "m", Usage(input=10, output=10)).micro_usd == 50
 
 
 def test_parts_with_a_price_of_their_own_leave_their_whole() -> None:
-    book = PriceBook({"v/*": said(input=10, cached=1, output=10, reasoning=20, audio_input=100)})
+    book = priced({"v/*": prices(input=10, cached=1, output=10, reasoning=20, audio_input=100)})
     usage = usage_of(CHAT_USAGE)
     assert usage == Usage(input=1000, output=300, cached=400, reasoning=200, audio_input=10)
     assert book.cost("v", "m", usage).micro_usd == 400 * 1 + 10 * 100 + 590 * 10 + 200 * 20 + 100 * 10
@@ -128,8 +150,7 @@ def test_parts_with_a_price_of_their_own_leave_their_whole() -> None:
 
 def test_prices_are_remembered_for_a_while_and_not_without_end() -> None:
     now = [0.0]
-    prices = {"v/*": said(input=1)}
-    book = PriceBook(prices, clock=lambda: now[0])
+    book = PriceBook({"v/*": prices(input=1)}, clock=lambda: now[0])
     assert book.price("v", "m") is book.price("v", "m")
     first = book.price("v", "m")
     now[0] = REMEMBERED_S + 1
@@ -157,8 +178,8 @@ def test_both_wires_names_are_read() -> None:
                   st.dictionaries(st.sampled_from(["cached_tokens"]), st.integers() | st.text())),
     )
 )  # fmt: skip
-def test_no_number_of_a_provider_breaks_the_books(said_usage: dict[str, Any]) -> None:
-    usage = usage_of(said_usage)
+def test_no_number_of_a_provider_breaks_the_books(usage_object: dict[str, Any]) -> None:
+    usage = usage_of(usage_object)
     assert 0 <= usage.cached <= usage.input
     assert Price({"input": 10**6, "output": 10**6, "milliseconds": 1}).cost(usage).micro_usd >= 0
 
@@ -195,4 +216,4 @@ def test_pictures_in_a_prompt_are_not_text() -> None:
 def test_every_request_type_has_an_estimate(name: str) -> None:
     usage = upper_estimate(BY_NAME[name], {"input": "x", "prompt": "x"}, b"{}")
     assert usage.tokens > 0
-    assert PriceBook({"v/*": said(input=1, output=1)}).estimate("v", "m", usage).priced
+    assert priced({"v/*": prices(input=1, output=1)}).estimate("v", "m", usage).priced
