@@ -24,7 +24,7 @@ from bench.store_server import StoreServer
 from shared.governance.keys.caller import ANONYMOUS, Caller
 from shared.governance.ledger.call_log import CallLog
 from shared.governance.ledger.reports import Reports, UsageQuery
-from shared.governance.ledger.writer import Ledger, Outcome, entry_of
+from shared.governance.ledger.writer import CallOutcome, Ledger, entry_of
 from shared.governance.limits.guard import governance_scripts
 from shared.governance.limits.model import Limit
 from shared.governance.pricing.prices import Cost, PriceBook
@@ -121,7 +121,7 @@ async def whole_calls(store: StoreServer, caller: Caller, count: int, at_once: i
 def entry(number_of: int) -> bytes:
     caller = Caller(key_id=f"vk_{number_of % 50}", name=f"key {number_of % 50}", team=f"team-{number_of % 7}")
     return entry_of(
-        Outcome(
+        CallOutcome(
             caller=caller, request_type="chat.completions", surface="openai", asked="openai/gpt-4o", provider="openai",
             provider_key="main", model=("gpt-4o", "gpt-4.1", "o3")[number_of % 3], usage=Usage(120, 480, 64),
             cost=Cost(5_100, list_micro_usd=5_100), latency_ms=850, attempts=1, request_id=uuid.uuid4().hex,

@@ -23,14 +23,14 @@ from shared.errors import (
 from shared.inference.call import Call, RetryLater
 from shared.inference.call_cost import CallCost
 from shared.inference.route import Target
-from shared.providers.base import Key
+from shared.providers.base import ProviderKey
 from shared.providers.health.board import HealthBoard, ProviderHealth
 from shared.providers.health.cooldown import SPENT_CODES
 from shared.providers.resilience import Verdict, backoff_s, judge
 from shared.telemetry.upstream import UpstreamWatch
 
 T = TypeVar("T")
-Once = Callable[[Target, Key | None, float], Awaitable[T]]
+Once = Callable[[Target, ProviderKey | None, float], Awaitable[T]]
 """One attempt: at this target, with this key, within so many seconds."""
 
 # Limits above this are cut to whole seconds: calls then share their timeout objects.
@@ -129,7 +129,7 @@ class Attempts:
         """Seconds until a stream must have begun."""
         return self._begin_by - self._time()
 
-    async def _first_key(self, health: ProviderHealth, target: Target, *, last: bool) -> Key | None:
+    async def _first_key(self, health: ProviderHealth, target: Target, *, last: bool) -> ProviderKey | None:
         session = self._call.session
         try:
             key = health.choose(target.model, session)
@@ -150,14 +150,14 @@ class Attempts:
 
     def _next_key(
         self, health: ProviderHealth, target: Target, tried: frozenset[str], error: GatewayError
-    ) -> Key | None:
+    ) -> ProviderKey | None:
         """The key for another attempt; if none may be used any more, the failure that led here is what counts."""
         try:
             return health.choose(target.model, self._call.session, tried, waited=True)
         except CircuitOpen:
             raise error from None
 
-    async def _once(self, target: Target, health: ProviderHealth, key: Key | None, once: Once[T]) -> T:
+    async def _once(self, target: Target, health: ProviderHealth, key: ProviderKey | None, once: Once[T]) -> T:
         total_s = self._limit_s(target)
         self.made += 1
         name = target.provider.name

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from shared.errors import ClientGone, GatewayError
-from shared.governance.ledger.writer import Outcome, entry_of
+from shared.governance.ledger.writer import CallOutcome, entry_of
 from shared.governance.limits.guard import UNLIMITED, Reservation
 from shared.governance.limits.model import MICRO
 from shared.governance.pricing.prices import UNPRICED, Cost
@@ -143,7 +143,7 @@ class CallCost:
             cost = UNPRICED if nothing else self._billing.cost(self.provider, self.model, usage, call)
         self.cost = cost
         entry = entry_of(
-            Outcome(
+            CallOutcome(
                 caller=call.caller,
                 request_type=call.request_type.name,
                 surface=call.surface,

@@ -27,8 +27,8 @@ from shared.inference.passthrough import Passthrough, RawAnswer, RawRequest
 from shared.inference.route import Routing, Target
 from shared.inference.streaming import ProviderStream
 from shared.inference.translation import NOTHING, offered, translation
-from shared.providers.base import Key
-from shared.providers.client import Exchange, ProviderClient
+from shared.providers.base import ProviderKey
+from shared.providers.client import ProviderClient, UpstreamResponse
 from shared.providers.health.board import HealthBoard
 from shared.providers.health.sharing import SharedHealth
 from shared.providers.registry import Providers
@@ -40,7 +40,7 @@ from shared.telemetry.upstream import UNWATCHED, UpstreamWatch
 T = TypeVar("T")
 # Others who speak Anthropic's format do not all count.
 _NO_SUCH_ENDPOINT = frozenset({404, 405, 501})
-At = Callable[[Target, Key | None, float], Awaitable[T]]
+At = Callable[[Target, ProviderKey | None, float], Awaitable[T]]
 
 
 class Inference:
@@ -148,7 +148,7 @@ class Inference:
         attempts = self._attempts(call)
         recalled = await self._recall(call)
 
-        async def at(target: Target, key: Key | None, total_s: float) -> Answer:
+        async def at(target: Target, key: ProviderKey | None, total_s: float) -> Answer:
             wire, ask = self._translation(call, target, recalled)
             request = wire.request(ask)
             exchange = await self._client.open(
@@ -197,7 +197,7 @@ class Inference:
         attempts = self._attempts(call)
         recalled = await self._recall(call)
 
-        async def at(target: Target, key: Key | None, total_s: float) -> ProviderStream:
+        async def at(target: Target, key: ProviderKey | None, total_s: float) -> ProviderStream:
             wire, ask = self._translation(call, target, recalled)
             request = wire.request(ask)
             limits = target.provider.timeouts
@@ -234,7 +234,14 @@ class Inference:
         return stream
 
     def _watched(
-        self, exchange: Exchange, wire: Wire, ask: ProviderRequest, *, target: Target, key: Key | None, call: Call
+        self,
+        exchange: UpstreamResponse,
+        wire: Wire,
+        ask: ProviderRequest,
+        *,
+        target: Target,
+        key: ProviderKey | None,
+        call: Call,
     ) -> ProviderStream:
         """The stream of an opened exchange; if it ends badly, that is noted as a failed attempt would be."""
         health = self._board[target.provider.name]
@@ -260,7 +267,7 @@ class Inference:
         if counting is None:
             return None
 
-        async def at(target: Target, key: Key | None, total_s: float) -> int:
+        async def at(target: Target, key: ProviderKey | None, total_s: float) -> int:
             exchange = await self._client.open(
                 target.provider, key, target.model, counting.request, headers=call.passed_on(), total_s=total_s
             )

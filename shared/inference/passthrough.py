@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from shared.errors import Unsupported
 from shared.governance.keys.caller import Caller
 from shared.providers.base import Provider
-from shared.providers.client import Exchange, ProviderClient
+from shared.providers.client import ProviderClient, UpstreamResponse
 from shared.providers.health.selection import choose_key
 from shared.providers.registry import DEFAULT_PROVIDER, Providers
 from shared.providers.wires.base import UpstreamRequest
@@ -43,7 +43,7 @@ class RawRequest:
 class RawAnswer:
     """A provider's answer as it is; iterate its body once, or close it."""
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: UpstreamResponse) -> None:
         self._exchange = exchange
         self.status = exchange.status
         self.content_type = exchange.content_type

@@ -6,7 +6,7 @@ from typing import Any
 
 from shared.errors import GatewayError, UpstreamFailure, UpstreamRefused
 from shared.inference.call_cost import CallCost
-from shared.providers.client import Exchange
+from shared.providers.client import UpstreamResponse
 from shared.providers.wires.base import MalformedAnswer, ProviderRequest, Wire
 
 
@@ -20,7 +20,7 @@ class ProviderStream:
 
     def __init__(
         self,
-        exchange: Exchange,
+        exchange: UpstreamResponse,
         wire: Wire,
         ask: ProviderRequest,
         *,

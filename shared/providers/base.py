@@ -7,7 +7,7 @@ from shared.settings.model import BreakerSettings, RetrySettings, TimeoutSetting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Key:
+class ProviderKey:
     """One credential of a provider. ``name`` is for logs; ``value`` never is."""
 
     name: str
@@ -38,7 +38,7 @@ class Provider:
     wire: str
     host: str
     base_url: str
-    keys: tuple[Key, ...] = ()
+    keys: tuple[ProviderKey, ...] = ()
     request_types: frozenset[str] = frozenset()
     batches: bool = False
     timeouts: TimeoutSettings = field(default_factory=TimeoutSettings)

@@ -9,7 +9,7 @@ from typing import Final, Protocol, Self
 import httpx
 
 from shared.errors import Overloaded, UpstreamFailure, UpstreamRefused, UpstreamTimeout
-from shared.providers.base import Key, Provider
+from shared.providers.base import Provider, ProviderKey
 from shared.providers.health.gate import Gate
 from shared.providers.hosts.base import Host
 from shared.providers.resilience import retry_after_s
@@ -48,7 +48,7 @@ class Sender(Protocol):
         ...
 
 
-class Exchange:
+class UpstreamResponse:
     """One answered upstream request with a 2xx status; close it, whatever happens.
 
     Iterating gives the body as it comes; failures on the way are ours, not httpx's.
@@ -130,7 +130,7 @@ class ProviderClient:
     async def open(
         self,
         provider: Provider,
-        key: Key | None,
+        key: ProviderKey | None,
         model: str,
         request: UpstreamRequest,
         *,
@@ -138,7 +138,7 @@ class ProviderClient:
         total_s: float,
         stream: bool = False,
         wait_s: float | None = None,
-    ) -> Exchange:
+    ) -> UpstreamResponse:
         """Send one request and wait for a 2xx head.
 
         Args:
@@ -164,7 +164,7 @@ class ProviderClient:
                 timeouts=_timeouts(provider.timeouts, total_s, stream=stream),
             )
             if 200 <= response.status < 300:
-                return Exchange(response, provider, gate)
+                return UpstreamResponse(response, provider, gate)
             raise await self._refusal(provider, response)
         except BaseException:
             gate.leave()
@@ -173,7 +173,7 @@ class ProviderClient:
     async def _send(
         self,
         provider: Provider,
-        key: Key | None,
+        key: ProviderKey | None,
         model: str,
         request: UpstreamRequest,
         *,

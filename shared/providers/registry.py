@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from shared.errors import UnknownProvider
-from shared.providers.base import Key, Provider
+from shared.providers.base import Provider, ProviderKey
 from shared.settings.model import KeySettings, ProviderSettings, Settings
 from shared.surfaces.request_types import (
     CHAT,
@@ -346,9 +346,9 @@ def _url_from(row: ProviderRow, environ: Mapping[str, str]) -> str:
     return url
 
 
-def _keys(provider: str, said: tuple[KeySettings, ...]) -> tuple[Key, ...]:
+def _keys(provider: str, said: tuple[KeySettings, ...]) -> tuple[ProviderKey, ...]:
     return tuple(
-        Key(
+        ProviderKey(
             name=key.name or f"{provider}-{at}",
             value=key.value.get_secret_value(),
             weight=key.weight,
@@ -358,6 +358,6 @@ def _keys(provider: str, said: tuple[KeySettings, ...]) -> tuple[Key, ...]:
     )
 
 
-def _environment_key(row: ProviderRow, environ: Mapping[str, str]) -> tuple[Key, ...]:
+def _environment_key(row: ProviderRow, environ: Mapping[str, str]) -> tuple[ProviderKey, ...]:
     value = environ.get(row.key_env, "") if row.key_env else ""
-    return (Key(name=row.key_env, value=value),) if value else ()
+    return (ProviderKey(name=row.key_env, value=value),) if value else ()

@@ -13,7 +13,7 @@ from cli.checks.providers import check_providers
 from cli.checks.store import NAMED, _judge, _judge_skew, _judge_workers, check_store, find_unpriced
 from cli.client.admin_key import keep_admin_key
 from shared.governance.keys.caller import ANONYMOUS
-from shared.governance.ledger.writer import Ledger, Outcome, entry_of
+from shared.governance.ledger.writer import CallOutcome, Ledger, entry_of
 from shared.governance.pricing.usage import Usage
 from shared.settings.load import load_settings
 from shared.settings.model import JobSettings, ProviderSettings, Settings
@@ -181,7 +181,9 @@ async def test_models_that_cost_nobody_knows_what_are_named(redis_url: str) -> N
     ledger = Ledger(commands)
     for at in range(NAMED + 2):
         usage = Usage(input=5)
-        outcome = Outcome(caller=ANONYMOUS, request_type="embeddings", provider="vllm", model=f"m{at:02}", usage=usage)
+        outcome = CallOutcome(
+            caller=ANONYMOUS, request_type="embeddings", provider="vllm", model=f"m{at:02}", usage=usage
+        )
         ledger.book(entry_of(outcome))
     await ledger.flush()
     finding = await find_unpriced(commands)

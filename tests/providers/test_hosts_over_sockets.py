@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from shared.errors import UpstreamFailure, UpstreamRefused
-from shared.providers.base import Key
+from shared.providers.base import ProviderKey
 from shared.providers.client import ProviderClient
 from shared.providers.hosts.aws import AwsIdentity
 from shared.providers.hosts.azure import AzureHost
@@ -100,7 +100,7 @@ class Upstream:
         return provider_of(host, **{"wire": wire, "base_url": self.sim.origin, "region": "eu-west-1", **more})
 
     @contextlib.asynccontextmanager
-    async def open(self, wire, ask, key: Key | None = None, **more):
+    async def open(self, wire, ask, key: ProviderKey | None = None, **more):
         provider = self.provider(wire, **more)
         request = self.client.wire(provider).request(ask)
         async with await self.client.open(
@@ -184,7 +184,7 @@ async def test_refusals_say_why(upstream: Upstream, wire: str, status: int, code
 
 async def test_a_bearer_token_does_instead_of_a_signature(upstream: Upstream) -> None:
     ask = request_of({"messages": HI}, MODEL)
-    assert await upstream.answer("bedrock", ask, key=Key(name="k", value="bedrock-api-key"))
+    assert await upstream.answer("bedrock", ask, key=ProviderKey(name="k", value="bedrock-api-key"))
     assert upstream.sim.requests[-1].path == f"/model/{MODEL}/converse"
     with pytest.raises(UpstreamRefused) as caught:
         await upstream.answer("bedrock", ask, credentials="AKIDinvalid:secret")

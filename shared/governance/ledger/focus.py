@@ -89,14 +89,14 @@ COLUMNS: tuple[Column, ...] = (
 )
 NAMES = tuple(column.name for column in COLUMNS)
 
-Row = dict[str, str | None]
+FocusRow = dict[str, str | None]
 
 
 class InvalidFocus(ValueError):
     """A row breaks a rule of the specification; the message names column and rule."""
 
 
-def focus_row(entry: Mapping[str, Any], *, account: str = "finops") -> Row:
+def focus_row(entry: Mapping[str, Any], *, account: str = "finops") -> FocusRow:
     """One call, or the calls of a period, as a charge.
 
     Args:
@@ -147,7 +147,7 @@ def focus_row(entry: Mapping[str, Any], *, account: str = "finops") -> Row:
     }
 
 
-def _own_columns(entry: Mapping[str, Any]) -> Row:
+def _own_columns(entry: Mapping[str, Any]) -> FocusRow:
     """What the specification has no column for."""
     return {
         "x_CachedTokens": str(entry.get("cached", 0)),

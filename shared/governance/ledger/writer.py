@@ -43,7 +43,7 @@ logger = logging.getLogger("finops.governance")
 
 
 @dataclass(slots=True, kw_only=True)
-class Outcome:
+class CallOutcome:
     """How one call or job ended, as the books want it.
 
     Attributes:
@@ -95,7 +95,7 @@ def who(caller: Caller, dimensions: Mapping[str, str] | None = None) -> dict[str
     return {**{name: _clean(value) for name, value in said.items() if value}, **({"dims": dims} if dims else {})}
 
 
-def entry_of(outcome: Outcome, at_ms: int | None = None) -> bytes:
+def entry_of(outcome: CallOutcome, at_ms: int | None = None) -> bytes:
     """The entry of an outcome, JSON; empty fields are left out."""
     usage, cost = outcome.usage, outcome.cost
     failed = outcome.status >= 400

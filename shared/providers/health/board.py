@@ -10,10 +10,10 @@ from functools import partial
 from typing import Any
 
 from shared.errors import CircuitOpen, GatewayError, ProviderRateLimited, UpstreamFailure, UpstreamRefused
-from shared.providers.base import Key, Provider
-from shared.providers.health.changes import MAX_LIFE_S, Change
-from shared.providers.health.circuit import Circuit, State
-from shared.providers.health.cooldown import SPENT_CODES, Cooldown, Cooldowns, Place
+from shared.providers.base import Provider, ProviderKey
+from shared.providers.health.changes import MAX_LIFE_S, HealthChange
+from shared.providers.health.circuit import Circuit, CircuitState
+from shared.providers.health.cooldown import SPENT_CODES, Cooldown, Cooldowns, HealthScope
 from shared.providers.health.gate import Gate
 from shared.providers.health.latency import Latencies
 from shared.providers.health.selection import choose_key
@@ -22,9 +22,9 @@ from shared.providers.health.throttle import RECOVERED_S, Throttle
 MAX_CIRCUITS = 2048
 MAX_MODELS = 1024
 
-_REACH = Place("", "")
+_REACH = HealthScope("", "")
 
-Tell = Callable[[Change], None]
+Tell = Callable[[HealthChange], None]
 
 
 class ProviderHealth:
@@ -50,13 +50,13 @@ class ProviderHealth:
         self._clock = clock
         self._tell = tell
         self._cool = Cooldowns()
-        self._circuits: dict[Place, Circuit] = {}
-        self._open: set[Place] = set()
-        self._serving: dict[str, tuple[Key, ...]] = {}
+        self._circuits: dict[HealthScope, Circuit] = {}
+        self._open: set[HealthScope] = set()
+        self._serving: dict[str, tuple[ProviderKey, ...]] = {}
 
     # ------------------------------------------------------------------ choosing
 
-    def keys(self, model: str) -> tuple[Key, ...]:
+    def keys(self, model: str) -> tuple[ProviderKey, ...]:
         """The keys that are configured for a model."""
         keys = self._serving.get(model)
         if keys is None:
@@ -68,7 +68,7 @@ class ProviderHealth:
 
     def choose(
         self, model: str, session: str, tried: frozenset[str] = frozenset(), *, waited: bool = False
-    ) -> Key | None:
+    ) -> ProviderKey | None:
         """The key for a call; None where the provider is called without.
 
         Args:
@@ -95,7 +95,7 @@ class ProviderHealth:
         return any(
             key.name not in tried
             and not self._cool.of(key.name, model, now)
-            and not self._blocked_s(Place(key.name, model), now)
+            and not self._blocked_s(HealthScope(key.name, model), now)
             for key in self.keys(model)
         )
 
@@ -105,16 +105,16 @@ class ProviderHealth:
         names = [key.name for key in self.keys(model)] or [""]
         return min(rest.until - now if (rest := self._cool.of(name, model, now)) else 0.0 for name in names)
 
-    def _passable(self, keys: Sequence[Key], model: str, now: float) -> list[Key]:
+    def _passable(self, keys: Sequence[ProviderKey], model: str, now: float) -> list[ProviderKey]:
         """The keys whose circuits let a call through.
 
         Raises:
             CircuitOpen: There is none.
         """
         self.calm = not self._cool and not self._open
-        waits = {key.name: self._blocked_s(Place(key.name, model), now) for key in keys}
+        waits = {key.name: self._blocked_s(HealthScope(key.name, model), now) for key in keys}
         wait_s = max(
-            self._blocked_s(_REACH, now), min(waits.values()) if waits else self._blocked_s(Place("", model), now)
+            self._blocked_s(_REACH, now), min(waits.values()) if waits else self._blocked_s(HealthScope("", model), now)
         )
         if wait_s > 0:
             raise CircuitOpen(
@@ -123,7 +123,7 @@ class ProviderHealth:
             )
         return [key for key in keys if not waits[key.name]]
 
-    def _least_tired(self, keys: Sequence[Key], model: str, now: float, *, waited: bool) -> Key | None:
+    def _least_tired(self, keys: Sequence[ProviderKey], model: str, now: float, *, waited: bool) -> ProviderKey | None:
         rests = {key.name: self._cool.of(key.name, model, now) for key in keys} or {"": self._cool.of("", model, now)}
         ends = {name: rest.until if rest else now for name, rest in rests.items()}
         first = min(ends, key=lambda name: ends[name])
@@ -135,12 +135,12 @@ class ProviderHealth:
             )
         return next((key for key in keys if key.name == first), None)
 
-    def _blocked_s(self, place: Place, now: float) -> float:
+    def _blocked_s(self, place: HealthScope, now: float) -> float:
         circuit = self._circuits.get(place)
         return circuit.wait_s(now) if circuit else 0.0
 
     def _enter(self, key: str, model: str, now: float) -> None:
-        for place in (_REACH, Place(key, model)):
+        for place in (_REACH, HealthScope(key, model)):
             circuit = self._circuits.get(place)
             if circuit is not None:
                 circuit.enter(now)
@@ -156,17 +156,17 @@ class ProviderHealth:
         """A call was answered, or its stream began, after ``took_s``."""
         now = self._clock()
         self._passed(_REACH, now)
-        self._passed(Place(key, model), now)
+        self._passed(HealthScope(key, model), now)
         if self.throttle.active:
             self.throttle.answered(now)
         if self._cool:
             for place in self._cool.served(key, model):
-                self._tell(Change(kind="served", provider=self.provider.name, key=place.key, model=place.model))
+                self._tell(HealthChange(kind="served", provider=self.provider.name, key=place.key, model=place.model))
         if self.latencies.wanted:
             self.latencies.add(model, took_s, now)
         self.quiet = not (self._circuits or self._cool or self.throttle.active or self.latencies.wanted)
 
-    def _passed(self, place: Place, now: float) -> None:
+    def _passed(self, place: HealthScope, now: float) -> None:
         circuit = self._circuits.get(place)
         if circuit is not None:
             circuit.succeeded(now)
@@ -182,10 +182,10 @@ class ProviderHealth:
             self._circuit(_REACH).failed(now)
         elif isinstance(error, UpstreamRefused) and error.status < 500:
             self._passed(_REACH, now)
-            self._passed(Place(key, model), now)  # it said no, and it said it well
+            self._passed(HealthScope(key, model), now)  # it said no, and it said it well
             self._refused(key, model, error, now)
         else:
-            self._circuit(Place(key, model)).failed(now)
+            self._circuit(HealthScope(key, model)).failed(now)
 
     def _refused(self, key: str, model: str, error: UpstreamRefused, now: float) -> None:
         if error.status not in {401, 402, 403, 429}:
@@ -193,7 +193,7 @@ class ProviderHealth:
         place, rest = self._cool.rest(key, model, error, now)
         self.calm = self.quiet = False
         self._tell(
-            Change(
+            HealthChange(
                 kind="rest",
                 provider=self.provider.name,
                 key=place.key,
@@ -207,9 +207,9 @@ class ProviderHealth:
         too_many = error.status == 429 and error.code not in SPENT_CODES
         if too_many and self.throttle.refused(now, share=1 / max(1, len(self.keys(model)))):
             limit, until = self.throttle.limit, self._wall(now + RECOVERED_S, now)
-            self._tell(Change(kind="limit", provider=self.provider.name, limit=limit, until=until))
+            self._tell(HealthChange(kind="limit", provider=self.provider.name, limit=limit, until=until))
 
-    def _circuit(self, place: Place) -> Circuit:
+    def _circuit(self, place: HealthScope) -> Circuit:
         circuit = self._circuits.get(place)
         if circuit is None:
             if len(self._circuits) >= MAX_CIRCUITS:
@@ -224,11 +224,11 @@ class ProviderHealth:
         self._circuits = kept if len(kept) < MAX_CIRCUITS // 2 else {}
         self._open &= self._circuits.keys()
 
-    def _turned(self, place: Place, circuit: Circuit) -> None:
+    def _turned(self, place: HealthScope, circuit: Circuit) -> None:
         now = self._clock()
         self._note(place, circuit)
         self._tell(
-            Change(
+            HealthChange(
                 kind="closed" if circuit.closed else "open",
                 provider=self.provider.name,
                 key=place.key,
@@ -237,7 +237,7 @@ class ProviderHealth:
             )
         )
 
-    def _note(self, place: Place, circuit: Circuit) -> None:
+    def _note(self, place: HealthScope, circuit: Circuit) -> None:
         if circuit.closed:
             self._open.discard(place)
         else:
@@ -249,11 +249,11 @@ class ProviderHealth:
 
     # ------------------------------------------------------------------ learning from other processes
 
-    def learn(self, change: Change) -> None:
+    def learn(self, change: HealthChange) -> None:
         """Take over what another process found."""
         now = self._clock()
         left_s = min(change.until - time.time(), MAX_LIFE_S)
-        place = Place(change.key, change.model)
+        place = HealthScope(change.key, change.model)
         if change.kind == "served":
             self._cool.drop(place)
         elif change.kind == "closed":
@@ -279,7 +279,7 @@ class ProviderHealth:
         now = self._clock()
         reach = self._circuits.get(_REACH)
         return {
-            "circuit": (reach.state(now) if reach else State.CLOSED).value,
+            "circuit": (reach.state(now) if reach else CircuitState.CLOSED).value,
             "tried_again_in_s": round(self._blocked_s(_REACH, now), 1),
             "concurrency": {
                 "configured": self.gate.places,
@@ -330,7 +330,7 @@ class HealthBoard(Mapping[str, ProviderHealth]):
     def __len__(self) -> int:
         return len(self._known)
 
-    def learn(self, change: Change) -> None:
+    def learn(self, change: HealthChange) -> None:
         """Take over what another process found; a provider that is not configured here is no matter."""
         known = self._known.get(change.provider)
         if known is not None:
@@ -340,15 +340,15 @@ class HealthBoard(Mapping[str, ProviderHealth]):
         """``ProviderHealth.state`` by provider."""
         return {name: health.state() for name, health in self._known.items()}
 
-    def _pass_on(self, change: Change) -> None:
+    def _pass_on(self, change: HealthChange) -> None:
         self.tell(change)
 
 
-def _keep_to_itself(_change: Change) -> None:
+def _keep_to_itself(_change: HealthChange) -> None:
     """A process alone has nobody to tell."""
 
 
-def _serves(key: Key, model: str) -> bool:
+def _serves(key: ProviderKey, model: str) -> bool:
     return key.models == ("*",) or any(_matches(model, pattern) for pattern in key.models)
 
 

@@ -9,14 +9,14 @@ VERSION = 1
 MAX_LIFE_S = 24 * 3600.0
 MAX_NAME = 512
 
-Kind = Literal["rest", "served", "open", "closed", "limit"]
-_KINDS = frozenset(get_args(Kind))
+ChangeKind = Literal["rest", "served", "open", "closed", "limit"]
+_KINDS = frozenset(get_args(ChangeKind))
 # What a change is about; a later one about the same replaces it.
 _SUBJECTS = {"rest": "rest", "served": "rest", "open": "circuit", "closed": "circuit", "limit": "limit"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class HealthChange:
     """Something that every process should know.
 
     Attributes:
@@ -31,7 +31,7 @@ class Change:
         limit: Of a limit: calls at once in the process that found it.
     """
 
-    kind: Kind
+    kind: ChangeKind
     provider: str
     key: str = ""
     model: str = ""
@@ -52,25 +52,25 @@ class Change:
         return self.kind in {"served", "closed"}
 
 
-def write_change(change: Change, by: str) -> bytes:
+def write_change(change: HealthChange, by: str) -> bytes:
     """The stored form; ``by`` names the process."""
     return orjson.dumps({"v": VERSION, "by": by, **asdict(change)})
 
 
-def read_change(raw: bytes) -> tuple[str, Change] | None:
+def read_change(raw: bytes) -> tuple[str, HealthChange] | None:
     """Who said what; None for anything that is not a change of this version."""
     try:
         fields = orjson.loads(raw)
         if fields.pop("v") != VERSION:
             return None
         by = str(fields.pop("by"))
-        change = Change(**fields)
+        change = HealthChange(**fields)
     except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
         return None
     return (by, change) if _sound(change) else None
 
 
-def _sound(change: Change) -> bool:
+def _sound(change: HealthChange) -> bool:
     names: tuple[Any, ...] = (change.provider, change.key, change.model)
     numbers: tuple[Any, ...] = (change.until, change.status, change.times, change.limit)
     return (

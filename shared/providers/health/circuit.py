@@ -9,7 +9,7 @@ from shared.settings.model import BreakerSettings
 BUCKETS = 10
 
 
-class State(StrEnum):
+class CircuitState(StrEnum):
     """Whether calls pass."""
 
     CLOSED = "closed"
@@ -60,11 +60,11 @@ class Circuit:
         """Whether it is closed and nothing in its window speaks against it."""
         return not self.open_until and now - self._failed_at > self._settings.window_s
 
-    def state(self, now: float) -> State:
+    def state(self, now: float) -> CircuitState:
         """What is shown of it."""
         if not self.open_until:
-            return State.CLOSED
-        return State.OPEN if now < self.open_until else State.HALF_OPEN
+            return CircuitState.CLOSED
+        return CircuitState.OPEN if now < self.open_until else CircuitState.HALF_OPEN
 
     def wait_s(self, now: float) -> float:
         """Seconds until a call may pass; 0: now. While a probe is under way, as long as that may take."""

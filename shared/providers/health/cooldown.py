@@ -16,7 +16,7 @@ MAX_KEPT = 4096
 SPENT_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 
 
-class Place(NamedTuple):
+class HealthScope(NamedTuple):
     """What cools: a key, for one model or (empty) for all."""
 
     key: str
@@ -46,18 +46,18 @@ class Cooldowns:
     __slots__ = ("_resting",)
 
     def __init__(self) -> None:
-        self._resting: dict[Place, Cooldown] = {}
+        self._resting: dict[HealthScope, Cooldown] = {}
 
     def __bool__(self) -> bool:
         return bool(self._resting)
 
-    def rest(self, key: str, model: str, error: GatewayError, now: float) -> tuple[Place, Cooldown]:
+    def rest(self, key: str, model: str, error: GatewayError, now: float) -> tuple[HealthScope, Cooldown]:
         """Note a refusal.
 
         Rate limits and permissions are of a model; a wrong key and an empty account are of the key.
         """
         for_model = error.status in {403, 429} and error.code not in SPENT_CODES
-        place = Place(key, model if for_model else "")
+        place = HealthScope(key, model if for_model else "")
         before = self._resting.get(place)
         times = before.times + 1 if before else 1
         told = error.status == 429 and error.retry_after_s is not None
@@ -66,7 +66,7 @@ class Cooldowns:
         self.put(place, found, now)
         return place, found
 
-    def put(self, place: Place, found: Cooldown, now: float) -> None:
+    def put(self, place: HealthScope, found: Cooldown, now: float) -> None:
         """Keep a cool-down, found here or by another process."""
         if len(self._resting) >= MAX_KEPT:
             self._resting = {each: rest for each, rest in self._resting.items() if rest.until > now}
@@ -74,19 +74,19 @@ class Cooldowns:
                 self._resting.clear()  # more models than anyone has: somebody makes names up
         self._resting[place] = found
 
-    def served(self, key: str, model: str) -> list[Place]:
+    def served(self, key: str, model: str) -> list[HealthScope]:
         """A key answered: its rests are over; gives those that there were."""
-        places = (Place(key, model), Place(key, ""))
+        places = (HealthScope(key, model), HealthScope(key, ""))
         return [place for place in places if self._resting.pop(place, None) is not None]
 
-    def drop(self, place: Place) -> None:
+    def drop(self, place: HealthScope) -> None:
         """Forget a cool-down, because another process saw the key serve."""
         self._resting.pop(place, None)
 
     def of(self, key: str, model: str, now: float) -> Cooldown | None:
         """The key's present rest, the longer one of two; one that is over is kept a while, to grow from."""
         longest: Cooldown | None = None
-        for place in (Place(key, model), Place(key, "")):
+        for place in (HealthScope(key, model), HealthScope(key, "")):
             rest = self._resting.get(place)
             if rest is None:
                 continue
@@ -97,7 +97,7 @@ class Cooldowns:
                 longest = rest
         return longest
 
-    def all(self, now: float) -> dict[Place, Cooldown]:
+    def all(self, now: float) -> dict[HealthScope, Cooldown]:
         """Every present rest."""
         return {place: rest for place, rest in self._resting.items() if rest.until > now}
 

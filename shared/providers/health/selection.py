@@ -4,13 +4,13 @@ import random
 from collections.abc import Sequence
 from hashlib import blake2b
 
-from shared.providers.base import Key
+from shared.providers.base import ProviderKey
 
 _SPAN = float(1 << 64)
 _NEXT_TO_NONE = 1e-9  # the weight of a key with weight 0: it serves when no other can
 
 
-def choose_key(keys: Sequence[Key], session: str = "", *, chance: float | None = None) -> Key | None:
+def choose_key(keys: Sequence[ProviderKey], session: str = "", *, chance: float | None = None) -> ProviderKey | None:
     """One of the keys; None where there is none.
 
     Args:

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 from shared import clock
 from shared.providers.health.board import HealthBoard
-from shared.providers.health.changes import Change, read_change, write_change
+from shared.providers.health.changes import HealthChange, read_change, write_change
 from shared.store.commands import Command, RedisCommands
 from shared.store.errors import StoreConnectionError
 
@@ -44,7 +44,7 @@ class SharedHealth:
         self._commands = commands
         self._connect = connect
         self._name = uuid.uuid4().hex
-        self._unsaid: deque[Change] = deque(maxlen=MAX_UNSAID)
+        self._unsaid: deque[HealthChange] = deque(maxlen=MAX_UNSAID)
         self._writer: asyncio.Task[None] | None = None
         self._reader: asyncio.Task[None] | None = None
         self._closed = False
@@ -57,7 +57,7 @@ class SharedHealth:
         if self._reader is None and not self._closed:
             self._reader = asyncio.create_task(self._listen(), name="finops-health")
 
-    def say(self, change: Change) -> None:
+    def say(self, change: HealthChange) -> None:
         """Tell the others soon."""
         self._unsaid.append(change)
         if self._writer is None and not self._closed:
@@ -86,7 +86,7 @@ class SharedHealth:
         finally:
             self._writer = None
 
-    def _said(self, changes: list[Change]) -> list[Command]:
+    def _said(self, changes: list[HealthChange]) -> list[Command]:
         commands: list[Command] = []
         for change in changes:
             stored = write_change(change, self._name)

@@ -5,7 +5,7 @@ Source: https://learn.microsoft.com/azure/ai-foundry/openai/reference
 
 from urllib.parse import quote
 
-from shared.providers.base import Key, Provider
+from shared.providers.base import Provider, ProviderKey
 from shared.providers.hosts.base import Destination, target_below
 from shared.providers.hosts.entra import EntraTokens
 from shared.providers.wires.base import UpstreamRequest
@@ -23,7 +23,7 @@ class AzureHost:
         self._tokens = tokens
 
     async def destination(
-        self, provider: Provider, key: Key | None, model: str, request: UpstreamRequest
+        self, provider: Provider, key: ProviderKey | None, model: str, request: UpstreamRequest
     ) -> Destination:
         """``/openai/v1/…``, or ``/openai/deployments/{deployment}/…?api-version=``.
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Protocol
 
-from shared.providers.base import Key, Provider
+from shared.providers.base import Provider, ProviderKey
 from shared.providers.transport import Origin
 from shared.providers.wires.base import UpstreamRequest
 
@@ -29,7 +29,7 @@ class Host(Protocol):
     name: str
 
     async def destination(
-        self, provider: Provider, key: Key | None, model: str, request: UpstreamRequest
+        self, provider: Provider, key: ProviderKey | None, model: str, request: UpstreamRequest
     ) -> Destination:
         """Where the request goes, and with what credentials."""
         ...

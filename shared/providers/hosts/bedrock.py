@@ -7,7 +7,7 @@ https://docs.aws.amazon.com/bedrock/latest/userguide/api-keys-use.html
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from shared.providers.base import Key, Provider
+from shared.providers.base import Provider, ProviderKey
 from shared.providers.hosts.aws import AwsIdentity
 from shared.providers.hosts.base import Destination, target_below
 from shared.providers.hosts.sigv4 import signed_headers
@@ -37,7 +37,7 @@ class BedrockHost:
     async def destination(
         self,
         provider: Provider,
-        key: Key | None,
+        key: ProviderKey | None,
         model: str,  # noqa: ARG002 - stands in the path
         request: UpstreamRequest,
     ) -> Destination:

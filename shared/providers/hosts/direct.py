@@ -1,6 +1,6 @@
 """The plain hosts: paths below the base URL, the key in one header."""
 
-from shared.providers.base import Key, Provider
+from shared.providers.base import Provider, ProviderKey
 from shared.providers.hosts.base import Destination, target_below
 from shared.providers.wires.base import UpstreamRequest
 
@@ -22,7 +22,7 @@ class DirectHost:
     async def destination(
         self,
         provider: Provider,
-        key: Key | None,
+        key: ProviderKey | None,
         model: str,  # noqa: ARG002 - the same for every model here
         request: UpstreamRequest,
     ) -> Destination:

@@ -8,7 +8,7 @@ https://cloud.google.com/vertex-ai/generative-ai/docs/start/openai
 import re
 from urllib.parse import quote
 
-from shared.providers.base import Key, Provider
+from shared.providers.base import Provider, ProviderKey
 from shared.providers.hosts.base import Destination, target_below
 from shared.providers.hosts.google import GoogleTokens
 from shared.providers.wires.base import UpstreamRequest
@@ -30,7 +30,7 @@ class VertexHost:
     async def destination(
         self,
         provider: Provider,
-        key: Key | None,
+        key: ProviderKey | None,
         model: str,  # noqa: ARG002 - stands in the path
         request: UpstreamRequest,
     ) -> Destination:

@@ -13,7 +13,7 @@ import pytest
 from api.usage.downloads import FORMATS, ROWS_AT_ONCE, Download, pieces, renderer
 from shared.governance.keys.caller import Caller
 from shared.governance.ledger.focus import COLUMNS, NAMES
-from shared.governance.ledger.writer import Outcome, entry_of
+from shared.governance.ledger.writer import CallOutcome, entry_of
 from shared.governance.pricing.prices import UNPRICED, Cost
 from shared.governance.pricing.usage import Usage
 from tests.governance.ledger.test_ledger import outcome
@@ -31,7 +31,7 @@ async def _many_calls() -> AsyncIterator[list[dict[str, Any]]]:
         yield [{**entry, "at": 1_790_000_000_000 + (start + at) * 36} for at, entry in enumerate(kinds)]
 
 
-def _call(at: int) -> Outcome:
+def _call(at: int) -> CallOutcome:
     return outcome(
         caller=Caller(key_id=f"vk_{at % 20}", name=f"key {at % 20}", team=f"team-{at % 7}"),
         model=("gpt-4o", "@cf/meta/llama", "claude")[at % 3],

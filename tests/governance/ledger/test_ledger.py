@@ -17,7 +17,7 @@ from shared.governance.ledger.call_log import CallLog
 from shared.governance.ledger.exports import csv_text, json_lines
 from shared.governance.ledger.focus import COLUMNS, NAMES, InvalidFocus, check_row, focus_csv, focus_row
 from shared.governance.ledger.reports import Reports, UsageQuery
-from shared.governance.ledger.writer import MAX_CONTENT, Ledger, Outcome, Redaction, entry_of, who
+from shared.governance.ledger.writer import MAX_CONTENT, CallOutcome, Ledger, Redaction, entry_of, who
 from shared.governance.pricing.prices import UNPRICED, Cost
 from shared.governance.pricing.usage import Usage
 from shared.settings.model import LedgerSettings
@@ -30,17 +30,17 @@ TODAY = (NOW - timedelta(hours=1), NOW + timedelta(days=1))  # of any suite that
 TEAM_A = Caller(key_id="a", name="Team A", team="search", customer="acme", dimensions=(("app", "shop"),))
 
 
-def outcome(**said: Any) -> Outcome:
+def outcome(**said: Any) -> CallOutcome:
     fields: dict[str, Any] = {
         "caller": TEAM_A, "request_type": "chat.completions", "provider": "openai", "model": "gpt-4o",
         "asked": "gpt-4o", "usage": Usage(input=100, output=20, cached=5, reasoning=2),
         "cost": Cost(450, list_micro_usd=500),
         "latency_ms": 80, "attempts": 2, "request_id": "req_1", "surface": "openai",
     }  # fmt: skip
-    return Outcome(**{**fields, **said})
+    return CallOutcome(**{**fields, **said})
 
 
-async def booked(ledger: Ledger, *outcomes: Outcome) -> None:
+async def booked(ledger: Ledger, *outcomes: CallOutcome) -> None:
     for one in outcomes:
         ledger.book(entry_of(one))
     await ledger.flush()

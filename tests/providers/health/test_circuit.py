@@ -1,4 +1,4 @@
-from shared.providers.health.circuit import Circuit, State
+from shared.providers.health.circuit import Circuit, CircuitState
 from shared.settings.model import BreakerSettings
 
 SETTINGS = BreakerSettings(window_s=10, min_requests=4, error_rate=0.5, open_s=5)
@@ -20,10 +20,10 @@ def test_it_opens_on_the_error_rate_and_not_before_enough_was_seen() -> None:
     made, told = circuit()
     for _ in range(3):
         made.failed(1)
-    assert made.state(1) is State.CLOSED
+    assert made.state(1) is CircuitState.CLOSED
     made.succeeded(1)
     made.failed(1)
-    assert made.state(1) is State.OPEN
+    assert made.state(1) is CircuitState.OPEN
     assert told == [False]
     assert made.wait_s(2) == 4
 
@@ -50,7 +50,7 @@ def test_what_lies_before_the_window_does_not_count() -> None:
 
 def test_half_open_lets_one_probe_pass() -> None:
     made, told = opened()
-    assert made.state(5) is State.HALF_OPEN
+    assert made.state(5) is CircuitState.HALF_OPEN
     assert made.wait_s(5) == 0
     made.enter(5)
     assert made.wait_s(6) > 0, "others wait for what the probe finds"
@@ -79,7 +79,7 @@ def test_a_probe_that_is_never_heard_of_again_does_not_close_it_for_ever() -> No
 def test_it_opens_because_another_process_says_so() -> None:
     made, told = circuit()
     made.open(9)
-    assert made.state(8) is State.OPEN
+    assert made.state(8) is CircuitState.OPEN
     assert told == []
     assert not made.forgettable(100)
 

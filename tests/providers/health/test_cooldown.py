@@ -2,7 +2,7 @@ import pytest
 
 from shared.errors import UpstreamRefused
 from shared.providers.health import cooldown
-from shared.providers.health.cooldown import Cooldowns, Place
+from shared.providers.health.cooldown import Cooldowns, HealthScope
 
 
 def refused(status: int, retry_after_s: float | None = None, code: str | None = None) -> UpstreamRefused:
@@ -23,7 +23,7 @@ def test_untold_rests_grow_up_to_a_minute_and_begin_anew_after_an_answer() -> No
     downs = Cooldowns()
     lengths = [downs.rest("k", "m", refused(429), 0)[1].until for _ in range(8)]
     assert lengths == [1, 2, 4, 8, 16, 32, 60, 60]
-    assert downs.served("k", "m") == [Place("k", "m")]
+    assert downs.served("k", "m") == [HealthScope("k", "m")]
     assert not downs
     assert downs.rest("k", "m", refused(429), 0)[1].until == 1
 
@@ -39,7 +39,7 @@ def test_untold_rests_grow_up_to_a_minute_and_begin_anew_after_an_answer() -> No
 )
 def test_a_refused_key_rests_longer(error: UpstreamRefused, model: str, length_s: float) -> None:
     place, rest = Cooldowns().rest("k", "m", error, 0)
-    assert place == Place("k", model)
+    assert place == HealthScope("k", model)
     assert rest.until == length_s
 
 
@@ -50,7 +50,7 @@ def test_the_longer_of_two_rests_counts() -> None:
     rest = downs.of("k", "m", 1)
     assert rest
     assert rest.status == 401
-    assert set(downs.all(1)) == {Place("k", "m"), Place("k", "")}
+    assert set(downs.all(1)) == {HealthScope("k", "m"), HealthScope("k", "")}
 
 
 def test_a_rest_that_is_long_over_is_forgotten() -> None:
@@ -68,7 +68,7 @@ def test_made_up_models_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) 
     for number in range(3):
         downs.rest("k", f"m{number}", refused(429, 5), 0)
     downs.rest("k", "late", refused(429, 5), 10)
-    assert set(downs.all(10)) == {Place("k", "late")}
+    assert set(downs.all(10)) == {HealthScope("k", "late")}
     for number in range(3):
         downs.rest("k", f"n{number}", refused(429, 50), 10)
     assert len(downs.all(10)) <= 3

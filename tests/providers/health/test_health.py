@@ -3,11 +3,11 @@ import time
 import pytest
 
 from shared.errors import CircuitOpen, ProviderRateLimited, UpstreamFailure, UpstreamRefused
-from shared.providers.base import Key, Provider
+from shared.providers.base import Provider, ProviderKey
 from shared.providers.client import gate_of
 from shared.providers.health import board as health
 from shared.providers.health.board import HealthBoard, ProviderHealth
-from shared.providers.health.changes import Change, read_change, write_change
+from shared.providers.health.changes import HealthChange, read_change, write_change
 from shared.settings.model import BreakerSettings
 
 BREAKER = BreakerSettings(window_s=10, min_requests=2, error_rate=0.5, open_s=5)
@@ -25,18 +25,18 @@ def clock() -> Clock:
     return Clock()
 
 
-def board_of(clock: Clock, *keys: str, concurrency: int = 100) -> tuple[HealthBoard, list[Change]]:
+def board_of(clock: Clock, *keys: str, concurrency: int = 100) -> tuple[HealthBoard, list[HealthChange]]:
     made = Provider(
         name="p",
         wire="openai",
         host="direct",
         base_url="http://p",
-        keys=tuple(Key(name=name, value="secret-value", models=("*",)) for name in keys),
+        keys=tuple(ProviderKey(name=name, value="secret-value", models=("*",)) for name in keys),
         breaker=BREAKER,
         concurrency=concurrency,
     )
     board = HealthBoard({"p": made}, {"p": gate_of(made)}, clock)
-    told: list[Change] = []
+    told: list[HealthChange] = []
     board.tell = told.append
     return board, told
 
@@ -51,7 +51,7 @@ def unreached() -> UpstreamFailure:
     return error
 
 
-def name_of(key: Key | None) -> str:
+def name_of(key: ProviderKey | None) -> str:
     assert key
     return key.name
 
@@ -170,8 +170,8 @@ def test_others_hear_of_it_and_do_the_same(clock: Clock) -> None:
 
 def test_what_is_past_or_of_nobody_is_no_matter(clock: Clock) -> None:
     board, _ = board_of(clock, "a")
-    board.learn(Change(kind="rest", provider="p", key="a", until=time.time() - 1))
-    board.learn(Change(kind="rest", provider="nobody", key="a", until=time.time() + 9))
+    board.learn(HealthChange(kind="rest", provider="p", key="a", until=time.time() - 1))
+    board.learn(HealthChange(kind="rest", provider="nobody", key="a", until=time.time() + 9))
     assert board["p"].calm
     assert list(board) == ["p"]
     assert len(board) == 1
@@ -199,11 +199,11 @@ def test_the_times_of_models_are_kept_when_asked_for(clock: Clock) -> None:
 
 
 def test_changes_are_read_back_and_garbage_is_not() -> None:
-    change = Change(kind="rest", provider="p", key="a", model="m", until=5.0, told=True, status=429)
+    change = HealthChange(kind="rest", provider="p", key="a", model="m", until=5.0, told=True, status=429)
     assert read_change(write_change(change, "me")) == ("me", change)
     for garbage in (b"", b"[]", b"1", b'{"v": 2}', b'{"v": 1}', b'{"v": 1, "by": "x", "kind": "rest"}'):
         assert read_change(garbage) is None
-    wrong = Change(kind="dance", provider="p")  # type: ignore[arg-type]
+    wrong = HealthChange(kind="dance", provider="p")  # type: ignore[arg-type]
     assert read_change(b'{"v":1,"by":"x","kind":"dance","provider":"p"}') is None, wrong
     assert read_change(b'{"v":1,"by":"x","kind":"rest","provider":7}') is None
     assert read_change(b'{"v":1,"by":"x","kind":"rest","provider":"p","until":"soon"}') is None

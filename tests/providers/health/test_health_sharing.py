@@ -7,10 +7,10 @@ import pytest
 from redis.asyncio import Redis
 
 from shared.errors import UpstreamRefused
-from shared.providers.base import Key, Provider
+from shared.providers.base import Provider, ProviderKey
 from shared.providers.client import gate_of
 from shared.providers.health.board import HealthBoard
-from shared.providers.health.changes import Change, write_change
+from shared.providers.health.changes import HealthChange, write_change
 from shared.providers.health.sharing import CHANNEL, HASH, SharedHealth
 from shared.store.commands import PooledCommands
 from shared.store.connection import connect
@@ -22,7 +22,7 @@ PROVIDER = Provider(
     wire="openai",
     host="direct",
     base_url="http://p",
-    keys=(Key(name="a", value="1"), Key(name="b", value="2")),
+    keys=(ProviderKey(name="a", value="1"), ProviderKey(name="b", value="2")),
 )
 Open = Callable[..., tuple[HealthBoard, SharedHealth]]
 
@@ -71,7 +71,7 @@ async def test_a_process_that_starts_later_knows_it_too(process: Open, redis_url
     here, _ = process(redis_url)
     limited(here)
     await wait_until(lambda: redis.hlen(HASH))
-    past = Change(kind="rest", provider="p", key="b", until=time.time() - 5)
+    past = HealthChange(kind="rest", provider="p", key="b", until=time.time() - 5)
     await redis.hset(HASH, past.subject, write_change(past, "gone"))
     await redis.hset(HASH, "garbage", b"{")
     late, hears = process(redis_url)
@@ -84,7 +84,7 @@ async def test_garbage_on_the_channel_is_passed_over(process: Open, redis_url: s
     here, hears = process(redis_url)
     await hears.heard.wait()
     await redis.publish(CHANNEL, b"\xff garbage")
-    found = Change(kind="rest", provider="p", key="b", model="m", until=time.time() + 9, told=True, status=429)
+    found = HealthChange(kind="rest", provider="p", key="b", model="m", until=time.time() + 9, told=True, status=429)
     await redis.publish(CHANNEL, write_change(found, "other"))
     await wait_until(lambda: resting(here) == ["b"])
 

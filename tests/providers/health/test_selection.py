@@ -1,9 +1,13 @@
 from collections import Counter
 
-from shared.providers.base import Key
+from shared.providers.base import ProviderKey
 from shared.providers.health.selection import choose_key
 
-KEYS = [Key(name="a", value="1", weight=1), Key(name="b", value="2", weight=3), Key(name="c", value="3", weight=0)]
+KEYS = [
+    ProviderKey(name="a", value="1", weight=1),
+    ProviderKey(name="b", value="2", weight=3),
+    ProviderKey(name="c", value="3", weight=0),
+]
 
 
 def test_keys_are_chosen_by_weight() -> None:

@@ -6,10 +6,10 @@ from urllib.parse import parse_qs
 
 import orjson
 
-from shared.providers.base import Key, Provider
+from shared.providers.base import Provider, ProviderKey
 from shared.providers.wires.base import UpstreamRequest
 
-KEY = Key(name="k", value="sk-secret")
+KEY = ProviderKey(name="k", value="sk-secret")
 REQUEST = UpstreamRequest(path="/model/m%3A0/converse", body=b"{}")
 
 

@@ -2,7 +2,7 @@ import httpx
 import pytest
 
 from shared.errors import UpstreamFailure, UpstreamRefused
-from shared.providers.base import Key, Provider
+from shared.providers.base import Provider, ProviderKey
 from shared.providers.hosts.azure import AzureHost
 from shared.providers.hosts.entra import EntraTokens
 from shared.providers.wires.base import UpstreamRequest
@@ -24,7 +24,7 @@ CHAT = UpstreamRequest(path="/chat/completions", body=b"")
 @pytest.mark.parametrize("base_url", ["https://r.openai.azure.com", "https://r.openai.azure.com/openai/v1"])
 async def test_azure_has_two_kinds_of_paths(version: str, path: str, target: bytes, base_url: str) -> None:
     provider = Provider(name="azure", wire="openai", host="azure", base_url=base_url, api_version=version)
-    key = Key(name="k", value="secret")
+    key = ProviderKey(name="k", value="secret")
     place = await AzureHost().destination(provider, key, "prod/x", UpstreamRequest(path=path, body=b""))
     assert place.target == target
     assert place.origin.host == "r.openai.azure.com"
