@@ -31,9 +31,8 @@ from shared.governance.pricing.prices import Cost, PriceBook
 from shared.governance.pricing.usage import Usage
 from shared.inference.assembly import price_sources
 from shared.inference.billing import Billing
-from shared.inference.call import Call
+from shared.inference.call import Call, Target
 from shared.inference.call_cost import CallCost
-from shared.inference.route import Target
 from shared.providers.registry import configured_providers
 from shared.settings.model import Settings
 from shared.store.multiplexed import MultiplexedClient
@@ -99,11 +98,11 @@ async def whole_calls(store: StoreServer, caller: Caller, count: int, at_once: i
     async def some(number_of: int) -> None:
         for _ in range(number_of):
             call_cost = CallCost(billing, call_of(caller))
-            await call_cost.admit((target,))
+            await call_cost.open((target,))
             call_cost.sent("openai", "gpt-4o", "main")
             call_cost.answered(SAID, 200, b"{}")
             call_cost.headers()
-            if not call_cost.admission.hold:
+            if not call_cost.reservation.reservation:
                 await asyncio.sleep(0)
 
     async def all_of_them() -> None:

@@ -116,7 +116,7 @@ class BatchTurns:
             if validation.hopeless:
                 return
             try:
-                self._inference.check_model(model, caller)
+                self._inference.catalogue.check(model, caller)
             except GatewayError as error:
                 message = f"The model {model[:80]!r} does not exist or you do not have access to it: {error.message}"
                 validation.faults.append(fault("model_not_found", message, param="body.model", line=line))

@@ -7,6 +7,7 @@ import orjson
 
 from shared.errors import UpstreamFailure, UpstreamRefused
 from shared.inference.call import Answer, Call
+from shared.inference.call_cost import CallCost
 from shared.inference.inference import Inference
 from shared.inference.streaming import ProviderStream
 from shared.surfaces.chat_assembly import ChatAssembly
@@ -37,17 +38,19 @@ def can_stream(call: Call) -> bool:
     return call.request_type.name in _STREAMED and "audio" not in (call.fields.get("modalities") or ())
 
 
-async def answer_streamed(inference: Inference, call: Call, handle: RunHandle) -> Answer:
+async def answer_streamed(
+    inference: Inference, call: Call, handle: RunHandle, call_cost: CallCost | None = None
+) -> Answer:
     """Answer a call through a stream.
 
     Raises:
         GatewayError, RetryLater: As ``Inference.answer``.
     """
     try:
-        stream = await inference.stream(_as_stream(call))
+        stream = await inference.stream(_as_stream(call), call_cost)
     except UpstreamRefused as error:
         if error.status == 400 and error.param in {"stream", "stream_options"}:
-            return await inference.answer(call)  # this model, or this account, may not stream
+            return await inference.answer(call, call_cost)  # this model, or this account, may not stream
         raise
     assembly: AnswerAssembly = ChatAnswer()
     if call.request_type is RESPONSES:

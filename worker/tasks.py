@@ -54,9 +54,9 @@ class JobRunner:
             if claim.request_type == DELIVERY:
                 return await self._webhooks.run(claim)
             call = await self._call(claim)
-            call_cost = call.call_cost = self._inference.open_call_cost(call)
+            call_cost = self._inference.open_call_cost(call)
             call.caller.check()  # the key may have been revoked or have expired since the submit
-            answer = await self._answer(call, handle)
+            answer = await self._answer(call, handle, call_cost)
             if BATCH not in claim.context:  # readers of a batch's output do not know its jobs
                 await self._inference.keep_job(call, answer)
         except RetryLater as later:
@@ -73,10 +73,10 @@ class JobRunner:
                 call_cost.abandon()
         return completed(answer, call_cost)
 
-    async def _answer(self, call: Call, handle: RunHandle) -> Answer:
+    async def _answer(self, call: Call, handle: RunHandle, call_cost: CallCost | None) -> Answer:
         if self._streams and BATCH not in handle.claim.context and can_stream(call):
-            return await answer_streamed(self._inference, call, handle)
-        return await self._inference.answer(call)
+            return await answer_streamed(self._inference, call, handle, call_cost)
+        return await self._inference.answer(call, call_cost)
 
     async def _call(self, claim: Claim) -> Call:
         request_type = BY_NAME[claim.request_type]

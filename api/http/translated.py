@@ -141,7 +141,7 @@ async def read(dialect: Dialect, services: Services, context: RequestContext, re
 
 def full_name(model: str, provider: str, services: Services) -> str:
     """The model with its provider's prefix, unless it has one, or is a name of the configuration's."""
-    plain = "/" in model or not model or services.inference.names(model)
+    plain = "/" in model or not model or services.inference.catalogue.is_configured(model)
     return model if plain else f"{provider}/{model}"
 
 

@@ -88,7 +88,7 @@ async def list_models(
 ) -> Response:
     """A page of what the caller may use; ids carry the provider's prefix."""
     context.surface, context.request_type = SURFACE, "models"
-    models = await services.inference.models(caller)
+    models = await services.inference.catalogue.models(caller)
     return as_response(json_reply(models_page(models, limit=limit, after_id=after_id, before_id=before_id)))
 
 
@@ -97,7 +97,7 @@ async def get_model(model: str, services: ServicesDep, context: ContextDep, call
     """A model by its id."""
     context.surface, context.request_type = SURFACE, "models"
     wanted = full_name(model, PROVIDER, services)
-    for known in await services.inference.models(caller):
+    for known in await services.inference.catalogue.models(caller):
         if known["id"] == wanted:
             return as_response(json_reply(model_of(known)))
     raise ModelNotFound(

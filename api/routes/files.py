@@ -89,7 +89,7 @@ class FileUpload:
             return
         request = await _for_provider(context, upload, home, query)
         with Hangup(receive):
-            answer = await services.inference.passthrough(request, context.caller)
+            answer = await services.inference.forwarder.forward(request, context.caller)
             context.provider = home
             await send_raw(send, answer)
 
@@ -100,7 +100,7 @@ def _home(services: Services, context: RequestContext, upload: Upload, said: str
         return "" if said == HERE and HERE not in services.inference.providers else said
     if not upload.scan_file.plain or not upload.scan_file.models or context.caller.limits:
         return ""  # the limits of a key reach what is run here alone
-    return services.inference.batch_provider(upload.scan_file.models, context.caller) or ""
+    return services.inference.catalogue.batch_provider(upload.scan_file.models, context.caller) or ""
 
 
 async def _keep(services: Services, context: RequestContext, upload: Upload) -> Reply:

@@ -165,7 +165,7 @@ async def list_models(
     page_token: Annotated[str, Query(alias="pageToken")] = "",
 ) -> Response:
     """A page of what the caller may use; names carry the provider's prefix."""
-    models = await services.inference.models(caller)
+    models = await services.inference.catalogue.models(caller)
     return as_response(json_reply(models_page(models, page_size=page_size, page_token=page_token)))
 
 
@@ -173,7 +173,7 @@ async def list_models(
 async def get_model(model: str, services: ServicesDep, caller: CallerDep) -> Response:
     """A model by its name."""
     wanted = full_name(model, PROVIDER, services)
-    for known in await services.inference.models(caller):
+    for known in await services.inference.catalogue.models(caller):
         if known["id"] == wanted:
             return as_response(json_reply(model_of(known)))
     raise ModelNotFound(

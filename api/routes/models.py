@@ -14,7 +14,7 @@ router = APIRouter(tags=["models"])
 async def list_models(services: ServicesDep, context: ContextDep, caller: CallerDep) -> Response:
     """OpenAI's list object; ids carry the provider's prefix."""
     context.surface, context.request_type = "openai", "models"
-    return as_response(json_reply({"object": "list", "data": await services.inference.models(caller)}))
+    return as_response(json_reply({"object": "list", "data": await services.inference.catalogue.models(caller)}))
 
 
 @router.get("/models/{model:path}", summary="One model")
@@ -22,7 +22,7 @@ async def get_model(model: str, services: ServicesDep, context: ContextDep, call
     """A model by its id; without a prefix it is the default provider's, which is asked for what its list lacks."""
     context.surface, context.request_type = "openai", "models"
     wanted = {model, f"{DEFAULT_PROVIDER}/{model}"}
-    for known in await services.inference.models(caller):
+    for known in await services.inference.catalogue.models(caller):
         if known["id"] in wanted:
             return as_response(json_reply(known))
-    return as_response(json_reply(await services.inference.model(model, caller)))
+    return as_response(json_reply(await services.inference.catalogue.model(model, caller)))

@@ -89,7 +89,7 @@ class PassthroughEndpoint:
             dimensions=dimensions_of(context.headers),
         )
         with Hangup(receive):
-            answer = await services.inference.passthrough(request, context.caller)
+            answer = await services.inference.forwarder.forward(request, context.caller)
             context.provider = place.provider
             await send_raw(send, answer)
 

@@ -1,11 +1,11 @@
-"""The attempts at a call: target after target; the same key again, other keys, waiting as told, and an end in time."""
+"""Attempts at a call: target after target, key after key, with pauses between them and one deadline over them all."""
 
 import asyncio
 import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from shared.errors import (
     BudgetExceeded,
@@ -20,9 +20,8 @@ from shared.errors import (
     UnsupportedParameter,
     UpstreamFailure,
 )
-from shared.inference.call import Call, RetryLater
+from shared.inference.call import Call, RetryLater, Target
 from shared.inference.call_cost import CallCost
-from shared.inference.route import Target
 from shared.providers.base import ProviderKey
 from shared.providers.health.board import HealthBoard, ProviderHealth
 from shared.providers.health.cooldown import SPENT_CODES
@@ -30,33 +29,60 @@ from shared.providers.resilience import Verdict, backoff_s, judge
 from shared.telemetry.upstream import UpstreamWatch
 
 T = TypeVar("T")
-Once = Callable[[Target, ProviderKey | None, float], Awaitable[T]]
-"""One attempt: at this target, with this key, within so many seconds."""
 
 # Limits above this are cut to whole seconds: calls then share their timeout objects.
 FINE_LIMIT_S = 10.0
-# Whoever was told the same moment need not come back at the same moment.
+# Calls that were given the same time to come back need not come back at the same moment.
 WAIT_SPREAD = 0.1
-TIME_IS_OVER = "The time that the request was given is over."
+TIMED_OUT = "The request timed out."
+
+
+class Attempt(NamedTuple):
+    """One upstream request to be made.
+
+    Attributes:
+        target: The provider and its model.
+        key: The provider's key; None if it has none.
+        total_s: Bound on the whole request, in seconds.
+    """
+
+    target: Target
+    key: ProviderKey | None
+    total_s: float
+
+
+Once = Callable[[Attempt], Awaitable[T]]
+"""Makes one attempt."""
 
 
 class Attempts:
-    """Counts and bounds the upstream requests made for one call, over all its targets.
+    """Makes, counts and bounds the upstream requests of one call, over all its targets.
 
     Args:
-        max_total_s: Bound on all of them together.
+        call: The call.
+        watch: Notified of every attempt.
+        board: Health of the providers.
+        call_cost: Notified of every attempt and fallback; None: the call is not billed.
+        max_total_s: Bound on all attempts together, in seconds.
 
     Attributes:
-        made: How many there were.
-        bill: Told of each; None: nobody counts.
+        made: Number of attempts so far.
     """
 
-    __slots__ = ("_begin_by", "_board", "_call", "_time", "_until", "_watch", "call_cost", "made")
+    __slots__ = ("_begin_by", "_board", "_call", "_call_cost", "_time", "_until", "_watch", "made")
 
-    def __init__(self, call: Call, watch: UpstreamWatch, board: HealthBoard, max_total_s: float = math.inf) -> None:
+    def __init__(
+        self,
+        call: Call,
+        watch: UpstreamWatch,
+        board: HealthBoard,
+        call_cost: CallCost | None = None,
+        max_total_s: float = math.inf,
+    ) -> None:
         self._call = call
         self._watch = watch
         self._board = board
+        self._call_cost = call_cost
         self._time = asyncio.get_running_loop().time  # looking the loop up asks for the process id each time
         until = self._time() + max_total_s
         if call.deadline is not None and call.deadline < until:
@@ -64,27 +90,26 @@ class Attempts:
         self._until = until
         self._begin_by = until if call.begin_by is None else min(until, call.begin_by)
         self.made = 0
-        self.call_cost: CallCost | None = None
 
     async def over(self, targets: Sequence[Target], once: Once[T]) -> T:
         """Try one target after the other until one answers.
 
         Raises:
-            GatewayError: What the caller is told of all their failures.
+            GatewayError: No target answered; the failure that the caller is to see.
             RetryLater: A job should come back later rather than wait.
         """
         failure: GatewayError | None = None
         for target in targets:
             try:
-                if self.call_cost is not None and target is not targets[0]:
-                    await self.call_cost.enter(target)
+                if self._call_cost is not None and target is not targets[0]:
+                    await self._call_cost.open_fallback(target)
                 return await self.at(target, once, last=target is targets[-1])
             except (BudgetExceeded, RequestLimited, TokenLimited) as error:
                 failure = failure or error  # this fallback's own limits; the next may have room
             except GatewayError as error:
-                failure = worth_telling(failure, error)
+                failure = failure_to_report(failure, error)
         if failure is None:
-            raise UpstreamFailure("No provider was there to answer.")
+            raise UpstreamFailure("No provider is available for this request.")
         if self._call.defers and isinstance(failure, Overloaded):
             raise RetryLater(failure.retry_after_s or 1.0, "overloaded", failure) from failure
         raise failure
@@ -93,9 +118,9 @@ class Attempts:
         """Try one target until it answers or its attempts are spent.
 
         Args:
-            target: Which model of which provider.
+            target: The provider and its model.
             once: Makes one attempt.
-            last: No other target follows; until then, a provider that asked for patience is passed over.
+            last: No other target follows; until then, a provider that asked callers to wait is passed over.
 
         Raises:
             GatewayError: The last failure.
@@ -126,17 +151,17 @@ class Attempts:
         raise AssertionError("max_attempts is at least 1")
 
     def begin_s(self) -> float:
-        """Seconds until a stream must have begun."""
+        """Return the seconds left until a stream must begin."""
         return self._begin_by - self._time()
 
     async def _first_key(self, health: ProviderHealth, target: Target, *, last: bool) -> ProviderKey | None:
         session = self._call.session
         try:
             key = health.choose(target.model, session)
-        except ProviderRateLimited as resting:
+        except ProviderRateLimited as cooling_down:
             if not last:
                 raise
-            await self._pause(resting, resting.retry_after_s or 0.0)
+            await self._pause(cooling_down, cooling_down.retry_after_s or 0.0)
             key = health.choose(target.model, session, waited=True)
         except CircuitOpen as refusal:
             if last and self._call.defers:
@@ -144,14 +169,14 @@ class Attempts:
             raise
         if key is None and target.provider.keys:
             raise ModelNotFound(
-                f"No key of the provider {target.provider.name!r} is for the model {target.model!r}.", param="model"
+                f"No key of provider {target.provider.name!r} may use the model {target.model!r}.", param="model"
             )
         return key
 
     def _next_key(
         self, health: ProviderHealth, target: Target, tried: frozenset[str], error: GatewayError
     ) -> ProviderKey | None:
-        """The key for another attempt; if none may be used any more, the failure that led here is what counts."""
+        """Choose the key for another attempt; if no key may be used any more, raise the failure that led here."""
         try:
             return health.choose(target.model, self._call.session, tried, waited=True)
         except CircuitOpen:
@@ -161,11 +186,11 @@ class Attempts:
         total_s = self._limit_s(target)
         self.made += 1
         name = target.provider.name
-        if self.call_cost is not None:
-            self.call_cost.sent(name, target.model, key.name if key else "")
+        if self._call_cost is not None:
+            self._call_cost.sent(name, target.model, key.name if key else "")
         started = time.perf_counter()
         try:
-            answer = await once(target, key, total_s)
+            answer = await once(Attempt(target, key, total_s))
         except GatewayError as error:
             took_s = time.perf_counter() - started
             self._watch.attempt(name, error.status, took_s)
@@ -173,7 +198,7 @@ class Attempts:
             if not over or took_s >= target.provider.timeouts.first_token_s:
                 health.failed(key.name if key else "", target.model, error)
             if over:
-                raise DeadlineExceeded(TIME_IS_OVER) from error
+                raise DeadlineExceeded(TIMED_OUT) from error
             raise
         took_s = time.perf_counter() - started
         self._watch.attempt(name, 200, took_s)
@@ -199,7 +224,7 @@ class Attempts:
     def _limit_s(self, target: Target) -> float:
         now = self._time()
         if now >= self._begin_by:
-            raise DeadlineExceeded(TIME_IS_OVER)
+            raise DeadlineExceeded(TIMED_OUT)
         left_s = self._until - now
         total_s = target.provider.timeouts.total_s
         if left_s >= total_s:
@@ -209,17 +234,12 @@ class Attempts:
     def _left_s(self) -> float:
         left_s = self._begin_by - self._time()
         if left_s <= 0:
-            raise DeadlineExceeded(TIME_IS_OVER)
+            raise DeadlineExceeded(TIMED_OUT)
         return left_s
 
 
-def no_answer(provider: str) -> UpstreamFailure:
-    """The provider's stream ended before it began."""
-    return UpstreamFailure(f"The provider {provider!r} ended its answer before it began.")
-
-
-def worth_telling(before: GatewayError | None, error: GatewayError) -> GatewayError:
-    """What the caller is told if no further target answers; a fallback that cannot express the call is passed over.
+def failure_to_report(before: GatewayError | None, error: GatewayError) -> GatewayError:
+    """Return the failure to report if no further target answers; one that cannot express the call is passed over.
 
     Raises:
         GatewayError: No other target would do better.

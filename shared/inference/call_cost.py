@@ -1,8 +1,8 @@
-"""One call on its way through the books: what it reserved, what it used, what it cost."""
+"""Cost of one call, from its reservation to its entry in the ledger."""
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from shared.errors import ClientGone, GatewayError
 from shared.governance.ledger.writer import CallOutcome, entry_of
@@ -10,32 +10,35 @@ from shared.governance.limits.guard import UNLIMITED, Reservation
 from shared.governance.limits.model import MICRO
 from shared.governance.pricing.prices import UNPRICED, Cost
 from shared.governance.pricing.usage import Usage, answer_estimate, upper_estimate, used_by
+from shared.inference.billing import Billing
+from shared.inference.call import Call, Target
 from shared.surfaces.request_types import MODERATIONS
-
-if TYPE_CHECKING:
-    from shared.inference.billing import Billing
-    from shared.inference.call import Call
-    from shared.inference.route import Target
 
 FREE_OF_CHARGE = Cost(0)
 
 
 class CallCost:
-    """What a call owes.
+    """What one call reserves, uses and costs; closed once, however the call ends.
 
     Args:
-        accounts: Where it is booked.
-        call: Whose.
+        billing: Reserves, prices and books.
+        call: The call; a run of a job reserves nothing, because that was done when its job was submitted, and its
+            entry is booked together with the job's outcome.
+
+    Attributes:
+        entry: The ledger entry, JSON; empty until the call has ended.
+        reservation: What is reserved for the call's first target.
+        cost: What the call cost; ``UNPRICED`` until it has ended.
     """
 
-    def __init__(self, billing: "Billing", call: "Call") -> None:
+    def __init__(self, billing: Billing, call: Call) -> None:
         self._billing = billing
         self._call = call
+        self._of_job = bool(call.job_id)
         self._started = time.perf_counter()
-        self._extra: list[str] = []
+        self._fallback_ids: list[str] = []
         self.entry = b""
-        self.of_job = bool(call.job_id)
-        self.admission: Reservation = UNLIMITED
+        self.reservation: Reservation = UNLIMITED
         self.provider = ""
         self.model = ""
         self.provider_key = ""
@@ -44,86 +47,107 @@ class CallCost:
         self.first_ms = 0
         self.cost: Cost = UNPRICED
 
-    async def admit(self, targets: "Sequence[Target]") -> None:
-        """Reserve what the call may cost, unless that was done when its job was submitted.
+    async def open(self, targets: Sequence[Target]) -> None:
+        """Reserve what the call may cost; for a run of a job, do nothing.
 
         Raises:
-            BudgetExceeded, RequestLimited, TokenLimited, StoreUnavailable: As ``LimitGuard.admit``.
+            BudgetExceeded, RequestLimited, TokenLimited, StoreUnavailable: See ``Billing.reserve``.
         """
-        if not self.of_job:
-            self.admission = await self._billing.admit(self._call, targets)
+        if not self._of_job:
+            self.reservation = await self._billing.reserve(self._call, targets)
 
-    async def enter(self, target: "Target") -> None:
-        """Go to a fallback, whose provider or model may have limits of its own.
+    async def open_fallback(self, target: Target) -> None:
+        """Reserve what the call may cost at a fallback, whose provider or model may have limits of its own.
 
         Raises:
-            BudgetExceeded, RequestLimited, TokenLimited, StoreUnavailable: As ``LimitGuard.admit``.
+            BudgetExceeded, RequestLimited, TokenLimited, StoreUnavailable: See ``Billing.reserve_fallback``.
         """
-        reservation = (await self._billing.enter(self._call, target)).reservation
-        if reservation:
-            self._extra.append(reservation)
+        reservation = await self._billing.reserve_fallback(self._call, target)
+        if reservation.reservation:
+            self._fallback_ids.append(reservation.reservation)
 
     def sent(self, provider: str, model: str, key_name: str) -> None:
-        """An attempt is made there."""
+        """Note an attempt at a provider's model with one of its keys."""
         if (provider, model) != (self.provider, self.model):
             self.targets += 1
         self.provider, self.model, self.provider_key = provider, model, key_name
         self.attempts += 1
 
     def began(self) -> None:
-        """The first bytes of a stream are there."""
+        """Note that the first bytes of a stream have arrived."""
         self.first_ms = self._elapsed_ms()
 
     def headers(self) -> dict[str, str]:
-        """What an answer tells of it: its cost, if that is known, and what is left of the caller's limits."""
-        lines = self.admission.headers() if self.admission.limit_statuses else {}
+        """Return the response headers: the cost, if it is known, and what is left of the caller's limits."""
+        lines = self.reservation.headers() if self.reservation.limit_statuses else {}
         if self.cost.priced:
             lines["x-bf-cost-usd"] = f"{self.cost.micro_usd / MICRO:.6f}"
         return lines
 
     def costs(self) -> dict[str, int]:
-        """What a job's record keeps of it, once it is closed: its cost, if that is known."""
+        """Return the part of a job's record: its cost, once the call has ended and if it is known."""
         return {"cost_micro_usd": self.cost.micro_usd} if self.entry and self.cost.priced else {}
 
-    def answered(self, said: Mapping[str, Any], status: int, body: bytes) -> bytes:
-        """The call ended well; its entry."""
-        usage, estimated = used_by(self._call.request_type, self._call.fields, said), False
-        if usage.empty and self._call.request_type is not MODERATIONS:
-            usage, estimated = answer_estimate(self._call.request_type, self._call.fields, self._call.body, body), True
-        content = self._billing.content(self._call, body)
-        return self._close(usage, status, "", estimated=estimated, content=content)
-
-    def streamed(self, said: Mapping[str, Any], events: int, error: BaseException | None = None) -> bytes:
-        """A stream ended, or was given up or cut.
+    def answered(self, reported: Mapping[str, Any], status: int, body: bytes) -> bytes:
+        """Close a call that was answered completely.
 
         Args:
-            said: The provider's count, empty if it never came: then the events that came are counted for it.
-            events: How many came.
-            error: Why it did not end well.
+            reported: The provider's usage, empty if it reported none: it is then estimated from the body.
+            status: HTTP status of the answer.
+            body: The answer.
+
+        Returns:
+            The ledger entry.
         """
-        usage, estimated = used_by(self._call.request_type, self._call.fields, said), False
+        call = self._call
+        usage, estimated = used_by(call.request_type, call.fields, reported), False
+        if usage.empty and call.request_type is not MODERATIONS:
+            usage, estimated = answer_estimate(call.request_type, call.fields, call.body, body), True
+        content = self._billing.content(call, body)
+        return self._close(usage, status, "", estimated=estimated, content=content)
+
+    def streamed(self, reported: Mapping[str, Any], events: int, error: BaseException | None = None) -> bytes:
+        """Close a call whose stream ended, was cut, or was given up by the caller.
+
+        Args:
+            reported: The provider's usage, empty if it never arrived: the events are then counted as output tokens.
+            events: Number of events that arrived.
+            error: Why it did not end well.
+
+        Returns:
+            The ledger entry.
+        """
+        usage, estimated = used_by(self._call.request_type, self._call.fields, reported), False
         if usage.empty:
             usage, estimated = Usage(input=self._estimate().input, output=events), True
         elif error is not None and usage.output < events:  # counted up to its beginning, as Anthropic's streams are
             usage, estimated = usage._replace(output=events), True
-        status, code = _fault(error)
+        status, code = _status_and_code(error)
         return self._close(usage, status, code, estimated=estimated)
 
     def failed(self, error: BaseException) -> bytes:
-        """The call ended without an answer. One that was cut off while its provider worked is charged its prompt."""
-        status, code = _fault(error)
+        """Close a call without an answer; one that its caller cut off at a provider is charged its prompt.
+
+        Returns:
+            The ledger entry.
+        """
+        status, code = _status_and_code(error)
         if status == ClientGone.status and self.attempts:
             return self._close(Usage(input=self._estimate().input), status, code, estimated=True)
         return self._close(Usage(), status, code)
 
     def abandon(self) -> None:
-        """A run of a job has left it to another one; harmless on a bill that is closed."""
+        """Give back what a run reserved at fallbacks, if another run goes on with its job; else do nothing."""
         if not self.entry:
-            extra, self._extra = self._extra, []
-            self._billing.abandon(extra)
+            ids, self._fallback_ids = self._fallback_ids, []
+            self._billing.abandon(ids)
 
     def forwarded(self, status: int, *, free: bool) -> bytes:
-        """A request was answered that is passed on unread: what it cost is known only where such requests are free."""
+        """Close a call that was passed on unread: its cost is known only where such requests are free.
+
+        Returns:
+            The ledger entry.
+        """
         return self._close(Usage(), status, "", cost=FREE_OF_CHARGE if free else UNPRICED)
 
     def _close(
@@ -136,7 +160,7 @@ class CallCost:
         content: Mapping[str, Any] | None = None,
         cost: Cost | None = None,
     ) -> bytes:
-        """Book it, once; a job's outcome books its own."""
+        """Book the call, once; a run of a job is booked with the job's outcome instead."""
         call = self._call
         if cost is None:
             nothing = usage.empty and status >= 400
@@ -170,14 +194,14 @@ class CallCost:
         if not self.entry:
             self.entry = entry
             if not usage.empty or status < 400:
-                self._tell(usage)
-            self._billing.closed(self, entry, self._extra)
+                self._report_spend(usage)
+            self._billing.settle(self.reservation.reservation, entry, self._fallback_ids, of_job=self._of_job)
         return self.entry
 
-    def _tell(self, usage: Usage) -> None:
-        told = self.cost.micro_usd if self.cost.priced else None
+    def _report_spend(self, usage: Usage) -> None:
+        micro_usd = self.cost.micro_usd if self.cost.priced else None
         tokens = (usage.input, usage.output, usage.cached)
-        self._billing.watch.spent(self._call.caller.team, self.provider, self.model, told, tokens)
+        self._billing.watch.spent(self._call.caller.team, self.provider, self.model, micro_usd, tokens)
 
     def _estimate(self) -> Usage:
         return upper_estimate(self._call.request_type, self._call.fields, self._call.body)
@@ -186,8 +210,8 @@ class CallCost:
         return round((time.perf_counter() - self._started) * 1000)
 
 
-def _fault(error: BaseException | None) -> tuple[int, str]:
-    """Status and code of what ended a call; anything but our own errors means that the caller went away."""
+def _status_and_code(error: BaseException | None) -> tuple[int, str]:
+    """Return status and code of a call's end; a bare ``BaseException`` (a cancellation) means the caller went away."""
     if error is None:
         return 200, ""
     if isinstance(error, GatewayError):

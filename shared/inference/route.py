@@ -8,8 +8,7 @@ from typing import Any
 
 from shared.errors import GatewayError, InvalidRequest, UnknownProvider
 from shared.governance.keys.caller import Caller
-from shared.inference.call import Call
-from shared.providers.base import Provider
+from shared.inference.call import Call, Target
 from shared.providers.health.board import HealthBoard
 from shared.providers.health.selection import draw
 from shared.providers.registry import DEFAULT_PROVIDER, IncompleteProvider, Providers
@@ -19,19 +18,6 @@ MAX_FALLBACKS = 16
 
 Price = Callable[[str, str], float | None]
 """What a provider's model costs, in any unit that compares; None: unknown."""
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """One model of one provider."""
-
-    provider: Provider
-    model: str
-
-    @property
-    def name(self) -> str:
-        """``provider/model``."""
-        return f"{self.provider.name}/{self.model}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +74,14 @@ class Routing:
         else:
             names = self._configured(targets[0], call.model) if self._fallbacks else ()
         for name in names:
-            for target in self._meant(name, call.session):
+            for target in self._resolve(name, call.session):
                 if target not in targets and call.caller.may_use(target.provider.name, target.model):
                     targets.append(target)
         return targets
 
-    def meant(self, name: str) -> list[Target]:
-        """What a name stands for."""
-        return self._meant(name, "")
+    def resolve(self, name: str) -> list[Target]:
+        """Return the targets of a name: several for a route, in the order of the moment."""
+        return self._resolve(name, "")
 
     def check(self, name: str, caller: Caller) -> None:
         """Let a name pass that stands for something that the caller may use.
@@ -104,7 +90,7 @@ class Routing:
             UnknownProvider: It has the prefix of no configured provider.
             ProviderBlocked, ModelBlocked: The caller may not use it.
         """
-        targets = self._meant(name, "")
+        targets = self._resolve(name, "")
         if not any(caller.may_use(target.provider.name, target.model) for target in targets):
             caller.authorise(targets[0].provider.name, targets[0].model)
 
@@ -128,13 +114,13 @@ class Routing:
 
     def _first(self, call: Call) -> list[Target]:
         caller = call.caller
-        targets = self._meant(call.model, call.session)
+        targets = self._resolve(call.model, call.session)
         allowed = [target for target in targets if caller.may_use(target.provider.name, target.model)]
         if not allowed:
             caller.authorise(targets[0].provider.name, targets[0].model)
         return allowed
 
-    def _meant(self, name: str, session: str) -> list[Target]:
+    def _resolve(self, name: str, session: str) -> list[Target]:
         """What a name stands for; several targets for a route's."""
         if self._aliases:
             name = self._aliases.get(name, name)

@@ -5,9 +5,8 @@ import uuid
 from dataclasses import replace
 from typing import Any
 
-from shared.inference.call import Call
+from shared.inference.call import Call, Target
 from shared.inference.conversations import not_kept
-from shared.inference.route import Target
 from shared.providers.wires.base import ProviderRequest, Wire
 from shared.providers.wires.bridged import BridgedWire, Item, Recalled
 from shared.surfaces import anthropic, genai
@@ -21,8 +20,8 @@ NOTHING = Recalled()
 _FITTED = {"anthropic": anthropic.without_extensions, "genai": genai.without_extensions}
 
 
-def offered(target: Target, wire: Wire) -> frozenset[str]:
-    """Names of the request types that a target answers; who chats gives responses too."""
+def supported_types(target: Target, wire: Wire) -> frozenset[str]:
+    """Return the names of the request types that a target answers; chat models answer responses through a bridge."""
     native = target.provider.request_types & wire.request_types
     return native | {RESPONSES.name} if CHAT.name in native else native
 

@@ -201,9 +201,9 @@ async def test_a_refused_call_is_refused_before_a_job_is_made(inference: Inferen
     assert not sim.log.entries
 
 
-async def test_what_a_provider_does_not_offer_is_said(build, provider) -> None:
+async def test_an_unsupported_request_type_is_refused(build, provider) -> None:
     inference = build(providers={"deepseek": provider()})
-    with pytest.raises(UnsupportedParameter, match="'deepseek' does not offer embeddings"):
+    with pytest.raises(UnsupportedParameter, match="'deepseek' does not support embeddings"):
         await inference.answer(chat("deepseek/x", request_type=EMBEDDINGS))
 
 

@@ -122,10 +122,10 @@ async def test_what_it_cannot_express_is_refused_before_it_is_asked(claude: Infe
 
 
 async def test_its_models_are_listed_in_openais_form(claude: Inference) -> None:
-    listed = {model["id"]: model for model in await claude.models(ANONYMOUS)}
+    listed = {model["id"]: model for model in await claude.catalogue.models(ANONYMOUS)}
     model = listed["anthropic/claude-sonnet-4-6"]
     assert model["object"] == "model"
     assert model["created"] == 1767323045
     assert model["owned_by"] == "anthropic"
     blocked = Caller(models=("mine/*",))
-    assert {str(model["id"]).split("/")[0] for model in await claude.models(blocked)} == {"mine"}
+    assert {str(model["id"]).split("/")[0] for model in await claude.catalogue.models(blocked)} == {"mine"}

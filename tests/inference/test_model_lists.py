@@ -29,7 +29,7 @@ def everyone(sim: RunningSimulator) -> dict[str, ProviderSettings]:
 
 
 async def ids(inference: Any, caller: Caller = ANONYMOUS) -> list[str]:
-    return [str(model["id"]) for model in await inference.models(caller)]
+    return [str(model["id"]) for model in await inference.catalogue.models(caller)]
 
 
 async def test_every_provider_lists_its_models_under_its_name(build: Any, sim: RunningSimulator) -> None:
@@ -49,7 +49,7 @@ async def test_every_provider_lists_its_models_under_its_name(build: Any, sim: R
     assert "bedrock/anthropic.claude-v2" not in listed, "it is no longer there"
     assert {name.partition("/")[0] for name in listed} == everyone(sim).keys() - {"gone"}
     assert len(listed) == len(set(listed))
-    for model in await inference.models(ANONYMOUS):
+    for model in await inference.catalogue.models(ANONYMOUS):
         assert {"id", "object", "created", "owned_by"} <= model.keys()
     assert {name.partition("/")[0] for name in await ids(inference, Caller(models=("gem*/*",)))} == {"gemini"}
 
@@ -113,7 +113,9 @@ async def test_what_is_no_list_is_left_out(build: Any, answer: bytes) -> None:
 async def test_azure_lists_what_its_resource_may_use(build: Any) -> None:
     asked: list[bytes] = []
     async with listing(b'{"data": [{"id": "gpt-4o", "created_at": 5, "lifecycle_status": "ga"}]}', asked) as url:
-        [model] = await build(providers={"azure": ProviderSettings(base_url=url, keys=KEYS)}).models(ANONYMOUS)
+        [model] = await build(providers={"azure": ProviderSettings(base_url=url, keys=KEYS)}).catalogue.models(
+            ANONYMOUS
+        )
     assert (model["id"], model["created"]) == ("azure/gpt-4o", 5)
     assert asked == [b"/openai/v1/models"]
 

@@ -9,31 +9,31 @@ from tests.serving import serving
 
 
 async def test_a_resource_of_a_provider_is_read_there(inference: Inference) -> None:
-    answer = await inference.passthrough(RawRequest(method="GET", path="/models/gpt-4o"), ANONYMOUS)
+    answer = await inference.forwarder.forward(RawRequest(method="GET", path="/models/gpt-4o"), ANONYMOUS)
     assert answer.status == 200
     assert b'"gpt-4o"' in await answer.read()
 
 
 async def test_bytes_come_as_they_come(inference: Inference) -> None:
-    answer = await inference.passthrough(RawRequest(method="GET", path="/models", provider="sim"), ANONYMOUS)
+    answer = await inference.forwarder.forward(RawRequest(method="GET", path="/models", provider="sim"), ANONYMOUS)
     assert b"".join([chunk async for chunk in answer]).startswith(b"{")
 
 
 async def test_a_providers_404_is_its_own(inference: Inference) -> None:
     with pytest.raises(UpstreamRefused) as refusal:
-        await inference.passthrough(RawRequest(method="GET", path="/responses/resp_none"), ANONYMOUS)
+        await inference.forwarder.forward(RawRequest(method="GET", path="/responses/resp_none"), ANONYMOUS)
     assert refusal.value.status == 404
 
 
 async def test_an_unknown_provider_is_a_400(inference: Inference) -> None:
     with pytest.raises(UnknownProvider):
-        await inference.passthrough(RawRequest(method="GET", path="/files", provider="nobody"), ANONYMOUS)
+        await inference.forwarder.forward(RawRequest(method="GET", path="/files", provider="nobody"), ANONYMOUS)
 
 
 async def test_another_wire_has_no_such_resource(build, provider) -> None:
     inference = build(providers={"other": provider(wire="anthropic")})
     with pytest.raises(Unsupported):
-        await inference.passthrough(RawRequest(method="GET", path="/files", provider="other"), ANONYMOUS)
+        await inference.forwarder.forward(RawRequest(method="GET", path="/files", provider="other"), ANONYMOUS)
 
 
 async def test_models_of_all_providers_are_listed_with_their_prefix(build, provider, sim: RunningSimulator) -> None:
@@ -44,23 +44,23 @@ async def test_models_of_all_providers_are_listed_with_their_prefix(build, provi
             "gone": provider(base_url="http://127.0.0.1:9"),
         }
     )
-    models = await inference.models(ANONYMOUS)
+    models = await inference.catalogue.models(ANONYMOUS)
     assert {"id": "mine/llama", "object": "model", "created": 0, "owned_by": "mine"} in models
     assert any(str(model["id"]).startswith("sim/") for model in models)
     asked = len(sim.log.entries)
-    assert await inference.models(ANONYMOUS) == models
+    assert await inference.catalogue.models(ANONYMOUS) == models
     assert len(sim.log.entries) == asked, "a list is kept for a minute"
-    only = await inference.models(Caller(key_id="a", models=("mine/*",)))
+    only = await inference.catalogue.models(Caller(key_id="a", models=("mine/*",)))
     assert [model["id"] for model in only] == ["mine/llama"]
 
 
 async def test_a_model_that_no_list_has_is_asked_of_its_provider(build, provider, sim: RunningSimulator) -> None:
     inference = build(providers={"openai": provider(), "sim": provider()})
-    assert (await inference.model("gpt-6-astra", ANONYMOUS))["id"] == "openai/gpt-6-astra"
-    assert (await inference.model("sim/a/b c", ANONYMOUS))["id"] == "sim/a/b c"
+    assert (await inference.catalogue.model("gpt-6-astra", ANONYMOUS))["id"] == "openai/gpt-6-astra"
+    assert (await inference.catalogue.model("sim/a/b c", ANONYMOUS))["id"] == "sim/a/b c"
     assert sim.requests[-1].path == "/v1/models/a/b c"
     with pytest.raises(UpstreamRefused) as refusal:
-        await inference.model("sim/gone@status=404", ANONYMOUS)
+        await inference.catalogue.model("sim/gone@status=404", ANONYMOUS)
     assert refusal.value.status == 404
 
 
@@ -69,7 +69,7 @@ async def test_a_model_of_nobody_or_not_for_the_caller_is_not_found(build, provi
     providers = {"sim": provider(), "claude": provider(wire="anthropic")}
     inference = build(providers=providers)
     with pytest.raises(ModelNotFound):
-        await inference.model(name, Caller(key_id="a", models=("sim/open", "nobody/*", "claude/*")))
+        await inference.catalogue.model(name, Caller(key_id="a", models=("sim/open", "nobody/*", "claude/*")))
 
 
 @pytest.mark.parametrize("said", [b"[]", b"{}", b"<html>"])
@@ -82,4 +82,4 @@ async def test_what_describes_no_model_is_not_passed_on(build, provider, said: b
     async with serving(app) as origin:
         inference = build(providers={"odd": provider(base_url=origin)})
         with pytest.raises(ModelNotFound):
-            await inference.model("odd/x", ANONYMOUS)
+            await inference.catalogue.model("odd/x", ANONYMOUS)

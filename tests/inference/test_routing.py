@@ -97,8 +97,8 @@ async def test_the_names_are_among_the_models(build, provider) -> None:
         aliases={"fast": "sim/a"},
         routes={"smart": route("weighted", sim__b=1)},
     )
-    assert {str(model["id"]) for model in await inference.models(ANONYMOUS)} == {"fast", "smart", "sim/a"}
-    only = await inference.models(Caller(key_id="k", models=("sim/b",)))
+    assert {str(model["id"]) for model in await inference.catalogue.models(ANONYMOUS)} == {"fast", "smart", "sim/a"}
+    only = await inference.catalogue.models(Caller(key_id="k", models=("sim/b",)))
     assert [model["id"] for model in only] == ["smart"]
     assert orjson.dumps(only)
 
