@@ -9,9 +9,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from shared import errors
-from shared.batches import keys as batch_keys
-from shared.governance import keyspace
-from shared.jobs.keys import KEYS
+from shared.keyspace import ALL_KEYS, KEYS_BY_OWNER
 from shared.providers.registry import ROWS
 from shared.providers.wires import anthropic as anthropic_wire
 from shared.providers.wires import bedrock as bedrock_wire
@@ -114,18 +112,19 @@ def _inner(annotation: Any) -> tuple[type[BaseModel], tuple[str, ...]] | None:  
 
 
 def redis_keys() -> str:
-    """One row a key that the gateway keeps in Redis."""
+    """One row per Redis key, except those of governance."""
+    governed = KEYS_BY_OWNER["governance"]
     return table(
         ("key", "kind", "lives", "for"),
-        ((f"`{key.pattern}`", key.kind, key.lifetime, key.purpose) for key in (*KEYS, *batch_keys.KEYS)),
+        ((f"`{key.pattern}`", key.kind, key.lifetime, key.purpose) for key in ALL_KEYS if key not in governed),
     )
 
 
 def governance_keys() -> str:
-    """One row a key that governance keeps in Redis."""
+    """One row per Redis key of governance."""
     return table(
         ("key", "kind", "lives", "for"),
-        ((f"`{key.pattern}`", key.kind, key.lifetime, key.purpose) for key in keyspace.KEYS),
+        ((f"`{key.pattern}`", key.kind, key.lifetime, key.purpose) for key in KEYS_BY_OWNER["governance"]),
     )
 
 

@@ -1,8 +1,8 @@
-"""The Redis keys of files and batches, and the ids that become part of them."""
+"""The Redis keys of files and batches: their table, functions that build their names, and the ids in them."""
 
 import hashlib
 
-from shared.jobs.keys import Key
+from shared.store.keyspace import Key
 from shared.surfaces import minted_ids
 
 KEYS: tuple[Key, ...] = (

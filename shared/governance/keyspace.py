@@ -1,43 +1,28 @@
 """Every Redis key of governance; the documentation's table is printed from ``KEYS``, as that of the job engine."""
 
-from typing import NamedTuple
+from shared.store.keyspace import Key
 
-
-class StoreKey(NamedTuple):
-    """One kind of key: its name (parts in angle brackets vary), Redis type, when it goes, and what it is for."""
-
-    pattern: str
-    kind: str
-    lifetime: str
-    purpose: str
-
-    @property
-    def permanent(self) -> bool:
-        """Whether the key may exist without an expiry."""
-        return self.lifetime.startswith("permanent")
-
-
-KEYS: tuple[StoreKey, ...] = (
-    StoreKey("finops:meter:<kind>:<scope>:<window>:<start>", "hash", "its window + 1 hour", "used and held of a limit"),
-    StoreKey("finops:meter:<kind>:<scope>:rolling:<window>", "hash", "the window + 1 hour", "the same, per slice"),
-    StoreKey("finops:hold:<id>", "hash", "its deadline + 1 day", "what a call or job has reserved, and where"),
-    StoreKey("finops:holds", "sorted set", "permanent, empties itself", "open reservations by their deadline"),
-    StoreKey("finops:books", "hash", "permanent, one", "how long entries are kept, and which thresholds are told"),
-    StoreKey("finops:ledger", "stream", "permanent, bounded", "one entry per outcome"),
-    StoreKey("finops:usage:h:<hour>", "hash", "35 days (configurable)", "sums per group of an hour"),
-    StoreKey("finops:usage:d:<day>", "hash", "400 days (configurable)", "sums per group of a day"),
-    StoreKey("finops:writer:<process>", "string", "1 hour", "the last batch that a process booked"),
-    StoreKey("finops:alerts", "stream", "permanent, 10,000 entries", "thresholds of budgets, unusual spending"),
-    StoreKey("finops:alerted:<percent>:<meter>", "string", "the window + 1 hour", "a threshold is told once"),
-    StoreKey("finops:alerted:anomaly:<key>:<day>", "string", "2 days", "unusual spending is told once a day"),
-    StoreKey("finops:alerts:watch", "string", "ledger.anomaly_check_s", "a worker looks for unusual spending"),
-    StoreKey("finops:key:<id>", "string", "permanent, one per key", "a virtual key: what it may use and spend"),
-    StoreKey("finops:key:<id>:values", "set", "permanent, one per key", "the hashes of the values it has had"),
-    StoreKey("finops:key:<name>:made", "string", "permanent, one per key", "a value was made for a configured key"),
-    StoreKey("finops:keyhash:<hash>", "string", "permanent, or the grace period", "the key that a value belongs to"),
-    StoreKey("finops:keys", "sorted set", "permanent, one", "virtual keys by age"),
-    StoreKey("finops:keys:changed", "channel", "-", "ids of virtual keys that changed"),
-    StoreKey("finops:audit", "stream", "permanent, 100,000 entries", "what administrators did"),
+KEYS: tuple[Key, ...] = (
+    Key("finops:meter:<kind>:<scope>:<window>:<start>", "hash", "its window + 1 hour", "used and held of a limit"),
+    Key("finops:meter:<kind>:<scope>:rolling:<window>", "hash", "the window + 1 hour", "the same, per slice"),
+    Key("finops:hold:<id>", "hash", "its deadline + 1 day", "what a call or job has reserved, and where"),
+    Key("finops:holds", "sorted set", "permanent, empties itself", "open reservations by their deadline"),
+    Key("finops:books", "hash", "permanent, one", "how long entries are kept, and which thresholds are told"),
+    Key("finops:ledger", "stream", "permanent, 1,000,000 entries", "cost entries, one per outcome"),
+    Key("finops:usage:h:<hour>", "hash", "35 days (configurable)", "sums per group of an hour"),
+    Key("finops:usage:d:<day>", "hash", "400 days (configurable)", "sums per group of a day"),
+    Key("finops:writer:<process>", "string", "1 hour", "the last batch that a process booked"),
+    Key("finops:alerts", "stream", "permanent, 10,000 entries", "thresholds of budgets, unusual spending"),
+    Key("finops:alerted:<percent>:<meter>", "string", "the window + 1 hour", "a threshold is told once"),
+    Key("finops:alerted:anomaly:<key>:<day>", "string", "2 days", "unusual spending is told once a day"),
+    Key("finops:alerts:watch", "string", "ledger.anomaly_check_s", "a worker looks for unusual spending"),
+    Key("finops:key:<id>", "string", "permanent, one per key", "a virtual key: what it may use and spend"),
+    Key("finops:key:<id>:values", "set", "permanent, one per key", "the hashes of the values it has had"),
+    Key("finops:key:<name>:made", "string", "permanent, one per key", "a value was made for a configured key"),
+    Key("finops:keyhash:<hash>", "string", "permanent, or the grace period", "the key that a value belongs to"),
+    Key("finops:keys", "sorted set", "permanent, one", "virtual keys by age"),
+    Key("finops:keys:changed", "channel", "-", "ids of virtual keys that changed"),
+    Key("finops:audit", "stream", "permanent, 100,000 entries", "what administrators did"),
 )
 
 LEDGER = "finops:ledger"

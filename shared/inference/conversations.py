@@ -12,7 +12,8 @@ import orjson
 
 from shared.errors import InvalidRequest
 from shared.governance.keys.caller import Caller
-from shared.jobs.keys import is_job_id, kept_response
+from shared.inference.keys import stored_response
+from shared.jobs.keys import is_job_id
 from shared.providers.wires.bridged import Item, Recalled
 from shared.store.commands import RedisCommands
 from shared.store.errors import StoreConnectionError
@@ -66,7 +67,7 @@ class Conversations:
                 "items": stored_input(fields, response["id"], references),
                 "response": response,
             }
-            key = kept_response(response["id"])
+            key = stored_response(response["id"])
             await self._commands.execute("SET", key, orjson.dumps(kept), "EX", TTL_S, retry_safe=True)
         except (StoreConnectionError, AttributeError, KeyError, TypeError) as error:
             # The last three: a request or answer of a provider's own that is not of the format as we know it.
@@ -76,7 +77,7 @@ class Conversations:
         """A kept response that the caller may see."""
         if not is_job_id(response_id):
             return None
-        found = await self._commands.execute("GETEX", kept_response(response_id), "EX", TTL_S, retry_safe=True)
+        found = await self._commands.execute("GETEX", stored_response(response_id), "EX", TTL_S, retry_safe=True)
         if found is None:
             return None
         said = orjson.loads(found)
@@ -88,7 +89,7 @@ class Conversations:
 
     async def delete(self, response_id: str) -> None:
         """Forget a response; those that went on with it cannot be gone on with either."""
-        await self._commands.execute("DEL", kept_response(response_id), retry_safe=True)
+        await self._commands.execute("DEL", stored_response(response_id), retry_safe=True)
 
     async def input_of(self, kept: Kept, caller: Caller) -> list[Item]:
         """Everything that a response was made of: the conversation before it, then its own input."""

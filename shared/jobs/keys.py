@@ -1,41 +1,16 @@
-"""Every Redis key of the engine: its pattern, kind, lifetime and purpose.
+"""The Redis keys of the job engine: their table, and functions that build their names.
 
-The scripts in ``lua/`` build the same names (``prelude.lua``); a test holds one against the other, another refuses keys
-that live for ever and are not listed here as permanent. The table in the documentation is printed from ``KEYS``.
+The scripts in ``lua/`` build the same names (``prelude.lua``); a test compares the two, and another rejects keys that
+never expire and are not listed here as permanent.
 """
 
 import hashlib
 import re
-from dataclasses import dataclass
-from typing import Literal
 
 from shared.jobs.model import Priority
-
-Kind = Literal["string", "hash", "list", "set", "sorted set", "stream", "channel"]
+from shared.store.keyspace import Key
 
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,80}\Z")
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """One kind of key.
-
-    Attributes:
-        pattern: Its name; parts in angle brackets vary.
-        kind: Redis type.
-        lifetime: When it goes, in words; ``permanent`` ones are bounded or empty themselves.
-        purpose: What it is for.
-    """
-
-    pattern: str
-    kind: Kind
-    lifetime: str
-    purpose: str
-
-    @property
-    def permanent(self) -> bool:
-        """Whether the key may exist without an expiry."""
-        return self.lifetime.startswith("permanent")
 
 
 _LIVE = "30 days while live, refreshed at each change; then the result's lifetime"
@@ -81,19 +56,13 @@ KEYS: tuple[Key, ...] = (
     Key("finops:group:<group>:ended", "list", "30 days, refreshed", "ids of a group's ended jobs, until they are read"),
     Key("finops:idem:<scope>:<key>", "hash", "24 hours", "the job that an idempotency key made"),
     Key("finops:dedupe:<request>", "string", "2 minutes", "the job that a submit made, for an SDK's blind retries"),
-    Key("finops:webhooks:outbox", "stream", "permanent, 100,000 entries", "outcomes that a webhook is to be told of"),
+    Key("finops:webhooks:outbox", "stream", "permanent, 100,000 entries", "outcomes to deliver to webhooks"),
     Key(
         "finops:webhooks:secret",
         "string",
         "permanent, one",
         "signs callbacks to URLs that no webhook is configured for",
     ),
-    Key(
-        "finops:response:<id>", "string", "30 days, refreshed when read", "a response and its input, to be gone on with"
-    ),
-    Key("finops:health", "hash", "24 hours", "what processes tell each other of how the providers do"),
-    Key("finops:health:changes", "channel", "none", "changes of it, as they happen"),
-    Key("finops:ledger", "stream", "permanent, 1,000,000 entries", "cost entries, one per outcome"),
 )
 
 CLOCK = "finops:jobs:clock"
@@ -106,7 +75,6 @@ ALL_JOBS = "finops:jobs:all"
 CANCEL_CHANNEL = "finops:cancel"
 WEBHOOK_OUTBOX = "finops:webhooks:outbox"
 WEBHOOK_SECRET = "finops:webhooks:secret"  # noqa: S105 - a key's name
-LEDGER = "finops:ledger"
 HEALTH = "arq:queue:health-check"
 
 ARQ_QUEUES = {Priority.HIGH: "arq:queue:high", Priority.NORMAL: "arq:queue", Priority.LOW: "arq:queue:low"}
@@ -120,11 +88,6 @@ def is_job_id(text: str) -> bool:
 def job(job_id: str) -> str:
     """The record of a job."""
     return f"finops:job:{job_id}"
-
-
-def kept_response(response_id: str) -> str:
-    """A response that is kept for conversations."""
-    return f"finops:response:{response_id}"
 
 
 def payload(job_id: str) -> str:

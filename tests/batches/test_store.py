@@ -11,6 +11,7 @@ from shared.batches.scripts import batch_scripts
 from shared.batches.store import BatchStore, Line, TurnLost, is_written
 from shared.errors import Conflict, NotFound, RequestTooLarge, StoreUnavailable
 from shared.jobs import keys as job_keys
+from shared.keyspace import ALL_KEYS
 from shared.store.commands import RedisCommands
 from tests.batches.conftest import keep, made
 
@@ -155,8 +156,7 @@ async def test_every_key_is_known_and_dies(files: FileStore, batches: BatchStore
         await batches.collect(turn.batch, [Line(0, "output", b"{}\n"), Line(1, "error", b"{}\n")])
         if turn.batch.id != batch.id:
             await batches.close(turn.batch, Status.COMPLETED)
-    known = [*keys.KEYS, *job_keys.KEYS]
-    patterns = {re.compile(re.sub(r"<\w+>", "[^:]+", key.pattern) + r"\Z"): key for key in known}
+    patterns = {re.compile(re.sub(r"<\w+>", "[^:]+", key.pattern) + r"\Z"): key for key in ALL_KEYS}
     for name in await commands.execute("KEYS", "*"):
         found = [key for pattern, key in patterns.items() if pattern.match(name.decode())]
         assert found, name

@@ -10,7 +10,7 @@ from shared.errors import InvalidRequest
 from shared.governance.keys.caller import ANONYMOUS, Caller
 from shared.inference import conversations as module
 from shared.inference.conversations import Conversations
-from shared.jobs.keys import kept_response
+from shared.inference.keys import stored_response
 from shared.providers.wires.base import MalformedAnswer, ProviderRequest
 from shared.providers.wires.bridged import BridgedWire, Recalled
 from shared.providers.wires.openai import OpenAIWire
@@ -50,7 +50,7 @@ async def test_only_its_owner_and_administrators_find_a_response(store: Multiple
         assert kept.response["id"] == response_id
     for caller in (OTHER, ANONYMOUS):
         assert await conversations.find(response_id, caller) is None
-    assert 0 < await store.execute("TTL", kept_response(response_id)) <= module.TTL_S
+    assert 0 < await store.execute("TTL", stored_response(response_id)) <= module.TTL_S
 
 
 async def test_a_conversation_is_followed_back(store: MultiplexedClient) -> None:
@@ -76,7 +76,7 @@ async def test_a_circle_ends(store: MultiplexedClient, monkeypatch: pytest.Monke
 
 async def test_what_a_later_version_kept_is_not_misread(store: MultiplexedClient) -> None:
     response_id = mint_response_id()
-    await store.execute("SET", kept_response(response_id), orjson.dumps({"v": module.VERSION + 1}))
+    await store.execute("SET", stored_response(response_id), orjson.dumps({"v": module.VERSION + 1}))
     assert await Conversations(store).find(response_id, ADMIN) is None
 
 

@@ -2,15 +2,17 @@
 
 import re
 
+from shared.governance.keyspace import LEDGER
 from shared.jobs import keys
 from shared.jobs.model import Priority
 from shared.jobs.queue import JobQueue
 from shared.jobs.scripts import engine_scripts
 from shared.jobs.store import JobStore
+from shared.keyspace import ALL_KEYS
 from shared.store.commands import RedisCommands
 from tests.jobs.conftest import BROKEN, DONE, claim_one, new_job
 
-PATTERNS = {re.compile(re.sub(r"<\w+>", "[^:]+", key.pattern) + r"\Z"): key for key in keys.KEYS}
+PATTERNS = {re.compile(re.sub(r"<\w+>", "[^:]+", key.pattern) + r"\Z"): key for key in ALL_KEYS}
 KINDS = {b"zset": "sorted set"}
 
 
@@ -64,7 +66,7 @@ async def test_nothing_is_left_of_jobs_that_were_deleted(
 def test_python_and_lua_build_the_same_names() -> None:
     prelude = engine_scripts()["prelude"].source
     for name in (
-        keys.CLOCK, keys.LEASES, keys.DEFERRED, keys.DEADLINES, keys.WAITING, keys.DEAD, keys.ALL_JOBS, keys.LEDGER,
+        keys.CLOCK, keys.LEASES, keys.DEFERRED, keys.DEADLINES, keys.WAITING, keys.DEAD, keys.ALL_JOBS, LEDGER,
         keys.CANCEL_CHANNEL, keys.WEBHOOK_OUTBOX, *keys.ARQ_QUEUES.values(),
     ):  # fmt: skip
         assert f"'{name}'" in prelude

@@ -3,6 +3,7 @@
 import pytest
 
 from shared.errors import InvalidRequest, JobLive, JobNotFound, RetryRefused
+from shared.governance.keyspace import LEDGER
 from shared.jobs import keys
 from shared.jobs.events import EventLog
 from shared.jobs.model import Deferral, Outcome, Priority, State
@@ -58,7 +59,7 @@ async def test_a_finish_sent_twice_is_recorded_once_and_accepted_twice(
     assert await store.finish(claim, outcome, [("delta", b"1")])
     assert await store.finish(claim, outcome, [("delta", b"1")])
     assert await names(log, new.id) == ["job.queued", "job.started", "delta", "job.completed"]
-    assert await commands.execute("XLEN", keys.LEDGER) == 1
+    assert await commands.execute("XLEN", LEDGER) == 1
     ((_, entry),) = await commands.execute("XRANGE", keys.WEBHOOK_OUTBOX, "-", "+")
     assert entry == [b"job", new.id.encode(), b"webhook", b"orders", b"state", b"completed"]
 

@@ -17,11 +17,10 @@ from redis.exceptions import RedisError
 from shared import clock
 from shared.providers.health.board import HealthBoard
 from shared.providers.health.changes import HealthChange, read_change, write_change
+from shared.providers.health.keys import CHANNEL, HASH
 from shared.store.commands import Command, RedisCommands
 from shared.store.errors import StoreConnectionError
 
-HASH = "finops:health"
-CHANNEL = "finops:health:changes"
 HASH_TTL_S = 24 * 3600
 MAX_FIELDS = 2_000
 MAX_UNSAID = 1_000

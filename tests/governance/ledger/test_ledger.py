@@ -12,7 +12,6 @@ import pytest
 from shared.errors import InvalidRequest, StoreUnavailable
 from shared.governance.forecasts.rates import baseline, forecast, spend_rate
 from shared.governance.keys.caller import ANONYMOUS, Caller
-from shared.governance.keyspace import KEYS
 from shared.governance.ledger.call_log import CallLog
 from shared.governance.ledger.exports import csv_text, json_lines
 from shared.governance.ledger.focus import COLUMNS, NAMES, InvalidFocus, check_row, focus_csv, focus_row
@@ -20,6 +19,7 @@ from shared.governance.ledger.reports import Reports, UsageQuery
 from shared.governance.ledger.writer import MAX_CONTENT, CallOutcome, Ledger, Redaction, entry_of, who
 from shared.governance.pricing.prices import UNPRICED, Cost
 from shared.governance.pricing.usage import Usage
+from shared.keyspace import ALL_KEYS
 from shared.settings.model import LedgerSettings
 from shared.store.errors import StoreConnectionError
 from shared.store.multiplexed import MultiplexedClient
@@ -200,7 +200,7 @@ async def test_retention_is_as_configured(store: MultiplexedClient, redis: Any) 
     for name in await redis.keys("finops:usage:*"):
         days = 2 if name.startswith(b"finops:usage:h") else 3
         assert (days - 1) * 86_400 < await redis.ttl(name) <= days * 86_400
-    await assert_no_key_leaks(redis, [key.pattern for key in KEYS if key.permanent])
+    await assert_no_key_leaks(redis, [key.pattern for key in ALL_KEYS if key.permanent])
 
 
 def test_an_entry_says_what_happened_and_nothing_that_is_empty() -> None:

@@ -11,7 +11,8 @@ from shared.providers.base import Provider, ProviderKey
 from shared.providers.client import gate_of
 from shared.providers.health.board import HealthBoard
 from shared.providers.health.changes import HealthChange, write_change
-from shared.providers.health.sharing import CHANNEL, HASH, SharedHealth
+from shared.providers.health.keys import CHANNEL, HASH
+from shared.providers.health.sharing import SharedHealth
 from shared.store.commands import PooledCommands
 from shared.store.connection import connect
 from tests.key_leaks import assert_no_key_leaks

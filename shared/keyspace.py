@@ -1,0 +1,19 @@
+"""The union of all tables of Redis keys; the documentation and the tests read it."""
+
+from shared.batches import keys as batches
+from shared.governance import keyspace as governance
+from shared.inference import keys as inference
+from shared.jobs import keys as jobs
+from shared.providers.health import keys as health
+from shared.store.keyspace import Key
+
+KEYS_BY_OWNER: dict[str, tuple[Key, ...]] = {
+    "jobs": jobs.KEYS,
+    "batches": batches.KEYS,
+    "inference": inference.KEYS,
+    "health": health.KEYS,
+    "governance": governance.KEYS,
+}
+"""The tables by their owner."""
+
+ALL_KEYS: tuple[Key, ...] = tuple(key for table in KEYS_BY_OWNER.values() for key in table)
