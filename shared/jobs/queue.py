@@ -1,4 +1,4 @@
-"""The queue: jobs in, claims out, and claims given back."""
+"""The queue: submits, claims, and claims given back."""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +8,9 @@ from typing import Any, Literal, Self
 from shared.errors import IdempotencyConflict, QueueFull
 from shared.jobs import keys, records
 from shared.jobs.durability import Durability
+from shared.jobs.endings import ATTEMPTS_ERROR, DEADLINE_ERROR
 from shared.jobs.model import Claim, Deferral, Job, NewJob, Priority
+from shared.jobs.replies import ClaimReply, ClaimRow, JobCreated, JobFound, JobRejected
 from shared.jobs.scripts import EngineScripts
 from shared.settings.model import JobSettings
 from shared.store.commands import Argument, RedisCommands
@@ -20,13 +22,13 @@ ALL_PRIORITIES = (Priority.HIGH, Priority.NORMAL, Priority.LOW)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueLimits:
-    """What every process of a deployment must agree on.
+    """Limits on which all processes of a deployment must agree.
 
     Attributes:
-        max_queued: Waiting jobs in all; past it ``QueueFull``.
-        max_attempts: Starts of a job that loses its workers before it is given up.
+        max_queued: Most waiting jobs; beyond it ``QueueFull``.
+        max_attempts: Starts of a job that loses its workers, before it fails.
         lease_s: How long a claim holds without renewal.
-        durability: ``fsync``: a submit is answered when it is on disk.
+        durability: ``fsync``: a submit is answered once it is on disk.
     """
 
     max_queued: int = 100_000
@@ -36,7 +38,7 @@ class QueueLimits:
 
     @classmethod
     def of(cls, settings: JobSettings) -> Self:
-        """The limits that the configuration says."""
+        """Return the configured limits."""
         return cls(
             max_queued=settings.max_queued,
             max_attempts=settings.max_attempts,
@@ -52,7 +54,7 @@ class QueueLimits:
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What a submit made, or found: ``created`` is False for a job that was already there."""
+    """The job of a submit; ``created`` is False when the same request had made it before."""
 
     job: Job
     created: bool
@@ -60,13 +62,13 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class ClaimBatch:
-    """What a claim gave.
+    """The result of a claim.
 
     Attributes:
-        claims: The jobs, in the order in which they are to start.
-        next_ms: Until something falls due by itself, 500 at most.
-        ready: Whether more jobs are waiting to be claimed now.
-        reruns: Jobs that this call took from workers that are gone.
+        claims: The jobs, in the order in which to start them.
+        next_ms: Until something falls due, 500 at most.
+        ready: Whether more jobs can be claimed now.
+        reruns: Jobs that this call took from lost workers.
     """
 
     claims: tuple[Claim, ...]
@@ -76,12 +78,12 @@ class ClaimBatch:
 
 
 class JobQueue:
-    """Takes jobs in and hands them out.
+    """Accepts jobs and hands them out.
 
     Args:
         commands: The store.
-        limits: What every process agrees on.
-        durable: With ``durability = "fsync"``, a connection of its own to wait on, so that nobody else waits with it.
+        limits: The limits that all processes share.
+        durable: With ``durability = "fsync"``, a separate connection for waiting, so that it blocks no other command.
     """
 
     def __init__(
@@ -96,7 +98,7 @@ class JobQueue:
             self._durability = Durability(durable)
 
     async def check_durability(self) -> None:
-        """Refuse a configuration that promises more than the server can keep; called once at start.
+        """Reject a durability that the server cannot provide; called once at start.
 
         Raises:
             DurabilityRefused: ``fsync`` with a server that has no WAITAOF or no append-only file.
@@ -106,16 +108,16 @@ class JobQueue:
             await self._durability.check()
 
     async def submit(self, new: NewJob) -> Submission:
-        """Accept a job, or find the one that the same request made before. One round trip, atomic.
+        """Accept a job, or find the one that the same request made before; one atomic round trip.
 
         Raises:
-            QueueFull: Too many jobs wait, in all or of this owner.
-            IdempotencyConflict: The idempotency key came with another body.
-            StoreUnavailable: Nothing was accepted as far as anybody can know; the same id may be submitted again.
-            ValueError: The id is none.
+            QueueFull: Too many jobs wait, in total or of this owner.
+            IdempotencyConflict: The idempotency key was used with another body.
+            StoreUnavailable: Unknown whether the job was accepted; the same id may be submitted again.
+            ValueError: The id is invalid.
         """
         if not keys.is_job_id(new.id):
-            raise ValueError(f"{new.id!r} cannot be a job id")
+            raise ValueError(f"invalid job id: {new.id!r}")
         args = records.submit_args(new, self.limits.max_queued)
         reply = await self._scripts.run("submit", args, retry_safe=True)
         submission = _submission(new, reply)
@@ -124,10 +126,10 @@ class JobQueue:
         return submission
 
     async def find_repeated(self, new: NewJob) -> Submission | None:
-        """The job that the same request made before, as ``submit`` would find it; nothing is accepted.
+        """Find the job that the same request made before, as ``submit`` would; accepts nothing.
 
         Raises:
-            IdempotencyConflict: The idempotency key came with another body.
+            IdempotencyConflict: The idempotency key was used with another body.
             StoreUnavailable: No answer.
         """
         if not new.may_repeat:
@@ -137,16 +139,16 @@ class JobQueue:
             return None
         submission = _submission(new, reply)
         if self._durability is not None:
-            await self._durability.sync()  # the first submit may have got no answer because it was not on disk yet
+            await self._durability.sync()  # the first submit may be unanswered because it was not on disk yet
         return submission
 
     async def reweigh(self, owner: str, weight: float, max_concurrent: int) -> None:
-        """Let another share and another limit of jobs at once act on what an owner has waiting.
+        """Apply a changed fair share and concurrency limit to an owner's waiting jobs.
 
         Args:
-            owner: Whose jobs; one without any is left to its next submit.
-            weight: Its fair share.
-            max_concurrent: Jobs that run at once; 0: no limit.
+            owner: Whose jobs; for an owner without any, the next submit applies them.
+            weight: The fair share.
+            max_concurrent: Most concurrent jobs; 0: no limit.
 
         Raises:
             StoreUnavailable: No answer.
@@ -154,7 +156,7 @@ class JobQueue:
         await self._scripts.run("reweigh", [owner or records.ANONYMOUS, weight, max_concurrent], retry_safe=True)
 
     async def claim(self, worker_id: str, count: int, priorities: Sequence[Priority] = ALL_PRIORITIES) -> ClaimBatch:
-        """Take up to ``count`` jobs under a lease, in fair order, after looking after what fell due.
+        """Claim up to ``count`` jobs under a lease, in fair order, after handling what fell due.
 
         Raises:
             StoreUnavailable: No answer; jobs claimed by a lost answer come back when their lease ends.
@@ -163,35 +165,48 @@ class JobQueue:
         return await self.read_claims(reply)
 
     def claim_args(self, worker_id: str, count: int, priorities: Sequence[Priority]) -> list[Argument]:
-        """The arguments of ``claim.lua``, for a worker that sends it on a connection of its own."""
+        """Return the arguments of ``claim.lua``, for a worker that sends it on its own connection."""
         limits = self.limits
         wanted = [str(priority) for priority in ALL_PRIORITIES if priority in priorities]
-        return [worker_id, count, limits.lease_ms, limits.max_attempts, INLINE_PAYLOAD_BYTES, *wanted]
+        return [
+            worker_id,
+            count,
+            limits.lease_ms,
+            limits.max_attempts,
+            INLINE_PAYLOAD_BYTES,
+            DEADLINE_ERROR,
+            ATTEMPTS_ERROR,
+            *wanted,
+        ]
 
     async def read_claims(self, reply: Sequence[Any]) -> ClaimBatch:
-        """A batch from ``claim.lua``'s reply; payloads that were too large to come along are fetched.
+        """Read ``claim.lua``'s reply; payloads too large to be in it are fetched.
 
         Raises:
             StoreUnavailable: No answer.
         """
-        now_ms, next_ms, ready, reruns, rows = reply
-        large = [row for row in rows if row[16] is None]
+        claimed = ClaimReply._make(reply)
+        rows = [ClaimRow._make(row) for row in claimed.rows]
+        large = [row.id for row in rows if row.payload is None]
+        fetched: dict[bytes, bytes | None] = {}
         if large:
-            fetched = await self._scripts.execute_many([("GET", keys.payload(row[0].decode())) for row in large])
-            for row, payload in zip(large, fetched, strict=True):
-                row[16] = payload or b""
-        now = int(now_ms)
-        claims = tuple([records.claim_from_reply(row, now, row[16]) for row in rows])
-        return ClaimBatch(claims, int(next_ms), bool(ready), int(reruns))
+            payloads = await self._scripts.execute_many([("GET", keys.payload(job_id.decode())) for job_id in large])
+            fetched = dict(zip(large, payloads, strict=True))
+        now_ms = int(claimed.now_ms)
+        claims = [
+            records.claim_from_row(row, now_ms, (fetched[row.id] or b"") if row.payload is None else row.payload)
+            for row in rows
+        ]
+        return ClaimBatch(tuple(claims), int(claimed.next_ms), bool(claimed.more), int(claimed.reruns))
 
     async def renew(self, leases: Sequence[tuple[str, str]]) -> list[str]:
-        """Prolong leases.
+        """Renew leases.
 
         Args:
             leases: Pairs of job id and token.
 
         Returns:
-            The tokens that hold nothing any more.
+            The tokens of lost leases.
 
         Raises:
             StoreUnavailable: No answer.
@@ -205,10 +220,10 @@ class JobQueue:
         return lost
 
     async def release(self, claims: Sequence[Claim]) -> int:
-        """Give jobs back to the head of their callers' lists; the attempt does not count.
+        """Return jobs to the head of their callers' lists; the attempt does not count.
 
         Returns:
-            How many were still ours.
+            How many leases still held.
 
         Raises:
             StoreUnavailable: No answer.
@@ -222,7 +237,7 @@ class JobQueue:
         return released
 
     async def defer(self, claim: Claim, deferral: Deferral) -> bool:
-        """Give the slot of a running job back until later.
+        """Defer a running job, which frees its slot.
 
         Returns:
             False when the lease was lost or the job has ended.
@@ -238,10 +253,9 @@ class JobQueue:
 def _submission(new: NewJob, reply: Sequence[Any]) -> Submission:
     match reply[0]:
         case b"new":
-            return Submission(records.job_as_submitted(new, reply), created=True)
+            return Submission(records.job_as_submitted(new, JobCreated._make(reply)), created=True)
         case b"known":
-            job = records.job_from_reply(reply[1].decode(), reply[2])
-            return Submission(records.with_outlook(job, reply[3], job.due_ms), created=False)
+            return Submission(records.job_found(JobFound._make(reply)), created=False)
         case b"conflict":
             raise IdempotencyConflict(
                 "This idempotency key was used with another request body; use a new key for a new request.",
@@ -249,14 +263,15 @@ def _submission(new: NewJob, reply: Sequence[Any]) -> Submission:
                 should_retry=False,
             )
         case _:
-            raise _queue_full(reply[1] == b"caller", int(reply[2]), float(reply[3]))
+            raise _queue_full(JobRejected._make(reply))
 
 
-def _queue_full(own: bool, depth: int, rate: float) -> QueueFull:
-    """Room for about a hundredth of what waits is worth waiting for; between 1 and 60 seconds."""
+def _queue_full(reply: JobRejected) -> QueueFull:
+    """Build the error; retry after about a hundredth of the queue has been claimed, 1 to 60 seconds."""
+    depth, rate = int(reply.depth), float(reply.claims_per_s)
     retry_after_s = min(60.0, max(1.0, depth / 100 / rate if rate > 0 else 5.0))
-    what = "You have" if own else "The queue holds"
+    holder = "You have" if reply.scope == b"caller" else "The queue holds"
     return QueueFull(
-        f"{what} {depth} waiting jobs, which is the limit; submit again when some have been worked off.",
+        f"{holder} {depth} waiting jobs, which is the limit; submit again when some of them have run.",
         retry_after_s=math.ceil(retry_after_s),
     )

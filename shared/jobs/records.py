@@ -1,4 +1,4 @@
-"""Between the engine's values and what the scripts take and give; pure."""
+"""Converts between the engine's values and the scripts' arguments and replies; pure."""
 
 import hashlib
 from collections.abc import Sequence
@@ -9,13 +9,14 @@ import orjson
 
 from shared.jobs import keys
 from shared.jobs.model import Claim, Job, NewJob, Outcome, Priority, State, job_from_fields
+from shared.jobs.replies import ClaimRow, JobCreated, JobFound, QueueForecast
 from shared.store.commands import Argument
 
 ANONYMOUS = "-"
 
 
 def fingerprint(new: NewJob) -> str:
-    """What makes two submits the same request."""
+    """Return the text by which repeated submits are recognised as the same request."""
     if new.fingerprint:
         return new.fingerprint
     digest = hashlib.sha256(new.request_type.encode())
@@ -25,7 +26,7 @@ def fingerprint(new: NewJob) -> str:
 
 
 def submit_args(new: NewJob, max_queued: int) -> list[Argument]:
-    """The arguments of ``submit.lua``."""
+    """Return the arguments of ``submit.lua``."""
     args: list[Argument] = [
         new.id,
         new.owner or ANONYMOUS,
@@ -47,7 +48,7 @@ def submit_args(new: NewJob, max_queued: int) -> list[Argument]:
 
 
 def repeat_args(new: NewJob) -> tuple[str, str, str, str]:
-    """What a repeated submit is recognised by, the arguments of ``repeat.lua``."""
+    """Return what identifies a repeated submit: the arguments of ``repeat.lua``."""
     same = fingerprint(new)
     scope = new.dedupe_scope or new.owner
     return (
@@ -59,7 +60,7 @@ def repeat_args(new: NewJob) -> tuple[str, str, str, str]:
 
 
 def record_fields(new: NewJob) -> tuple[tuple[str, Argument], ...]:
-    """The fields of a record that the submit decides; empty ones are left out of it."""
+    """Return the fields of a record that the submit sets; empty ones are not stored."""
     return (
         ("owner", new.owner),
         ("type", new.request_type),
@@ -76,11 +77,11 @@ def record_fields(new: NewJob) -> tuple[tuple[str, Argument], ...]:
     )
 
 
-def job_as_submitted(new: NewJob, reply: Sequence[Any]) -> Job:
-    """The job that ``submit.lua`` has just made, without reading it back."""
-    created_ms = int(reply[1])
+def job_as_submitted(new: NewJob, reply: JobCreated) -> Job:
+    """Build the job that ``submit.lua`` has just made, without reading it back."""
+    created_ms = int(reply.now_ms)
     due_ms = created_ms + round(new.delay_s * 1000)
-    position, start_ms = _outlook(reply[2], created_ms)
+    position, start_ms = _read_forecast(reply.forecast, created_ms)
     return Job(
         id=new.id,
         state=State.DEFERRED if due_ms > created_ms else State.QUEUED,
@@ -102,61 +103,68 @@ def job_as_submitted(new: NewJob, reply: Sequence[Any]) -> Job:
 
 
 def job_from_reply(job_id: str, flat: Sequence[bytes]) -> Job:
-    """A job from what HGETALL gives."""
+    """Read a job from the reply of HGETALL."""
     return job_from_fields(job_id, dict(zip(flat[::2], flat[1::2], strict=True)))
 
 
-def with_outlook(job: Job, outlook: Sequence[Any], now_ms: int) -> Job:
-    """The job with its place in the queue and, where the queue's speed is known, its estimated start.
+def job_found(reply: JobFound) -> Job:
+    """Read the job that the same request made before."""
+    job = job_from_reply(reply.id.decode(), reply.record)
+    return with_forecast(job, reply.forecast, job.due_ms)
+
+
+def with_forecast(job: Job, forecast: Sequence[Any], now_ms: int) -> Job:
+    """Return the job with its queue position and, if the queue's speed is known, its estimated start.
 
     Args:
         job: A job.
-        outlook: Position (0: none) and claims per second, as the scripts give them.
+        forecast: ``QueueForecast``, as the scripts answer it.
         now_ms: Redis's clock.
     """
-    position, start_ms = _outlook(outlook, now_ms)
+    position, start_ms = _read_forecast(forecast, now_ms)
     return job if position is None else replace(job, queue_position=position, estimated_start_ms=start_ms)
 
 
-def _outlook(said: Sequence[Any], now_ms: int) -> tuple[int | None, int | None]:
-    """Position and estimated start, by Redis's clock; None where there is none."""
-    position, rate = int(said[0]), float(said[1])
+def _read_forecast(reply: Sequence[Any], now_ms: int) -> tuple[int | None, int | None]:
+    """Return position and estimated start by Redis's clock; None where unknown."""
+    forecast = QueueForecast._make(reply)
+    position, rate = int(forecast.position), float(forecast.claims_per_s)
     if position <= 0:
         return None, None
     return position, now_ms + round((position - 1) / rate * 1000) if rate > 0 else None
 
 
-def claim_from_reply(row: Sequence[Any], now_ms: int, payload: bytes) -> Claim:
-    """A claim from its row of ``claim.lua``'s reply."""
+def claim_from_row(row: ClaimRow, now_ms: int, payload: bytes) -> Claim:
+    """Read a claim from its row of ``claim.lua``'s reply."""
     return Claim(
-        id=row[0].decode(),
-        token=row[1].decode(),
-        priority=Priority(row[2].decode()),
-        attempt=int(row[3]),
-        deadline_ms=int(row[4]),
-        owner=row[5].decode(),
-        request_type=row[6].decode(),
-        model=row[7].decode(),
-        request_id=row[8].decode(),
-        content_type=row[9].decode() or "application/json",
-        context=orjson.loads(row[10]) if row[10] else {},
-        ttl_s=int(row[11] or 3600),
-        created_ms=int(row[12]),
-        due_ms=int(row[13]),
-        webhook=row[14].decode(),
-        reason=row[15].decode(),
+        id=row.id.decode(),
+        token=row.token.decode(),
+        priority=Priority(row.priority.decode()),
+        attempt=int(row.attempt),
+        deadline_ms=int(row.deadline_ms),
+        owner=row.owner.decode(),
+        request_type=row.request_type.decode(),
+        model=row.model.decode(),
+        request_id=row.request_id.decode(),
+        content_type=row.content_type.decode() or "application/json",
+        context=orjson.loads(row.context) if row.context else {},
+        ttl_s=int(row.ttl_s or 3600),
+        created_ms=int(row.created_ms),
+        due_ms=int(row.due_ms),
+        webhook=row.webhook.decode(),
+        reason=row.reason.decode(),
         started_ms=now_ms,
         payload=payload,
     )
 
 
 def finish_args(
-    claim: Claim, outcome: Outcome | None, events: Sequence[tuple[str, bytes]], said: int = -1
+    claim: Claim, outcome: Outcome | None, events: Sequence[tuple[str, bytes]], flushed: int = -1
 ) -> list[Argument]:
-    """One item of ``finish.lua``'s arguments; without an outcome its events alone.
+    """Return the arguments of one item of ``finish.lua``; without an outcome only its events.
 
     Args:
-        said: Events of this run that came before these; -1: nobody counts, a call sent twice doubles them.
+        flushed: Events of this run that were written before these; -1: not counted, a call sent twice repeats them.
     """
     args: list[Argument] = [claim.id, claim.token]
     if outcome is None:
@@ -172,7 +180,7 @@ def finish_args(
             outcome.ledger,
             "1" if outcome.dead_letter else "",
         )
-    args += (said, len(events))
+    args += (flushed, len(events))
     for name, data in events:
         args += (name, data)
     return args

@@ -1,4 +1,4 @@
-"""The engine's scripts on a connection, with the faults of the store told as callers are told of them."""
+"""Runs the job engine's scripts on a connection; store failures become ``StoreUnavailable``."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -11,15 +11,23 @@ from shared.store.commands import Argument, Command, RedisCommands
 from shared.store.errors import StoreConnectionError
 from shared.store.scripts import Script, load_scripts
 
+# The Lua that reserves and books what jobs cost. Named, not imported: governance and jobs are independent layers in
+# Python, but an outcome and its ledger entry have to be written by one script, atomically.
+ACCOUNTING_LIBRARIES = ("shared.governance.limits.lua", "shared.governance.ledger.lua")
+
 
 @cache
-def engine_scripts() -> dict[str, Script]:
-    """The scripts of ``shared/jobs/lua``, read once per process when first wanted."""
-    return dict(load_scripts("shared.jobs.lua", "shared.store.lua"))
+def engine_scripts(libraries: tuple[str, ...] = ACCOUNTING_LIBRARIES) -> dict[str, Script]:
+    """Load the scripts of ``shared/jobs/lua``, once per process.
+
+    Args:
+        libraries: Packages whose Lua files the scripts include: ``meters.lua`` and ``books.lua``.
+    """
+    return dict(load_scripts("shared.jobs.lua", *libraries))
 
 
 class EngineScripts:
-    """Runs scripts and commands.
+    """Runs scripts and commands, and translates store failures.
 
     Args:
         commands: The store.
@@ -31,10 +39,10 @@ class EngineScripts:
         self._scripts = engine_scripts() if scripts is None else scripts
 
     async def run(self, name: str, args: Sequence[Argument], *, retry_safe: bool = False) -> Any:  # noqa: ANN401
-        """Run one of the scripts and give its raw reply.
+        """Run a script and return its raw reply.
 
         Raises:
-            StoreUnavailable: The store cannot be reached, or takes no writes now.
+            StoreUnavailable: The store is unreachable or rejects writes.
         """
         try:
             return await self._commands.script(self._scripts[name], (), args, retry_safe=retry_safe)
@@ -42,10 +50,10 @@ class EngineScripts:
             raise as_caller_sees(error) from error
 
     async def execute(self, *args: Argument, retry_safe: bool = False) -> Any:  # noqa: ANN401
-        """Execute one command and give its raw reply.
+        """Execute one command and return its raw reply.
 
         Raises:
-            StoreUnavailable: The store cannot be reached, or takes no writes now.
+            StoreUnavailable: The store is unreachable or rejects writes.
         """
         try:
             return await self._commands.execute(*args, retry_safe=retry_safe)
@@ -53,10 +61,10 @@ class EngineScripts:
             raise as_caller_sees(error) from error
 
     async def execute_many(self, commands: Sequence[Command]) -> list[Any]:
-        """Execute commands in one write and give their raw replies.
+        """Execute commands in one write and return their raw replies.
 
         Raises:
-            StoreUnavailable: The store cannot be reached, or takes no writes now.
+            StoreUnavailable: The store is unreachable or rejects writes.
         """
         try:
             return await self._commands.execute_many(commands)
@@ -65,7 +73,7 @@ class EngineScripts:
 
 
 def as_caller_sees(error: StoreConnectionError | ResponseError) -> Exception:
-    """A store that is away, full, read-only or cannot write its file is unavailable; other errors are faults of ours.
+    """Translate a store failure: unreachable, full, read-only or without disk is ``StoreUnavailable``; else unchanged.
 
     Redis names its reason in the first word of the error: https://redis.io/docs/latest/develop/reference/protocol-spec/
     """
@@ -74,5 +82,5 @@ def as_caller_sees(error: StoreConnectionError | ResponseError) -> Exception:
     if isinstance(error, OutOfMemoryError):
         return StoreUnavailable("The job store is full.")
     if isinstance(error, ReadOnlyError) or str(error).startswith("MISCONF"):
-        return StoreUnavailable("The job store takes no writes.")
+        return StoreUnavailable("The job store does not accept writes.")
     return error

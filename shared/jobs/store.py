@@ -1,4 +1,4 @@
-"""The store: what is known of jobs, and how they end."""
+"""The job store: reads jobs and writes their outcomes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from typing import Any
 
 from shared.errors import JobLive, JobNotFound, RetryRefused
 from shared.jobs import keys, records
+from shared.jobs.endings import DEADLINE_ERROR, cancelled_error
 from shared.jobs.model import Claim, Job, Outcome, Priority, State, job_from_fields
 from shared.jobs.scripts import EngineScripts
 from shared.store.commands import Argument, RedisCommands
@@ -19,25 +20,25 @@ _SUMMARY_NAMES = tuple(name.encode() for name in ("state", "model", *SUMMARY_FIE
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """What a run has to say: its end, or with no outcome events alone.
+    """A write of a run: its outcome and the events before it, or events alone.
 
     Attributes:
-        claim: Whose.
-        outcome: The end; None while it goes on.
-        events: Names and JSON data that come before it.
-        said: Events of this run that were sent before these, so that a write sent twice says nothing twice; -1: nobody
-            counts.
+        claim: The run's claim.
+        outcome: The outcome; None while the run continues.
+        events: Names and JSON data, in order, before the outcome.
+        flushed: Events of this run that were written before these, so that a write sent twice repeats none; -1: not
+            counted.
     """
 
     claim: Claim
     outcome: Outcome | None
     events: Sequence[tuple[str, bytes]] = ()
-    said: int = -1
+    flushed: int = -1
 
 
 @dataclass(frozen=True, slots=True)
 class JobPage:
-    """Part of a list of jobs, newest first, without results; the cursor of the next page is the last one's id."""
+    """A page of jobs, newest first, without results; the cursor of the next page is the last job's id."""
 
     jobs: tuple[Job, ...]
     has_more: bool
@@ -45,7 +46,7 @@ class JobPage:
 
 @dataclass(frozen=True, slots=True)
 class PriorityStats:
-    """One priority's queue: jobs that could start now, and since when the oldest of them could."""
+    """The queue of one priority: jobs that can start now, and the age of the oldest of them."""
 
     depth: int
     oldest_age_s: float
@@ -53,7 +54,7 @@ class PriorityStats:
 
 @dataclass(frozen=True, slots=True)
 class QueueStats:
-    """The queue at one moment; ``callers``: waiting jobs of the thousand callers with most."""
+    """Statistics of the queue; ``callers``: waiting jobs of the 1000 callers with most."""
 
     priorities: dict[Priority, PriorityStats]
     deferred: int
@@ -63,7 +64,7 @@ class QueueStats:
 
 
 class JobStore:
-    """Reads jobs and ends them.
+    """Reads jobs and writes their outcomes.
 
     Args:
         commands: The store.
@@ -73,21 +74,21 @@ class JobStore:
         self._scripts = EngineScripts(commands)
 
     async def get(self, job_id: str) -> Job | None:
-        """A job as it stands, or None when there is none (any more). One round trip.
+        """Return a job, or None if it does not exist (any more); one round trip.
 
         Raises:
             StoreUnavailable: No answer.
         """
         if not keys.is_job_id(job_id):
             return None
-        reply = await self._scripts.run("get", [job_id], retry_safe=True)
+        reply = await self._scripts.run("get", [job_id, DEADLINE_ERROR], retry_safe=True)
         if reply is None:
             return None
         job = records.job_from_reply(job_id, reply[0])
-        return records.with_outlook(job, reply[1], int(reply[2])) if len(reply) > 2 else job
+        return records.with_forecast(job, reply[1], int(reply[2])) if len(reply) > 2 else job
 
     async def payload(self, job_id: str) -> bytes | None:
-        """The request body, while it is kept: of live and failed jobs, and of those that asked for it.
+        """Return the request body while it is stored: of live and failed jobs, and those with ``keep_payload``.
 
         Raises:
             StoreUnavailable: No answer.
@@ -98,45 +99,45 @@ class JobStore:
         return body
 
     async def finish(self, claim: Claim, outcome: Outcome, events: Sequence[tuple[str, bytes]] = ()) -> bool:
-        """Record how a run ended, with everything that follows from it, atomically.
+        """Write the outcome of a run with everything that follows from it, atomically.
 
         Returns:
             False when the lease was lost or the job had ended: nothing was written.
 
         Raises:
-            StoreUnavailable: No answer; it may be sent again.
+            StoreUnavailable: No answer; the call may be repeated.
         """
         return (await self.finish_many([Finish(claim, outcome, events)]))[0]
 
     async def finish_many(self, items: Sequence[Finish]) -> list[bool]:
-        """Record what several runs have to say in one write; the answers are in the order of the items.
+        """Write outcomes and events of several runs at once; the answers are in the order of the items.
 
         Raises:
-            StoreUnavailable: No answer; outcomes, and events that are counted, may be sent again.
+            StoreUnavailable: No answer; outcomes and counted events may be sent again.
         """
         args: list[Argument] = []
         for item in items:
-            args += records.finish_args(item.claim, item.outcome, item.events, item.said)
+            args += records.finish_args(item.claim, item.outcome, item.events, item.flushed)
         return [bool(answer) for answer in await self._scripts.run("finish", args)]
 
     async def cancel(self, job_id: str) -> Job:
-        """End a live job as cancelled; a job that has ended is given back as it is.
+        """Cancel a live job; a job that has ended is returned unchanged.
 
         Raises:
-            JobNotFound: There is none.
+            JobNotFound: It does not exist.
             StoreUnavailable: No answer.
         """
-        _refuse_other_names(job_id)
-        reply = await self._scripts.run("cancel", [job_id], retry_safe=True)
+        _check_job_id(job_id)
+        reply = await self._scripts.run("cancel", [job_id, cancelled_error(job_id)], retry_safe=True)
         if reply is None:
             raise JobNotFound(job_id)
         return records.job_from_reply(job_id, reply)
 
     async def delete(self, job_id: str) -> bool:
-        """Remove all of a job that has ended.
+        """Delete a job that has ended.
 
         Returns:
-            False when there was none.
+            False when it did not exist.
 
         Raises:
             JobLive: It has not ended; cancel it first.
@@ -150,14 +151,14 @@ class JobStore:
         return bool(answer == b"deleted")
 
     async def retry(self, job_id: str) -> Job:
-        """Put a failed job back into the queue, with all its attempts and without its deadline.
+        """Queue a failed job again, with all its attempts and without its deadline.
 
         Raises:
-            JobNotFound: There is none, or its request body is gone.
-            RetryRefused: It has not failed.
+            JobNotFound: It or its request body does not exist.
+            RetryRefused: It is in another state.
             StoreUnavailable: No answer.
         """
-        _refuse_other_names(job_id)
+        _check_job_id(job_id)
         reply = await self._scripts.run("retry", [job_id])
         if reply == b"gone":
             raise JobNotFound(job_id)
@@ -168,13 +169,13 @@ class JobStore:
     async def list(
         self, owner: str | None, *, state: State | None = None, model: str = "", after: str = "", limit: int = 20
     ) -> JobPage:
-        """An owner's jobs, newest first; with None everybody's.
+        """List an owner's jobs, newest first; None lists everybody's.
 
         Args:
-            owner: Whose; jobs submitted without a key are in nobody's list.
-            state: Only these.
-            model: Only of this model.
-            after: The id that the page before ended with.
+            owner: The owner; jobs submitted without a key are in no list.
+            state: Only jobs in this state.
+            model: Only jobs of this model.
+            after: The last id of the previous page.
             limit: 1 to 1000.
 
         Raises:
@@ -187,7 +188,7 @@ class JobStore:
         return await self._page(set_key, str(state or ""), model, after, limit)
 
     async def dead(self, *, after: str = "", limit: int = 20) -> JobPage:
-        """The dead-letter list, newest first.
+        """List the dead letters, newest first.
 
         Raises:
             JobNotFound: The cursor is not in the list (any more).
@@ -196,7 +197,7 @@ class JobStore:
         return await self._page(keys.DEAD, "", "", after, limit)
 
     async def stats(self) -> QueueStats:
-        """Depths, ages and counts, for metrics and autoscaling.
+        """Return statistics for metrics and autoscaling.
 
         Raises:
             StoreUnavailable: No answer.
@@ -220,7 +221,7 @@ class JobStore:
         return JobPage(tuple(_summary(row) for row in reply[0]), has_more=bool(reply[1]))
 
 
-def _refuse_other_names(job_id: str) -> None:
+def _check_job_id(job_id: str) -> None:
     if not keys.is_job_id(job_id):
         raise JobNotFound(job_id)
 

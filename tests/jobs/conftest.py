@@ -1,4 +1,4 @@
-"""A queue, a store and an event log on every kind of store, and a short way to make jobs."""
+"""Fixtures of the job engine's tests: a queue, a store and an event log, on every kind of server."""
 
 import asyncio
 import uuid
@@ -17,9 +17,9 @@ DONE = Outcome(state=State.COMPLETED, status_code=200, result=b'{"ok":true}', me
 BROKEN = Outcome(state=State.FAILED, status_code=502, error={"message": "no", "type": "upstream_error"})
 
 
-def new_job(**said: Any) -> NewJob:
+def new_job(**changes: Any) -> NewJob:
     fields = {"id": str(uuid.uuid4()), "request_type": "chat.completions", "model": "sim/fast", "payload": b'{"a":1}'}
-    return NewJob(**{**fields, **said})
+    return NewJob(**{**fields, **changes})
 
 
 async def claim_one(queue: JobQueue, worker: str = "w1") -> Claim:
@@ -28,7 +28,7 @@ async def claim_one(queue: JobQueue, worker: str = "w1") -> Claim:
 
 
 async def until(condition: Callable[[], Awaitable[Any]], timeout_s: float = 5.0) -> Any:
-    """Wait for something that only asking can tell; its first true answer."""
+    """Poll a condition until its answer is true, and return it."""
     async with asyncio.timeout(timeout_s):
         while not (answer := await condition()):  # noqa: ASYNC110 - what the store knows sets no event here
             await asyncio.sleep(0.005)
@@ -42,7 +42,7 @@ def queue(commands: RedisCommands) -> JobQueue:
 
 @pytest.fixture
 def quick(commands: RedisCommands) -> JobQueue:
-    """A queue whose leases end almost at once."""
+    """A queue with very short leases."""
     return JobQueue(commands, QueueLimits(lease_s=0.02, max_attempts=2))
 
 

@@ -40,7 +40,7 @@ async def test_what_was_settled_or_forgotten_is_left_alone():
     deadlines.discard(tick, last)
 
 
-async def test_fellows_of_a_moment_stay_when_one_goes():
+async def test_discarding_one_future_keeps_others_of_the_same_tick():
     deadlines, one, other = Deadlines(), future(), future()
     tick = deadlines.add(one, 0.05)
     while deadlines.add(other, 0.05) != tick:  # the clock may have gone on between the two

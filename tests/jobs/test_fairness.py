@@ -11,14 +11,14 @@ from shared.store.commands import RedisCommands
 from tests.jobs.conftest import BROKEN, DONE, claim_one, new_job
 
 
-async def owners(queue: JobQueue, count: int, **said: object) -> str:
-    """Whose jobs come, in order."""
-    return "".join(claim.owner for claim in (await queue.claim("w", count, **said)).claims)  # type: ignore[arg-type]
+async def owners(queue: JobQueue, count: int, **options: object) -> str:
+    """Return the owners of the claimed jobs, in order."""
+    return "".join(claim.owner for claim in (await queue.claim("w", count, **options)).claims)  # type: ignore[arg-type]
 
 
-async def submit(queue: JobQueue, owner: str, count: int = 1, **said: object) -> None:
+async def submit(queue: JobQueue, owner: str, count: int = 1, **options: object) -> None:
     for _ in range(count):
-        await queue.submit(new_job(owner=owner, **said))
+        await queue.submit(new_job(owner=owner, **options))
 
 
 async def test_a_backlog_does_not_delay_another_callers_first_job(queue: JobQueue) -> None:

@@ -1,4 +1,4 @@
-"""Every key is in the table, is built in one way, and dies."""
+"""Every key is in the table, has the same name in Python and Lua, and expires."""
 
 import re
 
@@ -17,7 +17,7 @@ KINDS = {b"zset": "sorted set"}
 
 
 async def assert_every_key_is_known(commands: RedisCommands) -> None:
-    """No key that the table does not have, of another type than it says, or without an expiry that it should have."""
+    """Fail for a key that is not in the table, has another type, or lacks an expiry."""
     for name in await commands.execute("KEYS", "*"):
         found = [key for pattern, key in PATTERNS.items() if pattern.match(name.decode())]
         assert len(found) == 1, name
@@ -28,15 +28,15 @@ async def assert_every_key_is_known(commands: RedisCommands) -> None:
 
 
 async def live_a_life(queue: JobQueue, store: JobStore) -> None:
-    """Something of everything."""
-    for said in (
+    """Exercise every kind of key."""
+    for options in (
         {"owner": "a", "idempotency_key": "k", "webhook": "w", "deadline_s": 60.0, "max_concurrent": 1, "group": "g"},
         {"owner": "a", "priority": Priority.HIGH},
         {"priority": Priority.LOW},
         {"delay_s": 60.0},
         {"owner": "b"},
     ):
-        await queue.submit(new_job(**said))
+        await queue.submit(new_job(**options))
     first, second = (await queue.claim("w1", 2)).claims
     await store.finish(first, DONE, [("delta", b"{}")])
     await store.finish(second, BROKEN)
@@ -44,14 +44,12 @@ async def live_a_life(queue: JobQueue, store: JobStore) -> None:
     await claim_one(queue)
 
 
-async def test_no_key_is_unknown_or_lives_for_ever(queue: JobQueue, store: JobStore, commands: RedisCommands) -> None:
+async def test_every_key_is_in_the_table_and_expires(queue: JobQueue, store: JobStore, commands: RedisCommands) -> None:
     await live_a_life(queue, store)
     await assert_every_key_is_known(commands)
 
 
-async def test_nothing_is_left_of_jobs_that_were_deleted(
-    queue: JobQueue, store: JobStore, commands: RedisCommands
-) -> None:
+async def test_deleted_jobs_leave_no_keys(queue: JobQueue, store: JobStore, commands: RedisCommands) -> None:
     for _ in range(3):
         await queue.submit(new_job(owner="a", max_concurrent=2))
     for job in (await store.list("a")).jobs:

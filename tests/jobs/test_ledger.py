@@ -98,7 +98,7 @@ async def test_a_run_that_its_caller_ends_is_charged_its_prompt_and_what_it_said
     await guard.admit(job.id, BUDGET, cost=300, tokens=9, renewed=False)
     await queue.submit(job)
     claim = await claim_one(queue)
-    await store.finish_many([Finish(claim, None, [("delta", b"{}")] * 3, said=0)])
+    await store.finish_many([Finish(claim, None, [("delta", b"{}")] * 3, flushed=0)])
     await (store.cancel(job.id) if end == "cancelled" else store.finish(claim, LATE))
     await store.cancel(job.id)
     assert await meters(commands) == (63, 0)
@@ -115,7 +115,7 @@ async def test_a_cancelled_run_without_a_price_is_unpriced_but_its_tokens_count(
     job = new_job(owner="a", context=CONTEXT).estimated(estimate)
     await guard.admit(job.id, (Limit("tokens", "key:a", "1M", 1_000),), cost=0, tokens=300, renewed=False)
     await queue.submit(job)
-    await store.finish_many([Finish(await claim_one(queue), None, [("delta", b"{}")], said=0)])
+    await store.finish_many([Finish(await claim_one(queue), None, [("delta", b"{}")], flushed=0)])
     await store.cancel(job.id)
     assert await meters(commands) == (21, 0)
     assert [("cost" in entry, entry["priced"]) for entry in await ledger(commands)] == [(False, False)]

@@ -302,11 +302,11 @@ async def test_what_runs_say_is_in_order_and_nothing_is_said_twice(
     new = new_job()
     await queue.submit(new)
     claim = await claim_one(queue)
-    words = [("delta", b'"%d"' % number) for number in range(3)]
-    assert await log.append(claim, words[:1])
-    first = Finish(claim, None, words, said=0)
+    events = [("delta", b'"%d"' % number) for number in range(3)]
+    assert await log.append(claim, events[:1])
+    first = Finish(claim, None, events, flushed=0)
     assert await store.finish_many([first, first]) == [True, True]
-    assert await store.finish_many([Finish(claim, DONE, words[2:], said=2)]) == [True]
+    assert await store.finish_many([Finish(claim, DONE, events[2:], flushed=2)]) == [True]
     events = await log.read(new.id)
     assert [event.data for event in events if event.name == "delta"] == [b'"0"', b'"0"', b'"1"', b'"2"']
     middle = events[3]
@@ -320,12 +320,12 @@ async def test_an_event_log_is_bounded_and_its_numbers_go_on(queue: JobQueue, st
     new = new_job()
     await queue.submit(new)
     claim = await claim_one(queue)
-    words = [("delta", b"%d" % number) for number in range(5600)]
-    assert await store.finish_many([Finish(claim, None, words), Finish(claim, BROKEN, words)]) == [True, True]
-    kept = await log.read(new.id, count=20_000)
-    assert len(kept) == 10_001
-    assert [int(event.id) for event in kept] == list(range(11_203 - 10_000, 11_204))
-    assert [event.name for event in await log.read(new.id, after=kept[-2].id)] == ["job.failed"]
+    events = [("delta", b"%d" % number) for number in range(5600)]
+    assert await store.finish_many([Finish(claim, None, events), Finish(claim, BROKEN, events)]) == [True, True]
+    lines = await log.read(new.id, count=20_000)
+    assert len(lines) == 10_001
+    assert [int(event.id) for event in lines] == list(range(11_203 - 10_000, 11_204))
+    assert [event.name for event in await log.read(new.id, after=lines[-2].id)] == ["job.failed"]
     assert await log.read(new.id, after="999999") == []
     await store.retry(new.id)
     assert [(event.id, event.name) for event in await log.read(new.id)] == [("11204", "job.queued")]
@@ -352,9 +352,9 @@ async def test_submitting_the_same_id_again_finds_the_same_job(queue: JobQueue) 
 
 
 async def test_a_record_that_is_gone_is_passed_over(queue: JobQueue, commands: RedisCommands) -> None:
-    lost, kept = new_job(), new_job()
+    lost, stored = new_job(), new_job()
     await queue.submit(lost)
-    await queue.submit(kept)
+    await queue.submit(stored)
     await commands.execute("DEL", keys.job(lost.id))
-    assert [claim.id for claim in (await queue.claim("w", 1)).claims] == [kept.id]
+    assert [claim.id for claim in (await queue.claim("w", 1)).claims] == [stored.id]
     assert await commands.execute("ZCARD", keys.ARQ_QUEUES[Priority.NORMAL]) == 0

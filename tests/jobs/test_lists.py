@@ -11,8 +11,8 @@ from shared.store.commands import RedisCommands
 from tests.jobs.conftest import DONE, claim_one, new_job
 
 
-async def make(queue: JobQueue, count: int, **said: object) -> list[str]:
-    made = [await queue.submit(new_job(**said)) for _ in range(count)]
+async def make(queue: JobQueue, count: int, **options: object) -> list[str]:
+    made = [await queue.submit(new_job(**options)) for _ in range(count)]
     return [submission.job.id for submission in made]
 
 
@@ -49,9 +49,9 @@ async def test_filters_find_what_they_name(queue: JobQueue, store: JobStore) -> 
 
 
 async def test_what_has_expired_leaves_the_list(queue: JobQueue, store: JobStore, commands: RedisCommands) -> None:
-    gone, kept = (await make(queue, 1, owner="a")) + (await make(queue, 1, owner="a"))
+    gone, stored = (await make(queue, 1, owner="a")) + (await make(queue, 1, owner="a"))
     await commands.execute("DEL", keys.job(gone))
-    assert [job.id for job in (await store.list("a")).jobs] == [kept]
+    assert [job.id for job in (await store.list("a")).jobs] == [stored]
     assert await commands.execute("ZCARD", keys.owner_jobs("a")) == 1
 
 

@@ -75,7 +75,7 @@ async def test_a_store_that_is_gone_is_unavailable() -> None:
 
 async def test_a_replica_takes_no_jobs(own: PooledCommands) -> None:
     await own.execute("REPLICAOF", "127.0.0.1", "1")
-    with pytest.raises(StoreUnavailable, match="takes no writes"):
+    with pytest.raises(StoreUnavailable, match="does not accept writes"):
         await JobQueue(own).submit(new_job())
 
 

@@ -188,14 +188,14 @@ async def test_following_ends_when_the_job_is_deleted(
     await queue.submit(new)
     events = aiter(waiters.follow(new.id))
     assert (await anext(events)).name == "job.queued"
-    rest = asyncio.create_task(_rest(events))
+    remaining = asyncio.create_task(_read_all(events))
     await until(lambda: subscribers(commands, new.id))
     await commands.execute("DEL", keys.job(new.id), keys.events(new.id))
     await commands.execute("PUBLISH", keys.signal(new.id), "running")
-    assert await rest == []
+    assert await remaining == []
 
 
-async def _rest(events: AsyncIterator[Event]) -> list[Event]:
+async def _read_all(events: AsyncIterator[Event]) -> list[Event]:
     return [event async for event in events]
 
 

@@ -26,7 +26,7 @@ logger = logging.getLogger("finops.governance")
 @cache
 def governance_scripts() -> dict[str, Script]:
     """The scripts of ``shared/governance/lua``, read once per process when first wanted."""
-    return dict(load_scripts("shared.governance.lua", "shared.store.lua"))
+    return dict(load_scripts("shared.governance.lua", "shared.governance.limits.lua", "shared.governance.ledger.lua"))
 
 
 class LimitStatus(NamedTuple):

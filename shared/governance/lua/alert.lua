@@ -4,4 +4,4 @@
 -- values of the alert. Answers 1, or 0 when it was told before.
 local fields = {}
 for i = 3, #ARGV do fields[#fields + 1] = ARGV[i] end
-return tell_once(ARGV[1], num(ARGV[2]), fields) and 1 or 0
+return alert_once(ARGV[1], num(ARGV[2]), fields) and 1 or 0

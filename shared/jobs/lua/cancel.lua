@@ -1,15 +1,13 @@
 #!lua flags=allow-oom
 --!include prelude.lua
--- Ends a live job as cancelled and tells the worker that runs it; a job that has ended stays as it is.
+-- Ends a live job as cancelled and notifies the worker that runs it; a job that has ended stays as it is. ARGV: id, its
+-- error. Answers the record, false when there is none.
 local id = ARGV[1]
 local job = read_job(id)
 if not job then return false end
 if job.state == 'queued' or job.state == 'deferred' or job.state == 'running' then
   local ran = job.state == 'running'
-  conclude(job, now_ms(), {
-    state = 'cancelled', status = 409, error = '{"message":"Job ' .. id .. ' was cancelled.",'
-      .. '"type":"job_cancelled","param":null,"code":"job_cancelled"}',
-  })
+  conclude(job, now_ms(), {state = 'cancelled', status = 409, error = ARGV[2]})
   settle()
   if ran then call('PUBLISH', CANCEL, id) end
 end

@@ -1,10 +1,14 @@
 #!lua flags=allow-oom
 --!include prelude.lua
--- Gives a worker its next jobs in fair order, after looking after what fell due: deferred jobs, dead leases, deadlines.
+-- Gives a worker its next jobs in fair order, after handling what fell due: deferred jobs, dead leases, deadlines.
+-- ARGV: worker, count, lease in ms, most attempts, largest payload to include, error of a missed deadline, format of the
+-- error of spent attempts (%s: their number), then the priorities to serve. Answers {now, ms until something falls due, 1
+-- when more jobs are ready, reruns, rows}; the fields of a row are ClaimRow's in shared/jobs/replies.py.
 local worker, count, lease = ARGV[1], num(ARGV[2]), num(ARGV[3])
 local max_attempts, inline_max = num(ARGV[4]), num(ARGV[5])
+local deadline_error, attempts_error = ARGV[6], ARGV[7]
 local served = {}
-for i = 6, #ARGV do served[#served + 1] = ARGV[i] end
+for i = 8, #ARGV do served[#served + 1] = ARGV[i] end
 
 local now = now_ms()
 local hold = beat(now, lease)
@@ -19,7 +23,7 @@ local function promote(id)
   job.state = 'queued'
   call('HSET', job_key(id), 'state', 'queued')
   make_ready(job, num(call('ZSCORE', QUEUE[job.priority], id) or now))
-  tell(id, 'queued', {name = 'job.queued'})
+  notify(id, 'queued', {name = 'job.queued'})
 end
 
 local function lose(id)
@@ -27,12 +31,10 @@ local function lose(id)
   if not job or job.state ~= 'running' then
     call('ZREM', LEASES, id)
   elseif overdue(job, now) then
-    miss_deadline(job, now)
+    miss_deadline(job, now, deadline_error)
   elseif job.attempts >= max_attempts then
     conclude(job, now, {
-      state = 'failed', status = 500, dead = true,
-      error = '{"message":"The job lost its worker ' .. int(job.attempts) .. ' times and was given up.",'
-        .. '"type":"api_error","param":null,"code":"attempts_exhausted"}',
+      state = 'failed', status = 500, dead = true, error = string.format(attempts_error, int(job.attempts)),
     })
   else
     wait_again(job, now, now, 'lost_lease', job.attempts)
@@ -43,7 +45,7 @@ end
 local function expire(id)
   local job = read_job(id)
   call('ZREM', DEADLINES, id)
-  if job and (job.state == 'queued' or job.state == 'deferred') then miss_deadline(job, now) end
+  if job and (job.state == 'queued' or job.state == 'deferred') then miss_deadline(job, now, deadline_error) end
 end
 
 for _, id in ipairs(due_ids(DEADLINES, SWEEP)) do expire(id) end
@@ -53,7 +55,8 @@ if now >= hold then
 end
 settle()
 
--- Who competes. The first `count` of each priority are enough for `count` picks: a pick only ever moves its caller back.
+-- The competing callers. The first `count` of each priority are enough for `count` picks, because a pick only moves its
+-- caller back.
 local field, competitors = {}, {}
 if count > 0 then
   local seen = {}
@@ -105,7 +108,7 @@ local function start(c, id, priority, f)
   if num(f[3]) > 0 then call('ZREM', DEADLINES, id) end
   leases[#leases + 1] = int(now + lease)
   leases[#leases + 1] = id
-  tell(id, 'running', {name = 'job.started', more = ',"attempt":' .. attempt})
+  notify(id, 'running', {name = 'job.started', more = ',"attempt":' .. attempt})
   c.running = c.running + 1
   local payload = num(f[15]) <= inline_max and call('GET', payload_key(id)) or false
   claims[#claims + 1] = {id, token, priority, attempt, f[3] or '0', f[4] or '', f[5] or '', f[6] or '', f[7] or '',
@@ -118,7 +121,7 @@ local function take(c, id, priority)
   local gone = unqueue[priority] or {}
   unqueue[priority] = gone
   if f[1] == 'queued' and num(f[3]) > 0 and num(f[3]) <= now then
-    miss_deadline(read_job(id), now)
+    miss_deadline(read_job(id), now, deadline_error)
     return
   end
   gone[#gone + 1] = id
@@ -144,13 +147,13 @@ while #claims < count and looks > 0 do
     c.moved = true
   else
     table.remove(field, at)
-    if not c.moved then  -- it stood there without a job to start: settle() takes it away
+    if not c.moved then  -- it was listed without a job to start: settle() removes it
       for _, l in ipairs(PRIORITIES) do c.priorities[l] = true end
     end
   end
 end
 
--- Where a served caller stands in priorities that it was not served from, its tag moves too.
+-- The tag of a served caller moves also in priorities that it was not served from.
 for _, c in ipairs(competitors) do
   if c.moved then
     for _, priority in ipairs(PRIORITIES) do
@@ -167,7 +170,7 @@ for priority, ids in pairs(unqueue) do
 end
 settle()
 
--- Recent speed, for the estimated start of those who wait: claims per second, smoothed over some seconds.
+-- Recent speed, for the estimated start of waiting jobs: claims per second, smoothed over some seconds.
 local speed = call('HMGET', CLOCK, 'rate', 'rate_at', 'rate_n')
 local made = num(speed[3]) + #claims
 local elapsed = now - num(speed[2])
@@ -179,7 +182,7 @@ elseif #claims > 0 then
   call('HSET', CLOCK, 'vtime', exact(virtual), 'rate_n', int(made))
 end
 
--- No token stays behind for a priority that is drained; tokens of a priority that is not are for other workers.
+-- A drained priority keeps no wake-up tokens; those of other priorities are for other workers.
 local more = 0
 for _, priority in ipairs(served) do
   if call('EXISTS', callers_key(priority)) == 1 then more = 1 else call('DEL', wake_key(priority)) end

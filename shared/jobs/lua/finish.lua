@@ -1,14 +1,14 @@
 #!lua flags=allow-oom
 --!include prelude.lua
--- Records what runs have to say, each fenced by its token. Per item: id, token, state ('' for events alone), status,
--- result type, result, error, meta, ledger entry, '1' for the dead-letter list, how many events the run has said before
--- (or -1: nobody counts), number of events, then name and data of each. What was written by a call whose answer was lost
--- is skipped. Answers 1 or 0 per item: recorded, or no longer the asker's.
+-- Writes events and outcomes of runs, each fenced by its token. Per item: id, token, state ('' for events alone), status,
+-- result type, result, error, meta, ledger entry, '1' for the dead-letter list, how many events the run has written
+-- before (or -1: not counted), number of events, then name and data of each. Events that a call with a lost answer wrote
+-- are skipped. Answers 1 or 0 per item: written, or the lease was lost.
 local now = now_ms()
 local MAX_EVENTS = 10000
 local answers = {}
 
-local function say(id, before, first, events)
+local function append_events(id, before, first, events)
   local skip = 0
   if before >= 0 then
     skip = math.max(0, num(call('HGET', job_key(id), 'said')) - before)
@@ -29,7 +29,7 @@ while at <= #ARGV do
   local job = read_job(id)
   local ours = job and job.state == 'running' and job.lease == token
   if ours then
-    if events > 0 then say(id, num(ARGV[at + 10]), at + 12, events) end
+    if events > 0 then append_events(id, num(ARGV[at + 10]), at + 12, events) end
     if state ~= '' then
       conclude(job, now, {
         token = token, state = state, status = num(ARGV[at + 3]), result_type = ARGV[at + 4], result = ARGV[at + 5],

@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
 --!include prelude.lua
--- A poll: the record as it stands, after its deadline has been looked at, and where a queued job stands.
+-- A poll: the record, after its deadline was checked, and the forecast of a queued job. ARGV: id, error of a missed
+-- deadline. Answers {record, {position, claims per second}, now}, without the time where there is no forecast.
 local id = ARGV[1]
 local fields = call('HGETALL', job_key(id))
 if #fields == 0 then return false end
@@ -11,8 +12,8 @@ end
 if not job then return {fields, {0, '0'}} end
 local now = now_ms()
 if overdue(job, now) then
-  miss_deadline(job, now)
+  miss_deadline(job, now, ARGV[2])
   settle()
   return {call('HGETALL', job_key(id)), {0, '0'}}
 end
-return {fields, job.state == 'queued' and outlook(job) or {0, '0'}, int(now)}
+return {fields, job.state == 'queued' and forecast(job) or {0, '0'}, int(now)}

@@ -1,4 +1,4 @@
--- What every script of the engine shares. Key names repeat shared/jobs/keys.py; a test holds one against the other.
+-- Shared by all scripts of the job engine. Key names repeat shared/jobs/keys.py; a test compares the two.
 local call = redis.call
 local PRIORITIES = {'high', 'normal', 'low'}
 local QUEUE = {high = 'arq:queue:high', normal = 'arq:queue', low = 'arq:queue:low'}
@@ -53,8 +53,8 @@ local function log_change(id, state, data)
   log_event(id, data.name, '{"id":"' .. id .. '","status":"' .. state .. '"' .. (data.more or '') .. '}')
 end
 
--- A change of state: its line, and a nudge for whoever follows.
-local function tell(id, state, data)
+-- A change of state: its event, and a message on the job's channel.
+local function notify(id, state, data)
   log_change(id, state, data)
   call('PUBLISH', signal_key(id), state)
 end
@@ -100,40 +100,40 @@ local function caller_of(name)
   return c
 end
 
--- Whether a caller competed when the script began; looks at the likeliest priority first, and remembers what it saw there.
-local function stands(c, likely)
+-- Tells whether a caller competed when the script began; checks the likeliest priority first and keeps what it read.
+local function competes(c, likely)
   if c.was_waiting == 0 then return false end
-  local function there(priority)
+  local function is_in(priority)
     c.standing[priority] = tonumber(call('ZSCORE', callers_key(priority), c.name) or nil)
     return c.standing[priority]
   end
-  if there(likely) then return true end
+  if is_in(likely) then return true end
   for _, priority in ipairs(PRIORITIES) do
-    if priority ~= likely and there(priority) then return true end
+    if priority ~= likely and is_in(priority) then return true end
   end
   return false
 end
 
--- A caller that comes back into competition starts no earlier than the service has got: idle time is not saved up.
+-- A caller that competes again starts at the current virtual time: idle time is not saved up.
 local function catch_up(c, likely)
   if c.caught_up then return end
   c.caught_up = true
-  if not stands(c, likely) then c.tag = math.max(c.tag, vtime()) end
+  if not competes(c, likely) then c.tag = math.max(c.tag, vtime()) end
 end
 
 local function push_wake(priority, tokens)
   local length = 0
   for _ = 1, math.min(tokens, 64) do length = call('RPUSH', wake_key(priority), '1') end
-  if length > 128 then call('LTRIM', wake_key(priority), '0', '63') end  -- not each time: nobody listens, it seems
+  if length > 128 then call('LTRIM', wake_key(priority), '0', '63') end  -- rarely: only without idle workers
 end
 
--- Idle workers look for what falls due every half second; what is due sooner must wake one, to set its alarm.
+-- Idle workers check for due jobs every half second; a job due sooner wakes one, so that it waits no longer than that.
 local function wake_for_soon(priority, delay)
   if delay < 500 then push_wake(priority, 1) end
 end
 
--- In each priority that changed, a caller stands exactly when it has ready jobs there and may start one.
-local function stand(c, priority, away)
+-- In each changed priority, a caller is listed exactly when it has ready jobs there and may start one.
+local function update_listing(c, priority, away)
   if not away and (c.filled[priority] or call('EXISTS', ready_key(priority, c.name)) == 1) then
     if c.standing[priority] ~= c.tag then call('ZADD', callers_key(priority), exact(c.tag), c.name) end
     if c.woken[priority] then push_wake(priority, c.woken[priority]) end
@@ -142,7 +142,7 @@ local function stand(c, priority, away)
   end
 end
 
-local unleased = {}  -- jobs that run no more: they leave their leases together
+local unleased = {}  -- jobs that no longer run: their leases are removed in one command
 
 local function write_caller(c)
   local changed = {}
@@ -174,7 +174,7 @@ local function settle()
         if not away and not c.woken[priority] then c.woken[priority] = 1 end
       end
     end
-    for priority in pairs(c.priorities) do stand(c, priority, away) end
+    for priority in pairs(c.priorities) do update_listing(c, priority, away) end
     write_caller(c)
     local idle = c.running == 0 and c.waiting == 0
     if idle or c.fresh then call('PEXPIRE', caller_key(name), idle and IDLE_MS or LIVE_MS) end
@@ -242,13 +242,13 @@ local function wait_again(job, now, due, reason, attempts)
   else
     make_ready(job, now)
   end
-  tell(job.id, state, {
+  notify(job.id, state, {
     name = state == 'deferred' and 'job.deferred' or 'job.requeued',
     more = ',"reason":"' .. reason .. '","attempt":' .. int(attempts),
   })
 end
 
--- arq's own account of the end, for its Job.status(), Job.info() and Job.result_info().
+-- arq's own result entry, for its Job.status(), Job.info() and Job.result_info().
 local function write_arq_result(job, now, outcome, ttl)
   call('SET', arq_result_key(job.id), '{"t":' .. int(job.attempts) .. ',"f":"run_job","a":["' .. job.id
     .. '"],"k":{},"et":' .. int(job.created) .. ',"s":' .. (outcome.state == 'completed' and 'true' or 'false')
@@ -257,22 +257,21 @@ local function write_arq_result(job, now, outcome, ttl)
     .. '","id":"' .. job.id .. '"}', 'PX', int(ttl))
 end
 
--- What a run that its caller ended, by a cancel or a deadline, is charged: else somebody could follow the events and
--- cancel just before the end. Its prompt as estimated at submit, and a token per event that it has said, as for streams
--- that are left.
+-- Charges a run that its caller ended by a cancel or a deadline: otherwise a caller could read the events and cancel
+-- just before the end. The prompt as estimated at submit, and a token per event so far, as for abandoned streams.
 local function charge(entry, id, estimate)
-  local said = num(call('HGET', job_key(id), 'said'))
-  local function with_output(amount, rate) return num(amount) + math.floor(said * num(rate) / 1000000 + 0.5) end
+  local emitted = num(call('HGET', job_key(id), 'said'))
+  local function with_output(amount, rate) return num(amount) + math.floor(emitted * num(rate) / 1000000 + 0.5) end
   entry.provider, entry.model, entry.estimated = estimate.provider, estimate.model, true
-  entry.input, entry.output = num(estimate.input), said
-  entry.priced = estimate.priced == true and (said == 0 or estimate.output_rate ~= nil)
+  entry.input, entry.output = num(estimate.input), emitted
+  entry.priced = estimate.priced == true and (emitted == 0 or estimate.output_rate ~= nil)
   if not entry.priced then return end
   entry.cost = with_output(estimate.cost, estimate.output_rate)
   entry.list = with_output(estimate.list, estimate.output_list_rate)
 end
 
--- What the books say of an outcome: the run's own entry; of a job that ended without a run's word (cancelled, late,
--- given up) what is known of it, with a price only if that is known or nothing can have been used.
+-- The ledger entry of an outcome: the run's own one; for a job that ended without one (cancelled, late, given up) what
+-- its record knows, priced only if the price is known or nothing can have been used.
 local function entry_of(job, now, outcome)
   if outcome.ledger and outcome.ledger ~= '' then return outcome.ledger end
   local f = call('HMGET', job_key(job.id), 'context', 'type', 'model', 'request_id')
@@ -304,7 +303,7 @@ local function write_side_entries(job, now, outcome)
   end
 end
 
--- The outcome of a live job, all of it. outcome: state, status, error; of runs also token, result, result_type, meta,
+-- Writes the outcome of a live job with everything that follows from it. outcome: state, status, error; of runs also token, result, result_type, meta,
 -- ledger, dead. The token stays in the record, so that a finish whose answer was lost on the way may be sent again.
 local function conclude(job, now, outcome)
   if job.state == 'running' then leave_running(job) else leave_waiting(job) end
@@ -329,21 +328,18 @@ local function conclude(job, now, outcome)
   end
   write_arq_result(job, now, outcome, ttl)
   write_side_entries(job, now, outcome)
-  tell(id, outcome.state, {name = 'job.' .. outcome.state, more = ',"status_code":' .. int(outcome.status)})
+  notify(id, outcome.state, {name = 'job.' .. outcome.state, more = ',"status_code":' .. int(outcome.status)})
   call('PEXPIRE', events_key(id), int(ttl))
 end
 
-local function miss_deadline(job, now)
-  conclude(job, now, {
-    state = 'failed', status = 504, error = '{"message":"The job\'s deadline passed before it was done.",'
-      .. '"type":"deadline_exceeded","param":null,"code":"deadline_exceeded"}',
-  })
+local function miss_deadline(job, now, error)
+  conclude(job, now, {state = 'failed', status = 504, error = error})
 end
 
 local function overdue(job, now) return job.deadline > 0 and job.deadline <= now end
 
--- Living workers beat at least every half second. A longer silence means that nobody could reach the store (or nobody
--- was there): leases that ended meanwhile prove nothing until their holders have had time to renew them.
+-- Live workers beat at least every half second. A longer silence means that no worker could reach the store (or none
+-- ran): leases that expired meanwhile prove nothing until their holders have had time to renew them.
 local function beat(now, lease)
   local f = call('HMGET', CLOCK, 'beat', 'hold')
   local last, hold = num(f[1]), num(f[2])
@@ -356,8 +352,9 @@ local function beat(now, lease)
   return hold
 end
 
--- Where a queued job stands, and how fast the queue moves: {position, claims per second}. The priority's depth, if known.
-local function outlook(job, known_depth)
+-- The position of a queued job and the speed of the queue: {position, claims per second}. known_depth: the priority's
+-- depth, if the caller has it.
+local function forecast(job, known_depth)
   local rank = call('ZRANK', ready_key(job.priority, job.caller), job.id)
   if not rank then return {0, '0'} end
   for _, priority in ipairs(PRIORITIES) do

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 --!include prelude.lua
--- Hands jobs back that were not run to their end; the attempt does not count. Answers how many were still the asker's.
+-- Releases claimed jobs that have no outcome; the attempt does not count. Answers how many leases still held.
 local now = now_ms()
 local released = 0
 for i = 1, #ARGV, 2 do

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 --!include prelude.lua
--- Prolongs leases; answers the tokens that hold nothing any more.
+-- Renews leases; answers the tokens of lost ones.
 local lease = num(ARGV[1])
 local now = now_ms()
 beat(now, lease)

@@ -1,9 +1,9 @@
--- What a submit that repeats another one finds. Includers have prelude.lua.
+-- Finds the job that a repeated submit made before. Includers have prelude.lua.
 local function known(job_id)
   local fields = call('HGETALL', job_key(job_id))
   if #fields == 0 then return nil end
   local job = read_job(job_id)
-  return {'known', job_id, fields, job.state == 'queued' and outlook(job) or {0, '0'}}
+  return {'known', job_id, fields, job.state == 'queued' and forecast(job) or {0, '0'}}
 end
 
 -- The job that the same request made before, {'conflict'} for another body under its idempotency key, or nil.

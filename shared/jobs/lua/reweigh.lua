@@ -1,7 +1,7 @@
 #!lua
 --!include prelude.lua
--- Gives a caller another weight and limit, for its next jobs and those that wait. Arguments: caller, weight, limit. A caller
--- without jobs gets them with its next one. Answers whether there was one.
+-- Changes weight and limit of a caller, for its waiting and future jobs. ARGV: caller, weight, limit. A caller without
+-- jobs gets them with its next submit. Answers whether there was such a caller.
 local name = ARGV[1]
 if call('EXISTS', caller_key(name)) == 0 then return 0 end
 local c = caller_of(name)

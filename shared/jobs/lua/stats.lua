@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 --!include prelude.lua
--- What operators and autoscalers look at: per priority depth of what is due and its oldest age in ms; deferred, running,
--- dead; and who waits with how many.
+-- Queue statistics: per priority the number of due jobs and the age of the oldest in ms; deferred, running and dead jobs;
+-- and waiting jobs per caller.
 local now = now_ms()
 local priorities = {}
 for _, priority in ipairs(PRIORITIES) do

@@ -1,8 +1,9 @@
 #!lua
 --!include prelude.lua
 --!include repeats.lua
--- Accepts a job: record, payload, arq's entry, place in the queue and wake-up, all or nothing. Not allowed to run when
--- memory is full: the server refuses it before its first write.
+-- Accepts a job: record, payload, arq's entry, queue entry and wake-up, all or nothing. Not allowed to run when memory is
+-- full: the server rejects it before its first write. The replies are those of shared/jobs/replies.py: {'new', now,
+-- forecast}, {'known', id, record, forecast}, {'conflict'} or {'full', 'queue' or 'caller', depth, claims per second}.
 local id, caller, priority = ARGV[1], ARGV[2], ARGV[3]
 local delay, deadline = num(ARGV[4]), num(ARGV[5])
 local weight, limit = num(ARGV[6]), num(ARGV[7])
@@ -45,7 +46,7 @@ for i = FIRST, #ARGV do fields[#fields + 1] = ARGV[i] end
 call('HSET', job_key(id), unpack(fields))
 call('PEXPIRE', job_key(id), keep)
 call('SET', payload_key(id), payload, 'PX', keep)
-prolong_hold(id, now + delay + LIVE_MS, now)  -- from here on the job's end gives back what was reserved for it
+prolong_hold(id, now + delay + LIVE_MS, now)  -- from here on the job's end releases its reservation
 call('SET', arq_job_key(id), '{"t":null,"f":"run_job","a":["' .. id .. '"],"k":{},"et":' .. int(now) .. '}', 'PX', keep)
 if job.state == 'deferred' then
   call('ZADD', DEFERRED, int(due), id)
@@ -54,7 +55,7 @@ if job.state == 'deferred' then
 else
   make_ready(job, now)
 end
-log_change(id, job.state, {name = 'job.' .. job.state})  -- nobody can follow it yet
+log_change(id, job.state, {name = 'job.' .. job.state})  -- nobody can be subscribed yet
 call('PEXPIRE', events_key(id), keep)
 settle()
 
@@ -71,4 +72,4 @@ if idem ~= '' then
   call('PEXPIRE', idem, '86400000')
 end
 call('SET', dedupe, id, 'PX', '120000')
-return {'new', int(now), job.state == 'queued' and outlook(job, depth[priority] + 1) or {0, '0'}}
+return {'new', int(now), job.state == 'queued' and forecast(job, depth[priority] + 1) or {0, '0'}}

@@ -3,7 +3,7 @@
 local HOLDS = 'finops:holds'
 local ALERTS = 'finops:alerts'
 local ENDED_MS = 86400000       -- an ended hold is remembered for a day: a late settlement still finds its meters
-local GRACE_MS = 3600000        -- a meter outlives its window, for those who look back
+local GRACE_MS = 3600000        -- a meter outlives its window, for late readers
 local UNIT_MS = {m = 60000, h = 3600000, d = 86400000, w = 604800000, M = 2592000000}
 local SLICES = 60
 
@@ -82,29 +82,29 @@ local function add_to_meter(m, field, amount)
   call('PEXPIREAT', m.key, int(m.ends + GRACE_MS))
 end
 
--- Tells those who want to know, once until a time: fields are names and values of a line in the list of alerts.
-local function tell_once(once, until_ms, fields)
+-- Adds an entry to the stream of alerts, once until a time: fields are its names and values.
+local function alert_once(once, until_ms, fields)
   if call('SET', 'finops:alerted:' .. once, '1', 'NX', 'PXAT', int(until_ms)) then
     return call('XADD', ALERTS, 'MAXLEN', '~', '10000', '*', unpack(fields))
   end
 end
 
--- Says once per window that a part of a budget is spent.
-local function tell_thresholds(meter, before, after, now)
+-- Alerts once per window that a share of a budget is spent.
+local function alert_thresholds(meter, before, after, now)
   local limit = meter.limit
   if not limit or limit <= 0 then return end
-  local said = call('HGET', 'finops:books', 'thresholds') or '50,80,100'
-  for percent in string.gmatch(said, '%d+') do
+  local thresholds = call('HGET', 'finops:books', 'thresholds') or '50,80,100'
+  for percent in string.gmatch(thresholds, '%d+') do
     local mark = limit * num(percent) / 100
     if before < mark and after >= mark then
       local _, ends = window_of(meter.window, now)
-      tell_once(percent .. ':' .. meter.key, ends + GRACE_MS, {'kind', 'budget.threshold', 'scope', meter.scope,
+      alert_once(percent .. ':' .. meter.key, ends + GRACE_MS, {'kind', 'budget.threshold', 'scope', meter.scope,
         'window', meter.window, 'percent', percent, 'limit', int(limit), 'used', int(after)})
     end
   end
 end
 
--- Whether a meter counts what the call used: that of a provider or model only if they are the ones that answered.
+-- Tells whether a meter counts a call: those of providers and models only if they answered it.
 local function concerns(scope, scopes)
   if not scopes or not (string.match(scope, '^provider:') or string.match(scope, '^model:')) then return true end
   for _, mine in ipairs(scopes) do
@@ -113,8 +113,8 @@ local function concerns(scope, scopes)
   return false
 end
 
--- Ends what a hold keeps: its estimates leave the meters, what was really used comes in. Exactly once per hold; one
--- that had run out is found all the same, for as long as it is remembered.
+-- Ends a hold: its estimates leave the meters, actual usage is added. Exactly once per hold; an expired one is still
+-- found for as long as it is stored.
 local function end_hold(id, state, cost, tokens, now, scopes)
   local key = hold_key(id)
   local f = call('HMGET', key, 'state', 'cost', 'tokens', 'meters')
@@ -123,7 +123,7 @@ local function end_hold(id, state, cost, tokens, now, scopes)
   local real = {cost = cost, tokens = tokens}
   for _, m in ipairs(cjson.decode(f[4])) do
     local meter = {key = m[1], at = m[2], counts = m[3], limit = m[4], scope = m[5], window = m[6]}
-    -- A window that is over is gone, or its slice is: nothing is to be counted in it any more.
+    -- The window or its slice is over and deleted: nothing is counted in it any more.
     if call('HEXISTS', meter.key, 'h' .. meter.at) == 1 then
       local held = estimate[meter.counts]
       if f[1] == 'held' and held > 0 then call('HINCRBY', meter.key, 'h' .. meter.at, int(-held)) end
@@ -132,7 +132,7 @@ local function end_hold(id, state, cost, tokens, now, scopes)
         local after = call('HINCRBY', meter.key, 'u' .. meter.at, int(amount))
         if meter.counts == 'cost' then
           if meter.at ~= '' then after = read_meter(string.match(meter.key, '^finops:meter:([^:]+)'), meter.scope, meter.window, now).used end
-          tell_thresholds(meter, after - amount, after, now)
+          alert_thresholds(meter, after - amount, after, now)
         end
       end
     end
@@ -143,20 +143,20 @@ local function end_hold(id, state, cost, tokens, now, scopes)
   return 1
 end
 
--- Holds for longer what is still held.
+-- Extends a hold that is still open.
 local function prolong_hold(id, until_ms, now)
   if call('ZADD', HOLDS, 'XX', 'CH', int(until_ms), id) == 1 then
     call('PEXPIRE', hold_key(id), int(until_ms - now + ENDED_MS))
   end
 end
 
--- A job that ended and runs again: what it will cost counts, even if nothing was reserved for it anew.
+-- Reopens the hold of a job that runs again: its cost counts, even without a new reservation.
 local function reopen_hold(id)
   local state = call('HGET', hold_key(id), 'state')
   if state and state ~= 'held' then call('HSET', hold_key(id), 'state', 'expired') end
 end
 
--- Holds whose owner did not come back.
+-- Ends expired holds.
 local function sweep_holds(now)
   for _, id in ipairs(call('ZRANGEBYSCORE', HOLDS, '-inf', int(now), 'LIMIT', '0', '20')) do
     if end_hold(id, 'expired', 0, 0, now) == 0 then call('ZREM', HOLDS, id) end

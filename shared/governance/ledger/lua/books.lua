@@ -1,4 +1,4 @@
--- The books: one entry per outcome in the ledger, and its numbers in the roll-ups of its hour and its day.
+-- The ledger: one entry per outcome in a stream, and its numbers in the roll-ups of its hour and day.
 local BOOKS = 'finops:books'
 local ENTRIES = 'finops:ledger'
 local GROUP = {'key', 'name', 'team', 'customer', 'provider', 'model', 'type', 'dims'}
@@ -21,7 +21,7 @@ local function dimensions_of(entry)
   return table.concat(names, '\30')
 end
 
--- Models and dimensions are what callers say: past so many groups, new ones are summed up without them.
+-- Models and dimensions come from callers: past MAX_GROUPS, new groups are summed without them.
 local function spare_of(group)
   local parts = {}
   for part in string.gmatch(group .. '\31', '([^\31]*)\31') do
@@ -46,7 +46,7 @@ local function add_to_rollup(key, group, amounts, days)
   if not before then call('PEXPIRE', key, int(days * 86400000)) end
 end
 
--- What a script adds to the roll-ups: gathered per group, so that a batch of entries writes each group once.
+-- Collects a script's additions to the roll-ups per group, so that a batch of entries writes each group once.
 local function open_books()
   return {keep = call('HMGET', BOOKS, 'max_calls', 'calls_days', 'hours_days', 'days_days'), groups = {}}
 end

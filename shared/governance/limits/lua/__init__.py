@@ -1,0 +1,1 @@
+"""Lua that counts usage against limits; scripts of governance and of jobs include it."""

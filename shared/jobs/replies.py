@@ -1,0 +1,84 @@
+"""The replies of ``claim.lua`` and ``submit.lua``, with their positions named.
+
+The scripts answer arrays, because Lua tables with names are not replies that Redis knows.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+
+class QueueForecast(NamedTuple):
+    """Position in the queue (1: next, 0: not queued) and the claims per second."""
+
+    position: int
+    claims_per_s: bytes
+
+
+class ClaimRow(NamedTuple):
+    """A claimed job, as ``claim.lua`` answers it.
+
+    Attributes:
+        payload: The request body; None: too large to be in the reply.
+    """
+
+    id: bytes
+    token: bytes
+    priority: bytes
+    attempt: bytes
+    deadline_ms: bytes
+    owner: bytes
+    request_type: bytes
+    model: bytes
+    request_id: bytes
+    content_type: bytes
+    context: bytes
+    ttl_s: bytes
+    created_ms: bytes
+    due_ms: bytes
+    webhook: bytes
+    reason: bytes
+    payload: bytes | None
+
+
+class ClaimReply(NamedTuple):
+    """The reply of ``claim.lua``.
+
+    Attributes:
+        now_ms: Redis's clock.
+        next_ms: Until something falls due.
+        more: 1 when more jobs are ready.
+        reruns: Jobs taken from lost workers.
+        rows: One ``ClaimRow`` per claimed job.
+    """
+
+    now_ms: bytes
+    next_ms: int
+    more: int
+    reruns: int
+    rows: Sequence[Sequence[Any]]
+
+
+class JobCreated(NamedTuple):
+    """The reply of ``submit.lua`` for a new job."""
+
+    outcome: bytes
+    now_ms: bytes
+    forecast: Sequence[Any]
+
+
+class JobFound(NamedTuple):
+    """The reply of ``submit.lua`` and ``repeat.lua`` for a job that the same request made before."""
+
+    outcome: bytes
+    id: bytes
+    record: Sequence[bytes]
+    forecast: Sequence[Any]
+
+
+class JobRejected(NamedTuple):
+    """The reply of ``submit.lua`` when too many jobs wait; ``scope`` is ``queue`` or ``caller``."""
+
+    outcome: bytes
+    scope: bytes
+    depth: int
+    claims_per_s: bytes

@@ -1,1 +1,0 @@
-"""Lua that scripts of several packages share: meters, holds and the books."""
