@@ -11,7 +11,7 @@ export UV_PROJECT_ENVIRONMENT := $(VENV)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test judges check lint types contracts format coverage clean docs serve
+.PHONY: help setup demo test judges check lint types contracts format coverage clean docs site serve
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -28,6 +28,10 @@ $(VENV)/.runtime: uv.lock pyproject.toml | $(UV)
 $(VENV)/.dev: uv.lock pyproject.toml | $(UV)
 	@$(UV) sync --quiet --frozen --python $(PYTHON)
 	@touch $@ $(VENV)/.runtime
+
+$(VENV)/.site: $(VENV)/.dev
+	@$(UV) sync --quiet --frozen --group docs --python $(PYTHON)
+	@touch $@
 
 tests/sdk_js/node_modules/.installed: tests/sdk_js/package.json tests/sdk_js/package-lock.json
 	@cd tests/sdk_js && npm ci --silent --no-audit --no-fund
@@ -70,6 +74,9 @@ format: $(VENV)/.dev  ## put the code into shape
 docs: $(VENV)/.dev  ## the tables and pictures of the documentation, from the code
 	@$(RUN)/python docs/tables.py
 	@$(RUN)/python docs/spend.py
+
+site: $(VENV)/.site docs  ## the documentation as a site in .site/, which also works from the file system
+	@NO_MKDOCS_2_WARNING=1 $(RUN)/mkdocs build --quiet --strict
 
 clean:  ## forget environments and caches
 	@rm -rf $(VENV) $(TOOLS) tests/sdk_js/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

@@ -1,0 +1,1 @@
+"""Tests that hold the code to the project's own rules."""
