@@ -34,7 +34,7 @@ from shared.inference.call import Call
 from shared.jobs.model import Job, State
 from shared.surfaces.chat_chunks import as_stream
 from shared.surfaces.fields import MISSHAPEN
-from shared.surfaces.pending_bodies import OpenStatus
+from shared.surfaces.pending_forms import OpenStatus
 from shared.surfaces.request_body import RequestBody, read_object, read_request
 from shared.surfaces.request_types import RequestType
 from shared.surfaces.token_estimate import estimate_tokens

@@ -13,7 +13,8 @@ from shared.errors import JobCancelled, JobFailure
 from shared.governance.limits.model import MICRO
 from shared.jobs.model import Job, State
 from shared.surfaces.envelope import envelope
-from shared.surfaces.pending_bodies import OpenStatus, Pending, pending_body
+from shared.surfaces.pending_bodies import pending_body
+from shared.surfaces.pending_forms import OpenStatus, Pending
 from shared.surfaces.request_types import BY_NAME, RESPONSES
 from shared.surfaces.response_ids import is_minted
 

@@ -6,11 +6,11 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from api.openapi.batches import batch_operations
-from api.openapi.parts import ASYNC_HEADERS, BYTES, ENVELOPES, FIELDS, errors, headers_of, operation_id, parameters
+from api.openapi.parts import ASYNC_HEADERS, BYTES, ENVELOPES, errors, headers_of, operation_id, parameters
 from api.openapi.surfaces import SURFACE_SCHEMAS, surface_operations
 from api.routes.async_jobs import PREFIX as ASYNC_PREFIX
 from api.routes.inference import PREFIXES
-from shared.surfaces.request_types import REQUEST_TYPES, RESPONSES, RequestType
+from shared.surfaces.request_types import MODEL, REQUEST_TYPES, RESPONSES, RequestType
 
 
 def describe(app: FastAPI) -> None:
@@ -162,12 +162,8 @@ def _response_operation(method: str, path: str, summary: str) -> dict[str, Any]:
 
 
 def _body(request_type: RequestType) -> dict[str, Any]:
-    files = {"file", "image", "mask"}
     multipart = request_type.form == "multipart"
-    properties: dict[str, Any] = {
-        name: BYTES["schema"] if multipart and name in files else FIELDS.get(name, {})
-        for name in ("model", *request_type.required)
-    }
+    properties = {field.name: dict(field.schema) for field in (MODEL, *request_type.fields)}
     schema = {
         "type": "object",
         "required": list(request_type.required),

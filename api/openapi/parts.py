@@ -1,6 +1,9 @@
 """What the descriptions of all operations are made of."""
 
+from collections.abc import Mapping
 from typing import Any
+
+from shared.surfaces.request_types import BINARY, REQUEST_TYPES
 
 CALLER = ("x-bf-vk", "The caller's virtual key; it may also be the SDK's API key.")
 ASYNC_HEADERS = (
@@ -15,20 +18,13 @@ ASYNC_HEADERS = (
     ("Prefer", "`wait=N`: as `x-bf-async-wait`."),
     ("Idempotency-Key", "The same key, caller and body within 24 h give the same job; another body is a 409."),
 )
-FIELDS: dict[str, dict[str, Any]] = {
-    "model": {"type": "string", "minLength": 1, "examples": ["openai/gpt-4o-mini"]},
-    "messages": {
-        "type": "array",
-        "minItems": 1,
-        "items": {"type": "object", "required": ["role"], "properties": {"role": {"type": "string"}, "content": {}}},
-    },
-    "prompt": {"type": ["string", "array"], "minLength": 1, "minItems": 1},
-    "input": {"type": ["string", "array"], "minLength": 1, "minItems": 1},
-    "voice": {"type": ["string", "object"], "examples": ["alloy"]},
+FIELDS: dict[str, Mapping[str, Any]] = {
+    **{field.name: field.schema for request_type in REQUEST_TYPES for field in request_type.fields},
     "max_tokens": {"type": "integer", "minimum": 1},
     "contents": {"type": ["array", "object", "string"]},
 }
-BYTES = {"schema": {"type": "string", "format": "binary"}}
+"""Schemas of the fields of all surfaces, by name."""
+BYTES = {"schema": dict(BINARY)}
 ENVELOPES = {"/anthropic/": "AnthropicError", "/genai/": "GenaiError"}
 ERRORS = {
     "400": "The request cannot be served as it stands; `param` names what is wrong.",

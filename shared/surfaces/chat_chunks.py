@@ -1,4 +1,4 @@
-"""A whole chat completion as the stream that would have said it: one chunk. Pure.
+"""A whole chat completion as a stream of one chunk. Pure.
 
 Source: https://platform.openai.com/docs/api-reference/chat-streaming
 """

@@ -70,7 +70,7 @@ def states_of(status: str) -> tuple[str, ...]:
 def envelope(job: JobView, *, with_result: bool = True) -> dict[str, Any]:
     """The envelope, ready for ``orjson.dumps``; what is not known yet is absent."""
     ended = job.state in ("completed", "failed", "cancelled")
-    said: dict[str, Any] = {
+    envelope: dict[str, Any] = {
         "id": job.id,
         "object": "job",
         "request_id": job.request_id,
@@ -80,29 +80,29 @@ def envelope(job: JobView, *, with_result: bool = True) -> dict[str, Any]:
         "created_at": rfc3339_ms(job.created_ms),
         "attempts": job.attempts,
     }
-    _say_times(job, said, ended=ended)
+    _add_times(job, envelope, ended=ended)
     if job.state == "queued" and job.queue_position is not None:
-        said["queue_position"] = job.queue_position
+        envelope["queue_position"] = job.queue_position
     if ended and job.status_code:
-        said["status_code"] = job.status_code
+        envelope["status_code"] = job.status_code
     if job.state == "completed" and with_result:
-        said["result"] = _result(job)
+        envelope["result"] = _result(job)
         if not _is_json(job.result_type):
-            said["result_type"] = job.result_type
+            envelope["result_type"] = job.result_type
     if job.error is not None and job.state in ("failed", "cancelled"):
-        said["error"] = dict(job.error)
-    return said
+        envelope["error"] = dict(job.error)
+    return envelope
 
 
-def _say_times(job: JobView, said: dict[str, Any], *, ended: bool) -> None:
+def _add_times(job: JobView, envelope: dict[str, Any], *, ended: bool) -> None:
     if job.started_ms:
-        said["started_at"] = rfc3339_ms(job.started_ms)
+        envelope["started_at"] = rfc3339_ms(job.started_ms)
     elif job.state == "queued" and job.estimated_start_ms:
-        said["estimated_start_at"] = rfc3339_ms(job.estimated_start_ms)
+        envelope["estimated_start_at"] = rfc3339_ms(job.estimated_start_ms)
     if ended and job.completed_ms:
-        said["completed_at"] = rfc3339_ms(job.completed_ms)
+        envelope["completed_at"] = rfc3339_ms(job.completed_ms)
         if job.expires_ms:
-            said["expires_at"] = rfc3339_ms(job.expires_ms)
+            envelope["expires_at"] = rfc3339_ms(job.expires_ms)
 
 
 def _is_json(content_type: str) -> bool:

@@ -1,4 +1,4 @@
-"""Ids that this gateway makes, told from those of providers by a check sum in them."""
+"""Ids that this gateway makes, distinguishable from those of providers by a checksum."""
 
 import os
 import zlib

@@ -75,13 +75,13 @@ class _Reader:
         self._part.end_header()
 
     def _headers_finished(self) -> None:
-        said = self._part.disposition
-        self._file = b"filename" in said
-        self._keeps = self._file and bool(self._wanted) and said.get(b"name") == self._wanted
+        disposition = self._part.disposition
+        self._file = b"filename" in disposition
+        self._keeps = self._file and bool(self._wanted) and disposition.get(b"name") == self._wanted
         if self._keeps:
             if self.filename is not None:
                 raise MalformedForm("more than one file")
-            self.filename = said[b"filename"].decode("utf-8", "replace")
+            self.filename = disposition[b"filename"].decode("utf-8", "replace")
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         if self._file:

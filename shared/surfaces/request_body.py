@@ -28,7 +28,7 @@ class RequestBody:
     Attributes:
         request_type: Which endpoint's.
         raw: The bytes as they came, which is what is forwarded.
-        model: As asked; the type's default, or empty (a response only), where it was not said.
+        model: As asked; the type's default, or empty (a response only), where it is absent.
         fields: The JSON object, or the text fields of a form.
         stream: Whether server-sent events are wanted.
         content_type: What the bytes are.
@@ -48,7 +48,7 @@ def read_request(request_type: RequestType, body: bytes, content_type: str) -> R
     Args:
         request_type: The endpoint.
         body: The bytes as they came.
-        content_type: As the caller said; JSON endpoints go by the bytes alone.
+        content_type: As the caller sent it; JSON endpoints go by the bytes alone.
 
     Raises:
         InvalidRequest: It is malformed, or lacks what every provider needs; names the field.

@@ -1,7 +1,29 @@
-"""What can be asked of a gateway, one row each."""
+"""The inference endpoints of the gateway, one row each: all that the rest of the gateway needs to know of one.
 
-from dataclasses import dataclass
-from typing import Literal
+A new endpoint is a new row: its route, its jobs, its cost estimate and its OpenAPI description follow from it.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from shared.surfaces import pending_forms as pending
+from shared.surfaces.pending_forms import Pending
+
+UsageRule = Literal["tokens", "prompt", "images", "characters", "audio"]
+"""How the use of a call is estimated before it is made.
+
+``tokens``: its text and the most it may answer. ``prompt``: its text; it generates nothing. ``images``: pictures.
+``characters``: of text to be spoken. ``audio``: seconds of sound, by the size of the upload.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field of a request body, as OpenAPI describes it."""
+
+    name: str
+    schema: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -9,48 +31,116 @@ class RequestType:
     """One inference endpoint of the OpenAI API.
 
     Attributes:
-        name: As said in envelopes, logs and metrics, e.g. ``chat.completions``.
+        name: As written in envelopes, logs and metrics, e.g. ``chat.completions``.
         path: Below every prefix (``/openai``, ``/v1``, ``/v1/async``) and below a provider's base URL.
         form: How the body arrives.
-        required: Fields without which no provider could serve it; checked before a job is accepted.
+        fields: Fields without which no provider could serve it; checked before a job is accepted.
+        pending: Builds the body of a job that has no outcome yet.
+        usage: How its use is estimated.
         streams: Whether ``stream: true`` answers server-sent events.
         binary: Whether the answer is bytes, not JSON.
+        echoes: Whether the body of an open job repeats the settings of its request.
         default_model: What OpenAI assumes when ``model`` is absent; None: ``model`` is required.
     """
 
     name: str
     path: str
     form: Literal["json", "multipart"]
-    required: tuple[str, ...]
+    fields: tuple[Field, ...]
+    pending: Callable[[Pending], dict[str, Any]] = pending.pending_job
+    usage: UsageRule = "tokens"
     streams: bool = False
     binary: bool = False
+    echoes: bool = False
     default_model: str | None = None
 
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Names of the required fields."""
+        return tuple(each.name for each in self.fields)
 
-CHAT = RequestType("chat.completions", "chat/completions", "json", ("model", "messages"), streams=True)
-RESPONSES = RequestType("responses", "responses", "json", ("model",), streams=True)
-COMPLETIONS = RequestType("completions", "completions", "json", ("model", "prompt"), streams=True)
-EMBEDDINGS = RequestType("embeddings", "embeddings", "json", ("model", "input"))
-MODERATIONS = RequestType("moderations", "moderations", "json", ("input",), default_model="omni-moderation-latest")
+
+BINARY: Mapping[str, Any] = {"type": "string", "format": "binary"}
+MODEL = Field("model", {"type": "string", "minLength": 1, "examples": ["openai/gpt-4o-mini"]})
+_ROLE: Mapping[str, Any] = {"role": {"type": "string"}, "content": {}}
+MESSAGES = Field(
+    "messages",
+    {"type": "array", "minItems": 1, "items": {"type": "object", "required": ["role"], "properties": _ROLE}},
+)
+PROMPT = Field("prompt", {"type": ["string", "array"], "minLength": 1, "minItems": 1})
+INPUT = Field("input", {"type": ["string", "array"], "minLength": 1, "minItems": 1})
+VOICE = Field("voice", {"type": ["string", "object"], "examples": ["alloy"]})
+IMAGE = Field("image", BINARY)
+FILE = Field("file", BINARY)
+
+CHAT = RequestType(
+    "chat.completions", "chat/completions", "json", (MODEL, MESSAGES), pending.pending_chat, streams=True
+)
+RESPONSES = RequestType("responses", "responses", "json", (MODEL,), pending.pending_response, streams=True, echoes=True)
+COMPLETIONS = RequestType(
+    "completions", "completions", "json", (MODEL, PROMPT), pending.pending_completion, streams=True
+)
+EMBEDDINGS = RequestType("embeddings", "embeddings", "json", (MODEL, INPUT), pending.pending_embeddings, "prompt")
+MODERATIONS = RequestType(
+    "moderations",
+    "moderations",
+    "json",
+    (INPUT,),
+    pending.pending_moderation,
+    "prompt",
+    default_model="omni-moderation-latest",
+)
 IMAGE_GENERATIONS = RequestType(
-    "images.generations", "images/generations", "json", ("prompt",), streams=True, default_model="gpt-image-1"
+    "images.generations",
+    "images/generations",
+    "json",
+    (PROMPT,),
+    pending.pending_images,
+    "images",
+    streams=True,
+    default_model="gpt-image-1",
 )
 IMAGE_EDITS = RequestType(
     "images.edits",
     "images/edits",
     "multipart",
-    ("image", "prompt"),
+    (IMAGE, PROMPT),
+    pending.pending_images,
+    "images",
     streams=True,
     default_model="gpt-image-1",
 )
 IMAGE_VARIATIONS = RequestType(
-    "images.variations", "images/variations", "multipart", ("image",), default_model="dall-e-2"
+    "images.variations",
+    "images/variations",
+    "multipart",
+    (IMAGE,),
+    pending.pending_images,
+    "images",
+    default_model="dall-e-2",
 )
-SPEECH = RequestType("audio.speech", "audio/speech", "json", ("model", "input", "voice"), streams=True, binary=True)
+SPEECH = RequestType(
+    "audio.speech",
+    "audio/speech",
+    "json",
+    (MODEL, INPUT, VOICE),
+    pending.pending_speech,
+    "characters",
+    streams=True,
+    binary=True,
+)
 TRANSCRIPTIONS = RequestType(
-    "audio.transcriptions", "audio/transcriptions", "multipart", ("model", "file"), streams=True
+    "audio.transcriptions",
+    "audio/transcriptions",
+    "multipart",
+    (MODEL, FILE),
+    pending.pending_transcript,
+    "audio",
+    streams=True,
 )
-TRANSLATIONS = RequestType("audio.translations", "audio/translations", "multipart", ("model", "file"))
+TRANSLATIONS = RequestType(
+    "audio.translations", "audio/translations", "multipart", (MODEL, FILE), pending.pending_transcript, "audio"
+)
 
 REQUEST_TYPES: tuple[RequestType, ...] = (
     CHAT,
@@ -66,5 +156,5 @@ REQUEST_TYPES: tuple[RequestType, ...] = (
     TRANSLATIONS,
 )
 PASSTHROUGH = RequestType("passthrough", "", "json", ())
-"""What is forwarded unread to the provider that owns it; no endpoint of ours, but a row in the books."""
+"""A request forwarded unread to the provider that owns it: no endpoint of its own, but a row in the ledger."""
 BY_NAME = {request_type.name: request_type for request_type in REQUEST_TYPES}

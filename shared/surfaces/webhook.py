@@ -1,4 +1,4 @@
-"""What a webhook is told: a thin, signed event. Sources: standardwebhooks.com and OpenAI's webhook events."""
+"""Webhook payloads: a thin, signed event. Sources: standardwebhooks.com and OpenAI's webhook events."""
 
 import hashlib
 from collections.abc import Mapping
@@ -44,7 +44,7 @@ def event_body(job_id: str, request_type: str, state: str, at: datetime) -> byte
 
 
 def alert_event(alert: Mapping[str, Any]) -> dict[str, Any]:
-    """The event of an alert, as it is shown; its id is the same wherever and however often it is told."""
+    """Build the event of an alert; its id is the same for every target and retry."""
     return {
         "id": event_id(alert["id"], "told"),
         "object": "event",

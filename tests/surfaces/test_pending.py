@@ -11,7 +11,8 @@ from openai.types.chat import ChatCompletion
 from openai.types.responses import Response
 from openresponses_types import ResponseResource
 
-from shared.surfaces.pending_bodies import Pending, echo_of, pending_body
+from shared.surfaces.pending_bodies import echo_of, pending_body
+from shared.surfaces.pending_forms import Pending
 from shared.surfaces.request_types import BY_NAME, CHAT, RESPONSES
 
 TYPES = {

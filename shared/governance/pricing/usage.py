@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from shared.surfaces.request_types import EMBEDDINGS, IMAGE_EDITS, IMAGE_GENERATIONS, MODERATIONS, SPEECH, RequestType
+from shared.surfaces.request_types import RequestType
 
 MOST = 10**12
 BYTES_PER_TOKEN = 4
@@ -12,8 +12,6 @@ DRAWN_TOKENS = 6_300  # of a picture that is made: gpt-image-1, high quality, 10
 DEFAULT_OUTPUT_TOKENS = 4_096
 BYTES_PER_AUDIO_SECOND = 4_000  # 32 kbit/s: shorter than any usual recording of that size could be long
 _LARGE = 64 * 1024
-_NO_OUTPUT = frozenset({EMBEDDINGS.name, MODERATIONS.name})
-_DRAWS = frozenset({IMAGE_GENERATIONS.name, IMAGE_EDITS.name, "images.variations"})
 
 
 class Usage(NamedTuple):
@@ -87,9 +85,9 @@ def usage_of(said: Mapping[str, Any]) -> Usage:
 def used_by(request_type: RequestType, fields: Mapping[str, Any], said: Mapping[str, Any]) -> Usage:
     """What an answered call used: what the provider said, and what only the request tells (pictures, characters)."""
     usage = usage_of(said)
-    if request_type.name in _DRAWS and not usage.output:
+    if request_type.usage == "images" and not usage.output:
         return usage._replace(images=_several(fields))
-    if request_type is SPEECH and usage.empty:
+    if request_type.usage == "characters" and usage.empty:
         return usage._replace(characters=_length(fields.get("input")))
     return usage
 
@@ -102,19 +100,19 @@ def upper_estimate(request_type: RequestType, fields: Mapping[str, Any], body: b
         fields: The request, read.
         body: The request as it came; its UTF-8 length counts Chinese fairly where counting letters would not.
     """
-    kind = request_type.name
-    if kind in _DRAWS:
+    rule = request_type.usage
+    if rule == "images":
         n = _several(fields)
         prompt = _length(fields.get("prompt")) // BYTES_PER_TOKEN + 1
         return Usage(input=prompt, output=DRAWN_TOKENS * n, image_output=DRAWN_TOKENS * n, images=n)
-    if request_type is SPEECH:
+    if rule == "characters":
         characters = _length(fields.get("input"))
         return Usage(input=characters // BYTES_PER_TOKEN + 1, output=characters, characters=characters)
-    if request_type.form == "multipart":
+    if rule == "audio":
         seconds = len(body) // BYTES_PER_AUDIO_SECOND + 1
         return Usage(input=seconds * 10, output=seconds * 5, milliseconds=seconds * 1000)
     prompt = _prompt_tokens(fields, body)
-    if kind in _NO_OUTPUT:
+    if rule == "prompt":
         return Usage(input=prompt)
     return Usage(input=prompt, output=_most_output(fields))
 

@@ -13,10 +13,10 @@ _PATH = "tool_choice.allowed_tools"
 
 
 def offer_allowed(fields: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The request with the tools that the choice leaves, and a choice among all of those; else the same request.
+    """Return the request with only the allowed tools and a plain choice among them; unchanged without such a choice.
 
     Raises:
-        InvalidRequest: The choice is not of OpenAI's format, or allows what is not there.
+        InvalidRequest: The choice is not of OpenAI's format, or allows a function that is not in tools.
     """
     choice = fields.get("tool_choice")
     if not isinstance(choice, Mapping) or choice.get("type") != "allowed_tools":
@@ -24,14 +24,14 @@ def offer_allowed(fields: Mapping[str, Any]) -> Mapping[str, Any]:
     allowed = need_object(choice.get("allowed_tools"), _PATH)
     mode = allowed.get("mode")
     if mode not in ("auto", "required"):
-        raise InvalidRequest(f"{_PATH}.mode is none of auto, required.", param=f"{_PATH}.mode")
+        raise InvalidRequest(f"{_PATH}.mode must be auto or required.", param=f"{_PATH}.mode")
     listed = need_list(allowed.get("tools"), f"{_PATH}.tools")
     names = {_name(tool, f"{_PATH}.tools[{at}]") for at, tool in enumerate(listed)}
     tools = need_list(fields.get("tools", []), "tools")
-    kept = [tool for at, tool in enumerate(tools) if _name(tool, f"tools[{at}]") in names]
-    if len(kept) < len(names) or not names:
-        raise InvalidRequest(f"{_PATH}.tools names functions that tools does not have.", param=f"{_PATH}.tools")
-    return {**fields, "tools": kept, "tool_choice": mode}
+    allowed_tools = [tool for at, tool in enumerate(tools) if _name(tool, f"tools[{at}]") in names]
+    if len(allowed_tools) < len(names) or not names:
+        raise InvalidRequest(f"{_PATH}.tools names functions that are not in tools.", param=f"{_PATH}.tools")
+    return {**fields, "tools": allowed_tools, "tool_choice": mode}
 
 
 def _name(tool: object, path: str) -> str:

@@ -1,4 +1,4 @@
-"""What a wire is: the translation between OpenAI's formats and one provider's; pure: no I/O, no URL, no credentials."""
+"""The interface of wires: pure translation between OpenAI's formats and one provider's. No I/O, URL or credentials."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -37,7 +37,7 @@ class ProviderRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpstreamRequest:
-    """What a host is to send.
+    """A request for a host to send.
 
     Attributes:
         path: Below the provider's base URL, with query, e.g. ``/chat/completions``.

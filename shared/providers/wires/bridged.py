@@ -27,11 +27,11 @@ Item = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    """What is kept of the conversation that a request goes on with.
+    """The stored conversation that a request continues.
 
     Attributes:
         history: Items of the responses that ``previous_response_id`` leads back to, oldest first.
-        references: Kept items by id, which the input only names.
+        references: Stored items by id, which the input refers to.
     """
 
     history: tuple[Item, ...] = ()
@@ -63,7 +63,7 @@ class BridgedWire(Wire):
 
         Raises:
             UnsupportedParameter: Chat, or the provider's format, cannot express a field.
-            InvalidRequest: It is no Responses request.
+            InvalidRequest: It is not a Responses request.
         """
         return self._wire.request(self._chat(request))
 
@@ -77,7 +77,7 @@ class BridgedWire(Wire):
         try:
             completion = orjson.loads(translated.body)
             if not isinstance(completion, dict):
-                raise MalformedChat("the answer is no object")
+                raise MalformedChat("the answer is not an object")
             response = chat_to_response(
                 completion,
                 request.fields,
@@ -138,7 +138,7 @@ class BridgedStream:
         """Take the provider's bytes; give the Response's events.
 
         Raises:
-            MalformedAnswer: They are not of the provider's format, or say what a Response cannot.
+            MalformedAnswer: They are not of the provider's format, or hold content that a Response cannot.
         """
         try:
             events = self._events.feed(self._chat.feed(data))

@@ -27,12 +27,12 @@ def head_of(request: ProviderRequest, more: Mapping[str, Any]) -> dict[str, Any]
 
 
 def whole_answer(
-    request: ProviderRequest, choice: Mapping[str, Any], usage: Mapping[str, Any], more: Mapping[str, Any]
+    request: ProviderRequest, choices: Iterable[Mapping[str, Any]], usage: Mapping[str, Any], more: Mapping[str, Any]
 ) -> Translated:
-    """A complete answer of one choice."""
+    """A complete answer; choices are numbered unless they say their ``index``."""
     completion = head_of(request, more) | {
         "object": "chat.completion",
-        "choices": [{"index": 0, "logprobs": None, **choice}],
+        "choices": [{"index": index, "logprobs": None, **choice} for index, choice in enumerate(choices)],
         "usage": usage,
     }
     return Translated(body=orjson.dumps(completion), usage=usage)
@@ -45,24 +45,27 @@ def join_deltas(deltas: Iterable[Delta]) -> dict[str, Any]:
         for name, value in delta.items():
             if name == "tool_calls":
                 _join_calls(message.setdefault(name, []), value)
-            elif isinstance(value, list):
+            elif name == "thinking_blocks":
                 plain = [{key: each for key, each in item.items() if key != "index"} for item in value]
                 message.setdefault(name, []).extend(plain)
-            else:
+            elif isinstance(value, str):
                 message[name] = (message.get(name) or "") + value
+            else:
+                message[name] = value
     return message
 
 
 def _join_calls(calls: list[dict[str, Any]], pieces: Iterable[Mapping[str, Any]]) -> None:
     for piece in pieces:
         if "id" in piece:
-            calls.append({"id": piece["id"], "type": "function", "function": dict(piece["function"])})
+            whole = {key: value for key, value in piece.items() if key != "index"}
+            calls.append({**whole, "function": dict(piece["function"])})
         else:
             calls[piece["index"]]["function"]["arguments"] += piece["function"]["arguments"]
 
 
 class ChunkWriter:
-    """The chunks of one streamed answer of one choice, as bytes.
+    """The chunks of one streamed answer, as bytes.
 
     Args:
         more: For the head of every chunk.
@@ -75,21 +78,32 @@ class ChunkWriter:
         self._with_usage = isinstance(options, Mapping) and options.get("include_usage") is True
         self._head = head_of(request, more or {})
 
+    @property
+    def answer_id(self) -> str:
+        """The id of the completion."""
+        return str(self._head["id"])
+
     def begin(self) -> bytes:
-        """The role."""
-        return self.say([{"role": "assistant", "content": None}])
+        """Write the role."""
+        return self.write([{"role": "assistant", "content": None}])
 
-    def say(self, deltas: Iterable[Delta], logprobs: object = None) -> bytes:
-        """A chunk for each delta."""
-        return b"".join(self._chunk([_choice(delta, None, logprobs)]) for delta in deltas)
+    def write(self, deltas: Iterable[Delta], logprobs: object = None, index: int = 0) -> bytes:
+        """Write a chunk for each delta of a choice."""
+        return b"".join(self._chunk([_choice(index, delta, None, logprobs)]) for delta in deltas)
 
-    def finish(self, delta: Delta, reason: str, usage: Mapping[str, Any] | None = None) -> bytes:
-        """The last chunk of the choice; with ``usage`` the stream's end too."""
-        last = self._chunk([_choice(delta, reason, None)])
-        return last if usage is None else last + self.end(usage)
+    def finish(self, delta: Delta, reason: str, more: Mapping[str, Any] | None = None, index: int = 0) -> bytes:
+        """Write the last chunk of a choice.
+
+        Args:
+            delta: What is still to be added.
+            reason: Why the choice ends.
+            more: Further fields of the choice.
+            index: Which choice.
+        """
+        return self._chunk([{**_choice(index, delta, reason, None), **(more or {})}])
 
     def end(self, usage: Mapping[str, Any]) -> bytes:
-        """The usage, where it was asked for, and the end of the stream."""
+        """Write the usage, where it was asked for, and the end of the stream."""
         return (self._chunk([], usage) if self._with_usage else b"") + DONE
 
     def _chunk(self, choices: list[dict[str, Any]], usage: Mapping[str, Any] | None = None) -> bytes:
@@ -99,5 +113,5 @@ class ChunkWriter:
         return encode_event(orjson.dumps(chunk))
 
 
-def _choice(delta: Delta, reason: str | None, logprobs: object) -> dict[str, Any]:
-    return {"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": reason}
+def _choice(index: int, delta: Delta, reason: str | None, logprobs: object) -> dict[str, Any]:
+    return {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": reason}

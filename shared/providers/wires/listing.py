@@ -1,4 +1,4 @@
-"""How each format lists the models of a provider; pure.
+"""The model lists of each provider format. Pure.
 
 Sources: https://platform.openai.com/docs/api-reference/models/list, https://platform.claude.com/docs/en/api/models-list,
 https://ai.google.dev/api/models, https://docs.ollama.com/api/tags,
@@ -29,7 +29,7 @@ class Listed(NamedTuple):
     Attributes:
         created: Unix seconds, 0: unknown.
         name: For people.
-        more: What else the provider said in OpenAI's own form of a model.
+        more: The provider's further fields, where its list is in OpenAI's format.
     """
 
     id: str
@@ -116,10 +116,10 @@ def _profile(model: Fields) -> Listed | None:
     return Listed(str(model["inferenceProfileId"]), _unix_s(model.get("createdAt")), name)
 
 
-def _unix_s(time_said: object) -> int:
+def _unix_s(value: object) -> int:
     """Unix seconds of an RFC 3339 time; 0 if it is none."""
     try:
-        return int(datetime.fromisoformat(str(time_said)).timestamp())
+        return int(datetime.fromisoformat(str(value)).timestamp())
     except ValueError:
         return 0
 

@@ -12,12 +12,13 @@ from typing import Any
 import orjson
 
 from shared.providers.wires.base import MalformedAnswer, ProviderRequest, Translated, UpstreamRequest, Wire
+from shared.providers.wires.reading import plain_text
 from shared.surfaces.dialect import Dialect
 from shared.surfaces.request_types import REQUEST_TYPES
 from shared.surfaces.responses.conversation import Reasoning
 from shared.surfaces.sse import EventSplitter, EventTooLong, event_data
 
-# Fields that are said to the gateway, not to the provider.
+# Fields for the gateway, not for the provider.
 GATEWAY_FIELDS = frozenset({"fallbacks"})
 
 _MODEL = re.compile(rb'"model"\s*:\s*"(?:[^"\\]|\\.)*"')
@@ -77,7 +78,7 @@ class OpenAIWire(Wire):
         )
 
     def error(self, status: int, body: bytes) -> tuple[int, Mapping[str, Any]]:
-        """OpenAI's error object, or the best that can be said of what came instead."""
+        """Return the status and OpenAI's error object, with the beginning of a body that is not one."""
         return status, read_error(body)
 
     def dialect(self, model: str) -> Dialect:  # noqa: ARG002 - of the protocol
@@ -90,18 +91,13 @@ def read_error(body: bytes) -> Mapping[str, Any]:
     try:
         fields = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return {"message": _plain_text(body)}
+        return {"message": plain_text(body)}
     if not isinstance(fields, dict):
-        return {"message": _plain_text(body)}
+        return {"message": plain_text(body)}
     error = fields.get("error", fields.get("detail", fields))
     if isinstance(error, dict):
         return error
     return {"message": str(error)[:2000]}
-
-
-def _plain_text(body: bytes) -> str:
-    text = body[:500].decode("utf-8", "replace").strip()
-    return "" if text.startswith("<") else text
 
 
 def _with_model(request: ProviderRequest) -> bytes:
@@ -123,7 +119,7 @@ def _with_model(request: ProviderRequest) -> bytes:
 
 
 def _is_uncounted(request: ProviderRequest) -> bool:
-    """Whether the gateway has to ask in its own name what the stream uses; the caller is not shown the answer."""
+    """Whether the gateway has to ask in its own name what the stream uses; the caller does not see the answer."""
     if not request.counted or request.request_type.name not in _COUNTED_WHEN_ASKED:
         return False
     options = request.fields.get("stream_options")
@@ -176,8 +172,8 @@ class OpenAIStream:
             for event in self._splitter.feed(data):
                 if self.error is not None:
                     break
-                shown = self._watch(event)
-                if shown and self.error is None:
+                visible = self._watch(event)
+                if visible and self.error is None:
                     passed.append(event)
         except EventTooLong as error:
             raise MalformedAnswer(str(error)) from error

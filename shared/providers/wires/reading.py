@@ -12,20 +12,36 @@ from shared.errors import InvalidRequest
 from shared.providers.wires.base import MalformedAnswer
 from shared.surfaces.fields import need_list, need_object, need_text, need_whole, unsupported
 
-JSON_HINT = "Answer with one JSON object and with nothing else: no explanation, no code fence."
+JSON_HINT = "Answer with a single JSON object and nothing else: no explanation, no code fence."
 
 
 def read_data_url(url: str, path: str) -> tuple[str, str]:
-    """Media type (lower case, ``image/jpg`` said properly) and base64 of a data URL (RFC 2397).
+    """Media type and base64 of a data URL (RFC 2397); see ``split_data_url``.
 
     Raises:
-        InvalidRequest: It is none, or not in base64.
+        InvalidRequest: It is not a data URL, or not in base64.
+    """
+    media_type, data, in_base64 = split_data_url(url, path)
+    if not in_base64:
+        raise _not_a_data_url(path)
+    return media_type, data
+
+
+def split_data_url(url: str, path: str) -> tuple[str, str, bool]:
+    """Media type (lower case, ``image/jpg`` as ``image/jpeg``), data, and whether that is base64.
+
+    Raises:
+        InvalidRequest: It is not a data URL.
     """
     head, comma, data = url.removeprefix("data:").partition(",")
     media_type, *options = [each.strip().lower() for each in head.split(";")]
-    if not url.startswith("data:") or not comma or "base64" not in options:
-        raise InvalidRequest(f"{path} must be a data URL in base64: data:<type>;base64,<data>.", param=path)
-    return ("image/jpeg" if media_type == "image/jpg" else media_type), data
+    if not url.startswith("data:") or not comma:
+        raise _not_a_data_url(path)
+    return ("image/jpeg" if media_type == "image/jpg" else media_type), data, "base64" in options
+
+
+def _not_a_data_url(path: str) -> InvalidRequest:
+    return InvalidRequest(f"{path} must be a data URL in base64: data:<type>;base64,<data>.", param=path)
 
 
 def read_arguments(text: object, path: str) -> dict[str, Any]:
@@ -43,11 +59,15 @@ def read_arguments(text: object, path: str) -> dict[str, Any]:
     return arguments
 
 
-def read_stops(value: object) -> list[str]:
+def read_stops(value: object, *, blank: bool = True) -> list[str]:
     """The ``stop`` field as a list.
 
+    Args:
+        value: The field.
+        blank: Whether the provider takes sequences of white space only.
+
     Raises:
-        UnsupportedParameter: An empty sequence: it would stop everything.
+        UnsupportedParameter: An empty sequence: it would stop everything; or a blank one.
         InvalidRequest: Not a text or an array of texts.
     """
     if value is None:
@@ -57,6 +77,8 @@ def read_stops(value: object) -> list[str]:
         path = "stop" if isinstance(value, str) else f"stop[{index}]"
         if not need_text(text, path):
             raise unsupported(path, "this provider takes no empty stop sequences.")
+        if not blank and not text.strip():
+            raise unsupported(path, "this provider takes no blank stop sequences.")
     return list(texts)
 
 
@@ -147,3 +169,9 @@ def write_arguments(arguments: object) -> str:
         return orjson.dumps(arguments).decode()
     except orjson.JSONEncodeError as error:
         raise MalformedAnswer("the arguments of a tool call cannot be written as JSON") from error
+
+
+def plain_text(body: bytes) -> str:
+    """The beginning of an error's body that is not JSON; empty for HTML, which tells callers nothing."""
+    text = body[:500].decode("utf-8", "replace").strip()
+    return "" if text.startswith("<") else text

@@ -1,4 +1,4 @@
-"""Vertex AI speaks three formats; which one, the model's name says.
+"""The wire of Vertex AI, which speaks three formats, chosen by the model's name.
 
 Source: https://cloud.google.com/vertex-ai/generative-ai/docs/model-garden/explore-models
 """

@@ -139,9 +139,9 @@ def error_of(status: int, error: Mapping[str, Any], request_id: str | None = Non
     kind = ERROR_TYPES.get(status, "invalid_request_error" if 400 <= status < 500 else "api_error")
     if status not in ERROR_TYPES and error.get("type") in ERROR_TYPES.values():
         kind = str(error["type"])
-    told = {name: error[name] for name in ("code", "param") if error.get(name) is not None}
-    said = {"type": kind, "message": str(error.get("message") or "The request failed."), **told}
-    return {"type": "error", "error": said, "request_id": request_id}
+    details = {name: error[name] for name in ("code", "param") if error.get(name) is not None}
+    body = {"type": kind, "message": str(error.get("message") or "The request failed."), **details}
+    return {"type": "error", "error": body, "request_id": request_id}
 
 
 def counted(input_tokens: int) -> dict[str, int]:

@@ -25,11 +25,11 @@ def text_parts(content: object, path: str) -> str | list[Part]:
         return content
     parts = []
     for index, block in enumerate(need_list(content, path)):
-        place = f"{path}[{index}]"
-        fields = need_object(block, place)
+        item_path = f"{path}[{index}]"
+        fields = need_object(block, item_path)
         if fields.get("type") != "text":
-            raise unsupported(f"{place}.type", f"only text is expected here, not {fields.get('type')!r}.")
-        parts.append(_marked(_text(fields, place), fields))
+            raise unsupported(f"{item_path}.type", f"only text is expected here, not {fields.get('type')!r}.")
+        parts.append(_marked(_text(fields, item_path), fields))
     return _plain(parts)
 
 
@@ -45,19 +45,19 @@ def user_messages(content: object, path: str) -> list[Message]:
     if isinstance(content, str):
         return [{"role": "user", "content": content}]
     results: list[Message] = []
-    shown: list[Part] = []
+    attachments: list[Part] = []
     parts: list[Part] = []
     for index, block in enumerate(need_list(content, path)):
-        place = f"{path}[{index}]"
-        fields = need_object(block, place)
+        item_path = f"{path}[{index}]"
+        fields = need_object(block, item_path)
         if fields.get("type") == "tool_result":
-            result, images = _tool_message(fields, place)
+            result, images = _tool_message(fields, item_path)
             results.append(result)
-            shown += images
+            attachments += images
         else:
-            parts += _parts(fields, place)
-    if shown or parts:
-        results.append({"role": "user", "content": _plain(shown + parts)})
+            parts += _parts(fields, item_path)
+    if attachments or parts:
+        results.append({"role": "user", "content": _plain(attachments + parts)})
     return results
 
 
@@ -73,17 +73,17 @@ def assistant_message(content: object, path: str) -> Message:
     message: Message = {"role": "assistant", "content": None}
     parts: list[Part] = []
     for index, block in enumerate(need_list(content, path)):
-        place = f"{path}[{index}]"
-        fields = need_object(block, place)
+        item_path = f"{path}[{index}]"
+        fields = need_object(block, item_path)
         kind = fields.get("type")
         if kind == "text":
-            parts.append(_marked(_text(fields, place), fields))
+            parts.append(_marked(_text(fields, item_path), fields))
         elif kind == "tool_use":
-            message.setdefault("tool_calls", []).append(_tool_call(fields, place))
+            message.setdefault("tool_calls", []).append(_tool_call(fields, item_path))
         elif kind in ("thinking", "redacted_thinking"):
-            _add_thought(message, fields, place)
+            _add_thought(message, fields, item_path)
         else:
-            raise unsupported(f"{place}.type", f"{kind!r} cannot be sent to this model.")
+            raise unsupported(f"{item_path}.type", f"{kind!r} cannot be sent to this model.")
     if parts:
         message["content"] = _plain(parts)
     elif "tool_calls" not in message:
@@ -141,8 +141,8 @@ def _tool_message(block: Mapping[str, Any], path: str) -> tuple[Message, list[Pa
     elif content is not None:
         parts = []
         for index, inner in enumerate(need_list(content, f"{path}.content")):
-            place = f"{path}.content[{index}]"
-            parts += _parts(need_object(inner, place), place)
+            item_path = f"{path}.content[{index}]"
+            parts += _parts(need_object(inner, item_path), item_path)
         texts = [part for part in parts if part["type"] == "text"]
         images = [part for part in parts if part["type"] != "text"]
         message["content"] = _plain(texts) if texts else ""
@@ -181,22 +181,22 @@ def _document(block: Mapping[str, Any], path: str) -> list[Part]:
     if need_object(block.get("citations") or {}, f"{path}.citations").get("enabled"):
         raise unsupported(f"{path}.citations", "this model gives no citations.")
     source = need_object(block.get("source"), f"{path}.source")
-    place = f"{path}.source"
+    item_path = f"{path}.source"
     kind = source.get("type")
     title, context = (need_text(block.get(name) or "", f"{path}.{name}") for name in ("title", "context"))
     if kind == "text":
-        text = need_text(source.get("data"), f"{place}.data")
+        text = need_text(source.get("data"), f"{item_path}.data")
         return [{"type": "text", "text": "\n\n".join(each for each in (title, context, text) if each)}]
     about = [{"type": "text", "text": context}] if context else []
     if kind == "content":
         about += [{"type": "text", "text": title}] if title else []
-        return about + _inner(source.get("content"), f"{place}.content")
+        return about + _inner(source.get("content"), f"{item_path}.content")
     if kind == "base64":
-        file = {"filename": title or "document.pdf", "file_data": _data_url(source, place)}
+        file = {"filename": title or "document.pdf", "file_data": _data_url(source, item_path)}
     elif kind == "file":
-        file = {"file_id": need_text(source.get("file_id"), f"{place}.file_id")}
+        file = {"file_id": need_text(source.get("file_id"), f"{item_path}.file_id")}
     else:
-        raise unsupported(f"{place}.type", f"documents from {kind!r} cannot be sent to this model.")
+        raise unsupported(f"{item_path}.type", f"documents from {kind!r} cannot be sent to this model.")
     return [*about, {"type": "file", "file": file}]
 
 
@@ -205,11 +205,11 @@ def _inner(content: object, path: str) -> list[Part]:
         return [{"type": "text", "text": content}]
     parts: list[Part] = []
     for index, block in enumerate(need_list(content, path)):
-        place = f"{path}[{index}]"
-        fields = need_object(block, place)
+        item_path = f"{path}[{index}]"
+        fields = need_object(block, item_path)
         if fields.get("type") not in ("text", "image"):
-            raise unsupported(f"{place}.type", "documents are made of text and images.")
-        parts += _parts(fields, place)
+            raise unsupported(f"{item_path}.type", "documents are made of text and images.")
+        parts += _parts(fields, item_path)
     return parts
 
 

@@ -10,7 +10,7 @@ EXTENSIONS = frozenset({"thinking", "top_k", "cache_control", "inference_geo", "
 """Fields of Anthropic's that travel beside OpenAI's."""
 
 DROPPED_ELSEWHERE: Mapping[str, str] = {
-    "thinking": "a budget is said as reasoning_effort; adaptive and disabled leave it to the model",
+    "thinking": "a budget is sent as reasoning_effort; adaptive and disabled leave it to the model",
     "cache_control": "others cache by themselves; the answer does not change",
     "messages[].content[].thinking, .redacted_thinking": "only who signed thoughts can read them",
     "messages[].content[].is_error": "a tool's result says in words that it failed",

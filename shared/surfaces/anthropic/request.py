@@ -13,7 +13,7 @@ from shared.surfaces.anthropic.tools import chat_tool_choice, chat_tools
 from shared.surfaces.fields import need_list, need_object, need_text, need_whole, present, unsupported
 
 DROPPED: Mapping[str, str] = {
-    "betas": "said to Anthropic's own service; what of it has no counterpart is refused by its own field",
+    "betas": "for Anthropic's own service; a beta without a counterpart is refused by its own field",
     "context_management": "saves tokens by dropping old content; without it the model reads the whole",
     "diagnostics": "explains Anthropic's cache to its caller; the answer does not change",
     "tools[].eager_input_streaming": "arguments are always streamed as they come",
@@ -54,7 +54,7 @@ def chat_request(body: Mapping[str, Any], *, counting: bool = False) -> dict[str
         counting: ``max_tokens`` is not asked for.
 
     Raises:
-        UnsupportedParameter: Something has no counterpart; ``param`` is its place.
+        UnsupportedParameter: Something has no counterpart; ``param`` is its path.
         InvalidRequest: It is no Messages request.
     """
     fields = present(body)
@@ -82,13 +82,13 @@ def _messages(fields: Mapping[str, Any]) -> list[Message]:
     for index, message in enumerate(need_list(fields.get("messages"), "messages")):
         path = f"messages[{index}]"
         turn = need_object(message, path)
-        role, content, place = turn.get("role"), turn.get("content"), f"{path}.content"
+        role, content, item_path = turn.get("role"), turn.get("content"), f"{path}.content"
         if role == "user":
-            messages += user_messages(content, place)
+            messages += user_messages(content, item_path)
         elif role == "assistant":
-            messages.append(assistant_message(content, place))
+            messages.append(assistant_message(content, item_path))
         elif role == "system":
-            messages.append({"role": "system", "content": text_parts(content, place)})
+            messages.append({"role": "system", "content": text_parts(content, item_path)})
         else:
             raise InvalidRequest(f"{path}.role must be user, assistant or system.", param=f"{path}.role")
     return messages

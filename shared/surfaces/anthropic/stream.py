@@ -18,7 +18,7 @@ _UNKNOWN_STATUS = 500
 class MessageEvents:
     """One stream being re-encoded, from the bytes of complete or cut events to those of Anthropic's events.
 
-    A block begins and ends around each change of what is said: thinking, text, a tool call.
+    A block begins and ends around each change of content: thinking, text, a tool call.
 
     Args:
         request_id: Said in error events.
@@ -92,7 +92,7 @@ class MessageEvents:
             self._usage = chunk["usage"]
         for choice in chunk.get("choices") or []:
             if choice.get("index", 0) == 0:
-                self._say(choice.get("delta") or {}, out)
+                self._write(choice.get("delta") or {}, out)
                 self._choice |= {name: value for name, value in choice.items() if value is not None}
             if self.ended:
                 return
@@ -103,7 +103,7 @@ class MessageEvents:
         message["usage"] = usage_of(chunk.get("usage"))
         out.append(_event("message_start", {"message": message}))
 
-    def _say(self, delta: Mapping[str, Any], out: list[bytes]) -> None:
+    def _write(self, delta: Mapping[str, Any], out: list[bytes]) -> None:
         thought = delta.get("reasoning_content") or delta.get("reasoning")
         if isinstance(thought, str) and thought:
             self._think(thought, out)
@@ -167,7 +167,7 @@ class MessageEvents:
             out.append(_event("content_block_stop", {"index": self._index}))
 
     def _finish(self, out: list[bytes]) -> None:
-        """The end; usage comes in a chunk behind the finish reason, so nothing is told of either before."""
+        """The end; usage comes in a chunk behind the finish reason, so neither is written before."""
         if not self._started:
             self._start({}, out)
         self._close(out)

@@ -82,7 +82,7 @@ def google_of(fields: Mapping[str, Any]) -> Mapping[str, Any]:
 def _candidate(choice: Mapping[str, Any]) -> dict[str, Any]:
     message = choice.get("message") or {}
     google = google_of(message)
-    parts = said_parts(message)
+    parts = encode_parts(message)
     if "thought_signature" in google:
         signed = next((part for part in reversed(parts) if "text" in part and not part.get("thought")), None)
         if signed is None:
@@ -101,15 +101,15 @@ def candidate_of(
     return candidate | ({"logprobsResult": _logprobs(tokens)} if tokens else {})
 
 
-def said_parts(message: Mapping[str, Any]) -> list[Part]:
+def encode_parts(message: Mapping[str, Any]) -> list[Part]:
     """The parts of a message or of a delta, but for its calls: thoughts, parts of Google's own, text, images."""
     parts = _thoughts(message)
     parts += [dict(part) for part in google_of(message).get("parts") or []]
     parts += [{"text": message[name]} for name in ("content", "refusal") if message.get(name)]
     for image in message.get("images") or []:
         head, _, data = str(image["image_url"]["url"]).removeprefix("data:").partition(",")
-        shown = {"inlineData": {"mimeType": head.removesuffix(";base64"), "data": data}}
-        parts.append(shown | signature_of(image))
+        part = {"inlineData": {"mimeType": head.removesuffix(";base64"), "data": data}}
+        parts.append(part | signature_of(image))
     return parts
 
 
@@ -150,7 +150,7 @@ def signature_of(fields: Mapping[str, Any]) -> Part:
 
 
 def finish_of(choice: Mapping[str, Any], google: Mapping[str, Any]) -> dict[str, Any]:
-    """``finishReason``, and what Google said of the candidate beside it."""
+    """``finishReason``, and Google's other fields of the candidate."""
     reason = FINISH_REASONS.get(str(choice.get("finish_reason")), "STOP")
     kept = {theirs: google[ours] for ours, theirs in CANDIDATE_FIELDS.items() if ours in google}
     return {"finishReason": reason, **kept}
@@ -193,7 +193,7 @@ def error_of(status: int, error: Mapping[str, Any]) -> dict[str, Any]:
     The ``code`` and ``param`` of the error are in its details: they tell a full queue from a rate limit.
     """
     name = STATUSES.get(status, "INVALID_ARGUMENT" if 400 <= status < 500 else "INTERNAL")
-    said: dict[str, Any] = {
+    body: dict[str, Any] = {
         "code": status,
         "message": str(error.get("message") or "The request failed."),
         "status": name,
@@ -204,12 +204,12 @@ def error_of(status: int, error: Mapping[str, Any]) -> dict[str, Any]:
         kind = "type.googleapis.com/google.rpc.ErrorInfo"
         details.append({"@type": kind, "reason": str(error["code"]), "domain": DOMAIN, "metadata": facts})
     elif error.get("param") is not None:
-        violation = {"field": str(error["param"]), "description": said["message"]}
+        violation = {"field": str(error["param"]), "description": body["message"]}
         details.append({"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": [violation]})
     wait_s = error.get("retry_after_s")
     if isinstance(wait_s, int | float):
         details.append({"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": f"{wait_s:g}s"})
-    return {"error": said | ({"details": details} if details else {})}
+    return {"error": body | ({"details": details} if details else {})}
 
 
 def counted(tokens: int) -> dict[str, int]:

@@ -20,7 +20,7 @@ def chat_messages(fields: dict[str, Any]) -> list[Message]:
     """The messages of a request: the system instruction, then its contents.
 
     Raises:
-        UnsupportedParameter: Content without a counterpart; ``param`` is its place.
+        UnsupportedParameter: Content without a counterpart; ``param`` is its path.
         InvalidRequest: It is not content.
     """
     conversation = _Conversation()
@@ -44,7 +44,7 @@ class _Conversation:
         self._calls = 0
 
     def end(self) -> list[Message]:
-        """The messages; what the model said last is one of them."""
+        """Return the messages, the model's last turn among them."""
         if self._turn is not None:
             self._messages.append(self._turn.message())
             self._turn = None
@@ -62,22 +62,22 @@ class _Conversation:
         parts = _read_parts(fields, path)
         role = fields.get("role", "user")
         if role == "model":
-            self._said(parts)
+            self._add_model(parts)
         elif role in ("user", "function"):
-            self._asked(parts)
+            self._add_user(parts)
         else:
             raise InvalidRequest(f"{path}.role must be user or model.", param=f"{path}.role")
 
-    def _asked(self, parts: list[tuple[str, dict[str, Any]]]) -> None:
-        messages, said = self.end(), []
+    def _add_user(self, parts: list[tuple[str, dict[str, Any]]]) -> None:
+        messages, content = self.end(), []
         for path, part in parts:
             if "functionResponse" in part:
                 messages.append(self._result(part["functionResponse"], f"{path}.functionResponse"))
             else:
-                said.append(user_part(part, path))
-        if said:
-            plain = len(said) == 1 and said[0].keys() == {"type", "text"}
-            messages.append({"role": "user", "content": said[0]["text"] if plain else said})
+                content.append(user_part(part, path))
+        if content:
+            plain = len(content) == 1 and content[0].keys() == {"type", "text"}
+            messages.append({"role": "user", "content": content[0]["text"] if plain else content})
 
     def _result(self, value: object, path: str) -> Message:
         result = read_object(value, path)
@@ -86,8 +86,8 @@ class _Conversation:
         call_id = self._answered(result.get("id"), name, path)
         text = encode(need_object(result.get("response", {}), f"{path}.response"), f"{path}.response").decode()
         media = [
-            user_part(read_object(part, place), place)
-            for place, part in _placed(result.get("parts", []), f"{path}.parts")
+            user_part(read_object(part, item_path), item_path)
+            for item_path, part in _with_paths(result.get("parts", []), f"{path}.parts")
         ]
         content = [{"type": "text", "text": text}, *media] if media else text
         return {"role": "tool", "tool_call_id": call_id, "content": content}
@@ -101,7 +101,7 @@ class _Conversation:
         self._open.remove(found)
         return found[0]
 
-    def _said(self, parts: list[tuple[str, dict[str, Any]]]) -> None:
+    def _add_model(self, parts: list[tuple[str, dict[str, Any]]]) -> None:
         self._turn = turn = self._turn or _Turn()
         for path, part in parts:
             if "functionCall" in part:
@@ -110,20 +110,20 @@ class _Conversation:
                 turn.add(part, path)
 
     def _call(self, part: dict[str, Any], path: str) -> dict[str, Any]:
-        place = f"{path}.functionCall"
-        called = read_object(part["functionCall"], place)
-        refuse_others(called, {"id", "name", "args"}, place)
-        name = need_text(called.get("name"), f"{place}.name")
+        item_path = f"{path}.functionCall"
+        called = read_object(part["functionCall"], item_path)
+        refuse_others(called, {"id", "name", "args"}, item_path)
+        name = need_text(called.get("name"), f"{item_path}.name")
         self._calls += 1
-        call_id = need_text(called.get("id") or f"call_{self._calls}", f"{place}.id")
+        call_id = need_text(called.get("id") or f"call_{self._calls}", f"{item_path}.id")
         self._open.append((call_id, name))
-        arguments = encode(need_object(called.get("args", {}), f"{place}.args"), f"{place}.args").decode()
+        arguments = encode(need_object(called.get("args", {}), f"{item_path}.args"), f"{item_path}.args").decode()
         call = {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
         return call | _signed(part)
 
 
 class _Turn:
-    """What the model said between two contents of the user."""
+    """A turn of the model: its content between two contents of the user."""
 
     def __init__(self) -> None:
         self.calls: list[dict[str, Any]] = []
@@ -136,16 +136,16 @@ class _Turn:
     def add(self, part: dict[str, Any], path: str) -> None:
         signature = part.get("thoughtSignature")
         if isinstance(part.get("text"), str):
-            self._say(part, signature)
-        elif "inlineData" in part and (shown := user_part(part, path))["type"] == "image_url":
-            self._images.append(shown | _signed(part))
+            self._add_text(part, signature)
+        elif "inlineData" in part and (image := user_part(part, path))["type"] == "image_url":
+            self._images.append(image | _signed(part))
         elif part.keys() - {"thoughtSignature", "thought"}:
             # Of tools that run at Google (executableCode, toolCall, ...): only there it has a meaning.
             self._google.setdefault("parts", []).append(part)
         elif signature is not None:
             self._google["thought_signature"] = signature
 
-    def _say(self, part: dict[str, Any], signature: object) -> None:
+    def _add_text(self, part: dict[str, Any], signature: object) -> None:
         if part.get("thought") is not True:
             self._texts.append(part["text"])
         else:
@@ -177,16 +177,19 @@ def _signed(part: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read_parts(fields: dict[str, Any], path: str) -> list[tuple[str, dict[str, Any]]]:
-    return [(place, read_object(part, place)) for place, part in _placed(fields.get("parts", []), f"{path}.parts")]
+    return [
+        (item_path, read_object(part, item_path))
+        for item_path, part in _with_paths(fields.get("parts", []), f"{path}.parts")
+    ]
 
 
-def _placed(values: object, path: str) -> list[tuple[str, object]]:
+def _with_paths(values: object, path: str) -> list[tuple[str, object]]:
     return [(f"{path}[{index}]", value) for index, value in enumerate(need_list(values, path))]
 
 
 def _texts(instruction: object) -> list[dict[str, Any]]:
     path = "systemInstruction"
-    parts = [user_part(part, place) for place, part in _read_parts(read_object(instruction, path), path)]
+    parts = [user_part(part, item_path) for item_path, part in _read_parts(read_object(instruction, path), path)]
     if any(part["type"] != "text" for part in parts):
         raise unsupported(f"{path}.parts", "the system instruction can hold text only.")
     return parts

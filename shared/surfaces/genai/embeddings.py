@@ -57,11 +57,11 @@ def _text(content: object, path: str) -> str:
     parts = need_list(read_object(content, path).get("parts"), f"{path}.parts")
     texts = []
     for index, part in enumerate(parts):
-        place = f"{path}.parts[{index}]"
-        fields = read_object(part, place)
+        item_path = f"{path}.parts[{index}]"
+        fields = read_object(part, item_path)
         if fields.keys() != {"text"}:
-            raise unsupported(place, "the gateway embeds texts.")
-        texts.append(need_text(fields["text"], f"{place}.text"))
+            raise unsupported(item_path, "the gateway embeds texts.")
+        texts.append(need_text(fields["text"], f"{item_path}.text"))
     return "\n".join(texts)
 
 

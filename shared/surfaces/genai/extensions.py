@@ -7,7 +7,7 @@ from shared.surfaces.dialect import Dialect
 from shared.surfaces.fields import unsupported
 
 DROPPED_ELSEWHERE: Mapping[str, str] = {
-    "generationConfig.thinkingConfig": "said as reasoning_effort; a budget of -1 leaves it to the model",
+    "generationConfig.thinkingConfig": "sent as reasoning_effort; a budget of -1 leaves it to the model",
     "generationConfig.mediaResolution, contents[].parts[].mediaResolution, .partMetadata": "how Google reads media",
     "generationConfig.audioTimestamp, .enableEnhancedCivicAnswers": "when they are false",
     "safetySettings": "thresholds that block nothing (OFF, BLOCK_NONE): other providers have filters of their own",

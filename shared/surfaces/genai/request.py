@@ -55,7 +55,7 @@ def chat_request(body: Mapping[str, Any], *, model: str, stream: bool = False) -
         stream: The method was ``streamGenerateContent``.
 
     Raises:
-        UnsupportedParameter: Something has no counterpart; ``param`` is its place.
+        UnsupportedParameter: Something has no counterpart; ``param`` is its path.
         InvalidRequest: It is no such request.
     """
     fields = read_object(body, "body")
@@ -79,7 +79,7 @@ def count_request(body: Mapping[str, Any], *, model: str) -> dict[str, Any]:
     """The chat request whose tokens ``countTokens`` is to count: contents alone, or a whole request.
 
     Raises:
-        UnsupportedParameter: Something has no counterpart; ``param`` is its place.
+        UnsupportedParameter: Something has no counterpart; ``param`` is its path.
         InvalidRequest: It is no such request.
     """
     fields = read_object(body, "body")

@@ -31,7 +31,7 @@ def refuse_others(fields: Mapping[str, Any], known: AbstractSet[str], path: str)
     """Let nothing be lost in silence: a field that nobody reads is refused.
 
     Raises:
-        UnsupportedParameter: There is one; ``param`` is its place.
+        UnsupportedParameter: There is one; ``param`` is its path.
     """
     unknown = fields.keys() - known
     if unknown:

@@ -14,11 +14,11 @@ from shared.surfaces.genai.answer import (
     bare_response,
     call_part,
     candidate_of,
+    encode_parts,
     error_of,
     finish_of,
     google_of,
     prompt_feedback,
-    said_parts,
     usage_of,
 )
 from shared.surfaces.sse import EventSplitter, encode_event, event_data
@@ -89,8 +89,8 @@ class ResponseEvents:
     def _finish(self, out: list[bytes]) -> None:
         feedback = next((choice.feedback for choice in self._choices.values() if choice.feedback is not None), None)
         candidates = [candidate_of(index, *choice.end()) for index, choice in sorted(self._choices.items())]
-        told = {"candidates": candidates} if feedback is None else {"promptFeedback": feedback}
-        out.append(self._last({**self._head, **told, "usageMetadata": usage_of(self._usage)}))
+        content = {"candidates": candidates} if feedback is None else {"promptFeedback": feedback}
+        out.append(self._last({**self._head, **content, "usageMetadata": usage_of(self._usage)}))
 
     def _encode(self, response: Mapping[str, Any]) -> bytes:
         data = orjson.dumps(response)
@@ -106,7 +106,7 @@ class ResponseEvents:
 
 
 class _Choice:
-    """What is known of one choice and not yet told."""
+    """State of one choice that is not yet written."""
 
     def __init__(self) -> None:
         self._calls: dict[int, dict[str, Any]] = {}
@@ -122,8 +122,8 @@ class _Choice:
         self.feedback = prompt_feedback(delta) or self.feedback
         if self.feedback is not None:
             return []
-        said = {name: value for name, value in delta.items() if name != "role"}
-        parts = said_parts(said)
+        fields = {name: value for name, value in delta.items() if name != "role"}
+        parts = encode_parts(fields)
         for call in delta.get("tool_calls") or []:
             parts += self._call(call)
         return parts

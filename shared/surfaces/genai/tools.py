@@ -27,8 +27,8 @@ def chat_tools(value: object) -> tuple[list[dict[str, Any]], list[dict[str, Any]
     for index, each in enumerate(need_list(value, "tools")):
         tool = read_object(each, f"tools[{index}]")
         path = f"tools[{index}].functionDeclarations"
-        for place, declared in enumerate(need_list(tool.pop("functionDeclarations", []), path)):
-            functions.append(_function(declared, f"{path}[{place}]"))
+        for number, declared in enumerate(need_list(tool.pop("functionDeclarations", []), path)):
+            functions.append(_function(declared, f"{path}[{number}]"))
         if tool:
             native.append(tool)
     return functions, native

@@ -74,12 +74,12 @@ def note_ending(ending: Ending, answer: Mapping[str, Any], choice: Mapping[str, 
 
 
 def _output(response_id: str, choice: Mapping[str, Any], message: Mapping[str, Any]) -> list[Item]:
-    said = read_message(message)
+    parsed = read_message(message)
     output: list[Item] = []
-    if said.reasoning or said.carried:
-        output.append(reasoning_item(response_id, 0, said.reasoning, said.carried, "completed"))
+    if parsed.reasoning or parsed.carried:
+        output.append(reasoning_item(response_id, 0, parsed.reasoning, parsed.carried, "completed"))
     calls = objects(message, "tool_calls")
-    parts = _parts(said, read_logprobs(choice))
+    parts = _parts(parsed, read_logprobs(choice))
     if parts or not (output or calls):
         # Who asked for an answer and got an empty one has an empty message, not none.
         output.append(message_item(response_id, parts or [text_part("")], "completed"))
@@ -88,9 +88,9 @@ def _output(response_id: str, choice: Mapping[str, Any], message: Mapping[str, A
     return output
 
 
-def _parts(said: ParsedMessage, logprobs: list[dict[str, Any]]) -> list[Item]:
-    parts = [text_part(said.text, said.annotations, logprobs)] if said.text else []
-    return [*parts, refusal_part(said.refusal)] if said.refusal else parts
+def _parts(parsed: ParsedMessage, logprobs: list[dict[str, Any]]) -> list[Item]:
+    parts = [text_part(parsed.text, parsed.annotations, logprobs)] if parsed.text else []
+    return [*parts, refusal_part(parsed.refusal)] if parsed.refusal else parts
 
 
 def _call(call: Mapping[str, Any]) -> Call:

@@ -62,7 +62,7 @@ def chat_content(content: object, path: str, kinds: frozenset[str]) -> str | lis
         return content
     if not isinstance(content, list):
         raise InvalidRequest(f"{path} must be a string or a list of content parts.", param=path)
-    parts = [_chat_part(part, f"{path}[{place}]", kinds) for place, part in enumerate(content)]
+    parts = [_chat_part(part, f"{path}[{index}]", kinds) for index, part in enumerate(content)]
     if len(parts) == 1 and parts[0].keys() == {"type", "text"}:
         return str(parts[0]["text"])
     return parts

@@ -30,11 +30,11 @@ _REASONING = _SAID_ABOUT | {"summary", "content", "encrypted_content"}
 class Conversation:
     """Chat messages being made of items.
 
-    What the model said in one go (reasoning, text, calls) becomes one assistant message, as chat wants it.
+    One turn of the model (reasoning, text, calls) becomes one assistant message, as chat demands.
 
     Args:
         developer_role: The role of instructions; not every chat knows ``developer``.
-        reasoning: What of earlier reasoning is told again: what a provider signed, its text too, or nothing.
+        reasoning: Which earlier reasoning is sent again: what a provider signed, its text too, or nothing.
     """
 
     def __init__(self, developer_role: DeveloperRole, reasoning: Reasoning) -> None:
@@ -47,7 +47,7 @@ class Conversation:
 
     def instruct(self, text: str) -> None:
         """Instructions for the model."""
-        self._say({"role": self._developer_role, "content": text})
+        self._add_message({"role": self._developer_role, "content": text})
 
     def add(self, item: object, path: str) -> None:
         """The next item.
@@ -77,14 +77,14 @@ class Conversation:
             "reasoning": self._take_reasoning,
         }
 
-    def _say(self, message: dict[str, Any]) -> None:
+    def _add_message(self, message: dict[str, Any]) -> None:
         self._end_turn()
         self.messages.append(message)
 
     def _end_turn(self) -> None:
         if self._turn is not None:
             self._remember(self._turn)
-        # Reasoning that nothing was said after has no place in a chat.
+        # Reasoning that no text follows cannot stand in a chat.
         self._turn, self._thought = None, {}
 
     def _remember(self, turn: dict[str, Any]) -> None:
@@ -106,22 +106,24 @@ class Conversation:
         if role == "assistant":
             self._take_answer(item.get("content"), path)
         elif role == "user":
-            self._say({"role": role, "content": chat_content(item.get("content"), f"{path}.content", PROMPT_PARTS)})
+            self._add_message(
+                {"role": role, "content": chat_content(item.get("content"), f"{path}.content", PROMPT_PARTS)}
+            )
         elif role == "system" or role == "developer":  # noqa: PLR1714 - it may be unhashable
             content = chat_content(item.get("content"), f"{path}.content", PROMPT_PARTS)
-            self._say({"role": "system" if role == "system" else self._developer_role, "content": content})
+            self._add_message({"role": "system" if role == "system" else self._developer_role, "content": content})
         else:
             raise InvalidRequest(f"{path}.role must be user, assistant, system or developer.", param=f"{path}.role")
 
     def _take_answer(self, content: object, path: str) -> None:
-        said = chat_content(content, f"{path}.content", ANSWER_PARTS)
+        parts = chat_content(content, f"{path}.content", ANSWER_PARTS)
         if self._turn is not None and self._turn["content"] is not None and "tool_calls" not in self._turn:
             # A message of its own, not the rest of one.
             thought, self._thought = self._thought, {}
             self._end_turn()
             self._thought = thought
         turn = self._open_turn()
-        turn["content"] = said if turn["content"] is None else _parts_of(turn["content"]) + _parts_of(said)
+        turn["content"] = parts if turn["content"] is None else _parts_of(turn["content"]) + _parts_of(parts)
 
     def _take_call(self, item: Mapping[str, Any], path: str) -> None:
         check_keys(item, _CALL, path)
@@ -142,7 +144,7 @@ class Conversation:
                 param=f"{path}.call_id",
             )
         output = chat_content(item.get("output"), f"{path}.output", TOOL_PARTS)
-        self._say({"role": "tool", "tool_call_id": call_id, "content": output})
+        self._add_message({"role": "tool", "tool_call_id": call_id, "content": output})
 
     def _take_reasoning(self, item: Mapping[str, Any], path: str) -> None:
         check_keys(item, _REASONING, path)

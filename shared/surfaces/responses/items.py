@@ -150,7 +150,7 @@ def _start(items: Iterable[Mapping[str, Any]], after: str | None) -> int:
     if after is None:
         return 0
     # The last of them: a caller may have sent an item twice, and a page must never lead back.
-    places = [place for place, item in enumerate(items) if item["id"] == after]
-    if not places:
+    indices = [index for index, item in enumerate(items) if item["id"] == after]
+    if not indices:
         raise InvalidRequest(f"No input item has the id {after[:64]!r}.", param="after")
-    return places[-1] + 1
+    return indices[-1] + 1

@@ -58,7 +58,7 @@ class OpenItem(ABC):
 
     @abstractmethod
     def _finished(self) -> list[Event]:
-        """What is said of the item's parts before it is done."""
+        """Return the events of the item's parts before it is done."""
 
 
 class OpenReasoning(OpenItem):
@@ -75,15 +75,15 @@ class OpenReasoning(OpenItem):
         """See ``OpenItem``."""
         return reasoning_item(self._response_id, self._ordinal, self._text, self._carried, status)
 
-    def think(self, said: ParsedMessage) -> list[Event]:
+    def write_reasoning(self, message: ParsedMessage) -> list[Event]:
         """More of it."""
-        for name, blocks in said.carried.items():
+        for name, blocks in message.carried.items():
             merge_blocks(self._carried.setdefault(name, []), blocks)
-        if not said.reasoning:
+        if not message.reasoning:
             return []
         events = [] if self._text else [self._event("part.added", part=summary_part(""))]
-        self._text += said.reasoning
-        return [*events, self._event("text.delta", delta=said.reasoning)]
+        self._text += message.reasoning
+        return [*events, self._event("text.delta", delta=message.reasoning)]
 
     def _finished(self) -> list[Event]:
         if not self._text:
@@ -110,16 +110,16 @@ class OpenMessage(OpenItem):
         """See ``OpenItem``."""
         return message_item(self._response_id, self._parts, status)
 
-    def say(self, said: ParsedMessage, logprobs: list[dict[str, Any]]) -> list[Event]:
+    def write(self, message: ParsedMessage, logprobs: list[dict[str, Any]]) -> list[Event]:
         """More of it; an empty piece of text begins the text if nothing has."""
         events: list[Event] = []
-        if said.text or said.annotations or logprobs or not (said.refusal or self._parts):
-            events += self._write(said.text, logprobs)
-            events += [self._cite(annotation) for annotation in said.annotations]
-        if said.refusal:
+        if message.text or message.annotations or logprobs or not (message.refusal or self._parts):
+            events += self._write(message.text, logprobs)
+            events += [self._cite(annotation) for annotation in message.annotations]
+        if message.refusal:
             index, events_before = self._part(refusal_part(""))
-            self._parts[index]["refusal"] += said.refusal
-            delta = self._event("refusal.delta", index, delta=said.refusal)
+            self._parts[index]["refusal"] += message.refusal
+            delta = self._event("refusal.delta", index, delta=message.refusal)
             events += [*events_before, delta]
         return events
 

@@ -72,7 +72,7 @@ def text_part(text: str, annotations: Sequence[Item] = (), logprobs: Sequence[Ma
 
 
 def refusal_part(text: str) -> Item:
-    """The model's refusal, said in a message."""
+    """The model's refusal as a part of a message."""
     return {"type": "refusal", "refusal": text}
 
 
@@ -129,7 +129,7 @@ def ended(skeleton: Mapping[str, Any], output: list[Item], ending: Ending, compl
         skeleton: ``response_skeleton`` of the request.
         output: The items, in their order.
         ending: How the model stopped.
-        completed_at: Unix seconds; said of completed ones only.
+        completed_at: Unix seconds; set for completed ones only.
     """
     reason = _INCOMPLETE.get(ending.finish_reason or "")
     tier = ending.service_tier

@@ -1,4 +1,4 @@
-"""What a chat model said, read alike from complete answers and from a stream's deltas."""
+"""Parsing of a chat model's message, alike from complete answers and from a stream's deltas."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -31,34 +31,34 @@ def read_message(message: Mapping[str, Any]) -> ParsedMessage:
     Raises:
         MalformedChat: Something is not of the format.
     """
-    said = ParsedMessage(refusal=_text(message, "refusal"), reasoning=_reasoning(message))
+    parsed = ParsedMessage(refusal=_text(message, "refusal"), reasoning=_reasoning(message))
     if message.get("audio") or message.get("function_call"):
         raise MalformedChat("spoken answers and the older function calls have no place in a Response")
     content = message.get("content")
     if isinstance(content, list):
         for part in content:
-            _read_part(said, part)
+            _read_part(parsed, part)
     else:
-        said.text = _text(message, "content")
-    said.carried = {name: blocks for name in CARRIED_FIELDS if (blocks := objects(message, name))}
-    said.annotations = [flat_annotation(annotation) for annotation in objects(message, "annotations")]
-    return said
+        parsed.text = _text(message, "content")
+    parsed.carried = {name: blocks for name in CARRIED_FIELDS if (blocks := objects(message, name))}
+    parsed.annotations = [flat_annotation(annotation) for annotation in objects(message, "annotations")]
+    return parsed
 
 
 def _reasoning(message: Mapping[str, Any]) -> str:
     return _text(message, "reasoning_content") or _text(message, "reasoning")
 
 
-def _read_part(said: ParsedMessage, part: object) -> None:
+def _read_part(parsed: ParsedMessage, part: object) -> None:
     kind = part.get("type") if isinstance(part, dict) else None
     if not isinstance(part, dict) or kind not in ("text", "output_text", "refusal", "thinking"):
         raise MalformedChat(f"content of type {kind!r} in a chat answer")
     if kind == "refusal":
-        said.refusal += _text(part, "refusal")
+        parsed.refusal += _text(part, "refusal")
     elif kind == "thinking":
-        said.reasoning += _thinking(part.get("thinking"))
+        parsed.reasoning += _thinking(part.get("thinking"))
     else:
-        said.text += _text(part, "text")
+        parsed.text += _text(part, "text")
 
 
 def _thinking(value: object) -> str:

@@ -22,16 +22,16 @@ DROPPED: Mapping[str, str] = {
     "background": "the gateway runs the job",
     "background_options": "the gateway schedules the job",
     "previous_response_id": "the gateway keeps the conversation and sends it as messages",
-    "fallbacks": "said to the gateway",
+    "fallbacks": "for the gateway",
     "max_tool_calls": "limits hosted tools, and there are none",
     "include": "hosted tools have nothing to include; signed reasoning is always there",
     "reasoning.summary": "what a provider tells of its reasoning is given in full",
     "stream_options.include_obfuscation": "the gateway's events are not padded",
     "truncation: disabled": "what every chat does",
     "input[].id, status, phase": "the API's own marks of an item",
-    "input[].content[].annotations, logprobs": "said about an earlier answer, not to the model",
+    "input[].content[].annotations, logprobs": "part of an earlier answer, not for the model",
     "input[].content[].detail of files": "a rendering hint that chat has no word for",
-    "input[] of type reasoning": "only what a provider behind us signed is told again",
+    "input[] of type reasoning": "only reasoning that a provider behind us signed is sent again",
 }
 
 _DROPPED_FIELDS = frozenset(name for name in DROPPED if name.isidentifier())
@@ -193,8 +193,8 @@ def _messages(
         conversation.instruct(instructions)
     for item in history:
         conversation.add(item, "previous_response_id")
-    for place, item in enumerate(_input(fields.get("input"))):
-        path = f"input[{place}]"
+    for index, item in enumerate(_input(fields.get("input"))):
+        path = f"input[{index}]"
         conversation.add(_found(item, references, path), path)
     messages = conversation.close()
     if not messages:

@@ -1,8 +1,8 @@
 """The Response object before, beside and after its output: everything that the request alone decides.
 
 Every body has all the fields that https://www.openresponses.org/specification requires, whatever the
-request said: a value of the wrong type is replaced by the default, so that a body of ours is always of its
-format. Whether the request is right is said elsewhere.
+request holds: a value of the wrong type is replaced by the default, so that a body of ours is always of its
+format. Validation happens elsewhere.
 """
 
 from collections.abc import Callable, Mapping
@@ -147,21 +147,21 @@ def _reasoning(value: object) -> dict[str, Any] | None:
 
 def _tools(value: object) -> list[dict[str, Any]]:
     tools = value if isinstance(value, list) else []
-    return [shown for tool in tools if isinstance(tool, dict) and (shown := _tool(tool))]
+    return [visible for tool in tools if isinstance(tool, dict) and (visible := _tool(tool))]
 
 
 def _tool(tool: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The tool as it is shown; None if it is none."""
+    """Return the tool as a response shows it; None if it is not a tool."""
     if not isinstance(tool.get("type"), str):
         return None
-    shown = {key: part for key, part in tool.items() if key not in _SECRET_TOOL_FIELDS}
+    visible = {key: part for key, part in tool.items() if key not in _SECRET_TOOL_FIELDS}
     if tool["type"] != "function":
-        return shown
+        return visible
     if not isinstance(tool.get("name"), str):
         return None
     parameters, strict = tool.get("parameters"), tool.get("strict")
     return {
-        **shown,
+        **visible,
         "description": _text_or_none(tool.get("description")),
         "parameters": parameters if isinstance(parameters, dict) else None,
         "strict": strict if isinstance(strict, bool) else None,
@@ -176,11 +176,11 @@ def _tool_choice(value: object) -> str | dict[str, Any]:
 
 def _text(value: object) -> dict[str, Any]:
     given = value if isinstance(value, dict) else {}
-    shown: dict[str, Any] = {"format": _format(given.get("format"))}
+    visible: dict[str, Any] = {"format": _format(given.get("format"))}
     verbosity = given.get("verbosity")
     if isinstance(verbosity, str) and verbosity in {"low", "medium", "high"}:
-        shown["verbosity"] = verbosity
-    return shown
+        visible["verbosity"] = verbosity
+    return visible
 
 
 def _format(value: object) -> dict[str, Any]:

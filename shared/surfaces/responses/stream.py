@@ -165,7 +165,7 @@ class ResponseEvents:
         self._open()
         if not self._items:
             # Who asked for an answer and got an empty one has an empty message, not none.
-            self._emit(self._speak(ParsedMessage(), []))
+            self._emit(self._write_text(ParsedMessage(), []))
         output: list[Item] = []
         for item in self._items:
             status = item_status(self._ending, last=item is self._items[-1])
@@ -203,33 +203,33 @@ class ResponseEvents:
             return []
         if not isinstance(delta, dict):
             raise MalformedChat("a delta of the chat stream is no object")
-        said = read_message(delta)
+        parsed = read_message(delta)
         events: list[Event] = []
-        if said.reasoning or said.carried:
-            events += self._think(said)
+        if parsed.reasoning or parsed.carried:
+            events += self._write_reasoning(parsed)
         self._early_logprobs += read_logprobs(choice)
         more = self._early_logprobs and self._message() is not None
-        if said.text or said.refusal or said.annotations or more:
+        if parsed.text or parsed.refusal or parsed.annotations or more:
             logprobs, self._early_logprobs = self._early_logprobs, []
-            events += self._speak(said, logprobs)
+            events += self._write_text(parsed, logprobs)
         for piece in objects(delta, "tool_calls"):
             events += self._call(piece)
         return events
 
-    def _think(self, said: ParsedMessage) -> list[Event]:
+    def _write_reasoning(self, parsed: ParsedMessage) -> list[Event]:
         item = self._items[-1] if self._items else None
         if isinstance(item, OpenReasoning) and not item.closed:
-            return item.think(said)
+            return item.write_reasoning(parsed)
         ordinal = sum(isinstance(each, OpenReasoning) for each in self._items)
         item = OpenReasoning(self._id, len(self._items), ordinal)
-        return self._begin(item) + item.think(said)
+        return self._begin(item) + item.write_reasoning(parsed)
 
-    def _speak(self, said: ParsedMessage, logprobs: list[dict[str, Any]]) -> list[Event]:
+    def _write_text(self, parsed: ParsedMessage, logprobs: list[dict[str, Any]]) -> list[Event]:
         item = self._message()
         if item is not None:
-            return item.say(said, logprobs)
+            return item.write(parsed, logprobs)
         item = OpenMessage(self._id, len(self._items))
-        return self._begin(item) + item.say(said, logprobs)
+        return self._begin(item) + item.write(parsed, logprobs)
 
     def _message(self) -> OpenMessage | None:
         return next((each for each in self._items if isinstance(each, OpenMessage)), None)

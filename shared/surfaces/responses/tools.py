@@ -17,7 +17,7 @@ def chat_tools(tools: object, choice: object) -> dict[str, Any]:
         InvalidRequest: They are not of the format, or the choice names a tool that is not there.
         UnsupportedParameter: A tool is one that OpenAI itself runs.
     """
-    nested = [_nested(tool, f"tools[{place}]") for place, tool in enumerate(_list(tools, "tools"))]
+    nested = [_nested(tool, f"tools[{index}]") for index, tool in enumerate(_list(tools, "tools"))]
     names = [tool["function"]["name"] for tool in nested]
     picked, chosen = _chosen(choice, names)
     if not picked:
@@ -70,10 +70,10 @@ def _chosen(choice: object, names: list[str]) -> tuple[list[str], str | dict[str
 def _allowed(choice: Mapping[str, Any], names: list[str]) -> list[str]:
     path = "tool_choice.tools"
     allowed = []
-    for place, tool in enumerate(_list(choice.get("tools"), path)):
+    for index, tool in enumerate(_list(choice.get("tools"), path)):
         if not isinstance(tool, dict) or tool.get("type") != "function":
-            refuse(f"{path}[{place}].type", "a tool that is no function")
-        allowed.append(_present(tool, names, f"{path}[{place}]"))
+            refuse(f"{path}[{index}].type", "a tool that is no function")
+        allowed.append(_present(tool, names, f"{path}[{index}]"))
     if not allowed:
         raise InvalidRequest(f"{path} must name at least one tool.", param=path)
     return allowed

@@ -8,9 +8,10 @@ from typing import Any
 
 import orjson
 
-from shared.providers.wires.anthropic.decoder import ContentDecoder, join_deltas
+from shared.providers.wires.anthropic.decoder import ContentDecoder
 from shared.providers.wires.base import MalformedAnswer, ProviderRequest, Translated
-from shared.providers.wires.reading import read_json_object
+from shared.providers.wires.chunks import join_deltas, whole_answer
+from shared.providers.wires.reading import plain_text, read_count, read_json_object
 
 OVERLOADED_STATUS = 529
 _TIERS = {"standard": "default", "priority": "priority"}
@@ -26,29 +27,20 @@ def read_answer(request: ProviderRequest, body: bytes, *, answer_by_tool: bool) 
     content = message.get("content")
     if message.get("type") != "message" or not isinstance(content, list):
         raise MalformedAnswer("the answer is not a message")
-    saying = ContentDecoder(answer_by_tool=answer_by_tool)
+    decoder = ContentDecoder(answer_by_tool=answer_by_tool)
     deltas = []
     for index, block in enumerate(content):
         if not isinstance(block, dict):
             raise MalformedAnswer("a content block is not an object")
-        deltas += saying.open(index, block) + saying.close(index)
-    last, finish_reason, more = saying.finish(message)
-    spoken = join_deltas([*deltas, last])
-    choice = {"index": 0, "message": spoken, "logprobs": None, "finish_reason": finish_reason, **more}
-    usage = read_usage(message.get("usage"))
-    answer = head_of(request, message) | {"object": "chat.completion", "choices": [choice], "usage": usage}
-    return Translated(body=orjson.dumps(answer), usage=usage)
+        deltas += decoder.open(index, block) + decoder.close(index)
+    last, finish_reason, more = decoder.finish(message)
+    choice = {"message": join_deltas([*deltas, last]), "finish_reason": finish_reason, **more}
+    return whole_answer(request, [choice], read_usage(message.get("usage")), head_of(message))
 
 
-def head_of(request: ProviderRequest, message: Mapping[str, Any]) -> dict[str, Any]:
-    """What a completion and every chunk of it begin with."""
-    head = {
-        "id": str(message.get("id") or request.answer_id),
-        "object": "chat.completion.chunk",
-        "created": request.created,
-        "model": str(message.get("model") or request.model),
-        "system_fingerprint": None,
-    }
+def head_of(message: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the provider's own fields for the head of a completion and its chunks."""
+    head = {name: str(message[name]) for name in ("id", "model") if message.get(name)}
     usage = message.get("usage")
     tier = _TIERS.get(str(usage.get("service_tier"))) if isinstance(usage, Mapping) else None
     return head | ({"service_tier": tier} if tier else {})
@@ -63,10 +55,10 @@ def read_usage(usage: object) -> dict[str, Any]:
     if not isinstance(usage, Mapping):
         raise MalformedAnswer("the answer has no usage")
     details = usage.get("output_tokens_details") or {}
-    read, written = _count(usage, "cache_read_input_tokens"), _count(usage, "cache_creation_input_tokens")
-    prompt = _count(usage, "input_tokens") + read + written
-    completion = _count(usage, "output_tokens")
-    thought = _count(details, "thinking_tokens") if isinstance(details, Mapping) else 0
+    read, written = read_count(usage, "cache_read_input_tokens"), read_count(usage, "cache_creation_input_tokens")
+    prompt = read_count(usage, "input_tokens") + read + written
+    completion = read_count(usage, "output_tokens")
+    thought = read_count(details, "thinking_tokens") if isinstance(details, Mapping) else 0
     return {
         "prompt_tokens": prompt,
         "completion_tokens": completion,
@@ -76,17 +68,8 @@ def read_usage(usage: object) -> dict[str, Any]:
     }
 
 
-def _count(usage: Mapping[str, Any], name: str) -> int:
-    value = usage.get(name)
-    if value is None:
-        return 0
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise MalformedAnswer(f"{name} is not a count")
-    return value
-
-
 def read_error(status: int, body: bytes) -> tuple[int, Mapping[str, Any]]:
-    """The status to pass on and OpenAI's error object, or the best that can be said of what came instead.
+    """Return the status to pass on and OpenAI's error object, with the beginning of a body that is not JSON.
 
     529 (overloaded) is this provider's own; OpenAI's clients know 503.
     """
@@ -94,8 +77,7 @@ def read_error(status: int, body: bytes) -> tuple[int, Mapping[str, Any]]:
     try:
         fields = orjson.loads(body)
     except orjson.JSONDecodeError:
-        text = body[:500].decode("utf-8", "replace").strip()
-        return status, {"message": "" if text.startswith("<") else text}
+        return status, {"message": plain_text(body)}
     if isinstance(fields, list) and fields:
         # Google's gateway in front of the model wraps errors into an array in streams.
         fields = fields[0]

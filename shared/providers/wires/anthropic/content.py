@@ -5,10 +5,12 @@ Source: https://platform.claude.com/docs/en/api/messages (text, image, document 
 
 import base64
 import binascii
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from shared.errors import InvalidRequest
+from shared.providers.wires.messages import PartEncoder, encode_part
+from shared.providers.wires.reading import read_data_url
 from shared.surfaces.fields import need_list, need_object, need_text, unsupported
 
 Block = dict[str, Any]
@@ -22,7 +24,7 @@ def blocks_of(content: object, path: str) -> list[Block]:
     Blank texts are left out: the provider refuses them.
 
     Raises:
-        UnsupportedParameter: A part cannot be expressed; ``param`` is its place.
+        UnsupportedParameter: A part cannot be expressed; ``param`` is its path.
         InvalidRequest: It is not content at all.
     """
     if content is None:
@@ -31,41 +33,25 @@ def blocks_of(content: object, path: str) -> list[Block]:
         return [{"type": "text", "text": content}] if content.strip() else []
     blocks = []
     for index, part in enumerate(need_list(content, path)):
-        place = f"{path}[{index}]"
-        block = _block(need_object(part, place), place)
+        item_path = f"{path}[{index}]"
+        block = encode_part(need_object(part, item_path), item_path, _ENCODERS)
         if block["type"] != "text" or block["text"].strip():
             blocks.append(with_cache_mark(block, part))
     return blocks
 
 
-def _block(part: Mapping[str, Any], path: str) -> Block:
-    kind = part.get("type")
-    read = _READERS.get(kind) if isinstance(kind, str) else None
-    if read is None:
-        raise unsupported(f"{path}.type", f"content of type {kind!r} cannot be sent to this provider.")
-    return read(part, path)
-
-
-def _text(part: Mapping[str, Any], path: str) -> Block:
-    return {"type": "text", "text": need_text(part.get("text"), f"{path}.text")}
-
-
-def _refusal(part: Mapping[str, Any], path: str) -> Block:
-    return {"type": "text", "text": need_text(part.get("refusal"), f"{path}.refusal")}
-
-
-def _image(part: Mapping[str, Any], path: str) -> Block:
-    place = f"{path}.image_url.url"
-    url = need_text(need_object(part.get("image_url"), f"{path}.image_url").get("url"), place)
+def _encode_image(part: Mapping[str, Any], path: str) -> Block:
+    item_path = f"{path}.image_url.url"
+    url = need_text(need_object(part.get("image_url"), f"{path}.image_url").get("url"), item_path)
     if not url.startswith("data:"):
         return {"type": "image", "source": {"type": "url", "url": url}}
-    media_type, data = _read_data_url(url, place)
+    media_type, data = read_data_url(url, item_path)
     if media_type not in IMAGE_TYPES:
-        raise unsupported(place, f"images must be JPEG, PNG, GIF or WebP, not {media_type!r}.")
+        raise unsupported(item_path, f"images must be JPEG, PNG, GIF or WebP, not {media_type!r}.")
     return {"type": "image", "source": {"type": "base64", "media_type": media_type, "data": data}}
 
 
-def _file(part: Mapping[str, Any], path: str) -> Block:
+def _encode_file(part: Mapping[str, Any], path: str) -> Block:
     file = need_object(part.get("file"), f"{path}.file")
     if file.get("file_id") is not None:
         source = {"type": "file", "file_id": need_text(file["file_id"], f"{path}.file.file_id")}
@@ -78,10 +64,10 @@ def _file(part: Mapping[str, Any], path: str) -> Block:
 
 
 def _document_source(file_data: str, path: str) -> dict[str, str]:
-    place = f"{path}.file.file_data"
+    item_path = f"{path}.file.file_data"
     # OpenAI takes bare base64 too; what it takes is PDF.
     media_type, data = (
-        _read_data_url(file_data, place) if file_data.startswith("data:") else ("application/pdf", file_data)
+        read_data_url(file_data, item_path) if file_data.startswith("data:") else ("application/pdf", file_data)
     )
     if media_type == "application/pdf":
         return {"type": "base64", "media_type": media_type, "data": data}
@@ -89,25 +75,16 @@ def _document_source(file_data: str, path: str) -> dict[str, str]:
         try:
             text = base64.b64decode(data, validate=True).decode()
         except (binascii.Error, UnicodeDecodeError) as error:
-            raise InvalidRequest(f"{place} must be base64 of UTF-8 text.", param=place) from error
+            raise InvalidRequest(f"{item_path} must be base64 of UTF-8 text.", param=item_path) from error
         return {"type": "text", "media_type": media_type, "data": text}
-    raise unsupported(place, f"documents must be PDF or plain text, not {media_type!r}.")
+    raise unsupported(item_path, f"documents must be PDF or plain text, not {media_type!r}.")
 
 
-def _read_data_url(url: str, path: str) -> tuple[str, str]:
-    """Media type and base64 of a data URL (RFC 2397)."""
-    head, comma, data = url[5:].partition(",")
-    media_type, *options = [each.strip().lower() for each in head.split(";")]
-    if not comma or "base64" not in options:
-        raise InvalidRequest(f"{path} must be a data URL in base64: data:<type>;base64,<data>.", param=path)
-    return ("image/jpeg" if media_type == "image/jpg" else media_type), data
-
-
-_READERS: dict[str, Callable[[Mapping[str, Any], str], Block]] = {
-    "text": _text,
-    "refusal": _refusal,
-    "image_url": _image,
-    "file": _file,
+_ENCODERS: Mapping[str, PartEncoder] = {
+    "text": lambda part, path: {"type": "text", "text": need_text(part.get("text"), f"{path}.text")},
+    "refusal": lambda part, path: {"type": "text", "text": need_text(part.get("refusal"), f"{path}.refusal")},
+    "image_url": _encode_image,
+    "file": _encode_file,
 }
 
 

@@ -1,4 +1,4 @@
-"""Asks how many input tokens a Messages request has.
+"""Counting the input tokens of a Messages request.
 
 Source: https://platform.claude.com/docs/en/api/messages-count-tokens
 """
@@ -8,6 +8,7 @@ from dataclasses import replace
 import orjson
 
 from shared.providers.wires.base import MalformedAnswer, UpstreamRequest
+from shared.providers.wires.reading import read_json_object
 
 # What an answer is limited and sampled by does not count, and is refused.
 _COUNTED = frozenset(
@@ -27,11 +28,7 @@ def read_count(body: bytes) -> int:
     Raises:
         MalformedAnswer: There is none.
     """
-    try:
-        fields = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise MalformedAnswer("the count is not JSON") from error
-    count = fields.get("input_tokens") if isinstance(fields, dict) else None
+    count = read_json_object(body, "the count").get("input_tokens")
     if type(count) is not int:
         raise MalformedAnswer("the answer holds no count")
     return count

@@ -1,17 +1,15 @@
-"""Content blocks as OpenAI's deltas: the one place that maps what a model said, streamed or whole.
+"""Content blocks as OpenAI's deltas: the one place that maps answers, streamed or whole.
 
 Source: https://platform.claude.com/docs/en/build-with-claude/streaming
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import orjson
-
-from shared.providers.wires.anthropic.tools import ANSWER_TOOL
 from shared.providers.wires.base import MalformedAnswer
-
-Delta = dict[str, Any]
+from shared.providers.wires.blocks import BlockDecoder, text_of
+from shared.providers.wires.chunks import Delta
+from shared.providers.wires.reading import write_arguments
 
 FINISH_REASONS: Mapping[str, str] = {
     "end_turn": "stop",
@@ -24,8 +22,8 @@ FINISH_REASONS: Mapping[str, str] = {
 }
 
 
-class ContentDecoder:
-    """One answer being said, block by block; each step gives the deltas that it means in OpenAI's format.
+class ContentDecoder(BlockDecoder):
+    """Decodes one answer, block by block; each step gives its deltas in OpenAI's format.
 
     A whole block is one that is opened and closed with nothing in between.
 
@@ -33,17 +31,10 @@ class ContentDecoder:
         answer_by_tool: The input of ``ANSWER_TOOL`` is the answer's text.
     """
 
-    __slots__ = ("_answer_by_tool", "_open", "_said", "_thoughts", "_tools")
-
-    def __init__(self, *, answer_by_tool: bool = False) -> None:
-        self._answer_by_tool = answer_by_tool
-        self._open: dict[int, dict[str, Any]] = {}
-        self._said = False
-        self._thoughts = 0
-        self._tools = 0
+    __slots__ = ()
 
     def open(self, index: int, block: Mapping[str, Any]) -> list[Delta]:
-        """A block begins, with what it holds already."""
+        """Begin a block, with the content it already has."""
         kind = block.get("type")
         opener = _OPENERS.get(kind) if isinstance(kind, str) else None
         if opener is None:
@@ -52,7 +43,7 @@ class ContentDecoder:
         return opener(self, state, block)
 
     def extend(self, index: int, delta: Mapping[str, Any]) -> list[Delta]:
-        """A block grows."""
+        """Append to a block."""
         kind = delta.get("type")
         extender = _EXTENDERS.get(kind) if isinstance(kind, str) else None
         state = self._open.get(index)
@@ -61,15 +52,15 @@ class ContentDecoder:
         return extender[1](self, state, delta)
 
     def close(self, index: int) -> list[Delta]:
-        """A block ends."""
+        """End a block."""
         state = self._open.pop(index, None)
         if state is None:
             raise MalformedAnswer("a content block ends that never began")
         if state["kind"] == "tool_use" and not state["written"]:
-            return self._write(state, "{}")
+            return self._argument_deltas(state, "{}")
         if state["kind"] == "thinking":
             block = {"type": "thinking", "thinking": state["thinking"], "signature": state["signature"]}
-            return [self._thought(block)]
+            return [self._thought_delta(block)]
         return []
 
     def finish(self, ending: Mapping[str, Any]) -> tuple[Delta, str, Mapping[str, Any]]:
@@ -78,117 +69,57 @@ class ContentDecoder:
         Args:
             ending: ``stop_reason``, ``stop_sequence`` and ``stop_details`` of the message.
         """
-        reason = FINISH_REASONS.get(str(ending.get("stop_reason")), "stop")
-        if reason == "tool_calls" and not self._tools:
-            reason = "stop"
+        last, reason = self._ending(FINISH_REASONS.get(str(ending.get("stop_reason")), "stop"))
         details = ending.get("stop_details")
         refusal = details.get("explanation") if isinstance(details, Mapping) else None
         stopped_by = ending.get("stop_sequence")
         more = {"stop_reason": stopped_by} if isinstance(stopped_by, str) else {}
         if reason == "content_filter" and isinstance(refusal, str):
             return {"refusal": refusal}, reason, more
-        return ({} if self._said or self._tools else {"content": ""}), reason, more
+        return last, reason, more
 
-    def _open_text(self, _state: dict[str, Any], block: Mapping[str, Any]) -> list[Delta]:
-        return self._text(_text(block, "text"))
+    def _decode_text(self, _state: dict[str, Any], block: Mapping[str, Any]) -> list[Delta]:
+        return self._text_deltas(text_of(block, "text"))
 
-    def _open_thinking(self, state: dict[str, Any], block: Mapping[str, Any]) -> list[Delta]:
-        state["thinking"] = _text(block, "thinking")
-        state["signature"] = "" if block.get("signature") is None else _text(block, "signature")
+    def _decode_thinking(self, state: dict[str, Any], block: Mapping[str, Any]) -> list[Delta]:
+        state["thinking"] = text_of(block, "thinking")
+        state["signature"] = "" if block.get("signature") is None else text_of(block, "signature")
         return [{"reasoning_content": state["thinking"]}] if state["thinking"] else []
 
-    def _open_redacted(self, _state: dict[str, Any], block: Mapping[str, Any]) -> list[Delta]:
-        return [self._thought({"type": "redacted_thinking", "data": _text(block, "data")})]
+    def _decode_redacted(self, _state: dict[str, Any], block: Mapping[str, Any]) -> list[Delta]:
+        return [self._thought_delta({"type": "redacted_thinking", "data": text_of(block, "data")})]
 
-    def _open_tool(self, state: dict[str, Any], block: Mapping[str, Any]) -> list[Delta]:
-        name, given = _text(block, "name"), block.get("input")
-        state["written"] = False
-        state["tool"] = None
-        deltas: list[Delta] = []
-        if not (self._answer_by_tool and name == ANSWER_TOOL):
-            state["tool"] = self._tools
-            self._tools += 1
-            function = {"name": name, "arguments": ""}
-            call = {
-                "index": state["tool"],
-                "id": _text(block, "id"),
-                "type": "function",
-                "function": function,
-            }
-            deltas.append({"tool_calls": [call]})
-        return deltas + (self._write(state, orjson.dumps(given).decode()) if given else [])
+    def _decode_tool(self, state: dict[str, Any], block: Mapping[str, Any]) -> list[Delta]:
+        given = block.get("input")
+        deltas = self._tool_deltas(state, text_of(block, "name"), text_of(block, "id"))
+        return deltas + (self._argument_deltas(state, write_arguments(given)) if given else [])
 
-    def _more_text(self, _state: dict[str, Any], delta: Mapping[str, Any]) -> list[Delta]:
-        return self._text(_text(delta, "text"))
+    def _extend_text(self, _state: dict[str, Any], delta: Mapping[str, Any]) -> list[Delta]:
+        return self._text_deltas(text_of(delta, "text"))
 
-    def _more_thinking(self, state: dict[str, Any], delta: Mapping[str, Any]) -> list[Delta]:
-        piece = _text(delta, "thinking")
+    def _extend_thinking(self, state: dict[str, Any], delta: Mapping[str, Any]) -> list[Delta]:
+        piece = text_of(delta, "thinking")
         state["thinking"] += piece
         return [{"reasoning_content": piece}] if piece else []
 
-    def _sign(self, state: dict[str, Any], delta: Mapping[str, Any]) -> list[Delta]:
-        state["signature"] += _text(delta, "signature")
+    def _extend_signature(self, state: dict[str, Any], delta: Mapping[str, Any]) -> list[Delta]:
+        state["signature"] += text_of(delta, "signature")
         return []
 
-    def _more_input(self, state: dict[str, Any], delta: Mapping[str, Any]) -> list[Delta]:
-        piece = _text(delta, "partial_json")
-        return self._write(state, piece) if piece else []
-
-    def _write(self, state: dict[str, Any], piece: str) -> list[Delta]:
-        """A piece of a tool's arguments, or of the answer that comes as such."""
-        state["written"] = True
-        if state["tool"] is None:
-            return self._text(piece)
-        return [{"tool_calls": [{"index": state["tool"], "function": {"arguments": piece}}]}]
-
-    def _text(self, piece: str) -> list[Delta]:
-        self._said = self._said or bool(piece)
-        return [{"content": piece}] if piece else []
-
-    def _thought(self, block: dict[str, str]) -> Delta:
-        self._thoughts += 1
-        return {"thinking_blocks": [{"index": self._thoughts - 1, **block}]}
+    def _extend_input(self, state: dict[str, Any], delta: Mapping[str, Any]) -> list[Delta]:
+        piece = text_of(delta, "partial_json")
+        return self._argument_deltas(state, piece) if piece else []
 
 
 _OPENERS: Mapping[str, Callable[[ContentDecoder, dict[str, Any], Mapping[str, Any]], list[Delta]]] = {
-    "text": ContentDecoder._open_text,  # noqa: SLF001 - its own table
-    "thinking": ContentDecoder._open_thinking,  # noqa: SLF001
-    "redacted_thinking": ContentDecoder._open_redacted,  # noqa: SLF001
-    "tool_use": ContentDecoder._open_tool,  # noqa: SLF001
+    "text": ContentDecoder._decode_text,  # noqa: SLF001 - its own table
+    "thinking": ContentDecoder._decode_thinking,  # noqa: SLF001
+    "redacted_thinking": ContentDecoder._decode_redacted,  # noqa: SLF001
+    "tool_use": ContentDecoder._decode_tool,  # noqa: SLF001
 }
 _EXTENDERS: Mapping[str, tuple[str, Callable[[ContentDecoder, dict[str, Any], Mapping[str, Any]], list[Delta]]]] = {
-    "text_delta": ("text", ContentDecoder._more_text),  # noqa: SLF001
-    "thinking_delta": ("thinking", ContentDecoder._more_thinking),  # noqa: SLF001
-    "signature_delta": ("thinking", ContentDecoder._sign),  # noqa: SLF001
-    "input_json_delta": ("tool_use", ContentDecoder._more_input),  # noqa: SLF001
+    "text_delta": ("text", ContentDecoder._extend_text),  # noqa: SLF001
+    "thinking_delta": ("thinking", ContentDecoder._extend_thinking),  # noqa: SLF001
+    "signature_delta": ("thinking", ContentDecoder._extend_signature),  # noqa: SLF001
+    "input_json_delta": ("tool_use", ContentDecoder._extend_input),  # noqa: SLF001
 }
-
-
-def _text(fields: Mapping[str, Any], name: str) -> str:
-    value = fields.get(name)
-    if not isinstance(value, str):
-        raise MalformedAnswer(f"{name} of a content block is no text")
-    return value
-
-
-def join_deltas(deltas: Sequence[Delta]) -> dict[str, Any]:
-    """The message that the deltas of a whole answer make."""
-    message: dict[str, Any] = {"role": "assistant", "content": None, "refusal": None}
-    for delta in deltas:
-        for name, value in delta.items():
-            if name == "tool_calls":
-                _join_calls(message.setdefault("tool_calls", []), value)
-            elif name == "thinking_blocks":
-                blocks = [{key: each for key, each in block.items() if key != "index"} for block in value]
-                message.setdefault("thinking_blocks", []).extend(blocks)
-            else:
-                message[name] = (message.get(name) or "") + value
-    return message
-
-
-def _join_calls(calls: list[dict[str, Any]], pieces: Sequence[Mapping[str, Any]]) -> None:
-    for piece in pieces:
-        if "id" in piece:
-            calls.append({"id": piece["id"], "type": "function", "function": dict(piece["function"])})
-        else:
-            calls[piece["index"]]["function"]["arguments"] += piece["function"]["arguments"]

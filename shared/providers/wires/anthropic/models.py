@@ -1,4 +1,4 @@
-"""What differs between the models that speak the Messages format.
+"""Differences between the models that speak the Messages format.
 
 Sources: https://platform.claude.com/docs/en/about-claude/models/overview,
 https://platform.claude.com/docs/en/build-with-claude/adaptive-thinking and .../structured-outputs
@@ -12,7 +12,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """What one model takes.
+    """The parameters that one model takes.
 
     Attributes:
         thinking: ``adaptive`` (the model decides, by an effort), ``budget`` (so many tokens) or ``none``.
@@ -55,7 +55,7 @@ _NEW_ORDER = re.compile(r"claude-[a-z]+-(\d{1,2})(?:[-.](\d{1,2}))?(?!\d)")
 
 @lru_cache(maxsize=1024)
 def traits_of(model: str) -> Traits:
-    """What the model takes, by its name; names of Claude that show no version are taken for new ones."""
+    """Return what the model takes, by its name; names of Claude that show no version are taken for new ones."""
     name = model.lower()
     if "claude" not in name:
         return _OTHER

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from shared.surfaces.fields import need_list, need_object, need_text, unsupported
+from shared.providers.wires.reading import read_stops
+from shared.surfaces.fields import need_object, need_text, unsupported
 
 # https://platform.claude.com/docs/en/api/service-tiers
 _TIERS = {"auto": "auto", "default": "standard_only"}
@@ -17,7 +18,7 @@ def read_options(fields: Mapping[str, Any]) -> dict[str, Any]:
         InvalidRequest: A field has the wrong type.
     """
     options: dict[str, Any] = {}
-    stops = _stops(fields.get("stop"))
+    stops = read_stops(fields.get("stop"), blank=False)
     if stops:
         options["stop_sequences"] = stops
     user = _user(fields)
@@ -29,17 +30,6 @@ def read_options(fields: Mapping[str, Any]) -> dict[str, Any]:
             raise unsupported("service_tier", f"{tier!r} is none of {', '.join(_TIERS)}.")
         options["service_tier"] = _TIERS[tier]
     return options
-
-
-def _stops(value: object) -> list[str]:
-    if value is None:
-        return []
-    texts = [value] if isinstance(value, str) else need_list(value, "stop")
-    for index, text in enumerate(texts):
-        path = "stop" if isinstance(value, str) else f"stop[{index}]"
-        if not need_text(text, path).strip():
-            raise unsupported(path, "this provider takes no blank stop sequences.")
-    return list(texts)
 
 
 def _user(fields: Mapping[str, Any]) -> str | None:

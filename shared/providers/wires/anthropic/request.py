@@ -12,12 +12,14 @@ from shared.providers.wires.anthropic.models import Traits, traits_of
 from shared.providers.wires.anthropic.options import read_options
 from shared.providers.wires.anthropic.schema import fit_schema
 from shared.providers.wires.anthropic.thinking import read_thinking
-from shared.providers.wires.anthropic.tools import ANSWER_TOOL, read_tools
+from shared.providers.wires.anthropic.tools import read_tools
 from shared.providers.wires.base import ProviderRequest
-from shared.surfaces.fields import need_object, need_text, need_whole, present, unsupported
+from shared.providers.wires.blocks import ANSWER_TOOL
+from shared.providers.wires.reading import JSON_HINT, plain_names, read_limit, read_schema, refuse_unknown
+from shared.surfaces.fields import need_object, present, unsupported
 
 DROPPED: Mapping[str, str] = {
-    "fallbacks": "said to the gateway, not to the provider",
+    "fallbacks": "for the gateway, not for the provider",
     "frequency_penalty, presence_penalty, logit_bias": "the provider has no control over single tokens",
     "seed": "the provider promises no reproducible answers",
     "prediction": "speeds an answer up and does not change it; the provider has no such thing",
@@ -42,9 +44,7 @@ DROPPED: Mapping[str, str] = {
 }
 """Request fields that do not reach the provider, by design, and why."""
 
-_DROPPED_FIELDS = frozenset(
-    name for names in DROPPED for name in names.split(", ") if "." not in name and "[" not in name
-) - {"metadata", "temperature", "top_p"}
+_DROPPED_FIELDS = plain_names(DROPPED) - {"metadata", "temperature", "top_p"}
 # Those whose loss the caller would notice in the answer; refused unless they ask for nothing.
 _REFUSED: Mapping[str, tuple[Any, ...]] = {
     "n": (1,),
@@ -82,7 +82,6 @@ _READ = frozenset(
         *_NATIVE,
     }
 )
-_JSON_HINT = "Answer with a single JSON object and nothing else: no explanation, no code fence."
 
 
 def messages_request(request: ProviderRequest) -> dict[str, Any]:
@@ -94,9 +93,11 @@ def messages_request(request: ProviderRequest) -> dict[str, Any]:
     """
     fields = present(request.fields)
     traits = traits_of(request.model)
-    _refuse_unknown(fields)
+    refuse_unknown(fields, read=_READ, dropped=_DROPPED_FIELDS, refused=_REFUSED)
+    limit = read_limit(fields)
     system, turns = read_conversation(fields.get("messages"))
-    body: dict[str, Any] = {"model": request.model, "max_tokens": _limit(fields, traits), "messages": turns}
+    limit = traits.default_max_tokens if limit is None else limit
+    body: dict[str, Any] = {"model": request.model, "max_tokens": limit, "messages": turns}
     body |= read_options(fields)
     body |= {name: fields[name] for name in _NATIVE if name in fields}
     body |= read_thinking(fields, traits, body["max_tokens"])
@@ -115,22 +116,6 @@ def answers_by_tool(request: ProviderRequest) -> bool:
     chosen = request.fields.get("response_format")
     schema_wanted = isinstance(chosen, Mapping) and chosen.get("type") == "json_schema"
     return schema_wanted and not traits_of(request.model).structured
-
-
-def _refuse_unknown(fields: Mapping[str, Any]) -> None:
-    for name, value in fields.items():
-        if name in _REFUSED:
-            if value not in _REFUSED[name]:
-                raise unsupported(name, "this provider has nothing like it.")
-        elif name not in _READ and name not in _DROPPED_FIELDS:
-            raise unsupported(name, "this provider does not know the field.")
-
-
-def _limit(fields: Mapping[str, Any], traits: Traits) -> int:
-    for name in ("max_completion_tokens", "max_tokens"):
-        if name in fields:
-            return need_whole(fields[name], name)
-    return traits.default_max_tokens
 
 
 def _thinks(body: Mapping[str, Any]) -> bool:
@@ -154,7 +139,7 @@ def _shape_answer(
     wanted = need_object(fields.get("response_format", {"type": "text"}), "response_format")
     kind = wanted.get("type")
     if kind == "json_object":
-        system.append({"type": "text", "text": _JSON_HINT})
+        system.append({"type": "text", "text": JSON_HINT})
     elif kind == "json_schema":
         schema = _schema_of(wanted)
         if traits.structured:
@@ -168,14 +153,9 @@ def _shape_answer(
 
 
 def _schema_of(wanted: Mapping[str, Any]) -> dict[str, Any]:
-    path = "response_format.json_schema"
-    named = need_object(wanted.get("json_schema"), path)
-    if named.get("name") is not None:
-        need_text(named["name"], f"{path}.name")
-    schema = fit_schema(named.get("schema") or {"type": "object"}, f"{path}.schema")
-    if named.get("description"):
-        schema.setdefault("description", need_text(named["description"], f"{path}.description"))
-    return schema
+    _, description, schema = read_schema(wanted)
+    fitted = fit_schema(schema, "response_format.json_schema.schema")
+    return {"description": description, **fitted} if description else fitted
 
 
 def _force_answer_tool(body: dict[str, Any], schema: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """JSON schemas made fit for structured outputs, which know fewer keywords than OpenAI's.
 
-What the provider would refuse is told to the model in the description instead.
+Keywords that the provider would refuse go into the description, for the model to read.
 Source: https://platform.claude.com/docs/en/build-with-claude/structured-outputs#json-schema-limitations
 """
 
@@ -44,7 +44,7 @@ def fit_schema(schema: object, path: str, depth: int = 0) -> dict[str, Any]:
         return fit_schema(value, path, depth + 1)
 
     fitted: dict[str, Any] = {}
-    hints = {keyword: value for keyword, value in schema.items() if not _place(fitted, str(keyword), value, inner)}
+    hints = {keyword: value for keyword, value in schema.items() if not _keep(fitted, str(keyword), value, inner)}
     if fitted.get("type") == "object" or "properties" in fitted:
         fitted.setdefault("properties", {})
         fitted["additionalProperties"] = False
@@ -54,7 +54,7 @@ def fit_schema(schema: object, path: str, depth: int = 0) -> dict[str, Any]:
     return fitted
 
 
-def _place(fitted: dict[str, Any], keyword: str, value: object, inner: Callable[[object], dict[str, Any]]) -> bool:
+def _keep(fitted: dict[str, Any], keyword: str, value: object, inner: Callable[[object], dict[str, Any]]) -> bool:
     """Put one supported keyword where it belongs; False: it is not supported."""
     if keyword in _KEPT:
         fitted[keyword] = value
@@ -76,6 +76,6 @@ def _place(fitted: dict[str, Any], keyword: str, value: object, inner: Callable[
 
 
 def _describe(fitted: dict[str, Any], hints: Mapping[str, Any]) -> None:
-    said = ", ".join(f"{keyword}: {orjson.dumps(value).decode()}" for keyword, value in hints.items())
+    text = ", ".join(f"{keyword}: {orjson.dumps(value).decode()}" for keyword, value in hints.items())
     before = f"{fitted['description']}\n\n" if fitted.get("description") else ""
-    fitted["description"] = f"{before}({said})"
+    fitted["description"] = f"{before}({text})"

@@ -1,4 +1,4 @@
-"""How much the model is to think.
+"""Reasoning effort as Anthropic's thinking budget or effort.
 
 Sources: https://platform.claude.com/docs/en/build-with-claude/adaptive-thinking, .../extended-thinking and
 .../effort

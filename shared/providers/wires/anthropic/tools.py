@@ -11,10 +11,8 @@ from shared.providers.wires.allowed import offer_allowed
 from shared.providers.wires.anthropic.content import with_cache_mark
 from shared.providers.wires.anthropic.models import Traits
 from shared.providers.wires.anthropic.schema import fit_schema
+from shared.providers.wires.messages import read_function
 from shared.surfaces.fields import need_list, need_object, need_text, unsupported
-
-ANSWER_TOOL = "give_answer"
-"""The tool whose input is the answer, for models without structured outputs."""
 
 _CHOICES = {"auto": "auto", "required": "any", "none": "none"}
 
@@ -28,10 +26,10 @@ def read_tools(fields: Mapping[str, Any], traits: Traits) -> dict[str, Any]:
     """
     fields = offer_allowed(fields)
     tools = [
-        _tool(need_object(tool, f"tools[{index}]"), f"tools[{index}]", traits)
+        _encode_tool(need_object(tool, f"tools[{index}]"), f"tools[{index}]", traits)
         for index, tool in enumerate(need_list(fields.get("tools", []), "tools"))
     ]
-    choice = _choice(fields.get("tool_choice"))
+    choice = _encode_choice(fields.get("tool_choice"))
     if not tools:
         if choice is not None and choice["type"] in {"any", "tool"}:
             raise InvalidRequest("tool_choice asks for a tool and there are no tools.", param="tool_choice")
@@ -41,23 +39,20 @@ def read_tools(fields: Mapping[str, Any], traits: Traits) -> dict[str, Any]:
     return {"tools": tools} | ({"tool_choice": choice} if choice else {})
 
 
-def _tool(tool: Mapping[str, Any], path: str, traits: Traits) -> dict[str, Any]:
-    if tool.get("type") != "function":
-        raise unsupported(f"{path}.type", f"tools of type {tool.get('type')!r} cannot be sent to this provider.")
-    place = f"{path}.function"
-    function = need_object(tool.get("function"), place)
-    strict = function.get("strict") is True and traits.structured
-    made: dict[str, Any] = {"name": need_text(function.get("name"), f"{place}.name")}
-    if function.get("description") is not None:
-        made["description"] = need_text(function["description"], f"{place}.description")
-    schema = {"type": "object", **need_object(function.get("parameters") or {}, f"{place}.parameters")}
-    made["input_schema"] = fit_schema(schema, f"{place}.parameters") if strict else schema
+def _encode_tool(tool: Mapping[str, Any], path: str, traits: Traits) -> dict[str, Any]:
+    function = read_function(tool, path)
+    strict = function.fields.get("strict") is True and traits.structured
+    encoded: dict[str, Any] = {"name": function.name}
+    if function.description is not None:
+        encoded["description"] = function.description
+    schema = {"type": "object", **(function.parameters or {})}
+    encoded["input_schema"] = fit_schema(schema, f"{function.path}.parameters") if strict else schema
     if strict:
-        made["strict"] = True
-    return with_cache_mark(made, function if "cache_control" in function else tool)
+        encoded["strict"] = True
+    return with_cache_mark(encoded, function.fields if "cache_control" in function.fields else tool)
 
 
-def _choice(value: object) -> dict[str, Any] | None:
+def _encode_choice(value: object) -> dict[str, Any] | None:
     if value is None:
         return None
     if isinstance(value, str):

@@ -12,7 +12,7 @@ import orjson
 from shared.providers.wires.base import MalformedAnswer, ProviderRequest, Translated
 from shared.providers.wires.bedrock.decoder import ContentDecoder
 from shared.providers.wires.chunks import join_deltas, whole_answer
-from shared.providers.wires.reading import read_count, read_json_object
+from shared.providers.wires.reading import plain_text, read_count, read_json_object
 
 # The body of an error has its message only; its name is in a header, and follows from the status.
 _NAMES: Mapping[int, str] = {
@@ -40,11 +40,11 @@ def read_answer(request: ProviderRequest, body: bytes, *, answer_by_tool: bool) 
     content = message.get("content") if isinstance(message, Mapping) else None
     if not isinstance(content, list) or not all(isinstance(block, Mapping) for block in content):
         raise MalformedAnswer("the answer holds no message")
-    saying = ContentDecoder(answer_by_tool=answer_by_tool)
-    deltas = [delta for index, block in enumerate(content) for delta in saying.whole(index, block)]
-    last, reason = saying.finish(fields.get("stopReason"))
+    decoder = ContentDecoder(answer_by_tool=answer_by_tool)
+    deltas = [delta for index, block in enumerate(content) for delta in decoder.decode_block(index, block)]
+    last, reason = decoder.finish(fields.get("stopReason"))
     choice = {"message": join_deltas([*deltas, last]), "finish_reason": reason}
-    return whole_answer(request, choice, read_usage(fields.get("usage")), {})
+    return whole_answer(request, [choice], read_usage(fields.get("usage")), {})
 
 
 def read_usage(usage: object) -> dict[str, Any]:
@@ -67,14 +67,14 @@ def read_usage(usage: object) -> dict[str, Any]:
 
 
 def read_error(status: int, body: bytes) -> tuple[int, Mapping[str, Any]]:
-    """The status to pass on and OpenAI's error object, or the best that can be said of what came instead.
+    """Return the status to pass on and OpenAI's error object, with the beginning of a body that is not JSON.
 
     424 (the model failed) is this provider's own and may be tried again; OpenAI's clients know 502 for that.
     """
     try:
         fields = orjson.loads(body)
     except orjson.JSONDecodeError:
-        fields = {"message": "" if body.lstrip().startswith(b"<") else body[:500].decode("utf-8", "replace").strip()}
+        fields = {"message": plain_text(body)}
     kind = _NAMES.get(status)
     if isinstance(fields, Mapping) and isinstance(fields.get("__type"), str):
         kind = fields["__type"].rpartition("#")[2]
@@ -84,6 +84,6 @@ def read_error(status: int, body: bytes) -> tuple[int, Mapping[str, Any]]:
 
 def error_object(kind: str | None, fields: object) -> dict[str, Any]:
     """OpenAI's error object for one of the provider's exceptions."""
-    said = fields if isinstance(fields, Mapping) else {}
-    message = said.get("message") or said.get("Message") or ""
+    error = fields if isinstance(fields, Mapping) else {}
+    message = error.get("message") or error.get("Message") or ""
     return {"message": str(message)[:2000], "type": kind, "param": None, "code": kind}

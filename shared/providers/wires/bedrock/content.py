@@ -4,9 +4,10 @@ Source: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Cont
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from shared.providers.wires.messages import PartEncoder, encode_part
 from shared.providers.wires.reading import read_data_url
 from shared.surfaces.fields import need_list, need_object, need_text, unsupported
 
@@ -41,7 +42,7 @@ def blocks_of(content: object, path: str) -> list[Block]:
     Blank texts are left out: the provider refuses them.
 
     Raises:
-        UnsupportedParameter: A part cannot be expressed; ``param`` is its place.
+        UnsupportedParameter: A part cannot be expressed; ``param`` is its path.
         InvalidRequest: It is not content at all.
     """
     if content is None:
@@ -50,8 +51,8 @@ def blocks_of(content: object, path: str) -> list[Block]:
         return [{"text": content}] if content.strip() else []
     blocks: list[Block] = []
     for index, part in enumerate(need_list(content, path)):
-        place = f"{path}[{index}]"
-        block = _block(need_object(part, place), place)
+        item_path = f"{path}[{index}]"
+        block = encode_part(need_object(part, item_path), item_path, _ENCODERS)
         if block.get("text", "x").strip():
             blocks += [block, *cache_point(part)]
     return blocks
@@ -71,43 +72,28 @@ def cache_point(marked: Mapping[str, Any]) -> list[Block]:
     return [{"cachePoint": {"type": "default", **kept}}]
 
 
-def _block(part: Mapping[str, Any], path: str) -> Block:
-    kind = part.get("type")
-    read = _READERS.get(kind) if isinstance(kind, str) else None
-    if read is None:
-        raise unsupported(f"{path}.type", f"content of type {kind!r} cannot be sent to this provider.")
-    return read(part, path)
-
-
-def _text(part: Mapping[str, Any], path: str) -> Block:
-    return {"text": need_text(part.get("text"), f"{path}.text")}
-
-
-def _refusal(part: Mapping[str, Any], path: str) -> Block:
-    return {"text": need_text(part.get("refusal"), f"{path}.refusal")}
-
-
-def _image(part: Mapping[str, Any], path: str) -> Block:
-    place = f"{path}.image_url.url"
-    url = need_text(need_object(part.get("image_url"), f"{path}.image_url").get("url"), place)
+def _encode_image(part: Mapping[str, Any], path: str) -> Block:
+    item_path = f"{path}.image_url.url"
+    url = need_text(need_object(part.get("image_url"), f"{path}.image_url").get("url"), item_path)
     if not url.startswith("data:"):
-        raise unsupported(place, "this provider fetches no images; send a data URL.")
-    media_type, data = read_data_url(url, place)
+        raise unsupported(item_path, "this provider fetches no images; send a data URL.")
+    media_type, data = read_data_url(url, item_path)
     if media_type not in IMAGE_FORMATS:
-        raise unsupported(place, f"images must be PNG, JPEG, GIF or WebP, not {media_type!r}.")
+        raise unsupported(item_path, f"images must be PNG, JPEG, GIF or WebP, not {media_type!r}.")
     return {"image": {"format": IMAGE_FORMATS[media_type], "source": {"bytes": data}}}
 
 
-def _file(part: Mapping[str, Any], path: str) -> Block:
+def _encode_file(part: Mapping[str, Any], path: str) -> Block:
     file = need_object(part.get("file"), f"{path}.file")
     if file.get("file_id") is not None:
         raise unsupported(f"{path}.file.file_id", "this provider keeps no files; send file_data.")
-    place = f"{path}.file.file_data"
-    said = need_text(file.get("file_data"), place)
+    item_path = f"{path}.file.file_data"
+    file_data = need_text(file.get("file_data"), item_path)
     # OpenAI takes bare base64 too; what it takes is PDF.
-    media_type, data = read_data_url(said, place) if said.startswith("data:") else ("application/pdf", said)
+    bare = not file_data.startswith("data:")
+    media_type, data = ("application/pdf", file_data) if bare else read_data_url(file_data, item_path)
     if media_type not in DOCUMENT_FORMATS:
-        raise unsupported(place, f"documents of type {media_type!r} cannot be sent to this provider.")
+        raise unsupported(item_path, f"documents of type {media_type!r} cannot be sent to this provider.")
     name = _document_name(need_text(file.get("filename") or "", f"{path}.file.filename"))
     return {"document": {"format": DOCUMENT_FORMATS[media_type], "name": name, "source": {"bytes": data}}}
 
@@ -117,18 +103,19 @@ def _document_name(filename: str) -> str:
     return _NOT_IN_NAMES.sub(" ", stem).strip()[:MAX_NAME_CHARS].rstrip() or "document"
 
 
-def _audio(part: Mapping[str, Any], path: str) -> Block:
+def _encode_audio(part: Mapping[str, Any], path: str) -> Block:
     audio = need_object(part.get("input_audio"), f"{path}.input_audio")
-    said = audio.get("format")
-    if not isinstance(said, str) or said not in AUDIO_FORMATS:
+    audio_format = audio.get("format")
+    if not isinstance(audio_format, str) or audio_format not in AUDIO_FORMATS:
         raise unsupported(f"{path}.input_audio.format", f"audio must be one of {', '.join(sorted(AUDIO_FORMATS))}.")
-    return {"audio": {"format": said, "source": {"bytes": need_text(audio.get("data"), f"{path}.input_audio.data")}}}
+    data = need_text(audio.get("data"), f"{path}.input_audio.data")
+    return {"audio": {"format": audio_format, "source": {"bytes": data}}}
 
 
-_READERS: Mapping[str, Callable[[Mapping[str, Any], str], Block]] = {
-    "text": _text,
-    "refusal": _refusal,
-    "image_url": _image,
-    "file": _file,
-    "input_audio": _audio,
+_ENCODERS: Mapping[str, PartEncoder] = {
+    "text": lambda part, path: {"text": need_text(part.get("text"), f"{path}.text")},
+    "refusal": lambda part, path: {"text": need_text(part.get("refusal"), f"{path}.refusal")},
+    "image_url": _encode_image,
+    "file": _encode_file,
+    "input_audio": _encode_audio,
 }

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from shared.providers.wires.bedrock.content import Block, blocks_of, cache_point
-from shared.providers.wires.reading import read_arguments
+from shared.providers.wires.messages import read_thoughts, read_tool_calls, refuse_audio_and_functions
 from shared.surfaces.fields import need_list, need_object, need_text, unsupported
 
 Turn = dict[str, Any]
@@ -61,68 +61,42 @@ def _add(content: list[Block], blocks: list[Block]) -> None:
 def _read_message(message: Mapping[str, Any], path: str) -> tuple[str, list[Block]]:
     role = message.get("role")
     if role in ("system", "developer"):
-        return "system", _text_only(message, path)
+        return "system", _encode_system(message, path)
     if role == "user":
         return "user", blocks_of(message.get("content"), f"{path}.content")
     if role == "assistant":
-        return "assistant", _said(message, path)
+        return "assistant", _encode_assistant(message, path)
     if role == "tool":
-        return "user", [_tool_result(message, path)]
+        return "user", [_encode_tool_result(message, path)]
     raise unsupported(f"{path}.role", f"messages of role {role!r} cannot be sent to this provider.")
 
 
-def _text_only(message: Mapping[str, Any], path: str) -> list[Block]:
+def _encode_system(message: Mapping[str, Any], path: str) -> list[Block]:
     blocks = blocks_of(message.get("content"), f"{path}.content")
     if not all(block.keys() & {"text", "cachePoint"} for block in blocks):
         raise unsupported(f"{path}.content", "system and developer messages can hold text only.")
     return blocks
 
 
-def _said(message: Mapping[str, Any], path: str) -> list[Block]:
+def _encode_assistant(message: Mapping[str, Any], path: str) -> list[Block]:
     """An assistant's turn, its signed thoughts first: models refuse tool calls without them."""
-    for name in ("audio", "function_call"):
-        if message.get(name) is not None:
-            raise unsupported(f"{path}.{name}", "it cannot be sent to this provider.")
-    blocks = _thoughts(message.get("thinking_blocks"), f"{path}.thinking_blocks")
+    refuse_audio_and_functions(message, path)
+    blocks: list[Block] = [{"reasoningContent": _encode_thought(thought)} for thought in read_thoughts(message, path)]
     blocks += blocks_of(message.get("content"), f"{path}.content")
     blocks += blocks_of(message.get("refusal"), f"{path}.refusal")
-    for index, call in enumerate(need_list(message.get("tool_calls") or [], f"{path}.tool_calls")):
-        place = f"{path}.tool_calls[{index}]"
-        blocks.append(_tool_use(need_object(call, place), place))
+    for call in read_tool_calls(message, path):
+        use = {"toolUseId": _tool_use_id(call.id), "name": call.name, "input": call.arguments}
+        blocks.append({"toolUse": use})
     return blocks
 
 
-def _thoughts(value: object, path: str) -> list[Block]:
-    blocks: list[Block] = []
-    for index, thought in enumerate(need_list(value or [], path)):
-        place = f"{path}[{index}]"
-        fields = need_object(thought, place)
-        if fields.get("type") == "redacted_thinking":
-            kept: Block = {"redactedContent": need_text(fields.get("data"), f"{place}.data")}
-        elif fields.get("type") == "thinking":
-            text = need_text(fields.get("thinking"), f"{place}.thinking")
-            signature = need_text(fields.get("signature"), f"{place}.signature")
-            kept = {"reasoningText": {"text": text, "signature": signature}}
-        else:
-            raise unsupported(f"{place}.type", "thinking or redacted_thinking is expected.")
-        blocks.append({"reasoningContent": kept})
-    return blocks
+def _encode_thought(thought: Mapping[str, str]) -> Block:
+    if thought["type"] == "redacted_thinking":
+        return {"redactedContent": thought["data"]}
+    return {"reasoningText": {"text": thought["thinking"], "signature": thought["signature"]}}
 
 
-def _tool_use(call: Mapping[str, Any], path: str) -> Block:
-    if call.get("type", "function") != "function":
-        raise unsupported(f"{path}.type", f"tool calls of type {call.get('type')!r} cannot be sent to this provider.")
-    function = need_object(call.get("function"), f"{path}.function")
-    return {
-        "toolUse": {
-            "toolUseId": _tool_use_id(call.get("id"), f"{path}.id"),
-            "name": need_text(function.get("name"), f"{path}.function.name"),
-            "input": read_arguments(function.get("arguments"), f"{path}.function.arguments"),
-        }
-    }
-
-
-def _tool_result(message: Mapping[str, Any], path: str) -> Block:
+def _encode_tool_result(message: Mapping[str, Any], path: str) -> Block:
     content = message.get("content")
     if content is None or isinstance(content, str):
         blocks: list[Block] = [{"text": content or ""}]
@@ -131,7 +105,7 @@ def _tool_result(message: Mapping[str, Any], path: str) -> Block:
         if not all(block.keys() <= _RESULT_KINDS for block in blocks):
             raise unsupported(f"{path}.content", "the result of a tool can hold text, images and documents only.")
     result: Block = {
-        "toolUseId": _tool_use_id(message.get("tool_call_id"), f"{path}.tool_call_id"),
+        "toolUseId": _tool_use_id(need_text(message.get("tool_call_id"), f"{path}.tool_call_id")),
         "content": blocks or [{"text": ""}],
     }
     if message.get("is_error") is True:
@@ -139,9 +113,8 @@ def _tool_result(message: Mapping[str, Any], path: str) -> Block:
     return {"toolResult": result}
 
 
-def _tool_use_id(value: object, path: str) -> str:
+def _tool_use_id(call_id: str) -> str:
     """The call's id, or a lasting stand-in for one that another provider minted and this one would refuse."""
-    said = need_text(value, path)
-    if _TOOL_USE_ID.fullmatch(said):
-        return said
-    return f"call_{hashlib.sha256(said.encode('utf-8', 'surrogatepass')).hexdigest()[:40]}"
+    if _TOOL_USE_ID.fullmatch(call_id):
+        return call_id
+    return f"call_{hashlib.sha256(call_id.encode('utf-8', 'surrogatepass')).hexdigest()[:40]}"

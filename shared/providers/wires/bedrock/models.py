@@ -1,4 +1,4 @@
-"""What differs between the models behind Converse.
+"""Differences between the models behind Converse.
 
 Sources: https://docs.aws.amazon.com/bedrock/latest/userguide/structured-output.html,
 https://docs.aws.amazon.com/bedrock/latest/userguide/conversation-inference-supported-models-features.html,
@@ -29,7 +29,7 @@ def family_of(model: str) -> Family:
 
 
 def claude_traits(model: str) -> Traits | None:
-    """What a Claude takes, None for every other model."""
+    """Return what a Claude model takes; None for every other model."""
     return traits_of(model) if family_of(model) == "claude" else None
 
 

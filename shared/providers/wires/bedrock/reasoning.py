@@ -1,4 +1,4 @@
-"""How much the model is to reason, said as each family of models wants to hear it.
+"""Reasoning effort, in the form that each family of models takes.
 
 Sources: https://docs.aws.amazon.com/bedrock/latest/userguide/claude-messages-extended-thinking.html,
 https://docs.aws.amazon.com/nova/latest/nova2-userguide/extended-thinking.html,
@@ -52,8 +52,8 @@ def read_reasoning(fields: Mapping[str, Any], model: str, limit: int | None) -> 
 
 
 def _claude(fields: Mapping[str, Any], traits: Traits, limit: int | None) -> Reasoning:
-    said = read_thinking(fields, traits, traits.default_max_tokens if limit is None else limit)
-    thinking = said.get("thinking")
+    settings = read_thinking(fields, traits, traits.default_max_tokens if limit is None else limit)
+    thinking = settings.get("thinking")
     if thinking is None:
         return Reasoning(limit)
     budget = thinking.get("type") == "enabled"
@@ -61,7 +61,7 @@ def _claude(fields: Mapping[str, Any], traits: Traits, limit: int | None) -> Rea
         # A budget must stay below the limit, so there has to be one.
         traits.default_max_tokens if budget and limit is None else limit,
         {"thinking": thinking},
-        str(said.get("output_config", {}).get("effort", "")),
+        str(settings.get("output_config", {}).get("effort", "")),
         thinking=thinking.get("type") in ("enabled", "adaptive"),
     )
 

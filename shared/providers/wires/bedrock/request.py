@@ -13,7 +13,8 @@ from shared.providers.wires.bedrock.content import Block
 from shared.providers.wires.bedrock.messages import read_conversation
 from shared.providers.wires.bedrock.models import claude_traits, is_structured
 from shared.providers.wires.bedrock.reasoning import read_reasoning
-from shared.providers.wires.bedrock.tools import ANSWER_TOOL, answer_tool, read_tools
+from shared.providers.wires.bedrock.tools import answer_tool, read_tools
+from shared.providers.wires.blocks import ANSWER_TOOL
 from shared.providers.wires.reading import (
     JSON_HINT,
     plain_names,
@@ -25,7 +26,7 @@ from shared.providers.wires.reading import (
 from shared.surfaces.fields import encode, need_number, need_object, present, unsupported
 
 DROPPED: Mapping[str, str] = {
-    "fallbacks": "said to the gateway, not to the provider",
+    "fallbacks": "for the gateway, not for the provider",
     "frequency_penalty, presence_penalty, logit_bias": "the format has no control over single tokens",
     "seed": "the provider promises no reproducible answers",
     "parallel_tool_calls": "the format has no such control",

@@ -10,6 +10,7 @@ from shared.providers.wires.base import MalformedAnswer, ProviderRequest
 from shared.providers.wires.bedrock.answer import error_object, read_usage
 from shared.providers.wires.bedrock.decoder import ContentDecoder
 from shared.providers.wires.bedrock.frames import Frame, FrameSplitter
+from shared.providers.wires.blocks import index_of, object_of
 from shared.providers.wires.chunks import ChunkWriter
 from shared.providers.wires.reading import read_json_object
 
@@ -20,11 +21,11 @@ class BedrockStream:
     Its end is the event with the usage: the stop reason comes before it.
     """
 
-    __slots__ = ("_begun", "_finished", "_saying", "_splitter", "_writer", "complete", "error", "usage")
+    __slots__ = ("_begun", "_decoder", "_finished", "_splitter", "_writer", "complete", "error", "usage")
 
     def __init__(self, request: ProviderRequest, *, answer_by_tool: bool) -> None:
         self._splitter = FrameSplitter()
-        self._saying = ContentDecoder(answer_by_tool=answer_by_tool)
+        self._decoder = ContentDecoder(answer_by_tool=answer_by_tool)
         self._writer = ChunkWriter(request)
         self._begun = False
         self._finished = False
@@ -69,17 +70,17 @@ class BedrockStream:
         return self._writer.begin()
 
     def _open(self, event: Mapping[str, Any]) -> bytes:
-        return self._writer.say(self._saying.open(_index(event), _object(event, "start")))
+        return self._writer.write(self._decoder.open(index_of(event, "contentBlockIndex"), object_of(event, "start")))
 
     def _extend(self, event: Mapping[str, Any]) -> bytes:
-        return self._writer.say(self._saying.extend(_index(event), _object(event, "delta")))
+        return self._writer.write(self._decoder.extend(index_of(event, "contentBlockIndex"), object_of(event, "delta")))
 
     def _close(self, event: Mapping[str, Any]) -> bytes:
-        return self._writer.say(self._saying.close(_index(event)))
+        return self._writer.write(self._decoder.close(index_of(event, "contentBlockIndex")))
 
     def _stop(self, event: Mapping[str, Any]) -> bytes:
         self._finished = True
-        return self._writer.finish(*self._saying.finish(event.get("stopReason")))
+        return self._writer.finish(*self._decoder.finish(event.get("stopReason")))
 
     def _count(self, event: Mapping[str, Any]) -> bytes:
         if not self._finished:
@@ -92,20 +93,6 @@ class BedrockStream:
 def _exception(name: str | None) -> str:
     """The exception's name as it stands in errors: in streams it begins with a small letter."""
     return name[:1].upper() + name[1:] if name else "InternalServerException"
-
-
-def _object(event: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    value = event.get(name)
-    if not isinstance(value, Mapping):
-        raise MalformedAnswer(f"an event without {name}")
-    return value
-
-
-def _index(event: Mapping[str, Any]) -> int:
-    index = event.get("contentBlockIndex")
-    if not isinstance(index, int):
-        raise MalformedAnswer("an event without the index of its block")
-    return index
 
 
 _READERS: Mapping[str, Callable[[BedrockStream, Mapping[str, Any]], bytes]] = {

@@ -12,10 +12,9 @@ from shared.providers.wires.anthropic.schema import fit_schema
 from shared.providers.wires.bedrock.content import cache_point
 from shared.providers.wires.bedrock.messages import Turn
 from shared.providers.wires.bedrock.models import family_of, is_structured
+from shared.providers.wires.blocks import ANSWER_TOOL
+from shared.providers.wires.messages import read_function
 from shared.surfaces.fields import need_list, need_object, need_text, unsupported
-
-ANSWER_TOOL = "give_answer"
-"""The tool whose input is the answer, for models without structured outputs."""
 
 _CHOICES: Mapping[str, dict[str, Any]] = {"auto": {"auto": {}}, "required": {"any": {}}}
 
@@ -33,7 +32,7 @@ def read_tools(fields: Mapping[str, Any], model: str, turns: Iterable[Turn]) -> 
     fields = offer_allowed(fields)
     tools: list[dict[str, Any]] = []
     for index, tool in enumerate(need_list(fields.get("tools", []), "tools")):
-        tools += _tool(need_object(tool, f"tools[{index}]"), f"tools[{index}]", model)
+        tools += _encode_tool(need_object(tool, f"tools[{index}]"), f"tools[{index}]", model)
     choice = fields.get("tool_choice")
     called = _called(turns)
     if choice == "none" and not called:
@@ -44,7 +43,7 @@ def read_tools(fields: Mapping[str, Any], model: str, turns: Iterable[Turn]) -> 
         return {"tools": [_bare(name) for name in called]} if called else None
     if choice is None or choice == "none":
         return {"tools": tools}
-    return {"tools": tools, "toolChoice": _choice(choice)}
+    return {"tools": tools, "toolChoice": _encode_choice(choice)}
 
 
 def answer_tool(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,25 +65,22 @@ def _bare(name: str) -> dict[str, Any]:
     return {"toolSpec": {"name": name, "inputSchema": {"json": {"type": "object"}}}}
 
 
-def _tool(tool: Mapping[str, Any], path: str, model: str) -> list[dict[str, Any]]:
-    if tool.get("type") != "function":
-        raise unsupported(f"{path}.type", f"tools of type {tool.get('type')!r} cannot be sent to this provider.")
-    place = f"{path}.function"
-    function = need_object(tool.get("function"), place)
-    spec: dict[str, Any] = {"name": need_text(function.get("name"), f"{place}.name")}
-    if function.get("description"):
-        spec["description"] = need_text(function["description"], f"{place}.description")
-    schema = {"type": "object", **need_object(function.get("parameters") or {}, f"{place}.parameters")}
-    strict = function.get("strict") is True and is_structured(model)
+def _encode_tool(tool: Mapping[str, Any], path: str, model: str) -> list[dict[str, Any]]:
+    function = read_function(tool, path)
+    spec: dict[str, Any] = {"name": function.name}
+    if function.description:
+        spec["description"] = function.description
+    schema = {"type": "object", **(function.parameters or {})}
+    strict = function.fields.get("strict") is True and is_structured(model)
     if strict and family_of(model) == "claude":
-        schema = fit_schema(schema, f"{place}.parameters")
+        schema = fit_schema(schema, f"{function.path}.parameters")
     spec["inputSchema"] = {"json": schema}
     if strict:
         spec["strict"] = True
-    return [{"toolSpec": spec}, *cache_point(function if "cache_control" in function else tool)]
+    return [{"toolSpec": spec}, *cache_point(function.fields if "cache_control" in function.fields else tool)]
 
 
-def _choice(value: object) -> dict[str, Any]:
+def _encode_choice(value: object) -> dict[str, Any]:
     if isinstance(value, str):
         if value not in _CHOICES:
             raise InvalidRequest("tool_choice is none of auto, none, required.", param="tool_choice")

@@ -6,12 +6,11 @@ Source: https://ai.google.dev/api/generate-content#v1beta.GenerateContentRespons
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
-
 from shared.providers.wires.base import MalformedAnswer, ProviderRequest, Translated
-from shared.providers.wires.gemini.decoder import ContentDecoder, blocked, join_deltas, logprobs_of
+from shared.providers.wires.chunks import join_deltas, whole_answer
+from shared.providers.wires.gemini.decoder import ContentDecoder, blocked, logprobs_of
 from shared.providers.wires.gemini.tools import wants_one_call
-from shared.providers.wires.reading import read_json_object
+from shared.providers.wires.reading import read_count, read_json_object
 
 
 def read_answer(request: ProviderRequest, body: bytes) -> Translated:
@@ -21,31 +20,31 @@ def read_answer(request: ProviderRequest, body: bytes) -> Translated:
         MalformedAnswer: It is none.
     """
     answer = read_json_object(body, "the answer")
-    head = head_of(request, answer) | {"object": "chat.completion"}
+    head = head_of(answer)
     usage = read_usage(answer.get("usageMetadata"))
     candidates = candidates_of(answer)
     refusal = blocked(answer.get("promptFeedback"))
+    answer_id = head.get("id", request.answer_id)
     if candidates:
-        choices = [_choice(request, candidate, place, head["id"]) for place, candidate in enumerate(candidates)]
+        choices = [_decode_choice(request, candidate, at, answer_id) for at, candidate in enumerate(candidates)]
     elif refusal is not None:
-        choices = [choice_of(0, "message", join_deltas(refusal), "content_filter")]
+        choices = [{"message": join_deltas([refusal]), "finish_reason": "content_filter"}]
     else:
         raise MalformedAnswer("the answer has no candidates")
-    return Translated(body=orjson.dumps(head | {"choices": choices, "usage": usage}), usage=usage)
+    return whole_answer(request, choices, usage, head)
 
 
-def _choice(request: ProviderRequest, candidate: Mapping[str, Any], place: int, answer_id: str) -> dict[str, Any]:
-    saying = ContentDecoder(index_of(candidate, place), answer_id, one_call=wants_one_call(request.fields))
-    delta = saying.read(candidate)
-    message = join_deltas(delta, saying.ending())
-    return choice_of(saying.index, "message", message, saying.finish_reason or "stop", logprobs_of(candidate))
-
-
-def choice_of(
-    index: int, name: str, said: Mapping[str, Any], reason: str | None, logprobs: Mapping[str, Any] | None = None
+def _decode_choice(
+    request: ProviderRequest, candidate: Mapping[str, Any], position: int, answer_id: str
 ) -> dict[str, Any]:
-    """A choice with its ``message`` or ``delta``."""
-    return {"index": index, name: said, "logprobs": logprobs, "finish_reason": reason}
+    decoder = ContentDecoder(index_of(candidate, position), answer_id, one_call=wants_one_call(request.fields))
+    delta = decoder.decode(candidate)
+    return {
+        "index": decoder.index,
+        "message": join_deltas([delta, decoder.ending()]),
+        "finish_reason": decoder.finish_reason or "stop",
+        "logprobs": logprobs_of(candidate),
+    }
 
 
 def candidates_of(answer: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
@@ -60,21 +59,16 @@ def candidates_of(answer: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     return candidates
 
 
-def index_of(candidate: Mapping[str, Any], place: int) -> int:
+def index_of(candidate: Mapping[str, Any], position: int) -> int:
     """Which choice the candidate is; a single one is often not numbered."""
     index = candidate.get("index")
-    return index if isinstance(index, int) else place
+    return index if isinstance(index, int) else position
 
 
-def head_of(request: ProviderRequest, answer: Mapping[str, Any]) -> dict[str, Any]:
-    """What a completion and every chunk of it begin with."""
-    return {
-        "id": str(answer.get("responseId") or request.answer_id),
-        "object": "chat.completion.chunk",
-        "created": request.created,
-        "model": str(answer.get("modelVersion") or request.model),
-        "system_fingerprint": None,
-    }
+def head_of(answer: Mapping[str, Any]) -> dict[str, str]:
+    """Return the provider's own fields for the head of a completion and its chunks."""
+    fields = {"id": answer.get("responseId"), "model": answer.get("modelVersion")}
+    return {name: str(value) for name, value in fields.items() if value}
 
 
 def read_usage(usage: object) -> dict[str, Any]:
@@ -84,15 +78,15 @@ def read_usage(usage: object) -> dict[str, Any]:
         MalformedAnswer: The counts are no numbers.
     """
     counts = usage if isinstance(usage, Mapping) else {}
-    prompt = _count(counts, "promptTokenCount") + _count(counts, "toolUsePromptTokenCount")
-    thought = _count(counts, "thoughtsTokenCount")
-    completion = _count(counts, "candidatesTokenCount") + thought
+    prompt = read_count(counts, "promptTokenCount") + read_count(counts, "toolUsePromptTokenCount")
+    thought = read_count(counts, "thoughtsTokenCount")
+    completion = read_count(counts, "candidatesTokenCount") + thought
     return {
         "prompt_tokens": prompt,
         "completion_tokens": completion,
         "total_tokens": prompt + completion,
         "prompt_tokens_details": {
-            "cached_tokens": _count(counts, "cachedContentTokenCount"),
+            "cached_tokens": read_count(counts, "cachedContentTokenCount"),
             "audio_tokens": _audio(counts, "promptTokensDetails"),
         },
         "completion_tokens_details": {
@@ -105,13 +99,4 @@ def read_usage(usage: object) -> dict[str, Any]:
 def _audio(counts: Mapping[str, Any], name: str) -> int:
     details = counts.get(name)
     heard = [each for each in details if isinstance(each, Mapping)] if isinstance(details, list) else []
-    return sum(_count(each, "tokenCount") for each in heard if each.get("modality") == "AUDIO")
-
-
-def _count(counts: Mapping[str, Any], name: str) -> int:
-    value = counts.get(name)
-    if value is None:
-        return 0
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise MalformedAnswer(f"{name} is not a count")
-    return value
+    return sum(read_count(each, "tokenCount") for each in heard if each.get("modality") == "AUDIO")

@@ -10,7 +10,8 @@ import orjson
 
 from shared.errors import InvalidRequest
 from shared.providers.wires.gemini.models import Traits
-from shared.providers.wires.gemini.parts import Part, image_part, parts_of
+from shared.providers.wires.gemini.parts import Part, encode_image, parts_of
+from shared.providers.wires.messages import read_tool_calls, refuse_audio_and_functions
 from shared.surfaces.fields import need_list, need_object, need_text, unsupported
 
 Content = dict[str, Any]
@@ -27,7 +28,7 @@ def read_conversation(messages: object, traits: Traits) -> tuple[list[Part], lis
 
     Raises:
         UnsupportedParameter: Content that the format cannot express.
-        InvalidRequest: The messages are not of OpenAI's format, or nothing is said in them.
+        InvalidRequest: The messages are not of OpenAI's format, or hold no content.
     """
     conversation = _Conversation(traits)
     for index, message in enumerate(need_list(messages, "messages")):
@@ -49,13 +50,13 @@ class _Conversation:
     def add(self, message: Mapping[str, Any], path: str) -> None:
         role = message.get("role")
         if role in ("system", "developer"):
-            self.system += _text_only(message, path)
+            self.system += _encode_system(message, path)
         elif role == "user":
             self._append("user", parts_of(message.get("content"), f"{path}.content"))
         elif role == "assistant":
-            self._append("model", self._said(message, path))
+            self._append("model", self._encode_assistant(message, path))
         elif role == "tool":
-            self._append("tool", [self._result(message, path)])
+            self._append("tool", [self._encode_result(message, path)])
         else:
             raise unsupported(f"{path}.role", f"messages of role {role!r} cannot be sent to this provider.")
 
@@ -68,36 +69,32 @@ class _Conversation:
             self.contents.append({"role": "model" if kind == "model" else "user", "parts": parts})
         self._kind = kind
 
-    def _said(self, message: Mapping[str, Any], path: str) -> list[Part]:
-        for name in ("audio", "function_call"):
-            if message.get(name) is not None:
-                raise unsupported(f"{path}.{name}", "it cannot be sent to this provider.")
+    def _encode_assistant(self, message: Mapping[str, Any], path: str) -> list[Part]:
+        refuse_audio_and_functions(message, path)
         google = google_content(message, path)
         parts = [dict(need_object(part, path)) for part in need_list(google.get("parts") or [], path)]
         parts += _signed(self._texts(message, path), google)
-        for index, image in enumerate(need_list(message.get("images") or [], f"{path}.images")):
-            place = f"{path}.images[{index}]"
-            shown = need_object(image, place)
-            parts.append(image_part(shown, place) | _signature(google_content(shown, place)))
-        return parts + self._calls(message, path)
+        for index, each in enumerate(need_list(message.get("images") or [], f"{path}.images")):
+            at = f"{path}.images[{index}]"
+            image = need_object(each, at)
+            parts.append(encode_image(image, at) | _signature(google_content(image, at)))
+        return parts + self._encode_calls(message, path)
 
     def _texts(self, message: Mapping[str, Any], path: str) -> list[Part]:
         refusal = parts_of(message.get("refusal"), f"{path}.refusal")
         return parts_of(message.get("content"), f"{path}.content") + refusal
 
-    def _calls(self, message: Mapping[str, Any], path: str) -> list[Part]:
+    def _encode_calls(self, message: Mapping[str, Any], path: str) -> list[Part]:
         parts = []
-        for index, each in enumerate(need_list(message.get("tool_calls") or [], f"{path}.tool_calls")):
-            place = f"{path}.tool_calls[{index}]"
-            call = need_object(each, place)
-            part = _function_call(call, place)
-            self._names[part["functionCall"]["id"]] = part["functionCall"]["name"]
-            parts.append(part | _signature(google_content(call, place)))
+        for call in read_tool_calls(message, path):
+            self._names[call.id] = call.name
+            part: Part = {"functionCall": {"id": call.id, "name": call.name, "args": call.arguments}}
+            parts.append(part | _signature(google_content(call.fields, call.path)))
         if parts and self._traits.signed and not any("thoughtSignature" in part for part in parts):
             parts[0]["thoughtSignature"] = UNSIGNED
         return parts
 
-    def _result(self, message: Mapping[str, Any], path: str) -> Part:
+    def _encode_result(self, message: Mapping[str, Any], path: str) -> Part:
         call_id = need_text(message.get("tool_call_id"), f"{path}.tool_call_id")
         name = self._names.get(call_id) or message.get("name")
         if not isinstance(name, str):
@@ -119,7 +116,7 @@ def google_content(fields: Mapping[str, Any], path: str) -> Mapping[str, Any]:
     return need_object(extra.get("google") or {}, f"{path}.extra_content.google")
 
 
-def _text_only(message: Mapping[str, Any], path: str) -> list[Part]:
+def _encode_system(message: Mapping[str, Any], path: str) -> list[Part]:
     parts = parts_of(message.get("content"), f"{path}.content")
     if any("text" not in part for part in parts):
         raise unsupported(f"{path}.content", "system and developer messages can hold text only.")
@@ -137,30 +134,6 @@ def _signed(texts: list[Part], google: Mapping[str, Any]) -> list[Part]:
     if not signature:
         return texts
     return [*texts[:-1], (texts[-1] if texts else {"text": ""}) | signature]
-
-
-def _function_call(call: Mapping[str, Any], path: str) -> Part:
-    if call.get("type", "function") != "function":
-        raise unsupported(f"{path}.type", f"tool calls of type {call.get('type')!r} cannot be sent to this provider.")
-    function = need_object(call.get("function"), f"{path}.function")
-    called = {
-        "id": need_text(call.get("id"), f"{path}.id"),
-        "name": need_text(function.get("name"), f"{path}.function.name"),
-        "args": _read_arguments(function.get("arguments"), f"{path}.function.arguments"),
-    }
-    return {"functionCall": called}
-
-
-def _read_arguments(value: object, path: str) -> dict[str, Any]:
-    """The arguments as an object; a function without parameters is often called with an empty text."""
-    text = need_text(value, path)
-    try:
-        arguments = orjson.loads(text) if text.strip() else {}
-    except orjson.JSONDecodeError as error:
-        raise InvalidRequest(f"{path} must be JSON.", param=path) from error
-    if not isinstance(arguments, dict):
-        raise InvalidRequest(f"{path} must be a JSON object.", param=path)
-    return arguments
 
 
 def _result_object(text: str) -> dict[str, Any]:

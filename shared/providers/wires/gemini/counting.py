@@ -1,4 +1,4 @@
-"""Asks how many tokens a generateContent request has.
+"""Counting the tokens of a generateContent request.
 
 Sources: https://ai.google.dev/api/tokens,
 https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/count-tokens

@@ -1,4 +1,4 @@
-"""What one candidate says, chunk by chunk, as deltas of OpenAI's format: the one place that maps content.
+"""Content of one candidate, chunk by chunk, as deltas of OpenAI's format: the one place that maps content.
 
 A complete answer is one chunk, whose deltas are joined.
 Source: https://ai.google.dev/api/generate-content#v1beta.Candidate
@@ -8,11 +8,9 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
-
 from shared.providers.wires.base import MalformedAnswer
-
-Delta = dict[str, Any]
+from shared.providers.wires.chunks import Delta
+from shared.providers.wires.reading import write_arguments
 
 _FINISH_REASONS = {
     "STOP": "stop",
@@ -46,13 +44,13 @@ _PART_EXTRAS = frozenset({"thoughtSignature", "thought", "partMetadata"})
 
 
 class ContentDecoder:
-    """One candidate of one answer.
+    """Decodes one candidate of one answer.
 
     Args:
         index: Which choice it becomes.
         answer_id: Makes the ids of tool calls that have none of the provider's.
         one_call: Whether the caller wants one tool call at most (``parallel_tool_calls: false``), which the format
-            cannot ask for: further ones are left out, and their count is told.
+            cannot ask for: further ones are left out and counted.
 
     Attributes:
         finish_reason: OpenAI's, once the candidate has ended.
@@ -65,14 +63,14 @@ class ContentDecoder:
         self._one_call = one_call
         self._calls = 0
         self._images = 0
-        self._kept: dict[str, Any] = {}
+        self._extras: dict[str, Any] = {}
 
     @property
     def ended(self) -> bool:
         """Whether the candidate's last chunk was read."""
         return self.finish_reason is not None
 
-    def read(self, candidate: Mapping[str, Any]) -> Delta:
+    def decode(self, candidate: Mapping[str, Any]) -> Delta:
         """What the chunk adds; sets ``finish_reason`` if it is the last.
 
         Raises:
@@ -84,20 +82,20 @@ class ContentDecoder:
         if not isinstance(parts, list) or not all(isinstance(part, Mapping) for part in parts):
             raise MalformedAnswer("the content of a candidate is not a list of parts")
         for part in parts:
-            self._read_part(part, delta)
+            self._decode_part(part, delta)
         for theirs, ours in _METADATA.items():
             if candidate.get(theirs):
-                self._kept[ours] = candidate[theirs]
+                self._extras[ours] = candidate[theirs]
         reason = candidate.get("finishReason")
         if reason is not None and reason != _UNSPECIFIED:
             self._finish(str(reason), candidate)
         return delta
 
     def ending(self) -> Delta:
-        """What is said of the whole, with the last delta: signature, unknown parts, grounding, the native reason."""
-        return {"extra_content": {"google": self._kept}} if self._kept else {}
+        """Return the fields of the whole candidate, for the last delta: signature, grounding, the native reason."""
+        return {"extra_content": {"google": self._extras}} if self._extras else {}
 
-    def _read_part(self, part: Mapping[str, Any], delta: Delta) -> None:
+    def _decode_part(self, part: Mapping[str, Any], delta: Delta) -> None:
         signature = part.get("thoughtSignature")
         if "functionCall" in part:
             self._add_call(part["functionCall"], signature, delta)
@@ -106,21 +104,21 @@ class ContentDecoder:
             if part["text"]:
                 delta[name] = delta.get(name, "") + part["text"]
             if signature is not None:
-                self._kept["thought_signature"] = signature
+                self._extras["thought_signature"] = signature
         elif _is_image(part) and part.get("thought") is not True:
-            delta.setdefault("images", []).append(self._image(part["inlineData"], signature))
+            delta.setdefault("images", []).append(self._decode_image(part["inlineData"], signature))
         elif part.keys() - _PART_EXTRAS:
-            self._kept.setdefault("parts", []).append(dict(part))
+            self._extras.setdefault("parts", []).append(dict(part))
         elif signature is not None:
-            self._kept["thought_signature"] = signature
+            self._extras["thought_signature"] = signature
 
     def _add_call(self, call: object, signature: object, delta: Delta) -> None:
         if self._one_call and self._calls:
-            self._kept["calls_left_out"] = self._kept.get("calls_left_out", 0) + 1
+            self._extras["calls_left_out"] = self._extras.get("calls_left_out", 0) + 1
         else:
-            delta.setdefault("tool_calls", []).append(self._call(call, signature))
+            delta.setdefault("tool_calls", []).append(self._decode_call(call, signature))
 
-    def _call(self, call: object, signature: object) -> dict[str, Any]:
+    def _decode_call(self, call: object, signature: object) -> dict[str, Any]:
         if not isinstance(call, Mapping) or not isinstance(call.get("name"), str):
             raise MalformedAnswer("a function call without a name")
         if "partialArgs" in call or call.get("willContinue") is True:
@@ -129,7 +127,7 @@ class ContentDecoder:
             "index": self._calls,
             "id": call.get("id") or self._call_id(),
             "type": "function",
-            "function": {"name": call["name"], "arguments": orjson.dumps(call.get("args") or {}).decode()},
+            "function": {"name": call["name"], "arguments": write_arguments(call.get("args") or {})},
         }
         self._calls += 1
         return made | _signed(signature)
@@ -139,7 +137,7 @@ class ContentDecoder:
         facts = f"{self._answer_id}/{self.index}/{self._calls}".encode()
         return "call_" + hashlib.blake2s(facts, digest_size=12).hexdigest()
 
-    def _image(self, data: Mapping[str, Any], signature: object) -> dict[str, Any]:
+    def _decode_image(self, data: Mapping[str, Any], signature: object) -> dict[str, Any]:
         url = f"data:{data['mimeType']};base64,{data.get('data', '')}"
         image = {"index": self._images, "type": "image_url", "image_url": {"url": url}}
         self._images += 1
@@ -149,9 +147,9 @@ class ContentDecoder:
         mapped = _FINISH_REASONS.get(reason, "stop")
         self.finish_reason = "tool_calls" if mapped == "stop" and self._calls else mapped
         if reason not in {"STOP", "MAX_TOKENS"}:
-            self._kept["finish_reason"] = reason
+            self._extras["finish_reason"] = reason
             if candidate.get("finishMessage"):
-                self._kept["finish_message"] = candidate["finishMessage"]
+                self._extras["finish_message"] = candidate["finishMessage"]
 
 
 def _signed(signature: object) -> dict[str, Any]:
@@ -167,8 +165,8 @@ def blocked(feedback: object) -> Delta | None:
     """The refusal that a blocked prompt is answered with; None: it was not blocked."""
     if not isinstance(feedback, Mapping) or not feedback.get("blockReason"):
         return None
-    told = feedback.get("blockReasonMessage") or f"The prompt was blocked: {feedback['blockReason']}."
-    return {"refusal": str(told), "extra_content": {"google": {"prompt_feedback": dict(feedback)}}}
+    reason = feedback.get("blockReasonMessage") or f"The prompt was blocked: {feedback['blockReason']}."
+    return {"refusal": str(reason), "extra_content": {"google": {"prompt_feedback": dict(feedback)}}}
 
 
 def logprobs_of(candidate: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -196,13 +194,3 @@ def logprobs_of(candidate: Mapping[str, Any]) -> dict[str, Any] | None:
 def _token(token: Mapping[str, Any]) -> dict[str, Any]:
     text = str(token["token"])
     return {"token": text, "logprob": token["logProbability"], "bytes": list(text.encode())}
-
-
-def join_deltas(*deltas: Delta) -> dict[str, Any]:
-    """The message that the deltas of a whole answer make; they have no field in common."""
-    message: dict[str, Any] = {"role": "assistant", "content": None, "refusal": None}
-    for delta in deltas:
-        message |= delta
-    for call in message.get("tool_calls", ()):
-        del call["index"]
-    return message

@@ -6,15 +6,12 @@ Sources: https://ai.google.dev/api/embeddings,
 https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/text-embeddings-api
 """
 
-import base64
-import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
-
 from shared.errors import InvalidRequest
 from shared.providers.wires.base import MalformedAnswer, ProviderRequest, Translated, UpstreamRequest
+from shared.providers.wires.embeddings import check_encoding, embeddings_answer
 from shared.providers.wires.gemini.paths import method_path
 from shared.providers.wires.gemini.request import native_fields
 from shared.providers.wires.reading import read_json_object
@@ -37,8 +34,7 @@ def embed_request(request: ProviderRequest, *, on_vertex: bool) -> UpstreamReque
     unknown = fields.keys() - _READ
     if unknown:
         raise unsupported(min(unknown), "this provider does not know the field.")
-    if fields.get("encoding_format", "float") not in ("float", "base64"):
-        raise InvalidRequest("encoding_format must be float or base64.", param="encoding_format")
+    check_encoding(fields)
     native = native_fields(fields, _NATIVE.keys())
     config = {_NATIVE[name]: value for name, value in native.items()}
     if "dimensions" in fields:
@@ -98,15 +94,9 @@ def read_embeddings(request: ProviderRequest, body: bytes) -> Translated:
     answer = read_json_object(body, "the answer")
     try:
         vectors, tokens = _vectors(answer)
-        encode = _as_base64 if request.fields.get("encoding_format") == "base64" else list
-        data = [
-            {"object": "embedding", "index": index, "embedding": encode(vector)} for index, vector in enumerate(vectors)
-        ]
-    except (AttributeError, KeyError, TypeError, ValueError, struct.error) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise MalformedAnswer("the answer holds no embeddings") from error
-    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-    listed = {"object": "list", "data": data, "model": request.model, "usage": usage}
-    return Translated(body=orjson.dumps(listed), usage=usage)
+    return embeddings_answer(request, vectors, tokens)
 
 
 def _vectors(answer: Mapping[str, Any]) -> tuple[list[list[float]], int]:
@@ -117,8 +107,3 @@ def _vectors(answer: Mapping[str, Any]) -> tuple[list[list[float]], int]:
     embeddings = answer["embeddings"] if "embeddings" in answer else [answer["embedding"]]
     usage = answer.get("usageMetadata") or {}
     return [one["values"] for one in embeddings], int(usage.get("promptTokenCount") or 0)
-
-
-def _as_base64(vector: Sequence[float]) -> str:
-    """Little-endian floats of 32 bits, as OpenAI encodes them."""
-    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()

@@ -8,6 +8,8 @@ from typing import Any
 
 import orjson
 
+from shared.providers.wires.reading import plain_text
+
 _TYPES = {
     "INVALID_ARGUMENT": "invalid_request_error",
     "FAILED_PRECONDITION": "invalid_request_error",
@@ -24,15 +26,14 @@ _KEY_REASONS = frozenset({"API_KEY_INVALID", "API_KEY_EXPIRED"})
 
 
 def read_error(status: int, body: bytes) -> tuple[int, Mapping[str, Any]]:
-    """The status to pass on and OpenAI's error object, or the best that can be said of what came instead.
+    """Return the status to pass on and OpenAI's error object, with the beginning of a body that is not JSON.
 
     A wrong key is 400 there and 401 everywhere else.
     """
     try:
         fields = orjson.loads(body)
     except orjson.JSONDecodeError:
-        text = body[:500].decode("utf-8", "replace").strip()
-        return status, {"message": "" if text.startswith("<") else text}
+        return status, {"message": plain_text(body)}
     if isinstance(fields, list) and fields:
         # Without server-sent events the answers of streaming methods are arrays, errors too.
         fields = fields[0]
@@ -53,14 +54,14 @@ def error_object(error: object) -> dict[str, Any]:
     known = [each for each in details if isinstance(each, Mapping)] if isinstance(details, list) else []
     status = error.get("status")
     code = _detail(known, "ErrorInfo", "reason") or status
-    said = {
+    translated = {
         "message": str(error.get("message") or ""),
         "type": _TYPES.get(str(status), "api_error"),
         "param": _field(known),
         "code": None if code is None else str(code),
     }
     wait_s = _seconds(_detail(known, "RetryInfo", "retryDelay"))
-    return said | ({} if wait_s is None else {"retry_after_s": wait_s})
+    return translated | ({} if wait_s is None else {"retry_after_s": wait_s})
 
 
 def _detail(details: list[Mapping[str, Any]], kind: str, name: str) -> object:

@@ -1,4 +1,4 @@
-"""What the generations of Gemini models differ in, read from their names.
+"""Differences between generations of Gemini models, read from their names.
 
 Sources: https://ai.google.dev/gemini-api/docs/thinking, https://ai.google.dev/gemini-api/docs/thought-signatures
 """
@@ -11,10 +11,10 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """What one model takes.
+    """The parameters that one model takes.
 
     Attributes:
-        thinking: How much it thinks is said by a ``level``, by a ``budget`` of tokens, or not at all.
+        thinking: Whether thinking is set by a ``level``, by a ``budget`` of tokens, or not at all.
         levels: Those it knows, the lowest first.
         least_budget: The smallest budget above zero (tokens).
         most_budget: The largest one (tokens).
@@ -50,7 +50,7 @@ _NAME = re.compile(r"(gemini|gemma)-(\d{1,2})(?:\.(\d{1,2}))?(?!\d)(?:-(\w+))?(.
 
 @lru_cache(maxsize=1024)
 def traits_of(model: str) -> Traits:
-    """What the model takes, by its name; names that show no version are taken for new models."""
+    """Return what the model takes, by its name; names that show no version are taken for new models."""
     found = _NAME.search(model.lower())
     if found is None:
         return _NEWEST

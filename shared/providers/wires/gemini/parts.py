@@ -4,11 +4,12 @@ Source: https://ai.google.dev/api/caching#Part
 """
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from shared.errors import InvalidRequest
+from shared.providers.wires.messages import PartEncoder, encode_part
+from shared.providers.wires.reading import split_data_url
 from shared.surfaces.fields import need_list, need_object, need_text, unsupported
 
 Part = dict[str, Any]
@@ -51,7 +52,7 @@ def parts_of(content: object, path: str) -> list[Part]:
     Empty texts are left out: the provider refuses them.
 
     Raises:
-        UnsupportedParameter: A part cannot be expressed; ``param`` is its place.
+        UnsupportedParameter: A part cannot be expressed; ``param`` is its path.
         InvalidRequest: It is not content at all.
     """
     if content is None:
@@ -60,27 +61,20 @@ def parts_of(content: object, path: str) -> list[Part]:
         return [{"text": content}] if content else []
     parts = []
     for index, each in enumerate(need_list(content, path)):
-        place = f"{path}[{index}]"
-        part = _part(need_object(each, place), place)
+        item_path = f"{path}[{index}]"
+        fields = need_object(each, item_path)
+        part = encode_part(fields, item_path, _ENCODERS) | _steering(fields, item_path)
         if part.get("text") != "":
             parts.append(part)
     return parts
 
 
-def image_part(image: Mapping[str, Any], path: str) -> Part:
+def encode_image(image: Mapping[str, Any], path: str) -> Part:
     """An image given by ``image_url``, a data URL or an address."""
-    place = f"{path}.image_url"
-    fields = need_object(image.get("image_url"), place)
-    url = need_text(fields.get("url"), f"{place}.url")
-    return _data_part(url, f"{place}.url", "image/") if url.startswith("data:") else _file_part(url, fields)
-
-
-def _part(part: Mapping[str, Any], path: str) -> Part:
-    kind = part.get("type")
-    read = _READERS.get(kind) if isinstance(kind, str) else None
-    if read is None:
-        raise unsupported(f"{path}.type", f"content of type {kind!r} cannot be sent to this provider.")
-    return read(part, path) | _steering(part, path)
+    item_path = f"{path}.image_url"
+    fields = need_object(image.get("image_url"), item_path)
+    url = need_text(fields.get("url"), f"{item_path}.url")
+    return _data_part(url, f"{item_path}.url", "image/") if url.startswith("data:") else _file_part(url, fields)
 
 
 def _steering(part: Mapping[str, Any], path: str) -> Part:
@@ -90,15 +84,7 @@ def _steering(part: Mapping[str, Any], path: str) -> Part:
     return dict(need_object(google.get("part") or {}, f"{path}.extra_content.google.part"))
 
 
-def _text(part: Mapping[str, Any], path: str) -> Part:
-    return {"text": need_text(part.get("text"), f"{path}.text")}
-
-
-def _refusal(part: Mapping[str, Any], path: str) -> Part:
-    return {"text": need_text(part.get("refusal"), f"{path}.refusal")}
-
-
-def _audio(part: Mapping[str, Any], path: str) -> Part:
+def _encode_audio(part: Mapping[str, Any], path: str) -> Part:
     audio = need_object(part.get("input_audio"), f"{path}.input_audio")
     data = need_text(audio.get("data"), f"{path}.input_audio.data")
     form = need_text(audio.get("format"), f"{path}.input_audio.format")
@@ -107,17 +93,19 @@ def _audio(part: Mapping[str, Any], path: str) -> Part:
     return {"inlineData": {"mimeType": _AUDIO_TYPES[form], "data": data}}
 
 
-def _file(part: Mapping[str, Any], path: str) -> Part:
-    place = f"{path}.file"
-    file = need_object(part.get("file"), place)
+def _encode_file(part: Mapping[str, Any], path: str) -> Part:
+    item_path = f"{path}.file"
+    file = need_object(part.get("file"), item_path)
     if file.get("file_id") is not None:
-        uri = need_text(file["file_id"], f"{place}.file_id")
+        uri = need_text(file["file_id"], f"{item_path}.file_id")
         if not uri.startswith(_FILE_SCHEMES):
-            raise unsupported(f"{place}.file_id", "this provider knows files by address: https://, gs:// or files/.")
+            raise unsupported(
+                f"{item_path}.file_id", "this provider knows files by address: https://, gs:// or files/."
+            )
         return _file_part(uri, file)
-    data = need_text(file.get("file_data"), f"{place}.file_data")
+    data = need_text(file.get("file_data"), f"{item_path}.file_data")
     if data.startswith("data:"):
-        return _data_part(data, f"{place}.file_data")
+        return _data_part(data, f"{item_path}.file_data")
     # OpenAI takes bare base64 too; what it takes is PDF.
     return {"inlineData": {"mimeType": "application/pdf", "data": data}}
 
@@ -132,21 +120,18 @@ def _file_part(uri: str, fields: Mapping[str, Any]) -> Part:
 
 def _data_part(url: str, path: str, kind: str = "") -> Part:
     """The media type and data of a data URL (RFC 2397)."""
-    head, comma, data = url[5:].partition(",")
-    media_type, *options = [each.strip().lower() for each in head.split(";")]
-    if not comma:
-        raise InvalidRequest(f"{path} must be a data URL: data:<type>;base64,<data>.", param=path)
+    media_type, data, in_base64 = split_data_url(url, path)
     if not media_type.startswith(kind) or not media_type:
         raise unsupported(path, f"{media_type!r} is not a type that can stand here.")
-    if "base64" not in options:
+    if not in_base64:
         data = base64.b64encode(unquote_to_bytes(data)).decode()
     return {"inlineData": {"mimeType": media_type, "data": data}}
 
 
-_READERS: dict[str, Callable[[Mapping[str, Any], str], Part]] = {
-    "text": _text,
-    "refusal": _refusal,
-    "image_url": image_part,
-    "input_audio": _audio,
-    "file": _file,
+_ENCODERS: Mapping[str, PartEncoder] = {
+    "text": lambda part, path: {"text": need_text(part.get("text"), f"{path}.text")},
+    "refusal": lambda part, path: {"text": need_text(part.get("refusal"), f"{path}.refusal")},
+    "image_url": encode_image,
+    "input_audio": _encode_audio,
+    "file": _encode_file,
 }

@@ -13,10 +13,11 @@ from shared.providers.wires.gemini.generation import PLAIN_FIELDS, read_generati
 from shared.providers.wires.gemini.models import traits_of
 from shared.providers.wires.gemini.thinking import read_thinking
 from shared.providers.wires.gemini.tools import read_choice, read_tools
+from shared.providers.wires.reading import plain_names, refuse_unknown
 from shared.surfaces.fields import need_list, need_object, present, unsupported
 
 DROPPED: Mapping[str, str] = {
-    "fallbacks": "said to the gateway, not to the provider",
+    "fallbacks": "for the gateway, not for the provider",
     "store": "the provider keeps no completions",
     "metadata, user, safety_identifier": "the provider does not ask for whom it works",
     "prompt_cache_key, prompt_cache_options, prompt_cache_retention": "the provider caches by itself",
@@ -37,9 +38,7 @@ DROPPED: Mapping[str, str] = {
 }
 """Request fields that do not reach the provider, by design, and why."""
 
-_DROPPED_FIELDS = frozenset(
-    name for names in DROPPED for name in names.split(", ") if "." not in name and "[" not in name and name != "seed"
-)
+_DROPPED_FIELDS = plain_names(DROPPED) - {"seed"}
 # Those whose loss the caller would notice in the answer; refused unless they ask for nothing.
 _REFUSED: Mapping[str, tuple[Any, ...]] = {
     "logit_bias": ({},),
@@ -86,7 +85,7 @@ def generate_request(request: ProviderRequest) -> dict[str, Any]:
         InvalidRequest: A field is not of OpenAI's format.
     """
     fields = present(request.fields)
-    _refuse_unknown(fields)
+    refuse_unknown(fields, read=_READ, dropped=_DROPPED_FIELDS, refused=_REFUSED)
     native = native_fields(fields, _NATIVE.keys() | _NATIVE_ELSEWHERE)
     traits = traits_of(request.model)
     system, contents = read_conversation(fields.get("messages"), traits)
@@ -110,19 +109,10 @@ def native_fields(fields: Mapping[str, Any], known: AbstractSet[str]) -> dict[st
     """
     extra = need_object(fields.get("extra_body", {}), "extra_body")
     native = present(need_object(extra.get("google") or {}, "extra_body.google"))
-    for place, unknown in (("extra_body", extra.keys() - {"google"}), ("extra_body.google", native.keys() - known)):
+    for item_path, unknown in (("extra_body", extra.keys() - {"google"}), ("extra_body.google", native.keys() - known)):
         if unknown:
-            raise unsupported(f"{place}.{min(unknown)}", "this provider does not know the field.")
+            raise unsupported(f"{item_path}.{min(unknown)}", "this provider does not know the field.")
     return native
-
-
-def _refuse_unknown(fields: Mapping[str, Any]) -> None:
-    for name, value in fields.items():
-        if name in _REFUSED:
-            if value not in _REFUSED[name]:
-                raise unsupported(name, "this provider has nothing like it.")
-        elif name not in _READ and name not in _DROPPED_FIELDS:
-            raise unsupported(name, "this provider does not know the field.")
 
 
 def _tools(fields: Mapping[str, Any], native: Mapping[str, Any]) -> dict[str, Any]:

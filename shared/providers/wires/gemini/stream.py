@@ -11,28 +11,27 @@ from typing import Any
 import orjson
 
 from shared.providers.wires.base import MalformedAnswer, ProviderRequest
-from shared.providers.wires.gemini.answer import candidates_of, choice_of, head_of, index_of, read_usage
+from shared.providers.wires.chunks import ChunkWriter
+from shared.providers.wires.gemini.answer import candidates_of, head_of, index_of, read_usage
 from shared.providers.wires.gemini.decoder import ContentDecoder, blocked, logprobs_of
 from shared.providers.wires.gemini.errors import error_object
 from shared.providers.wires.gemini.tools import wants_one_call
 from shared.providers.wires.reading import read_json_object
-from shared.surfaces.sse import DONE, EventSplitter, EventTooLong, encode_event, event_data
+from shared.surfaces.sse import EventSplitter, EventTooLong, event_data
 
 
 class GeminiStream:
     """One stream being translated; see ``StreamTranslation``."""
 
-    __slots__ = ("_expected", "_head", "_request", "_sayings", "_splitter", "_with_usage", "complete", "error", "usage")
+    __slots__ = ("_decoders", "_expected", "_request", "_splitter", "_writer", "complete", "error", "usage")
 
     def __init__(self, request: ProviderRequest) -> None:
-        options = request.fields.get("stream_options")
         count = request.fields.get("n")
         self._request = request
         self._expected = count if isinstance(count, int) and count > 1 else 1
-        self._with_usage = isinstance(options, Mapping) and options.get("include_usage") is True
         self._splitter = EventSplitter()
-        self._head: dict[str, Any] | None = None
-        self._sayings: dict[int, ContentDecoder] = {}
+        self._writer: ChunkWriter | None = None
+        self._decoders: dict[int, ContentDecoder] = {}
         self.usage: Mapping[str, Any] = {}
         self.complete = False
         self.error: Mapping[str, Any] | None = None
@@ -50,7 +49,7 @@ class GeminiStream:
                     break
                 text = event_data(event)
                 if text:
-                    self._read(read_json_object(text, "an event of the stream"), out)
+                    out.append(self._read(read_json_object(text, "an event of the stream")))
                 else:
                     self._read_bare(event)
             self._read_bare(self._splitter.rest)
@@ -70,52 +69,37 @@ class GeminiStream:
         if isinstance(fields, dict) and "error" in fields:
             self.error = error_object(fields["error"])
 
-    def _read(self, chunk: Mapping[str, Any], out: list[bytes]) -> None:
+    def _read(self, chunk: Mapping[str, Any]) -> bytes:
         if "error" in chunk:
             self.error = error_object(chunk["error"])
-            return
-        if self._head is None:
-            self._head = head_of(self._request, chunk)
+            return b""
+        writer = self._writer = self._writer or ChunkWriter(self._request, head_of(chunk))
         if chunk.get("usageMetadata"):
             self.usage = read_usage(chunk["usageMetadata"])
-        candidates = candidates_of(chunk)
-        for place, candidate in enumerate(candidates):
-            self._say(candidate, place, out)
-        refusal = None if self._sayings else blocked(chunk.get("promptFeedback"))
+        out = [self._decode(writer, each, at) for at, each in enumerate(candidates_of(chunk))]
+        refusal = None if self._decoders else blocked(chunk.get("promptFeedback"))
         if refusal is not None:
-            out.append(self._event([choice_of(0, "delta", {"role": "assistant", **refusal}, None)]))
-            out.append(self._event([choice_of(0, "delta", {}, "content_filter")]))
-        ended = [saying for saying in self._sayings.values() if saying.ended]
+            out.append(writer.write([{"role": "assistant", **refusal}]))
+            out.append(writer.finish({}, "content_filter"))
+        ended = [decoder for decoder in self._decoders.values() if decoder.ended]
         if refusal is not None or len(ended) >= self._expected:
-            self._end(out)
+            self.usage = self.usage or read_usage(None)
+            self.complete = True
+            out.append(writer.end(self.usage))
+        return b"".join(out)
 
-    def _say(self, candidate: Mapping[str, Any], place: int, out: list[bytes]) -> None:
-        index = index_of(candidate, place)
-        known = self._sayings.get(index)
+    def _decode(self, writer: ChunkWriter, candidate: Mapping[str, Any], position: int) -> bytes:
+        index = index_of(candidate, position)
+        known = self._decoders.get(index)
         if known is not None and known.ended:
-            return
-        saying = known or ContentDecoder(
-            index, str((self._head or {})["id"]), one_call=wants_one_call(self._request.fields)
-        )
-        self._sayings[index] = saying
-        delta = saying.read(candidate)
+            return b""
+        decoder = known or ContentDecoder(index, writer.answer_id, one_call=wants_one_call(self._request.fields))
+        self._decoders[index] = decoder
+        delta = decoder.decode(candidate)
         if known is None:
             delta = {"role": "assistant", "content": None, **delta}
         logprobs = logprobs_of(candidate)
-        if delta or logprobs:
-            out.append(self._event([choice_of(index, "delta", delta, None, logprobs)]))
-        if saying.ended:
-            out.append(self._event([choice_of(index, "delta", saying.ending(), saying.finish_reason)]))
-
-    def _end(self, out: list[bytes]) -> None:
-        self.usage = self.usage or read_usage(None)
-        if self._with_usage:
-            out.append(self._event([], self.usage))
-        out.append(DONE)
-        self.complete = True
-
-    def _event(self, choices: list[dict[str, Any]], usage: Mapping[str, Any] | None = None) -> bytes:
-        chunk = {**(self._head or {}), "choices": choices}
-        if self._with_usage:
-            chunk["usage"] = usage
-        return encode_event(orjson.dumps(chunk))
+        written = writer.write([delta], logprobs, index) if delta or logprobs else b""
+        if decoder.finish_reason is not None:
+            written += writer.finish(decoder.ending(), decoder.finish_reason, index=index)
+        return written

@@ -1,4 +1,4 @@
-"""How much the model is to think.
+"""Reasoning effort as Gemini's thinking level or budget.
 
 Source: https://ai.google.dev/gemini-api/docs/thinking; the budgets are those of Google's own endpoint in OpenAI's
 format, https://ai.google.dev/gemini-api/docs/openai

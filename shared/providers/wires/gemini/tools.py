@@ -6,6 +6,7 @@ Source: https://ai.google.dev/api/caching#Tool, https://ai.google.dev/api/cachin
 from collections.abc import Mapping
 from typing import Any
 
+from shared.providers.wires.messages import read_function
 from shared.surfaces.fields import need_list, need_object, need_text, unsupported
 
 _MODES = {"auto": "AUTO", "none": "NONE", "required": "ANY"}
@@ -20,8 +21,8 @@ def read_tools(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
     """
     declarations = []
     for index, tool in enumerate(need_list(fields.get("tools", []), "tools")):
-        place = f"tools[{index}]"
-        declarations.append(_declaration(need_object(tool, place), place))
+        item_path = f"tools[{index}]"
+        declarations.append(_encode_function(need_object(tool, item_path), item_path))
     tools: list[dict[str, Any]] = [{"functionDeclarations": declarations}] if declarations else []
     if "web_search_options" in fields:
         if need_object(fields["web_search_options"], "web_search_options"):
@@ -57,15 +58,13 @@ def wants_one_call(fields: Mapping[str, Any]) -> bool:
     return fields.get("parallel_tool_calls") is False
 
 
-def _declaration(tool: Mapping[str, Any], path: str) -> dict[str, Any]:
-    if tool.get("type") != "function":
-        raise unsupported(f"{path}.type", f"tools of type {tool.get('type')!r} cannot be sent to this provider.")
-    function = need_object(tool.get("function"), f"{path}.function")
-    declared: dict[str, Any] = {"name": need_text(function.get("name"), f"{path}.function.name")}
-    if function.get("description") is not None:
-        declared["description"] = need_text(function["description"], f"{path}.function.description")
-    if function.get("parameters") is not None:
-        declared["parametersJsonSchema"] = need_object(function["parameters"], f"{path}.function.parameters")
+def _encode_function(tool: Mapping[str, Any], path: str) -> dict[str, Any]:
+    function = read_function(tool, path)
+    declared: dict[str, Any] = {"name": function.name}
+    if function.description is not None:
+        declared["description"] = function.description
+    if function.parameters is not None:
+        declared["parametersJsonSchema"] = function.parameters
     return declared
 
 

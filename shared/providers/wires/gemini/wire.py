@@ -66,7 +66,7 @@ class GeminiWire(Wire):
         return GeminiStream(request)
 
     def error(self, status: int, body: bytes) -> tuple[int, Mapping[str, Any]]:
-        """The provider's error in OpenAI's form; ``retry_after_s`` is in it if the provider said when to come back."""
+        """The provider's error in OpenAI's form; ``retry_after_s`` is in it if the provider names a delay."""
         return read_error(status, body)
 
     def dialect(self, model: str) -> Dialect:  # noqa: ARG002 - of the protocol

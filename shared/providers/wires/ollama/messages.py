@@ -6,7 +6,8 @@ Source: https://docs.ollama.com/api/chat
 from collections.abc import Mapping
 from typing import Any
 
-from shared.providers.wires.reading import read_arguments, read_data_url
+from shared.providers.wires.messages import read_tool_calls, refuse_audio_and_functions
+from shared.providers.wires.reading import read_data_url
 from shared.surfaces.fields import need_list, need_object, need_text, unsupported
 
 _ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant", "tool": "tool"}
@@ -39,7 +40,7 @@ def _message(message: Mapping[str, Any], path: str, names: dict[str, str]) -> di
         made["images"] = images
     if message.get("reasoning_content"):
         made["thinking"] = need_text(message["reasoning_content"], f"{path}.reasoning_content")
-    calls = _calls(message, path, names)
+    calls = _encode_calls(message, path, names)
     if calls:
         made["tool_calls"] = calls
     if role == "tool":
@@ -52,9 +53,7 @@ def _role(message: Mapping[str, Any], path: str) -> str:
     role = message.get("role")
     if not isinstance(role, str) or role not in _ROLES:
         raise unsupported(f"{path}.role", f"messages of role {role!r} cannot be sent to this provider.")
-    for name in ("audio", "function_call"):
-        if message.get(name) is not None:
-            raise unsupported(f"{path}.{name}", "it cannot be sent to this provider.")
+    refuse_audio_and_functions(message, path)
     return _ROLES[role]
 
 
@@ -65,36 +64,29 @@ def _content(content: object, path: str) -> tuple[str, list[str]]:
     texts: list[str] = []
     images: list[str] = []
     for index, part in enumerate(need_list(content, path)):
-        place = f"{path}[{index}]"
-        fields = need_object(part, place)
+        item_path = f"{path}[{index}]"
+        fields = need_object(part, item_path)
         kind = fields.get("type")
         if kind in ("text", "refusal"):
-            texts.append(need_text(fields.get(kind), f"{place}.{kind}"))
+            texts.append(need_text(fields.get(kind), f"{item_path}.{kind}"))
         elif kind == "image_url":
-            images.append(_image(fields, place))
+            images.append(_image(fields, item_path))
         else:
-            raise unsupported(f"{place}.type", f"content of type {kind!r} cannot be sent to this provider.")
+            raise unsupported(f"{item_path}.type", f"content of type {kind!r} cannot be sent to this provider.")
     return "\n".join(texts), images
 
 
 def _image(part: Mapping[str, Any], path: str) -> str:
-    place = f"{path}.image_url.url"
-    url = need_text(need_object(part.get("image_url"), f"{path}.image_url").get("url"), place)
+    item_path = f"{path}.image_url.url"
+    url = need_text(need_object(part.get("image_url"), f"{path}.image_url").get("url"), item_path)
     if not url.startswith("data:"):
-        raise unsupported(place, "this provider fetches no images; send a data URL.")
-    return read_data_url(url, place)[1]
+        raise unsupported(item_path, "this provider fetches no images; send a data URL.")
+    return read_data_url(url, item_path)[1]
 
 
-def _calls(message: Mapping[str, Any], path: str, names: dict[str, str]) -> list[dict[str, Any]]:
+def _encode_calls(message: Mapping[str, Any], path: str, names: dict[str, str]) -> list[dict[str, Any]]:
     calls = []
-    for index, call in enumerate(need_list(message.get("tool_calls") or [], f"{path}.tool_calls")):
-        place = f"{path}.tool_calls[{index}]"
-        fields = need_object(call, place)
-        if fields.get("type", "function") != "function":
-            raise unsupported(f"{place}.type", "only calls of functions can be sent to this provider.")
-        function = need_object(fields.get("function"), f"{place}.function")
-        call_id = need_text(fields.get("id"), f"{place}.id")
-        name = names[call_id] = need_text(function.get("name"), f"{place}.function.name")
-        arguments = read_arguments(function.get("arguments"), f"{place}.function.arguments")
-        calls.append({"id": call_id, "function": {"name": name, "arguments": arguments}})
+    for call in read_tool_calls(message, path):
+        names[call.id] = call.name
+        calls.append({"id": call.id, "function": {"name": call.name, "arguments": call.arguments}})
     return calls

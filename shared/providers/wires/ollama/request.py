@@ -6,14 +6,15 @@ Sources: https://docs.ollama.com/api/chat, https://docs.ollama.com/modelfile#par
 from collections.abc import Mapping
 from typing import Any
 
-from shared.errors import InvalidRequest
 from shared.providers.wires.base import ProviderRequest
+from shared.providers.wires.embeddings import check_encoding
+from shared.providers.wires.messages import read_function
 from shared.providers.wires.ollama.messages import read_messages
 from shared.providers.wires.reading import plain_names, read_limit, read_schema, read_stops, refuse_unknown
-from shared.surfaces.fields import need_list, need_number, need_object, need_text, present, unsupported
+from shared.surfaces.fields import need_list, need_number, need_object, present, unsupported
 
 DROPPED: Mapping[str, str] = {
-    "fallbacks": "said to the gateway, not to the provider",
+    "fallbacks": "for the gateway, not for the provider",
     "logit_bias": "the provider has no control over single tokens",
     "parallel_tool_calls": "the format has no such control",
     "prediction": "speeds an answer up and does not change it; the provider has no such thing",
@@ -122,23 +123,20 @@ def _tools(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
     if choice not in ("auto", "none"):
         raise unsupported("tool_choice", "this provider cannot be made to call a tool; auto and none are left.")
     tools = [
-        _tool(need_object(tool, f"tools[{index}]"), f"tools[{index}]")
+        _encode_tool(need_object(tool, f"tools[{index}]"), f"tools[{index}]")
         for index, tool in enumerate(need_list(fields.get("tools", []), "tools"))
     ]
     return [] if choice == "none" else tools
 
 
-def _tool(tool: Mapping[str, Any], path: str) -> dict[str, Any]:
-    if tool.get("type") != "function":
-        raise unsupported(f"{path}.type", f"tools of type {tool.get('type')!r} cannot be sent to this provider.")
-    place = f"{path}.function"
-    function = need_object(tool.get("function"), place)
-    made = {
-        "name": need_text(function.get("name"), f"{place}.name"),
-        "description": need_text(function.get("description") or "", f"{place}.description"),
-        "parameters": {"type": "object", **need_object(function.get("parameters") or {}, f"{place}.parameters")},
+def _encode_tool(tool: Mapping[str, Any], path: str) -> dict[str, Any]:
+    function = read_function(tool, path)
+    encoded = {
+        "name": function.name,
+        "description": function.description or "",
+        "parameters": {"type": "object", **(function.parameters or {})},
     }
-    return {"type": "function", "function": made}
+    return {"type": "function", "function": encoded}
 
 
 def embed_request(request: ProviderRequest) -> dict[str, Any]:
@@ -151,11 +149,10 @@ def embed_request(request: ProviderRequest) -> dict[str, Any]:
     fields = present(request.fields)
     read = frozenset({"model", "input", "encoding_format", *_EMBED_FIELDS})
     refuse_unknown(fields, read=read, dropped=frozenset({"fallbacks", "user"}), refused={})
-    if fields.get("encoding_format", "float") not in ("float", "base64"):
-        raise InvalidRequest("encoding_format is none of float, base64.", param="encoding_format")
-    said = fields.get("input")
-    for index, text in enumerate([said] if isinstance(said, str) else need_list(said, "input")):
+    check_encoding(fields)
+    texts = fields.get("input")
+    for index, text in enumerate([texts] if isinstance(texts, str) else need_list(texts, "input")):
         if not isinstance(text, str):
             raise unsupported(f"input[{index}]", "this provider takes texts only.")
-    body: dict[str, Any] = {"model": request.model, "input": said}
+    body: dict[str, Any] = {"model": request.model, "input": texts}
     return body | {name: fields[name] for name in _EMBED_FIELDS if name in fields}

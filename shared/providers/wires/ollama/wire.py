@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from shared.providers.wires.base import ProviderRequest, StreamTranslation, Translated, UpstreamRequest, Wire
-from shared.providers.wires.ollama.answer import OllamaStream, read_answer, read_embeddings
+from shared.providers.wires.ollama.answer import read_answer, read_embeddings
 from shared.providers.wires.ollama.request import chat_request, embed_request
+from shared.providers.wires.ollama.stream import OllamaStream
 from shared.providers.wires.openai import read_error
 from shared.surfaces.dialect import Dialect
 from shared.surfaces.fields import encode
@@ -45,8 +46,8 @@ class OllamaWire(Wire):
         """The server's error, a plain text, as OpenAI's object; 404 is a model that was not pulled."""
         code = "model_not_found" if status == 404 else None
         message = read_error(body).get("message")
-        said = message if isinstance(message, str) else ""
-        return status, {"message": said, "type": "api_error", "param": None, "code": code}
+        text = message if isinstance(message, str) else ""
+        return status, {"message": text, "type": "api_error", "param": None, "code": code}
 
     def dialect(self, model: str) -> Dialect:  # noqa: ARG002 - of the protocol
         """OpenAI's fields and top-k sampling."""

@@ -13,7 +13,7 @@ from openai.types.chat import ChatCompletion
 from shared.errors import InvalidRequest, UnsupportedParameter
 from shared.providers.wires.base import MalformedAnswer
 from shared.providers.wires.ollama import DROPPED, OllamaWire
-from shared.providers.wires.ollama import answer as answers
+from shared.providers.wires.ollama import stream as streams
 from shared.surfaces.request_types import EMBEDDINGS
 from tests.providers.wires.chat_chunks import HI, STREAMED, assemble, chunks_of, request_of
 
@@ -209,7 +209,7 @@ def test_a_stream_may_break_with_an_error_or_without_its_end():
 
 
 def test_a_line_without_end_is_malformed(monkeypatch):
-    monkeypatch.setattr(answers, "MAX_LINE_BYTES", 10)
+    monkeypatch.setattr(streams, "MAX_LINE_BYTES", 10)
     with pytest.raises(MalformedAnswer, match="more than"):
         OllamaWire().stream(request_of(STREAMED, MODEL)).feed(b"12345678901")
 
