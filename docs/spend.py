@@ -1,6 +1,8 @@
-"""Draws a month's spend by team; ``python docs/spend.py`` writes docs/spend.svg from simulated calls, a test checks it.
+"""Draw a month's spend by team.
 
-``python docs/spend.py usage.json picture.svg`` draws what ``finops usage --by team --json`` has said.
+``python docs/spend.py`` writes docs/spend.svg from simulated calls; a test checks it.
+
+``python docs/spend.py usage.json picture.svg`` draws the output of ``finops usage --by team --json``.
 """
 
 import json
@@ -38,7 +40,7 @@ WEEKEND = {1, 7, 8, 14, 15, 21, 22, 28, 29}  # of November 2026
 
 
 def simulated_usage() -> dict[str, Any]:
-    """A month of simulated calls, priced as the gateway prices them, in the shape of ``/api/usage``."""
+    """Return a month of simulated calls with the gateway's prices, in the shape of ``/api/usage``."""
     chance, prices = random.Random(20261101), PriceBook(PRICES)  # noqa: S311 - the same picture each time
     rows = []
     for day in range(1, DAYS + 1):
@@ -53,7 +55,7 @@ def simulated_usage() -> dict[str, Any]:
 
 
 def picture(usage: Mapping[str, Any]) -> str:
-    """A stacked column for each day, the teams' sums beside it."""
+    """Render an SVG with a stacked column per day and a legend of the teams' sums."""
     rows: Sequence[Mapping[str, Any]] = usage["data"]
     days = sorted({row["period"] for row in rows})
     sums: dict[str, float] = {}
@@ -119,7 +121,7 @@ def _legend(teams: Sequence[str], sums: Mapping[str, float]) -> list[str]:
 
 
 def _round_up(amount: float) -> float:
-    """The next amount that makes a scale people like."""
+    """Round up to an amount with a readable scale."""
     unit = 10 ** (len(str(int(amount))) - 1)
     return next(unit * step for step in (1, 1.2, 1.6, 2, 2.4, 3.2, 4, 6, 8, 10) if unit * step >= amount)
 

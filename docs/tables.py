@@ -1,4 +1,7 @@
-"""Prints the tables of the documentation from the code; ``python docs/tables.py`` writes them, a test checks them."""
+"""Generate the documentation's tables from the code.
+
+``python docs/tables.py`` rewrites every page; a test checks that nothing changes.
+"""
 
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,13 +29,13 @@ BEGIN, END = "<!-- table: {} -->\n", "<!-- end of table -->"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A Markdown table."""
+    """Render a Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return "".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |\n" for line in lines)
 
 
 def providers() -> str:
-    """One row a provider: how to name it, configure it, and what it offers."""
+    """Render one row per provider: its name, what configures it, and what it offers."""
     short = {request_type.name: request_type.name for request_type in REQUEST_TYPES}
     return table(
         ("name", "provider", "configured by", "offers"),
@@ -49,7 +52,7 @@ def providers() -> str:
 
 
 def error_codes() -> str:
-    """One row an error a caller can meet."""
+    """Render one row per error that a caller can receive."""
 
     def family(kind: type[errors.GatewayError]) -> Iterable[type[errors.GatewayError]]:
         yield kind
@@ -68,20 +71,20 @@ def error_codes() -> str:
 
 
 def settings() -> str:
-    """One row a setting: its key, default, and variable."""
-    variables = {place: name for name, place in ENVIRONMENT.items()}
+    """Render one row per setting: its key, default and environment variable."""
+    variables = {path: name for name, path in ENVIRONMENT.items()}
     return table(
         ("key", "default", "environment"),
         (
-            (f"`{'.'.join(place)}`", f"`{default}`", f"`{variables[place]}`" if place in variables else "")
-            for place, default in _settings(Settings, ())
+            (f"`{'.'.join(path)}`", f"`{default}`", f"`{variables[path]}`" if path in variables else "")
+            for path, default in _settings(Settings, ())
         ),
     )
 
 
-def _settings(section: type[BaseModel], place: tuple[str, ...]) -> Iterable[tuple[tuple[str, ...], Any]]:
+def _settings(section: type[BaseModel], path: tuple[str, ...]) -> Iterable[tuple[tuple[str, ...], Any]]:
     for name, field in section.model_fields.items():
-        here = (*place, name)
+        here = (*path, name)
         inner = _inner(field.annotation)
         if inner is None:
             yield here, _default(field.default)
@@ -90,7 +93,7 @@ def _settings(section: type[BaseModel], place: tuple[str, ...]) -> Iterable[tupl
 
 
 def _default(value: object) -> object:
-    """As the file would say it."""
+    """Format a default as it would be written in the file."""
     if value is PydanticUndefined:
         return "required"
     if value is None:
@@ -99,7 +102,7 @@ def _default(value: object) -> object:
 
 
 def _inner(annotation: Any) -> tuple[type[BaseModel], tuple[str, ...]] | None:  # noqa: ANN401 - any type expression
-    """The section inside a field, and how its members are named below it."""
+    """Return the section inside a field, and the path of its members below it."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation, ()
     origin = getattr(annotation, "__origin__", None)
@@ -115,7 +118,7 @@ def redis_keys() -> str:
     """One row per Redis key, except those of governance."""
     governed = KEYS_BY_OWNER["governance"]
     return table(
-        ("key", "kind", "lives", "for"),
+        ("key", "kind", "lifetime", "purpose"),
         ((f"`{key.pattern}`", key.kind, key.lifetime, key.purpose) for key in ALL_KEYS if key not in governed),
     )
 
@@ -123,15 +126,15 @@ def redis_keys() -> str:
 def governance_keys() -> str:
     """One row per Redis key of governance."""
     return table(
-        ("key", "kind", "lives", "for"),
+        ("key", "kind", "lifetime", "purpose"),
         ((f"`{key.pattern}`", key.kind, key.lifetime, key.purpose) for key in KEYS_BY_OWNER["governance"]),
     )
 
 
 CALLERS: Mapping[str, Iterable[tuple[str, Mapping[str, str]]]] = {
-    "Anthropic's Messages": (("always", anthropic.DROPPED), ("elsewhere", anthropic.DROPPED_ELSEWHERE)),
-    "Google's GenAI": (("always", genai.DROPPED), ("elsewhere", genai.DROPPED_ELSEWHERE)),
-    "OpenAI's Responses": (("for those who only chat", responses.DROPPED),),
+    "Anthropic Messages": (("always", anthropic.DROPPED), ("elsewhere", anthropic.DROPPED_ELSEWHERE)),
+    "Google GenAI": (("always", genai.DROPPED), ("elsewhere", genai.DROPPED_ELSEWHERE)),
+    "OpenAI Responses": (("for chat providers", responses.DROPPED),),
 }
 WIRES: Mapping[str, Mapping[str, str]] = {
     "Anthropic; Claude on Vertex": anthropic_wire.DROPPED,
@@ -142,9 +145,9 @@ WIRES: Mapping[str, Mapping[str, str]] = {
 
 
 def dropped_of_callers() -> str:
-    """One row a field that a caller's format has and that is left out."""
+    """Render one row per field of a caller's format that is dropped."""
     return table(
-        ("callers of", "field", "left out", "why"),
+        ("surface", "field", "dropped", "why"),
         (
             (name, f"`{field}`", where, why)
             for name, lists in CALLERS.items()
@@ -155,7 +158,7 @@ def dropped_of_callers() -> str:
 
 
 def dropped_for_providers() -> str:
-    """One row a field of OpenAI's that a provider is not told."""
+    """Render one row per field of OpenAI's format that is not sent to a provider."""
     return table(
         ("provider", "field", "why"),
         ((name, f"`{field}`", why) for name, dropped in WIRES.items() for field, why in dropped.items()),
@@ -174,7 +177,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
 
 
 def filled(text: str) -> str:
-    """A page with its tables as the code has them now."""
+    """Return a page with its tables regenerated."""
     for name, render in TABLES.items():
         begin = BEGIN.format(name)
         if begin in text:
@@ -184,12 +187,12 @@ def filled(text: str) -> str:
 
 
 def pages() -> list[Path]:
-    """Every page of the documentation."""
+    """Return every page of the documentation."""
     return sorted(FOLDER.rglob("*.md"))
 
 
 def main() -> int:
-    """Write every page anew."""
+    """Rewrite every page."""
     for page in pages():
         page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
     return 0

@@ -28,7 +28,22 @@ PRIVATE = {
 }
 # Identifiers that have such a word as part of an accepted name.
 ALLOWED: frozenset[str] = frozenset()
-NOT_YET_CLEAN: tuple[str, ...] = ("api", "cli", "shared", "simulator", "worker")
+# Still to be renamed; the list only shrinks.
+NOT_YET_CLEAN: tuple[str, ...] = (
+    "api/",
+    "cli/",
+    "shared/batches/",
+    "shared/errors.py",
+    "shared/governance/",
+    "shared/inference/",
+    "shared/jobs/",
+    "shared/providers/",
+    "shared/settings/",
+    "shared/store/",
+    "shared/surfaces/",
+    "shared/telemetry/",
+    "simulator/",
+)
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 

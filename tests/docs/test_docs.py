@@ -52,7 +52,7 @@ def test_the_picture_of_a_months_spend_is_as_its_script_draws_it(tmp_path: Path)
     assert spend.PICTURE.read_text() == drawn, "run: make docs"
     root = ET.fromstring(drawn)
     assert len(root.findall("{http://www.w3.org/2000/svg}rect")) == 1 + 30 * len(spend.TEAMS) + len(spend.TEAMS)
-    said = {"data": [{"period": "2026-11-01", "team": "<a&b>", "cost_usd": 1.5}]}
-    (tmp_path / "usage.json").write_text(json.dumps(said))
+    usage = {"data": [{"period": "2026-11-01", "team": "<a&b>", "cost_usd": 1.5}]}
+    (tmp_path / "usage.json").write_text(json.dumps(usage))
     assert spend.main([str(tmp_path / "usage.json"), str(tmp_path / "own.svg")]) == 0
     assert "&lt;a&amp;b&gt;" in (tmp_path / "own.svg").read_text()
