@@ -1,9 +1,9 @@
-"""Everything that a running API process is made of, built once in its lifespan."""
+"""The services of a running API process, built once in its lifespan."""
 
 from dataclasses import dataclass
 from typing import cast
 
-from api.admin.login_throttle import LoginThrottle
+from api.http.login_throttle import LoginThrottle
 from api.http.long_polls import LongPolls
 from api.http.request_context import Scope
 from shared.batches.files import FileStore
@@ -24,7 +24,7 @@ from shared.telemetry.metrics import Metrics
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The parts that endpoints use; on ``app.state.services``."""
+    """The services that endpoints use; stored at ``app.state.services``."""
 
     settings: Settings
     commands: RedisCommands
@@ -55,5 +55,5 @@ class Services:
 
 
 def services_of(scope: Scope) -> Services:
-    """The services of the application that serves this request."""
+    """Return the services of the application that serves this request."""
     return cast("Services", scope["app"].state.services)

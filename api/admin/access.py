@@ -1,4 +1,4 @@
-"""The way into ``/api``: the admin key first, then a small body, whose faults are told with the nearest known name."""
+"""Access to ``/api``: the admin key is checked first, then a small body is read and validated."""
 
 from fastapi import APIRouter
 from fastapi.exceptions import RequestValidationError
@@ -7,71 +7,66 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.admin.audited import AuditedRoute, Serve
-from api.http.deps import require_admin
-from api.http.request_context import Message, Receive, read_body
-from shared.errors import GatewayError, InvalidRequest, RequestTooLarge
+from api.http.bodies import read_bounded_body, replay
+from api.http.errors import refused_input
+from api.http.request_context import SCOPE_KEY, RequestContext
+from api.services import services_of
+from shared.errors import AdminKeyRequired, InvalidRequest
+from shared.governance.keys.authenticate import ADMINISTRATOR
 from shared.settings.errors import JSON, fault_of, section_in
 
 MAX_BODY_BYTES = 64 * 1024
+_REFUSED = "This endpoint requires the admin key, sent as `Authorization: Bearer <admin key>`."
 
 
 class AdminRoute(AuditedRoute):
-    """A route for administrators. Nothing of a request is read before its key has been looked at."""
+    """A route for administrators. Nothing of a request is read before its key has been checked."""
 
     def get_route_handler(self) -> Serve:
-        """Authorise, read, serve, keep."""
+        """Authorise, read, serve and audit."""
         serve = super().get_route_handler()
 
         async def handler(request: Request) -> Response:
             await require_admin(request)
-            bounded = Request(request.scope, _read_already(await _small_body(request)))
+            body = await read_bounded_body(request.receive, MAX_BODY_BYTES)
             try:
-                return await serve(bounded)
+                return await serve(Request(request.scope, replay(body, request.receive)))
             except RequestValidationError as error:
                 raise self._refusal(error) from None
 
         return handler
 
-    def _refusal(self, error: RequestValidationError) -> GatewayError:
+    def _refusal(self, error: RequestValidationError) -> InvalidRequest:
+        """Name a field of the body by its path, with the nearest known name where it is unknown."""
         first = error.errors()[0]
-        where, *place = first["loc"]
-        if first["type"] == "json_invalid":
-            return InvalidRequest("The body is no JSON.", param="body")
-        if where != "body" or not place:
-            return InvalidRequest(
-                f"{'.'.join(map(str, (where, *place)))}: {first['msg']}.", param=str(first["loc"][-1])
-            )
+        source, *path = first["loc"]
+        if source != "body" or not path or first["type"] == "json_invalid":
+            return refused_input(error)
         model = section_in(self.endpoint.__annotations__.get("body")) or BaseModel
-        param = ".".join(map(str, place))[:100]
-        return InvalidRequest(f"{fault_of({**first, 'loc': tuple(place)}, model, JSON)}.", param=param)
+        param = ".".join(map(str, path))[:100]
+        return InvalidRequest(f"{fault_of({**first, 'loc': tuple(path)}, model, JSON)}.", param=param)
+
+
+async def require_admin(request: Request) -> None:
+    """Let administrators pass, and no one else.
+
+    Raises:
+        AdminKeyRequired: The request has no admin key, or a wrong one.
+        TooManyAttempts: Too many wrong keys came from this address.
+    """
+    context: RequestContext = request.scope[SCOPE_KEY]
+    context.surface = "api"
+    services = services_of(request.scope)
+    fingerprint = services.governance.fingerprint_of(context.headers)
+    address = request.client.host if request.client else ""
+    if not fingerprint or not services.attempts.allow(address, fingerprint):
+        raise AdminKeyRequired(_REFUSED)
+    if not services.governance.is_admin(context.headers):
+        services.attempts.wrong(address, fingerprint)
+        raise AdminKeyRequired(_REFUSED)
+    context.caller = ADMINISTRATOR
 
 
 def admin_router(prefix: str) -> APIRouter:
-    """Where routes of the administration are put: all of them are authorised and audited."""
+    """Make a router whose routes are all authorised and audited."""
     return APIRouter(prefix=prefix, tags=["administration"], route_class=AdminRoute)
-
-
-async def _small_body(request: Request) -> bytes:
-    """A request's body.
-
-    Raises:
-        RequestTooLarge: It is larger than administration needs.
-    """
-    seen = 0
-
-    async def counted() -> Message:
-        nonlocal seen
-        message = await request.receive()
-        seen += len(message.get("body") or b"")
-        if seen > MAX_BODY_BYTES:
-            raise RequestTooLarge(f"A body of the administration has at most {MAX_BODY_BYTES} bytes.")
-        return message
-
-    return await read_body(counted)
-
-
-def _read_already(body: bytes) -> Receive:
-    async def receive() -> Message:
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return receive

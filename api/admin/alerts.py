@@ -1,4 +1,4 @@
-"""What administrators were told of budgets and of unusual spending."""
+"""``/api/alerts``: alerts about budgets and unusual spending."""
 
 from typing import Annotated
 
@@ -6,9 +6,8 @@ from fastapi import Query
 from starlette.responses import Response
 
 from api.admin.access import admin_router
-from api.http.deps import ServicesDep, as_response
-from api.http.request_context import json_reply
-from api.jobs.lists import read_limit
+from api.endpoints.deps import ServicesDep, as_response
+from api.http.query import list_reply, read_limit
 from shared.governance.forecasts.alerts import list_alerts
 
 router = admin_router("/api/alerts")
@@ -16,7 +15,7 @@ router = admin_router("/api/alerts")
 Text = Annotated[str | None, Query(max_length=256)]
 
 
-@router.get("", summary="Budgets that are spent in part, and keys that spend far above their habit")
+@router.get("", summary="List alerts on budget thresholds and unusual spending")
 async def list_all(
     services: ServicesDep,
     kind: Annotated[str | None, Query(alias="type", max_length=64)] = None,
@@ -24,16 +23,9 @@ async def list_all(
     after: Text = None,
     limit: Text = None,
 ) -> Response:
-    """A page, newest first; the next one starts ``after`` the ``last_id`` of this one."""
+    """A page, newest first; pass its ``last_id`` as ``after`` for the next page."""
     size = read_limit(limit)
     alerts, more = await list_alerts(
         services.commands, kind=kind or "", scope=scope or "", after=after or "", limit=size
     )
-    page = {
-        "object": "list",
-        "data": [alert.to_dict() for alert in alerts],
-        "first_id": alerts[0].id if alerts else None,
-        "last_id": alerts[-1].id if alerts else None,
-        "has_more": more,
-    }
-    return as_response(json_reply(page))
+    return as_response(list_reply([alert.to_dict() for alert in alerts], more=more))

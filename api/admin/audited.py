@@ -1,4 +1,4 @@
-"""Keeps what administrators do: a route that writes an entry of the audit trail for each of their calls."""
+"""Audit trail: a route class that records each call by an administrator."""
 
 import logging
 from collections.abc import Callable, Coroutine
@@ -22,10 +22,10 @@ _MAX_TARGET = 100
 
 
 class AuditedRoute(APIRoute):
-    """A route whose calls by administrators are kept, if they change something or say what they act on."""
+    """A route that records administrators' calls which change something, or which set ``context.audit_event``."""
 
     def get_route_handler(self) -> Serve:
-        """The framework's, and the entry before its answer is sent."""
+        """Wrap the framework's handler: the entry is written before the answer is sent."""
         serve = super().get_route_handler()
 
         async def handler(request: Request) -> Response:
@@ -60,8 +60,8 @@ async def _record(request: Request, path: str, status: int) -> None:
     try:
         await services.audit.record(entry)
     except StoreUnavailable:
-        # What was done is done, and its answer may hold what is told only once; the log has the entry.
-        logger.exception("an entry of the audit trail could not be kept", extra={"request_id": context.request_id})
+        # The action is done, and its answer may hold a value that is returned only once; the log above has the entry.
+        logger.exception("An audit entry could not be stored", extra={"request_id": context.request_id})
 
 
 def _path_target(request: Request) -> str:
@@ -71,5 +71,5 @@ def _path_target(request: Request) -> str:
 def _status_of(error: Exception) -> int:
     if isinstance(error, RequestValidationError):
         return 400
-    said = getattr(error, "status", None) or getattr(error, "status_code", None)
-    return said if isinstance(said, int) else 500
+    status = getattr(error, "status", None) or getattr(error, "status_code", None)
+    return status if isinstance(status, int) else 500

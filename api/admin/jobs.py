@@ -1,4 +1,4 @@
-"""Everybody's jobs and the queue, for administrators and autoscalers."""
+"""All callers' jobs and the queue, for administrators and autoscalers."""
 
 from typing import Annotated
 
@@ -6,13 +6,15 @@ from fastapi import Query
 from starlette.responses import Response
 
 from api.admin.access import admin_router
-from api.http.deps import ServicesDep, as_response
+from api.endpoints.deps import ServicesDep, as_response
+from api.http.ownership import Everyone
+from api.http.query import read_limit, unknown_cursor
 from api.http.request_context import json_reply
-from api.jobs.lists import list_jobs, page_reply, read_query
+from api.jobs.actions import cancel
+from api.jobs.lists import list_jobs, page_reply, read_job_list_query
 from api.jobs.replies import envelope_reply
-from api.routes.jobs import cancel
 from api.services import Services
-from shared.errors import InvalidRequest, JobNotFound
+from shared.errors import JobNotFound
 from shared.jobs.model import Job
 
 router = admin_router("/api")
@@ -20,47 +22,46 @@ router = admin_router("/api")
 Text = Annotated[str | None, Query()]
 
 
-@router.get("/jobs", summary="List everybody's jobs, newest first")
+@router.get("/jobs", summary="List all callers' jobs, newest first")
 async def list_all(
     services: ServicesDep, status: Text = None, model: Text = None, after: Text = None, limit: Text = None
 ) -> Response:
     """A page of envelopes without results."""
-    page = await list_jobs(services.store, None, read_query(status, model, after, limit))
+    page = await list_jobs(services.store, Everyone(), read_job_list_query(status, model, after, limit))
     return as_response(page_reply(page))
 
 
-@router.get("/jobs/dead", summary="List the jobs that were given up")
+@router.get("/jobs/dead", summary="List jobs that failed for good")
 async def list_dead(services: ServicesDep, after: Text = None, limit: Text = None) -> Response:
     """The dead-letter list, newest first."""
-    query = read_query(None, None, after, limit)
     try:
-        page = await services.store.dead(after=query.after, limit=query.limit)
+        page = await services.store.dead(after=after or "", limit=read_limit(limit))
     except JobNotFound:
-        raise InvalidRequest("after must be the id of a job in this list.", param="after") from None
+        raise unknown_cursor() from None
     return as_response(page_reply(page))
 
 
-@router.get("/jobs/{job_id}", summary="Any job's envelope", responses={202: {"description": "Not ended yet"}})
+@router.get("/jobs/{job_id}", summary="Get any job's envelope", responses={202: {"description": "Not ended yet."}})
 async def get_any(job_id: str, services: ServicesDep) -> Response:
-    """As ``/v1/async/jobs/{id}`` shows it to its owner."""
+    """The envelope that ``/v1/async/jobs/{id}`` returns to the job's owner."""
     return as_response(envelope_reply(await _find(services, job_id)))
 
 
 @router.post("/jobs/{job_id}/cancel", summary="Cancel any job")
 async def cancel_any(job_id: str, services: ServicesDep) -> Response:
-    """Ends an open job and aborts its upstream call."""
+    """Cancels an open job and aborts its upstream call."""
     return as_response(envelope_reply(await cancel(services, await _find(services, job_id))))
 
 
 @router.post("/jobs/{job_id}/retry", summary="Run any failed job again", status_code=202)
 async def retry_any(job_id: str, services: ServicesDep) -> Response:
-    """Puts a failed job back into the queue, the dead-letter list's included."""
+    """Puts a failed job back into the queue, also one of the dead-letter list."""
     return as_response(envelope_reply(await services.store.retry((await _find(services, job_id)).id)))
 
 
-@router.get("/queue", summary="How much waits, and for how long")
+@router.get("/queue", summary="Get the depth and age of the queue")
 async def get_queue(services: ServicesDep) -> Response:
-    """Depth and age of the oldest job per priority: the signal to scale workers by."""
+    """Depth and age of the oldest job per priority; scale workers by them."""
     stats = await services.store.stats()
     priorities = {
         str(priority): {"depth": queue.depth, "oldest_age_s": queue.oldest_age_s}

@@ -1,4 +1,4 @@
-"""What administrators send about virtual keys."""
+"""Request bodies of ``/api/keys``."""
 
 from typing import Annotated, Any
 
@@ -7,29 +7,29 @@ from pydantic import Field
 from shared.governance.keys.store import MAX_GRACE_S
 from shared.settings.model import KeyRules, Section
 
-KeyName = Annotated[str, Field(min_length=1, max_length=100, description="For people: in logs, reports and errors.")]
+KeyName = Annotated[str, Field(min_length=1, max_length=100, description="Display name in logs, reports and errors.")]
 
 
 class NewKey(KeyRules):
-    """A virtual key to be made; its value is made with it."""
+    """A new virtual key; its value is generated."""
 
     name: KeyName
 
 
 class KeyChange(KeyRules):
-    """What is to be otherwise about a virtual key; what is not said stays, `null` takes a limit away."""
+    """Changes to a virtual key. Absent fields keep their value; `null` removes a limit."""
 
     name: KeyName = ""
 
 
 class KeyRotation(Section):
-    """How a virtual key gets its new value."""
+    """Options for a key's rotation."""
 
     grace_s: Annotated[
-        int, Field(ge=0, le=MAX_GRACE_S, description="For how many seconds the values before it still work.")
+        int, Field(ge=0, le=MAX_GRACE_S, description="Seconds for which the previous values keep working.")
     ] = 0
 
 
-def said_in(body: KeyRules) -> dict[str, Any]:
-    """The settings that a body names, defaults left out."""
+def settings_in(body: KeyRules) -> dict[str, Any]:
+    """The settings that the body contains, without defaults."""
     return body.model_dump(mode="json", exclude_unset=True, exclude={"name"})

@@ -1,4 +1,4 @@
-"""``/api/keys``: virtual keys, made and ended at run time. A value is shown once, in the answer that made it."""
+"""``/api/keys``: create, change and revoke virtual keys at run time. A value is returned once, when it is created."""
 
 from typing import Annotated, Any
 
@@ -6,10 +6,10 @@ from fastapi import Query
 from starlette.responses import Response
 
 from api.admin.access import admin_router
-from api.admin.key_bodies import KeyChange, KeyRotation, NewKey, said_in
-from api.http.deps import ContextDep, ServicesDep, as_response
+from api.admin.key_bodies import KeyChange, KeyRotation, NewKey, settings_in
+from api.endpoints.deps import ContextDep, ServicesDep, as_response
+from api.http.query import list_reply, read_limit
 from api.http.request_context import AuditEvent, HeaderLine, Reply, json_reply
-from api.jobs.lists import read_limit
 from api.services import Services
 from shared import clock
 from shared.errors import InvalidRequest, KeyNotFound, UnknownProvider
@@ -24,18 +24,18 @@ router = admin_router("/api/keys")
 
 Text = Annotated[str | None, Query()]
 _STATUSES = ("active", "revoked", "expired")
-_NOT_KEPT: HeaderLine = (b"cache-control", b"no-store")
+_NO_STORE: HeaderLine = (b"cache-control", b"no-store")
 
 
-@router.post("", summary="Make a virtual key", status_code=201)
+@router.post("", summary="Create a virtual key", status_code=201)
 async def create(body: NewKey, services: ServicesDep, context: ContextDep) -> Response:
-    """The key and its value, which is told this once."""
+    """The key with its value, which is returned only this once."""
     context.audit_event = AuditEvent("", {"name": body.name})
     _check_fallbacks(services, body)
-    said = said_in(body)
-    key, value = await services.keys.create(body.name, said)
-    context.audit_event = AuditEvent(key.id, {"name": body.name, **said})
-    return as_response(_told_once(key, value, 201))
+    settings = settings_in(body)
+    key, value = await services.keys.create(body.name, settings)
+    context.audit_event = AuditEvent(key.id, {"name": body.name, **settings})
+    return as_response(_with_value(key, value, 201))
 
 
 @router.get("", summary="List virtual keys, the configured ones first, then by age")
@@ -48,34 +48,28 @@ async def list_all(
     after: Text = None,
     limit: Text = None,
 ) -> Response:
-    """A page of keys; the next one starts ``after`` the ``last_id`` of this one."""
+    """A page of keys; pass its ``last_id`` as ``after`` for the next page."""
     if status and status not in _STATUSES:
         raise InvalidRequest(f"status must be one of {', '.join(_STATUSES)}.", param="status")
     only = KeyFilter(team=team or "", customer=customer or "", status=status or "")
     try:
         keys, more = await services.keys.list(after=after or "", limit=read_limit(limit), only=only)
     except KeyNotFound:
-        raise InvalidRequest("after must be the id of a key; it may be gone, so begin again.", param="after") from None
-    ids = [key.id for key in keys]
-    page = {
-        "object": "list",
-        "data": [_document(key) for key in keys],
-        "first_id": ids[0] if ids else None,
-        "last_id": ids[-1] if ids else None,
-        "has_more": more,
-    }
-    return as_response(json_reply(page))
+        raise InvalidRequest(
+            "after must be the id of a key. The key may have been deleted: start again without after.", param="after"
+        ) from None
+    return as_response(list_reply([_document(key) for key in keys], more=more))
 
 
-@router.get("/{key_id}", summary="A virtual key")
+@router.get("/{key_id}", summary="Get a virtual key")
 async def show(key_id: str, services: ServicesDep) -> Response:
-    """What it may use and spend; never its value."""
+    """Its permissions and limits; never its value."""
     return as_response(json_reply(_document(await services.keys.get(key_id))))
 
 
-@router.get("/{key_id}/limits", summary="How a virtual key's limits stand")
+@router.get("/{key_id}/limits", summary="Get the status of a virtual key's limits")
 async def limits(key_id: str, services: ServicesDep) -> Response:
-    """Its own limits, its team's and its customer's: used, reserved, left; of budgets also where they are heading."""
+    """Limits of the key, its team and its customer: used, reserved and remaining, and a forecast for budgets."""
     key = await services.keys.get(key_id)
     caller = caller_of_key(key, services.settings)
     guard, reports = LimitGuard(services.commands), Reports(services.commands)
@@ -85,36 +79,36 @@ async def limits(key_id: str, services: ServicesDep) -> Response:
 
 @router.patch("/{key_id}", summary="Change a virtual key")
 async def change(key_id: str, body: KeyChange, services: ServicesDep, context: ContextDep) -> Response:
-    """Replaces what is said, within a second everywhere; jobs that wait have their new share and limit at once."""
-    said = said_in(body)
-    context.audit_event = AuditEvent(key_id, {"name": body.name, **said} if body.name else said)
-    if not said and not body.name:
-        raise InvalidRequest("Nothing to be changed is said.", param="body")
+    """Replaces the given settings, everywhere within a second; queued jobs get a new weight or limit at once."""
+    settings = settings_in(body)
+    context.audit_event = AuditEvent(key_id, {"name": body.name, **settings} if body.name else settings)
+    if not settings and not body.name:
+        raise InvalidRequest("The request contains no changes.", param="body")
     _check_fallbacks(services, body)
-    key = await services.keys.change(key_id, said, name=body.name)
-    if {"weight", "max_concurrent_jobs"} & said.keys():
+    key = await services.keys.change(key_id, settings, name=body.name)
+    if {"weight", "max_concurrent_jobs"} & settings.keys():
         await services.queue.reweigh(key.id, key.settings.weight, key.settings.max_concurrent_jobs or 0)
     return as_response(json_reply(_document(key)))
 
 
-@router.post("/{key_id}/rotate", summary="Give a virtual key a new value")
+@router.post("/{key_id}/rotate", summary="Rotate a virtual key")
 async def rotate(key_id: str, services: ServicesDep, context: ContextDep, body: KeyRotation | None = None) -> Response:
-    """The new value, told this once; the ones before it work for ``grace_s`` more seconds."""
+    """The new value, returned only this once; the previous ones keep working for ``grace_s`` seconds."""
     grace_s = body.grace_s if body else 0
     context.audit_event = AuditEvent(key_id, {"grace_s": grace_s})
     key, value = await services.keys.rotate(key_id, grace_s=grace_s)
-    return as_response(_told_once(key, value))
+    return as_response(_with_value(key, value))
 
 
-@router.post("/{key_id}/revoke", summary="End a virtual key for good")
+@router.post("/{key_id}/revoke", summary="Revoke a virtual key")
 async def revoke(key_id: str, services: ServicesDep) -> Response:
-    """Within a second nobody takes it any more, and its jobs that wait fail; its record stays."""
+    """Within a second the key is refused everywhere, and its queued jobs fail; its record remains."""
     return as_response(json_reply(_document(await services.keys.revoke(key_id))))
 
 
-@router.delete("/{key_id}", summary="Remove a virtual key")
+@router.delete("/{key_id}", summary="Delete a virtual key")
 async def delete(key_id: str, services: ServicesDep) -> Response:
-    """Ends it and forgets it; what it spent stays in the books."""
+    """Revokes the key and removes its record; its spending stays in the ledger."""
     await services.keys.delete(key_id)
     return as_response(json_reply({"id": key_id, "object": "virtual_key", "deleted": True}))
 
@@ -123,15 +117,15 @@ def _document(key: VirtualKey) -> dict[str, Any]:
     return {"object": "virtual_key", **key.to_dict()}
 
 
-def _told_once(key: VirtualKey, value: str, status: int = 200) -> Reply:
-    return json_reply({**_document(key), "value": value}, status, (_NOT_KEPT,))
+def _with_value(key: VirtualKey, value: str, status: int = 200) -> Reply:
+    return json_reply({**_document(key), "value": value}, status, (_NO_STORE,))
 
 
 def _check_fallbacks(services: Services, body: KeyRules) -> None:
-    """A fallback that leads nowhere would fail every call of the key.
+    """Check that every fallback exists: an unknown one would fail all calls of the key.
 
     Raises:
-        InvalidRequest: One does.
+        InvalidRequest: A fallback's provider is unknown.
     """
     settings = services.settings
     for name in body.fallbacks:

@@ -1,4 +1,4 @@
-"""Where money went and where it is going, for administrators: sums, single calls, files of both, forecasts."""
+"""Usage and spend, for administrators: sums, single calls, exports of both, forecasts."""
 
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
@@ -8,13 +8,14 @@ from fastapi import Query
 from starlette.responses import Response
 
 from api.admin.access import admin_router
-from api.http.deps import ServicesDep, as_response
+from api.endpoints.deps import ServicesDep, as_response
+from api.http.query import read_limit
 from api.http.request_context import json_reply
 from api.services import Services
-from api.usage.answers import CallsParam, UsageParam, asked_of, row_to_dict, usage_reply
+from api.usage.answers import CallsParam, UsageParam, row_to_dict, usage_reply, usage_request
 from api.usage.downloads import FORMATS, ROWS_AT_ONCE, Download, Rows, pieces, renderer
 from api.usage.models import ForecastAnswer, LogsAnswer, UsageAnswer
-from api.usage.query import Asked, Span, read_calls, read_choice, read_limit
+from api.usage.query import Span, UsageRequest, read_calls, read_choice
 from shared import clock
 from shared.governance.forecasts.spend_forecast import Spender, Subject, names_in_use, outlooks
 from shared.governance.keys.model import VirtualKey, caller_of_key
@@ -32,7 +33,7 @@ EXPORTED_DAYS = 30
 SEARCHED_DAYS = 3650
 _FILE: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "The file, as it is made.",
+        "description": "The file, streamed.",
         "content": {kind.media_type.partition(";")[0]: {"schema": {"type": "string"}} for kind in FORMATS.values()},
     }
 }
@@ -40,74 +41,76 @@ FormatParam = Annotated[str | None, Query(alias="format", description="`csv` (de
 LimitParam = Annotated[str | None, Query(alias="limit", description="1 to 1000.")]
 
 
-@router.get("/usage", summary="What was used and what it cost, per period and group", response_model=UsageAnswer)
-async def usage(services: ServicesDep, said: UsageParam) -> Response:
-    """Sums of everybody's calls; `unpriced` names the models that they leave out."""
-    return as_response(await usage_reply(services, asked_of(services, said)))
+@router.get("/usage", summary="Get usage and cost per period and group", response_model=UsageAnswer)
+async def usage(services: ServicesDep, params: UsageParam) -> Response:
+    """Sums over all calls; `unpriced` lists the models whose cost they leave out."""
+    return as_response(await usage_reply(services, usage_request(services, params)))
 
 
-@router.get("/usage/export", summary="The same as a file", response_class=Response, responses=_FILE)
-async def export_usage(services: ServicesDep, said: UsageParam, _format: FormatParam = None) -> Response:
-    """CSV or JSON lines of the sums; as FOCUS, a charge for every group of calls that have all in common."""
-    kind = read_choice(said, "format", FORMATS, "csv")
-    asked = asked_of(services, said)
+@router.get("/usage/export", summary="Export usage as a file", response_class=Response, responses=_FILE)
+async def export_usage(services: ServicesDep, params: UsageParam, _format: FormatParam = None) -> Response:
+    """The sums as CSV or JSON lines; in FOCUS format one charge per group of calls with all columns in common."""
+    kind = read_choice(params, "format", FORMATS, "csv")
+    request = usage_request(services, params)
     reports = Reports(services.commands)
     if kind == "focus":
-        batches: AsyncIterator[Rows] = reports.charges(asked.query)
-        return Download(pieces(batches, renderer(kind, ())), _name("usage", asked.query.start), FORMATS[kind])
-    summary = await reports.summary(asked.query)
-    rows = [row_to_dict(row, asked) for row in summary.rows]
-    columns = list(row_to_dict(summary.rows[0], asked)) if rows else _columns(asked, summary.total.to_dict())
-    return Download(pieces(_one(rows), renderer(kind, columns)), _name("usage", asked.query.start), FORMATS[kind])
+        batches: AsyncIterator[Rows] = reports.charges(request.query)
+        return Download(pieces(batches, renderer(kind, ())), _name("usage", request.query.start), FORMATS[kind])
+    summary = await reports.summary(request.query)
+    rows = [row_to_dict(row, request) for row in summary.rows]
+    columns = list(row_to_dict(summary.rows[0], request)) if rows else _columns(request, summary.total.to_dict())
+    return Download(pieces(_one(rows), renderer(kind, columns)), _name("usage", request.query.start), FORMATS[kind])
 
 
-@router.get("/logs", summary="Single calls, newest first", response_model=LogsAnswer)
+@router.get("/logs", summary="List single calls, newest first", response_model=LogsAnswer)
 async def logs(
     services: ServicesDep,
-    said: CallsParam,
+    params: CallsParam,
     _limit: LimitParam = None,
-    _cursor: Annotated[str | None, Query(alias="cursor", description="`next_cursor` of the page before.")] = None,
+    _cursor: Annotated[str | None, Query(alias="cursor", description="`next_cursor` of the previous page.")] = None,
 ) -> Response:
-    """A page. Only so much is looked through at once: as long as there is a `next_cursor`, there may be more."""
-    span = Span.read(said, SEARCHED_DAYS, clock.now()) if said.get("from") or said.get("to") else None
+    """A page. Each request searches a bounded part of the log: while there is a `next_cursor`, there may be more."""
+    span = Span.read(params, SEARCHED_DAYS, clock.now()) if params.get("from") or params.get("to") else None
     found, cursor = await CallLog(services.commands).page(
-        read_calls(said, services.inference.providers.keys()),
-        cursor=said.get("cursor", ""),
-        limit=read_limit(said, 50, MAX_PAGE),
+        read_calls(params, services.inference.providers.keys()),
+        cursor=params.get("cursor", ""),
+        limit=read_limit(params.get("limit"), default=50, most=MAX_PAGE),
         start=span.start if span else None,
         end=span.end if span else None,
     )
-    content = _wants_content(said)
+    content = _wants_content(params)
     data = [call_to_dict(entry, content=content) for entry in found]
     return as_response(
         json_reply({"object": "list", "data": data, "has_more": bool(cursor), "next_cursor": cursor or None})
     )
 
 
-@router.get("/logs/export", summary="Single calls as a file, oldest first", response_class=Response, responses=_FILE)
-async def export_logs(services: ServicesDep, said: CallsParam, _format: FormatParam = None) -> Response:
-    """Every call of the time, of the last 30 days by default; made while it is sent."""
-    kind = read_choice(said, "format", FORMATS, "csv")
-    span = Span.read(said, EXPORTED_DAYS, clock.now())
-    only = read_calls(said, services.inference.providers.keys())
-    content = _wants_content(said)
+@router.get(
+    "/logs/export", summary="Export single calls as a file, oldest first", response_class=Response, responses=_FILE
+)
+async def export_logs(services: ServicesDep, params: CallsParam, _format: FormatParam = None) -> Response:
+    """All calls of the time range, by default the last 30 days; the file is streamed."""
+    kind = read_choice(params, "format", FORMATS, "csv")
+    span = Span.read(params, EXPORTED_DAYS, clock.now())
+    only = read_calls(params, services.inference.providers.keys())
+    content = _wants_content(params)
     entries = CallLog(services.commands).batches(span.start, span.end, only)
     batches: AsyncIterator[Rows] = entries if kind == "focus" else _to_dict(entries, content=content)
     columns = (*CALL_COLUMNS, *(("content",) if content else ()))
     return Download(pieces(batches, renderer(kind, columns)), _name("calls", span.start), FORMATS[kind])
 
 
-@router.get("/usage/forecast", summary="Where spending is heading", response_model=ForecastAnswer)
+@router.get("/usage/forecast", summary="Forecast spending", response_model=ForecastAnswer)
 async def forecast(
     services: ServicesDep,
     by: Annotated[str | None, Query(description="`key` (default), `team` or `customer`.")] = None,
     limit: Annotated[str | None, Query(description="1 to 1000, default 100.")] = None,
-    after: Annotated[str | None, Query(description="`last_id` of the page before.")] = None,
+    after: Annotated[str | None, Query(description="`last_id` of the previous page.")] = None,
 ) -> Response:
-    """Rate, budgets' ends and months' ends if that goes on, and whether today is unlike the habit."""
+    """Spending rate, projections for budgets and the month at that rate, and whether today is anomalous."""
     now = clock.now()
     subject = _subject(read_choice({"by": by or ""}, "by", ("key", "team", "customer"), "key"))
-    most = read_limit({"limit": limit or ""}, 100, MAX_PAGE)
+    most = read_limit(limit, default=100, most=MAX_PAGE)
     spenders, last_id, more = await _spenders(services, subject, after or "", most, now)
     found = await outlooks(Reports(services.commands), LimitGuard(services.commands), spenders, subject, now)
     page = {
@@ -124,7 +127,7 @@ async def forecast(
 async def _spenders(
     services: Services, by: Subject, after: str, most: int, now: datetime
 ) -> tuple[list[Spender], str | None, bool]:
-    """Whose outlooks a page holds, the page's end, and whether there are more; ended keys are left out."""
+    """Read the spenders of a page, its cursor and whether there are more; inactive keys are left out."""
     settings = services.settings
     if by == "key":
         keys, more = await VirtualKeyStore(services.commands, settings).list(after=after, limit=most)
@@ -156,16 +159,16 @@ async def _one(rows: Rows) -> AsyncIterator[Rows]:
     yield rows
 
 
-def _columns(asked: Asked, sums: Mapping[str, Any]) -> list[str]:
-    """Of a file without rows."""
-    period = [] if asked.query.per == "total" else ["period"]
-    named = ["key_name"] if "key" in asked.names else []
-    return [*period, *asked.names.values(), *named, *sums]
+def _columns(request: UsageRequest, sums: Mapping[str, Any]) -> list[str]:
+    """The columns of a file without rows."""
+    period = [] if request.query.per == "total" else ["period"]
+    named = ["key_name"] if "key" in request.names else []
+    return [*period, *request.names.values(), *named, *sums]
 
 
 def _name(what: str, start: datetime) -> str:
     return f"finops-{what}-{start:%Y-%m-%d}"
 
 
-def _wants_content(said: Mapping[str, str]) -> bool:
-    return read_choice(said, "content", ("true", "false"), "false") == "true"
+def _wants_content(params: Mapping[str, str]) -> bool:
+    return read_choice(params, "content", ("true", "false"), "false") == "true"

@@ -2,8 +2,8 @@
 
 from contextlib import suppress
 
+from api.http.bodies import content_type_of, too_large
 from api.http.request_context import Receive, RequestContext
-from api.middleware.body_limit import too_large
 from shared.batches.file_scan import FileScan
 from shared.batches.files import PART_BYTES, FileStore
 from shared.batches.keys import mint_file_id
@@ -100,9 +100,9 @@ class Upload:
         survey: What its lines ask for.
     """
 
-    def __init__(self, content_type: str, spool: Spool, scan_file: FileScan, *, max_body_bytes: int) -> None:
+    def __init__(self, content_type: str, spool: Spool, scan: FileScan, *, max_body_bytes: int) -> None:
         self.spool = spool
-        self.scan_file = scan_file
+        self.scan = scan
         self._max_body_bytes = max_body_bytes
         self._seen = 0
         self._raw = bytearray()
@@ -135,8 +135,8 @@ class Upload:
     @property
     def filename(self) -> str:
         """What the file is called, without what no name should hold."""
-        said = (self._form.filename if self._form else None) or ""
-        return "".join(char for char in said if char.isprintable())[:255] or "batch.jsonl"
+        name = (self._form.filename if self._form else None) or ""
+        return "".join(char for char in name if char.isprintable())[:255] or "batch.jsonl"
 
     async def feed(self, some: bytes) -> None:
         """Take the next bytes of the body.
@@ -158,7 +158,7 @@ class Upload:
             content = bytes(self._early) + content
             self._raw.clear()
             self._early.clear()
-        self.scan_file.feed(content)
+        self.scan.feed(content)
         await self.spool.add(content)
         if self._seen - self.spool.size > MAX_FIELDS_BYTES:
             raise RequestTooLarge("The form holds more than 1 MB beside its file.")
@@ -184,15 +184,14 @@ async def read_upload(receive: Receive, context: RequestContext, files: FileStor
     """
     most = settings.server.max_body_bytes
     spool = Spool(files, memory_bytes=most, max_bytes=settings.files.max_bytes)
-    content_type = context.headers.get(b"content-type", b"").decode("latin-1")
-    upload = Upload(content_type, spool, FileScan(max_line_bytes=most), max_body_bytes=most)
+    upload = Upload(content_type_of(context), spool, FileScan(max_line_bytes=most), max_body_bytes=most)
     try:
         await _read_to_end(receive, upload)
     except BaseException:
         with suppress(StoreUnavailable):
             await spool.discard()
         raise
-    upload.scan_file.finish()
+    upload.scan.finish()
     return upload
 
 

@@ -1,4 +1,4 @@
-"""The only place that renders errors: OpenAI's envelope, with the headers that its SDKs obey."""
+"""Renders every error, in the envelope of the caller's surface and with the headers that its SDKs obey."""
 
 import logging
 import math
@@ -43,12 +43,12 @@ logger = logging.getLogger("finops.api")
 ANTHROPIC_PREFIX = "/anthropic/"
 GENAI_PREFIX = "/genai/"
 
-# The upstream's framing and what we say ourselves do not come from an upstream's error.
+# Not taken over from an upstream's error: its framing, and the headers that the gateway sets itself.
 _OURS = frozenset({"content-type", "content-length", "transfer-encoding", "connection", "x-request-id", "retry-after"})
 
 
 def error_reply(error: GatewayError, surface: str = "", request_id: str = "") -> Reply:
-    """The response that tells a caller of an error, in the envelope of the surface it came through."""
+    """Render an error in the envelope of the surface that the request came through."""
     headers: list[HeaderLine] = [JSON_TYPE]
     if error.retry_after_s is not None:
         headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after_s))))
@@ -59,8 +59,8 @@ def error_reply(error: GatewayError, surface: str = "", request_id: str = "") ->
         body = _dump(anthropic_error(error.status, error.envelope()["error"], request_id or None))
         return Reply(error.status, body, (*headers, (b"request-id", header_text(request_id))))
     if surface == "genai":
-        said = {**error.envelope()["error"], "retry_after_s": error.retry_after_s}
-        return Reply(error.status, _dump(genai_error(error.status, said)), tuple(headers))
+        details = {**error.envelope()["error"], "retry_after_s": error.retry_after_s}
+        return Reply(error.status, _dump(genai_error(error.status, details)), tuple(headers))
     return Reply(error.status, _dump(error.envelope()), tuple(headers))
 
 
@@ -80,7 +80,7 @@ def _escaped(value: object) -> object:
 
 
 def as_gateway_error(error: Exception, request_id: str = "") -> GatewayError:
-    """What a caller is told of any exception; one that nobody foresaw is logged, and its details stay in the log."""
+    """Convert any exception to an error for the caller; details of an unexpected one go to the log alone."""
     if isinstance(error, GatewayError):
         return error
     if isinstance(error, StoreConnectionError | RedisError):
@@ -88,12 +88,12 @@ def as_gateway_error(error: Exception, request_id: str = "") -> GatewayError:
         return StoreUnavailable()
     logger.error("A request failed unexpectedly", exc_info=error, extra={"request_id": request_id})
     return InternalError(
-        f"The gateway failed on this request; its log has the details under {request_id or 'the request id'}."
+        f"The gateway failed on this request. Its log has the details under {request_id or 'the request id'}."
     )
 
 
 class ErrorBoundary:
-    """ASGI middleware: turns what the application raises into a response, or ends the connection if one has begun."""
+    """ASGI middleware: turns an exception into a response, or drops the connection if the response has begun."""
 
     def __init__(self, app: App) -> None:
         self._app = app
@@ -102,7 +102,7 @@ class ErrorBoundary:
         """Serve a request."""
         try:
             await self._app(scope, receive, send)
-        except Exception as error:  # the outermost place: nothing may escape it
+        except Exception as error:  # the outermost handler: nothing may escape it
             if scope["type"] != "http":
                 raise
             await _answer(error, scope, send)
@@ -113,38 +113,40 @@ async def _answer(error: Exception, scope: Scope, send: Send) -> None:
     if isinstance(error, ClientGone):
         context.status = context.status or ClientGone.status
         return
-    told = as_gateway_error(error, context.request_id)
+    gateway_error = as_gateway_error(error, context.request_id)
     if context.status == 0:
-        await send_reply(send, error_reply(told, _surface(scope["path"]), context.request_id))
-    # Else the response is half sent: returning without its end makes the server drop the connection, which is
-    # how HTTP says that a body is incomplete.
+        await send_reply(send, error_reply(gateway_error, _surface(scope["path"]), context.request_id))
+    # Otherwise the response is half sent. Returning without its end makes the server drop the connection, which is how
+    # HTTP marks a body as incomplete.
 
 
 def install_error_handlers(app: FastAPI) -> None:
-    """Put the framework's own errors into the same envelope."""
+    """Render the framework's own errors in the same envelopes."""
     app.add_exception_handler(HTTPException, _render_http_exception)
     app.add_exception_handler(RequestValidationError, _render_validation_error)
 
 
 async def _render_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for it
-    told: GatewayError
+    gateway_error: GatewayError
     if error.status_code == 404:
-        told = NotFound(f"There is nothing at {request.method} {request.url.path[:200]!r}; see /docs for what is.")
+        gateway_error = NotFound(
+            f"Nothing is served at {request.method} {request.url.path[:200]!r}; /docs lists the paths."
+        )
     elif error.status_code == 405:
-        told = MethodNotAllowed(f"{request.method} is not allowed on {request.url.path[:200]!r}.")
+        gateway_error = MethodNotAllowed(f"{request.method} is not allowed on {request.url.path[:200]!r}.")
     else:
-        told = InvalidRequest(str(error.detail)[:500])
-        told.status = error.status_code
-    return _response(_for_path(request, told), dict(error.headers or {}))
+        gateway_error = InvalidRequest(str(error.detail)[:500])
+        gateway_error.status = error.status_code
+    return _response(_for_path(request, gateway_error), dict(error.headers or {}))
 
 
-def _for_path(request: Request, told: GatewayError) -> Reply:
-    return error_reply(told, _surface(request.url.path), request.scope[SCOPE_KEY].request_id)
+def _for_path(request: Request, gateway_error: GatewayError) -> Reply:
+    return error_reply(gateway_error, _surface(request.url.path), request.scope[SCOPE_KEY].request_id)
 
 
 def _surface(path: str) -> str:
-    """Whose envelope callers of a path read; it may be one where nothing is."""
+    """The surface whose envelope callers of a path expect, whether or not anything is served there."""
     if path.startswith(GENAI_PREFIX):
         return "genai"
     return "anthropic" if path.startswith(ANTHROPIC_PREFIX) else ""
@@ -152,11 +154,16 @@ def _surface(path: str) -> str:
 
 async def _render_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for it
+    return _response(_for_path(request, refused_input(error)), {})
+
+
+def refused_input(error: RequestValidationError) -> InvalidRequest:
+    """Convert the framework's validation error to the gateway's own: a 400 that names the parameter."""
     first = error.errors()[0]
-    place = [str(part) for part in first["loc"]]
-    told = InvalidRequest(f"{'.'.join(place)}: {first['msg']}.", param=place[-1])
-    told.status = 422
-    return _response(_for_path(request, told), {})
+    if first["type"] == "json_invalid":
+        return InvalidRequest("The request body is not valid JSON.", param="body")
+    location = [str(part) for part in first["loc"]]
+    return InvalidRequest(f"{'.'.join(location)}: {first['msg']}.", param=location[-1])
 
 
 def _response(reply: Reply, headers: dict[str, str]) -> Response:

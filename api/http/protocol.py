@@ -19,19 +19,19 @@ from api.http.request_context import Receive
 class JoinedWrites:
     """A transport that keeps what is written until the loop's next turn; everything else is the real one's."""
 
-    __slots__ = ("_call_soon", "_kept", "_transport", "_write")
+    __slots__ = ("_call_soon", "_pending", "_transport", "_write")
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
         self._write = transport.write
         self._call_soon = loop.call_soon
-        self._kept: list[bytes] = []
+        self._pending: list[bytes] = []
 
     def write(self, data: bytes) -> None:
         """Keep it, and see that it is sent."""
-        if not self._kept:
+        if not self._pending:
             self._call_soon(self._flush)
-        self._kept.append(data)
+        self._pending.append(data)
 
     def close(self) -> None:
         """Send what is kept, then close."""
@@ -39,10 +39,10 @@ class JoinedWrites:
         self._transport.close()
 
     def _flush(self) -> None:
-        kept = self._kept
-        if kept:
-            self._kept = []
-            self._write(kept[0] if len(kept) == 1 else b"".join(kept))
+        pending = self._pending
+        if pending:
+            self._pending = []
+            self._write(pending[0] if len(pending) == 1 else b"".join(pending))
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the real one has
         return getattr(self._transport, name)
@@ -81,28 +81,28 @@ class Flag:
 class CallerLine(Flag):
     """One request's connection to its caller: raised when there is something to receive, tells of the hang-up."""
 
-    __slots__ = ("_flow", "_gone", "_tell")
+    __slots__ = ("_flow", "_gone", "_on_hang_up")
 
     def __init__(self, flow: FlowControl) -> None:
         super().__init__()
         self._flow = flow
-        self._tell: Callable[[], object] | None = None
+        self._on_hang_up: Callable[[], object] | None = None
         self._gone = False
 
-    def watch(self, tell: Callable[[], object] | None) -> None:
+    def watch(self, on_hang_up: Callable[[], object] | None) -> None:
         """Have a function called at the hang-up, also one that was before; None: no more."""
-        self._tell = tell
+        self._on_hang_up = on_hang_up
         if self._gone:
             asyncio.get_running_loop().call_soon(self.hang_up)
-        elif tell is not None:
+        elif on_hang_up is not None:
             self._flow.resume_reading()  # a long body may have stopped it; the end of a connection is read too
 
     def hang_up(self) -> None:
         """The caller is gone."""
         self._gone = True
-        tell, self._tell = self._tell, None
-        if tell is not None:
-            tell()
+        on_hang_up, self._on_hang_up = self._on_hang_up, None
+        if on_hang_up is not None:
+            on_hang_up()
 
 
 def line_to_caller(receive: Receive) -> CallerLine | None:

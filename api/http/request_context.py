@@ -1,11 +1,10 @@
-"""The facts of one HTTP request that every layer shares, and the small ASGI moves that all endpoints make."""
+"""The context of one HTTP request, shared by every layer, and plain replies in ASGI."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any, NamedTuple
 
 import orjson
 
-from shared.errors import ClientGone
 from shared.governance.keys.caller import ANONYMOUS, Caller
 
 Scope = MutableMapping[str, Any]
@@ -20,29 +19,29 @@ JSON_TYPE: HeaderLine = (b"content-type", b"application/json")
 
 
 class AuditEvent(NamedTuple):
-    """What an administrator's call acts on, for the audit trail; nothing secret."""
+    """Target and detail of an administrator's call, for the audit trail; never a secret."""
 
     target: str
     detail: Mapping[str, Any] = {}
 
 
 class RequestContext:
-    """What is known of a request; in ``scope["finops"]`` from the outermost middleware on.
+    """The context of a request; in ``scope["finops"]`` from the outermost middleware on.
 
     Attributes:
-        headers: By lower-case name; of a repeated header the last.
-        repeated: Names of headers that came more than once.
-        started: ``time.perf_counter()`` at its begin.
-        status: Of the response, 0 before it has begun.
-        surface: ``openai``, ``anthropic``, ``async``, ``api`` or empty: which door it came through.
+        headers: By lower-case name; the last value of a repeated header.
+        repeated: Names of headers that were sent more than once.
+        started: ``time.perf_counter()`` when it arrived.
+        status: The response's; 0 until the response has begun.
+        surface: ``openai``, ``anthropic``, ``genai``, ``async``, ``api`` or empty.
         request_type: ``RequestType.name`` on inference routes.
-        provider: Who answered.
-        lines: Headers of the response, whatever becomes of it, beside those that its endpoint sends.
-        act: What an administrator's call did; None: its path says it.
+        provider: The provider that answered.
+        lines: Headers added to the response, whatever its outcome.
+        audit_event: Target and detail for the audit trail; None: derived from the path.
     """
 
     __slots__ = (
-        "_said",
+        "_raw_headers",
         "audit_event",
         "caller",
         "headers",
@@ -65,10 +64,10 @@ class RequestContext:
         *,
         repeated: frozenset[bytes] = frozenset(),
         started: float,
-        said: Iterable[HeaderLine] = (),
+        raw_headers: Iterable[HeaderLine] = (),
     ) -> None:
         self.request_id = request_id
-        self._said = said  # the scope's own lines
+        self._raw_headers = raw_headers  # the scope's own list, so that it can be cleared
         self.headers = headers
         self.repeated = repeated
         self.started = started
@@ -83,10 +82,10 @@ class RequestContext:
         self.audit_event: AuditEvent | None = None
 
     def forget_headers(self) -> None:
-        """Let go of what the request said: for a request that has been understood, and now waits for long."""
+        """Free the request's headers: for a request that has been read and now waits for long."""
         self.headers = {}
-        if isinstance(self._said, list):
-            self._said.clear()
+        if isinstance(self._raw_headers, list):
+            self._raw_headers.clear()
 
 
 class Reply(NamedTuple):
@@ -98,7 +97,7 @@ class Reply(NamedTuple):
 
 
 def json_reply(value: object, status: int = 200, headers: tuple[HeaderLine, ...] = ()) -> Reply:
-    """A JSON response."""
+    """Make a JSON response."""
     return Reply(status, orjson.dumps(value), (JSON_TYPE, *headers))
 
 
@@ -115,36 +114,12 @@ async def send_reply(send: Send, reply: Reply) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-async def read_body(receive: Receive) -> bytes:
-    """The request's whole body; its size is the body limit's affair.
-
-    Raises:
-        ClientGone: The caller hung up before its end.
-    """
-    message = await receive()
-    if message["type"] == "http.request" and not message.get("more_body"):
-        return message.get("body") or b""
-    chunks: list[bytes] = []
-    while message["type"] == "http.request":
-        chunks.append(message.get("body") or b"")
-        if not message.get("more_body"):
-            return b"".join(chunks)
-        message = await receive()
-    raise ClientGone("The caller hung up before the end of its request.")
-
-
-async def drain(receive: Receive) -> None:
-    """Take a body that nobody reads off the connection, without keeping it."""
-    while (await receive()).get("more_body"):
-        pass
-
-
-def header_lines(said: Mapping[str, str], *prefixes: str) -> tuple[HeaderLine, ...]:
-    """Headers as they are sent; with prefixes, those that begin so."""
-    chosen = ((name, value) for name, value in said.items() if not prefixes or name.startswith(prefixes))
+def header_lines(headers: Mapping[str, str], *prefixes: str) -> tuple[HeaderLine, ...]:
+    """Encode headers; with prefixes, only those whose names start with one."""
+    chosen = ((name, value) for name, value in headers.items() if not prefixes or name.startswith(prefixes))
     return tuple([(header_text(name), header_text(value)) for name, value in chosen])
 
 
 def header_text(value: str) -> bytes:
-    """A header value that cannot end its line, whatever it holds."""
+    """Encode a header value, without the characters that would end its line."""
     return value.encode("latin-1", "replace").translate(None, b"\r\n\x00")

@@ -19,9 +19,9 @@ MAX_SESSION = 512
 
 def session_of(headers: Mapping[bytes, bytes], fields: Mapping[str, Any]) -> str:
     """The session that a call belongs to: ``x-bf-session-id``, else the body's ``prompt_cache_key``; may be empty."""
-    said = headers.get(SESSION)
-    if said:
-        return said[:MAX_SESSION].decode("latin-1")
+    raw = headers.get(SESSION)
+    if raw:
+        return raw[:MAX_SESSION].decode("latin-1")
     key = fields.get("prompt_cache_key")
     return key[:MAX_SESSION] if isinstance(key, str) else ""
 
@@ -32,10 +32,10 @@ def timeout_s(headers: Mapping[bytes, bytes]) -> float | None:
     Raises:
         InvalidRequest: ``x-bf-timeout`` is not a number of seconds.
     """
-    said = headers.get(TIMEOUT)
-    if said is None:
+    raw = headers.get(TIMEOUT)
+    if raw is None:
         return None
-    seconds = _seconds(said)
+    seconds = _seconds(raw)
     if seconds is None or not 0 < seconds <= MAX_TIMEOUT_S:
         raise InvalidRequest(
             f"x-bf-timeout must be a number of seconds above 0, at most {MAX_TIMEOUT_S:.0f}.", param=TIMEOUT.decode()
@@ -48,8 +48,8 @@ def sdk_timeout_s(headers: Mapping[bytes, bytes]) -> float | None:
 
     It is a hint: what cannot be read is passed over.
     """
-    said = headers.get(SDK_TIMEOUT)
-    seconds = _seconds(said) if said else None
+    raw = headers.get(SDK_TIMEOUT)
+    seconds = _seconds(raw) if raw else None
     if seconds is None or not 0 < seconds <= MAX_TIMEOUT_S:
         return None
     return max(SDK_LEAST_S, seconds - SDK_MARGIN_S)
@@ -64,16 +64,16 @@ def limits(headers: Mapping[bytes, bytes], now: float, *, stream: bool) -> tuple
     Raises:
         InvalidRequest: As ``timeout_s``.
     """
-    said_s = timeout_s(headers)
-    deadline = None if said_s is None else now + said_s
+    own_s = timeout_s(headers)
+    deadline = None if own_s is None else now + own_s
     sdk_s = sdk_timeout_s(headers)
-    if sdk_s is None or said_s is not None:
+    if sdk_s is None or own_s is not None:
         return deadline, None
     return (None, now + sdk_s) if stream else (now + sdk_s, None)
 
 
-def _seconds(said: bytes) -> float | None:
+def _seconds(raw: bytes) -> float | None:
     try:
-        return float(said)
+        return float(raw)
     except ValueError:
         return None

@@ -51,9 +51,9 @@ async def send_translated_stream(
     try:
         await send({"type": "http.response.start", "status": 200, "headers": [*headers, *UNBUFFERED]})
         async for chunk in chunks:
-            told = events.feed(chunk)
-            if told:
-                await send({"type": "http.response.body", "body": told, "more_body": True})
+            data = events.feed(chunk)
+            if data:
+                await send({"type": "http.response.body", "body": data, "more_body": True})
     except Exception as error:  # noqa: BLE001 - whatever it is, it must be said inside the stream
         failure = as_gateway_error(_misshapen(error), context.request_id)
         logger.warning("A stream failed: %s", failure.message, extra={"request_id": context.request_id})
@@ -84,10 +84,10 @@ async def send_answer_stream(
             first, last = first or chunk, chunk
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
     except Exception as error:  # noqa: BLE001 - whatever it is, it must be said inside the stream
-        told = as_gateway_error(error, context.request_id)
-        logger.warning("A stream failed: %s", told.message, extra={"request_id": context.request_id})
+        failure = as_gateway_error(error, context.request_id)
+        logger.warning("A stream failed: %s", failure.message, extra={"request_id": context.request_id})
         await send(
-            {"type": "http.response.body", "body": error_event(request_type, told, first, last), "more_body": True}
+            {"type": "http.response.body", "body": error_event(request_type, failure, first, last), "more_body": True}
         )
     finally:
         await stream.aclose()
@@ -109,20 +109,20 @@ def error_event(request_type: RequestType, error: GatewayError, first: bytes = b
     envelope = error.envelope()
     if request_type is not RESPONSES:
         return encode_event(orjson.dumps(envelope, default=str))
-    said = envelope["error"]
+    details = envelope["error"]
     number = _last_number(last) + 1
     response = _created_response(first)
     if response is None:
         event = {
             "type": "error",
-            "code": said["code"],
-            "message": said["message"],
-            "param": said["param"],
+            "code": details["code"],
+            "message": details["message"],
+            "param": details["param"],
             "sequence_number": number,
-            "error": said,
+            "error": details,
         }
         return encode_event(orjson.dumps(event, default=str), name="error")
-    response.update(status="failed", error={"code": "server_error", "message": said["message"]})
+    response.update(status="failed", error={"code": "server_error", "message": details["message"]})
     failed = {"type": "response.failed", "sequence_number": number, "response": response}
     return encode_event(orjson.dumps(failed, default=str), name="response.failed")
 

@@ -1,9 +1,9 @@
-"""Runs failed jobs again, on their owners' budgets, as new ones would be."""
+"""Actions on jobs: cancel, and retry on the owner's budget."""
 
 import orjson
 
 from api.services import Services
-from shared.errors import JobNotFound
+from shared.errors import JobFinished, JobNotFound
 from shared.governance.keys.caller import Caller
 from shared.inference.call import Call
 from shared.jobs.model import Job, State
@@ -11,13 +11,26 @@ from shared.surfaces.multipart import form_fields
 from shared.surfaces.request_types import BY_NAME
 
 
-async def retry(services: Services, caller: Caller, job: Job) -> Job:
-    """Put a failed job back into the queue. It is admitted again, unless an administrator asks for it.
+async def cancel(services: Services, job: Job) -> Job:
+    """Cancel an open job; a job that is cancelled already stays as it is.
 
     Raises:
-        JobNotFound: Its request body is gone.
-        RetryRefused: It has not failed.
-        GatewayError: A limit is spent, or the call would be refused whatever happens.
+        JobFinished: The job has completed or failed.
+    """
+    if job.live:
+        job = await services.store.cancel(job.id)
+    if job.state is not State.CANCELLED:
+        raise JobFinished(f"Job {job.id} has already {job.state}; it cannot be cancelled.", should_retry=False)
+    return job
+
+
+async def retry(services: Services, caller: Caller, job: Job) -> Job:
+    """Put a failed job back into the queue; it passes its key's limits again unless an administrator retries it.
+
+    Raises:
+        JobNotFound: Its request body has expired.
+        RetryRefused: The job has not failed.
+        GatewayError: A limit is reached, or the call is invalid.
     """
     if job.state is not State.FAILED or caller.admin:
         return await services.store.retry(job.id)

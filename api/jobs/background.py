@@ -60,10 +60,10 @@ def background_options(
     return options
 
 
-def _window_s(said: object) -> float | None:
-    if said is None:
+def _window_s(raw: object) -> float | None:
+    if raw is None:
         return None
-    window = said.get("completion_window", "soonest") if isinstance(said, dict) else said
+    window = raw.get("completion_window", "soonest") if isinstance(raw, dict) else raw
     if not isinstance(window, str) or window not in _WINDOWS_S:
         raise InvalidRequest(
             f"background_options.completion_window must be one of {', '.join(_WINDOWS_S)}.",

@@ -31,10 +31,10 @@ def asked_for_stream(query: bytes) -> int | None:
     Raises:
         InvalidRequest: ``starting_after`` is no whole number.
     """
-    said = parse_qs(query.decode("latin-1"))
-    if said.get("stream", [""])[-1].lower() not in {"true", "1"}:
+    params = parse_qs(query.decode("latin-1"))
+    if params.get("stream", [""])[-1].lower() not in {"true", "1"}:
         return None
-    return read_starting_after(said.get("starting_after", [None])[-1])
+    return read_starting_after(params.get("starting_after", [None])[-1])
 
 
 def check_streamed(job: Job) -> None:
@@ -68,13 +68,13 @@ async def _numbered(services: Services, job: Job) -> AsyncIterator[tuple[float, 
     for event in opening_events(skeleton)[:OPENING]:
         yield event["sequence_number"], encode(event)
     last = OPENING - 1
-    async for kept in with_heartbeats(services.waiters.follow(job.id)):
-        if kept is None:
+    async for stored in with_heartbeats(services.waiters.follow(job.id)):
+        if stored is None:
             yield math.inf, HEARTBEAT
-        elif kept.name.startswith("response."):
-            last = orjson.loads(kept.data)["sequence_number"]
-            yield last, encode_event(kept.data, name=kept.name)
-        elif kept.name in TERMINAL_EVENTS:
+        elif stored.name.startswith("response."):
+            last = orjson.loads(stored.data)["sequence_number"]
+            yield last, encode_event(stored.data, name=stored.name)
+        elif stored.name in TERMINAL_EVENTS:
             ended = await services.store.get(job.id)
             if ended is not None:
                 yield last + 1, _terminal(ended, last + 1)

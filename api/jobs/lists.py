@@ -1,20 +1,19 @@
-"""Lists of jobs: their query parameters, and pages of envelopes."""
+"""Lists of jobs: query parameters and pages of envelopes."""
 
 from dataclasses import dataclass
 
-from api.http.request_context import Reply, json_reply
+from api.http.ownership import Everyone, ListOwner, Nobody
+from api.http.query import list_reply, read_limit
+from api.http.request_context import Reply
 from shared.errors import InvalidRequest, JobNotFound
 from shared.jobs.model import Job, State
 from shared.jobs.store import JobPage, JobStore
 from shared.surfaces.envelope import envelope, states_of
 
-DEFAULT_LIMIT = 20
-MAX_LIMIT = 100
-
 
 @dataclass(frozen=True, slots=True)
-class ListQuery:
-    """Which part of a list is wanted; ``states`` empty: any."""
+class JobListQuery:
+    """The requested part of a list; ``states`` empty: any."""
 
     states: tuple[State, ...]
     model: str
@@ -22,11 +21,11 @@ class ListQuery:
     limit: int
 
 
-def read_query(status: str | None, model: str | None, after: str | None, limit: str | None) -> ListQuery:
-    """Check a list's query parameters.
+def read_job_list_query(status: str | None, model: str | None, after: str | None, limit: str | None) -> JobListQuery:
+    """Parse the query parameters of a list of jobs.
 
     Raises:
-        InvalidRequest: One of them is not understood; ``param`` names it.
+        InvalidRequest: One of them is invalid; ``param`` names it.
     """
     states: tuple[State, ...] = ()
     if status:
@@ -37,36 +36,27 @@ def read_query(status: str | None, model: str | None, after: str | None, limit: 
             )
     if model is not None and len(model) > 256:
         raise InvalidRequest("model is longer than 256 characters.", param="model")
-    return ListQuery(states, model or "", after or "", read_limit(limit))
+    return JobListQuery(states, model or "", after or "", read_limit(limit))
 
 
-def read_limit(text: str | None) -> int:
-    """How many entries a page may have; absent: 20.
-
-    Raises:
-        InvalidRequest: It is no number from 1 to 100.
-    """
-    if not text:
-        return DEFAULT_LIMIT
-    if text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= MAX_LIMIT:
-        return int(text)
-    raise InvalidRequest(f"limit must be a whole number from 1 to {MAX_LIMIT}.", param="limit")
-
-
-async def list_jobs(store: JobStore, owner: str | None, query: ListQuery) -> JobPage:
-    """A page of an owner's jobs, newest first.
+async def list_jobs(store: JobStore, owner: ListOwner, query: JobListQuery) -> JobPage:
+    """Read a page of an owner's jobs, newest first.
 
     Raises:
-        InvalidRequest: The cursor names no job of the list (any more).
+        InvalidRequest: The cursor is not, or no longer, a job in the list.
     """
+    if isinstance(owner, Nobody):
+        return JobPage((), has_more=False)
+    key_id = None if isinstance(owner, Everyone) else owner.key_id
     try:
         pages = [
-            await store.list(owner, state=state, model=query.model, after=query.after, limit=query.limit)
+            await store.list(key_id, state=state, model=query.model, after=query.after, limit=query.limit)
             for state in query.states or (None,)
         ]
     except JobNotFound:
         raise InvalidRequest(
-            "after must be the id of a job in this list; it may have expired, so begin again without it.", param="after"
+            "after must be the id of a job in this list. The job may have expired: start again without after.",
+            param="after",
         ) from None
     if len(pages) == 1:
         return pages[0]
@@ -75,20 +65,13 @@ async def list_jobs(store: JobStore, owner: str | None, query: ListQuery) -> Job
     return JobPage(tuple(jobs[: query.limit]), has_more=more)
 
 
-def page_reply(page: JobPage, document: tuple[Job, ...] | None = None) -> Reply:
-    """OpenAI's list object, of envelopes without results.
+def page_reply(page: JobPage, visible: tuple[Job, ...] | None = None) -> Reply:
+    """Render a page of envelopes without results.
 
     Args:
-        page: As it came; its last job is the cursor of the next one.
-        shown: Those of its jobs that the caller may see; default: all.
+        page: As the store returned it; its last job is the cursor of the next one.
+        visible: The jobs of the page that the caller may see; default: all.
     """
-    jobs = page.jobs if document is None else document
-    return json_reply(
-        {
-            "object": "list",
-            "data": [envelope(job, with_result=False) for job in jobs],
-            "first_id": jobs[0].id if jobs else None,
-            "last_id": page.jobs[-1].id if page.jobs else None,
-            "has_more": page.has_more,
-        }
-    )
+    jobs = page.jobs if visible is None else visible
+    envelopes = [envelope(job, with_result=False) for job in jobs]
+    return list_reply(envelopes, more=page.has_more, last_id=page.jobs[-1].id if page.jobs else None)

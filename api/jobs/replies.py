@@ -18,7 +18,7 @@ from shared.surfaces.pending_forms import OpenStatus, Pending
 from shared.surfaces.request_types import BY_NAME, RESPONSES
 from shared.surfaces.response_ids import is_minted
 
-WORDS: Mapping[State, OpenStatus] = {
+STATUSES: Mapping[State, OpenStatus] = {
     State.QUEUED: "queued",
     State.DEFERRED: "queued",
     State.RUNNING: "in_progress",
@@ -27,7 +27,7 @@ WORDS: Mapping[State, OpenStatus] = {
 }
 _COMPLETED: HeaderLine = (b"x-bf-async-status", b"completed")
 # What of the provider's response headers is repeated with a job's result; rate limits and the like were of then.
-_KEPT_HEADERS = frozenset({"openai-processing-ms", "openai-version", "openai-model", "content-disposition"})
+_REPEATED_HEADERS = frozenset({"openai-processing-ms", "openai-version", "openai-model", "content-disposition"})
 
 
 def sdk_reply(job: Job) -> Reply:
@@ -59,7 +59,7 @@ def pending_reply(job: Job) -> Reply:
         BY_NAME[job.request_type],
         Pending(
             job_id=job.id,
-            status=WORDS[job.state],
+            status=STATUSES[job.state],
             model=job.model,
             created=job.created_ms // 1000,
             echo=job.context.get("echo") or {},
@@ -87,7 +87,7 @@ def content_reply(job: Job) -> Reply:
 
 def job_headers(job: Job) -> tuple[HeaderLine, ...]:
     """Id and status of a job, and while it is open its place in the queue and when to ask again."""
-    word = "completed" if job.state is State.COMPLETED else WORDS[job.state]
+    word = "completed" if job.state is State.COMPLETED else STATUSES[job.state]
     lines: list[HeaderLine] = [(b"x-bf-async-id", job.id.encode()), (b"x-bf-async-status", word.encode())]
     if not job.live:
         return (*lines, *_cost_header(job))
@@ -111,9 +111,11 @@ def _result_headers(job: Job) -> tuple[HeaderLine, ...]:
         _COMPLETED,
         *_cost_header(job),
     ]
-    said = job.meta.get("headers")
-    if isinstance(said, dict):
-        lines += [(header_text(name), header_text(str(value))) for name, value in said.items() if name in _KEPT_HEADERS]
+    stored = job.meta.get("headers")
+    if isinstance(stored, dict):
+        lines += [
+            (header_text(name), header_text(str(value))) for name, value in stored.items() if name in _REPEATED_HEADERS
+        ]
     return tuple(lines)
 
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 
+from api.http.bodies import too_large
 from api.http.errors import error_reply
 from api.http.request_context import SCOPE_KEY, App, Message, Receive, RequestContext, Scope, Send
 from shared.errors import RequestTooLarge
@@ -71,13 +72,6 @@ class BodyLimit:
             with suppress(TimeoutError):
                 await asyncio.wait_for(_discard(receive), LINGER_S)
         await send({"type": "http.response.body", "body": b""})
-
-
-def too_large(limit: int) -> RequestTooLarge:
-    """The refusal of a body above the limit, in bytes."""
-    return RequestTooLarge(
-        f"The request body is larger than {limit / 1024 / 1024:g} MB, the limit of this gateway (server.max_body_mb)."
-    )
 
 
 async def _discard(receive: Receive) -> None:

@@ -27,19 +27,19 @@ class RequestId:
             return self._app(scope, receive, send)
         lines = scope["headers"]
         headers = dict(lines)
-        request_id = _given(headers) or f"req_{self._draw(128):032x}"
+        request_id = _callers_id(headers) or f"req_{self._draw(128):032x}"
         repeated = _repeated(lines) if len(headers) != len(lines) else _NONE
-        context = RequestContext(request_id, headers, repeated=repeated, started=time.perf_counter(), said=lines)
+        context = RequestContext(request_id, headers, repeated=repeated, started=time.perf_counter(), raw_headers=lines)
         scope[SCOPE_KEY] = context
         line = (b"x-request-id", request_id.encode())
 
-        def tagged(message: Message) -> object:
+        def send_with_headers(message: Message) -> object:
             if message["type"] == "http.response.start":
                 context.status = message["status"]
                 message["headers"] = [*message.get("headers", ()), line, *context.lines]
             return send(message)
 
-        return self._app(scope, receive, tagged)  # type: ignore[arg-type]
+        return self._app(scope, receive, send_with_headers)  # type: ignore[arg-type]
 
 
 def _repeated(lines: Iterable[HeaderLine]) -> frozenset[bytes]:
@@ -47,6 +47,6 @@ def _repeated(lines: Iterable[HeaderLine]) -> frozenset[bytes]:
     return frozenset(name for name, count in counted.items() if count > 1)
 
 
-def _given(headers: dict[bytes, bytes]) -> str:
+def _callers_id(headers: dict[bytes, bytes]) -> str:
     given = headers.get(b"x-request-id")
     return given.decode() if given and _SANE.fullmatch(given) else ""

@@ -88,7 +88,7 @@ def _operation(
     names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
     parameters = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
     parameters += [{"name": name, "in": "query", "required": False, "schema": {"type": "string"}} for name in query]
-    said: dict[str, Any] = {
+    operation: dict[str, Any] = {
         "tags": ["batches"],
         "summary": summary,
         "operationId": "_".join(part.strip("{}") for part in (method, *path.strip("/").split("/"))),
@@ -110,5 +110,5 @@ def _operation(
         },
     }
     if body is not None:
-        said["requestBody"] = {"required": True, "content": body}
-    return said
+        operation["requestBody"] = {"required": True, "content": body}
+    return operation

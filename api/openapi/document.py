@@ -27,7 +27,7 @@ def describe(app: FastAPI) -> None:
 def _schema(app: FastAPI) -> dict[str, Any]:
     known = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
     paths: dict[str, Any] = known.setdefault("paths", {})
-    _say_our_errors(known)
+    _describe_our_errors(known)
     for request_type in REQUEST_TYPES:
         for prefix in PREFIXES:
             paths[f"{prefix}/{request_type.path}"] = {"post": _answer_operation(request_type, prefix)}
@@ -42,11 +42,11 @@ def _schema(app: FastAPI) -> dict[str, Any]:
     for path, operations in paths.items():
         if path.startswith("/api/"):
             for operation in operations.values():
-                _close(operation)
+                _restrict_to_administrators(operation)
     return known
 
 
-def _close(operation: dict[str, Any]) -> None:
+def _restrict_to_administrators(operation: dict[str, Any]) -> None:
     """Say of an operation that it is for administrators, and how it refuses others."""
     operation["security"] = [{"AdminKey": []}]
     responses = operation["responses"]
@@ -56,7 +56,7 @@ def _close(operation: dict[str, Any]) -> None:
         responses.update({status: {**errors("401")["401"], "description": text}})
 
 
-def _say_our_errors(known: dict[str, Any]) -> None:
+def _describe_our_errors(known: dict[str, Any]) -> None:
     """What FastAPI says of refused input is not what a caller gets: a 400 in the envelope of its surface."""
     for path, operations in known["paths"].items():
         named = (name for prefix, name in ENVELOPES.items() if path.startswith(prefix))

@@ -62,9 +62,9 @@ def surface_operations() -> dict[str, Any]:
         path = f"/openai/deployments/{{deployment}}/{request_type.path}"
         paths[path] = _deployment(path, request_type)
     for version in genai.VERSIONS:
-        for place in genai.PLACES:
+        for parent in genai.PATHS:
             for method in genai.METHODS:
-                path = f"{GENAI_PREFIX}{version}{place}/models/{{model}}:{method}"
+                path = f"{GENAI_PREFIX}{version}{parent}/models/{{model}}:{method}"
                 paths[path] = _method(path, method)
     return paths
 
@@ -115,7 +115,7 @@ def _operation(
         "additionalProperties": True,
     }
     envelope = {"anthropic": "AnthropicError", "genai": "GenaiError"}.get(tag, "ErrorEnvelope")
-    told = headers_of("x-request-id", *(("x-bf-async-id", "x-bf-async-status", "Retry-After") if jobs else ()))
+    headers = headers_of("x-request-id", *(("x-bf-async-id", "x-bf-async-status", "Retry-After") if jobs else ()))
     answer = {"schema": {"type": "array" if "streamGenerate" in path else "object"}}
     content = {"application/json": answer, "text/event-stream": text}
     return {
@@ -128,7 +128,7 @@ def _operation(
             "responses": {
                 "200": {
                     "description": "The answer; of an open job its empty form.",
-                    "headers": told,
+                    "headers": headers,
                     "content": content,
                 },
                 **errors(schema=envelope),

@@ -1,6 +1,6 @@
 """Anthropic's Messages API in front of every provider: answered at once, as a stream, or as a job by header.
 
-A request becomes a chat completion and goes the way of all chats. Names without a prefix are Anthropic's models here.
+A request is translated to a chat completion and served as one. Model names without a prefix are Anthropic's.
 Source: https://platform.claude.com/docs/en/api/messages
 """
 
@@ -11,10 +11,11 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from api.http.deps import CallerDep, ContextDep, ServicesDep, as_response
-from api.http.request_context import SCOPE_KEY, Receive, RequestContext, Scope, Send, json_reply, send_reply
-from api.http.translated import Dialect, count, enter, full_name, serve
-from api.services import services_of
+from api.endpoints.base import AsgiEndpoint
+from api.endpoints.deps import CallerDep, ContextDep, ServicesDep, as_response
+from api.endpoints.translated import Dialect, count, full_name, serve
+from api.http.request_context import Receive, RequestContext, Scope, Send, json_reply, send_reply
+from api.services import Services
 from shared.errors import ModelNotFound
 from shared.surfaces.anthropic import (
     MessageEvents,
@@ -45,38 +46,44 @@ COUNTED = replace(MESSAGES, read=partial(chat_request, counting=True))
 router = APIRouter(tags=["anthropic"])
 
 
-class MessagesEndpoint:
+class MessagesEndpoint(AsgiEndpoint):
     """``POST /v1/messages``."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request.
+    def __init__(self) -> None:
+        super().__init__(SURFACE, CHAT.name)
 
-        Raises:
-            GatewayError: What the caller is told, unless the response has begun.
-        """
-        context: RequestContext = scope[SCOPE_KEY]
-        services = services_of(scope)
-        await enter(services, context, SURFACE, CHAT.name)
+    async def handle(
+        self,
+        services: Services,
+        context: RequestContext,
+        scope: Scope,  # noqa: ARG002 - the path has no parameters
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        """Answer a message, as a whole, as a stream or as a job."""
         await serve(MESSAGES, services, context, receive, send)
 
 
-class CountTokensEndpoint:
+class CountTokensEndpoint(AsgiEndpoint):
     """``POST /v1/messages/count_tokens``."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request.
+    def __init__(self) -> None:
+        super().__init__(SURFACE, CHAT.name)
 
-        Raises:
-            GatewayError: What the caller is told.
-        """
-        context: RequestContext = scope[SCOPE_KEY]
-        services = services_of(scope)
-        await enter(services, context, SURFACE, CHAT.name)
+    async def handle(
+        self,
+        services: Services,
+        context: RequestContext,
+        scope: Scope,  # noqa: ARG002 - the path has no parameters
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        """Count the tokens of a message's input."""
         tokens = await count(COUNTED, services, context, receive)
         await send_reply(send, json_reply(counted(tokens), headers=COUNTED.id_lines(context)))
 
 
-@router.get("/models", summary="List models, as Anthropic does")
+@router.get("/models", summary="List models, in Anthropic's format")
 async def list_models(
     services: ServicesDep,
     context: ContextDep,
@@ -86,13 +93,13 @@ async def list_models(
     after_id: str | None = None,
     before_id: str | None = None,
 ) -> Response:
-    """A page of what the caller may use; ids carry the provider's prefix."""
+    """A page of the models that the caller may use; ids carry the provider's prefix."""
     context.surface, context.request_type = SURFACE, "models"
     models = await services.inference.catalogue.models(caller)
     return as_response(json_reply(models_page(models, limit=limit, after_id=after_id, before_id=before_id)))
 
 
-@router.get("/models/{model:path}", summary="One model, as Anthropic tells of it")
+@router.get("/models/{model:path}", summary="Get a model, in Anthropic's format")
 async def get_model(model: str, services: ServicesDep, context: ContextDep, caller: CallerDep) -> Response:
     """A model by its id."""
     context.surface, context.request_type = SURFACE, "models"
@@ -100,6 +107,4 @@ async def get_model(model: str, services: ServicesDep, context: ContextDep, call
     for known in await services.inference.catalogue.models(caller):
         if known["id"] == wanted:
             return as_response(json_reply(model_of(known)))
-    raise ModelNotFound(
-        f"No provider here lists the model {model[:256]!r}; GET /anthropic/v1/models says what there is."
-    )
+    raise ModelNotFound(f"No configured provider lists the model {model[:256]!r}; GET /anthropic/v1/models lists them.")

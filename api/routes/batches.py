@@ -1,105 +1,84 @@
-"""``/batches``: those whose file is kept here are run here, all others by the provider that has the file."""
+"""``/batches``: the gateway runs batches of files that it stores; all others go to the provider that has the file."""
 
 import hashlib
+from collections.abc import Mapping
 
 import orjson
 
-from api.files.ownership import list_owner, read_limit, read_query, unknown_cursor
+from api.endpoints.base import AsgiEndpoint
+from api.endpoints.merged_list import MergedList, Page
+from api.files.stored import check_lifetime, find_file
+from api.http.bodies import drain, read_body, replay
 from api.http.dimensions import dimensions_of
-from api.http.request_context import (
-    SCOPE_KEY,
-    App,
-    Receive,
-    Reply,
-    RequestContext,
-    Scope,
-    Send,
-    drain,
-    json_reply,
-    read_body,
-    send_reply,
-)
+from api.http.ownership import Nobody, Owner, list_owner
+from api.http.query import read_limit, unknown_cursor
+from api.http.request_context import Receive, Reply, RequestContext, Scope, Send, json_reply, send_reply
 from api.jobs.async_headers import submit_options
-from api.routes.files import (
-    check_lifetime,
-    find_file,
-    has_batches,
-    list_reply,
-    names_provider,
-    replayed,
-    without_cursor,
-)
-from api.services import Services, services_of
+from api.services import Services
 from shared.batches.keys import is_our_batch, is_our_file
 from shared.batches.lines import ENDPOINTS, endpoint_of
 from shared.batches.model import Batch, Status
-from shared.batches.store import BatchPage, NewBatch, no_such_batch
+from shared.batches.store import NewBatch, no_such_batch
 from shared.errors import Conflict, InvalidRequest
-from shared.providers.registry import DEFAULT_PROVIDER
 from shared.surfaces.request_body import read_object
 from shared.surfaces.responses.metadata import check_metadata
 
-MAX_LIST = 100
-DEFAULT_LIST = 20
 
-
-class BatchCreate:
+class BatchCreate(AsgiEndpoint):
     """``POST /batches``.
 
     Args:
-        elsewhere: Serves batches of files that are not ours.
+        passthrough: Serves batches of files that the gateway does not store.
     """
 
-    def __init__(self, elsewhere: App) -> None:
-        self._elsewhere = elsewhere
+    def __init__(self, passthrough: AsgiEndpoint) -> None:
+        super().__init__("openai", "batches")
+        self._passthrough = passthrough
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def handle(
+        self, services: Services, context: RequestContext, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         """Serve a request.
 
         Raises:
-            GatewayError: The batch is not taken.
+            GatewayError: The batch is not accepted.
         """
-        context: RequestContext = scope[SCOPE_KEY]
-        services = services_of(scope)
-        context.caller = await services.governance.identify(context.headers)
         body = await read_body(receive)
-        if not _is_of_our_file(body):
-            await self._elsewhere(scope, replayed(body, receive), send)
+        if not _names_our_file(body):
+            await self._passthrough.take_over(services, context, scope, replay(body, receive), send)
             return
-        context.surface, context.request_type = "openai", "batches"
-        new = await _new_batch(services, context, body)
-        batch = await services.batches.create(new)
+        batch = await services.batches.create(await _new_batch(services, context, body))
         await send_reply(send, json_reply(batch.as_object()))
 
 
-def _is_of_our_file(body: bytes) -> bool:
+def _names_our_file(body: bytes) -> bool:
     try:
-        said = orjson.loads(body)
+        fields = orjson.loads(body)
     except orjson.JSONDecodeError:
         return False
-    file_id = said.get("input_file_id") if isinstance(said, dict) else None
+    file_id = fields.get("input_file_id") if isinstance(fields, dict) else None
     return isinstance(file_id, str) and is_our_file(file_id)
 
 
 async def _new_batch(services: Services, context: RequestContext, body: bytes) -> NewBatch:
-    said = read_object(body)
-    endpoint = endpoint_of(said.get("endpoint"))
+    fields = read_object(body)
+    endpoint = endpoint_of(fields.get("endpoint"))
     if not endpoint:
         raise InvalidRequest(f"endpoint must be one of {', '.join(ENDPOINTS)}.", param="endpoint")
-    if said.get("completion_window") != "24h":
+    if fields.get("completion_window") != "24h":
         raise InvalidRequest("completion_window must be 24h.", param="completion_window")
-    check_metadata(said.get("metadata"))
+    check_metadata(fields.get("metadata"))
     options = submit_options(context, services.settings)
-    file_ttl_s = _file_ttl_s(services, said.get("output_expires_after"))
-    file = await find_file(services, context, said["input_file_id"])
+    file_ttl_s = _file_ttl_s(services, fields.get("output_expires_after"))
+    caller = context.caller
+    file = await find_file(services, caller, fields["input_file_id"])
     if file.purpose != "batch":
         raise InvalidRequest("The file must have been uploaded with the purpose batch.", param="input_file_id")
-    caller = context.caller
     return NewBatch(
         owner=caller.key_id,
         endpoint=endpoint,
         input=file.id,
-        metadata=said.get("metadata"),
+        metadata=fields.get("metadata"),
         webhook=options.webhook,
         scope=caller.scope or caller.key_id,
         fingerprint=hashlib.sha256(body).hexdigest(),
@@ -110,83 +89,71 @@ async def _new_batch(services: Services, context: RequestContext, body: bytes) -
     )
 
 
-def _file_ttl_s(services: Services, said: object) -> int:
-    if said is None:
+def _file_ttl_s(services: Services, expiry: object) -> int:
+    if expiry is None:
         return services.settings.files.ttl_s
-    if not isinstance(said, dict) or said.get("anchor") != "created_at":
+    if not isinstance(expiry, dict) or expiry.get("anchor") != "created_at":
         raise InvalidRequest(
             'output_expires_after must be an object with the anchor "created_at" and seconds.',
             param="output_expires_after",
         )
-    return check_lifetime(said.get("seconds"), "output_expires_after.seconds")
+    return check_lifetime(expiry.get("seconds"), "output_expires_after.seconds")
 
 
-class BatchList:
-    """``GET /batches``: ours, and after the last of them the default provider's."""
+class BatchList(MergedList):
+    """``GET /batches``: the gateway's, and after the last of them the default provider's."""
 
-    def __init__(self, elsewhere: App) -> None:
-        self._elsewhere = elsewhere
+    def __init__(self, passthrough: AsgiEndpoint) -> None:
+        super().__init__("batches", passthrough)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request.
+    def is_ours(self, cursor: str) -> bool:
+        """Whether the gateway made this id."""
+        return is_our_batch(cursor)
+
+    async def page(self, services: Services, context: RequestContext, query: Mapping[str, str]) -> Page:
+        """Read a page of the caller's batches, newest first.
 
         Raises:
-            InvalidRequest: A parameter is not understood.
+            InvalidRequest: ``limit`` or ``after`` is invalid.
         """
-        context: RequestContext = scope[SCOPE_KEY]
-        services = services_of(scope)
-        context.caller = await services.governance.identify(context.headers)
-        said = read_query(scope.get("query_string", b""))
-        after = said.get("after", "")
-        if names_provider(context, said) or (after and not is_our_batch(after)):
-            await self._elsewhere(scope, receive, send)
-            return
-        context.surface, context.request_type = "openai", "batches"
-        limit = read_limit(said.get("limit"), most=MAX_LIST, default=DEFAULT_LIST)
-        owner = await list_owner(services, context.caller)
-        found = BatchPage((), has_more=False)
-        if owner is not None:
-            page = await services.batches.page(owner, after=after, limit=limit)
-            if page is None:
-                raise unknown_cursor()
-            found = page
-        others = has_batches(services, DEFAULT_PROVIDER)
-        if others and not found.batches:
-            await self._elsewhere(without_cursor(scope), receive, send)
-            return
-        await drain(receive)
-        await send_reply(
-            send, list_reply([batch.as_object() for batch in found.batches], more=found.has_more or others)
-        )
+        limit = read_limit(query.get("limit"))
+        owner = await list_owner(services.governance, context.caller)
+        if isinstance(owner, Nobody):
+            return [], False
+        # The store has no list of everyone's batches: an administrator's and a single tenant's are those without a key.
+        key_id = owner.key_id if isinstance(owner, Owner) else ""
+        page = await services.batches.page(key_id, after=query.get("after", ""), limit=limit)
+        if page is None:
+            raise unknown_cursor()
+        return [batch.as_object() for batch in page.batches], page.has_more
 
 
-class BatchById:
+class BatchById(AsgiEndpoint):
     """``/batches/{id}`` and ``/batches/{id}/cancel``.
 
     Args:
         action: ``retrieve`` or ``cancel``.
-        elsewhere: Serves ids that are not ours.
+        passthrough: Serves ids that the gateway did not make.
     """
 
-    def __init__(self, action: str, elsewhere: App) -> None:
+    def __init__(self, action: str, passthrough: AsgiEndpoint) -> None:
+        super().__init__("openai", "batches")
         self._action = action
-        self._elsewhere = elsewhere
+        self._passthrough = passthrough
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def handle(
+        self, services: Services, context: RequestContext, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         """Serve a request.
 
         Raises:
-            NotFound: An id of ours that is unknown, expired or another caller's.
-            Conflict: A batch is to be cancelled that has ended.
+            NotFound: The gateway's id is unknown, expired or another caller's.
+            Conflict: The batch to be cancelled has ended.
         """
         batch_id: str = scope["path_params"]["batch_id"]
         if not is_our_batch(batch_id):
-            await self._elsewhere(scope, receive, send)
+            await self._passthrough.take_over(services, context, scope, receive, send)
             return
-        context: RequestContext = scope[SCOPE_KEY]
-        context.surface, context.request_type = "openai", "batches"
-        services = services_of(scope)
-        context.caller = await services.governance.identify(context.headers)
         await drain(receive)
         batch = await services.batches.get(batch_id)
         if batch is None or not context.caller.may_see(batch.owner):

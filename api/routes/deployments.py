@@ -1,7 +1,7 @@
 """Callers of Azure OpenAI: ``/openai/deployments/{deployment}/…?api-version=``, where the path names the model.
 
-Any model may be named as a deployment, with its provider's prefix. Every ``api-version`` is taken: one format serves
-them all. What Azure has beside deployments is under ``/openai`` already.
+Any model may be named as a deployment, with its provider's prefix. Every ``api-version`` is accepted: one format serves
+them all. Azure's other paths are under ``/openai`` already.
 Source: https://learn.microsoft.com/azure/ai-foundry/openai/reference
 """
 
@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import orjson
 
+from api.http.bodies import content_type_of, read_plain_body
 from api.http.request_context import SCOPE_KEY, Receive, RequestContext, Scope
-from api.routes.inference import InferenceEndpoint, read_plain_body
 from shared.errors import InvalidRequest
 from shared.surfaces.multipart import MalformedForm, form_fields
 from shared.surfaces.request_body import MAX_MODEL_CHARS, RequestBody, read_object, read_request
@@ -38,29 +38,24 @@ AZURE_TYPES: tuple[RequestType, ...] = (
 )
 
 
-class DeploymentEndpoint(InferenceEndpoint):
-    """One request type whose model stands in the path; what the body says of it does not count, as at Azure.
+async def read_deployment_request(request_type: RequestType, scope: Scope, receive: Receive) -> RequestBody:
+    """Read the body of a request to a deployment, whose name replaces the body's ``model``, as Azure does.
 
-    Args:
-        request_type: Which.
+    Raises:
+        InvalidRequest: The body is not a valid request of this type, or the deployment's name cannot be a model's.
+        ClientGone: The caller hung up before the end of the body.
     """
-
-    async def read(self, scope: Scope, receive: Receive) -> RequestBody:
-        """Read the request's body, and put the deployment into it.
-
-        Raises:
-            InvalidRequest: It is not one of this type, or the deployment's name is none.
-            ClientGone: The caller hung up before its end.
-        """
-        context: RequestContext = scope[SCOPE_KEY]
-        deployment: str = scope["path_params"]["deployment"]
-        if len(deployment) > MAX_MODEL_CHARS or not deployment.isprintable() or not deployment.strip():
-            raise InvalidRequest("The path names no deployment that could be one.", param="deployment")
-        body = await read_plain_body(context, receive)
-        content_type = context.headers.get(b"content-type", b"").decode("latin-1")
-        request = _with_model(self.request_type, body, content_type, deployment)
-        context.model = deployment
-        return request
+    context: RequestContext = scope[SCOPE_KEY]
+    deployment: str = scope["path_params"]["deployment"]
+    if len(deployment) > MAX_MODEL_CHARS or not deployment.isprintable() or not deployment.strip():
+        raise InvalidRequest(
+            f"The deployment in the path must be a model's name of 1 to {MAX_MODEL_CHARS} printable characters.",
+            param="deployment",
+        )
+    body = await read_plain_body(context, receive)
+    request = _with_model(request_type, body, content_type_of(context), deployment)
+    context.model = deployment
+    return request
 
 
 def _with_model(request_type: RequestType, body: bytes, content_type: str, model: str) -> RequestBody:
@@ -74,13 +69,13 @@ def _with_model(request_type: RequestType, body: bytes, content_type: str, model
 
 
 def _with_part(body: bytes, content_type: str, model: str) -> bytes:
-    """The form with a part that names the model, unless it has one; its value is replaced on the way out."""
+    """Add a part that names the model, unless the form has one: that one's value is replaced on the way out."""
     try:
-        named = "model" in form_fields(body, content_type)
+        has_model = "model" in form_fields(body, content_type)
     except MalformedForm:
-        return body  # it is refused where every form is
+        return body  # refused where every form is checked
     boundary = content_type.partition("boundary=")[2].partition(";")[0].strip().strip('"')
-    if named or not boundary:
+    if has_model or not boundary:
         return body
     part = f'--{boundary}\r\ncontent-disposition: form-data; name="model"\r\n\r\n{model}\r\n'
     return part.encode() + body

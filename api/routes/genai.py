@@ -1,7 +1,7 @@
 """Google's GenAI API in front of every provider: answered at once, as a stream, or as a job by header.
 
-``models/{model}:{method}``, and the same below a project and a location, as Vertex AI has it. Names without a prefix
-are Gemini's models here.
+``models/{model}:{method}``, and the same below a project and a location, as Vertex AI has it. Model
+names without a prefix are Gemini's models here.
 Sources: https://ai.google.dev/api, https://cloud.google.com/vertex-ai/generative-ai/docs/reference/rest
 """
 
@@ -14,11 +14,12 @@ from urllib.parse import parse_qsl
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
-from api.http.deps import CallerDep, ContextDep, ServicesDep, as_response
-from api.http.request_context import JSON_TYPE, SCOPE_KEY, Receive, RequestContext, Scope, Send, json_reply, send_reply
+from api.endpoints.base import AsgiEndpoint
+from api.endpoints.deps import CallerDep, ContextDep, ServicesDep, as_response
+from api.endpoints.translated import Dialect, count, full_name, serve
+from api.http.request_context import JSON_TYPE, Receive, RequestContext, Scope, Send, json_reply, send_reply
 from api.http.streaming import EVENT_STREAM
-from api.http.translated import Dialect, count, enter, full_name, serve
-from api.services import Services, services_of
+from api.services import Services
 from shared.errors import InvalidRequest, ModelNotFound, NotFound
 from shared.surfaces.genai import (
     ResponseEvents,
@@ -36,7 +37,7 @@ from shared.surfaces.genai import (
 from shared.surfaces.request_types import CHAT, EMBEDDINGS
 
 VERSIONS = ("v1", "v1beta", "v1beta1")
-PLACES = (
+PATHS = (
     "",
     "/publishers/{publisher}",
     "/projects/{project}/locations/{location}/publishers/{publisher}",
@@ -60,15 +61,15 @@ GENERATE = Dialect(
 )
 EMBED = replace(GENERATE, request_type=EMBEDDINGS, events=None)
 
-Asked = Mapping[str, str]
-"""The fields of a query."""
+Fields = Mapping[str, str]
+"""Query parameters by name."""
 
 
-def _generate(model: str, _query: Asked) -> Dialect:
+def _generate(model: str, _query: Fields) -> Dialect:
     return replace(GENERATE, read=partial(chat_request, model=model))
 
 
-def _stream(model: str, query: Asked) -> Dialect:
+def _stream(model: str, query: Fields) -> Dialect:
     """Events where ``alt=sse`` asks for them, else one array."""
     read = partial(chat_request, model=model, stream=True)
     if query.get("alt") == "sse":
@@ -76,11 +77,11 @@ def _stream(model: str, query: Asked) -> Dialect:
     return replace(GENERATE, read=read, stream_type=JSON_TYPE, events=lambda _: ResponseEvents(as_array=True))
 
 
-def _count(model: str, _query: Asked) -> Dialect:
+def _count(model: str, _query: Fields) -> Dialect:
     return replace(GENERATE, read=partial(count_request, model=model))
 
 
-def _embed(model: str, _query: Asked, *, batch: bool = False) -> Dialect:
+def _embed(model: str, _query: Fields, *, batch: bool = False) -> Dialect:
     return replace(
         EMBED,
         read=partial(embedding_request, model=model),
@@ -89,34 +90,44 @@ def _embed(model: str, _query: Asked, *, batch: bool = False) -> Dialect:
     )
 
 
-METHODS: Mapping[str, Callable[[str, Asked], Dialect]] = {
+METHODS: Mapping[str, Callable[[str, Fields], Dialect]] = {
     "generateContent": _generate,
     "streamGenerateContent": _stream,
     "countTokens": _count,
     "embedContent": _embed,
     "batchEmbedContents": partial(_embed, batch=True),
 }
+EMBEDDING_METHODS = frozenset({"embedContent", "batchEmbedContents"})
 
 
-class ModelEndpoint:
+class ModelEndpoint(AsgiEndpoint):
     """``POST models/{name}``, where the name ends in a colon and a method."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request.
+    def __init__(self) -> None:
+        super().__init__(SURFACE, CHAT.name)
+
+    def prepare(self, context: RequestContext, scope: Scope) -> None:
+        """Label the request, and accept a key in the query as Google does.
 
         Raises:
-            GatewayError: What the caller is told, unless the response has begun.
+            NotFound: Models have no such method.
+            InvalidRequest: The query has too many fields.
         """
-        context: RequestContext = scope[SCOPE_KEY]
-        services = services_of(scope)
-        query = _read_query(scope, context)
-        place = scope["path_params"]
-        model, _, method = place["name"].rpartition(":")
-        make = METHODS.get(method)
-        if make is None:
-            raise NotFound(f"Models have no method {method[:64]!r} here; they have {', '.join(METHODS)}.")
-        dialect = make(_published(model, place.get("publisher", ""), services), query)
-        await enter(services, context, SURFACE, dialect.request_type.name)
+        super().prepare(context, scope)
+        _accept_query_key(_read_query(scope), context)
+        method = scope["path_params"]["name"].rpartition(":")[2]
+        if method not in METHODS:
+            raise NotFound(f"Models have no method {method[:64]!r} here. Methods: {', '.join(METHODS)}.")
+        context.request_type = EMBEDDINGS.name if method in EMBEDDING_METHODS else CHAT.name
+
+    async def handle(
+        self, services: Services, context: RequestContext, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Call a model's method."""
+        params = scope["path_params"]
+        model, _, method = params["name"].rpartition(":")
+        model = _published(model, params.get("publisher", ""), services)
+        dialect = METHODS[method](model, _read_query(scope))
         if method == "countTokens":
             await send_reply(send, json_reply(counted(await count(dialect, services, context, receive))))
         else:
@@ -124,7 +135,7 @@ class ModelEndpoint:
 
 
 def _published(model: str, publisher: str, services: Services) -> str:
-    """A model's name with the prefix that its publisher in Vertex's paths is: the SDK makes one of every prefix."""
+    """Return the model's name with its prefix, which Google's SDK sends as the publisher in Vertex AI's paths."""
     if not publisher or "/" in model:
         return model
     if publisher != PUBLISHER:
@@ -132,31 +143,33 @@ def _published(model: str, publisher: str, services: Services) -> str:
     return full_name(model, VERTEX, services) if VERTEX in services.inference.providers else model
 
 
-def _read_query(scope: Scope, context: RequestContext) -> Asked:
-    """The query's fields; a key in it counts as the header would that it stands for.
+def _read_query(scope: Scope) -> Fields:
+    """Parse the query string.
 
     Raises:
-        InvalidRequest: There are absurdly many.
+        InvalidRequest: It has too many fields.
     """
     try:
-        pairs = parse_qsl(scope["query_string"].decode("latin-1"), max_num_fields=MAX_QUERY_FIELDS)
+        return dict(parse_qsl(scope["query_string"].decode("latin-1"), max_num_fields=MAX_QUERY_FIELDS))
     except ValueError:
         raise InvalidRequest(f"The query has more than {MAX_QUERY_FIELDS} fields.") from None
-    query = dict(pairs)
+
+
+def _accept_query_key(query: Fields, context: RequestContext) -> None:
+    """Take the query's ``key`` for the header that it stands for, unless that was sent."""
     if query.get("key"):
         context.headers.setdefault(API_KEY, query["key"].encode())
-    return query
 
 
-async def _enter_by_query(context: ContextDep, request: Request) -> None:
+async def _prepare(context: ContextDep, request: Request) -> None:
     context.surface, context.request_type = SURFACE, "models"
-    _read_query(request.scope, context)
+    _accept_query_key(_read_query(request.scope), context)
 
 
-router = APIRouter(tags=["genai"], dependencies=[Depends(_enter_by_query)])
+router = APIRouter(tags=["genai"], dependencies=[Depends(_prepare)])
 
 
-@router.get("/models", summary="List models, as Google does")
+@router.get("/models", summary="List models, in Google's format")
 async def list_models(
     services: ServicesDep,
     caller: CallerDep,
@@ -164,18 +177,16 @@ async def list_models(
     page_size: Annotated[str, Query(alias="pageSize")] = "",
     page_token: Annotated[str, Query(alias="pageToken")] = "",
 ) -> Response:
-    """A page of what the caller may use; names carry the provider's prefix."""
+    """A page of the models that the caller may use; names carry the provider's prefix."""
     models = await services.inference.catalogue.models(caller)
     return as_response(json_reply(models_page(models, page_size=page_size, page_token=page_token)))
 
 
-@router.get("/models/{model:path}", summary="One model, as Google tells of it")
+@router.get("/models/{model:path}", summary="Get a model, in Google's format")
 async def get_model(model: str, services: ServicesDep, caller: CallerDep) -> Response:
     """A model by its name."""
     wanted = full_name(model, PROVIDER, services)
     for known in await services.inference.catalogue.models(caller):
         if known["id"] == wanted:
             return as_response(json_reply(model_of(known)))
-    raise ModelNotFound(
-        f"No provider here lists the model {model[:256]!r}; GET /genai/v1beta/models says what there is."
-    )
+    raise ModelNotFound(f"No configured provider lists the model {model[:256]!r}; GET /genai/v1beta/models lists them.")

@@ -7,7 +7,7 @@ from redis.exceptions import RedisError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.http.deps import ServicesDep, as_response
+from api.endpoints.deps import ServicesDep, as_response
 from api.http.request_context import Reply, json_reply
 from api.services import Services
 from shared.errors import GatewayError

@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from api.http.deps import CallerDep, ContextDep, ServicesDep, as_response
+from api.endpoints.deps import CallerDep, ContextDep, ServicesDep, as_response
 from api.http.request_context import json_reply
 from shared.providers.registry import DEFAULT_PROVIDER
 

@@ -1,28 +1,19 @@
-"""Responses by their id: jobs and what is kept are ours, all others belong to the provider that made them."""
+"""Responses by id: the gateway serves jobs and stored responses; any other id belongs to the provider that made it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import parse_qs
 
 import orjson
 
+from api.endpoints.base import AsgiEndpoint
+from api.http.bodies import drain
 from api.http.disconnect import Hangup
-from api.http.request_context import (
-    SCOPE_KEY,
-    App,
-    Receive,
-    Reply,
-    RequestContext,
-    Scope,
-    Send,
-    drain,
-    json_reply,
-    send_reply,
-)
+from api.http.query import read_query
+from api.http.request_context import Receive, Reply, RequestContext, Scope, Send, json_reply, send_reply
 from api.jobs.async_mode import find, find_and_wait
 from api.jobs.background_stream import asked_for_stream, check_streamed, send_response_stream
 from api.jobs.replies import native_reply
-from api.services import Services, services_of
+from api.services import Services
 from shared.errors import InvalidRequest, JobNotFound
 from shared.inference.conversations import Kept
 from shared.jobs.model import Job, State
@@ -37,52 +28,42 @@ _CANNOT_CANCEL = {
 }
 
 
-class ResponseById:
-    """``/responses/{id}`` and what is below it.
+class ResponseById(AsgiEndpoint):
+    """``/responses/{id}`` and the paths below it.
 
     Args:
         action: ``retrieve``, ``delete``, ``cancel`` or ``input_items``.
-        elsewhere: Serves ids that are not ours.
+        passthrough: Serves ids that the gateway did not make.
     """
 
-    def __init__(self, action: str, elsewhere: App) -> None:
+    def __init__(self, action: str, passthrough: AsgiEndpoint) -> None:
+        super().__init__("openai", RESPONSES.name)
         self._action = action
-        self._elsewhere = elsewhere
+        self._passthrough = passthrough
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def handle(
+        self, services: Services, context: RequestContext, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         """Serve a request.
 
         Raises:
-            JobNotFound: An id of ours that is unknown, expired or another caller's.
+            JobNotFound: The gateway's id is unknown, expired or another caller's.
         """
         response_id: str = scope["path_params"]["response_id"]
         if not is_ours(response_id):
-            await self._elsewhere(scope, receive, send)
+            await self._passthrough.take_over(services, context, scope, receive, send)
             return
-        context: RequestContext = scope[SCOPE_KEY]
-        context.surface, context.request_type = "openai", RESPONSES.name
-        services = services_of(scope)
-        context.caller = await services.governance.identify(context.headers)
         await drain(receive)
         query = scope.get("query_string", b"")
-        kept = await _kept(services, context, response_id)
-        if kept is not None:
-            await send_reply(send, await self._act_on_kept(services, context, kept, query))
-            return
-        if self._action == "retrieve":
-            starting_after = asked_for_stream(query)
-            if starting_after is not None:
-                job = await find(services, context.caller, response_id, RESPONSES)
-                check_streamed(job)
-                with Hangup(receive):
-                    await send_response_stream(send, services, job, starting_after)
-                return
-            job = await find_and_wait(services, context, response_id, RESPONSES, receive)
-            await send_reply(send, native_reply(job))
-            return
-        job = await find(services, context.caller, response_id, RESPONSES)
-        context.job_id = job.id
-        await send_reply(send, await self._act(services, job, query))
+        stored = await _find_stored(services, context, response_id)
+        if stored is not None:
+            await send_reply(send, await self._act_on_stored(services, context, stored, query))
+        elif self._action == "retrieve":
+            await _retrieve(services, context, response_id, query=query, receive=receive, send=send)
+        else:
+            job = await find(services, context.caller, response_id, RESPONSES)
+            context.job_id = job.id
+            await send_reply(send, await self._act(services, job, query))
 
     async def _act(self, services: Services, job: Job, query: bytes) -> Reply:
         if self._action == "cancel":
@@ -94,33 +75,48 @@ class ResponseById:
             raise JobNotFound(job.id)
         return _page(stored_input(orjson.loads(payload), job.id), query)
 
-    async def _act_on_kept(self, services: Services, context: RequestContext, kept: Kept, query: bytes) -> Reply:
-        """Serve a response that was answered at once."""
+    async def _act_on_stored(self, services: Services, context: RequestContext, stored: Kept, query: bytes) -> Reply:
+        """Serve a stored response that was answered synchronously."""
         conversations = services.inference.conversations
-        assert conversations is not None  # noqa: S101 - it is kept there
+        assert conversations is not None  # noqa: S101 - it was found there
         if self._action == "cancel":
             raise InvalidRequest("Cannot cancel a synchronous response.")
         if self._action == "delete":
-            await conversations.delete(kept.response["id"])
-            return _deleted(kept.response["id"])
+            await conversations.delete(stored.response["id"])
+            return _deleted(stored.response["id"])
         if self._action == "input_items":
-            return _page(await conversations.input_of(kept, context.caller), query)
+            return _page(await conversations.input_of(stored, context.caller), query)
         if asked_for_stream(query) is not None:
             check_resumable(background=False, streamed=False)
-        return json_reply(kept.response)
+        return json_reply(stored.response)
 
 
-async def _kept(services: Services, context: RequestContext, response_id: str) -> Kept | None:
-    """A response that is kept and is no job: of a job, its record tells more."""
+async def _retrieve(
+    services: Services, context: RequestContext, response_id: str, *, query: bytes, receive: Receive, send: Send
+) -> None:
+    """Send a background response: as a stream where the query asks for one, else as it stands."""
+    starting_after = asked_for_stream(query)
+    if starting_after is None:
+        job = await find_and_wait(services, context, response_id, RESPONSES, receive)
+        await send_reply(send, native_reply(job))
+        return
+    job = await find(services, context.caller, response_id, RESPONSES)
+    check_streamed(job)
+    with Hangup(receive):
+        await send_response_stream(send, services, job, starting_after)
+
+
+async def _find_stored(services: Services, context: RequestContext, response_id: str) -> Kept | None:
+    """The stored response of that id, unless it is a job: a job's record holds more."""
     conversations = services.inference.conversations
     if conversations is None or await services.store.get(response_id) is not None:
         return None
     return await conversations.find(response_id, context.caller)
 
 
-def _page(items: Sequence[Mapping[str, Any]], query: bytes) -> Reply:
-    wanted = {name: values[-1] for name, values in parse_qs(query.decode("latin-1")).items()}
-    return json_reply(input_items_page(items, wanted.get("after"), wanted.get("limit"), wanted.get("order")))
+def _page(items: Sequence[Mapping[str, Any]], raw_query: bytes) -> Reply:
+    query = read_query(raw_query)
+    return json_reply(input_items_page(items, query.get("after"), query.get("limit"), query.get("order")))
 
 
 def _deleted(response_id: str) -> Reply:

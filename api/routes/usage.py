@@ -3,8 +3,8 @@
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from api.http.deps import CallerDep, ServicesDep, as_response
-from api.usage.answers import UsageParam, asked_of, usage_reply
+from api.endpoints.deps import CallerDep, ServicesDep, as_response
+from api.usage.answers import UsageParam, usage_reply, usage_request
 from api.usage.models import UsageAnswer
 from shared.errors import InvalidRequest, VirtualKeyRequired
 
@@ -12,10 +12,10 @@ router = APIRouter(prefix="/v1/usage", tags=["usage"])
 
 
 @router.get("", summary="What the calling virtual key has used", response_model=UsageAnswer)
-async def own_usage(services: ServicesDep, caller: CallerDep, said: UsageParam) -> Response:
+async def own_usage(services: ServicesDep, caller: CallerDep, params: UsageParam) -> Response:
     """As `/api/usage`, of the own calls alone."""
     if not caller.key_id:
         raise VirtualKeyRequired("This shows a virtual key its own usage; with the admin key ask /api/usage.")
-    if said.get("key") not in {None, "", caller.key_id}:
+    if params.get("key") not in {None, "", caller.key_id}:
         raise InvalidRequest("This shows the calling key's own usage alone: leave out key.", param="key")
-    return as_response(await usage_reply(services, asked_of(services, said, own_key=caller.key_id)))
+    return as_response(await usage_reply(services, usage_request(services, params, own_key=caller.key_id)))

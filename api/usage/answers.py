@@ -9,21 +9,21 @@ from fastapi import Depends, Query, Request
 
 from api.http.request_context import Reply, json_reply
 from api.services import Services
-from api.usage.query import Asked, read_usage
+from api.usage.query import UsageRequest, read_usage
 from shared import clock
 from shared.governance.ledger.reports import Reports, UsageRow
 
 _GROUPS = "`key`, `team`, `customer`, `provider`, `model`, `request_type`, `dimension:<name>`"
 
 
-async def _said(request: Request) -> dict[str, str]:
-    said = dict(request.query_params)
-    if "group_by" in said:
-        said["group_by"] = ",".join(request.query_params.getlist("group_by"))
-    return said
+async def _params(request: Request) -> dict[str, str]:
+    params = dict(request.query_params)
+    if "group_by" in params:
+        params["group_by"] = ",".join(request.query_params.getlist("group_by"))
+    return params
 
 
-async def _span_said(
+async def _span_params(
     request: Request,
     _from: Annotated[str | None, Query(alias="from", description="A day or an RFC 3339 time, UTC.")] = None,
     _to: Annotated[str | None, Query(alias="to", description="As `from`; a day is included. Default: now.")] = None,
@@ -38,21 +38,21 @@ async def _span_said(
         str | None, Query(alias="request_type", description="`chat.completions`, …; `dimension:<name>` filters too.")
     ] = None,
 ) -> dict[str, str]:
-    return await _said(request)
+    return await _params(request)
 
 
-async def _usage_said(
-    said: Annotated[dict[str, str], Depends(_span_said)],
+async def _usage_params(
+    params: Annotated[dict[str, str], Depends(_span_params)],
     _per: Annotated[str | None, Query(alias="per", description="`hour`, `day` (default), `month`, `total`.")] = None,
     _group_by: Annotated[
         list[str] | None, Query(alias="group_by", description=f"Of {_GROUPS}; several with commas or repeated.")
     ] = None,
 ) -> dict[str, str]:
-    return said
+    return params
 
 
-async def _calls_said(
-    said: Annotated[dict[str, str], Depends(_span_said)],
+async def _calls_params(
+    params: Annotated[dict[str, str], Depends(_span_params)],
     _status: Annotated[str | None, Query(alias="status", description="`500`, or `5xx`.")] = None,
     _code: Annotated[str | None, Query(alias="code", description="Of the error.")] = None,
     _job: Annotated[str | None, Query(alias="job", description="Id of a job.")] = None,
@@ -61,15 +61,15 @@ async def _calls_said(
         str | None, Query(alias="content", description="`true`: request and answer too, where they are kept.")
     ] = None,
 ) -> dict[str, str]:
-    return said
+    return params
 
 
-SpanParam = Annotated[dict[str, str], Depends(_span_said)]
-UsageParam = Annotated[dict[str, str], Depends(_usage_said)]
-CallsParam = Annotated[dict[str, str], Depends(_calls_said)]
+SpanParam = Annotated[dict[str, str], Depends(_span_params)]
+UsageParam = Annotated[dict[str, str], Depends(_usage_params)]
+CallsParam = Annotated[dict[str, str], Depends(_calls_params)]
 
 
-def asked_of(services: Services, said: Mapping[str, str], *, own_key: str = "") -> Asked:
+def usage_request(services: Services, params: Mapping[str, str], *, own_key: str = "") -> UsageRequest:
     """The question that parameters make.
 
     Args:
@@ -80,21 +80,21 @@ def asked_of(services: Services, said: Mapping[str, str], *, own_key: str = "") 
     Raises:
         InvalidRequest: Something is not understood.
     """
-    asked = read_usage(said, services.inference.providers.keys(), clock.now())
+    request = read_usage(params, services.inference.providers.keys(), clock.now())
     if own_key:
-        query = replace(asked.query, only={**asked.query.only, "key": own_key})
-        return Asked(query, asked.names)
-    return asked
+        query = replace(request.query, only={**request.query.only, "key": own_key})
+        return UsageRequest(query, request.names)
+    return request
 
 
-async def usage_reply(services: Services, asked: Asked) -> Reply:
+async def usage_reply(services: Services, request: UsageRequest) -> Reply:
     """The sums, their total, and the models that they leave out.
 
     Raises:
         InvalidRequest: There are more groups than an answer can hold.
         StoreUnavailable: No answer.
     """
-    query = asked.query
+    query = request.query
     summary = await Reports(services.commands).summary(query)
     ledger, now = services.settings.ledger, clock.now()
     kept = timedelta(days=ledger.hours_days if query.per == "hour" else ledger.days_days)
@@ -104,9 +104,9 @@ async def usage_reply(services: Services, asked: Asked) -> Reply:
             "from": clock.rfc3339(query.begin),
             "to": clock.rfc3339(query.until),
             "per": query.per,
-            "group_by": list(asked.names.values()),
+            "group_by": list(request.names.values()),
             "kept_since": clock.rfc3339(now - kept),
-            "data": [row_to_dict(row, asked) for row in summary.rows],
+            "data": [row_to_dict(row, request) for row in summary.rows],
             "total": summary.total.to_dict(),
             "unpriced": [
                 {"provider": provider, "model": model, "calls": calls}
@@ -116,6 +116,6 @@ async def usage_reply(services: Services, asked: Asked) -> Reply:
     )
 
 
-def row_to_dict(row: UsageRow, asked: Asked) -> dict[str, Any]:
+def row_to_dict(row: UsageRow, request: UsageRequest) -> dict[str, Any]:
     """A row under the names that were asked for."""
-    return {asked.names.get(name, name): value for name, value in row.to_dict().items()}
+    return {request.names.get(name, name): value for name, value in row.to_dict().items()}

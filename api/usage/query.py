@@ -32,15 +32,15 @@ class Span:
     end: datetime
 
     @classmethod
-    def read(cls, said: Mapping[str, str], usual_days: int, now: datetime) -> "Span":
+    def read(cls, params: Mapping[str, str], usual_days: int, now: datetime) -> "Span":
         """The span of ``from`` and ``to``; a ``to`` that is a day includes it.
 
         Raises:
             InvalidRequest: One is no time, or they are in the wrong order.
         """
-        end = _moment(said, "to", last=True) or now
+        end = _moment(params, "to", last=True) or now
         try:
-            start = _moment(said, "from") or end - timedelta(days=usual_days)
+            start = _moment(params, "from") or end - timedelta(days=usual_days)
         except OverflowError:
             raise InvalidRequest("to is too long ago.", param="to") from None
         if end <= start:
@@ -49,14 +49,14 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class UsageRequest:
     """A question for sums, and how its groups are called by who asks (name of the books to public name)."""
 
     query: UsageQuery
     names: Mapping[str, str]
 
 
-def read_usage(said: Mapping[str, str], providers: Collection[str], now: datetime) -> Asked:
+def read_usage(params: Mapping[str, str], providers: Collection[str], now: datetime) -> UsageRequest:
     """A question for sums.
 
     Args:
@@ -67,53 +67,41 @@ def read_usage(said: Mapping[str, str], providers: Collection[str], now: datetim
     Raises:
         InvalidRequest: Something is not understood; ``param`` names it.
     """
-    _refuse_unknown(said, GROUPS)
-    per = said.get("per") or "day"
+    _refuse_unknown(params, GROUPS)
+    per = params.get("per") or "day"
     if per not in _PERS:
         raise InvalidRequest(f"per must be one of {', '.join(_PERS)}.", param="per")
     names: dict[str, str] = {}
-    for name in (part.strip() for part in said.get("group_by", "").split(",")):
+    for name in (part.strip() for part in params.get("group_by", "").split(",")):
         if name:
             own, public = _group(name, "group_by")
             names[own] = public
     if len(names) > _MAX_GROUPS:
         raise InvalidRequest(f"group_by takes at most {_MAX_GROUPS} names.", param="group_by")
-    span = Span.read(said, _USUAL_DAYS[per], now)
-    only = _only(said, GROUPS, providers)
+    span = Span.read(params, _USUAL_DAYS[per], now)
+    only = _only(params, GROUPS, providers)
     query = UsageQuery(start=span.start, end=span.end, group_by=tuple(names), per=_per(per), only=only)
-    return Asked(query, names)
+    return UsageRequest(query, names)
 
 
-def read_calls(said: Mapping[str, str], providers: Collection[str]) -> dict[str, str]:
+def read_calls(params: Mapping[str, str], providers: Collection[str]) -> dict[str, str]:
     """Filters of single calls.
 
     Raises:
         InvalidRequest: One is not understood; ``param`` names it.
     """
     known = {**GROUPS, **_CALL_FILTERS}
-    _refuse_unknown(said, known)
-    return _only(said, known, providers)
+    _refuse_unknown(params, known)
+    return _only(params, known, providers)
 
 
-def read_limit(said: Mapping[str, str], usual: int, most: int) -> int:
-    """How many are wanted.
-
-    Raises:
-        InvalidRequest: That is no sensible number.
-    """
-    text = said.get("limit") or str(usual)
-    if text.isascii() and text.isdigit() and len(text) < 6 and 1 <= int(text) <= most:
-        return int(text)
-    raise InvalidRequest(f"limit must be a whole number from 1 to {most}.", param="limit")
-
-
-def read_choice(said: Mapping[str, str], name: str, allowed: Collection[str], usual: str) -> str:
+def read_choice(params: Mapping[str, str], name: str, allowed: Collection[str], usual: str) -> str:
     """One of a few words.
 
     Raises:
         InvalidRequest: It is none of them.
     """
-    word = said.get(name) or usual
+    word = params.get(name) or usual
     if word not in allowed:
         raise InvalidRequest(f"{name} must be one of {', '.join(allowed)}.", param=name)
     return word
@@ -124,9 +112,9 @@ def _per(text: str) -> Per:
     return found
 
 
-def _only(said: Mapping[str, str], known: Mapping[str, str], providers: Collection[str]) -> dict[str, str]:
+def _only(params: Mapping[str, str], known: Mapping[str, str], providers: Collection[str]) -> dict[str, str]:
     only: dict[str, str] = {}
-    for name, value in said.items():
+    for name, value in params.items():
         if name in _OTHERS or not value:
             continue
         if len(value) > _MAX_TEXT:
@@ -139,9 +127,9 @@ def _only(said: Mapping[str, str], known: Mapping[str, str], providers: Collecti
     return only
 
 
-def _refuse_unknown(said: Mapping[str, str], known: Mapping[str, str]) -> None:
+def _refuse_unknown(params: Mapping[str, str], known: Mapping[str, str]) -> None:
     """A misspelt filter must not answer with everything."""
-    for name in said:
+    for name in params:
         if name not in _OTHERS and _ALIASES.get(name, name) not in known and not name.startswith(_DIMENSION):
             raise InvalidRequest(
                 f"{name[:50]!r} is no parameter here: {', '.join((*known, 'dimension:<name>'))} filter.",
@@ -160,8 +148,8 @@ def _group(name: str, param: str) -> tuple[str, str]:
     return f"dim:{dimension}", public
 
 
-def _moment(said: Mapping[str, str], name: str, *, last: bool = False) -> datetime | None:
-    text = said.get(name)
+def _moment(params: Mapping[str, str], name: str, *, last: bool = False) -> datetime | None:
+    text = params.get(name)
     if not text:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Batches at a gateway of this process: what a worker would do, done when it is told to."""
+"""Helpers for batches at an in-process gateway: they do a worker's part when a test asks for it."""
 
 import json
 from typing import Any

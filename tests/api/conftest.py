@@ -1,4 +1,4 @@
-"""A gateway on a real socket, before the simulator and a real store; a worker that works when it is told to."""
+"""A gateway on a real socket, before the simulator and a real store, and a worker that runs when a test asks it to."""
 
 import asyncio
 import socket
@@ -29,10 +29,10 @@ CHAT = {"model": "sim/gpt-4o", "messages": [{"role": "user", "content": "hello"}
 
 
 class _Server(ApiServer):
-    """Ours, which leaves the signals to pytest and ends when it is told to, not at its next tick."""
+    """The API server: leaves the signals to pytest, and stops as soon as ``end`` is called, not at its next tick."""
 
     def __init__(self, app: FastAPI, settings: Settings) -> None:
-        self._told = asyncio.Event()
+        self._ended = asyncio.Event()
         super().__init__(app, settings)
 
     @contextmanager
@@ -41,15 +41,15 @@ class _Server(ApiServer):
 
     def end(self) -> None:
         self.should_exit = True
-        self._told.set()
+        self._ended.set()
 
     async def main_loop(self) -> None:
         await self.on_tick(0)
-        await self._told.wait()
+        await self._ended.wait()
 
 
 class Worker:
-    """Works off what waits, when it is told to, in this event loop: the engine's calls and the real runner."""
+    """Runs queued jobs on request, in this event loop, with the engine's calls and the real runner."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -78,7 +78,7 @@ class Worker:
 
 
 class Gateway:
-    """A running gateway and who speaks to it."""
+    """A running gateway and its clients."""
 
     def __init__(self, app: Any, port: int) -> None:
         self.app = app
@@ -132,14 +132,14 @@ def settings_for(redis_url: str, base_url: str, **more: Any) -> Settings:
         "keys": [{"value": "sk-upstream-key-0123456789"}],
         "retry": {"max_attempts": 1},
     }
-    said: dict[str, Any] = {
+    settings: dict[str, Any] = {
         "redis": {"url": redis_url},
         "providers": {"sim": provider, "openai": provider},
         "auth": {"admin_key": ADMIN_KEY},
         "log": {"requests": True},
         "server": {"max_body_mb": 1, "shutdown_grace_s": 2},
     }
-    return Settings.model_validate({**said, **more})
+    return Settings.model_validate({**settings, **more})
 
 
 Start = Callable[..., Awaitable[Gateway]]

@@ -14,8 +14,8 @@ from tests.waiting import wait_until
 ADMIN = {"authorization": f"Bearer {ADMIN_KEY}"}
 
 
-async def make(gateway: Gateway, name: str, **said: Any) -> str:
-    answer = await gateway.post("/api/keys", {"name": name, **said}, headers=ADMIN)
+async def make(gateway: Gateway, name: str, **settings: Any) -> str:
+    answer = await gateway.post("/api/keys", {"name": name, **settings}, headers=ADMIN)
     value: str = answer.json()["value"]
     return value
 
@@ -93,11 +93,11 @@ async def test_secrets_are_in_no_log_error_figure_entry_or_export(
 ) -> None:
     caplog.set_level(logging.DEBUG, "finops")
     value = await make(gateway, "a", team="t", dimensions={"app": "x"})
-    said = []
+    texts = []
     for name in ("x-bf-vk", "x-api-key", "x-goog-api-key"):
         for model in ("sim/gpt-4o", "sim/gpt-4o@status=401", "nowhere/x"):
             answer = await gateway.post("/v1/chat/completions", {**CHAT, "model": model}, headers={name: value})
-            said.append(answer.text + str(answer.headers))
+            texts.append(answer.text + str(answer.headers))
     await gateway.submit(**{"x-bf-vk": value})
     await gateway.worker.work_off()
     log = CallLog(gateway.services.commands)
@@ -107,11 +107,11 @@ async def test_secrets_are_in_no_log_error_figure_entry_or_export(
 
     await wait_until(lambda: _at_least(entries, 7))
     booked = await entries()
-    said += [b"".join(json_lines(booked)).decode(), "".join(csv_text(booked)), "".join(focus_csv(booked))]
-    said += [(await gateway.http.get(path, headers=ADMIN)).text for path in ("/metrics", "/api/audit", "/api/keys")]
-    said += [str(vars(record)) for record in caplog.records if record.name.startswith("finops")]
+    texts += [b"".join(json_lines(booked)).decode(), "".join(csv_text(booked)), "".join(focus_csv(booked))]
+    texts += [(await gateway.http.get(path, headers=ADMIN)).text for path in ("/metrics", "/api/audit", "/api/keys")]
+    texts += [str(vars(record)) for record in caplog.records if record.name.startswith("finops")]
     for secret in (value, value.removeprefix("sk-bf-"), ADMIN_KEY, "sk-upstream-key-0123456789"):
-        assert not [text for text in said if secret in text], secret
+        assert not [text for text in texts if secret in text], secret
 
 
 async def _at_least(entries: Any, count: int) -> bool:

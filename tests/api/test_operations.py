@@ -47,10 +47,10 @@ async def test_one_log_line_per_request_without_bodies_or_secrets(gateway: Gatew
     assert (record.path, record.status, record.model, record.provider) == (
         "/v1/chat/completions", 200, "sim/gpt-4o", "sim",
     )  # fmt: skip
-    said = str(vars(record))
-    assert secret not in said
-    assert "hidden" not in said
-    assert "hello" not in said
+    line = str(vars(record))
+    assert secret not in line
+    assert "hidden" not in line
+    assert "hello" not in line
 
 
 @pytest.mark.parametrize("path", ["/api/jobs", "/api/jobs/dead", "/api/queue", "/api/jobs/x", "/api/webhooks/secret"])

@@ -18,9 +18,9 @@ async def test_a_caller_says_how_long_it_waits(gateway: Gateway):
     assert time.monotonic() - began < 2
 
 
-@pytest.mark.parametrize("said", ["soon", "0", "-1", "nan"])
-async def test_a_time_that_is_none_is_a_400(gateway: Gateway, said: str):
-    answer = await gateway.post("/v1/chat/completions", CHAT, headers={"x-bf-timeout": said})
+@pytest.mark.parametrize("header", ["soon", "0", "-1", "nan"])
+async def test_a_time_that_is_none_is_a_400(gateway: Gateway, header: str):
+    answer = await gateway.post("/v1/chat/completions", CHAT, headers={"x-bf-timeout": header})
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "x-bf-timeout")
 
 

@@ -9,8 +9,8 @@ from tests.api.conftest import ADMIN_KEY, CHAT, Gateway
 ADMIN = {"authorization": f"Bearer {ADMIN_KEY}"}
 
 
-async def make(gateway: Gateway, name: str = "a", **said: Any) -> dict[str, Any]:
-    answer = await gateway.post("/api/keys", {"name": name, **said}, headers=ADMIN)
+async def make(gateway: Gateway, name: str = "a", **settings: Any) -> dict[str, Any]:
+    answer = await gateway.post("/api/keys", {"name": name, **settings}, headers=ADMIN)
     assert answer.status_code == 201, answer.text
     made: dict[str, Any] = answer.json()
     return made

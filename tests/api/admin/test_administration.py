@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api.admin.login_throttle import BURST, LoginThrottle
+from api.http.login_throttle import BURST, LoginThrottle
 from shared.errors import TooManyAttempts
 from tests.api.admin.administering import ADMIN, make, refused
 from tests.api.conftest import KEY_A, Gateway
@@ -28,8 +28,8 @@ async def test_administration_is_closed_to_virtual_keys(tenants: Gateway) -> Non
     made = await make(tenants)
     for header in ("x-bf-vk", "authorization", "x-api-key", "x-bf-admin-key"):
         for value in (made["value"], KEY_A):
-            said = f"Bearer {value}" if header == "authorization" else value
-            answer = await tenants.http.get("/api/keys", headers={header: said})
+            secret = f"Bearer {value}" if header == "authorization" else value
+            answer = await tenants.http.get("/api/keys", headers={header: secret})
             assert answer.status_code in {401, 429}
 
 
@@ -88,7 +88,7 @@ def test_an_ipv6_guesser_has_one_network_and_mapped_addresses_are_the_address() 
 
 
 def test_no_more_addresses_are_remembered_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.admin.login_throttle.REMEMBERED", 2)
+    monkeypatch.setattr("api.http.login_throttle.REMEMBERED", 2)
     attempts = LoginThrottle(_Clock())
     for at in range(3):
         attempts.wrong(f"10.0.0.{at}", b"x")
@@ -108,8 +108,8 @@ async def test_whatever_an_administrator_changes_is_kept(tenants: Gateway) -> No
     await tenants.http.get("/api/webhooks/secret", headers=ADMIN)
     await tenants.http.get("/api/keys", headers=ADMIN)
     page = (await tenants.http.get("/api/audit", headers=ADMIN)).json()
-    said = [(entry["action"], entry["target"], entry["status"]) for entry in reversed(page["data"])]
-    assert said == [
+    recorded = [(entry["action"], entry["target"], entry["status"]) for entry in reversed(page["data"])]
+    assert recorded == [
         ("POST /api/keys", made["id"], 201),
         ("PATCH /api/keys/{key_id}", made["id"], 200),
         ("POST /api/keys/{key_id}/rotate", made["id"], 200),
@@ -162,7 +162,7 @@ async def test_an_entry_that_cannot_be_kept_is_in_the_log_and_the_value_is_told(
         made = await make(gateway)
     [entry, failure] = [record for record in caplog.records if record.name == "finops.audit"]
     assert (entry.target, entry.status) == (made["id"], 201)
-    assert "could not be kept" in failure.getMessage()
+    assert "could not be stored" in failure.getMessage()
     assert made["value"] not in caplog.text
 
 

@@ -20,7 +20,7 @@ async def test_a_key_is_made_shown_without_its_value_and_used(gateway: Gateway) 
         False,
     )
     document = (await gateway.http.get(f"/api/keys/{made['id']}", headers=ADMIN)).json()
-    assert document == {name: said for name, said in made.items() if name != "value"}
+    assert document == {name: value for name, value in made.items() if name != "value"}
     assert document["budgets"] == [{"limit_usd": 5.0, "window": "1d"}]
     assert (await use(gateway, made["value"])).status_code == 200
 
@@ -80,12 +80,18 @@ async def _answers(gateway: Gateway, value: str, status: int) -> bool:
 async def test_changes_at_the_same_time_are_all_kept(gateway: Gateway) -> None:
     made = await make(gateway)
     path = f"/api/keys/{made['id']}"
-    said: list[dict[str, Any]] = [{"team": "t"}, {"customer": "c"}, {"weight": 2}, {"models": ["x/*"]}, {"name": "n"}]
-    calls = [gateway.http.patch(path, json=part, headers=ADMIN) for part in said]
+    changes: list[dict[str, Any]] = [
+        {"team": "t"},
+        {"customer": "c"},
+        {"weight": 2},
+        {"models": ["x/*"]},
+        {"name": "n"},
+    ]
+    calls = [gateway.http.patch(path, json=part, headers=ADMIN) for part in changes]
     await asyncio.gather(*calls, gateway.post(f"{path}/revoke", headers=ADMIN))
     document = (await gateway.http.get(path, headers=ADMIN)).json()
     assert document["status"] == "revoked"
-    kept = [part for part in said if part.items() <= document.items()]
+    kept = [part for part in changes if part.items() <= document.items()]
     entries = (await gateway.http.get(f"/api/audit?target={made['id']}", headers=ADMIN)).json()["data"]
     done = [entry for entry in entries if entry["action"].startswith("PATCH") and entry["status"] == 200]
     assert len(kept) == len(done)
@@ -192,21 +198,21 @@ async def test_a_spent_budget_is_foretold(gateway: Gateway) -> None:
         ({"name": "a", "budgit": {"limit_usd": 1}}, "budgit", "did you mean 'budget'?"),
         ({"name": "a", "budget": {"limit": 1, "limit_usd": 1}}, "budget.limit", "did you mean 'limit_usd'?"),
         ({"name": "a", "value": "sk-bf-mine"}, "value", "unknown key"),
-        ({"name": "a", "budget": {"limit_usd": -1}}, "budget.limit_usd", "greater than or equal to 0"),
+        ({"name": "a", "budget": {"limit_usd": -1}}, "budget.limit_usd", "must be at least 0"),
         ({"name": "a", "rate_limit": {"requests": 1, "window": "2d"}}, "rate_limit.window", "must be 1m"),
-        ({"name": "a", "weight": 0}, "weight", "greater than"),
-        ({"name": "a", "models": ["x"] * 201}, "models", "at most 200"),
-        ({"name": "a", "team": "a\x1fb"}, "team", "match pattern"),
-        ({"name": "a", "dimensions": {"Not a name": "x"}}, "dimensions.Not a name.[key]", "match pattern"),
+        ({"name": "a", "weight": 0}, "weight", "must be at least"),
+        ({"name": "a", "models": ["x"] * 201}, "models", "200 or fewer"),
+        ({"name": "a", "team": "a\x1fb"}, "team", "match"),
+        ({"name": "a", "dimensions": {"Not a name": "x"}}, "dimensions.Not a name.[key]", "match"),
         ({"name": "a", "fallbacks": ["nowhere/x"]}, "fallbacks", "nowhere"),
         ({"name": "a\nb"}, "name", "letters"),
-        ({"name": 7}, "name", "valid string"),
+        ({"name": 7}, "name", "must be a string"),
         ({}, "name", "required"),
         ([], "body", "dictionary"),
         ("text", "body", "dictionary"),
     ],
 )
-async def test_a_wrong_body_is_refused_with_the_place_and_the_nearest_name(
+async def test_a_wrong_body_is_refused_with_its_path_and_the_nearest_known_name(
     gateway: Gateway, body: Any, param: str, words: str
 ) -> None:
     error = await refused(gateway, "POST", "/api/keys", 400, json=body)
@@ -214,10 +220,10 @@ async def test_a_wrong_body_is_refused_with_the_place_and_the_nearest_name(
     assert words in error["message"]
 
 
-async def test_what_is_no_json_and_what_is_too_large_is_refused(gateway: Gateway) -> None:
+async def test_invalid_json_and_large_bodies_are_refused(gateway: Gateway) -> None:
     kind = {**ADMIN, "content-type": "application/json"}
     broken = await gateway.http.post("/api/keys", content=b"{", headers=kind)
-    assert (broken.status_code, broken.json()["error"]["message"]) == (400, "The body is no JSON.")
+    assert (broken.status_code, broken.json()["error"]["message"]) == (400, "The request body is not valid JSON.")
     deep = await gateway.http.post("/api/keys", content=b"[" * 60_000, headers=kind)
     assert deep.status_code == 400
     large = await gateway.http.post("/api/keys", content=b'{"name":"' + b"a" * 70_000 + b'"}', headers=kind)

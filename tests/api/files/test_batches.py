@@ -1,4 +1,4 @@
-"""The Batch API at the door: what is kept and run here, what happens to lines, cancelling, expiry, hostile files."""
+"""The Batch API: which batches run here, their lines, cancellation, expiry and hostile files."""
 
 import json
 
@@ -114,9 +114,9 @@ async def test_a_file_that_is_wrong_as_a_whole_fails(gateway: Gateway, content: 
 
 async def test_too_many_inputs_to_embed_fail(gateway: Gateway):
     body = {"model": "sim/x", "input": ["a"] * 50_000}
-    said = [{"custom_id": f"{n}", "method": "POST", "url": "/embeddings", "body": body} for n in range(2)]
-    said[1]["body"] = {"model": "sim/x", "input": [1, 2, 3]}
-    content = "\n".join(json.dumps(each) for each in said)
+    lines = [{"custom_id": f"{n}", "method": "POST", "url": "/embeddings", "body": body} for n in range(2)]
+    lines[1]["body"] = {"model": "sim/x", "input": [1, 2, 3]}
+    content = "\n".join(json.dumps(each) for each in lines)
     batch = await work_off(gateway, (await create(gateway, content, endpoint="/embeddings"))["id"])
     assert [error["code"] for error in batch["errors"]["data"]] == ["too_many_inputs"]
     assert batch["endpoint"] == "/v1/embeddings"

@@ -1,4 +1,4 @@
-"""Files at the door: which stay here and which go on, whose they are, and what hostile uploads meet."""
+"""The Files API: which files are stored here and which are forwarded, who sees them, and hostile uploads."""
 
 import json
 
@@ -6,7 +6,7 @@ import httpx
 import openai
 import pytest
 
-from api.routes.files import replayed
+from api.http.bodies import replay
 from tests.api.batch_work import create, line, upload, work_off
 from tests.api.conftest import ADMIN_KEY, CHAT, KEY_A, KEY_B, Gateway, Start
 from tests.waiting import wait_until
@@ -194,8 +194,8 @@ async def test_a_lifetime_that_is_none_is_a_400(gateway: Gateway, fields: dict[s
 
 
 async def test_a_file_lives_as_long_as_it_says(gateway: Gateway):
-    said = {"expires_after[anchor]": "created_at", "expires_after[seconds]": "7200"}
-    file = (await send(gateway, line(model="sim/x"), **said)).json()
+    fields = {"expires_after[anchor]": "created_at", "expires_after[seconds]": "7200"}
+    file = (await send(gateway, line(model="sim/x"), **fields)).json()
     assert file["expires_at"] == file["created_at"] + 7200
     assert 7100 < await gateway.services.commands.execute("TTL", f"finops:file:{file['id']}:0") <= 7200
 
@@ -427,7 +427,7 @@ async def test_a_request_that_was_read_can_be_read_again():
     async def receive():
         return hangup
 
-    again = replayed(b"body", receive)
+    again = replay(b"body", receive)
     assert (await again())["body"] == b"body"
     assert await again() is hangup
 

@@ -24,9 +24,9 @@ def test_text_that_has_no_utf_8_form_is_still_told():
     assert orjson.loads(reply.body)["error"] == {
         "message": "'odd \\ud800 text'", "type": "invalid_request_error", "param": "x", "code": None,
     }  # fmt: skip
-    told = orjson.loads(error_reply(InvalidRequest("odd \ud800 text", param="x"), "genai").body)["error"]
-    assert (told["code"], told["status"]) == (400, "INVALID_ARGUMENT")
-    assert told["details"][0]["fieldViolations"] == [{"field": "x", "description": "'odd \\ud800 text'"}]
+    error = orjson.loads(error_reply(InvalidRequest("odd \ud800 text", param="x"), "genai").body)["error"]
+    assert (error["code"], error["status"]) == (400, "INVALID_ARGUMENT")
+    assert error["details"][0]["fieldViolations"] == [{"field": "x", "description": "'odd \\ud800 text'"}]
 
 
 def test_waiting_times_are_whole_seconds_and_at_least_one():

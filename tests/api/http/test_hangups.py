@@ -93,12 +93,12 @@ async def test_a_waiting_submit_is_forgotten_when_its_caller_hangs_up_and_its_jo
     assert await gateway.worker.work_off() == 1
 
 
-@pytest.mark.parametrize("said", [[(b"host", b"x")], ((b"host", b"x"),)])
-def test_a_request_that_waits_lets_go_of_its_headers_where_they_can_be_let_go(said):
-    context = RequestContext("req_1", dict(said), started=0.0, said=said)
+@pytest.mark.parametrize("raw_headers", [[(b"host", b"x")], ((b"host", b"x"),)])
+def test_a_request_that_waits_lets_go_of_its_headers_where_they_can_be_let_go(raw_headers):
+    context = RequestContext("req_1", dict(raw_headers), started=0.0, raw_headers=raw_headers)
     context.forget_headers()
     assert not context.headers
-    assert len(said) == isinstance(said, tuple)
+    assert len(raw_headers) == isinstance(raw_headers, tuple)
 
 
 class Request:

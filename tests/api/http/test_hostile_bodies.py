@@ -196,9 +196,9 @@ async def test_a_caller_that_hangs_up_amid_its_body_leaves_nothing_behind(gatewa
 )
 async def test_a_sane_request_id_is_kept_any_other_replaced(gateway: Gateway, given: str, kept: bool):
     answer = await gateway.http.get("/health/live", headers={"x-request-id": given.encode("latin-1")})
-    said = answer.headers["x-request-id"]
-    assert (said == given) is kept
-    assert kept or (said.startswith("req_") and len(said) == 36)
+    request_id = answer.headers["x-request-id"]
+    assert (request_id == given) is kept
+    assert kept or (request_id.startswith("req_") and len(request_id) == 36)
 
 
 @pytest.mark.parametrize(

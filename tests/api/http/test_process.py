@@ -82,23 +82,23 @@ def test_it_serves_an_inherited_socket(run: Run):
 def test_a_port_in_use_is_said_and_fails(run: Run):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         process = run("--port", str(taken.getsockname()[1]))
-        _, said = process.communicate(timeout=60)
+        _, output = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert "cannot listen on 127.0.0.1 port" in said
+    assert "cannot listen on 127.0.0.1 port" in output
 
 
 @pytest.mark.parametrize(
-    ("environ", "code", "said"),
+    ("environ", "code", "output"),
     [
         ({"FINOPS_PORT": "ninety"}, 2, "port"),
         ({"FINOPS_CONFIG": "/nonexistent/finops.toml"}, 2, "does not exist"),
     ],
 )
-def test_a_refused_configuration_is_said(run: Run, environ: dict[str, str], code: int, said: str):
+def test_a_refused_configuration_is_said(run: Run, environ: dict[str, str], code: int, output: str):
     process = run(environ=environ)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == code
-    assert said in errors
+    assert output in errors
     assert "Traceback" not in errors
 
 

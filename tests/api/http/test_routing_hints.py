@@ -16,19 +16,19 @@ def test_a_callers_patience_is_in_seconds() -> None:
     assert timeout_s({b"x-bf-timeout": b"1.5"}) == 1.5
 
 
-@pytest.mark.parametrize("said", [b"", b"soon", b"0", b"-1", b"nan", b"inf", b"1e9"])
-def test_patience_that_is_none_is_a_400(said: bytes) -> None:
+@pytest.mark.parametrize("header", [b"", b"soon", b"0", b"-1", b"nan", b"inf", b"1e9"])
+def test_patience_that_is_none_is_a_400(header: bytes) -> None:
     with pytest.raises(InvalidRequest) as refusal:
-        timeout_s({b"x-bf-timeout": said})
+        timeout_s({b"x-bf-timeout": header})
     assert refusal.value.param == "x-bf-timeout"
 
 
 @pytest.mark.parametrize(
-    ("said", "seconds"),
+    ("header", "seconds"),
     [(b"600", 598), (b"60.5", 58.5), (b"6", 5), (b"1", 5), (b"None", None), (b"", None), (b"-3", None), (b"nan", None)],
 )
-def test_an_sdks_limit_is_a_hint(said: bytes, seconds: float | None) -> None:
-    assert sdk_timeout_s({b"x-stainless-read-timeout": said}) == seconds
+def test_an_sdks_limit_is_a_hint(header: bytes, seconds: float | None) -> None:
+    assert sdk_timeout_s({b"x-stainless-read-timeout": header}) == seconds
 
 
 def test_an_sdks_limit_bounds_an_answer_and_the_begin_of_a_stream() -> None:

@@ -1,4 +1,4 @@
-"""Streams to callers, what is said when they break, and callers that hang up."""
+"""Streams to callers: errors inside a stream, and callers that hang up."""
 
 import asyncio
 

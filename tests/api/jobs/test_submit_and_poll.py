@@ -170,12 +170,12 @@ async def test_a_stream_cannot_be_a_job(gateway: Gateway):
 
 
 @pytest.mark.parametrize(
-    ("said", "ttl_s"),
+    ("header", "ttl_s"),
     [("60", 60), ("60.9", 60), ("0.2", 1), ("0", 3600), ("-5", 3600), ("soon", 3600), ("", 3600), ("nan", 3600),
      ("1e3", 3600), ("inf", 3600), ("99999999999", 7 * 86_400)],
 )  # fmt: skip
-async def test_the_results_lifetime(gateway: Gateway, said: str, ttl_s: int):
-    job_id = await gateway.submit(**{"x-bf-async-job-result-ttl": said})
+async def test_the_results_lifetime(gateway: Gateway, header: str, ttl_s: int):
+    job_id = await gateway.submit(**{"x-bf-async-job-result-ttl": header})
     job = await gateway.services.store.get(job_id)
     assert job is not None
     assert job.ttl_s == ttl_s

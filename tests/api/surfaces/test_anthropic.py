@@ -35,8 +35,8 @@ async def sdk(gateway: Gateway) -> AsyncIterator[Sdk]:
     made: list[anthropic.AsyncAnthropic] = []
 
     def make(key: str = KEY_A, **more: Any) -> anthropic.AsyncAnthropic:
-        said = {"api_key": key, "max_retries": 0, "_strict_response_validation": True, **more}
-        made.append(anthropic.AsyncAnthropic(base_url=f"{gateway.url}/anthropic", **said))
+        options = {"api_key": key, "max_retries": 0, "_strict_response_validation": True, **more}
+        made.append(anthropic.AsyncAnthropic(base_url=f"{gateway.url}/anthropic", **options))
         return made[-1]
 
     yield make
@@ -111,9 +111,9 @@ async def test_what_would_be_missed_is_refused_and_a_fallback_that_cannot_say_it
         await sdk().messages.create(**ASK, model="openai/gpt-4o", extra_body={"top_k": 3})
     assert not sim.log.entries
     more = {"fallbacks": ["openai/gpt-4o"], "top_k": 3}
-    with pytest.raises(anthropic.APIStatusError) as told:
+    with pytest.raises(anthropic.APIStatusError) as failure:
         await sdk().messages.create(**ASK, model="claude-haiku-4-5@status=503", extra_body=more)
-    assert told.value.status_code == 503
+    assert failure.value.status_code == 503
     pending = await sdk().messages.create(
         **ASK, model="claude-haiku-4-5", extra_body=more, extra_headers={"x-bf-async": "true"}
     )
@@ -166,9 +166,9 @@ async def test_a_failed_or_cancelled_job_is_the_sdks_own_error(sdk: Sdk, gateway
     ask = {**ASK, "model": "claude-haiku-4-5@status=429"}
     failed = await sdk().messages.create(**ask, extra_headers={"x-bf-async": "true"})
     await gateway.worker.work_off()
-    with pytest.raises(anthropic.RateLimitError) as told:
+    with pytest.raises(anthropic.RateLimitError) as failure:
         await sdk(max_retries=2).messages.create(**ask, extra_headers={"x-bf-async-id": failed.id})
-    assert told.value.response.headers["x-should-retry"] == "false"
+    assert failure.value.response.headers["x-should-retry"] == "false"
     cancelled = await sdk().messages.create(**ask, extra_headers={"x-bf-async": "true"})
     await gateway.services.store.cancel(cancelled.id)
     with pytest.raises(anthropic.ConflictError, match="job_cancelled"):
@@ -190,25 +190,25 @@ async def test_a_failed_or_cancelled_job_is_the_sdks_own_error(sdk: Sdk, gateway
     ],
 )
 async def test_errors_are_told_in_its_own_envelope(sdk: Sdk, change: dict[str, Any], error: Any, kind: str):
-    with pytest.raises(error) as told:
+    with pytest.raises(error) as failure:
         await sdk().messages.create(**{**ASK, "model": "claude-haiku-4-5", **change})
-    body = told.value.body
+    body = failure.value.body
     assert (body["type"], body["error"]["type"]) == ("error", kind)
-    assert body["request_id"] == told.value.response.headers["request-id"]
+    assert body["request_id"] == failure.value.response.headers["request-id"]
 
 
 async def test_keys_are_read_as_its_sdk_sends_them(sdk: Sdk, gateway: Gateway):
     ask = {**ASK, "model": "openai/gpt-4o"}
     assert await sdk(KEY_B).messages.create(**ask)
     assert await sdk(None, auth_token=KEY_B).messages.create(**ask)
-    with pytest.raises(anthropic.AuthenticationError) as told:
+    with pytest.raises(anthropic.AuthenticationError) as failure:
         await sdk("sk-bf-nobody-0123456789").messages.create(**ask)
-    assert told.value.body["error"]["type"] == "authentication_error"
+    assert failure.value.body["error"]["type"] == "authentication_error"
     with pytest.raises(anthropic.PermissionDeniedError):
         await sdk(KEY_B).messages.create(**{**ask, "model": "claude-haiku-4-5"})
-    with pytest.raises(anthropic.AuthenticationError) as told:
+    with pytest.raises(anthropic.AuthenticationError) as failure:
         await sdk("sk-bf-nobody-0123456789").models.list()
-    assert told.value.body["type"] == "error"
+    assert failure.value.body["type"] == "error"
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -252,9 +252,9 @@ async def test_models_are_listed_with_their_providers(sdk: Sdk):
     assert {name.split("/")[0] async for name in named(sdk(KEY_B))} == {"openai"}
     with pytest.raises(anthropic.NotFoundError):
         await sdk().models.retrieve("nothing")
-    with pytest.raises(anthropic.UnprocessableEntityError) as told:
+    with pytest.raises(anthropic.BadRequestError) as failure:
         await sdk().models.list(limit=5000)
-    assert told.value.body["type"] == "error"
+    assert failure.value.body["type"] == "error"
 
 
 async def named(client: anthropic.AsyncAnthropic) -> AsyncIterator[str]:

@@ -24,8 +24,8 @@ async def azure(tenants: Gateway) -> AsyncIterator[openai.AsyncAzureOpenAI]:
 async def test_a_chat_is_answered_and_streamed(azure: openai.AsyncAzureOpenAI, sim: Any, model: str) -> None:
     whole = await azure.chat.completions.create(model=model, messages=MESSAGES)
     stream = await azure.chat.completions.create(model=model, messages=MESSAGES, stream=True)
-    told = [chunk.choices[0].delta.content or "" async for chunk in stream if chunk.choices]
-    assert "".join(told) == whole.choices[0].message.content
+    pieces = [chunk.choices[0].delta.content or "" async for chunk in stream if chunk.choices]
+    assert "".join(pieces) == whole.choices[0].message.content
     assert {entry.body["model"] for entry in sim.log.entries} == {"gpt-4o"}
 
 

@@ -160,9 +160,9 @@ async def test_content_is_a_job_by_header(sdk: Sdk, gateway: Gateway, model: str
     await gateway.worker.work_off()
     done = await sdk().aio.models.generate_content(**ask, config=poll)
     assert done.text == (await sdk().aio.models.generate_content(**ask)).text
-    with pytest.raises(errors.ClientError) as told:
+    with pytest.raises(errors.ClientError) as failure:
         await sdk(KEY_B).aio.models.generate_content(**ask, config=poll)
-    assert (told.value.code, told.value.status) == (404, "NOT_FOUND")
+    assert (failure.value.code, failure.value.status) == (404, "NOT_FOUND")
 
 
 async def test_embeddings_are_a_job_too(sdk: Sdk, gateway: Gateway):
@@ -185,14 +185,14 @@ async def test_a_failed_or_cancelled_job_is_the_sdks_own_error(sdk: Sdk, gateway
     ask = {"model": "openai/gpt-4o@status=429", "contents": "hello"}
     failed = await sdk().aio.models.generate_content(**ask, config=with_headers(JOB))
     await gateway.worker.work_off()
-    with pytest.raises(errors.ClientError) as told:
+    with pytest.raises(errors.ClientError) as failure:
         await sdk().aio.models.generate_content(**ask, config=with_headers({"x-bf-async-id": failed.response_id}))
-    assert (told.value.code, told.value.status) == (429, "RESOURCE_EXHAUSTED")
+    assert (failure.value.code, failure.value.status) == (429, "RESOURCE_EXHAUSTED")
     cancelled = await sdk().aio.models.generate_content(**ask, config=with_headers(JOB))
     await gateway.services.store.cancel(cancelled.response_id)
-    with pytest.raises(errors.ClientError) as told:
+    with pytest.raises(errors.ClientError) as failure:
         await sdk().aio.models.generate_content(**ask, config=with_headers({"x-bf-async-id": cancelled.response_id}))
-    assert (told.value.code, told.value.status) == (409, "ABORTED")
+    assert (failure.value.code, failure.value.status) == (409, "ABORTED")
 
 
 @pytest.mark.parametrize(
@@ -210,12 +210,12 @@ async def test_a_failed_or_cancelled_job_is_the_sdks_own_error(sdk: Sdk, gateway
     ],
 )
 async def test_errors_are_told_in_its_own_envelope(sdk: Sdk, model: str, config: Any, code: int, status: str):
-    with pytest.raises(errors.APIError) as told:
+    with pytest.raises(errors.APIError) as failure:
         await sdk().aio.models.generate_content(model=model, contents="hello", config=config)
-    assert (told.value.code, told.value.status) == (code, status)
-    said = told.value.details["error"]
-    assert said["message"]
-    assert said["code"] == code
+    assert (failure.value.code, failure.value.status) == (code, status)
+    details = failure.value.details["error"]
+    assert details["message"]
+    assert details["code"] == code
 
 
 async def test_a_stream_is_no_job(sdk: Sdk):
@@ -229,9 +229,9 @@ async def test_a_stream_is_no_job(sdk: Sdk):
 @pytest.mark.parametrize("model", MODELS)
 async def test_a_stream_that_breaks_off_raises(sdk: Sdk, model: str, fault: str):
     stream = await sdk().aio.models.generate_content_stream(model=f"{model}@{fault}", contents="hello")
-    with pytest.raises(errors.APIError) as told:
+    with pytest.raises(errors.APIError) as failure:
         [chunk async for chunk in stream]
-    assert told.value.code >= 500
+    assert failure.value.code >= 500
 
 
 async def test_keys_are_read_wherever_google_puts_them_and_are_never_logged(
@@ -282,9 +282,9 @@ async def test_models_are_listed_page_by_page(sdk: Sdk):
     assert {name.split("/")[1] for name in names} == {"gemini", "anthropic", "openai", "quick"}
     assert len(names) == len(set(names))
     assert (await sdk().aio.models.get(model="gemini-2.5-flash")).name == "models/gemini/gemini-2.5-flash"
-    with pytest.raises(errors.ClientError) as told:
+    with pytest.raises(errors.ClientError) as failure:
         await sdk().aio.models.get(model="nothing")
-    assert told.value.code == 404
+    assert failure.value.code == 404
     with suppress(StopAsyncIteration), pytest.raises(errors.ClientError):
         await sdk().aio.models.list(config={"page_size": -1})
 

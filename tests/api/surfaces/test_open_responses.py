@@ -33,7 +33,7 @@ CITY = {
 }
 
 
-def said(role: str, text: str) -> dict[str, Any]:
+def message(role: str, text: str) -> dict[str, Any]:
     return {"type": "message", "role": role, "content": text}
 
 
@@ -41,10 +41,13 @@ CALL = {"type": "function_call", "call_id": "call_1", "name": "weather", "argume
 RESULT = {"type": "function_call_output", "call_id": "call_1", "output": "sunny"}
 REQUESTS: dict[str, dict[str, Any]] = {
     "text": {"input": "What is a budget?"},
-    "instructions": {"input": [said("system", "Be short."), said("user", "What is a budget?")], "instructions": "x"},
+    "instructions": {
+        "input": [message("system", "Be short."), message("user", "What is a budget?")],
+        "instructions": "x",
+    },
     "a call": {"input": "The weather in 'Bonn'?", "tools": [WEATHER], "tool_choice": "required"},
     "a result": {
-        "input": [said("user", "The weather?"), CALL, RESULT],
+        "input": [message("user", "The weather?"), CALL, RESULT],
         "tools": [WEATHER],
     },
     "a picture": {
@@ -59,7 +62,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
             }
         ]
     },
-    "turns": {"input": [said("user", "One."), said("assistant", "Two."), said("user", "Three.")]},
+    "turns": {"input": [message("user", "One."), message("assistant", "Two."), message("user", "Three.")]},
     "a schema": {
         "input": "Tell of 'Bonn'.",
         "text": {"format": {"type": "json_schema", "name": "city", "schema": CITY, "strict": True}},

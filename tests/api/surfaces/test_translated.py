@@ -28,7 +28,7 @@ Start = Callable[..., Awaitable[Gateway]]
 
 
 @asynccontextmanager
-async def saying(body: bytes, media_type: bytes = b"application/json") -> AsyncIterator[str]:
+async def upstream_sending(body: bytes, media_type: bytes = b"application/json") -> AsyncIterator[str]:
     """A provider that says the same to everybody."""
 
     async def reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -61,7 +61,7 @@ async def google(gateway: Gateway) -> AsyncIterator[Any]:
 
 
 async def test_callers_read_events_even_where_the_provider_does_not_stream(start: Start):
-    async with saying(orjson.dumps(WHOLE)) as url:
+    async with upstream_sending(orjson.dumps(WHOLE)) as url:
         gateway = await start(providers=odd(url))
         async with (
             anthropic.AsyncAnthropic(base_url=f"{gateway.url}/anthropic", api_key="any") as client,
@@ -81,7 +81,7 @@ async def test_callers_read_events_even_where_the_provider_does_not_stream(start
 
 @pytest.mark.parametrize("body", [b"[]", b'{"choices": 5}', b'{"choices": [{"message": "x"}]}'])
 async def test_an_answer_that_is_none_is_a_502(start: Start, body: bytes):
-    async with saying(body) as url:
+    async with upstream_sending(body) as url:
         gateway = await start(providers=odd(url))
         message = await gateway.post("/anthropic/v1/messages", ASK)
         content = await gateway.post("/genai/v1/models/odd/m:generateContent", CONTENTS)
@@ -95,13 +95,13 @@ CONTENTS = {"contents": [{"parts": [{"text": "hello"}]}]}
 
 
 async def test_a_stream_that_is_none_says_so_at_its_end(start: Start):
-    async with saying(b'data: {"choices": 5}\n\ndata: [DONE]\n\n', b"text/event-stream") as url:
+    async with upstream_sending(b'data: {"choices": 5}\n\ndata: [DONE]\n\n', b"text/event-stream") as url:
         gateway = await start(providers=odd(url))
         async with google(gateway) as models:
             stream = await models.generate_content_stream(model="odd/m", contents="hello")
-            with pytest.raises(errors.ServerError) as told:
+            with pytest.raises(errors.ServerError) as failure:
                 [chunk async for chunk in stream]
-    assert told.value.code == 502
+    assert failure.value.code == 502
 
 
 @pytest.mark.parametrize(

@@ -53,8 +53,8 @@ async def booked(gateway: Gateway) -> None:
     await billing.ledger.flush()
 
 
-async def asked(gateway: Gateway, path: str, headers: dict[str, str] | None = None, **said: Any) -> Any:
-    answer = await gateway.http.get(path, params=said, headers=headers or ADMIN)
+async def asked(gateway: Gateway, path: str, headers: dict[str, str] | None = None, **params: Any) -> Any:
+    answer = await gateway.http.get(path, params=params, headers=headers or ADMIN)
     assert answer.status_code == 200, answer.text
     return answer.json()
 
@@ -83,7 +83,7 @@ async def test_models_without_a_price_are_named(busy: Gateway):
 
 
 @pytest.mark.parametrize(
-    ("said", "calls"),
+    ("params", "calls"),
     [
         ({"group_by": "key", "per": "hour"}, {("team-a",): 2, ("team-b",): 2}),
         ({"group_by": "provider,model", "model": "sim/gpt-4o", "per": "month"}, {("sim", "gpt-4o"): 2}),
@@ -97,14 +97,14 @@ async def test_models_without_a_price_are_named(busy: Gateway):
         ({"group_by": "team", "from": f"{TODAY:%Y-%m-%d}", "to": f"{TOMORROW:%Y-%m-%d}", "team": "ads"}, {("ads",): 2}),
     ],
 )  # fmt: skip
-async def test_groups_periods_and_filters(busy: Gateway, said: dict[str, Any], calls: dict[tuple[str, ...], int]):
-    usage = await asked(busy, "/api/usage", **said)
+async def test_groups_periods_and_filters(busy: Gateway, params: dict[str, Any], calls: dict[tuple[str, ...], int]):
+    usage = await asked(busy, "/api/usage", **params)
     assert {tuple(row[name] for name in usage["group_by"]): row["calls"] for row in usage["data"]} == calls
 
 
 @pytest.mark.parametrize("path", ["/api/usage", "/api/usage/export", "/api/logs", "/api/logs/export"])
 @pytest.mark.parametrize(
-    ("said", "param"),
+    ("params", "param"),
     [
         ({"from": "yesterday"}, "from"),
         ({"to": "2026-13-01"}, "to"),
@@ -118,9 +118,9 @@ async def test_groups_periods_and_filters(busy: Gateway, said: dict[str, Any], c
     ],
 )
 async def test_what_makes_no_sense_is_a_400_that_names_it(
-    gateway: Gateway, path: str, said: dict[str, str], param: str
+    gateway: Gateway, path: str, params: dict[str, str], param: str
 ):
-    answer = await gateway.http.get(path, params=said, headers=ADMIN)
+    answer = await gateway.http.get(path, params=params, headers=ADMIN)
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
 
 
@@ -190,10 +190,10 @@ async def test_a_jobs_call_is_found_by_its_id(tenants: Gateway):
 
 @pytest.mark.parametrize("path", ["/api/usage/export", "/api/logs/export"])
 async def test_files(busy: Gateway, path: str):
-    said = {"group_by": "team,dimension:app"} if "usage" in path else {}
+    params = {"group_by": "team,dimension:app"} if "usage" in path else {}
     texts = {}
     for kind, media_type in (("csv", "text/csv"), ("jsonl", "application/x-ndjson"), ("focus", "text/csv")):
-        answer = await busy.http.get(path, params={**said, "format": kind}, headers=ADMIN)
+        answer = await busy.http.get(path, params={**params, "format": kind}, headers=ADMIN)
         assert answer.status_code == 200
         assert answer.headers["content-type"].startswith(media_type)
         assert answer.headers["content-disposition"].startswith('attachment; filename="finops-')
@@ -210,11 +210,11 @@ async def test_files(busy: Gateway, path: str):
     assert "'=cmd()" in texts["csv"] or '{""app"":""=cmd()""}' in texts["csv"]
 
 
-@pytest.mark.parametrize("said", [{}, {"group_by": "key", "per": "total"}])
-async def test_a_file_of_nothing_has_its_header(gateway: Gateway, said: dict[str, str]):
+@pytest.mark.parametrize("params", [{}, {"group_by": "key", "per": "total"}])
+async def test_a_file_of_nothing_has_its_header(gateway: Gateway, params: dict[str, str]):
     past = {"from": "2026-01-01", "to": "2026-01-02"}
     for path in ("/api/usage/export", "/api/logs/export"):
-        parameters = {**past, **(said if "usage" in path else {})}
+        parameters = {**past, **(params if "usage" in path else {})}
         lines = (await gateway.http.get(path, params=parameters, headers=ADMIN)).text.splitlines()
         assert len(lines) == 1
         assert "cost_usd" in lines[0]

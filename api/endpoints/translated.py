@@ -1,6 +1,6 @@
-"""Surfaces in another format than OpenAI's: answered at once, as a stream, or as a job by header.
+"""Surfaces in other formats than OpenAI's: answered at once, as a stream, or as a job by header.
 
-A request becomes a chat (or embeddings) and goes the way of all; the answer is told in the caller's format.
+A request is translated to a chat (or embeddings) and served as one; the answer is translated to the caller's format.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from api.http.bodies import drain, read_plain_body
 from api.http.disconnect import Hangup
 from api.http.errors import error_reply
 from api.http.request_context import (
@@ -18,7 +19,6 @@ from api.http.request_context import (
     Reply,
     RequestContext,
     Send,
-    drain,
     header_lines,
     header_text,
     send_reply,
@@ -26,8 +26,7 @@ from api.http.request_context import (
 from api.http.streaming import EVENT_STREAM, TranslatedEvents, send_translated_stream
 from api.jobs.async_headers import POLL, wants_job
 from api.jobs.async_mode import call_of, poll, submit
-from api.jobs.replies import WORDS, job_headers, with_headers
-from api.routes.inference import read_plain_body
+from api.jobs.replies import STATUSES, job_headers, with_headers
 from api.services import Services
 from shared.errors import JobCancelled, JobFailure, UpstreamFailure
 from shared.inference.call import Call
@@ -44,18 +43,18 @@ Fields = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
-    """One method of a surface: how its requests and answers are said in OpenAI's format.
+    """One method of a surface: the translation of its requests and answers to and from OpenAI's format.
 
     Attributes:
-        surface: As ``RequestContext.surface``; errors are told in its envelope.
-        provider: Whose models are meant by names without a prefix.
-        request_type: What a request becomes.
-        read: The caller's fields as OpenAI's.
-        answer: OpenAI's answer as the caller's.
-        pending: The answer while a job is open, of its id, model and status.
-        events: Makes the translation of one stream, for a request's id; only where ``request_type`` streams.
+        surface: As ``RequestContext.surface``; errors are rendered in its envelope.
+        provider: The provider of models whose names have no prefix.
+        request_type: The type that its requests are translated to.
+        read: Translates the caller's fields to OpenAI's.
+        answer: Translates OpenAI's answer to the caller's format.
+        pending: Makes the answer of an open job from its id, model and status.
+        events: Makes the translator of one stream, from the request's id; only where ``request_type`` streams.
         stream_type: The content type of streams.
-        id_header: The header in which the SDKs look for the request's id; empty: ours alone.
+        id_header: The response header in which the SDKs look for the request's id; empty: none beside ours.
     """
 
     surface: str
@@ -69,25 +68,15 @@ class Dialect:
     id_header: bytes = b""
 
     def id_lines(self, context: RequestContext) -> tuple[HeaderLine, ...]:
-        """The request's id where the SDKs look for it."""
+        """The request's id in the header that the SDKs read."""
         return ((self.id_header, header_text(context.request_id)),) if self.id_header else ()
 
 
-async def enter(services: Services, context: RequestContext, surface: str, request_type: str) -> None:
-    """Say through which door a request came, and find out whose it is.
-
-    Raises:
-        GatewayError: Its key is not known, or none was shown where one must be.
-    """
-    context.surface, context.request_type = surface, request_type
-    context.caller = await services.governance.identify(context.headers)
-
-
 async def serve(dialect: Dialect, services: Services, context: RequestContext, receive: Receive, send: Send) -> None:
-    """Answer an inference request, whose caller is known.
+    """Answer an inference request of an authenticated caller.
 
     Raises:
-        GatewayError: What the caller is told, unless the response has begun.
+        GatewayError: The request is refused; not after the response has begun.
     """
     if POLL in context.headers:
         await drain(receive)
@@ -110,10 +99,10 @@ async def serve(dialect: Dialect, services: Services, context: RequestContext, r
 
 
 async def count(dialect: Dialect, services: Services, context: RequestContext, receive: Receive) -> int:
-    """How many tokens a chat has: counted by the provider where it can, else estimated here.
+    """Count the tokens of a chat: by the provider where it can, else estimated here.
 
     Raises:
-        GatewayError: What the caller is told.
+        GatewayError: The request is refused.
     """
     request = await read(dialect, services, context, receive)
     with Hangup(receive):
@@ -122,27 +111,27 @@ async def count(dialect: Dialect, services: Services, context: RequestContext, r
 
 
 async def read(dialect: Dialect, services: Services, context: RequestContext, receive: Receive) -> RequestBody:
-    """Read a request as the one in OpenAI's format that means the same; ``fallbacks`` is the gateway's own field.
+    """Read a request and translate it to OpenAI's format; ``fallbacks`` is the gateway's own field.
 
     Raises:
-        InvalidRequest: It is none, or says what cannot be said there.
-        ClientGone: The caller hung up before its end.
+        InvalidRequest: It is invalid, or cannot be expressed in OpenAI's format.
+        ClientGone: The caller hung up before the end of the body.
     """
     fields = read_object(await read_plain_body(context, receive))
     fallbacks = fields.pop("fallbacks", None)
-    asked = dialect.read(fields)
-    asked["model"] = full_name(asked["model"], dialect.provider, services)
+    chat = dialect.read(fields)
+    chat["model"] = full_name(chat["model"], dialect.provider, services)
     if fallbacks is not None:
-        asked["fallbacks"] = fallbacks
-    request = read_request(dialect.request_type, orjson.dumps(asked), "application/json")
+        chat["fallbacks"] = fallbacks
+    request = read_request(dialect.request_type, orjson.dumps(chat), "application/json")
     context.model = request.model
     return request
 
 
 def full_name(model: str, provider: str, services: Services) -> str:
-    """The model with its provider's prefix, unless it has one, or is a name of the configuration's."""
-    plain = "/" in model or not model or services.inference.catalogue.is_configured(model)
-    return model if plain else f"{provider}/{model}"
+    """Add the provider's prefix to a model's name, unless it has one, or is an alias or route of the configuration."""
+    complete = "/" in model or not model or services.inference.catalogue.is_configured(model)
+    return model if complete else f"{provider}/{model}"
 
 
 async def _stream(dialect: Dialect, services: Services, context: RequestContext, call: Call, send: Send) -> None:
@@ -160,25 +149,25 @@ async def _stream(dialect: Dialect, services: Services, context: RequestContext,
 
 
 async def _whole(body: bytes) -> AsyncIterator[bytes]:
-    """The stream of a provider that answered with the whole: its caller reads events all the same."""
+    """Turn the complete answer of a provider that does not stream into chunks, as the caller expects events."""
     yield as_stream(orjson.loads(body))
 
 
 def _answer_reply(dialect: Dialect, body: bytes, context: RequestContext, headers: tuple[HeaderLine, ...]) -> Reply:
-    """A provider's answer, which may be passed on unread to here, in the caller's format.
+    """Translate a provider's answer, which nothing has parsed before, to the caller's format.
 
     Raises:
-        UpstreamFailure: It is not what it should be.
+        UpstreamFailure: The answer is malformed.
     """
     try:
-        told = orjson.dumps(dialect.answer(orjson.loads(body)))
+        translated = orjson.dumps(dialect.answer(orjson.loads(body)))
     except MISSHAPEN as error:
-        raise UpstreamFailure("The provider's answer is not of its format.") from error
-    return Reply(200, told, (JSON_TYPE, *dialect.id_lines(context), *headers))
+        raise UpstreamFailure("The provider sent a malformed answer.") from error
+    return Reply(200, translated, (JSON_TYPE, *dialect.id_lines(context), *headers))
 
 
 def _job_reply(dialect: Dialect, job: Job, context: RequestContext) -> Reply:
-    """A job in the caller's format: without content while it is open; the HTTP error of its failure."""
+    """Render a job in the caller's format: without content while it is open, as an HTTP error if it failed."""
     lines = job_headers(job)
     if job.state is State.COMPLETED:
         return _answer_reply(dialect, job.result, context, lines)
@@ -186,10 +175,10 @@ def _job_reply(dialect: Dialect, job: Job, context: RequestContext) -> Reply:
         failed = job.state is State.FAILED
         error = JobFailure(job.status_code, job.error or {}) if failed else JobCancelled(job.id)
         return with_headers(error_reply(error, dialect.surface, context.request_id), lines)
-    body = orjson.dumps(dialect.pending(job.id, job.model, WORDS[job.state]))
+    body = orjson.dumps(dialect.pending(job.id, job.model, STATUSES[job.state]))
     return Reply(200, body, (JSON_TYPE, *dialect.id_lines(context), *lines))
 
 
 def _lines(headers: Mapping[str, str]) -> tuple[HeaderLine, ...]:
-    """What of an answer's headers is not OpenAI's own: cost and limits."""
+    """The answer's headers that are not OpenAI's own: cost and limits."""
     return header_lines(headers, "x-bf-", "x-ratelimit-")

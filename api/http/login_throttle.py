@@ -1,4 +1,4 @@
-"""Slows down whoever guesses the admin key."""
+"""Throttles guesses of the admin key, per client address."""
 
 import ipaddress
 import logging
@@ -27,9 +27,9 @@ class _Address:
 class LoginThrottle:
     """Counts wrong keys per client address, in this process.
 
-    A guess costs a token of the address, a right key costs none, and the same wrong key again (a machine with an old
-    key) costs none either: it learns nothing. Without a token left nobody's key is looked at, so that guessing on
-    brings nothing; as tokens come back one by one, whoever shares the address with a guesser waits for seconds.
+    A wrong key costs a token of its address. A right key costs none, nor does the same wrong key again (a machine with
+    an old key): it reveals nothing. Without tokens no key from the address is checked, so that further guesses reveal
+    nothing; tokens return one by one, so that others behind the same address wait for seconds only.
 
     Args:
         clock: Monotonic seconds.
@@ -39,29 +39,31 @@ class LoginThrottle:
         self._clock = clock
         self._addresses: OrderedDict[str, _Address] = OrderedDict()
 
-    def allow(self, address: str, document: bytes) -> bool:
-        """Whether what is shown is to be looked at; False: it is known to be wrong.
+    def allow(self, address: str, fingerprint: bytes) -> bool:
+        """Whether a key should be checked; False: it is known to be wrong.
 
         Args:
             address: The client's.
-            shown: Tells one key from another, as ``Authenticator.fingerprint_of``.
+            fingerprint: Identifies the key, from ``Authenticator.fingerprint_of``.
 
         Raises:
-            TooManyAttempts: Not now.
+            TooManyAttempts: The address has no tokens left.
         """
         found = self._addresses.get(_network(address))
         if found is None:
             return True
-        if document in found.wrong:
+        if fingerprint in found.wrong:
             return False
         self._refill(found)
         if found.left < 1:
             wait_s = (1 - found.left) * REFILL_S
-            raise TooManyAttempts("Too many wrong admin keys came from this address.", retry_after_s=wait_s)
+            raise TooManyAttempts(
+                "Too many wrong admin keys came from this address; wait and try again.", retry_after_s=wait_s
+            )
         return True
 
-    def wrong(self, address: str, document: bytes) -> None:
-        """What was shown is wrong."""
+    def wrong(self, address: str, fingerprint: bytes) -> None:
+        """Record that a key was wrong."""
         network = _network(address)
         found = self._addresses.setdefault(network, _Address(BURST, self._clock()))
         self._addresses.move_to_end(network)
@@ -69,9 +71,9 @@ class LoginThrottle:
             self._addresses.popitem(last=False)
         self._refill(found)
         found.left = max(0.0, found.left - 1)
-        found.wrong.append(document)
+        found.wrong.append(fingerprint)
         if found.left < 1:
-            logger.warning("too many wrong admin keys from one address", extra={"address": network})
+            logger.warning("Too many wrong admin keys from one address", extra={"address": network})
 
     def _refill(self, found: _Address) -> None:
         now = self._clock()
@@ -80,7 +82,7 @@ class LoginThrottle:
 
 
 def _network(address: str) -> str:
-    """Of an IPv6 address its /64: whoever has one address has them all."""
+    """The address to count under; for IPv6 its /64, as one client usually holds all of it."""
     try:
         found = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

@@ -1,0 +1,1 @@
+"""What endpoints are built from: authentication, FastAPI dependencies, translated surfaces, merged lists."""

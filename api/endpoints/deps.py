@@ -1,0 +1,39 @@
+"""FastAPI dependencies of the endpoints that are plain functions."""
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+from starlette.responses import Response
+
+from api.http.request_context import SCOPE_KEY, Reply, RequestContext
+from api.services import Services, services_of
+from shared.governance.keys.caller import Caller
+
+
+# All are coroutines: FastAPI runs plain functions in a thread each.
+async def _services(request: Request) -> Services:
+    return services_of(request.scope)
+
+
+async def _context(request: Request) -> RequestContext:
+    context: RequestContext = request.scope[SCOPE_KEY]
+    return context
+
+
+ServicesDep = Annotated[Services, Depends(_services)]
+ContextDep = Annotated[RequestContext, Depends(_context)]
+
+
+async def _identify(services: ServicesDep, context: ContextDep) -> Caller:
+    context.caller = await services.governance.identify(context.headers)
+    return context.caller
+
+
+CallerDep = Annotated[Caller, Depends(_identify)]
+
+
+def as_response(reply: Reply) -> Response:
+    """Convert a reply to the framework's response."""
+    response = Response(reply.body, reply.status)
+    response.raw_headers = [*reply.headers, (b"content-length", b"%d" % len(reply.body))]
+    return response

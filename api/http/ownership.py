@@ -1,0 +1,36 @@
+"""Whose jobs, files and batches a caller may list."""
+
+from typing import NamedTuple
+
+from shared.governance.keys.authenticate import Authenticator
+from shared.governance.keys.caller import Caller
+
+
+class Owner(NamedTuple):
+    """The list holds what one virtual key made."""
+
+    key_id: str
+
+
+class Everyone(NamedTuple):
+    """The list holds everything that the store lists without an owner."""
+
+
+class Nobody(NamedTuple):
+    """The list is empty."""
+
+
+ListOwner = Owner | Everyone | Nobody
+
+
+async def list_owner(governance: Authenticator, caller: Caller) -> ListOwner:
+    """Decide whose objects the caller's lists hold.
+
+    Where virtual keys exist, what was made without a key is reachable by its id alone. Where none exists, whoever
+    reaches the gateway is its only tenant.
+    """
+    if caller.admin:
+        return Everyone()
+    if caller.key_id:
+        return Owner(caller.key_id)
+    return Everyone() if await governance.serves_one_tenant() else Nobody()
