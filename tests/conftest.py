@@ -21,6 +21,7 @@ from shared.store.embedded import EmbeddedStore
 from shared.store.multiplexed import MultiplexedClient
 from tests.certificates import make_certificate
 from tests.examples import load_profile
+from tests.served import Served, served
 
 OURS = ["api", "cli", "shared", "simulator", "worker"]
 
@@ -28,6 +29,7 @@ OURS = ["api", "cli", "shared", "simulator", "worker"]
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 load_profile()
+pytest_plugins = ["tests.scheduling"]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -66,6 +68,13 @@ def real_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedSto
     store.start()
     yield store
     store.stop()
+
+
+@pytest.fixture(scope="session")
+def served_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """`finops serve --demo`, one for all tests that use it and leave it running: they run in one pytest worker."""
+    with served(tmp_path_factory.mktemp("served") / "data", "--demo") as running:
+        yield running
 
 
 @pytest.fixture

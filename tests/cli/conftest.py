@@ -1,12 +1,12 @@
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from cli.main import main
-from tests.served import Served, served
+from tests.served import Served
 
 Finops = Callable[..., Result]
 
@@ -33,11 +33,10 @@ def finops() -> Finops:
     return call
 
 
-@pytest.fixture(scope="session")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A whole gateway, one per pytest worker."""
-    with served(tmp_path_factory.mktemp("cli") / "data", "--demo") as running:
-        yield running
+@pytest.fixture
+def gateway(served_gateway: Served) -> Served:
+    """A whole gateway, shared with other tests."""
+    return served_gateway
 
 
 @pytest.fixture

@@ -34,10 +34,10 @@ def test_submit_prints_the_id_and_get_shows_job_and_answer(jobs: Finops) -> None
     assert submitted.exit_code == 0
     job_id = submitted.stdout.strip()
     settled(jobs, job_id, "completed")
-    document = jobs("get", job_id)
-    assert "completed" in document.stdout
+    shown = jobs("get", job_id)
+    assert "completed" in shown.stdout
     answer = document(jobs("get", job_id, "--json"))["result"]["choices"][0]["message"]["content"]
-    assert answer in document.stdout
+    assert answer in shown.stdout
 
 
 def test_submit_and_wait_prints_the_answer_and_tells_the_way_on_standard_error(jobs: Finops) -> None:
@@ -172,10 +172,10 @@ def test_waiting_has_a_limit_and_the_job_goes_on(jobs: Finops) -> None:
 
 def test_the_list_is_a_table_with_filters_and_pages(jobs: Finops) -> None:
     ids = [document(jobs(*CHAT, "--wait", "--json"))["id"] for _ in range(2)]
-    document = jobs("list", "--limit", "1").stdout
-    assert ids[1] in document
-    assert ids[0] not in document
-    assert f"more with --after {ids[1]}" in document
+    page = jobs("list", "--limit", "1").stdout
+    assert ids[1] in page
+    assert ids[0] not in page
+    assert f"more with --after {ids[1]}" in page
     assert ids[0] in jobs("list", "--limit", "1", "--after", ids[1]).stdout
     assert jobs("list", "--model", "sim/never-asked").stdout.strip() == "no jobs"
     assert jobs("list", "--dead").stdout.strip() == "no jobs"

@@ -1,13 +1,12 @@
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.served import Served, served
 
 
-@pytest.fixture
-def gateway(tmp_path: Path) -> Iterator[Served]:
-    """`finops serve --demo`, in a data directory of this test."""
-    with served(tmp_path / "data", "--demo") as running:
+@pytest.fixture(scope="module")
+def hurt_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """`finops serve --demo`, whose processes the tests of a module may kill: it starts them again."""
+    with served(tmp_path_factory.mktemp("hurt") / "data", "--demo") as running:
         yield running

@@ -65,20 +65,18 @@ def results(client: openai.OpenAI, file_id: str | None) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def gateway_with_claude(tmp_path: Path, *arguments: str) -> Iterator[Served]:
-    """`finops serve --demo`, with the simulator as a provider that speaks Anthropic's format."""
-    with served(tmp_path / "first", "--demo") as first:
-        simulator_url = first.simulator_url
-        config = tmp_path / "finops.toml"
-        config.write_text(
-            f'[providers.claude]\nwire = "anthropic"\nbase_url = "{simulator_url}"\nkeys = [{{ value = "k-1234" }}]\n'
-        )
-        with served(tmp_path / "data", "--demo", "--config", str(config), *arguments) as gateway:
-            yield gateway
+def gateway_with_claude(tmp_path: Path, simulator_url: str, *arguments: str) -> Iterator[Served]:
+    """`finops serve --demo`, with a simulator as a provider that speaks Anthropic's format."""
+    config = tmp_path / "finops.toml"
+    config.write_text(
+        f'[providers.claude]\nwire = "anthropic"\nbase_url = "{simulator_url}"\nkeys = [{{ value = "k-1234" }}]\n'
+    )
+    with served(tmp_path / "data", "--demo", "--config", str(config), *arguments) as gateway:
+        yield gateway
 
 
-def test_a_batch_for_a_provider_that_has_none(tmp_path: Path) -> None:
-    with gateway_with_claude(tmp_path) as gateway, sdk(gateway) as client:
+def test_a_batch_for_a_provider_that_has_none(tmp_path: Path, served_gateway: Served) -> None:
+    with gateway_with_claude(tmp_path, served_gateway.simulator_url) as gateway, sdk(gateway) as client:
         batch = run(client, lines(40) + b"\n", metadata={"night": "1"})
         assert (batch.status, batch.metadata) == ("validating", {"night": "1"})
         batch = wait_for_end(client, batch.id)
@@ -99,8 +97,8 @@ def test_a_batch_for_a_provider_that_has_none(tmp_path: Path) -> None:
             client.files.retrieve(given.id)
 
 
-def test_a_batch_outlives_its_workers(tmp_path: Path) -> None:
-    with gateway_with_claude(tmp_path, "--workers", "2") as gateway:
+def test_a_batch_outlives_its_workers(tmp_path: Path, served_gateway: Served) -> None:
+    with gateway_with_claude(tmp_path, served_gateway.simulator_url, "--workers", "2") as gateway:
         with sdk(gateway) as client:
             batch = run(client, lines(300, "claude/claude-sonnet-4-5@latency=1"))
             wait_until_sync(lambda: (client.batches.retrieve(batch.id).request_counts or batch).completed > 0, 30)

@@ -11,6 +11,7 @@ import pytest
 import redis as blocking_redis
 
 from cli.supervisor.listening import free_port
+from shared.store.embedded import EmbeddedStore
 from tests.served import FINOPS, clean_environ
 from tests.waiting import wait_until_sync
 
@@ -82,8 +83,12 @@ def finops(log: Path, *arguments: str, **environ: str) -> Iterator[None]:
             process.wait(30)
 
 
-@pytest.fixture
-def tiers(tmp_path: Path, redis_url: str) -> Iterator[Tiers]:
+@pytest.fixture(scope="module")
+def tiers(tmp_path_factory: pytest.TempPathFactory, real_store: EmbeddedStore) -> Iterator[Tiers]:
+    """One for all tests of this file: each makes keys of its own."""
+    tmp_path, redis_url = tmp_path_factory.mktemp("tiers"), real_store.url
+    with blocking_redis.Redis.from_url(redis_url) as store:
+        store.flushall()
     upstream, *ports = [free_port() for _ in range(3)]
     config = tmp_path / "finops.toml"
     config.write_text(CONFIG.format(port=upstream, key=UPSTREAM_KEY))
@@ -111,7 +116,7 @@ def ready(api: httpx.Client) -> bool:
 
 
 def test_a_key_is_made_rotated_and_revoked_on_one_process_and_the_other_knows(tiers: Tiers) -> None:
-    made = tiers.administer("POST", "keys", name="a")
+    made = tiers.administer("POST", "keys", name="rotated")
     assert tiers.everywhere(made["value"], 200)
     rotated = tiers.administer("POST", f"keys/{made['id']}/rotate", at=1, grace_s=2)
     assert tiers.everywhere(rotated["value"], 200)
@@ -123,7 +128,7 @@ def test_a_key_is_made_rotated_and_revoked_on_one_process_and_the_other_knows(ti
 
 
 def test_limits_and_models_act_everywhere_when_they_are_changed(tiers: Tiers) -> None:
-    made = tiers.administer("POST", "keys", name="a")
+    made = tiers.administer("POST", "keys", name="limited")
     assert tiers.everywhere(made["value"], 200)
     tiers.administer("PATCH", f"keys/{made['id']}", rate_limit={"requests": 1, "window": "rolling:1h"})
 
@@ -137,7 +142,7 @@ def test_limits_and_models_act_everywhere_when_they_are_changed(tiers: Tiers) ->
 
 
 def test_fallbacks_of_a_key_act_in_the_worker_too(tiers: Tiers) -> None:
-    value = tiers.administer("POST", "keys", name="a", fallbacks=["sim/gpt-4o"])["value"]
+    value = tiers.administer("POST", "keys", name="falls-back", fallbacks=["sim/gpt-4o"])["value"]
     assert tiers.ask(value, "sim/broken@status=500").status_code == 200
     job_id = tiers.submit(value, "sim/broken@status=500", at=1)
     done = wait_until_sync(lambda: found if (found := tiers.job(job_id))["status"] == "completed" else None, 20)
@@ -145,7 +150,7 @@ def test_fallbacks_of_a_key_act_in_the_worker_too(tiers: Tiers) -> None:
 
 
 def test_how_many_jobs_of_a_key_run_at_once_is_kept_and_changed(tiers: Tiers) -> None:
-    made = tiers.administer("POST", "keys", name="a", max_concurrent_jobs=1)
+    made = tiers.administer("POST", "keys", name="busy", max_concurrent_jobs=1)
     jobs = [tiers.submit(made["value"], "sim/gpt-4o@latency=6", at=at) for at in (0, 1, 0)]
 
     def running() -> int:
@@ -168,7 +173,7 @@ def ended(tiers: Tiers, jobs: list[str]) -> list[dict[str, Any]]:
 
 
 def test_no_secret_is_in_any_log_figure_answer_or_key_of_the_store(tiers: Tiers) -> None:
-    made = tiers.administer("POST", "keys", name="a", budget={"limit_usd": 5})
+    made = tiers.administer("POST", "keys", name="secret", budget={"limit_usd": 5})
     rotated = tiers.administer("POST", f"keys/{made['id']}/rotate", grace_s=60)
     secrets = [made["value"], rotated["value"], ADMIN_KEY, UPSTREAM_KEY]
     for value in secrets:

@@ -1,80 +1,19 @@
 """What happens to jobs and processes when a gateway is used, hurt, stopped and started again."""
 
-import os
 import re
 import signal
-import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
-import openai
 import pytest
 
 from cli.supervisor.listening import free_port
-from tests.served import FINOPS, Served, alive, clean_environ, served
+from tests.journeys.callers import CHAT_JOBS, QUESTION, envelope, plain_http, run, submit, wait_for_status
+from tests.served import Served, alive, served
 from tests.waiting import wait_until_sync
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(180)]
-
-QUESTION: Any = [{"role": "user", "content": "How much did we spend?"}]
-CHAT_JOBS = "/v1/async/chat/completions"
-
-
-@contextmanager
-def sdk(gateway: Served) -> Iterator[openai.OpenAI]:
-    http = openai.DefaultHttpxClient(trust_env=False)
-    with openai.OpenAI(base_url=f"{gateway.url}/openai", api_key="none", http_client=http) as client:
-        yield client
-
-
-@contextmanager
-def plain_http(gateway: Served) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=gateway.url, timeout=30, trust_env=False) as client:
-        yield client
-
-
-def submit(client: httpx.Client, model: str) -> str:
-    reply = client.post(CHAT_JOBS, json={"model": model, "messages": QUESTION})
-    assert reply.status_code == 202, reply.text
-    return str(reply.json()["id"])
-
-
-def envelope(client: httpx.Client, job_id: str, wait_s: float = 0) -> dict[str, Any]:
-    headers = {"x-bf-async-wait": str(wait_s)} if wait_s else {}
-    found: dict[str, Any] = client.get(f"/v1/async/jobs/{job_id}", headers=headers).json()
-    return found
-
-
-def wait_for_status(client: httpx.Client, job_id: str, status: str, timeout_s: float = 20) -> dict[str, Any]:
-    def reached() -> dict[str, Any] | None:
-        found = envelope(client, job_id)
-        return found if found["status"] == status else None
-
-    found: dict[str, Any] = wait_until_sync(reached, timeout_s)
-    return found
-
-
-def upstream_calls(gateway: Served) -> int:
-    return int(httpx.get(f"{gateway.simulator_url}/sim/health", trust_env=False).json()["total"])
-
-
-def test_an_sdk_user_submits_polls_and_reads(gateway: Served) -> None:
-    with sdk(gateway) as client:
-        ask = client.chat.completions.create
-        initial = ask(model="sim/gpt-4o@latency=1", messages=QUESTION, extra_headers={"x-bf-async": "true"})
-        assert not initial.choices
-        poll = initial
-        while not poll.choices:
-            headers = {"x-bf-async-id": initial.id, "x-bf-async-wait": "5"}
-            poll = ask(model="sim/gpt-4o@latency=1", messages=QUESTION, extra_headers=headers)
-        assert poll.choices[0].message.content
-        direct = ask(model="sim/gpt-4o", messages=QUESTION)
-        assert direct.choices[0].message.content == poll.choices[0].message.content
-    assert gateway.stop() == 0
 
 
 def test_ctrl_c_ends_everything_and_hands_back_what_runs(tmp_path: Path) -> None:
@@ -103,28 +42,6 @@ def submit_later(client: httpx.Client) -> str:
     return str(reply.json()["id"])
 
 
-def test_a_killed_worker_is_replaced_and_its_job_runs_again(gateway: Served) -> None:
-    with plain_http(gateway) as client:
-        job_id = submit(client, "sim/gpt-4o@latency=3")
-        wait_for_status(client, job_id, "processing")
-        [worker] = gateway.processes("cli worker")
-        os.kill(worker, signal.SIGKILL)
-        found = envelope(client, job_id, wait_s=30)
-        assert found["status"] == "completed"
-        assert found["attempts"] == 2
-    assert upstream_calls(gateway) == 2
-    assert "worker 1 ended unexpectedly (killed by SIGKILL)" in gateway.log
-
-
-def test_a_killed_api_is_replaced_behind_the_same_address(gateway: Served) -> None:
-    with plain_http(gateway) as client:
-        job_id = submit(client, "sim/gpt-4o@latency=2")
-        [api] = gateway.processes("cli api")
-        os.kill(api, signal.SIGKILL)
-    with plain_http(gateway) as client:  # connections made meanwhile wait for the new process
-        assert envelope(client, job_id, wait_s=20)["status"] == "completed"
-
-
 def test_a_killed_supervisor_leaves_no_orphans_and_loses_no_job(tmp_path: Path) -> None:
     config = tmp_path / "finops.toml"
     config.write_text("[jobs]\nshutdown_grace_s = 0.5\n[server]\nshutdown_grace_s = 1\n")
@@ -137,39 +54,6 @@ def test_a_killed_supervisor_leaves_no_orphans_and_loses_no_job(tmp_path: Path) 
         wait_until_sync(lambda: not alive(processes), timeout_s=40)
     with served(data_dir, "--demo") as gateway, plain_http(gateway) as client:
         assert envelope(client, job_id, wait_s=30)["status"] == "completed"
-
-
-def test_a_second_one_on_the_same_data_directory_or_port_says_what_is_wrong(gateway: Served) -> None:
-    second = run("serve", "--port", "0", "--data-dir", str(gateway.data_dir))
-    assert second.returncode == 1
-    assert f"{gateway.data_dir} is in use by process {gateway.process.pid}" in second.stderr
-    port = gateway.url.rpartition(":")[2]
-    elsewhere = str(gateway.data_dir.parent / "elsewhere")
-    third = run("serve", "--port", port, "--data-dir", elsewhere)
-    assert third.returncode == 1
-    assert f"port {port} of 127.0.0.1 is in use" in third.stderr
-    assert "Traceback" not in second.stderr + third.stderr
-
-
-def test_workers_and_doctors_on_this_machine_find_the_store_that_runs(gateway: Served) -> None:
-    worker = subprocess.Popen(
-        [*FINOPS, "worker", "--data-dir", str(gateway.data_dir), "--config", str(gateway.data_dir / "serve.toml")],
-        stderr=subprocess.DEVNULL,
-        env=clean_environ(),
-    )
-    try:
-        wait_until_sync(lambda: "2 alive" in doctor(gateway), timeout_s=20)
-    finally:
-        worker.terminate()
-        assert worker.wait(20) == 0
-    wait_until_sync(lambda: "1 alive" in doctor(gateway), timeout_s=20)
-
-
-def doctor(gateway: Served) -> str:
-    arguments = ("doctor", "--data-dir", str(gateway.data_dir), "--config", str(gateway.data_dir / "serve.toml"))
-    document = run(*arguments)
-    assert document.returncode == 0, document.stdout
-    return document.stdout
 
 
 def test_several_api_processes_share_one_port(tmp_path: Path) -> None:
@@ -189,12 +73,6 @@ def test_what_cannot_start_ends_the_start(tmp_path: Path) -> None:
     assert refused.returncode == 1
     assert "providers.openai.base_url" in refused.stderr
     assert "Traceback" not in refused.stderr
-
-
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*FINOPS, *arguments], capture_output=True, text=True, timeout=90, env=clean_environ(), check=False
-    )
 
 
 def test_a_store_a_key_and_a_provider_sim_of_ones_own_are_used(tmp_path: Path, redis_url: str) -> None:

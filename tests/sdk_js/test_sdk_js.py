@@ -2,29 +2,22 @@
 
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
 import pytest
 
-from tests.served import Served, clean_environ, served
+from tests.served import Served, clean_environ
 
 HERE = Path(__file__).parent
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(180)]
 
 
-@pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with served(tmp_path_factory.mktemp("sdk-js") / "data", "--demo") as running:
-        yield running
-
-
 @pytest.mark.parametrize("name", ["direct", "jobs"])
-def test_the_javascript_sdk(name: str, gateway: Served) -> None:
+def test_the_javascript_sdk(name: str, served_gateway: Served) -> None:
     assert (HERE / "node_modules" / "openai").is_dir(), "run `make setup`"
-    environ = clean_environ(GATEWAY_URL=gateway.url, NO_PROXY="127.0.0.1")
+    environ = clean_environ(GATEWAY_URL=served_gateway.url, NO_PROXY="127.0.0.1")
     ran = subprocess.run(
         ["node", "--test", "--test-reporter=spec", f"{name}.test.mjs"],
         cwd=HERE,

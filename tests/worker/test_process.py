@@ -49,8 +49,9 @@ def is_ready(port: int) -> bool:
         return False
 
 
-@pytest.mark.parametrize("command", [MODULE, (*FINOPS, "worker")], ids=["module", "finops"])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("command", "number"), [(MODULE, signal.SIGTERM), ((*FINOPS, "worker"), signal.SIGINT)], ids=["module", "finops"]
+)
 def test_a_worker_logs_its_start_and_stops_on_a_signal(
     command: tuple[str, ...], number: signal.Signals, redis_url: str
 ) -> None:

@@ -1,0 +1,54 @@
+"""Runs the tests that know dates on another date: theirs, their processes' and the store's.
+
+python -m tests.clock                       # the last minute of a leap day
+python -m tests.clock +400d 23:59:30        # one run for each
+"""
+
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
+
+import libfaketime
+
+DATED = ("tests/batches", "tests/jobs", "tests/governance", "tests/api/usage", "tests/cli/test_usage.py")
+LEAP_DAY = "2028-02-29T23:59:30"
+LIBRARY = Path(libfaketime.__file__).parent / "vendor/libfaketime/src/libfaketime.so.1"
+
+
+def offset_of(moment: str, now: datetime) -> timedelta:
+    """How far a moment is from now.
+
+    Args:
+        moment: `+40d`, or today's `23:59:30`, or `2028-02-29T23:59:30`; times are UTC.
+        now: with its zone.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    if moment.startswith("+"):
+        return timedelta(days=int(moment.removeprefix("+").removesuffix("d")))
+    if "T" in moment:
+        return datetime.fromisoformat(moment).replace(tzinfo=UTC) - now
+    return datetime.combine(now.date(), time.fromisoformat(moment), UTC) - now
+
+
+def run(moment: str) -> int:
+    """Run the tests at a moment; pytest's exit code."""
+    # An offset, not a date: each process would begin at the date, and the store would live in another minute.
+    offset = offset_of(moment, datetime.now(UTC)).total_seconds()
+    environ = os.environ | {
+        "LD_PRELOAD": str(LIBRARY),
+        "FAKETIME": f"{offset:+.0f}",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
+    command = [sys.executable, "-m", "pytest", "-n", "4", "-m", "not process and not slow", *DATED]
+    print(f"the tests that know dates, at {moment}", flush=True)
+    return subprocess.run(command, env=environ, check=False).returncode
+
+
+if __name__ == "__main__":
+    if not sys.platform.startswith("linux"):
+        sys.exit("the clock is moved by a library that is built for Linux")
+    sys.exit(max(run(moment) for moment in sys.argv[1:] or [LEAP_DAY]))

@@ -1,0 +1,55 @@
+"""What callers of a whole gateway do in more than one journey."""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import openai
+
+from tests.served import FINOPS, Served, clean_environ
+from tests.waiting import wait_until_sync
+
+QUESTION: Any = [{"role": "user", "content": "How much did we spend?"}]
+CHAT_JOBS = "/v1/async/chat/completions"
+
+
+@contextmanager
+def sdk(gateway: Served) -> Iterator[openai.OpenAI]:
+    http = openai.DefaultHttpxClient(trust_env=False)
+    with openai.OpenAI(base_url=f"{gateway.url}/openai", api_key="none", http_client=http) as client:
+        yield client
+
+
+@contextmanager
+def plain_http(gateway: Served) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=gateway.url, timeout=30, trust_env=False) as client:
+        yield client
+
+
+def submit(client: httpx.Client, model: str) -> str:
+    reply = client.post(CHAT_JOBS, json={"model": model, "messages": QUESTION})
+    assert reply.status_code == 202, reply.text
+    return str(reply.json()["id"])
+
+
+def envelope(client: httpx.Client, job_id: str, wait_s: float = 0) -> dict[str, Any]:
+    headers = {"x-bf-async-wait": str(wait_s)} if wait_s else {}
+    found: dict[str, Any] = client.get(f"/v1/async/jobs/{job_id}", headers=headers).json()
+    return found
+
+
+def wait_for_status(client: httpx.Client, job_id: str, status: str, timeout_s: float = 20) -> dict[str, Any]:
+    def reached() -> dict[str, Any] | None:
+        found = envelope(client, job_id)
+        return found if found["status"] == status else None
+
+    found: dict[str, Any] = wait_until_sync(reached, timeout_s)
+    return found
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*FINOPS, *arguments], capture_output=True, text=True, timeout=90, env=clean_environ(), check=False
+    )

@@ -1,0 +1,62 @@
+"""A running gateway and those who come to it; all of them leave it as it is."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.journeys.callers import QUESTION, run, sdk
+from tests.served import FINOPS, Served, clean_environ
+from tests.waiting import wait_until_sync
+
+pytestmark = [pytest.mark.process, pytest.mark.timeout(180)]
+
+
+def test_an_sdk_user_submits_polls_and_reads(served_gateway: Served) -> None:
+    with sdk(served_gateway) as client:
+        ask = client.chat.completions.create
+        initial = ask(model="sim/gpt-4o@latency=1", messages=QUESTION, extra_headers={"x-bf-async": "true"})
+        assert not initial.choices
+        poll = initial
+        while not poll.choices:
+            headers = {"x-bf-async-id": initial.id, "x-bf-async-wait": "5"}
+            poll = ask(model="sim/gpt-4o@latency=1", messages=QUESTION, extra_headers=headers)
+        assert poll.choices[0].message.content
+        direct = ask(model="sim/gpt-4o", messages=QUESTION)
+        assert direct.choices[0].message.content == poll.choices[0].message.content
+
+
+def test_a_second_one_on_the_same_data_directory_or_port_says_what_is_wrong(
+    served_gateway: Served, tmp_path: Path
+) -> None:
+    second = run("serve", "--port", "0", "--data-dir", str(served_gateway.data_dir))
+    assert second.returncode == 1
+    assert f"{served_gateway.data_dir} is in use by process {served_gateway.process.pid}" in second.stderr
+    port = served_gateway.url.rpartition(":")[2]
+    elsewhere = str(tmp_path / "elsewhere")
+    third = run("serve", "--port", port, "--data-dir", elsewhere)
+    assert third.returncode == 1
+    assert f"port {port} of 127.0.0.1 is in use" in third.stderr
+    assert "Traceback" not in second.stderr + third.stderr
+
+
+def test_workers_and_doctors_on_this_machine_find_the_store_that_runs(served_gateway: Served) -> None:
+    data_dir = served_gateway.data_dir
+    worker = subprocess.Popen(
+        [*FINOPS, "worker", "--data-dir", str(data_dir), "--config", str(data_dir / "serve.toml")],
+        stderr=subprocess.DEVNULL,
+        env=clean_environ(),
+    )
+    try:
+        wait_until_sync(lambda: "2 alive" in doctor(served_gateway), timeout_s=20)
+    finally:
+        worker.terminate()
+        assert worker.wait(20) == 0
+    wait_until_sync(lambda: "1 alive" in doctor(served_gateway), timeout_s=20)
+
+
+def doctor(gateway: Served) -> str:
+    arguments = ("doctor", "--data-dir", str(gateway.data_dir), "--config", str(gateway.data_dir / "serve.toml"))
+    document = run(*arguments)
+    assert document.returncode == 0, document.stdout
+    return document.stdout
