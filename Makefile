@@ -11,7 +11,7 @@ export UV_PROJECT_ENVIRONMENT := $(VENV)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test judges check lint types contracts format coverage clean docs site serve
+.PHONY: help setup demo test clock judges check lint types contracts format coverage clean docs site serve
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -45,8 +45,11 @@ demo: $(VENV)/.runtime  ## the whole system in one minute: a long completion as 
 serve: $(VENV)/.runtime  ## API, worker, store and simulator on this machine
 	@$(RUN)/finops serve --demo
 
-test: setup  ## every test: real Redis, real SDKs, real processes
-	@$(RUN)/pytest -n 4
+test: setup  ## every test: real Redis, real SDKs, real processes; FAST=1: those that take a minute
+	@$(RUN)/pytest -n 4 $(if $(FAST),-m "not process and not slow")
+
+clock: setup  ## the tests that know dates, on a leap day at midnight; AT="+400d 23:59:30"
+	@$(RUN)/python -m tests.clock $(AT)
 
 judges: setup  ## neutral judges: other people's tests and clients; ONE="langchain ...", RECORD=1
 	@$(RUN)/python -m tests.judges $(ONE) $(if $(RECORD),--record)
@@ -65,7 +68,7 @@ coverage: setup  ## tests with branch coverage
 	@rm -f .coverage .coverage.*
 	@$(RUN)/pytest -n 4 --cov --cov-report=term-missing
 
-check: lint types contracts coverage  ## what CI runs
+check: lint types contracts coverage clock  ## what CI runs
 
 format: $(VENV)/.dev  ## put the code into shape
 	@$(RUN)/ruff format $(SOURCES) tests bench

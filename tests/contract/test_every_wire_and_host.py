@@ -11,6 +11,8 @@ from openai.types.chat.chat_completion_message import ChatCompletionMessage
 from shared.surfaces.chat_assembly import ChatAssembly
 from tests.api.conftest import Gateway
 
+pytestmark = pytest.mark.slow
+
 MODELS = (
     "openai/gpt-4o",
     "own/gpt-4o",

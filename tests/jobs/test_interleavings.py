@@ -24,6 +24,8 @@ from shared.store.connection import connect
 from tests.examples import examples
 from tests.jobs.test_keys import assert_every_key_is_known
 
+pytestmark = pytest.mark.slow
+
 LIMITS = QueueLimits(max_queued=12, max_attempts=2, lease_s=3600)
 CALLERS = ("a", "b", "-")
 

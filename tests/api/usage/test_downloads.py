@@ -20,6 +20,8 @@ from tests.governance.ledger.test_ledger import outcome
 from tests.serving import serving
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 FOCUS_TYPES = {"Decimal": pd.api.types.is_numeric_dtype, "Date/Time": pd.api.types.is_datetime64_any_dtype}
 CALLS = 100_000
 

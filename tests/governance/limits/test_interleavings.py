@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import orjson
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -15,6 +16,8 @@ from shared.governance.limits.model import Limit
 from shared.store.embedded import EmbeddedStore
 from shared.store.multiplexed import MultiplexedClient
 from tests.governance.conftest import noon_of_next_month, store_time
+
+pytestmark = pytest.mark.slow
 
 LIMIT = 1_000
 REQUESTS = 15

@@ -16,6 +16,8 @@ from tests.providers.transport.scripted import (
     wait_until_still,
 )
 
+pytestmark = pytest.mark.slow
+
 MB = 1024 * 1024
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 

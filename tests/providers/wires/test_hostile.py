@@ -18,6 +18,8 @@ from tests.examples import examples
 from tests.providers.wires.bedrock.judge import ADAPTIVE, BUDGET, LLAMA, MODEL, NEWEST, NOVA, OLD, OSS, judge_request
 from tests.providers.wires.chat_chunks import HI, STREAMED, request_of
 
+pytestmark = pytest.mark.slow
+
 MODELS = [MODEL, OLD, BUDGET, ADAPTIVE, NEWEST, NOVA, OSS, LLAMA]
 # Words that mean something somewhere in the formats, so that random structures come near to real ones.
 WORDS = st.sampled_from(

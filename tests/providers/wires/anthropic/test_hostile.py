@@ -4,6 +4,7 @@ import contextlib
 from typing import Any
 
 import orjson
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +19,8 @@ from tests.providers.wires.anthropic.request_cases import BUDGET, HI, MIDDLE, OL
 from tests.providers.wires.anthropic.stream_events import events_of
 from tests.providers.wires.anthropic.test_stream import MESSAGE, THOUGHT, USE
 from tests.surfaces.dialects import DIALECTS
+
+pytestmark = pytest.mark.slow
 
 NAMES = [
     "type",

@@ -19,6 +19,8 @@ from tests.providers.wires.gemini.stream_events import chunks_of, encode
 from tests.providers.wires.gemini.test_round_trip import ANSWERED, ASKED
 from tests.surfaces.dialects import DIALECTS
 
+pytestmark = pytest.mark.slow
+
 EMBED = {"requests": [{"content": {"parts": [{"text": "a"}]}, "taskType": "CLUSTERING", "outputDimensionality": 2}]}
 EMBEDDED = {"embeddings": [{"values": [1.0]}], "usageMetadata": {"promptTokenCount": 3}}
 CHAT = chat_request(ASKED, model="gemini-3-pro")
