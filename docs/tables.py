@@ -59,8 +59,8 @@ def error_codes() -> str:
         for child in kind.__subclasses__():
             yield from family(child)
 
-    kinds = [kind for kind in family(errors.GatewayError) if kind.code and kind is not errors.UpstreamRefused]
-    kinds = [kind for kind in kinds if kind is not errors.JobFailure]
+    unlisted = (errors.GatewayError, errors.UpstreamRefused, errors.JobFailure)  # the root, and errors of others
+    kinds = [kind for kind in family(errors.GatewayError) if kind.code and kind not in unlisted]
     return table(
         ("status", "code", "type", "when"),
         (

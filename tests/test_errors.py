@@ -46,4 +46,10 @@ def test_a_providers_error_is_kept() -> None:
         "extra": [1],
     }
     assert UpstreamRefused(401, {"type": "invalid_request_error"}, provider="p").type == "upstream_authentication_error"
-    assert UpstreamRefused(500, {}, provider="acme").message == "acme answered 500."
+    assert UpstreamRefused(500, {}, provider="acme").message == "Provider 'acme' answered with status 500."
+
+
+def test_only_a_refused_write_says_that_nothing_was_accepted() -> None:
+    read, refused = errors.StoreUnavailable("The ledger cannot be read."), errors.StoreUnavailable(refused=True)
+    assert read.message == "The ledger cannot be read. Try again."
+    assert refused.message == "The job store cannot be reached. Nothing was accepted; try again."

@@ -67,10 +67,8 @@ class LoggedCall(BaseModel):
     provider_key: str = Field(description="Name of the provider's credential, never its value.")
     model: str
     code: str
-    cache: str
     request_id: str
     job_id: str
-    trace_id: str
     status: int
     input_tokens: int
     output_tokens: int

@@ -10,12 +10,12 @@ from typing import Any
 
 import orjson
 
-from shared.errors import InvalidRequest
+from shared.errors import InvalidRequest, StoreUnavailable
 from shared.governance.keys.caller import Caller
 from shared.inference.keys import stored_response
 from shared.jobs.keys import is_job_id
 from shared.providers.wires.bridged import Item, Recalled
-from shared.store.commands import RedisCommands
+from shared.store.commands import Argument, RedisCommands
 from shared.store.errors import StoreConnectionError
 from shared.surfaces.response_ids import is_ours
 from shared.surfaces.responses.items import referenced_ids, response_of, stored_input
@@ -68,8 +68,8 @@ class Conversations:
                 "response": response,
             }
             key = stored_response(response["id"])
-            await self._commands.execute("SET", key, orjson.dumps(kept), "EX", TTL_S, retry_safe=True)
-        except (StoreConnectionError, AttributeError, KeyError, TypeError) as error:
+            await self._execute("SET", key, orjson.dumps(kept), "EX", TTL_S)
+        except (StoreUnavailable, AttributeError, KeyError, TypeError) as error:
             # The last three: a request or answer of a provider's own that is not of the format as we know it.
             logger.warning("a response was not kept: %r", error, extra={"response_id": response["id"]})
 
@@ -77,7 +77,7 @@ class Conversations:
         """A kept response that the caller may see."""
         if not is_job_id(response_id):
             return None
-        found = await self._commands.execute("GETEX", stored_response(response_id), "EX", TTL_S, retry_safe=True)
+        found = await self._execute("GETEX", stored_response(response_id), "EX", TTL_S)
         if found is None:
             return None
         said = orjson.loads(found)
@@ -89,7 +89,7 @@ class Conversations:
 
     async def delete(self, response_id: str) -> None:
         """Forget a response; those that went on with it cannot be gone on with either."""
-        await self._commands.execute("DEL", stored_response(response_id), retry_safe=True)
+        await self._execute("DEL", stored_response(response_id))
 
     async def input_of(self, kept: Kept, caller: Caller) -> list[Item]:
         """Everything that a response was made of: the conversation before it, then its own input."""
@@ -122,6 +122,17 @@ class Conversations:
             turns.append(kept)
             wanted = kept.previous
         return tuple(item for kept in reversed(turns) for item in (*kept.items, *kept.response["output"]))
+
+    async def _execute(self, *command: Argument) -> Any:  # noqa: ANN401 - a reply is anything
+        """Execute one command; each of this class does no harm when it is sent twice.
+
+        Raises:
+            StoreUnavailable: No answer.
+        """
+        try:
+            return await self._commands.execute(*command, retry_safe=True)
+        except StoreConnectionError as error:
+            raise StoreUnavailable("The stored responses cannot be reached.") from error
 
     async def _references(self, fields: Mapping[str, Any], caller: Caller) -> dict[str, Item]:
         named = {item: response_of(item) for item in referenced_ids(fields)}

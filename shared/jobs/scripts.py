@@ -80,7 +80,7 @@ def as_caller_sees(error: StoreConnectionError | ResponseError) -> Exception:
     if isinstance(error, StoreConnectionError):
         return StoreUnavailable()
     if isinstance(error, OutOfMemoryError):
-        return StoreUnavailable("The job store is full.")
+        return StoreUnavailable("The job store is full.", refused=True)
     if isinstance(error, ReadOnlyError) or str(error).startswith("MISCONF"):
-        return StoreUnavailable("The job store does not accept writes.")
+        return StoreUnavailable("The job store does not accept writes.", refused=True)
     return error

@@ -19,8 +19,7 @@ _FORMULA = frozenset(("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", 
 _TEXTS = {
     "key": "key", "key_name": "name", "team": "team", "customer": "customer", "request_type": "type",
     "surface": "surface", "asked_model": "asked", "provider": "provider", "provider_key": "provider_key",
-    "model": "model", "code": "code", "cache": "cache", "request_id": "request_id", "job_id": "job",
-    "trace_id": "trace",
+    "model": "model", "code": "code", "request_id": "request_id", "job_id": "job",
 }  # fmt: skip
 _NUMBERS = {
     "status": "status", "input_tokens": "input", "output_tokens": "output", "cached_tokens": "cached",

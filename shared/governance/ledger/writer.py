@@ -58,7 +58,6 @@ class CallOutcome:
         code: Error code, empty for success.
         first_ms: Until the first bytes of a stream; 0: none.
         fallbacks: Models that were tried in vain before.
-        cache: ``hit``, ``semantic`` or empty.
         scopes: Meters of providers and models that concern who answered; None: no such limit exists.
         content: Request and answer, if that is configured.
     """
@@ -79,10 +78,8 @@ class CallOutcome:
     first_ms: int = 0
     attempts: int = 0
     fallbacks: int = 0
-    cache: str = ""
     request_id: str = ""
     job_id: str = ""
-    trace_id: str = ""
     dimensions: Mapping[str, str] = field(default_factory=dict)
     scopes: tuple[str, ...] | None = None
     content: Mapping[str, Any] | None = None
@@ -124,11 +121,9 @@ def entry_of(outcome: CallOutcome, at_ms: int | None = None) -> bytes:
         "first_ms": outcome.first_ms,
         "attempts": outcome.attempts,
         "fallbacks": outcome.fallbacks,
-        "cache": outcome.cache,
         "code": _clean(outcome.code),
         "request_id": _clean(outcome.request_id),
         "job": outcome.job_id,
-        "trace": outcome.trace_id,
         "content": outcome.content,
     }
     entry = {name: value for name, value in fields.items() if value}

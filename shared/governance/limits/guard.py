@@ -118,7 +118,7 @@ class LimitGuard:
         except StoreConnectionError as error:
             raise StoreUnavailable("The limits cannot be checked.") from error
         except ResponseError as error:
-            raise StoreUnavailable("The store takes no reservations.") from error
+            raise StoreUnavailable("The store refuses reservations.", refused=True) from error
         limit_statuses = tuple([LimitStatus(limit, *facts[at * 3 : at * 3 + 3]) for at, limit in enumerate(limits)])
         if refused:
             told = refusal(limit_statuses[int(refused) - 1])

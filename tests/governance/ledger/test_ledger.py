@@ -208,7 +208,7 @@ def test_an_entry_says_what_happened_and_nothing_that_is_empty() -> None:
     assert entry["at"] == 5
     assert entry["dims"] == {"app": "xy", "tier": "gold"}
     assert len(entry["asked"]) == 200
-    assert not {"job", "cache", "content", "images"} & set(entry)
+    assert not {"job", "content", "images"} & set(entry)
     assert who(ANONYMOUS) == {}
     assert orjson.loads(entry_of(outcome(cost=UNPRICED)))["priced"] is False
     assert orjson.loads(entry_of(outcome(cost=UNPRICED, usage=Usage(), status=503)))["priced"] is True

@@ -1,1 +1,0 @@
-"""Answers given before, for calls that are the same."""

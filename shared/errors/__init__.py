@@ -1,0 +1,152 @@
+"""Every error that a caller can see, in one tree.
+
+::
+
+    GatewayError                    status  type                    code
+    ├── InvalidRequest                 400  invalid_request_error   (set per case)
+    │   ├── UnknownProvider            400  invalid_request_error   unknown_provider
+    │   └── UnsupportedParameter       400  invalid_request_error   unsupported_parameter
+    ├── Unauthorised                   401  authentication_error
+    │   ├── VirtualKeyRequired         401  authentication_error    virtual_key_required
+    │   ├── VirtualKeyNotFound         401  authentication_error    virtual_key_not_found
+    │   └── AdminKeyRequired           401  authentication_error    admin_key_required
+    ├── BudgetExceeded                 402  insufficient_quota      budget_exceeded
+    ├── Forbidden                      403  permission_error
+    │   ├── VirtualKeyBlocked          403  permission_error        virtual_key_blocked
+    │   ├── ProviderBlocked            403  permission_error        provider_blocked
+    │   └── ModelBlocked               403  permission_error        model_blocked
+    ├── NotFound                       404  invalid_request_error   not_found
+    │   ├── JobNotFound                404  invalid_request_error   job_not_found
+    │   ├── KeyNotFound                404  invalid_request_error   key_not_found
+    │   └── ModelNotFound              404  invalid_request_error   model_not_found
+    ├── MethodNotAllowed               405  invalid_request_error   method_not_allowed
+    ├── Conflict                       409  invalid_request_error
+    │   ├── JobCancelled               409  job_cancelled           job_cancelled
+    │   ├── JobLive                    409  invalid_request_error   job_live
+    │   ├── JobFinished                409  invalid_request_error   job_already_finished
+    │   ├── RetryRefused               409  invalid_request_error   job_not_failed
+    │   ├── KeyRevoked                 409  invalid_request_error   key_revoked
+    │   └── IdempotencyConflict        409  invalid_request_error   idempotency_conflict
+    ├── RequestTooLarge                413  invalid_request_error   request_too_large
+    ├── RateLimited                    429  rate_limit_error
+    │   ├── RequestLimited             429  rate_limit_error        request_limited
+    │   ├── TokenLimited               429  rate_limit_error        token_limited
+    │   ├── QueueFull                  429  rate_limit_error        queue_full
+    │   ├── TooManyAttempts            429  rate_limit_error        too_many_attempts
+    │   └── ProviderRateLimited        429  rate_limit_error        provider_rate_limited
+    ├── ClientGone                     499  client_closed_request   client_closed_request
+    ├── InternalError                  500  api_error               internal_error
+    ├── Unsupported                    501  invalid_request_error   unsupported_operation
+    ├── AttemptsExhausted              500  api_error               attempts_exhausted
+    ├── JobFailure                    (its)  (its)                  (its)   the recorded error of a failed job
+    ├── StoreUnavailable               503  api_error               store_unavailable
+    ├── Overloaded                     503  api_error               overloaded
+    │   └── CircuitOpen                503  api_error               circuit_open
+    └── UpstreamFailure                502  upstream_error          upstream_error
+        ├── UpstreamRefused           (its)  (its)                  (its)   the provider's own error
+        ├── UpstreamTimeout            504  upstream_timeout        upstream_timeout
+        └── DeadlineExceeded           504  deadline_exceeded       deadline_exceeded
+
+Each class carries status, type, code and whether the same call may succeed later (``retryable``).
+The envelope is OpenAI's: https://platform.openai.com/docs/guides/error-codes
+"""
+
+from shared.errors.base import GatewayError
+from shared.errors.gateway import (
+    AttemptsExhausted,
+    InternalError,
+    JobFailure,
+    StoreUnavailable,
+)
+from shared.errors.limits import (
+    BudgetExceeded,
+    CircuitOpen,
+    Overloaded,
+    ProviderRateLimited,
+    QueueFull,
+    RateLimited,
+    RequestLimited,
+    TokenLimited,
+    TooManyAttempts,
+)
+from shared.errors.requests import (
+    AdminKeyRequired,
+    ClientGone,
+    Conflict,
+    Forbidden,
+    IdempotencyConflict,
+    InvalidRequest,
+    JobCancelled,
+    JobFinished,
+    JobLive,
+    JobNotFound,
+    KeyNotFound,
+    KeyRevoked,
+    MethodNotAllowed,
+    ModelBlocked,
+    ModelNotFound,
+    NotFound,
+    ProviderBlocked,
+    RequestTooLarge,
+    RetryRefused,
+    Unauthorised,
+    UnknownProvider,
+    Unsupported,
+    UnsupportedParameter,
+    VirtualKeyBlocked,
+    VirtualKeyNotFound,
+    VirtualKeyRequired,
+)
+from shared.errors.upstream import (
+    DeadlineExceeded,
+    UpstreamFailure,
+    UpstreamRefused,
+    UpstreamTimeout,
+)
+
+__all__ = [
+    "AdminKeyRequired",
+    "AttemptsExhausted",
+    "BudgetExceeded",
+    "CircuitOpen",
+    "ClientGone",
+    "Conflict",
+    "DeadlineExceeded",
+    "Forbidden",
+    "GatewayError",
+    "IdempotencyConflict",
+    "InternalError",
+    "InvalidRequest",
+    "JobCancelled",
+    "JobFailure",
+    "JobFinished",
+    "JobLive",
+    "JobNotFound",
+    "KeyNotFound",
+    "KeyRevoked",
+    "MethodNotAllowed",
+    "ModelBlocked",
+    "ModelNotFound",
+    "NotFound",
+    "Overloaded",
+    "ProviderBlocked",
+    "ProviderRateLimited",
+    "QueueFull",
+    "RateLimited",
+    "RequestLimited",
+    "RequestTooLarge",
+    "RetryRefused",
+    "StoreUnavailable",
+    "TokenLimited",
+    "TooManyAttempts",
+    "Unauthorised",
+    "UnknownProvider",
+    "Unsupported",
+    "UnsupportedParameter",
+    "UpstreamFailure",
+    "UpstreamRefused",
+    "UpstreamTimeout",
+    "VirtualKeyBlocked",
+    "VirtualKeyNotFound",
+    "VirtualKeyRequired",
+]

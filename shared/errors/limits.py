@@ -1,0 +1,64 @@
+"""Errors of limits: budgets, rates, the queue and concurrency (402, 429, 503)."""
+
+from shared.errors.base import GatewayError
+
+
+class BudgetExceeded(GatewayError):
+    """The caller's budget is spent or reserved."""
+
+    status = 402
+    type = "insufficient_quota"
+    code = "budget_exceeded"
+
+
+class RateLimited(GatewayError):
+    """Too many requests at once; ``Retry-After`` says when to try again."""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "rate_limited"
+    retryable = True
+
+
+class RequestLimited(RateLimited):
+    """The caller's requests per window are used up."""
+
+    code = "request_limited"
+
+
+class TokenLimited(RateLimited):
+    """The caller's tokens per window are used up."""
+
+    code = "token_limited"
+
+
+class QueueFull(RateLimited):
+    """The queue, or the caller's share of it, is full."""
+
+    code = "queue_full"
+
+
+class TooManyAttempts(RateLimited):
+    """Too many wrong admin keys from this address."""
+
+    code = "too_many_attempts"
+
+
+class ProviderRateLimited(RateLimited):
+    """The provider's rate limit is in effect; ``Retry-After`` says until when."""
+
+    code = "provider_rate_limited"
+
+
+class Overloaded(GatewayError):
+    """The gateway or the provider is at its concurrency limit."""
+
+    status = 503
+    code = "overloaded"
+    retryable = True
+
+
+class CircuitOpen(Overloaded):
+    """The provider failed repeatedly and is not called for a moment."""
+
+    code = "circuit_open"
