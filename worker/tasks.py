@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from shared.errors import GatewayError, InternalError
+from shared.errors import GatewayError, InternalError, StoreUnavailable
 from shared.governance.keys.authenticate import Authenticator
 from shared.inference.call import Answer, Call, RetryLater
 from shared.inference.call_cost import CallCost
@@ -61,6 +61,9 @@ class JobRunner:
                 await self._inference.keep_job(call, answer)
         except RetryLater as later:
             return deferral_after(later, claim) or failed(later.error, call_cost)
+        except StoreUnavailable as error:  # no answer was paid for yet: the job comes back when the store does
+            outage = RetryLater(error.retry_after_s or 1.0, "store_unavailable", error)
+            return deferral_after(outage, claim) or failed(error, call_cost)
         except GatewayError as error:
             return failed(error, call_cost)
         except Exception:

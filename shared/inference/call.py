@@ -128,7 +128,7 @@ class RetryLater(Exception):
 
     Attributes:
         delay_s: Seconds to wait.
-        reason: Code of the cause: ``overloaded``, ``circuit_open`` or ``retry_after``.
+        reason: Code of the cause: ``overloaded``, ``circuit_open``, ``retry_after`` or ``store_unavailable``.
         error: The job's error if it cannot be repeated any more.
     """
 
