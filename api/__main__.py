@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from shared.settings.load import InvalidConfiguration, load_settings
-from shared.startup import without_httpx_command_line
+from shared.startup import skip_unused_imports, without_pydantic_v1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,7 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InvalidConfiguration as error:
         print(error, file=sys.stderr)  # noqa: T201 - for people
         return 2
-    without_httpx_command_line()
+    skip_unused_imports()
+    without_pydantic_v1()
     from api.server import run_api  # noqa: PLC0415 - only now: it loads httpx
 
     return run_api(settings, fd=options.fd, environ=environ)

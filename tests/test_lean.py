@@ -19,3 +19,28 @@ def test_a_process_that_has_httpx_is_left_alone() -> None:
         "assert sys.modules.get('httpx._main') is before"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_redis_does_not_load_pyjwt_and_whoever_needs_it_still_gets_it() -> None:
+    code = (
+        "import sys; from shared.startup import skip_unused_imports as skip; skip(); import redis.asyncio; skip();"
+        "assert 'cryptography' not in sys.modules;"
+        "import jwt; assert jwt.decode(jwt.encode({'a': 1}, 'k' * 32, 'HS256'), 'k' * 32, ['HS256']) == {'a': 1}"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_process_without_pyjwt_is_left_alone() -> None:
+    code = (
+        "import importlib.util, sys; from shared.startup import defer_pyjwt;"
+        "importlib.util.find_spec = lambda name: None; defer_pyjwt(); assert 'jwt' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_fastapi_works_without_version_1_of_pydantic() -> None:
+    code = (
+        "import sys; from shared.startup import without_pydantic_v1 as skip; skip(); skip();"
+        "from api.server import run_api; assert sys.modules['pydantic.v1'] is None"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

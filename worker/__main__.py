@@ -4,7 +4,7 @@ import os
 import sys
 
 from shared.settings.load import InvalidConfiguration, load_settings
-from shared.startup import without_httpx_command_line
+from shared.startup import skip_unused_imports
 
 
 def main() -> int:
@@ -19,7 +19,7 @@ def main() -> int:
     except (InvalidConfiguration, ValueError) as error:
         sys.stderr.write(f"worker: invalid configuration.\n{error}\n")
         return 1
-    without_httpx_command_line()
+    skip_unused_imports()
     from worker.main import run_worker  # noqa: PLC0415 - only now: it loads httpx
 
     return run_worker(settings, metrics_port=port or None)

@@ -1,1 +1,1 @@
-"""The checks of finops doctor; each returns findings."""
+"""The checks of `finops doctor`; each returns findings."""

@@ -1,4 +1,4 @@
-"""What a check finds, and how grave it is."""
+"""The result of a check, and its severity."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -11,27 +11,32 @@ class Finding:
     """One line of `finops doctor`.
 
     Attributes:
-        check: What was looked at.
-        said: What was found.
-        mend: What to do about it; empty when nothing.
+        check: The subject of the check.
+        level: OK, WARN or FAIL.
+        message: The observation.
+        fix: What to do about it; empty if nothing.
     """
 
     check: str
     level: Level
-    said: str
+    message: str
     fix: str = ""
 
-
-def ok(check: str, said: str) -> Finding:
-    """All is well."""
-    return Finding(check, "OK", said)
-
-
-def warn(check: str, said: str, fix: str) -> Finding:
-    """It works, and should be better."""
-    return Finding(check, "WARN", said, fix)
+    def to_dict(self) -> dict[str, str]:
+        """Return the finding as ``finops doctor --json`` prints it, under the names that scripts know."""
+        return {"check": self.check, "level": self.level, "said": self.message, "mend": self.fix}
 
 
-def fail(check: str, said: str, fix: str) -> Finding:
-    """It does not work, or loses what was promised to be kept."""
-    return Finding(check, "FAIL", said, fix)
+def ok(check: str, message: str) -> Finding:
+    """Return a finding without a problem."""
+    return Finding(check, "OK", message)
+
+
+def warn(check: str, message: str, fix: str) -> Finding:
+    """Return a finding for something that works and should be improved."""
+    return Finding(check, "WARN", message, fix)
+
+
+def fail(check: str, message: str, fix: str) -> Finding:
+    """Return a finding for something that does not work, or may lose accepted jobs."""
+    return Finding(check, "FAIL", message, fix)

@@ -1,11 +1,11 @@
-"""What `finops doctor` looks at in who may call, and what it may spend."""
+"""Checks of the admin key and of virtual keys."""
 
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from cli.admin_key import read_admin_key
 from cli.checks.findings import Finding, fail, ok, warn
-from cli.client.admin_key import read_admin_key
 from shared.errors import GatewayError
 from shared.governance.keys.model import VirtualKey, caller_of_key
 from shared.governance.keys.store import MAX_PAGE, VirtualKeyStore
@@ -18,72 +18,72 @@ _NAMED = 5
 
 
 def check_admin_key(settings: Settings, data_dir: Path) -> Finding:
-    """Whether there is an admin key, and whether it could be guessed."""
+    """Check that there is an admin key, and that it cannot be guessed."""
     check = "admin key"
     configured = settings.auth.admin_key
     key = configured.get_secret_value() if configured else read_admin_key(data_dir)
     if not key:
-        fix = "set FINOPS_ADMIN_KEY, or let `finops serve` make one; without it /api is closed"
-        return warn(check, "none is configured, none is kept", fix)
+        fix = "set FINOPS_ADMIN_KEY, or let `finops serve` create one; without it nobody can use /api"
+        return warn(check, "none is configured, none is stored", fix)
     if len(key) < SHORTEST_ADMIN_KEY or len(set(key)) < FEWEST_LETTERS:
-        fix = f"take {SHORTEST_ADMIN_KEY} random letters or more: `openssl rand -hex 32` makes some"
-        return fail(check, f"{len(key)} characters, {len(set(key))} of them different: it can be guessed", fix)
+        fix = f"use {SHORTEST_ADMIN_KEY} random characters or more, such as the output of `openssl rand -hex 32`"
+        return fail(check, f"it can be guessed: {len(key)} characters, {len(set(key))} of them different", fix)
     return ok(check, "long enough")
 
 
 def check_configured_keys(settings: Settings) -> Iterator[Finding]:
-    """Whether the configured virtual keys can be told apart, and from the admin key."""
+    """Check that configured virtual keys differ from each other and from the admin key."""
     admin = settings.auth.admin_key
     values = {name: key.value.get_secret_value() for name, key in settings.virtual_keys.items() if key.value}
     counted = Counter(values.values())
-    same = sorted(name for name, value in values.items() if counted[value] > 1)
-    if same:
-        fix = "give each a value of its own: only the last one counts now"
-        yield fail("virtual keys", f"the same value: {_list(same)}", fix)
+    duplicates = sorted(name for name, value in values.items() if counted[value] > 1)
+    if duplicates:
+        fix = "give each a value of its own: only the last of them works"
+        yield fail("virtual keys", f"the same value: {_list(duplicates)}", fix)
     if admin is not None and (
         as_admin := [name for name, value in values.items() if value == admin.get_secret_value()]
     ):
-        yield fail("virtual keys", f"the admin key is also the value of {_list(as_admin)}", "make another admin key")
+        yield fail("virtual keys", f"the admin key is also the value of {_list(as_admin)}", "choose another admin key")
 
 
 async def check_keys(settings: Settings, url: str | None) -> list[Finding]:
-    """Whether virtual keys are bound by limits, and whether they live; those made at run time too, if there is a store.
+    """Check that virtual keys have limits and have not expired, including those in the store if there is one.
 
     Args:
         settings: The effective configuration.
-        url: The store; None: there is none.
+        url: URL of the store; None without one.
     """
     keys = await _all_keys(settings, url)
     findings = [*check_configured_keys(settings)]
     if not keys:
-        return findings or [ok("virtual keys", _nobody(settings))]
-    living = [key for key in keys if key.status == "active"]
+        return findings or [ok("virtual keys", _describe_no_keys(settings))]
+    active = [key for key in keys if key.status == "active"]
     findings += _judge_expired(keys)
-    findings += _judge_unlimited(living, settings)
+    findings += _judge_unlimited(active, settings)
     if not settings.auth.require_virtual_key:
-        fix = "set auth.require_virtual_key = true: whoever leaves its key out is bound by no key's limits"
-        findings.append(warn("virtual keys", "calls without a key are let pass", fix))
-    return findings or [ok("virtual keys", f"{len(living)} in force, each with a limit")]
+        fix = "set auth.require_virtual_key = true: calls without a key are not bound by any limit"
+        findings.append(warn("virtual keys", "calls without a key are accepted", fix))
+    return findings or [ok("virtual keys", f"{len(active)} active, each with a limit")]
 
 
-def _nobody(settings: Settings) -> str:
+def _describe_no_keys(settings: Settings) -> str:
     if settings.auth.require_virtual_key:
-        return "none yet, and one is required: make it with `finops keys create`"
-    return "none: whoever reaches the gateway may use it"
+        return "none yet, and one is required: create it with `finops keys create`"
+    return "none: anyone who can reach the gateway may use it"
 
 
 def _judge_expired(keys: list[VirtualKey]) -> Iterator[Finding]:
     expired = [key.name for key in keys if key.configured and key.status == "expired"]
     if expired:
-        fix = "take them out of the file, or give them another expires_at"
+        fix = "remove them from the file, or change their expires_at"
         yield warn("virtual keys", f"configured and expired: {_list(expired)}", fix)
 
 
 def _judge_unlimited(keys: list[VirtualKey], settings: Settings) -> Iterator[Finding]:
-    free = [key.name for key in keys if not caller_of_key(key, settings).limits]
-    if free:
-        fix = "give them a budget or a rate limit, or one to their team or customer"
-        yield warn("virtual keys", f"without any limit: {_list(free)}", fix)
+    unlimited = [key.name for key in keys if not caller_of_key(key, settings).limits]
+    if unlimited:
+        fix = "give them, their team or their customer a budget or a rate limit"
+        yield warn("virtual keys", f"without any limit: {_list(unlimited)}", fix)
 
 
 async def _all_keys(settings: Settings, url: str | None) -> list[VirtualKey]:
@@ -94,7 +94,7 @@ async def _all_keys(settings: Settings, url: str | None) -> list[VirtualKey]:
         return configured
     try:
         commands = MultiplexedClient(url, client_name="finops-doctor")
-    except ValueError:  # told by the check of the store
+    except ValueError:  # reported by the check of the store
         return configured
     try:
         return (await VirtualKeyStore(commands, settings).list(limit=MAX_PAGE))[0]

@@ -1,4 +1,4 @@
-"""What `finops doctor` looks at in the providers: a key is there, and the address answers. Nothing is billed."""
+"""Checks of providers: each has a key, and its address answers. Nothing is billed."""
 
 import asyncio
 import time
@@ -15,7 +15,7 @@ TIMEOUT_S = 4.0
 
 
 async def check_providers(settings: Settings, environ: Mapping[str, str]) -> list[Finding]:
-    """Ask every configured provider for its list of models, at once and briefly."""
+    """Request the list of models of every configured provider, concurrently and with a short timeout."""
     providers = configured_providers(settings, environ)
     if not providers:
         return [warn("providers", "none is configured", "set OPENAI_API_KEY, or add a [providers.…] table")]
@@ -27,17 +27,19 @@ async def _check(client: httpx.AsyncClient, provider: Provider) -> Finding:
     name = f"provider {provider.name}"
     row = BY_NAME.get(provider.name)
     if row is not None and row.place:
-        return ok(name, "configured; its address depends on the model, so it is not asked")
+        return ok(name, "configured; not called, as its address depends on the model")
     if row is not None and row.key_env and not row.url_env and not provider.keys:
         return fail(name, "no key", f"set {row.key_env}, or keys in [providers.{provider.name}]")
     started = time.perf_counter()
     try:
         reply = await client.get(f"{provider.base_url}/models", headers=_credentials(provider))
     except httpx.InvalidURL as error:
-        return fail(name, f"{provider.base_url} is no address: {error}", f"correct providers.{provider.name}.base_url")
+        return fail(
+            name, f"{provider.base_url} is not a valid address: {error}", f"correct providers.{provider.name}.base_url"
+        )
     except httpx.HTTPError as error:
-        said = f"{provider.base_url} cannot be reached: {str(error) or type(error).__name__}"
-        return fail(name, said, "check base_url, network and proxy; is the server running?")
+        problem = f"{provider.base_url} cannot be reached: {str(error) or type(error).__name__}"
+        return fail(name, problem, "check base_url, network and proxy; is the server running?")
     return _judge(name, provider, reply.status_code, (time.perf_counter() - started) * 1000)
 
 
@@ -46,25 +48,27 @@ def _credentials(provider: Provider) -> dict[str, str]:
         return dict(provider.headers)
     key = provider.keys[0].value
     header = {"azure": "api-key", "x-api-key": "x-api-key", "x-goog-api-key": "x-goog-api-key"}.get(provider.host)
-    own = {header: key} if header else {"authorization": f"Bearer {key}"}
-    return own | dict(provider.headers)
+    auth = {header: key} if header else {"authorization": f"Bearer {key}"}
+    return auth | dict(provider.headers)
 
 
 def _judge(name: str, provider: Provider, status: int, took_ms: float) -> Finding:
-    said = f"{provider.base_url} answers {status} in {took_ms:.0f} ms"
+    answer = f"{provider.base_url} answers {status} in {took_ms:.0f} ms"
     if status in {401, 403}:
         return fail(
-            name, said + ": the key is refused" if provider.keys else said + ": a key is needed", _key_mend(provider)
+            name,
+            answer + ": the key is rejected" if provider.keys else answer + ": a key is needed",
+            _key_fix(provider),
         )
     if status >= 500:
-        return warn(name, said, "the provider has trouble; see its status page")
+        return warn(name, answer, "the provider has a problem; see its status page")
     if status == 429:
-        return warn(name, said, "the provider limits this key already")
-    # Anything else proves that somebody is there; not every one has a list of models.
-    return ok(name, f"{said}, {len(provider.keys) or 'no'} key{'s' if len(provider.keys) > 1 else ''}")
+        return warn(name, answer, "the provider is rate-limiting this key")
+    # Any other answer proves that the server is up; not every provider has a list of models.
+    return ok(name, f"{answer}, {len(provider.keys) or 'no'} key{'s' if len(provider.keys) > 1 else ''}")
 
 
-def _key_mend(provider: Provider) -> str:
+def _key_fix(provider: Provider) -> str:
     row = BY_NAME.get(provider.name)
-    where = f"[providers.{provider.name}] keys"
-    return f"correct {row.key_env} or {where}" if row is not None and row.key_env else f"correct {where}"
+    setting = f"[providers.{provider.name}] keys"
+    return f"correct {row.key_env} or {setting}" if row is not None and row.key_env else f"correct {setting}"

@@ -1,9 +1,8 @@
-"""The gateway as its users see it: plain HTTP jobs, for the commands that talk to one."""
+"""A client of the gateway's public HTTP interface, for the commands that call one."""
 
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self, TypeVar
 from urllib.parse import quote, urlsplit
@@ -11,39 +10,40 @@ from urllib.parse import quote, urlsplit
 import click
 import httpx
 
-from cli import options
-from cli.client.admin_key import read_admin_key
-from cli.views.output import plain
+from cli.client.options import is_local
+from cli.text import plain
 
 T = TypeVar("T")
 
-DEFAULT_URL = "http://127.0.0.1:8080"
 # A wait that the gateway holds open must not look like a dead gateway.
 SLACK_S = 15.0
 LIVE = frozenset({"pending", "processing"})
-_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class GatewayRequestError(click.ClickException):
-    """The gateway refused, or cannot be reached; ``passing``: the same may succeed in a while."""
+    """The gateway refused the request or cannot be reached.
 
-    def __init__(self, message: str, *, passing: bool = False) -> None:
+    Attributes:
+        transient: The same request may succeed later.
+    """
+
+    def __init__(self, message: str, *, transient: bool = False) -> None:
         super().__init__(message)
-        self.passing = passing
+        self.transient = transient
 
 
 class Gateway:
-    """One gateway, with the credentials that were given.
+    """A connection pool to one gateway, with credentials.
 
     Args:
-        url: Where it is, without the path of a surface.
+        url: Scheme, host and port, without the path of a surface.
         key: Virtual key or admin key; empty: none.
     """
 
     def __init__(self, url: str, key: str = "") -> None:
         self.url = url.rstrip("/")
         if urlsplit(self.url).scheme not in {"http", "https"}:
-            raise click.BadParameter(f"{url!r} is no http(s) URL", param_hint="--url")
+            raise click.BadParameter(f"{url!r} is not an http or https URL", param_hint="--url")
         headers = {"user-agent": "finops-cli"}
         if key:
             headers |= {"authorization": f"Bearer {key}", "x-bf-vk": key}
@@ -52,10 +52,12 @@ class Gateway:
                 base_url=self.url,
                 headers=headers,
                 timeout=SLACK_S,
-                trust_env=not _is_here(self.url),  # a proxy in the environment does not lead to this machine
+                trust_env=not is_local(self.url),  # no proxy leads to this machine
             )
         except (UnicodeEncodeError, httpx.InvalidURL) as error:
-            raise click.BadParameter(f"URL or key cannot be sent: {error}", param_hint="--url/--key") from None
+            raise click.BadParameter(
+                f"the URL or the key contains characters that cannot be sent: {error}", param_hint="--url/--key"
+            ) from None
 
     async def __aenter__(self) -> Self:
         """Nothing is opened yet."""
@@ -68,47 +70,47 @@ class Gateway:
         await self._client.aclose()
 
     async def submit(self, path: str, headers: Mapping[str, str], **body: Any) -> dict[str, Any]:  # noqa: ANN401
-        """Make a job; ``body`` is httpx's ``content``, or ``data`` and ``files``. Its envelope."""
+        """Submit a job and return its envelope; ``body`` is httpx's ``content``, or ``data`` and ``files``."""
         kind = {"content-type": "application/json"} if "content" in body else {}
         return await self._json("POST", f"/v1/async/{path}", headers=kind | dict(headers), **body)
 
     async def get(self, job_id: str, wait_s: float = 0) -> dict[str, Any]:
-        """A job's envelope; with ``wait_s`` only when it has ended or that time is over."""
+        """Fetch a job's envelope; with ``wait_s``, as soon as the job has ended, after that time at the latest."""
         headers = {"x-bf-async-wait": f"{wait_s:g}"} if wait_s else {}
         return await self._json("GET", _job(job_id), headers=headers, timeout=wait_s + SLACK_S)
 
     async def content(self, job_id: str) -> bytes:
-        """The bytes of a binary result."""
+        """Fetch the bytes of a binary result."""
         return (await self._send("GET", _job(job_id) + "/content", timeout=120.0)).content
 
     async def page(self, path: str, parameters: Mapping[str, str | int]) -> dict[str, Any]:
-        """A page of a list."""
+        """Fetch a page of a list."""
         return await self._json("GET", path, params=parameters)
 
     async def save(self, path: str, parameters: Mapping[str, str | int], file: IO[bytes]) -> int:
-        """Write a file as it comes; how many bytes it had.
+        """Stream a download into a file and return its size in bytes.
 
         Raises:
-            GatewayFault: It did not come, or not whole.
+            GatewayRequestError: The download failed or is incomplete.
         """
         size = 0
         try:
             async with self._client.stream("GET", path, params=parameters, timeout=120.0) as reply:
                 if reply.is_error:
                     await reply.aread()
-                    raise _fault_of(reply)
-                async for piece in reply.aiter_bytes():
-                    size += await asyncio.to_thread(file.write, piece)
+                    raise _response_error(reply)
+                async for chunk in reply.aiter_bytes():
+                    size += await asyncio.to_thread(file.write, chunk)
         except httpx.TransportError as error:
-            raise self._unreached(error) from None
+            raise self._connection_error(error) from None
         return size
 
     async def act(self, job_id: str, action: str) -> dict[str, Any]:
-        """Cancel or retry a job; its envelope afterwards."""
+        """Cancel or retry a job and return its new envelope."""
         return await self._json("POST", f"{_job(job_id)}/{action}")
 
     async def administer(self, method: str, path: str, **request: Any) -> dict[str, Any]:  # noqa: ANN401
-        """What administration answers; ``request`` is httpx's."""
+        """Call the administration API and return its document; ``request`` takes httpx's arguments."""
         return await self._json(method, f"/api/{path}", **request)
 
     async def _json(self, method: str, path: str, **request: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -118,62 +120,42 @@ class Gateway:
         try:
             reply = await self._client.request(method, path, **request)
         except httpx.TransportError as error:
-            raise self._unreached(error) from None
+            raise self._connection_error(error) from None
         if reply.is_error:
-            raise _fault_of(reply)
+            raise _response_error(reply)
         return reply
 
-    def _unreached(self, error: httpx.TransportError) -> GatewayRequestError:
+    def _connection_error(self, error: httpx.TransportError) -> GatewayRequestError:
         if isinstance(error, httpx.TimeoutException):
-            return GatewayRequestError(f"the gateway at {self.url} does not answer in time", passing=True)
+            return GatewayRequestError(f"the gateway at {self.url} did not answer in time", transient=True)
         if isinstance(error, httpx.RemoteProtocolError):
-            return GatewayRequestError(f"the gateway at {self.url} broke off its answer ({error})", passing=True)
+            return GatewayRequestError(
+                f"the gateway at {self.url} closed the connection before its answer was complete ({error})",
+                transient=True,
+            )
         return GatewayRequestError(
-            f"the gateway at {self.url} cannot be reached ({error}); start one with `finops serve`, or name "
-            "another with --url",
-            passing=True,
+            f"cannot reach the gateway at {self.url} ({error}); start one with `finops serve`, or pass another "
+            "address with --url",
+            transient=True,
         )
 
 
-def _fault_of(reply: httpx.Response) -> GatewayRequestError:
-    return GatewayRequestError(_refusal(reply), passing=reply.status_code in {429, 502, 503, 504})
+def _response_error(reply: httpx.Response) -> GatewayRequestError:
+    return GatewayRequestError(_error_message(reply), transient=reply.status_code in {429, 502, 503, 504})
 
 
-def gateway_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Which gateway, with which key, and how its answer is shown."""
-    for option in (
-        options.data_dir_option,
-        click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output."),
-        click.option("--key", envvar="FINOPS_KEY", help="Virtual key or admin key (FINOPS_KEY)."),
-        click.option("--url", envvar="FINOPS_URL", default=DEFAULT_URL, show_default=True, help="The gateway."),
-    ):
-        command = option(command)
-    return command
+def call_gateway(url: str, key: str, call: Callable[[Gateway], Awaitable[T]]) -> T:
+    """Run calls to a gateway in an event loop of their own, and return their result."""
 
-
-def speak(url: str, key: str, talk: Callable[[Gateway], Awaitable[T]]) -> T:
-    """Talk to the gateway, in an event loop of its own."""
-
-    async def whole() -> T:
+    async def connect_and_call() -> T:
         async with Gateway(url, key) as gateway:
-            return await talk(gateway)
+            return await call(gateway)
 
-    return asyncio.run(whole())
+    return asyncio.run(connect_and_call())
 
 
 def _job(job_id: str) -> str:
     return f"/v1/async/jobs/{quote(job_id, safe='')}"
-
-
-def credentials(url: str, key: str | None, data_dir: Path) -> str:
-    """The key to use: the given one, else, for a gateway on this machine only, the admin key of the data directory."""
-    if key:
-        return key
-    return (read_admin_key(data_dir) or "") if _is_here(url) else ""
-
-
-def _is_here(url: str) -> bool:
-    return urlsplit(url).hostname in _LOOPBACK
 
 
 def _document(reply: httpx.Response) -> dict[str, Any]:
@@ -182,16 +164,16 @@ def _document(reply: httpx.Response) -> dict[str, Any]:
     except (json.JSONDecodeError, UnicodeDecodeError):
         document = None
     if not isinstance(document, dict):
-        raise GatewayRequestError(f"{reply.url} answered no JSON object: is a FinOps gateway there?")
+        raise GatewayRequestError(f"{reply.url} did not answer with a JSON object; is it a FinOps gateway?")
     return document
 
 
-def _refusal(reply: httpx.Response) -> str:
-    """The gateway's own words, or what little there is."""
+def _error_message(reply: httpx.Response) -> str:
+    """Return the gateway's own error message, or a description of the reply if it has none."""
     try:
         error = reply.json()["error"]
-        said = f"{error['message']}"
+        message = f"{error['message']}"
         code = error.get("code")
     except (ValueError, KeyError, TypeError, AttributeError):
-        return f"{reply.url} answered {reply.status_code}: is a FinOps gateway there?"
-    return plain(f"{said} ({reply.status_code}{f' {code}' if code else ''})")
+        return f"{reply.url} answered {reply.status_code}; is it a FinOps gateway?"
+    return plain(f"{message} ({reply.status_code}{f' {code}' if code else ''})")

@@ -1,4 +1,4 @@
-"""From the options of `finops jobs submit` to a request's headers and body."""
+"""Build the headers and body of a request from the options of `finops jobs submit`."""
 
 import json
 import mimetypes
@@ -12,7 +12,7 @@ import click
 
 from shared.surfaces.request_types import BY_NAME, RequestType
 
-# How each type says a text: what --message becomes.
+# The field of each request type that takes --message.
 _MESSAGE_FIELDS = {
     "responses": "input",
     "completions": "prompt",
@@ -32,8 +32,8 @@ _EXTRA_FIELDS: Mapping[str, Mapping[str, str]] = {"audio.speech": {"voice": "all
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
-    """What the command line says of the request itself."""
+class RequestOptions:
+    """The options that describe the request itself."""
 
     type_name: str
     model: str | None
@@ -43,62 +43,64 @@ class Wish:
 
     @property
     def request_type(self) -> RequestType:
-        """Which endpoint."""
+        """The request type of that name."""
         return BY_NAME[self.type_name]
 
 
-def body_of(wish: Wish) -> dict[str, Any]:
-    """The body, as keyword arguments of httpx.
+def body_of(options: RequestOptions) -> dict[str, Any]:
+    """Return the request body as keyword arguments of httpx.
 
     Raises:
-        click.UsageError: The options do not make a request.
+        click.UsageError: The options contradict each other or are incomplete.
     """
-    if wish.body is not None and (wish.message is not None or wish.file is not None):
-        raise click.UsageError("--body is the whole request: leave out --message and --file")
-    if wish.request_type.form == "multipart":
-        return _form(wish)
-    if wish.file is not None:
-        raise click.UsageError(f"--file does not go with --type {wish.type_name}")
-    if wish.body is not None:
-        return {"content": _given_body(wish.body, wish.model)}
-    return {"content": json.dumps(_fields(wish)).encode()}
+    if options.body is not None and (options.message is not None or options.file is not None):
+        raise click.UsageError("--body is the complete request; it cannot be combined with --message or --file")
+    if options.request_type.form == "multipart":
+        return _form(options)
+    if options.file is not None:
+        raise click.UsageError(f"--type {options.type_name} takes no --file")
+    if options.body is not None:
+        return {"content": _given_body(options.body, options.model)}
+    return {"content": json.dumps(_fields(options)).encode()}
 
 
-def _fields(wish: Wish) -> dict[str, Any]:
-    if wish.message is None:
-        raise click.UsageError("say what to ask: --message TEXT, or --body FILE (- reads standard input)")
-    if wish.model is None and "model" in wish.request_type.required:
-        raise click.UsageError("say which model to ask: --model PROVIDER/MODEL")
-    fields: dict[str, Any] = {} if wish.model is None else {"model": wish.model}
-    if wish.type_name == "chat.completions":
-        return fields | {"messages": [{"role": "user", "content": wish.message}]}
-    return fields | {_MESSAGE_FIELDS[wish.type_name]: wish.message} | dict(_EXTRA_FIELDS.get(wish.type_name, {}))
+def _fields(options: RequestOptions) -> dict[str, Any]:
+    if options.message is None:
+        raise click.UsageError("no input: pass --message TEXT, or --body FILE (- reads standard input)")
+    if options.model is None and "model" in options.request_type.required:
+        raise click.UsageError("no model: pass --model PROVIDER/MODEL")
+    fields: dict[str, Any] = {} if options.model is None else {"model": options.model}
+    if options.type_name == "chat.completions":
+        return fields | {"messages": [{"role": "user", "content": options.message}]}
+    return (
+        fields | {_MESSAGE_FIELDS[options.type_name]: options.message} | dict(_EXTRA_FIELDS.get(options.type_name, {}))
+    )
 
 
-def _form(wish: Wish) -> dict[str, Any]:
-    if wish.file is None:
-        raise click.UsageError(f"--type {wish.type_name} needs --file")
-    fields = {"model": wish.model} if wish.model else {}
-    if wish.message is not None:
-        field = _MESSAGE_FIELDS.get(wish.type_name)
+def _form(options: RequestOptions) -> dict[str, Any]:
+    if options.file is None:
+        raise click.UsageError(f"--type {options.type_name} needs --file")
+    fields = {"model": options.model} if options.model else {}
+    if options.message is not None:
+        field = _MESSAGE_FIELDS.get(options.type_name)
         if field is None:
-            raise click.UsageError(f"--message does not go with --type {wish.type_name}")
-        fields[field] = wish.message
-    kind = mimetypes.guess_type(wish.file.name)[0] or "application/octet-stream"
-    return {"data": fields, "files": {_FILE_FIELDS[wish.type_name]: (wish.file.name, _read(wish.file), kind)}}
+            raise click.UsageError(f"--type {options.type_name} takes no --message")
+        fields[field] = options.message
+    kind = mimetypes.guess_type(options.file.name)[0] or "application/octet-stream"
+    return {"data": fields, "files": {_FILE_FIELDS[options.type_name]: (options.file.name, _read(options.file), kind)}}
 
 
 def _given_body(source: str, model: str | None) -> bytes:
-    """The body as it was given; only --model makes us look into it."""
+    """Read --body; it is parsed only when --model has to replace its model."""
     raw = sys.stdin.buffer.read() if source == "-" else _read(Path(source))
     if model is None:
         return raw
     try:
         fields = json.loads(raw)
     except ValueError as error:
-        raise click.UsageError(f"--body is not JSON ({error}), so --model cannot be put into it") from None
+        raise click.UsageError(f"--body is not JSON ({error}), so --model cannot be set in it") from None
     if not isinstance(fields, dict):
-        raise click.UsageError("--body is no JSON object, so --model cannot be put into it")
+        raise click.UsageError("--body is not a JSON object, so --model cannot be set in it")
     return json.dumps(fields | {"model": model}).encode()
 
 
@@ -106,11 +108,11 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise click.UsageError(f"{path} cannot be read: {error.strerror}") from None
+        raise click.UsageError(f"cannot read {path}: {error.strerror}") from None
 
 
 def headers_of(**options: str | float | None) -> dict[str, str]:
-    """The job's headers out of the options that were given; ``priority`` gives ``x-bf-async-priority``."""
+    """Return the job's headers for the options that are set; ``priority`` becomes ``x-bf-async-priority``."""
     headers = {
         f"x-bf-async-{name.replace('_', '-')}": f"{value:g}" if isinstance(value, float) else str(value)
         for name, value in options.items()

@@ -1,4 +1,4 @@
-"""``finops api``: the API tier alone."""
+"""``finops api``: run one API process."""
 
 import sys
 from pathlib import Path
@@ -6,10 +6,11 @@ from pathlib import Path
 import click
 
 from cli import options
-from cli.client.admin_key import read_admin_key
+from cli.admin_key import read_admin_key
 from cli.examples import examples
 from cli.supervisor.lifeline import hold_lifeline
 from cli.supervisor.signals import end_on_signals
+from shared.startup import without_pydantic_v1
 
 
 @click.command(
@@ -18,7 +19,7 @@ from cli.supervisor.signals import end_on_signals
 )
 @click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65_535), help="Port to listen on; 0: any free one.  [default: 8080]")
-@click.option("--fd", type=click.IntRange(0), help="Serve this inherited listening socket instead.")
+@click.option("--fd", type=click.IntRange(0), help="Inherited listening socket to serve instead.")
 @options.config_option
 @options.redis_url_option
 @options.data_dir_option
@@ -27,8 +28,8 @@ def command(
 ) -> None:
     """Serve HTTP until SIGTERM or Ctrl-C.
 
-    Without a configured store it joins the `finops serve` that runs on the data directory. It starts without the
-    store, too, and answers 503 where it needs one, until it is there.
+    Without a configured store it joins the `finops serve` that runs on the data directory. It starts without a
+    reachable store too, and answers 503 to requests that need one until the store is back.
     """
     end_on_signals()
     hold_lifeline()
@@ -38,6 +39,7 @@ def command(
         environ["FINOPS_REDIS_URL"] = options.needed_store_url(settings, data_dir)
         settings = options.settings_of(environ)
     admin_key = None if settings.auth.admin_key else read_admin_key(data_dir)
-    from api.server import run_api  # noqa: PLC0415 - not needed for --help
+    without_pydantic_v1()
+    from api.server import run_api
 
     sys.exit(run_api(settings, fd=fd, environ=environ, admin_key=admin_key))

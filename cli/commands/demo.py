@@ -1,181 +1,32 @@
-"""``finops demo``: the whole system at work, seen through the official OpenAI SDK."""
-
-import asyncio
-import signal
-import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+"""``finops demo``: show the whole system at work, through the official OpenAI SDK."""
 
 import click
-import httpx
-from rich.console import Console
-from rich.panel import Panel
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from cli.examples import examples
-from cli.supervisor.trial import Trial, trial
-from cli.views.output import out, plain, table
-
-if TYPE_CHECKING:
-    from openai import AsyncOpenAI
-
-LONG_MODEL = "sim/gpt-4o@latency=6,tokens=60"
-SHORT_MODEL = "sim/gpt-4o-mini@latency=1"
-QUESTION: Any = [{"role": "user", "content": "Write a long report on the costs of our models."}]
-BATCH = 200
-CONCURRENCY = 25
-GIVE_UP_S = 120.0
 
 
 @click.command(name="demo", epilog=examples("finops demo"))
 def command() -> None:
-    """Show a long completion as a job, then a batch over two workers. Needs no key, costs nothing, leaves nothing."""
+    """Show a long completion as a job, then a batch on two workers.
+
+    It needs no API key, costs nothing and leaves nothing behind.
+    """
+    import asyncio
+
+    import httpx
+
     try:
-        import openai  # noqa: PLC0415 - the SDK is the user's, not ours: only the demo wants it
+        import openai
     except ImportError:
-        raise click.ClickException("the demo speaks through the OpenAI SDK: pip install openai") from None
+        raise click.ClickException("the demo needs the OpenAI SDK; install it with: pip install openai") from None
+    from cli.commands.demonstration import GIVE_UP_S, show
+    from cli.text import plain
+
     try:
-        asyncio.run(_show())
+        asyncio.run(show())
     except (openai.APIError, httpx.HTTPError) as error:
         raise click.ClickException(f"the demo failed: {plain(error)}") from error
     except asyncio.CancelledError:
         raise click.Abort from None
     except TimeoutError:
         raise click.ClickException(f"the demo did not end within {GIVE_UP_S:g} s") from None
-
-
-async def _show() -> None:
-    import openai  # noqa: PLC0415
-
-    this = asyncio.current_task()
-    if this is not None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
-    console = out()
-    console.print("Starting store, API, worker and simulator ...")
-    async with asyncio.timeout(GIVE_UP_S), trial(concurrency=CONCURRENCY) as running:
-        console.print(f"The gateway serves on {running.system.url}\n", markup=False)
-        # The environment's proxies lead elsewhere than to this machine.
-        http = openai.DefaultAsyncHttpxClient(trust_env=False)
-        async with openai.AsyncOpenAI(
-            base_url=f"{running.system.url}/openai", api_key="none-is-needed", http_client=http
-        ) as client:
-            await _show_long_completion(client, console)
-            await _show_batch(client, running, console)
-
-
-async def _show_long_completion(client: "AsyncOpenAI", console: Console) -> None:
-    """Submit, poll, read: three calls of the same SDK method."""
-    console.print("1. A completion that takes 6 seconds, as a job", style="bold")
-    console.print('   client.chat.completions.create(..., extra_headers={"x-bf-async": "true"})', markup=False)
-    began = time.monotonic()
-    initial = await client.chat.completions.create(
-        model=LONG_MODEL, messages=QUESTION, extra_headers={"x-bf-async": "true"}
-    )
-    job_id = initial.id
-    console.print(
-        f"   answered in {(time.monotonic() - began) * 1000:.0f} ms: job {job_id}, no choices yet", markup=False
-    )
-    progress = Progress(
-        TextColumn("  "),
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        TimeElapsedColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-    status = ""
-    poll = initial
-    with progress:
-        document = progress.add_task(f"{_status(poll):<12}", total=None)
-        while not poll.choices:
-            if _status(poll) != status:
-                status = _status(poll)
-                progress.update(document, description=f"{status:<12}")
-                console.print(f"   {time.monotonic() - began:4.1f} s  {status}", markup=False)
-            await asyncio.sleep(0.25)
-            poll = await client.chat.completions.create(
-                model=LONG_MODEL, messages=[], extra_headers={"x-bf-async-id": job_id}
-            )
-    console.print(f"   {time.monotonic() - began:4.1f} s  completed", markup=False)
-    text = plain(poll.choices[0].message.content)
-    tokens = poll.usage.total_tokens if poll.usage else 0
-    console.print(Panel(text[:400], title=f"choices[0].message.content ({tokens} tokens)", width=100))
-
-
-def _status(completion: Any) -> str:  # noqa: ANN401 - an SDK model with a field more than its type has
-    return str(getattr(completion, "status", "") or "").replace("_", " ")
-
-
-async def _show_batch(client: "AsyncOpenAI", running: Trial, console: Console) -> None:
-    """Many jobs over two workers, and the books afterwards."""
-    console.print(f"\n2. {BATCH} jobs of 1 second each over 2 workers, {CONCURRENCY} at once on each", style="bold")
-    await running.add_worker(CONCURRENCY)
-    async with httpx.AsyncClient(trust_env=False, timeout=10) as plain_client:
-        before = await running.jobs_finished(plain_client)
-        received = await _upstream_calls(plain_client, running)
-        began = time.monotonic()
-        jobs = await asyncio.gather(*(_submit(client) for _ in range(BATCH)))
-        console.print(f"   {BATCH} submitted in {time.monotonic() - began:.1f} s", markup=False)
-        answered = await _collect(client, jobs, console)
-        took_s = time.monotonic() - began
-        finished = [
-            after - earlier for after, earlier in zip(await running.jobs_finished(plain_client), before, strict=True)
-        ]
-        calls = await _upstream_calls(plain_client, running) - received
-    console.print()
-    rows = [
-        ("jobs", BATCH),
-        ("seconds", f"{took_s:.1f}"),
-        ("jobs per second", f"{BATCH / took_s:.0f}"),
-        *((f"by worker {number}", count) for number, count in enumerate(finished, start=1)),
-        ("lost", BATCH - answered),
-        ("doubled", calls - BATCH),
-    ]
-    console.print(table(("", "batch"), rows))
-    if answered != BATCH or calls != BATCH:
-        raise click.ClickException("jobs were lost or doubled")
-
-
-async def _submit(client: "AsyncOpenAI") -> str:
-    initial = await client.chat.completions.create(
-        model=SHORT_MODEL, messages=QUESTION, extra_headers={"x-bf-async": "true"}
-    )
-    return initial.id
-
-
-async def _collect(client: "AsyncOpenAI", jobs: Sequence[str], console: Console) -> int:
-    """Poll until every job has its result; how many have one."""
-    progress = Progress(
-        TextColumn("  "),
-        BarColumn(40),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-    answered = 0
-    with progress:
-        document = progress.add_task("", total=len(jobs))
-        for next_done in asyncio.as_completed([_result(client, job_id) for job_id in jobs]):
-            answered += bool(await next_done)
-            progress.update(document, completed=answered)
-            if answered % 50 == 0:
-                console.print(f"   {answered} of {len(jobs)} done", markup=False)
-    return answered
-
-
-async def _result(client: "AsyncOpenAI", job_id: str) -> str | None:
-    """A job's answer, asked for in long polls."""
-    while True:
-        poll = await client.chat.completions.create(
-            model=SHORT_MODEL, messages=[], extra_headers={"x-bf-async-id": job_id, "x-bf-async-wait": "20"}
-        )
-        if poll.choices:
-            return poll.choices[0].message.content
-
-
-async def _upstream_calls(client: httpx.AsyncClient, running: Trial) -> int:
-    """How many calls the simulator received: the other side's own count."""
-    return int((await client.get(f"{running.system.simulator_url}/sim/health")).json()["total"])

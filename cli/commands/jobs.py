@@ -1,20 +1,19 @@
-"""``finops jobs``: the job system from a terminal, over HTTP."""
+"""``finops jobs``: submit, watch and manage jobs over HTTP."""
 
-import asyncio
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.client.gateway import Gateway, credentials, gateway_options, speak
-from cli.client.requests import Wish, body_of, headers_of
+from cli.client.options import credentials, gateway_options
+from cli.client.requests import RequestOptions, body_of, headers_of
 from cli.examples import examples
-from cli.views.job_progress import wait_for
-from cli.views.jobs import print_ended, print_envelope, print_list
-from cli.views.output import echo_json, err
 from shared.surfaces.request_types import BY_NAME
 
-ENDED_BADLY = frozenset({"failed", "cancelled"})
+if TYPE_CHECKING:
+    from cli.client.gateway import Gateway
+
+UNSUCCESSFUL = frozenset({"failed", "cancelled"})
 
 
 @click.group(
@@ -34,19 +33,19 @@ def command() -> None:
     ),
 )
 @click.option("--type", "type_name", type=click.Choice(list(BY_NAME)), default="chat.completions", show_default=True)
-@click.option("--model", help="As provider/model; with --body it replaces the body's.")
-@click.option("--message", help="What to ask.")
-@click.option("--body", metavar="FILE", help="The whole request as JSON; - reads standard input.")
+@click.option("--model", help="Model as provider/model; with --body it replaces the model in the body.")
+@click.option("--message", help="Prompt or input text.")
+@click.option("--body", metavar="FILE", help="Complete request as JSON; - reads standard input.")
 @click.option(
-    "--file", type=click.Path(path_type=Path, dir_okay=False), help="Audio or image, for types that take one."
+    "--file", type=click.Path(path_type=Path, dir_okay=False), help="Audio or image file, for the types that take one."
 )
-@click.option("--wait", is_flag=True, help="Wait for the result; exit 1 if there is none.")
-@click.option("--priority", type=click.Choice(["high", "normal", "low"]))
-@click.option("--delay", type=float, metavar="SECONDS", help="Earliest start.")
-@click.option("--deadline", type=float, metavar="SECONDS", help="From now; past it the job fails.")
-@click.option("--ttl", type=int, metavar="SECONDS", help="How long the result is kept.")
-@click.option("--webhook", metavar="NAME|URL", help="Who is told when it ends.")
-@click.option("--idempotency-key", help="The same key and body within a day give the same job.")
+@click.option("--wait", is_flag=True, help="Wait for the result; exit with 1 if the job fails.")
+@click.option("--priority", type=click.Choice(["high", "normal", "low"]), help="Priority of the job.")
+@click.option("--delay", type=float, metavar="SECONDS", help="Start no earlier than this from now.")
+@click.option("--deadline", type=float, metavar="SECONDS", help="Fail the job if it has not ended by then, from now.")
+@click.option("--ttl", type=int, metavar="SECONDS", help="How long to keep the result.")
+@click.option("--webhook", metavar="NAME|URL", help="Webhook to notify when the job ends.")
+@click.option("--idempotency-key", help="The same key and body return the same job for a day.")
 @gateway_options
 def submit(
     *,
@@ -65,10 +64,14 @@ def submit(
     url: str,
     key: str | None,
     as_json: bool,
-    data_dir: Path,  # noqa: ARG001 - the admin key is for looking at jobs, not for making them
+    data_dir: Path,  # noqa: ARG001 - the admin key reads jobs, it does not submit them
 ) -> None:
-    """Make a job and print its id, or wait for its result."""
-    wish = Wish(type_name=type_name, model=model, message=message, body=body, file=file)
+    """Submit a job and print its id, or wait for its result."""
+    from cli.client.gateway import call_gateway
+    from cli.views.job_progress import wait_for
+    from cli.views.output import echo_json, err
+
+    options = RequestOptions(type_name=type_name, model=model, message=message, body=body, file=file)
     headers = headers_of(
         priority=priority,
         delay=delay,
@@ -77,13 +80,13 @@ def submit(
         webhook=webhook,
         idempotency_key=idempotency_key,
     )
-    request = body_of(wish)
+    request = body_of(options)
 
-    async def talk(gateway: Gateway) -> dict[str, Any]:
-        made = await gateway.submit(wish.request_type.path, headers, **request)
-        return (await wait_for(gateway, [made["id"]], err()))[0] if wait else made
+    async def call(gateway: "Gateway") -> dict[str, Any]:
+        envelope = await gateway.submit(options.request_type.path, headers, **request)
+        return (await wait_for(gateway, [envelope["id"]], err()))[0] if wait else envelope
 
-    envelope = speak(url, key or "", talk)
+    envelope = call_gateway(url, key or "", call)
     if wait:
         _finish([envelope], as_json=as_json, many=False)
     elif as_json:
@@ -94,17 +97,22 @@ def submit(
 
 @command.command(name="get", epilog=examples("finops jobs get 5f0c…", "finops jobs get 5f0c… --output speech.mp3"))
 @click.argument("job_id", metavar="ID")
-@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write the result's bytes there.")
+@click.option(
+    "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write the bytes of the result to this file."
+)
 @gateway_options
 def get(*, job_id: str, output: Path | None, url: str, key: str | None, as_json: bool, data_dir: Path) -> None:
     """Show a job and its result."""
+    from cli.client.gateway import call_gateway
+    from cli.views.jobs import print_envelope
+    from cli.views.output import echo_json
 
-    async def talk(gateway: Gateway) -> tuple[dict[str, Any], bytes | None]:
+    async def call(gateway: "Gateway") -> tuple[dict[str, Any], bytes | None]:
         envelope = await gateway.get(job_id)
         wanted = output is not None and envelope.get("status") == "completed"
         return envelope, await gateway.content(job_id) if wanted else None
 
-    envelope, content = speak(url, credentials(url, key, data_dir), talk)
+    envelope, content = call_gateway(url, credentials(url, key, data_dir), call)
     if output is not None:
         _write(output, envelope, content)
     if as_json:
@@ -115,53 +123,68 @@ def get(*, job_id: str, output: Path | None, url: str, key: str | None, as_json:
 
 def _write(output: Path, envelope: dict[str, Any], content: bytes | None) -> None:
     if content is None:
-        raise click.ClickException(f"the job is {envelope.get('status')}; there is no result to write")
+        raise click.ClickException(f"the job is {envelope.get('status')}: it has no result to write")
     try:
         output.write_bytes(content)
     except OSError as error:
-        raise click.ClickException(f"{output} cannot be written: {error.strerror}") from None
+        raise click.ClickException(f"cannot write {output}: {error.strerror}") from None
 
 
 @command.command(name="wait", epilog=examples("finops jobs wait 5f0c… 77ab…", "finops jobs wait 5f0c… --json"))
 @click.argument("job_ids", metavar="ID...", nargs=-1, required=True)
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Give up after.")
+@click.option(
+    "--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Stop waiting after this time."
+)
 @gateway_options
 def wait(
     *, job_ids: tuple[str, ...], timeout: float | None, url: str, key: str | None, as_json: bool, data_dir: Path
 ) -> None:
-    """Watch jobs until they have ended; exit 1 if one failed.
+    """Wait until jobs have ended; exit with 1 if one failed or was cancelled.
 
-    With --json one id gives one envelope, several a list of them.
+    With --json, one id prints one envelope, several print a list.
     """
+    import asyncio
+
+    from cli.client.gateway import call_gateway
+    from cli.views.job_progress import wait_for
+    from cli.views.output import err
+
     ids = list(dict.fromkeys(job_ids))
 
-    async def talk(gateway: Gateway) -> list[dict[str, Any]]:
+    async def call(gateway: "Gateway") -> list[dict[str, Any]]:
         try:
             async with asyncio.timeout(timeout):
                 return await wait_for(gateway, ids, err())
         except TimeoutError:
-            raise click.ClickException(f"not ended within {timeout:g} s; the jobs go on") from None
+            raise click.ClickException(f"the jobs have not ended within {timeout:g} s; they keep running") from None
 
-    envelopes = speak(url, credentials(url, key, data_dir), talk)
+    envelopes = call_gateway(url, credentials(url, key, data_dir), call)
     _finish(envelopes, as_json=as_json, many=len(ids) > 1)
 
 
 def _finish(envelopes: list[dict[str, Any]], *, as_json: bool, many: bool) -> None:
-    """Show ended jobs; the exit code says whether all have a result."""
+    """Print ended jobs; exit with 1 unless all of them completed."""
+    from cli.views.jobs import print_ended
+    from cli.views.output import echo_json
+
     if as_json:
         echo_json(envelopes if many else envelopes[0])
     else:
         print_ended(envelopes)
-    if any(envelope.get("status") in ENDED_BADLY for envelope in envelopes):
+    if any(envelope.get("status") in UNSUCCESSFUL for envelope in envelopes):
         raise click.exceptions.Exit(1)
 
 
 @command.command(name="list", epilog=examples("finops jobs list --status processing", "finops jobs list --dead --json"))
-@click.option("--status", type=click.Choice(["pending", "processing", "completed", "failed", "cancelled"]))
-@click.option("--model", help="Only of this model.")
-@click.option("--limit", type=click.IntRange(1, 100), default=20, show_default=True)
-@click.option("--after", metavar="ID", help="Those older than this job.")
-@click.option("--dead", is_flag=True, help="The dead-letter list; needs the admin key.")
+@click.option(
+    "--status",
+    type=click.Choice(["pending", "processing", "completed", "failed", "cancelled"]),
+    help="Only jobs in this state.",
+)
+@click.option("--model", help="Only jobs of this model.")
+@click.option("--limit", type=click.IntRange(1, 100), default=20, show_default=True, help="Jobs per page.")
+@click.option("--after", metavar="ID", help="Only jobs older than this one: the next page.")
+@click.option("--dead", is_flag=True, help="List dead-lettered jobs; needs the admin key.")
 @gateway_options
 def list_(
     *,
@@ -175,13 +198,17 @@ def list_(
     as_json: bool,
     data_dir: Path,
 ) -> None:
-    """List jobs, newest first: one's own, or with the admin key everybody's."""
+    """List jobs, newest first: those of the key, or all jobs with the admin key."""
+    from cli.client.gateway import call_gateway
+    from cli.views.jobs import print_list
+    from cli.views.output import echo_json
+
     if dead and (status or model):
-        raise click.UsageError("--dead goes with neither --status nor --model")
+        raise click.UsageError("--dead cannot be combined with --status or --model")
     given = {"status": status, "model": model, "after": after, "limit": limit}
     parameters: dict[str, str | int] = {name: value for name, value in given.items() if value is not None}
     path = "/api/jobs/dead" if dead else "/v1/async/jobs"
-    page = speak(url, credentials(url, key, data_dir), lambda gateway: gateway.page(path, parameters))
+    page = call_gateway(url, credentials(url, key, data_dir), lambda gateway: gateway.page(path, parameters))
     if as_json:
         echo_json(page)
     else:
@@ -189,10 +216,13 @@ def list_(
 
 
 def _act(job_ids: tuple[str, ...], action: str, url: str, key: str, *, as_json: bool) -> None:
-    async def talk(gateway: Gateway) -> list[dict[str, Any]]:
+    from cli.client.gateway import call_gateway
+    from cli.views.output import echo_json
+
+    async def call(gateway: "Gateway") -> list[dict[str, Any]]:
         return [await gateway.act(job_id, action) for job_id in job_ids]
 
-    envelopes = speak(url, key, talk)
+    envelopes = call_gateway(url, key, call)
     if as_json:
         echo_json(envelopes if len(envelopes) > 1 else envelopes[0])
         return
@@ -204,7 +234,7 @@ def _act(job_ids: tuple[str, ...], action: str, url: str, key: str, *, as_json: 
 @click.argument("job_ids", metavar="ID...", nargs=-1, required=True)
 @gateway_options
 def cancel(*, job_ids: tuple[str, ...], url: str, key: str | None, as_json: bool, data_dir: Path) -> None:
-    """Cancel jobs; a running upstream call is aborted."""
+    """Cancel jobs; running upstream calls are aborted."""
     _act(job_ids, "cancel", url, credentials(url, key, data_dir), as_json=as_json)
 
 
@@ -212,5 +242,5 @@ def cancel(*, job_ids: tuple[str, ...], url: str, key: str | None, as_json: bool
 @click.argument("job_ids", metavar="ID...", nargs=-1, required=True)
 @gateway_options
 def retry(*, job_ids: tuple[str, ...], url: str, key: str | None, as_json: bool, data_dir: Path) -> None:
-    """Run failed jobs again, dead-lettered ones too, with all their attempts."""
+    """Run failed jobs again, including dead-lettered ones, with their full number of attempts."""
     _act(job_ids, "retry", url, credentials(url, key, data_dir), as_json=as_json)

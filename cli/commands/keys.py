@@ -1,16 +1,17 @@
-"""``finops keys``: virtual keys from a terminal, over the administration API."""
+"""``finops keys``: manage virtual keys through the administration API."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import click
 
-from cli.client.gateway import Gateway, credentials, gateway_options, speak
 from cli.client.key_options import key_rules, rules_of, seconds_of
+from cli.client.options import credentials, gateway_options
 from cli.examples import examples
-from cli.views.keys import print_key, print_keys, print_value
-from cli.views.output import echo_json
+
+if TYPE_CHECKING:
+    from cli.client.gateway import Gateway
 
 
 @click.group(
@@ -20,7 +21,7 @@ from cli.views.output import echo_json
     ),
 )
 def command() -> None:
-    """Make, show and end virtual keys; needs the admin key."""
+    """Create, show and revoke virtual keys; needs the admin key."""
 
 
 @command.command(
@@ -36,25 +37,31 @@ def command() -> None:
 @key_rules
 @gateway_options
 def create(*, name: str, url: str, key: str | None, as_json: bool, data_dir: Path, **rules: Any) -> None:  # noqa: ANN401
-    """Make a key and print its value, this once."""
+    """Create a key and print its value, this once only."""
+    from cli.views.keys import print_value
+    from cli.views.output import echo_json
+
     body = {"name": name, **rules_of(rules)}
-    made = _administer(url, credentials(url, key, data_dir), "POST", "keys", json=body)
+    created = _administer(url, credentials(url, key, data_dir), "POST", "keys", json=body)
     if as_json:
-        echo_json(made)
+        echo_json(created)
     else:
-        print_value(made)
+        print_value(created)
 
 
 @command.command(name="list", epilog=examples("finops keys list", "finops keys list --team web --status active --json"))
-@click.option("--team", help="Only of this team.")
-@click.option("--customer", help="Only of this customer.")
-@click.option("--status", type=click.Choice(["active", "revoked", "expired"]))
-@click.option("--limit", type=click.IntRange(1, 100), default=50, show_default=True)
-@click.option("--after", metavar="ID", help="Those younger than this key.")
+@click.option("--team", help="Only keys of this team.")
+@click.option("--customer", help="Only keys of this customer.")
+@click.option("--status", type=click.Choice(["active", "revoked", "expired"]), help="Only keys in this state.")
+@click.option("--limit", type=click.IntRange(1, 100), default=50, show_default=True, help="Keys per page.")
+@click.option("--after", metavar="ID", help="Only keys newer than this one: the next page.")
 @gateway_options
-def list_(*, url: str, key: str | None, as_json: bool, data_dir: Path, **given: Any) -> None:  # noqa: ANN401
-    """List keys: those of the configuration first, then by age."""
-    parameters = {name: value for name, value in given.items() if value is not None}
+def list_(*, url: str, key: str | None, as_json: bool, data_dir: Path, **filters: Any) -> None:  # noqa: ANN401
+    """List keys: configured ones first, then the others, oldest first."""
+    from cli.views.keys import print_keys
+    from cli.views.output import echo_json
+
+    parameters = {name: value for name, value in filters.items() if value is not None}
     page = _administer(url, credentials(url, key, data_dir), "GET", "keys", params=parameters)
     if as_json:
         echo_json(page)
@@ -66,12 +73,15 @@ def list_(*, url: str, key: str | None, as_json: bool, data_dir: Path, **given: 
 @click.argument("key_id", metavar="ID")
 @gateway_options
 def show(*, key_id: str, url: str, key: str | None, as_json: bool, data_dir: Path) -> None:
-    """Show a key: what it may use and spend, and how its limits stand."""
+    """Show a key: what it may use and spend, and the state of its limits."""
+    from cli.client.gateway import call_gateway
+    from cli.views.keys import print_key
+    from cli.views.output import echo_json
 
-    async def talk(gateway: Gateway) -> tuple[dict[str, Any], dict[str, Any]]:
-        return await gateway.administer("GET", _of(key_id)), await gateway.administer("GET", _of(key_id, "limits"))
+    async def call(gateway: "Gateway") -> tuple[dict[str, Any], dict[str, Any]]:
+        return await gateway.administer("GET", _path(key_id)), await gateway.administer("GET", _path(key_id, "limits"))
 
-    document, limit_status = speak(url, credentials(url, key, data_dir), talk)
+    document, limit_status = call_gateway(url, credentials(url, key, data_dir), call)
     if as_json:
         echo_json({**document, "limits": limit_status["data"]})
     else:
@@ -83,7 +93,7 @@ def show(*, key_id: str, url: str, key: str | None, as_json: bool, data_dir: Pat
     epilog=examples("finops keys change vk_3f0c… --budget 100/1d", "finops keys change vk_3f0c… --weight 2 --name web"),
 )
 @click.argument("key_id", metavar="ID")
-@click.option("--name", help="What it is called from now on.")
+@click.option("--name", help="New name.")
 @key_rules
 @gateway_options
 def change(
@@ -96,11 +106,17 @@ def change(
     data_dir: Path,
     **rules: Any,  # noqa: ANN401
 ) -> None:
-    """Change what a key may use and spend; what is not said stays, what is said replaces all of its kind."""
+    """Change what a key may use and spend.
+
+    An option replaces all values of its kind; whatever no option names stays as it is.
+    """
+    from cli.views.keys import print_key
+    from cli.views.output import echo_json
+
     body = rules_of(rules) | ({"name": name} if name else {})
     if not body:
-        raise click.UsageError("say what is to be changed")
-    changed = _administer(url, credentials(url, key, data_dir), "PATCH", _of(key_id), json=body)
+        raise click.UsageError("nothing to change: pass at least one option")
+    changed = _administer(url, credentials(url, key, data_dir), "PATCH", _path(key_id), json=body)
     if as_json:
         echo_json(changed)
     else:
@@ -109,13 +125,16 @@ def change(
 
 @command.command(name="rotate", epilog=examples("finops keys rotate vk_3f0c… --grace 24h"))
 @click.argument("key_id", metavar="ID")
-@click.option("--grace", default="0", show_default=True, metavar="SPAN", help="How long the old value still works.")
+@click.option("--grace", default="0", show_default=True, metavar="SPAN", help="How long the old value keeps working.")
 @gateway_options
 def rotate(*, key_id: str, grace: str, url: str, key: str | None, as_json: bool, data_dir: Path) -> None:
-    """Give a key a new value and print it, this once."""
+    """Give a key a new value and print it, this once only."""
+    from cli.views.keys import print_value
+    from cli.views.output import echo_json
+
     grace_s = seconds_of(grace, "--grace")
     secret = credentials(url, key, data_dir)
-    rotated = _administer(url, secret, "POST", _of(key_id, "rotate"), json={"grace_s": grace_s})
+    rotated = _administer(url, secret, "POST", _path(key_id, "rotate"), json={"grace_s": grace_s})
     if as_json:
         echo_json(rotated)
     else:
@@ -126,22 +145,26 @@ def rotate(*, key_id: str, grace: str, url: str, key: str | None, as_json: bool,
 @click.argument("key_ids", metavar="ID...", nargs=-1, required=True)
 @gateway_options
 def revoke(*, key_ids: tuple[str, ...], url: str, key: str | None, as_json: bool, data_dir: Path) -> None:
-    """End keys for good; their jobs that wait fail."""
+    """Revoke keys permanently; their queued jobs fail."""
+    from cli.client.gateway import call_gateway
+    from cli.views.output import echo_json
 
-    async def talk(gateway: Gateway) -> list[dict[str, Any]]:
-        return [await gateway.administer("POST", _of(key_id, "revoke")) for key_id in key_ids]
+    async def call(gateway: "Gateway") -> list[dict[str, Any]]:
+        return [await gateway.administer("POST", _path(key_id, "revoke")) for key_id in key_ids]
 
-    ended = speak(url, credentials(url, key, data_dir), talk)
+    revoked = call_gateway(url, credentials(url, key, data_dir), call)
     if as_json:
-        echo_json(ended if len(ended) > 1 else ended[0])
+        echo_json(revoked if len(revoked) > 1 else revoked[0])
         return
-    for one in ended:
-        click.echo(f"{one['id']} {one['status']}")
+    for virtual_key in revoked:
+        click.echo(f"{virtual_key['id']} {virtual_key['status']}")
 
 
 def _administer(url: str, key: str, method: str, path: str, **request: Any) -> dict[str, Any]:  # noqa: ANN401
-    return speak(url, key, lambda gateway: gateway.administer(method, path, **request))
+    from cli.client.gateway import call_gateway
+
+    return call_gateway(url, key, lambda gateway: gateway.administer(method, path, **request))
 
 
-def _of(key_id: str, action: str = "") -> str:
+def _path(key_id: str, action: str = "") -> str:
     return f"keys/{quote(key_id, safe='')}" + (f"/{action}" if action else "")

@@ -1,4 +1,4 @@
-"""``finops simulate``: the upstream simulator alone."""
+"""``finops simulate``: run the upstream simulator."""
 
 import click
 
@@ -15,14 +15,14 @@ from cli.supervisor.signals import end_on_signals
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(1, 65_535), default=9100, show_default=True, help="Port to listen on.")
-@click.option("--api-key", "api_keys", multiple=True, help="Accept only this key; may be repeated.")
+@click.option("--api-key", "api_keys", multiple=True, help="Accept only this API key; repeatable.")
 def command(host: str, port: int, api_keys: tuple[str, ...]) -> None:
-    """Serve an upstream that speaks the OpenAI wire: deterministic, free, with latency and faults as scripted.
+    """Serve simulated provider APIs: deterministic, free, with scripted latency and faults.
 
-    A model's name says how it behaves: gpt-4o@latency=3 answers after 3 s, gpt-4o@status=429,times=2 refuses twice.
+    The model name sets the behaviour: gpt-4o@latency=3 answers after 3 s, gpt-4o@status=429,times=2 refuses twice.
     """
     end_on_signals()
     hold_lifeline()
-    from simulator.serve import serve  # noqa: PLC0415 - not needed for --help
+    from simulator.serve import serve
 
     serve(host, port, api_keys=api_keys)

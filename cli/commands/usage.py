@@ -1,28 +1,28 @@
-"""``finops usage``: where money went and where it is heading, from a terminal."""
+"""``finops usage``: usage, costs and spend forecasts."""
 
-import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any
 
 import click
 
 from cli import options
-from cli.client.gateway import DEFAULT_URL, Gateway, credentials
+from cli.client.options import credentials, json_option, url_option
 from cli.examples import examples
-from cli.views.output import echo_json, err
-from cli.views.usage import print_calls, print_forecast, print_usage
 
-T = TypeVar("T")
-VIRTUAL = "sk-bf-"
+VIRTUAL_KEY_PREFIX = "sk-bf-"
 
 
 def _span_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
-        click.option("--only", metavar="NAME=VALUE", multiple=True, help="Filter: key, team, model, dimension:app, …"),
-        click.option("--to", "to", metavar="TIME", help="A day, which is included, or an RFC 3339 time. Default: now."),
-        click.option("--from", "from_", metavar="TIME", help="A day or an RFC 3339 time, UTC."),
+        click.option(
+            "--only", metavar="NAME=VALUE", multiple=True, help="Filter by key, team, model, dimension:app, …"
+        ),
+        click.option(
+            "--to", "to", metavar="TIME", help="End: a day, which is included, or an RFC 3339 time. Default: now."
+        ),
+        click.option("--from", "from_", metavar="TIME", help="Start: a day or an RFC 3339 time, UTC."),
     ):
         command = option(command)
     return command
@@ -32,18 +32,17 @@ def _gateway_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         options.data_dir_option,
         click.option("--key", envvar="FINOPS_KEY", help="Admin key, or a virtual key for its own usage (FINOPS_KEY)."),
-        click.option("--url", envvar="FINOPS_URL", default=DEFAULT_URL, show_default=True, help="The gateway."),
+        url_option,
     ):
         command = option(command)
     return command
 
 
-_json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 _by_option = click.option(
-    "--by", metavar="NAMES", help="team, key, customer, provider, model, request_type, dimension:…"
+    "--by", metavar="NAMES", help="Group by team, key, customer, provider, model, request_type, dimension:…"
 )
 _per_option = click.option(
-    "--per", type=click.Choice(["hour", "day", "month", "total"]), default="day", show_default=True
+    "--per", type=click.Choice(["hour", "day", "month", "total"]), default="day", show_default=True, help="Period."
 )
 
 
@@ -58,9 +57,9 @@ _per_option = click.option(
 )
 @_by_option
 @_per_option
-@click.option("--own", is_flag=True, help="What the given virtual key has used itself.")
+@click.option("--own", is_flag=True, help="Only the usage of the given virtual key itself.")
 @_span_options
-@_json_option
+@json_option
 @_gateway_options
 @click.pass_context
 def command(
@@ -77,13 +76,16 @@ def command(
     as_json: bool,
     data_dir: Path,
 ) -> None:
-    """Show what was used and what it cost, as a table and a chart."""
+    """Show usage and costs as a table and a chart."""
     if ctx.invoked_subcommand is not None:
         return
-    said = {**_said(from_, to, only), "per": per, **({"group_by": by} if by else {})}
+    from cli.views.output import echo_json
+    from cli.views.usage import print_usage
+
+    params = {**_params(from_, to, only), "per": per, **({"group_by": by} if by else {})}
     key = credentials(url, key, data_dir)
-    path = "/v1/usage" if own or key.startswith(VIRTUAL) else "/api/usage"
-    usage = _speak(url, key, lambda gateway: gateway.page(path, said))
+    path = "/v1/usage" if own or key.startswith(VIRTUAL_KEY_PREFIX) else "/api/usage"
+    usage = _fetch(url, key, path, params)
     if as_json:
         echo_json(usage)
     else:
@@ -97,9 +99,18 @@ def command(
         "finops usage export --calls --format jsonl --only team=search > calls.jsonl",
     ),
 )
-@click.option("--format", "kind", type=click.Choice(["focus", "csv", "jsonl"]), default="csv", show_default=True)
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Default: standard output.")
-@click.option("--calls", is_flag=True, help="Every single call, instead of sums.")
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["focus", "csv", "jsonl"]),
+    default="csv",
+    show_default=True,
+    help="File format.",
+)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="File to write. Default: standard output."
+)
+@click.option("--calls", is_flag=True, help="Export single calls instead of sums.")
 @_by_option
 @_per_option
 @_span_options
@@ -118,27 +129,31 @@ def export(
     key: str | None,
     data_dir: Path,
 ) -> None:
-    """Write a file: CSV, JSON lines, or FOCUS for the tools that read cloud spend."""
-    said = {**_said(from_, to, only), "format": kind}
+    """Export usage as CSV, JSON lines, or FOCUS for tools that read cloud spend."""
+    from cli.client.gateway import call_gateway
+
+    params = {**_params(from_, to, only), "format": kind}
     if not calls:
-        said |= {"per": per, **({"group_by": by} if by else {})}
+        params |= {"per": per, **({"group_by": by} if by else {})}
     path = "/api/logs/export" if calls else "/api/usage/export"
 
     def write(file: IO[bytes]) -> int:
-        return _speak(url, credentials(url, key, data_dir), lambda gateway: gateway.save(path, said, file))
+        return call_gateway(url, credentials(url, key, data_dir), lambda gateway: gateway.save(path, params, file))
 
     if output is None:
         write(sys.stdout.buffer)
         return
     try:
-        size = _write_whole(output, write)
+        size = _write_atomically(output, write)
     except OSError as error:
-        raise click.ClickException(f"{output} cannot be written: {error.strerror}") from None
+        raise click.ClickException(f"cannot write {output}: {error.strerror}") from None
+    from cli.views.output import err
+
     err().print(f"{output}: {size:,} bytes", markup=False)
 
 
-def _write_whole(output: Path, write: Callable[[IO[bytes]], int]) -> int:
-    """Write a file that is there when it is whole, or not at all."""
+def _write_atomically(output: Path, write: Callable[[IO[bytes]], int]) -> int:
+    """Write a file under a temporary name, and rename it once it is complete."""
     partial = output.with_name(f"{output.name}.partial")
     try:
         with partial.open("wb") as file:
@@ -150,10 +165,10 @@ def _write_whole(output: Path, write: Callable[[IO[bytes]], int]) -> int:
 
 
 @command.command(name="calls", epilog=examples("finops usage calls --only status=5xx", "finops usage calls --json"))
-@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
-@click.option("--cursor", help="Goes on where a page ended.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="Calls per page.")
+@click.option("--cursor", help="Cursor of the next page, from the previous one.")
 @_span_options
-@_json_option
+@json_option
 @_gateway_options
 def calls(
     *,
@@ -168,8 +183,11 @@ def calls(
     data_dir: Path,
 ) -> None:
     """List single calls, newest first."""
-    said = {**_said(from_, to, only), "limit": limit, **({"cursor": cursor} if cursor else {})}
-    page = _speak(url, credentials(url, key, data_dir), lambda gateway: gateway.page("/api/logs", said))
+    from cli.views.output import echo_json
+    from cli.views.usage import print_calls
+
+    params = {**_params(from_, to, only), "limit": limit, **({"cursor": cursor} if cursor else {})}
+    page = _fetch(url, credentials(url, key, data_dir), "/api/logs", params)
     if as_json:
         echo_json(page)
     else:
@@ -177,38 +195,37 @@ def calls(
 
 
 @command.command(name="forecast", epilog=examples("finops usage forecast", "finops usage forecast --by team --json"))
-@click.option("--by", type=click.Choice(["key", "team", "customer"]), default="key", show_default=True)
-@click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True)
-@click.option("--after", metavar="ID", help="Those after this one.")
-@_json_option
+@click.option("--by", type=click.Choice(["key", "team", "customer"]), default="key", show_default=True, help="Owner.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="Rows per page.")
+@click.option("--after", metavar="ID", help="Start after this row: the next page.")
+@json_option
 @_gateway_options
 def forecast(
     *, by: str, limit: int, after: str | None, url: str, key: str | None, as_json: bool, data_dir: Path
 ) -> None:
-    """Show spend rates, when budgets will be spent, and who spends far above its own habit."""
-    said: dict[str, str | int] = {"by": by, "limit": limit, **({"after": after} if after else {})}
-    page = _speak(url, credentials(url, key, data_dir), lambda gateway: gateway.page("/api/usage/forecast", said))
+    """Show spend rates, when budgets will be exhausted, and owners that spend far above their baseline."""
+    from cli.views.output import echo_json
+    from cli.views.usage import print_forecast
+
+    params: dict[str, str | int] = {"by": by, "limit": limit, **({"after": after} if after else {})}
+    page = _fetch(url, credentials(url, key, data_dir), "/api/usage/forecast", params)
     if as_json:
         echo_json(page)
     else:
         print_forecast(page)
 
 
-def _said(from_: str | None, to: str | None, only: tuple[str, ...]) -> Mapping[str, str | int]:
-    said: dict[str, str | int] = {}
+def _params(from_: str | None, to: str | None, only: tuple[str, ...]) -> Mapping[str, str | int]:
+    params: dict[str, str | int] = {}
     for pair in only:
         name, equals, value = pair.partition("=")
         if not (name and equals and value):
-            raise click.UsageError(f"--only {pair}: say it as name=value, for example --only team=search")
-        said[name] = value
-    return {**said, **({"from": from_} if from_ else {}), **({"to": to} if to else {})}
+            raise click.UsageError(f"--only {pair} is not NAME=VALUE, such as --only team=search")
+        params[name] = value
+    return {**params, **({"from": from_} if from_ else {}), **({"to": to} if to else {})}
 
 
-def _speak(url: str, key: str, talk: Callable[[Gateway], Awaitable[T]]) -> T:
-    """Talk to the gateway, in an event loop of its own."""
+def _fetch(url: str, key: str, path: str, params: Mapping[str, str | int]) -> dict[str, Any]:
+    from cli.client.gateway import call_gateway
 
-    async def whole() -> T:
-        async with Gateway(url, key) as gateway:
-            return await talk(gateway)
-
-    return asyncio.run(whole())
+    return call_gateway(url, key, lambda gateway: gateway.page(path, params))

@@ -1,19 +1,15 @@
-"""Values for the virtual keys that are configured without one: made at the first start, said once."""
+"""Values for the virtual keys that are configured without one: created at the first start, printed once."""
 
 import asyncio
 from collections.abc import Mapping
 
-from shared.errors import GatewayError
-from shared.governance.keys.store import VirtualKeyStore
-from shared.governance.limits.guard import governance_scripts
 from shared.settings.model import Settings
-from shared.store.multiplexed import MultiplexedClient
 
 
-async def make_missing_values(settings: Settings, url: str) -> Mapping[str, str]:
-    """The values that were made now, by the names of their keys; nobody can be told them again.
+async def create_missing_values(settings: Settings, url: str) -> Mapping[str, str]:
+    """Create the values that are missing, and return them by the names of their keys; they cannot be read again.
 
-    A store that does not answer makes none; ``finops keys rotate NAME`` gives such a key a value at any time.
+    A store that does not answer creates none; ``finops keys rotate NAME`` gives such a key a value at any time.
 
     Args:
         settings: The effective configuration.
@@ -21,6 +17,12 @@ async def make_missing_values(settings: Settings, url: str) -> Mapping[str, str]
     """
     if all(key.value is not None for key in settings.virtual_keys.values()):
         return {}
+    # Only now: the clients of the store cost the supervisor 0.5 s of its start.
+    from shared.errors import GatewayError  # noqa: PLC0415
+    from shared.governance.keys.store import VirtualKeyStore  # noqa: PLC0415
+    from shared.governance.limits.guard import governance_scripts  # noqa: PLC0415
+    from shared.store.multiplexed import MultiplexedClient  # noqa: PLC0415
+
     await asyncio.to_thread(governance_scripts)
     commands = MultiplexedClient(url, client_name="finops-keys")
     try:

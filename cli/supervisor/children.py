@@ -1,4 +1,4 @@
-"""A process of ours under supervision: started, started again when it dies, and ended in order."""
+"""A supervised process: started, restarted when it dies, and stopped with a grace period."""
 
 import asyncio
 import signal
@@ -11,8 +11,8 @@ from typing import IO
 
 FIRST_BACKOFF_S = 0.2
 LONGEST_BACKOFF_S = 10.0
-# A child that lived for as long was fine; its next death starts over with the shortest wait.
-SOUND_LIFE_S = 30.0
+# A child that lived for this long was healthy: after its next death the back-off starts over.
+HEALTHY_AFTER_S = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,9 +20,9 @@ class ChildPlan:
     """How to start a child.
 
     Attributes:
-        name: For people: ``worker 1``.
-        inherited: File descriptors that it gets.
-        output: Where its standard error goes; None: to ours.
+        name: Its name in messages, e.g. ``worker 1``.
+        inherited: File descriptors that it inherits.
+        output: File for its output; None: our own.
     """
 
     name: str
@@ -37,13 +37,13 @@ class Child:
 
     Args:
         plan: How to start it.
-        say: Told, in a sentence, of every unexpected end.
+        report: Called with a sentence for people after every unexpected end.
     """
 
-    def __init__(self, plan: ChildPlan, say: Callable[[str], None]) -> None:
+    def __init__(self, plan: ChildPlan, report: Callable[[str], None]) -> None:
         self.plan = plan
         self.starts = 0
-        self._say = say
+        self._report = report
         self._process: Process | None = None
         self._stopping = asyncio.Event()
         self._died = asyncio.Event()
@@ -51,26 +51,26 @@ class Child:
 
     @property
     def pid(self) -> int | None:
-        """Its process id now; None while it does not run."""
+        """Its current process id; None while it does not run."""
         process = self._process
         return process.pid if process is not None and process.returncode is None else None
 
     async def start(self) -> None:
-        """Start it and keep it running from now on."""
+        """Start it, and restart it whenever it dies."""
         process = await self._spawn()
         self._keeping = asyncio.create_task(self._keep(process))
 
     async def died(self) -> int | None:
-        """Wait for its first unexpected end; its exit code."""
+        """Wait for its first unexpected end, and return its exit code."""
         await self._died.wait()
         return self._process.returncode if self._process else None
 
     def retire(self) -> None:
-        """From now on its end is expected."""
+        """Mark its end as expected from now on."""
         self._stopping.set()
 
     async def stop(self, grace_s: float) -> None:
-        """End it with TERM, after ``grace_s`` with KILL, and wait until it is gone; a second call is harmless."""
+        """Send TERM, after ``grace_s`` KILL, and wait until it has ended; a second call is harmless."""
         self.retire()
         self.send(signal.SIGTERM)
         if self._keeping is None:
@@ -94,20 +94,20 @@ class Child:
             if self._stopping.is_set():
                 return
             self._died.set()
-            if time.monotonic() - began > SOUND_LIFE_S:
+            if time.monotonic() - began > HEALTHY_AFTER_S:
                 backoff_s = FIRST_BACKOFF_S
-            self._say(f"{self.plan.name} ended unexpectedly ({_ending(code)}); starting it again in {backoff_s:g} s")
+            self._report(f"{self.plan.name} ended unexpectedly ({_ending(code)}); restarting it in {backoff_s:g} s")
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), backoff_s)
             if self._stopping.is_set():
                 return
             backoff_s = min(2 * backoff_s, LONGEST_BACKOFF_S)
             process = await self._spawn()
-            if self._stopping.is_set():  # asked to stop while it started: that signal met nobody
+            if self._stopping.is_set():  # stopped while it started: that signal reached nothing
                 self.send(signal.SIGTERM)
 
     async def _spawn(self) -> Process:
-        """Start the process in a group of its own: a terminal's Ctrl-C is for us, who stop it in order."""
+        """Start the process in a group of its own: Ctrl-C reaches only the supervisor, which stops it in order."""
         plan = self.plan
         self.starts += 1
         self._process = await asyncio.create_subprocess_exec(

@@ -1,4 +1,4 @@
-"""The configuration that a demo's processes read: the user's, and the simulator as one provider more."""
+"""The configuration of a demo's processes: the user's, with the simulator as an additional provider."""
 
 import os
 import tomllib
@@ -11,25 +11,27 @@ FILE_NAME = "serve.toml"
 
 
 def with_simulator(config: str | None, port: int, data_dir: Path) -> Path:
-    """Write the configuration with the simulator added; private, as it may hold what the user's file holds.
+    """Write the configuration with the simulator added, and return its path.
+
+    The file is private to its owner: it may hold secrets of the user's file.
 
     Args:
         config: The user's file, if any.
-        port: Where the simulator listens.
-        data_dir: Where the file goes.
+        port: The simulator's port.
+        data_dir: Directory of the new file.
 
     Raises:
-        click.ClickException: A table cannot be added to the user's file.
+        click.ClickException: No table can be added to the user's file.
     """
     text = Path(config).read_text(encoding="utf-8") if config else ""
     text += f'\n[providers.{SIMULATOR}]\nwire = "openai"\nbase_url = "http://127.0.0.1:{port}/v1"\n'
-    if "prices" not in _read(config):  # so that there is something to see in `finops usage`
+    if "prices" not in _read(config):  # so that `finops usage` shows costs
         text += f'\n[prices."{SIMULATOR}/*"]\ninput = 2.5\noutput = 10\n'
     try:
         tomllib.loads(text)
     except tomllib.TOMLDecodeError:
         raise click.ClickException(
-            f"--demo cannot add [providers.{SIMULATOR}] to {config}: write its providers as tables, one each"
+            f"--demo cannot add [providers.{SIMULATOR}] to {config}: write each of its providers as a table of its own"
         ) from None
     return _write_private(data_dir / FILE_NAME, text)
 

@@ -1,4 +1,4 @@
-"""Listening sockets that the supervisor opens and its children serve: they outlive a child's death."""
+"""Listening sockets, opened by the supervisor and served by its children: they survive a child's death."""
 
 import errno
 import os
@@ -19,7 +19,7 @@ def open_listeners(host: str, port: int, count: int) -> list[socket.socket]:
         port: 0 chooses a free one.
 
     Raises:
-        click.ClickException: The address is taken, or is none of this machine's.
+        click.ClickException: The address is in use, or does not belong to this machine.
     """
     family, address = _resolve(host, port)
     first = _bind(family, address, shared=False)
@@ -32,7 +32,7 @@ def open_listeners(host: str, port: int, count: int) -> list[socket.socket]:
 
 
 def url_of(listener: socket.socket) -> str:
-    """Where a client on this machine finds it."""
+    """Return the URL at which a client on this machine reaches the socket."""
     host, port = listener.getsockname()[:2]
     if host in {"0.0.0.0", "::"}:  # noqa: S104 - the wildcard is compared, not bound
         host = "127.0.0.1" if host == "0.0.0.0" else "::1"  # noqa: S104
@@ -40,25 +40,25 @@ def url_of(listener: socket.socket) -> str:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on at the moment.
+    """Return a port of 127.0.0.1 that is free at the moment.
 
-    It is not of those that systems give out by themselves (32768 and above), to connections and to whoever asks for any
-    port: one of them would have taken it before its user does, sooner or later.
+    It is outside the ephemeral range (32768 and above), from which the system assigns ports: there another process
+    would take it, sooner or later, before its user binds it.
 
     Raises:
-        click.ClickException: None was found.
+        click.ClickException: No free port was found.
     """
     for port in random.sample(_QUIET_PORTS, TRIES):
         with suppress(click.ClickException), _bind(socket.AF_INET, ("127.0.0.1", port), shared=False):
             return port
-    raise click.ClickException("no free port was found on 127.0.0.1")
+    raise click.ClickException("found no free port on 127.0.0.1")
 
 
 def _resolve(host: str, port: int) -> tuple[int, tuple[str, int]]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except socket.gaierror as error:
-        raise click.ClickException(f"the host {host!r} is not known: {error.strerror}") from None
+        raise click.ClickException(f"unknown host {host!r}: {error.strerror}") from None
     family, _, _, _, address = found[0]
     return family, (str(address[0]), int(address[1]))
 
@@ -76,7 +76,7 @@ def _bind(family: int, address: tuple[str, int], *, shared: bool) -> socket.sock
         host, port = address
         if error.errno == errno.EADDRINUSE:
             raise click.ClickException(
-                f"port {port} of {host} is in use; stop what listens there, or choose another with --port (0: any)"
+                f"port {port} of {host} is in use; stop what listens there, or choose another port (--port 0: any)"
             ) from None
         raise click.ClickException(f"cannot listen on {host} port {port}: {os.strerror(error.errno or 0)}") from None
     listener.setblocking(False)

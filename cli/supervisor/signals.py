@@ -1,4 +1,4 @@
-"""How the processes that uvicorn serves end: it repeats a signal once it has stopped, and that is no failure."""
+"""A clean exit for processes that uvicorn serves: it raises the signal again once it has stopped."""
 
 import signal
 import sys
@@ -6,7 +6,7 @@ from types import FrameType
 
 
 def end_on_signals() -> None:
-    """From now on SIGTERM and SIGINT end the process with exit code 0, unless something else takes them over."""
+    """Make SIGTERM and SIGINT end the process with exit code 0, unless something else handles them."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
 

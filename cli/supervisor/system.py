@@ -1,4 +1,4 @@
-"""The whole system on one machine: store, simulator, workers and API as supervised processes."""
+"""The whole system on one machine: store, API, simulator and workers as supervised processes."""
 
 import asyncio
 import socket
@@ -8,11 +8,11 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Self
+from urllib.parse import urlsplit
 
 import click
-import httpx
 
-from cli.client.admin_key import keep_admin_key
+from cli.admin_key import ensure_admin_key
 from cli.supervisor.children import Child, ChildPlan
 from cli.supervisor.demo_config import SIMULATOR, with_simulator
 from cli.supervisor.lifeline import Lifeline
@@ -23,20 +23,21 @@ from shared.store.embedded import EmbeddedStore
 from shared.store.errors import DataDirectoryInUse, StoreConnectionError
 
 START_TIMEOUT_S = 60.0
-# After its grace a worker cancels, hands back and waits for its outcomes to be written: 5 s each, at most.
-LAST_WORDS_S = 15.0
+PROBE_TIMEOUT_S = 2.0
+# After its grace a worker cancels, returns jobs to the queue and writes outcomes: 5 s each, at most.
+CLEAN_UP_S = 15.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What to run.
+    """The processes to run, and their configuration.
 
     Attributes:
         settings: The effective configuration.
         environ: The environment that gives it to the children.
         workers: Worker processes; more can be added later.
         demo: Add the simulator, as provider ``sim``.
-        output: Where the children's logs go; None: standard error.
+        output: File for the children's logs; None: standard error.
     """
 
     data_dir: Path
@@ -49,27 +50,27 @@ class Plan:
 
 
 class System:
-    """Runs a plan from ``async with`` to its end, and leaves nothing behind.
+    """Runs a plan from ``async with`` to its end, and leaves no process behind.
 
     Attributes:
-        url: Where the gateway is.
-        simulator_url: Where the simulator is, if there is one.
-        admin_key: The key that was configured, kept or made.
-        admin_key_made: Whether it was made at this start.
+        url: URL of the gateway.
+        simulator_url: URL of the simulator; empty without one.
+        admin_key: The configured key, else the stored one, created if necessary.
+        admin_key_created: Whether it was created at this start.
 
     Args:
-        plan: What to run.
-        say: Told, in a sentence, what people should know of a child's fate.
+        plan: The processes to run.
+        report: Called with a sentence for people on each unexpected event of a child.
     """
 
-    def __init__(self, plan: Plan, say: Callable[[str], None]) -> None:
+    def __init__(self, plan: Plan, report: Callable[[str], None]) -> None:
         self.plan = plan
         self.url = ""
         self.simulator_url = ""
         self.admin_key = ""
-        self.admin_key_made = False
+        self.admin_key_created = False
         self.workers: list[Child] = []
-        self._say = say
+        self._report = report
         self._environ = dict(plan.environ)
         self._front: list[Child] = []
         self._simulators: list[Child] = []
@@ -78,19 +79,19 @@ class System:
         self._exits = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        """Start everything; see ``start``."""
+        """Start the system; see ``start``."""
         await self.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Stop everything."""
+        """Stop the system."""
         await self.stop()
 
     async def start(self) -> None:
-        """Start everything.
+        """Start store and processes, and wait until the API answers.
 
         Raises:
-            click.ClickException: Something cannot be started; what was started is stopped again.
+            click.ClickException: Something cannot be started; whatever was started is stopped again.
         """
         try:
             await self._start()
@@ -106,21 +107,24 @@ class System:
         self._listeners = await asyncio.to_thread(open_listeners, server.host, server.port, plan.api_processes)
         self.url = url_of(self._listeners[0])
         await asyncio.to_thread(self._settle_admin_key)
-        if plan.demo:
-            await self._add_simulator()
-        for _ in range(plan.workers):
-            await self.add_worker()
+        port = await self._configure_simulator() if plan.demo else 0
+        # The API first: it takes the longest to start, and everybody waits for it.
         for number, listener in enumerate(self._listeners, start=1):
             name = "api" if plan.api_processes == 1 else f"api {number}"
             child = await self._add(name, ["api", "--fd", str(listener.fileno())], inherited=(listener.fileno(),))
             self._front.append(child)
+        if plan.demo:
+            command = ["simulate", "--host", "127.0.0.1", "--port", str(port)]
+            self._simulators.append(await self._add("simulator", command))
+        for _ in range(plan.workers):
+            await self.add_worker()
         await self._until_serving()
 
     async def add_worker(self, *arguments: str) -> Child:
-        """Start one more worker process, with more arguments for `finops worker`."""
+        """Start one more worker process; ``arguments`` are passed to `finops worker`."""
         environ = {}
         port = self._environ.get("FINOPS_WORKER_METRICS_PORT", "")
-        if port.isdigit():  # one port each, counting up from the one that was asked for
+        if port.isdigit():  # one port each, counting up from the configured one
             environ["FINOPS_WORKER_METRICS_PORT"] = str(int(port) + len(self.workers))
         worker = await self._add(f"worker {len(self.workers) + 1}", ["worker", *arguments], environ=environ)
         self.workers.append(worker)
@@ -130,7 +134,7 @@ class System:
         """Stop in order: API and workers, each with its grace, then the simulator, then the store.
 
         Args:
-            hurry: Set, the grace is over: what still runs is killed. Its jobs run again at the next start.
+            hurry: Once set, the grace is over: whatever still runs is killed, and its jobs run again at the next start.
         """
         for child in (*self._front, *self.workers, *self._simulators):
             child.retire()
@@ -144,10 +148,10 @@ class System:
         await self._exits.aclose()
 
     async def _open_store(self) -> None:
-        """The embedded store, or, with a store of the user's, only the hold on the data directory.
+        """Start the embedded store; with a configured store, only lock the data directory.
 
         Raises:
-            click.ClickException: Another process has the directory, or there is no store to start.
+            click.ClickException: Another process uses the directory, or the store cannot be started.
         """
         data_dir = self.plan.data_dir
         try:
@@ -165,20 +169,20 @@ class System:
         if configured is not None:
             self.admin_key = configured.get_secret_value()
             return
-        self.admin_key, self.admin_key_made = keep_admin_key(self.plan.data_dir)
+        self.admin_key, self.admin_key_created = ensure_admin_key(self.plan.data_dir)
         self._environ["FINOPS_ADMIN_KEY"] = self.admin_key
 
-    async def _add_simulator(self) -> None:
+    async def _configure_simulator(self) -> int:
+        """Choose the simulator's port, and add it to the children's configuration as a provider."""
         port = free_port()
         self.simulator_url = f"http://127.0.0.1:{port}"
-        command = ["simulate", "--host", "127.0.0.1", "--port", str(port)]
-        self._simulators.append(await self._add("simulator", command))
         if SIMULATOR in self.plan.settings.providers:
-            self._say(f"the configuration has a provider {SIMULATOR!r} of its own; the simulator is on port {port}")
-            return
-        said = self._environ.get("FINOPS_CONFIG")
-        config = await asyncio.to_thread(with_simulator, said, port, self.plan.data_dir)
+            self._report(f"the configuration has a provider {SIMULATOR!r} of its own; the simulator is on port {port}")
+            return port
+        original = self._environ.get("FINOPS_CONFIG")
+        config = await asyncio.to_thread(with_simulator, original, port, self.plan.data_dir)
         self._environ["FINOPS_CONFIG"] = str(config)
+        return port
 
     async def _add(
         self,
@@ -191,13 +195,13 @@ class System:
         grace_s = max(self.plan.settings.jobs.shutdown_grace_s, self.plan.settings.server.shutdown_grace_s)
         plan = ChildPlan(
             name=name,
-            # -P: a folder that happens to be called cli, where we were started, is not ours.
+            # -P: a folder called cli in the working directory is not ours.
             command=(sys.executable, "-P", "-m", "cli", *command),
-            environ={**self._environ, **(environ or {}), **self._lifeline.variable(grace_s + LAST_WORDS_S)},
+            environ={**self._environ, **(environ or {}), **self._lifeline.variable(grace_s + CLEAN_UP_S)},
             inherited=(*inherited, self._lifeline.reading_end),
             output=self.plan.output,
         )
-        child = Child(plan, self._say)
+        child = Child(plan, self._report)
         await child.start()
         return child
 
@@ -205,7 +209,7 @@ class System:
         """Wait until the API answers.
 
         Raises:
-            click.ClickException: A child ended instead, or nothing answered in time.
+            click.ClickException: A child ended, or the API did not answer in time.
         """
         children = [*self._simulators, *self.workers, *self._front]
         deaths = {asyncio.create_task(child.died()): child for child in children}
@@ -220,27 +224,46 @@ class System:
             await asyncio.wait({*deaths, answering})
         for task, child in deaths.items():
             if task in done:
-                raise click.ClickException(f"{child.plan.name} does not start; its own message is above")
+                raise click.ClickException(f"{child.plan.name} did not start; see its message above")
         if answering not in done:
             raise click.ClickException(f"the API did not answer within {START_TIMEOUT_S:g} s")
 
 
 async def until_answering(url: str) -> None:
-    """Wait until an address of this machine answers 200."""
-    async with httpx.AsyncClient(timeout=2.0, trust_env=False) as client:
-        while True:
-            with suppress(httpx.HTTPError):
-                if (await client.get(url)).status_code == 200:
+    """Wait until a URL of this machine answers 200."""
+    while True:
+        with suppress(OSError, ValueError):  # not listening yet, no answer in time (TimeoutError), or not HTTP
+            async with asyncio.timeout(PROBE_TIMEOUT_S):
+                if await _status_of(url) == 200:
                     return
-            await asyncio.sleep(0.05)
+        await asyncio.sleep(0.02)
+
+
+async def _status_of(url: str) -> int:
+    """GET a URL and return the status of the answer.
+
+    By hand, as this is all the HTTP that the supervisor speaks: importing httpx costs it 0.3 s of its start.
+
+    Raises:
+        OSError: There is no connection.
+        ValueError: The answer is not HTTP.
+    """
+    parts = urlsplit(url)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    try:
+        writer.write(f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\n\r\n".encode())
+        status_line = (await reader.readline()).split(maxsplit=2)
+        return int(status_line[1]) if len(status_line) > 1 else 0
+    finally:
+        writer.close()
 
 
 async def _stop_all(children: list[tuple[Child, float]], hurry: asyncio.Event | None) -> None:
-    """Stop children together, each with its grace and time for its last words."""
+    """Stop children together, each with its grace and time to clean up."""
     if not children:
         return
     stops: asyncio.Future[list[None]] = asyncio.gather(
-        *(child.stop(grace_s + LAST_WORDS_S) for child, grace_s in children)
+        *(child.stop(grace_s + CLEAN_UP_S) for child, grace_s in children)
     )
     if hurry is not None:
         hurrying = asyncio.ensure_future(hurry.wait())

@@ -1,4 +1,4 @@
-"""A whole system for a while: in a directory of its own, on free ports, knowing nothing of what is configured here."""
+"""A temporary system: in a directory of its own, on free ports, isolated from this machine's configuration."""
 
 import asyncio
 import os
@@ -16,7 +16,7 @@ from cli.options import settings_of
 from cli.supervisor.listening import free_port
 from cli.supervisor.system import Plan, System, until_answering
 
-LOG_LINES_SHOWN = 20
+LOG_LINES = 20
 
 
 class Trial:
@@ -24,18 +24,18 @@ class Trial:
 
     Attributes:
         system: The processes.
-        figures: Where each worker's figures are.
+        metrics_urls: The metrics address of each worker.
     """
 
     def __init__(self, system: System) -> None:
         self.system = system
-        self.figures: list[str] = []
+        self.metrics_urls: list[str] = []
 
     async def add_worker(self, concurrency: int) -> None:
         """Start one more worker, and wait until it takes jobs.
 
         Raises:
-            click.ClickException: It ends instead.
+            click.ClickException: It ended before that.
         """
         port = free_port()
         worker = await self.system.add_worker("--concurrency", str(concurrency), "--metrics-port", str(port))
@@ -48,25 +48,25 @@ class Trial:
                 task.cancel()
             await asyncio.wait([ready, died])
         if ready.cancelled():
-            raise click.ClickException(f"{worker.plan.name} does not start")
-        self.figures.append(f"http://127.0.0.1:{port}/metrics")
+            raise click.ClickException(f"{worker.plan.name} did not start")
+        self.metrics_urls.append(f"http://127.0.0.1:{port}/metrics")
 
     async def jobs_finished(self, client: httpx.AsyncClient) -> list[int]:
-        """How many jobs each worker has finished."""
-        return [_finished((await client.get(url)).text) for url in self.figures]
+        """Return how many jobs each worker has finished."""
+        return [_finished((await client.get(url)).text) for url in self.metrics_urls]
 
 
 @asynccontextmanager
 async def trial(*, workers: int = 1, concurrency: int = 1000, **environment: str) -> AsyncIterator[Trial]:
-    """Run a system with the simulator; at the end nothing of it is left.
+    """Run a system with the simulator, and remove everything at the end.
 
     Args:
-        workers: To start with.
-        concurrency: Jobs at once, of each.
-        environment: ``FINOPS_*`` variables for it.
+        workers: Workers at the start.
+        concurrency: Maximum concurrent jobs of each worker.
+        environment: ``FINOPS_*`` variables of the system.
 
     Raises:
-        click.ClickException: It does not start; with the last lines of its log.
+        click.ClickException: It did not start; the message ends with the last lines of its log.
     """
     folder = Path(tempfile.mkdtemp(prefix="finops-"))
     try:
@@ -81,7 +81,7 @@ async def trial(*, workers: int = 1, concurrency: int = 1000, **environment: str
                 output=log,
             )
             try:
-                async with System(plan, _unheard) as system:
+                async with System(plan, _ignore) as system:
                     running = Trial(system)
                     for _ in range(workers):
                         await running.add_worker(concurrency)
@@ -93,17 +93,17 @@ async def trial(*, workers: int = 1, concurrency: int = 1000, **environment: str
 
 
 def _isolated(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment without what it says of other gateways."""
-    own = {name: value for name, value in environ.items() if not name.startswith("FINOPS_")}
-    return own | {"FINOPS_HOST": "127.0.0.1", "FINOPS_PORT": "0"}
+    """Return the environment without the settings of other gateways."""
+    isolated = {name: value for name, value in environ.items() if not name.startswith("FINOPS_")}
+    return isolated | {"FINOPS_HOST": "127.0.0.1", "FINOPS_PORT": "0"}
 
 
-def _unheard(_: str) -> None:
-    """What happens to children is in their log."""
+def _ignore(_: str) -> None:
+    """Report nothing: events of children are in their log."""
 
 
 def _last_lines(log: Path) -> str:
-    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES_SHOWN:])
+    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:])
 
 
 def _finished(exposition: str) -> int:

@@ -1,4 +1,4 @@
-"""Watching jobs until they have ended: live lines on a terminal, one line per change elsewhere."""
+"""Progress of jobs until they have ended: live lines on a terminal, one line per change elsewhere."""
 
 import asyncio
 import time
@@ -11,17 +11,18 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.client.gateway import LIVE, Gateway, GatewayRequestError
-from cli.views.output import cell, duration, plain
+from cli.text import plain
+from cli.views.output import cell, duration
 
-# Each job is asked for in one long poll; with many of them each poll is longer, so that the gateway has its peace.
+# Each job is one long poll; with many jobs each poll is longer, to limit the load on the gateway.
 SHORTEST_POLL_S = 1.0
 LONGEST_POLL_S = 20.0
-JOBS_A_SECOND = 20
-AWAY_PATIENCE_S = 60.0
+POLLS_PER_S = 20
+OUTAGE_PATIENCE_S = 60.0
 
 
-class Watched:
-    """A job being watched: its last envelope and since when its status is what it is."""
+class WatchedJob:
+    """A job being watched: its last envelope, and the time of its last change of status."""
 
     def __init__(self, job_id: str) -> None:
         self.id = job_id
@@ -31,11 +32,11 @@ class Watched:
 
     @property
     def status(self) -> str:
-        """As the envelope says; empty before the first answer."""
+        """The status of the envelope; empty before the first answer."""
         return str(self.envelope.get("status", ""))
 
-    def take(self, envelope: dict[str, Any]) -> bool:
-        """Take a newer envelope; whether it tells of a change."""
+    def update(self, envelope: dict[str, Any]) -> bool:
+        """Take a newer envelope; return whether it differs in what is displayed."""
         before = (self.status, self.envelope.get("queue_position"), self.envelope.get("attempts"))
         changed = envelope.get("status") != self.status
         self.envelope, self.remark = envelope, ""
@@ -43,8 +44,8 @@ class Watched:
             self._since = time.monotonic()
         return before != (self.status, envelope.get("queue_position"), envelope.get("attempts"))
 
-    def words(self) -> str:
-        """What is to be said of it now."""
+    def details(self) -> str:
+        """Return queue position, attempt and remark in one line."""
         position = self.envelope.get("queue_position")
         attempts = self.envelope.get("attempts") or 0
         parts = [
@@ -55,66 +56,66 @@ class Watched:
         return ", ".join(part for part in parts if part)
 
     def elapsed(self) -> str:
-        """For how long the status is what it is."""
+        """Return the time since the last change of status."""
         return duration(time.monotonic() - self._since)
 
 
 async def wait_for(gateway: Gateway, job_ids: list[str], console: Console) -> list[dict[str, Any]]:
-    """Watch jobs until each has ended, and show their progress.
+    """Poll jobs until each has ended, and show their progress.
 
     Returns:
         Their envelopes, in the order of the ids.
 
     Raises:
-        GatewayFault: A job is unknown, or the gateway is away for too long.
+        GatewayRequestError: A job is unknown, or the gateway is unavailable for too long.
     """
-    watched = [Watched(job_id) for job_id in job_ids]
-    poll_s = min(max(len(watched) / JOBS_A_SECOND, SHORTEST_POLL_S), LONGEST_POLL_S)
+    watched = [WatchedJob(job_id) for job_id in job_ids]
+    poll_s = min(max(len(watched) / POLLS_PER_S, SHORTEST_POLL_S), LONGEST_POLL_S)
     live = Live(get_renderable=lambda: _lines(watched), console=console, refresh_per_second=8, transient=True)
-    description = None if console.is_terminal else console
+    plain_console = None if console.is_terminal else console
     try:
-        if description is None:
+        if plain_console is None:
             live.start()
         async with asyncio.TaskGroup() as tasks:
             for job in watched:
-                tasks.create_task(_watch(gateway, job, poll_s, description))
-    except* GatewayRequestError as faults:
-        raise faults.exceptions[0] from None
+                tasks.create_task(_watch(gateway, job, poll_s, plain_console))
+    except* GatewayRequestError as errors:
+        raise errors.exceptions[0] from None
     finally:
         live.stop()
     return [job.envelope for job in watched]
 
 
-async def _watch(gateway: Gateway, job: Watched, poll_s: float, description: Console | None) -> None:
+async def _watch(gateway: Gateway, job: WatchedJob, poll_s: float, console: Console | None) -> None:
     wait_s = 0.0
-    away_since: float | None = None
+    unavailable_since: float | None = None
     while job.status in LIVE or not job.envelope:
         try:
             envelope = await gateway.get(job.id, wait_s)
-        except GatewayRequestError as fault:
+        except GatewayRequestError as error:
             now = time.monotonic()
-            away_since = away_since or now
-            # Never seen, it may not exist; seen once, the gateway may be restarting, and the job is safe.
-            if not job.envelope or not fault.passing or now - away_since > AWAY_PATIENCE_S:
+            unavailable_since = unavailable_since or now
+            # A job never seen may not exist; one seen before is safe while the gateway restarts.
+            if not job.envelope or not error.transient or now - unavailable_since > OUTAGE_PATIENCE_S:
                 raise
-            job.remark = "the gateway is away"
+            job.remark = "the gateway is unavailable"
             await asyncio.sleep(0.5)
             continue
-        away_since = None
+        unavailable_since = None
         wait_s = poll_s
-        if job.take(envelope) and description is not None:
-            words = job.words()
-            description.print(f"{job.id} {job.status}{f' ({words})' if words else ''}", markup=False)
+        if job.update(envelope) and console is not None:
+            details = job.details()
+            console.print(f"{job.id} {job.status}{f' ({details})' if details else ''}", markup=False)
 
 
-def _lines(watched: list[Watched]) -> Table:
-    """The live picture; of many jobs those that are on their way, and a count of the rest."""
+def _lines(watched: list[WatchedJob]) -> Table:
+    """Return the live lines: jobs that have not ended, 15 at most, and a count of the ended ones."""
     grid = Table.grid(padding=(0, 1))
-    document = [job for job in watched if job.status in LIVE or not job.envelope][:15] or watched[-1:]
-    for job in document:
+    displayed = [job for job in watched if job.status in LIVE or not job.envelope][:15] or watched[-1:]
+    for job in displayed:
         running = job.status in LIVE or not job.envelope
         mark = Spinner("dots", style="cyan") if running else Text("\N{CHECK MARK}", style="green")
-        grid.add_row(mark, cell(job.id), cell(job.status), job.elapsed(), job.words())
+        grid.add_row(mark, cell(job.id), cell(job.status), job.elapsed(), job.details())
     ended = sum(job.status not in LIVE and bool(job.envelope) for job in watched)
     if len(watched) > 1:
         grid.add_row("", Text(f"{ended} of {len(watched)} ended"))

@@ -1,4 +1,4 @@
-"""How jobs look on a terminal."""
+"""Jobs on a terminal."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -6,13 +6,14 @@ from typing import Any
 
 from rich.text import Text
 
-from cli.views.output import age, between, cell, out, plain, table
+from cli.text import plain
+from cli.views.output import age, between, cell, out, table
 
 _COLUMNS = ("id", "type", "model", "status", "age", "run", "attempts")
 
 
 def print_list(page: Mapping[str, Any]) -> None:
-    """A page of jobs as a table, with the way to the next one."""
+    """Print a page of jobs as a table, with the option for the next page."""
     jobs = page.get("data") or []
     console = out()
     if not jobs:
@@ -37,7 +38,7 @@ def _row(job: Mapping[str, Any]) -> Sequence[object]:
 
 
 def print_envelope(job: Mapping[str, Any], *, with_result: bool = True) -> None:
-    """A job, field by field, and its result below."""
+    """Print a job field by field, and its result below."""
     console = out()
     fields = [(name, job[name]) for name in job if name not in {"result", "error", "object"}]
     console.print(table(("field", "value"), fields))
@@ -49,7 +50,7 @@ def print_envelope(job: Mapping[str, Any], *, with_result: bool = True) -> None:
 
 
 def print_ended(jobs: Sequence[Mapping[str, Any]]) -> None:
-    """Ended jobs: of one its result, of several a table."""
+    """Print ended jobs: the result of a single one, a table of several."""
     console = out()
     if len(jobs) > 1:
         console.print(table(_COLUMNS, [_row(job) for job in jobs]))
@@ -63,31 +64,31 @@ def print_ended(jobs: Sequence[Mapping[str, Any]]) -> None:
 
 def _error_text(job: Mapping[str, Any]) -> str:
     error = job.get("error") or {}
-    words = (job.get("status_code"), error.get("code") or error.get("type"), error.get("message"))
-    return plain(" ".join(str(word) for word in words if word))
+    parts = (job.get("status_code"), error.get("code") or error.get("type"), error.get("message"))
+    return plain(" ".join(str(part) for part in parts if part))
 
 
 def result_text(job: Mapping[str, Any]) -> str:
-    """What of a result people want to read: the answer's text, else the document."""
+    """Return the text of a result if it has one, else the whole document."""
     result = job.get("result")
     if "result_type" in job and not str(job["result_type"]).startswith("text/"):
         return f"({plain(job['result_type'])}; write it to a file with `finops jobs get {job.get('id')} --output FILE`)"
-    found = _answer(result) if isinstance(result, dict) else None
-    if found is None:
-        found = result if isinstance(result, str) else json.dumps(result, indent=2, ensure_ascii=False)
-    return plain(found)
+    text = _answer(result) if isinstance(result, dict) else None
+    if text is None:
+        text = result if isinstance(result, str) else json.dumps(result, indent=2, ensure_ascii=False)
+    return plain(text)
 
 
 def _answer(result: Mapping[str, Any]) -> str | None:
-    """The text in a chat completion, a completion, a response or a transcription; None in anything else."""
+    """Return the text of a chat completion, completion, response or transcription; None for other results."""
     try:
         if result.get("object") == "response":
             parts = [part for item in result["output"] for part in item.get("content") or ()]
             return "".join(part["text"] for part in parts if part.get("type") == "output_text") or None
         if "choices" in result:
             choice = result["choices"][0]
-            said = choice["message"]["content"] if "message" in choice else choice["text"]
-            return said if isinstance(said, str) else None
+            text = choice["message"]["content"] if "message" in choice else choice["text"]
+            return text if isinstance(text, str) else None
         return result["text"] if isinstance(result.get("text"), str) else None
     except (KeyError, IndexError, TypeError, AttributeError):
         return None

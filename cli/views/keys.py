@@ -1,18 +1,19 @@
-"""How virtual keys look on a terminal."""
+"""Virtual keys on a terminal."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.text import Text
 
-from cli.views.output import age, err, out, plain, table
+from cli.text import plain
+from cli.views.output import age, err, out, table
 
 _COLUMNS = ("id", "name", "status", "team", "customer", "limits", "models", "age")
-_LEFT_OUT = frozenset({"object", "budgets", "rate_limits", "value"})
+_HIDDEN_FIELDS = frozenset({"object", "budgets", "rate_limits", "value"})
 
 
 def print_keys(page: Mapping[str, Any]) -> None:
-    """A page of keys as a table, with the way to the next one."""
+    """Print a page of keys as a table, with the option for the next page."""
     keys = page.get("data") or []
     console = out()
     if not keys:
@@ -37,17 +38,19 @@ def _row(key: Mapping[str, Any]) -> Sequence[object]:
 
 
 def _limits(key: Mapping[str, Any]) -> str:
-    """All of them in short: ``$50/1d 600 requests/1m``."""
-    said = [f"${budget['limit_usd']:g}/{budget['window']}" for budget in key.get("budgets") or ()]
+    """Return a key's limits in short: ``$50/1d 600 requests/1m``."""
+    limits = [f"${budget['limit_usd']:g}/{budget['window']}" for budget in key.get("budgets") or ()]
     for rate in key.get("rate_limits") or ():
-        said += [f"{rate[kind]:,} {kind}/{rate['window']}" for kind in ("requests", "tokens") if rate.get(kind)]
-    return " ".join(said) or "none"
+        limits += [f"{rate[kind]:,} {kind}/{rate['window']}" for kind in ("requests", "tokens") if rate.get(kind)]
+    return " ".join(limits) or "none"
 
 
 def print_key(key: Mapping[str, Any], limit_statuses: Sequence[Mapping[str, Any]] = ()) -> None:
-    """A key, field by field, and how its limits stand."""
+    """Print a key field by field, and the state of its limits."""
     console = out()
-    fields = [(name, _said(key[name])) for name in key if name not in _LEFT_OUT and key[name] not in (None, "", [], {})]
+    fields = [
+        (name, _format(key[name])) for name in key if name not in _HIDDEN_FIELDS and key[name] not in (None, "", [], {})
+    ]
     console.print(table(("field", "value"), [*fields, ("limits", _limits(key))]))
     if limit_statuses:
         console.print()
@@ -56,11 +59,11 @@ def print_key(key: Mapping[str, Any], limit_statuses: Sequence[Mapping[str, Any]
         )
 
 
-def _said(value: object) -> object:
+def _format(value: object) -> object:
     if isinstance(value, list):
         return " ".join(map(str, value))
     if isinstance(value, dict):
-        return " ".join(f"{name}={said}" for name, said in value.items())
+        return " ".join(f"{name}={item}" for name, item in value.items())
     return value
 
 
@@ -83,19 +86,19 @@ def _amount(limit_status: Mapping[str, Any], name: str) -> str:
     return f"{limit_status.get(name, 0):,}" if money is None else f"${money:,.6f}".rstrip("0").rstrip(".")
 
 
-def _forecast(said: Mapping[str, Any] | None) -> object:
-    if not said:
+def _forecast(forecast: Mapping[str, Any] | None) -> object:
+    if not forecast:
         return ""
-    if said.get("exhausted_at"):
-        return Text(f"spent at {plain(said['exhausted_at'])}", style="red")
-    return f"${said.get('projected_usd', 0):,.2f} at its end"
+    if forecast.get("exhausted_at"):
+        return Text(f"spent at {plain(forecast['exhausted_at'])}", style="red")
+    return f"${forecast.get('projected_usd', 0):,.2f} at its end"
 
 
 def print_value(key: Mapping[str, Any], *, grace_s: int = 0) -> None:
-    """A key's value: alone on standard output, for scripts; what there is to know of it on standard error."""
+    """Print a key's value: alone on standard output, for scripts, and its details on standard error."""
     out().print(Text(plain(key.get("value"))), soft_wrap=True)
     console = err()
     console.print(f"{plain(key.get('id'))} {plain(key.get('name'))}", markup=False)
-    console.print("This is the only time its value is shown: keep it now.", style="yellow")
+    console.print("The value is printed only this once: store it now.", style="yellow")
     if grace_s:
-        console.print(f"The value before it works for {grace_s} s more.")
+        console.print(f"The previous value keeps working for {grace_s} s.")

@@ -1,6 +1,5 @@
-"""What commands print: tables for people, one JSON document for scripts."""
+"""Output of the commands: tables for people, one JSON document for scripts."""
 
-import re
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -12,10 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-# Everything that could steer a terminal; line ends and tabs stay.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+from cli.text import plain
 
-# Of lines that go to a file or a pipe: nothing is cut off there.
+# Width of lines that go to a file or a pipe, where nothing may be cut off.
 PLAIN_WIDTH = 400
 
 STATUS_STYLES = {
@@ -34,12 +32,12 @@ STATUS_STYLES = {
 
 
 def out() -> Console:
-    """Standard output, for results."""
+    """Return the console on standard output, for results."""
     return _console(sys.stdout)
 
 
 def err() -> Console:
-    """Standard error, for progress and remarks."""
+    """Return the console on standard error, for progress and remarks."""
     return _console(sys.stderr)
 
 
@@ -52,43 +50,38 @@ def echo_json(document: Any) -> None:  # noqa: ANN401 - any document
     click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
 
 
-def plain(text: object) -> str:
-    """Text from elsewhere, without what could steer the terminal."""
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", str(text))
-
-
 def cell(text: object) -> Text:
-    """A table cell of text from elsewhere; a known status has its colour."""
-    said = plain("" if text is None else text)
-    return Text(said, style=STATUS_STYLES.get(said, ""))
+    """Return a table cell with control characters replaced; a known status has its colour."""
+    content = plain("" if text is None else text)
+    return Text(content, style=STATUS_STYLES.get(content, ""))
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str | None = None) -> Table:
-    """A table of cells; text from elsewhere can neither style nor steer, and the first column is never cut."""
-    made = Table(title=title, box=None, pad_edge=False, header_style="bold", title_justify="left")
+    """Return a table of cells; its text can neither style nor steer the terminal, and the first column is never cut."""
+    result = Table(title=title, box=None, pad_edge=False, header_style="bold", title_justify="left")
     for at, name in enumerate(columns):
-        made.add_column(name, no_wrap=at == 0, overflow="ignore" if at == 0 else "fold")
+        result.add_column(name, no_wrap=at == 0, overflow="ignore" if at == 0 else "fold")
     for row in rows:
-        made.add_row(*(item if isinstance(item, Text) else cell(item) for item in row))
-    return made
+        result.add_row(*(item if isinstance(item, Text) else cell(item) for item in row))
+    return result
 
 
 def age(at: str | None) -> str:
-    """How long ago an RFC 3339 time was, in one unit."""
+    """Return how long ago an RFC 3339 time was, in one unit; empty without a time."""
     if not at:
         return ""
     return duration((datetime.now(UTC) - datetime.fromisoformat(at)).total_seconds())
 
 
 def between(start: str | None, end: str | None) -> str:
-    """The time from one RFC 3339 time to another; empty where one is missing."""
+    """Return the time from one RFC 3339 time to another; empty if one is missing."""
     if not start or not end:
         return ""
     return duration((datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds())
 
 
 def duration(seconds: float) -> str:
-    """Seconds, as people say them."""
+    """Return seconds in the unit that people use: ``850 ms``, ``3.0 s``, ``2 h``."""
     seconds = max(seconds, 0.0)
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"

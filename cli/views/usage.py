@@ -1,4 +1,4 @@
-"""How usage looks on a terminal: a chart of what was spent when and by whom, and the figures below."""
+"""Usage on a terminal: a chart of spend over time and by group, with a table below."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -7,22 +7,23 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from cli.views.output import duration, out, plain, table
+from cli.text import plain
+from cli.views.output import duration, out, table
 
 BAR_WIDTH = 48
-SHOWN_GROUPS = 6
+CHARTED_GROUPS = 6
 MOST_PERIODS = 62
 _COLOURS = ("cyan", "green", "yellow", "magenta", "blue", "red")
 _OTHERS = "bright_black"
-# One sign a group where there are no colours.
+# One sign per group where there are no colours.
 _SIGNS = "█▓▒░#+"
-_NOBODY = "(none)"
+_NO_OWNER = "(none)"
 
 Row = Mapping[str, Any]
 
 
 def print_usage(usage: Mapping[str, Any]) -> None:
-    """Chart, table, and what the costs leave out."""
+    """Print a chart, a table, and the calls that have no price."""
     console = out()
     rows: Sequence[Row] = usage.get("data") or []
     console.print(f"{plain(usage.get('from'))} to {plain(usage.get('to'))}", markup=False)
@@ -46,7 +47,7 @@ def _print_chart(console: Console, rows: Sequence[Row], names: Sequence[str], pe
         totals[group] = totals.get(group, 0.0) + cost
         line = spent.setdefault(group if per == "total" else str(row.get("period")), {})
         line[group] = line.get(group, 0.0) + cost
-    biggest = sorted(totals, key=lambda group: -totals[group])[:SHOWN_GROUPS]
+    biggest = sorted(totals, key=lambda group: -totals[group])[:CHARTED_GROUPS]
     labels = list(spent) if per == "total" else _all_periods(sorted(spent), per)
     top = max((sum(line.values()) for line in spent.values()), default=0.0)
     width = max(len(label) for label in labels)
@@ -59,13 +60,13 @@ def _print_chart(console: Console, rows: Sequence[Row], names: Sequence[str], pe
 
 
 def _bar(line: Mapping[str, float], biggest: Sequence[str], top: float, *, coloured: bool) -> Text:
-    """A stacked bar; its whole length is true to a cell, whatever its parts' lengths are rounded to."""
-    bar, drawn, passed = Text(), 0, 0.0
+    """Return a stacked bar; its total length is exact to a cell, however its parts are rounded."""
+    bar, drawn, sum_usd = Text(), 0, 0.0
     shares = [(group, line.get(group, 0.0)) for group in biggest]
     shares.append(("", sum(cost for group, cost in line.items() if group not in biggest)))
     for number, (_, cost) in enumerate(shares):
-        passed += cost
-        until = round(passed / top * BAR_WIDTH) if top else 0
+        sum_usd += cost
+        until = round(sum_usd / top * BAR_WIDTH) if top else 0
         style = _COLOURS[number] if number < len(biggest) else _OTHERS
         sign = _SIGNS[number] if number < len(biggest) else "."
         bar.append(("█" if coloured else sign) * (until - drawn), style=style)
@@ -81,30 +82,32 @@ def _legend(biggest: Sequence[str], others: bool, *, coloured: bool) -> Text:
 
 
 def _all_periods(known: Sequence[str], per: str) -> list[str]:
-    """The periods from the first to the last one, those without calls among them, unless they are too many."""
+    """Return all periods from the first to the last, including empty ones, unless they are too many."""
     if per == "month":
         return list(known)
     step = timedelta(hours=1) if per == "hour" else timedelta(days=1)
-    form = "%Y-%m-%dT%H:00:00Z" if per == "hour" else "%Y-%m-%d"
-    moments = [datetime.strptime(label, form).replace(tzinfo=UTC) for label in (known[0], known[-1])]
+    pattern = "%Y-%m-%dT%H:00:00Z" if per == "hour" else "%Y-%m-%d"
+    moments = [datetime.strptime(label, pattern).replace(tzinfo=UTC) for label in (known[0], known[-1])]
     count = round((moments[1] - moments[0]) / step) + 1
-    return [f"{moments[0] + number * step:{form}}" for number in range(count)] if count <= MOST_PERIODS else list(known)
+    return (
+        [f"{moments[0] + number * step:{pattern}}" for number in range(count)] if count <= MOST_PERIODS else list(known)
+    )
 
 
 def _print_table(console: Console, rows: Sequence[Row], names: Sequence[str], total: Row) -> None:
     with_period = "period" in rows[0]
     head = [*(["period"] if with_period else []), *names]
     columns = (*(head or [""]), "calls", "errors", "unpriced", "input", "output", "cached", "latency", "list", "cost")
-    lines = [[*([row["period"]] if with_period else []), *_values(row, names), *_figures(row)] for row in rows]
+    lines = [[*([row["period"]] if with_period else []), *_values(row, names), *_metrics(row)] for row in rows]
     lines = lines if head else []
-    lines.append([Text("total", style="bold"), *[""] * (max(len(head), 1) - 1), *_figures(total)])
-    made = table(columns, lines)
-    for column in made.columns[max(len(head), 1) :]:
+    lines.append([Text("total", style="bold"), *[""] * (max(len(head), 1) - 1), *_metrics(total)])
+    result = table(columns, lines)
+    for column in result.columns[max(len(head), 1) :]:
         column.justify = "right"
-    console.print(made)
+    console.print(result)
 
 
-def _figures(row: Row) -> list[object]:
+def _metrics(row: Row) -> list[object]:
     counts: list[object] = [
         f"{row[name]:,}"
         for name in ("calls", "errors", "unpriced_calls", "input_tokens", "output_tokens", "cached_tokens")
@@ -117,22 +120,24 @@ def _figures(row: Row) -> list[object]:
 def _print_unpriced(console: Console, unpriced: Sequence[Row]) -> None:
     if not unpriced:
         return
-    named = ", ".join(
-        f"{plain(one['provider'])}/{plain(one['model'])} ({one['calls']:,} calls)" for one in unpriced[:10]
+    models = ", ".join(
+        f"{plain(row['provider'])}/{plain(row['model'])} ({row['calls']:,} calls)" for row in unpriced[:10]
     )
     more = f" and {len(unpriced) - 10} more" if len(unpriced) > 10 else ""
-    console.print(Text(f"\nwithout a price, and in no cost above: {named}{more}; say them in [prices]", style="yellow"))
+    console.print(
+        Text(f"\nwithout a price, and not in the costs above: {models}{more}; add them to [prices]", style="yellow")
+    )
 
 
 def print_calls(page: Mapping[str, Any]) -> None:
-    """A page of calls, with the way to the next one."""
+    """Print a page of calls, with the option for the next page."""
     console = out()
     calls: Sequence[Row] = page.get("data") or []
     columns = ("ended", "key", "team", "type", "model", "status", "tokens", "latency", "cost", "request")
     if calls:
         console.print(table(columns, [_call(call) for call in calls]))
     else:
-        console.print("no calls among those looked through" if page.get("next_cursor") else "no calls")
+        console.print("no matching calls on this page" if page.get("next_cursor") else "no calls")
     if page.get("next_cursor"):
         console.print(f"\nmore with --cursor {plain(page['next_cursor'])}", markup=False)
 
@@ -141,7 +146,7 @@ def _call(call: Row) -> Sequence[object]:
     status = call["status"]
     return (
         call["ended_at"],
-        call["key_name"] or call["key"] or _NOBODY,
+        call["key_name"] or call["key"] or _NO_OWNER,
         call["team"],
         call["request_type"],
         f"{call['provider']}/{call['model']}" if call["provider"] else call["asked_model"],
@@ -154,22 +159,22 @@ def _call(call: Row) -> Sequence[object]:
 
 
 def print_forecast(page: Mapping[str, Any]) -> None:
-    """A line for each budget; those without one have a line too."""
+    """Print a line for each budget, and one for each owner without a budget."""
     console = out()
     columns = (
         str(page.get("by")), "rate / hour", "today", "usual day", "month", "month's end", "budget", "used",
         "projected", "spent at", "",
     )  # fmt: skip
-    lines = [line for row in page.get("data") or () for line in _outlook(row)]
+    lines = [line for row in page.get("data") or () for line in _forecast_lines(row)]
     if not lines:
-        console.print("nobody to forecast for")
+        console.print("nothing to forecast")
         return
     console.print(table(columns, lines))
     if page.get("has_more"):
         console.print(f"\nmore with --after {plain(page.get('last_id'))}", markup=False)
 
 
-def _outlook(row: Row) -> Sequence[Sequence[object]]:
+def _forecast_lines(row: Row) -> Sequence[Sequence[object]]:
     money: list[object] = [
         _usd(row[name])
         for name in ("rate_usd_per_hour", "today_usd", "usual_day_usd", "month_usd", "projected_month_usd")
@@ -200,11 +205,11 @@ def _group(row: Row, names: Sequence[str]) -> str:
 
 
 def _values(row: Row, names: Sequence[str]) -> list[object]:
-    return [(row.get("key_name") or row.get(name) if name == "key" else row.get(name)) or _NOBODY for name in names]
+    return [(row.get("key_name") or row.get(name) if name == "key" else row.get(name)) or _NO_OWNER for name in names]
 
 
 def _usd(amount: float) -> str:
-    """Cents for what is worth them, more places for less."""
+    """Format USD: cents from one dollar up, more places below."""
     if amount == 0 or abs(amount) >= 1:
         return f"${amount:,.2f}"
     return f"${amount:.4f}" if abs(amount) >= 0.01 else f"${amount:.6f}"

@@ -28,18 +28,18 @@ Start = Callable[..., Coroutine[Any, Any, Child]]
 
 
 @pytest.fixture
-def said() -> list[str]:
+def reports() -> list[str]:
     return []
 
 
 @pytest.fixture
-async def start(said: list[str], monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Start]:
+async def start(reports: list[str], monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Start]:
     monkeypatch.setattr(children, "FIRST_BACKOFF_S", 0.01)
     started: list[Child] = []
 
     async def start(code: str) -> Child:
         plan = ChildPlan(name="child", command=(sys.executable, "-c", code), environ=dict(os.environ))
-        child = Child(plan, said.append)
+        child = Child(plan, reports.append)
         started.append(child)
         await child.start()
         return child
@@ -49,7 +49,7 @@ async def start(said: list[str], monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
         await child.stop(0)
 
 
-async def test_a_child_that_dies_is_started_again_and_its_end_is_told(start: Start, said: list[str]) -> None:
+async def test_a_child_that_dies_is_restarted_and_reported(start: Start, reports: list[str]) -> None:
     child = await start(SLEEP)
     first = child.pid
     assert first is not None
@@ -57,30 +57,30 @@ async def test_a_child_that_dies_is_started_again_and_its_end_is_told(start: Sta
     await child.died()
     await wait_until(lambda: child.pid not in {None, first})
     assert child.starts == 2
-    assert said == ["child ended unexpectedly (killed by SIGKILL); starting it again in 0.01 s"]
+    assert reports == ["child ended unexpectedly (killed by SIGKILL); restarting it in 0.01 s"]
 
 
-async def test_the_wait_before_the_next_start_grows(start: Start, said: list[str]) -> None:
+async def test_the_restart_back_off_grows(start: Start, reports: list[str]) -> None:
     child = await start("raise SystemExit(3)")
     await wait_until(lambda: child.starts >= 3)
-    assert "(exit code 3); starting it again in 0.01 s" in said[0]
-    assert "in 0.02 s" in said[1]
+    assert "(exit code 3); restarting it in 0.01 s" in reports[0]
+    assert "in 0.02 s" in reports[1]
 
 
-async def test_after_a_sound_life_the_wait_is_short_again(
-    start: Start, said: list[str], monkeypatch: pytest.MonkeyPatch
+async def test_the_back_off_starts_over_after_a_healthy_run(
+    start: Start, reports: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(children, "SOUND_LIFE_S", 0.0)
+    monkeypatch.setattr(children, "HEALTHY_AFTER_S", 0.0)
     child = await start("raise SystemExit(3)")
     await wait_until(lambda: child.starts >= 4)
-    assert all("in 0.01 s" in words for words in said)
+    assert all("in 0.01 s" in report for report in reports)
 
 
-async def test_a_child_is_asked_to_end_and_is_not_started_again(start: Start, said: list[str]) -> None:
+async def test_a_stopped_child_is_not_restarted(start: Start, reports: list[str]) -> None:
     child = await start(SLEEP)
     await child.stop(10)
     assert child.pid is None
-    assert (child.starts, said) == (1, [])
+    assert (child.starts, reports) == (1, [])
     await child.stop(10)
 
 

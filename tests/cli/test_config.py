@@ -48,20 +48,20 @@ def test_the_same_as_one_document(finops: Finops, file: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "reason"),
     [
         ("[jobs]\nmax_atempts = 3\n", "did you mean 'max_attempts'?"),
         ("[providers.mine]\nbase_url = 'http://x/v1'\n", "providers.mine: not a well-known name"),
         ("[jobs\n", "not valid TOML"),
     ],
 )
-def test_a_refused_configuration_is_said_with_its_reason(finops: Finops, tmp_path: Path, text: str, said: str) -> None:
+def test_an_invalid_configuration_is_refused(finops: Finops, tmp_path: Path, text: str, reason: str) -> None:
     path = tmp_path / "bad.toml"
     path.write_text(text)
     for command in (("config", "show"), ("worker", "--redis-url", "redis://x"), ("api",), ("serve",)):
         refused = finops(*command, "--config", str(path))
         assert refused.exit_code == 1
-        assert said in refused.stderr
+        assert reason in refused.stderr
 
 
 def test_a_store_url_that_is_none_is_refused_and_its_password_is_not_repeated(finops: Finops) -> None:

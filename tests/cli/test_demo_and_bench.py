@@ -109,6 +109,6 @@ def test_a_trial_that_cannot_start_shows_the_end_of_its_log(tmp_path: Path) -> N
         text=True,
         check=False,
     )
-    assert "worker 1 does not start" in ran.stdout
+    assert "worker 1 did not start" in ran.stdout
     assert "--concurrency" in ran.stdout
     assert list(tmp_path.iterdir()) == []

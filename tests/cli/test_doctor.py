@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from cli.admin_key import ensure_admin_key
 from cli.checks.findings import Finding
 from cli.checks.providers import check_providers
-from cli.checks.store import NAMED, _judge, _judge_skew, _judge_workers, check_store, find_unpriced
-from cli.client.admin_key import keep_admin_key
+from cli.checks.store import LISTED, _judge, _judge_skew, _judge_workers, check_store, find_unpriced
 from shared.governance.keys.caller import ANONYMOUS
 from shared.governance.ledger.writer import CallOutcome, Ledger, entry_of
 from shared.governance.pricing.usage import Usage
@@ -41,7 +41,7 @@ def judged(settings: Settings | None = None, **facts: Any) -> dict[str, Finding]
     return {finding.check: finding for finding in _judge(dataclasses.replace(SOUND, **facts), settings or Settings())}
 
 
-def test_a_sound_store_has_nothing_to_mend() -> None:
+def test_a_healthy_store_has_nothing_to_fix() -> None:
     findings = judged()
     assert {finding.level for finding in findings.values()} == {"OK"}
     assert not any(finding.fix for finding in findings.values())
@@ -69,7 +69,7 @@ def test_a_sound_store_has_nothing_to_mend() -> None:
         ({"latency_ms": (90.0, 90.0, 1.0)}, "store latency", "FAIL"),
     ],
 )
-def test_what_endangers_jobs_is_judged_and_comes_with_its_mend(facts: dict[str, Any], check: str, level: str) -> None:
+def test_a_risk_for_jobs_is_reported_with_a_fix(facts: dict[str, Any], check: str, level: str) -> None:
     finding = judged(**facts)[check]
     assert finding.level == level
     assert bool(finding.fix) == (level != "OK")
@@ -84,7 +84,7 @@ def test_fsync_durability_is_checked_against_what_the_store_can(facts: dict[str,
 
 def test_a_wrong_clock_and_missing_workers_are_warnings() -> None:
     assert _judge_skew(0.2).level == "OK"
-    assert _judge_skew(-3).said == "3.00 s behind the store's"
+    assert _judge_skew(-3).message == "3.00 s behind the store's"
     assert _judge_skew(3).level == "WARN"
     assert _judge_workers(0).level == "WARN"
     assert _judge_workers(2) == Finding("workers", "OK", "2 alive")
@@ -96,17 +96,17 @@ async def test_a_real_store_is_looked_at_in_all_its_parts(redis_url: str) -> Non
     await redis.set("arq:queue:health-check", "alive", px=10_000)
     await redis.aclose()
     findings = {finding.check: finding for finding in await check_store(redis_url, Settings())}
-    assert findings["workers"].said == "1 alive"
-    assert findings["store persistence"].said == "append-only file, fsync everysec"
-    assert findings["store version"].said.startswith("valkey ")
+    assert findings["workers"].message == "1 alive"
+    assert findings["store persistence"].message == "append-only file, fsync everysec"
+    assert findings["store version"].message.startswith("valkey ")
     assert {finding.level for finding in findings.values()} == {"OK"}
 
 
-@pytest.mark.parametrize(("url", "said"), [("redis://127.0.0.1:1/0", "does not answer"), ("http://x", "http://x")])
-async def test_a_store_that_is_none_is_a_failure(url: str, said: str) -> None:
+@pytest.mark.parametrize(("url", "problem"), [("redis://127.0.0.1:1/0", "does not answer"), ("http://x", "http://x")])
+async def test_an_unreachable_or_invalid_store_is_a_failure(url: str, problem: str) -> None:
     [finding] = await check_store(url, Settings())
     assert finding.level == "FAIL"
-    assert said in finding.said
+    assert problem in finding.message
 
 
 async def test_providers_are_asked_for_their_models_and_nothing_else() -> None:
@@ -122,10 +122,10 @@ async def test_providers_are_asked_for_their_models_and_nothing_else() -> None:
         )
         findings = {finding.check: finding for finding in await check_providers(settings, {})}
         assert findings["provider known"].level == "OK"
-        assert findings["provider known"].said.endswith(", 1 key")
-        assert "the key is refused" in findings["provider refused"].said
+        assert findings["provider known"].message.endswith(", 1 key")
+        assert "the key is rejected" in findings["provider refused"].message
         assert findings["provider refused"].fix == "correct [providers.refused] keys"
-        assert "a key is needed" in findings["provider keyless"].said
+        assert "a key is needed" in findings["provider keyless"].message
         assert {request.path for request in simulator.requests} == {"/v1/models"}
         simulator.script(status=503, times=1)
         assert [f.level for f in await check_providers(only(settings, "known"), {})] == ["WARN"]
@@ -141,10 +141,10 @@ async def test_a_provider_that_cannot_be_reached_or_has_no_key_is_a_failure() ->
     environ = {"OPENAI_API_KEY": "sk-x", "OPENAI_BASE_URL": "http://127.0.0.1:1/v1"}
     [finding] = await check_providers(load_settings(environ=environ), environ)
     assert finding.level == "FAIL"
-    assert "cannot be reached" in finding.said
+    assert "cannot be reached" in finding.message
     assert "sk-x" not in str(finding)
     [finding] = await check_providers(Settings(providers={"groq": ProviderSettings()}), {})
-    assert (finding.level, finding.said) == ("FAIL", "no key")
+    assert (finding.level, finding.message) == ("FAIL", "no key")
     assert "GROQ_API_KEY" in finding.fix
     [finding] = await check_providers(Settings(providers={"vllm": ProviderSettings(base_url="http://[")}), {})
     assert finding.level == "FAIL"
@@ -154,7 +154,7 @@ async def test_a_provider_that_cannot_be_reached_or_has_no_key_is_a_failure() ->
 def store(tmp_path: Path) -> Iterator[EmbeddedStore]:
     found = EmbeddedStore(tmp_path / ".finops")
     found.start()
-    keep_admin_key(tmp_path / ".finops")
+    ensure_admin_key(tmp_path / ".finops")
     yield found
     found.stop()
 
@@ -179,7 +179,7 @@ async def test_models_that_cost_nobody_knows_what_are_named(redis_url: str) -> N
     commands = MultiplexedClient(redis_url)
     assert (await find_unpriced(commands)).level == "OK"
     ledger = Ledger(commands)
-    for at in range(NAMED + 2):
+    for at in range(LISTED + 2):
         usage = Usage(input=5)
         outcome = CallOutcome(
             caller=ANONYMOUS, request_type="embeddings", provider="vllm", model=f"m{at:02}", usage=usage
@@ -188,14 +188,14 @@ async def test_models_that_cost_nobody_knows_what_are_named(redis_url: str) -> N
     await ledger.flush()
     finding = await find_unpriced(commands)
     assert finding.level == "WARN"
-    assert "vllm/m00 (1 calls)" in finding.said
-    assert "and 2 more" in finding.said
+    assert "vllm/m00 (1 calls)" in finding.message
+    assert "and 2 more" in finding.message
     assert '[prices."vllm/m00"]' in finding.fix
     await ledger.aclose()
     await commands.aclose()
 
 
-def test_files_open_to_others_are_a_failure_with_its_mend(finops: Finops, store: EmbeddedStore, tmp_path: Path) -> None:
+def test_files_open_to_other_users_are_a_failure(finops: Finops, store: EmbeddedStore, tmp_path: Path) -> None:
     (tmp_path / ".finops" / "admin.key").chmod(0o644)
     document = finops("doctor")
     assert document.exit_code == 1

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from cli.admin_key import ensure_admin_key
 from cli.checks.findings import Finding
 from cli.checks.governance import check_admin_key, check_configured_keys, check_keys
-from cli.client.admin_key import keep_admin_key
 from shared.governance.keys.store import VirtualKeyStore
 from shared.settings.model import Settings
 from shared.store.multiplexed import MultiplexedClient
@@ -20,7 +20,7 @@ def settings_of(keys: dict[str, Any], **more: Any) -> Settings:
 
 
 async def found(settings: Settings, url: str | None = None) -> list[tuple[str, str]]:
-    return [(finding.level, finding.said) for finding in await check_keys(settings, url)]
+    return [(finding.level, finding.message) for finding in await check_keys(settings, url)]
 
 
 @pytest.mark.parametrize(
@@ -35,36 +35,36 @@ def test_an_admin_key_that_can_be_guessed_fails(tmp_path: Path, key: str, level:
 
 def test_without_an_admin_key_the_administration_is_closed(tmp_path: Path) -> None:
     assert check_admin_key(Settings(), tmp_path).level == "WARN"
-    keep_admin_key(tmp_path)
+    ensure_admin_key(tmp_path)
     assert check_admin_key(Settings(), tmp_path).level == "OK"
 
 
 def test_values_that_are_not_told_apart_fail() -> None:
     keys = {"a": {"value": "sk-bf-same"}, "b": {"value": "sk-bf-same"}, "c": {"value": "the admin key"}, "d": {}}
     same, admin = check_configured_keys(settings_of(keys, auth={"admin_key": "the admin key"}))
-    assert (same.level, same.said) == ("FAIL", "the same value: a, b")
-    assert (admin.level, admin.said) == ("FAIL", "the admin key is also the value of c")
+    assert (same.level, same.message) == ("FAIL", "the same value: a, b")
+    assert (admin.level, admin.message) == ("FAIL", "the admin key is also the value of c")
     assert "sk-bf-same" not in str(same)
 
 
 async def test_keys_with_limits_that_are_required_are_fine() -> None:
     settings = settings_of({"a": {"value": "x", **LIMIT}}, auth={"require_virtual_key": True})
-    assert await found(settings) == [("OK", "1 in force, each with a limit")]
+    assert await found(settings) == [("OK", "1 active, each with a limit")]
 
 
 async def test_keys_without_limits_and_callers_without_keys_are_told() -> None:
     keys = {f"k{at}": {"value": f"v{at}"} for at in range(7)} | {"t": {"value": "t", "team": "red"}}
-    said = await found(settings_of(keys, teams={"red": LIMIT}))
-    assert said == [
+    findings = await found(settings_of(keys, teams={"red": LIMIT}))
+    assert findings == [
         ("WARN", "without any limit: k0, k1, k2, k3, k4 and 2 more"),
-        ("WARN", "calls without a key are let pass"),
+        ("WARN", "calls without a key are accepted"),
     ]
 
 
 async def test_an_expired_key_in_the_file_is_told() -> None:
     keys = {"old": {"value": "x", "expires_at": "2020-01-01T00:00:00Z"}}
-    said = await found(settings_of(keys, auth={"require_virtual_key": True}))
-    assert ("WARN", "configured and expired: old") in said
+    findings = await found(settings_of(keys, auth={"require_virtual_key": True}))
+    assert ("WARN", "configured and expired: old") in findings
 
 
 async def test_no_keys_at_all_are_told() -> None:
@@ -85,6 +85,6 @@ async def test_a_store_that_is_not_there_leaves_the_configured_ones(url: str) ->
     assert ("WARN", "without any limit: a") in await found(settings, url)
 
 
-def test_each_finding_that_is_not_fine_comes_with_its_mend(tmp_path: Path) -> None:
+def test_each_problem_comes_with_a_fix(tmp_path: Path) -> None:
     findings: list[Finding] = [check_admin_key(Settings(), tmp_path)]
     assert all(finding.fix for finding in findings)

@@ -34,10 +34,10 @@ def test_submit_prints_the_id_and_get_shows_job_and_answer(jobs: Finops) -> None
     assert submitted.exit_code == 0
     job_id = submitted.stdout.strip()
     settled(jobs, job_id, "completed")
-    shown = jobs("get", job_id)
-    assert "completed" in shown.stdout
+    text = jobs("get", job_id).stdout
+    assert "completed" in text
     answer = document(jobs("get", job_id, "--json"))["result"]["choices"][0]["message"]["content"]
-    assert answer in shown.stdout
+    assert answer in text
 
 
 def test_submit_and_wait_prints_the_answer_and_tells_the_way_on_standard_error(jobs: Finops) -> None:
@@ -105,7 +105,7 @@ def test_a_binary_result_is_written_to_a_file(jobs: Finops, tmp_path: Path) -> N
     assert target.read_bytes().startswith(b"RIFF")
     refused = jobs("get", job_id, "--output", str(tmp_path / "nowhere" / "speech.wav"))
     assert refused.exit_code == 1
-    assert "cannot be written" in refused.stderr
+    assert "cannot write" in refused.stderr
 
 
 def test_there_is_nothing_to_write_before_the_end(jobs: Finops, tmp_path: Path) -> None:
@@ -162,20 +162,20 @@ def test_cancel_is_for_several_and_for_what_has_not_ended(jobs: Finops) -> None:
     assert "job_already_finished" in refused.stderr
 
 
-def test_waiting_has_a_limit_and_the_job_goes_on(jobs: Finops) -> None:
+def test_wait_times_out_and_the_job_keeps_running(jobs: Finops) -> None:
     job_id = jobs(*CHAT, "--delay", "60").stdout.strip()
     late = jobs("wait", job_id, "--timeout", "0.3")
     assert late.exit_code == 1
-    assert "the jobs go on" in late.stderr
+    assert "they keep running" in late.stderr
     jobs("cancel", job_id)
 
 
 def test_the_list_is_a_table_with_filters_and_pages(jobs: Finops) -> None:
     ids = [document(jobs(*CHAT, "--wait", "--json"))["id"] for _ in range(2)]
-    page = jobs("list", "--limit", "1").stdout
-    assert ids[1] in page
-    assert ids[0] not in page
-    assert f"more with --after {ids[1]}" in page
+    text = jobs("list", "--limit", "1").stdout
+    assert ids[1] in text
+    assert ids[0] not in text
+    assert f"more with --after {ids[1]}" in text
     assert ids[0] in jobs("list", "--limit", "1", "--after", ids[1]).stdout
     assert jobs("list", "--model", "sim/never-asked").stdout.strip() == "no jobs"
     assert jobs("list", "--dead").stdout.strip() == "no jobs"
@@ -196,30 +196,30 @@ def test_an_unknown_job_is_said_to_be_unknown(jobs: Finops) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("submit",), "--message"),
         (("submit", "--message", "x"), "--model"),
-        (("submit", "--body", "x.json", "--message", "x"), "--body is the whole request"),
-        (("submit", "--body", "missing.json"), "cannot be read"),
-        (("submit", "--message", "x", "--model", "sim/x", "--file", "x"), "does not go with"),
+        (("submit", "--body", "x.json", "--message", "x"), "--body is the complete request"),
+        (("submit", "--body", "missing.json"), "cannot read"),
+        (("submit", "--message", "x", "--model", "sim/x", "--file", "x"), "takes no --file"),
         (("submit", "--type", "audio.transcriptions", "--model", "sim/x"), "needs --file"),
-        (("submit", "--type", "audio.transcriptions", "--file", "x", "--message", "x"), "--message does not go"),
-        (("get", "x", "--url", "ftp://host"), "no http(s) URL"),
+        (("submit", "--type", "audio.transcriptions", "--file", "x", "--message", "x"), "takes no --message"),
+        (("get", "x", "--url", "ftp://host"), "not an http or https URL"),
         (("get", "x", "--key", "clé"), "cannot be sent"),
     ],
 )
-def test_options_that_make_no_request_are_usage_errors(finops: Finops, words: tuple[str, ...], said: str) -> None:
+def test_incomplete_options_are_usage_errors(finops: Finops, words: tuple[str, ...], message: str) -> None:
     refused = finops("jobs", *words)
     assert refused.exit_code == 2
-    assert said in refused.output
+    assert message in refused.output
 
 
 @pytest.mark.parametrize("body", ["[1]", "{nonsense", ""])
-def test_a_model_cannot_be_put_into_what_is_no_object(finops: Finops, body: str) -> None:
+def test_model_needs_a_body_that_is_a_json_object(finops: Finops, body: str) -> None:
     refused = finops("jobs", "submit", "--body", "-", "--model", "sim/x", stdin=body)
     assert refused.exit_code == 2
-    assert "--model cannot be put into it" in refused.output
+    assert "--model cannot be set in it" in refused.output
 
 
 def test_an_image_is_edited_as_the_message_says(jobs: Finops, tmp_path: Path) -> None:

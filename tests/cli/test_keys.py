@@ -1,4 +1,4 @@
-"""`finops keys`: made, shown, changed and ended from a terminal."""
+"""`finops keys`: create, show, change and revoke keys."""
 
 import json
 from datetime import UTC, datetime
@@ -35,7 +35,7 @@ class TestCommands:
         assert made.exit_code == 0
         value = made.stdout.strip()
         assert value.startswith("sk-bf-")
-        assert "only time" in made.stderr
+        assert "only this once" in made.stderr
         assert value not in made.stderr
         key_id = made.stderr.split()[0]
         assert status_of(gateway, value) == 200

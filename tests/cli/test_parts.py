@@ -11,20 +11,21 @@ import click
 import pytest
 from rich.console import Console
 
-from cli.client.admin_key import keep_admin_key, read_admin_key
-from cli.client.gateway import credentials
+from cli.admin_key import ensure_admin_key, read_admin_key
+from cli.client.options import credentials
 from cli.supervisor.demo_config import with_simulator
 from cli.supervisor.listening import free_port, open_listeners, url_of
+from cli.text import plain
 from cli.views.jobs import print_ended, print_envelope, result_text
-from cli.views.output import age, between, duration, plain, table
+from cli.views.output import age, between, duration, table
 
 
 def test_the_admin_key_is_made_once_and_is_private(tmp_path: Path) -> None:
-    key, made = keep_admin_key(tmp_path)
+    key, made = ensure_admin_key(tmp_path)
     assert made
     assert len(key) > 40
     assert stat.S_IMODE((tmp_path / "admin.key").stat().st_mode) == 0o600
-    assert keep_admin_key(tmp_path) == (key, False)
+    assert ensure_admin_key(tmp_path) == (key, False)
     assert read_admin_key(tmp_path) == key
 
 
@@ -32,13 +33,13 @@ def test_an_empty_admin_key_is_refused_and_a_missing_one_is_none(tmp_path: Path)
     assert read_admin_key(tmp_path) is None
     (tmp_path / "admin.key").touch()
     with pytest.raises(click.ClickException, match="is empty or unreadable"):
-        keep_admin_key(tmp_path)
-    with pytest.raises(click.ClickException, match="cannot be kept"):
-        keep_admin_key(tmp_path / "missing")
+        ensure_admin_key(tmp_path)
+    with pytest.raises(click.ClickException, match="cannot store the admin key"):
+        ensure_admin_key(tmp_path / "missing")
 
 
 def test_the_admin_key_is_never_sent_to_another_machine(tmp_path: Path) -> None:
-    key, _ = keep_admin_key(tmp_path)
+    key, _ = ensure_admin_key(tmp_path)
     assert credentials("http://127.0.0.1:8080", None, tmp_path) == key
     assert credentials("http://localhost:8080", "", tmp_path) == key
     assert credentials("https://gateway.example.com", None, tmp_path) == ""
@@ -66,10 +67,10 @@ def test_a_port_in_use_is_refused_even_where_it_could_be_shared(count: int) -> N
 
 
 @pytest.mark.parametrize(
-    ("host", "said"), [("no.such.host.invalid", "is not known"), ("192.0.2.1", "cannot listen on 192.0.2.1")]
+    ("host", "message"), [("no.such.host.invalid", "unknown host"), ("192.0.2.1", "cannot listen on 192.0.2.1")]
 )
-def test_an_address_of_another_machine_is_refused(host: str, said: str) -> None:
-    with pytest.raises(click.ClickException, match=said):
+def test_an_address_of_another_machine_is_refused(host: str, message: str) -> None:
+    with pytest.raises(click.ClickException, match=message):
         open_listeners(host, 0, 1)
 
 
@@ -145,7 +146,7 @@ def test_text_from_elsewhere_cannot_steer_the_terminal_nor_style_a_table() -> No
 @pytest.mark.parametrize(
     ("result", "expected"),
     [
-        ({"choices": [{"message": {"content": "said"}}]}, "said"),
+        ({"choices": [{"message": {"content": "hello"}}]}, "hello"),
         ({"choices": [{"text": "written"}]}, "written"),
         (
             {

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from cli.client.admin_key import keep_admin_key
+from cli.admin_key import ensure_admin_key
 from cli.supervisor.listening import free_port
 from shared.store.embedded import EmbeddedStore
 from tests.cli.conftest import Finops
@@ -62,7 +62,7 @@ def test_the_api_starts_without_its_store_and_ends_on_a_signal() -> None:
 def test_the_api_joins_the_store_and_the_admin_key_of_a_data_directory(tmp_path: Path) -> None:
     store = EmbeddedStore(tmp_path / "data")
     store.start()
-    key, _ = keep_admin_key(tmp_path / "data")
+    key, _ = ensure_admin_key(tmp_path / "data")
     port = free_port()
     try:
         with finops_process("api", "--port", str(port), "--data-dir", str(tmp_path / "data")) as api:

@@ -76,8 +76,8 @@ async def test_a_gateway_that_restarts_is_waited_for() -> None:
         assert found["status"] == "completed"
 
 
-async def test_a_gateway_that_stays_away_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job_progress, "AWAY_PATIENCE_S", 0.0)
+async def test_a_gateway_that_stays_unavailable_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_progress, "OUTAGE_PATIENCE_S", 0.0)
     busy = (503, {"error": {"message": "away", "code": "store_unavailable"}})
     async with scripted(job("processing"), busy) as (gateway, _):
         with pytest.raises(GatewayRequestError, match="away"):
@@ -85,19 +85,19 @@ async def test_a_gateway_that_stays_away_is_given_up(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("answer", "message"),
     [
         ((404, {"error": {"message": "No job", "code": "job_not_found"}}), r"No job \(404 job_not_found\)"),
         ((500, {"error": {"message": "odd\x1b[2J"}}), "odd\ufffd"),
-        ((502, b"<html>"), "is a FinOps gateway there"),
-        ((404, {"detail": "Not Found"}), "is a FinOps gateway there"),
-        ((200, b"not json"), "answered no JSON object"),
-        ((200, [1]), "answered no JSON object"),
+        ((502, b"<html>"), "is it a FinOps gateway"),
+        ((404, {"detail": "Not Found"}), "is it a FinOps gateway"),
+        ((200, b"not json"), "did not answer with a JSON object"),
+        ((200, [1]), "did not answer with a JSON object"),
     ],
 )
-async def test_what_is_no_job_is_said_at_once(answer: Answer, said: str) -> None:
+async def test_an_answer_without_a_job_fails_at_once(answer: Answer, message: str) -> None:
     async with scripted(answer) as (gateway, _):
-        with pytest.raises(GatewayRequestError, match=said):
+        with pytest.raises(GatewayRequestError, match=message):
             await wait_for(gateway, ["1"], quiet())
 
 

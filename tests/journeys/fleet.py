@@ -61,9 +61,9 @@ class Fleet:
     def __init__(self, folder: Path, redis_url: str, upstream: str, keys: dict[str, str]) -> None:
         self.store = MultiplexedClient(redis_url)
         self._config = folder / "finops.toml"
-        said = CONFIG.format(redis=redis_url, upstream=upstream, reservation_ttl_s=RESERVATION_TTL_S)
+        config = CONFIG.format(redis=redis_url, upstream=upstream, reservation_ttl_s=RESERVATION_TTL_S)
         self._config.write_text(
-            said + "".join(f'[virtual_keys.{name}]\nvalue = "{name}"\n{key}\n' for name, key in keys.items())
+            config + "".join(f'[virtual_keys.{name}]\nvalue = "{name}"\n{key}\n' for name, key in keys.items())
         )
         self._log = (folder / "fleet.log").open("w")
         self.apis: list[tuple[subprocess.Popen[bytes], httpx.AsyncClient]] = []
@@ -156,7 +156,7 @@ class Seen:
     keys: dict[str, str] = field(default_factory=dict)
 
     def passed(self, key: str) -> int:
-        """Calls of the key that were let pass, for certain."""
+        """Calls of the key that certainly passed."""
         return sum(self.statuses[name] in {200, 499} for name, whose in self.keys.items() if whose == key)
 
 

@@ -44,8 +44,8 @@ class Tiers:
         headers = {"authorization": f"Bearer {ADMIN_KEY}"}
         answer = self.apis[at].request(method, f"/api/{path}", headers=headers, **request)
         assert answer.status_code < 300, answer.text
-        said: dict[str, Any] = answer.json()
-        return said
+        body: dict[str, Any] = answer.json()
+        return body
 
     def ask(self, value: str, model: str = "sim/gpt-4o", at: int = 0) -> httpx.Response:
         return self.apis[at].post("/v1/chat/completions", json=chat(model), headers={"x-bf-vk": value})
@@ -74,8 +74,8 @@ def soon(predicate: Callable[[], Any]) -> Any:
 
 @contextmanager
 def finops(log: Path, *arguments: str, **environ: str) -> Iterator[None]:
-    with log.open("w") as said:
-        process = subprocess.Popen([*FINOPS, *arguments], stdout=said, stderr=said, env=clean_environ(**environ))
+    with log.open("w") as output:
+        process = subprocess.Popen([*FINOPS, *arguments], stdout=output, stderr=output, env=clean_environ(**environ))
         try:
             yield
         finally:
@@ -186,13 +186,13 @@ def test_no_secret_is_in_any_log_figure_answer_or_key_of_the_store(tiers: Tiers)
     soon(lambda: tiers.ask(made["value"]).status_code == 403)
     wait_until_sync(lambda: job_id in read_ledger(tiers.redis_url), 10)
     paths = ("jobs", f"jobs/{job_id}", "keys", f"keys/{made['id']}", f"keys/{made['id']}/limits", "audit")
-    said = [str(tiers.administer("GET", path)) for path in paths]
-    said += [tiers.apis[1].get(path).text for path in ("/metrics", "/health/ready?verbose")]
-    said += [tiers.ask(value).text for value in (made["value"], rotated["value"], UPSTREAM_KEY)]
-    said += [log.read_text() for log in tiers.logs]
-    said.append(stored(tiers.redis_url))
+    texts = [str(tiers.administer("GET", path)) for path in paths]
+    texts += [tiers.apis[1].get(path).text for path in ("/metrics", "/health/ready?verbose")]
+    texts += [tiers.ask(value).text for value in (made["value"], rotated["value"], UPSTREAM_KEY)]
+    texts += [log.read_text() for log in tiers.logs]
+    texts.append(stored(tiers.redis_url))
     for secret in secrets:
-        assert not [text for text in said if secret in text or secret.removeprefix("sk-bf-") in text], secret
+        assert not [text for text in texts if secret in text or secret.removeprefix("sk-bf-") in text], secret
 
 
 def read_ledger(url: str) -> str:

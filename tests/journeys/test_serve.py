@@ -28,7 +28,7 @@ def test_ctrl_c_ends_everything_and_hands_back_what_runs(tmp_path: Path) -> None
         assert len(processes) >= 4
         assert gateway.stop(signal.SIGINT) == 0
         assert not alive(processes)
-        assert "stopped; everything accepted is kept" in gateway.log
+        assert "stopped; all accepted jobs are stored" in gateway.log
     with served(data_dir, "--demo") as gateway, plain_http(gateway) as client:
         for job_id in (running, later):
             found = envelope(client, job_id, wait_s=30)
@@ -135,9 +135,9 @@ def test_a_configured_key_without_a_value_is_given_one_that_is_said_once(tmp_pat
     config.write_text("[auth]\nrequire_virtual_key = true\n[virtual_keys.shop]\nteam = 'web'\n")
     data_dir = tmp_path / "data"
     with served(data_dir, "--demo", "--config", str(config)) as gateway, plain_http(gateway) as client:
-        said = wait_until_sync(lambda: re.search(r"virtual key shop, .* once: (sk-bf-\S+)", gateway.log), 10)
-        assert said
-        reply = client.get("/v1/async/jobs", headers={"x-bf-vk": said[1]})
+        created = wait_until_sync(lambda: re.search(r"virtual key shop; .* once: (sk-bf-\S+)", gateway.log), 10)
+        assert created
+        reply = client.get("/v1/async/jobs", headers={"x-bf-vk": created[1]})
         assert reply.status_code == 200
     with served(data_dir, "--demo", "--config", str(config)) as gateway:
         assert gateway.stop() == 0

@@ -196,8 +196,8 @@ async def test_what_the_service_refuses_is_refused(http, sim, change, complaint)
 async def test_pictures_by_address_and_hidden_thoughts_are_taken(claude):
     picture = {"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}}
     hidden = {"type": "redacted_thinking", "data": "xyz"}
-    said = [hidden, {"type": "text", "text": "Yes?"}]
-    history = [*USER, {"role": "assistant", "content": said}, {"role": "user", "content": [picture]}]
+    content = [hidden, {"type": "text", "text": "Yes?"}]
+    history = [*USER, {"role": "assistant", "content": content}, {"role": "user", "content": [picture]}]
     assert (await claude.messages.create(model=MODEL, max_tokens=50, messages=history)).stop_reason == "end_turn"
 
 
@@ -217,7 +217,7 @@ async def test_the_newest_version_takes_no_sampling_and_none_is_no_version(http,
 
 
 async def test_a_system_text_that_demands_json_is_obeyed(claude):
-    told = "Answer with a single JSON object and nothing else."
+    instruction = "Answer with a single JSON object and nothing else."
     question = [{"role": "user", "content": "A joke with 'setup' and 'punchline'"}]
-    answer = await claude.messages.create(model=MODEL, max_tokens=100, messages=question, system=told)
+    answer = await claude.messages.create(model=MODEL, max_tokens=100, messages=question, system=instruction)
     assert set(json.loads(answer.content[0].text)) == {"setup", "punchline"}

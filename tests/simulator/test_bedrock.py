@@ -42,14 +42,14 @@ def client(sim: RunningSimulator):
     client.close()
 
 
-async def converse(client, **said):
-    return await asyncio.to_thread(client.converse, **{"modelId": MODEL, "messages": HI, **said})
+async def converse(client, **params):
+    return await asyncio.to_thread(client.converse, **{"modelId": MODEL, "messages": HI, **params})
 
 
-async def events(client, **said):
+async def events(client, **params):
     def read():
         with contextlib.closing(
-            client.converse_stream(**{"modelId": MODEL, "messages": HI, **said})["stream"]
+            client.converse_stream(**{"modelId": MODEL, "messages": HI, **params})["stream"]
         ) as stream:
             return list(stream)
 
@@ -64,9 +64,9 @@ async def test_botocore_reads_a_whole_answer(client):
 
 
 async def test_botocore_reads_the_frames(client):
-    said = {"additionalModelRequestFields": {"thinking": {"type": "enabled", "budget_tokens": 1024}}}
-    whole = (await converse(client, **said))["output"]["message"]["content"]
-    seen = await events(client, **said)
+    params = {"additionalModelRequestFields": {"thinking": {"type": "enabled", "budget_tokens": 1024}}}
+    whole = (await converse(client, **params))["output"]["message"]["content"]
+    seen = await events(client, **params)
     assert next(iter(seen[0])) == "messageStart"
     assert [next(iter(event)) for event in seen[-2:]] == ["messageStop", "metadata"]
     deltas = [event["contentBlockDelta"] for event in seen if "contentBlockDelta" in event]
@@ -106,7 +106,7 @@ async def test_a_system_text_that_demands_json_is_obeyed(client):
 
 
 @pytest.mark.parametrize(
-    ("said", "fault"),
+    ("params", "fault"),
     [
         ({"messages": []}, "must have a message"),
         ({"messages": [{"role": "assistant", "content": [{"text": "x"}]}]}, "start with a user"),
@@ -134,9 +134,9 @@ async def test_a_system_text_that_demands_json_is_obeyed(client):
         ({"messages": [{"role": "user", "content": [{"text": "a", "image": {}}]}]}, "exactly one"),
     ],
 )
-async def test_what_the_service_refuses(client, said, fault):
+async def test_invalid_requests_are_refused(client, params, fault):
     with pytest.raises(ClientError, match=fault) as caught:
-        await converse(client, **said)
+        await converse(client, **params)
     assert caught.value.response["Error"]["Code"] == "ValidationException"
 
 

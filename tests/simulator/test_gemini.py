@@ -139,7 +139,7 @@ async def test_calls_must_be_answered_and_signed(raw):
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "message"),
     [
         ({"contents": []}, "contents is not specified"),
         ({"contents": [{"parts": []}]}, "must not be empty"),
@@ -158,8 +158,8 @@ async def test_calls_must_be_answered_and_signed(raw):
         ({"generationConfig": {"thinkingConfig": {"thinkingBudget": 0}}}, "thinking mode"),
     ],
 )
-async def test_what_the_service_refuses(raw, body, said):
-    assert said in await refused(raw, **body)
+async def test_invalid_requests_are_refused(raw, body, message):
+    assert message in await refused(raw, **body)
 
 
 async def test_levels_are_for_newer_models(raw):

@@ -32,24 +32,24 @@ async def test_ollama_streams_lines_unless_told_not_to(plain):
 
 
 async def test_ollama_calls_tools_whole_and_keeps_to_formats(plain):
-    async def ask(**said):
-        reply = await plain.post("/api/chat", json={"model": "m", "messages": HI, "stream": False, **said})
+    async def ask(**params):
+        reply = await plain.post("/api/chat", json={"model": "m", "messages": HI, "stream": False, **params})
         return reply.json()["message"]
 
     assert (await ask(tools=[TOOL]))["tool_calls"][0]["function"] == {"index": 0, "name": "look", "arguments": {}}
     assert json.loads((await ask(format="json"))["content"]).keys() == {"answer"}
     assert (await ask(format={"type": "integer"}))["content"].isdigit()
-    told = [
+    messages = [
         *HI,
         {"role": "assistant", "tool_calls": [{"function": {"name": "look", "arguments": {}}}]},
         {"role": "tool"},
     ]
-    assert "tool_calls" not in await ask(tools=[TOOL], messages=told)
+    assert "tool_calls" not in await ask(tools=[TOOL], messages=messages)
     assert (await ask(model="sim-echo", options={"num_predict": 1, "stop": ["z"]}))["content"] == "Hi"
 
 
 @pytest.mark.parametrize(
-    ("path", "said", "error"),
+    ("path", "body", "error"),
     [
         ("/api/chat", {"messages": HI}, "model is required"),
         ("/api/chat", {"model": "m", "messages": "Hi"}, "list of messages"),
@@ -65,8 +65,8 @@ async def test_ollama_calls_tools_whole_and_keeps_to_formats(plain):
         ("/api/embed", {"model": "m", "input": [1]}, "invalid input"),
     ],
 )
-async def test_ollama_refuses_in_plain_text(plain, path, said, error):
-    reply = await plain.post(path, json=said)
+async def test_ollama_refuses_in_plain_text(plain, path, body, error):
+    reply = await plain.post(path, json=body)
     assert reply.status_code == 400
     assert error in reply.json()["error"]
 
@@ -85,8 +85,14 @@ async def test_ollama_breaks_off_with_an_error_line(plain):
 
 def assertion(head=None, **claims):
     now = int(time.time())
-    said = {"iss": "robot", "aud": "https://oauth2.googleapis.com/token", "scope": "s", "iat": now, "exp": now + 3600}
-    parts = [orjson.dumps({"alg": "RS256"} | (head or {})), orjson.dumps(said | claims), b"signature"]
+    known = {
+        "iss": "robot",
+        "aud": "https://oauth2.googleapis.com/token",
+        "scope": "s",
+        "iat": now,
+        "exp": now + 3600,
+    }
+    parts = [orjson.dumps({"alg": "RS256"} | (head or {})), orjson.dumps(known | claims), b"signature"]
     return ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts)
 
 

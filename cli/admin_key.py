@@ -1,4 +1,4 @@
-"""The admin key that is made when none is configured, kept in the data directory."""
+"""The admin key of the data directory, used when none is configured."""
 
 import os
 import secrets
@@ -11,33 +11,33 @@ PREFIX = "finops-admin-"
 
 
 def read_admin_key(data_dir: Path) -> str | None:
-    """The kept key; None where there is none or it may not be read."""
+    """Return the stored key; None if there is none or it cannot be read."""
     try:
         return (data_dir / FILE_NAME).read_text(encoding="utf-8").strip() or None
     except (OSError, UnicodeDecodeError):
         return None
 
 
-def keep_admin_key(data_dir: Path) -> tuple[str, bool]:
-    """The kept key, made now if it is the first start.
+def ensure_admin_key(data_dir: Path) -> tuple[str, bool]:
+    """Return the stored key, or create it.
 
     Returns:
-        The key, and whether it was made now.
+        The key, and whether it was created now.
 
     Raises:
-        click.ClickException: It cannot be read or kept.
+        click.ClickException: The key cannot be read or stored.
     """
     path = data_dir / FILE_NAME
     key = PREFIX + secrets.token_urlsafe(32)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        known = read_admin_key(data_dir)
-        if known is None:
-            raise click.ClickException(f"{path} is empty or unreadable; delete it, and a new key is made") from None
-        return known, False
+        stored = read_admin_key(data_dir)
+        if stored is None:
+            raise click.ClickException(f"{path} is empty or unreadable; delete it to create a new key") from None
+        return stored, False
     except OSError as error:
-        raise click.ClickException(f"the admin key cannot be kept in {path}: {error.strerror}") from None
+        raise click.ClickException(f"cannot store the admin key in {path}: {error.strerror}") from None
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(key + "\n")
     return key, True

@@ -1,0 +1,74 @@
+"""All checks of `finops doctor`, in their order."""
+
+import asyncio
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+from cli import options
+from cli.admin_key import FILE_NAME
+from cli.checks.findings import Finding, fail, ok, warn
+from cli.checks.governance import check_admin_key, check_keys
+from cli.checks.providers import check_providers
+from cli.checks.store import check_store
+from shared.governance.limits.guard import governance_scripts
+from shared.settings.model import Settings
+
+GROUP_AND_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+def examine(config: Path | None, redis_url: str | None, data_dir: Path) -> list[Finding]:
+    """Run every check; with an invalid configuration, only those that do not depend on it."""
+    findings = check_files(data_dir)
+    try:
+        settings, environ = options.read_settings(config, FINOPS_REDIS_URL=redis_url)
+    except click.ClickException as error:
+        return [fail("configuration", error.message, "correct the keys named here"), *findings]
+    source = environ.get("FINOPS_CONFIG") or "environment alone"
+    findings.append(check_admin_key(settings, data_dir))
+    governance_scripts()  # read before the event loop runs: files block
+    return [ok("configuration", source), *findings, *asyncio.run(_check_services(settings, environ, data_dir))]
+
+
+async def _check_services(settings: Settings, environ: Mapping[str, str], data_dir: Path) -> list[Finding]:
+    url = options.store_url(settings, data_dir)
+    return await check_keys(settings, url) + await _check_store_and_providers(settings, environ, data_dir, url)
+
+
+async def _check_store_and_providers(
+    settings: Settings, environ: Mapping[str, str], data_dir: Path, url: str | None
+) -> list[Finding]:
+    providers = check_providers(settings, environ)
+    if url is None:
+        fix = "set --redis-url or FINOPS_REDIS_URL, or run `finops serve`, which includes one"
+        return [warn("store", f"none is configured, and none runs in {data_dir}", fix), *await providers]
+    on_store, on_providers = await asyncio.gather(check_store(url, settings), providers)
+    return on_store + on_providers
+
+
+def check_files(data_dir: Path) -> list[Finding]:
+    """Check whether other users of this machine can read the data directory."""
+    if not data_dir.exists():
+        return [ok("data directory", f"{data_dir} does not exist yet; `finops serve` creates it")]
+    findings = [_check_private("data directory", data_dir)]
+    key = data_dir / FILE_NAME
+    if key.exists():
+        findings.append(_check_private("admin key file", key))
+    return findings
+
+
+def _check_private(check: str, path: Path) -> Finding:
+    found = path.stat()
+    mode = stat.S_IMODE(found.st_mode)
+    if found.st_uid != os.getuid():
+        return warn(check, f"{path} belongs to another user", f"run as that user, or chown {path}")
+    if mode & GROUP_AND_OTHERS:
+        return fail(
+            check,
+            f"{path} is accessible to other users (mode {mode:o})",
+            f"chmod {'700' if path.is_dir() else '600'} {path}",
+        )
+    return ok(check, f"{path} is private")

@@ -1,0 +1,75 @@
+"""Run a system in the foreground: from its start to a signal, with progress on standard error."""
+
+import asyncio
+import signal
+
+import click
+
+from cli.admin_key import FILE_NAME
+from cli.options import store_url
+from cli.supervisor.bootstrap_keys import create_missing_values
+from cli.supervisor.system import Plan, System
+
+
+async def run_until_signal(plan: Plan) -> None:
+    """Run the plan until SIGINT or SIGTERM; a second signal ends the grace period at once.
+
+    Raises:
+        click.ClickException: Something cannot be started.
+    """
+    stopping, hurry = asyncio.Event(), asyncio.Event()
+
+    def on_signal() -> None:
+        (hurry if stopping.is_set() else stopping).set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, on_signal)
+    system = System(plan, _report)
+    if not await _start(system, stopping):
+        return
+    try:
+        _print_banner(system)
+        await _print_new_keys(plan)
+        await stopping.wait()
+        _report("stopping: running jobs finish or return to the queue (press Ctrl-C again to stop at once)")
+    finally:
+        await system.stop(hurry=hurry)
+    _report("stopped; all accepted jobs are stored")
+
+
+async def _start(system: System, stopping: asyncio.Event) -> bool:
+    """Start the system; False when a signal came first, in which case everything started is stopped again."""
+    starting = asyncio.ensure_future(system.start())
+    waiting = asyncio.ensure_future(stopping.wait())
+    await asyncio.wait([starting, waiting], return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if not starting.done():
+        starting.cancel()
+        await asyncio.wait([starting])
+        return False
+    await starting
+    return True
+
+
+def _report(text: str) -> None:
+    click.echo(f"finops: {text}", err=True)
+
+
+async def _print_new_keys(plan: Plan) -> None:
+    url = store_url(plan.settings, plan.data_dir)
+    for name, value in (await create_missing_values(plan.settings, url) if url else {}).items():
+        _report(f"created virtual key {name}; its value appears only this once: {value}")
+
+
+def _print_banner(system: System) -> None:
+    plan = system.plan
+    key_file = plan.data_dir / FILE_NAME
+    if system.admin_key_created:
+        _report(f"created the admin key and stored it in {key_file}: {system.admin_key}")
+    elif plan.settings.auth.admin_key is None:
+        _report(f"admin key: stored in {key_file}")
+    _report(f"data: {plan.data_dir}" + ("" if plan.settings.redis.url is None else " (jobs: in the configured store)"))
+    _report(f"serving on {system.url}  (docs: {system.url}/docs)")
+    model = "sim/gpt-4o@latency=3" if plan.demo else "openai/gpt-4o-mini"
+    body = f'{{"model": "{model}", "messages": [{{"role": "user", "content": "Hello"}}]}}'
+    _report(f"try:  curl {system.url}/v1/async/chat/completions -H 'content-type: application/json' -d '{body}'")
