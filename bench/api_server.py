@@ -120,7 +120,7 @@ def submits(running: Api, store: StoreServer, connections: int, seconds: int, co
         script.write(WRK % BODY)
         script.flush()
         cpu, store_cpu = machine.cpu_s(running.pid), machine.cpu_s(store.process.pid)
-        said = subprocess.run(
+        output = subprocess.run(
             [
                 "wrk",
                 "-t1",
@@ -136,9 +136,9 @@ def submits(running: Api, store: StoreServer, connections: int, seconds: int, co
             preexec_fn=machine.end_with_parent(cores),
         ).stdout
         cpu, store_cpu = machine.cpu_s(running.pid) - cpu, machine.cpu_s(store.process.pid) - store_cpu
-    found = re.search(r"RESULT (\d+) (\d+) (\d+) (\d+) (\d+)", said)
+    found = re.search(r"RESULT (\d+) (\d+) (\d+) (\d+) (\d+)", output)
     if found is None:
-        raise RuntimeError(said)
+        raise RuntimeError(output)
     requests, micros, p50, p99, refused = map(int, found.groups())
     return Submits(
         requests / micros * 1e6, cpu / requests * 1e6, store_cpu / requests * 1e6, p50 / 1000, p99 / 1000, refused

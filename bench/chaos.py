@@ -39,7 +39,7 @@ PATIENCE_S = 300
 
 @dataclass
 class Seen:
-    """What the clients were told."""
+    """The outcomes that clients received."""
 
     accepted: dict[str, int] = field(default_factory=dict)
     outcomes: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -89,14 +89,14 @@ class Client:
                 return
 
     def _note(self, job_id: str, answer: httpx.Response) -> None:
-        told = answer.json()
-        outcome = (told["status"], f"{told.get('completed_at')} {(told.get('result') or {}).get('id')}")
+        job = answer.json()
+        outcome = (job["status"], f"{job.get('completed_at')} {(job.get('result') or {}).get('id')}")
         if self.seen.outcomes.setdefault(job_id, outcome) != outcome:
             self.seen.faults.append(f"{job_id} had two outcomes: {self.seen.outcomes[job_id]}, {outcome}")
 
-    async def _ask(self, method: str, path: str, **said: object) -> httpx.Response | None:
+    async def _ask(self, method: str, path: str, **options: object) -> httpx.Response | None:
         try:
-            answer = await self._http.request(method, f"http://127.0.0.1:{next(self._ports)}{path}", **said)
+            answer = await self._http.request(method, f"http://127.0.0.1:{next(self._ports)}{path}", **options)
         except httpx.TransportError as error:
             self.seen.unanswered[type(error).__name__] += 1
             return None
@@ -137,7 +137,7 @@ async def work(client: Client, monkey: Monkey, options: argparse.Namespace) -> N
 
 
 async def verify(seen: Seen, commands: MultiplexedClient, receiver: Receiver) -> dict[str, int]:
-    """What the store and the receiver say beside what the clients were told; adds to ``seen.faults``."""
+    """Compare the store and the receiver with what clients received; add differences to ``seen.faults``."""
     store, log = JobStore(commands), EventLog(commands)
     for job_id in seen.accepted:
         if job_id not in seen.outcomes:
@@ -146,14 +146,14 @@ async def verify(seen: Seen, commands: MultiplexedClient, receiver: Receiver) ->
             continue
         ends = [event.name for event in await log.read(job_id) if event.name in TERMINAL_EVENTS]
         if ends != [f"job.{seen.outcomes[job_id][0]}"]:
-            seen.faults.append(f"{job_id} has the endings {ends}, its client was told {seen.outcomes[job_id]}")
+            seen.faults.append(f"{job_id} has the endings {ends}, its client received {seen.outcomes[job_id]}")
     made = {name.decode() for name in await commands.execute("ZRANGE", keys.ALL_JOBS, 0, -1)}
     more = [name for name in made - seen.accepted.keys() if not name.startswith("evt_")]
     if more:
         seen.faults.append(f"{len(more)} jobs were made of requests that made another: {more[:3]}")
     silent = [job_id for job_id in seen.with_webhook if len(receiver.heard.get(job_id, ())) != 1]
     if silent:
-        seen.faults.append(f"webhooks: {len(silent)} jobs whose end was not told, or told as several: {silent[:3]}")
+        seen.faults.append(f"webhooks: {len(silent)} jobs with no notification, or several: {silent[:3]}")
     stats = await store.stats()
     left = {
         "running": stats.running,

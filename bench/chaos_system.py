@@ -72,7 +72,7 @@ class Processes:
         self.dying.discard(name)
 
     def fallen(self) -> list[str]:
-        """Those that ended without being told to; they are started again."""
+        """Restart the processes that ended unexpectedly, and return them."""
         found = [
             name for name, process in self.running.items() if process.poll() is not None and name not in self.dying
         ]

@@ -63,7 +63,7 @@ class Sigterms:
 def sigterms(
     system: System, store: StoreServer, *, times: int = 10, rate: float = 150, sleep_s: float = 0.5
 ) -> Sigterms:
-    """Two workers under load; every second the older one is told to end and a new one comes."""
+    """Two workers under load; every second the older one gets SIGTERM and a new one starts."""
     store.empty()
     records = Records()
     workers: list[Worker] = [start_worker(system, store.url, records, concurrency=200) for _ in range(2)]

@@ -92,7 +92,7 @@ class Run:
         return [g for g in self.gateways if g.name not in self.unfit]
 
     def measure(self) -> None:
-        """Everybody once, then everybody again; who fails is said and left out from there on."""
+        """Everybody once, then everybody again; one that fails is reported and skipped from then on."""
         self.traffic = Traffic(OTHER_CORE)
         with nginx(OTHER_CORE) as upstream:
             for turn in range(self.rounds):
@@ -113,8 +113,8 @@ class Run:
         direct, body = self.found[DIRECT], samples.request("gpt-4o")
         url = f"http://127.0.0.1:{upstream}/v1/chat/completions"
         for connections in (1, 64):
-            said = window(url, ["content-type: application/json"], body, connections, self.seconds, OTHER_CORE)
-            direct.windows.setdefault(connections, []).append(said)
+            measured = window(url, ["content-type: application/json"], body, connections, self.seconds, OTHER_CORE)
+            direct.windows.setdefault(connections, []).append(measured)
         head = "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\n"
         direct.paced.append(self._paced(self.traffic.port, head, body, RATE))
 
@@ -145,10 +145,10 @@ class Run:
 
         def ask(connections: int, seconds: float) -> Window:
             url = running.address + gateway.path
-            said = window(url, headers, body, connections, seconds, OTHER_CORE, running)
-            if said.failed:
-                print(f"{gateway.name}: {said.failed} of {said.requests} failed", file=sys.stderr)
-            return said
+            measured = window(url, headers, body, connections, seconds, OTHER_CORE, running)
+            if measured.failed:
+                print(f"{gateway.name}: {measured.failed} of {measured.requests} failed", file=sys.stderr)
+            return measured
 
         return ask
 

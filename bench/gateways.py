@@ -1,4 +1,4 @@
-"""The gateways that are compared: where they come from, how each is told about one upstream, how it is asked."""
+"""The gateways that are compared: where they come from, how each is configured for one upstream, how it is called."""
 
 import contextlib
 import functools
@@ -72,11 +72,11 @@ class Gateway:
             return ""
         name = _plain(self.packages[0])
         if self.npm:
-            said = json.loads((self.home / "node_modules" / name / "package.json").read_text())["version"]
+            version = json.loads((self.home / "node_modules" / name / "package.json").read_text())["version"]
         else:
             code = f"import importlib.metadata as m; print(m.version({name!r}))"
-            said = subprocess.check_output([self.home / "bin" / "python", "-c", code], text=True).strip()
-        return f"{name} {said}"
+            version = subprocess.check_output([self.home / "bin" / "python", "-c", code], text=True).strip()
+        return f"{name} {version}"
 
     def request_head(self, path: str = "", *more: str) -> str:
         lines = ["host: 127.0.0.1", "content-type: application/json", *self.headers, *more]
@@ -343,12 +343,12 @@ class Running:
 
 
 def extra_headers(gateway: Gateway, upstream: int) -> Gateway:
-    """Portkey is told its provider by every request."""
+    """Portkey takes its provider from every request."""
     if gateway.name != "portkey":
         return gateway
-    told = (f"authorization: Bearer {SCOPE_KEY}", "x-portkey-provider: openai")
+    headers = (f"authorization: Bearer {SCOPE_KEY}", "x-portkey-provider: openai")
     host = f"x-portkey-custom-host: http://127.0.0.1:{upstream}/v1"
-    return Gateway(**{**gateway.__dict__, "headers": (*told, host)})
+    return Gateway(**{**gateway.__dict__, "headers": (*headers, host)})
 
 
 @contextlib.contextmanager
@@ -375,7 +375,7 @@ def running(gateway: Gateway, upstream: int, core: set[int]) -> Iterator[Running
 
 
 def _until_it_answers(here: Running, log: Path, deadline: float) -> None:
-    body, said = samples.request(here.gateway.model), ""
+    body, reason = samples.request(here.gateway.model), ""
     while time.monotonic() < deadline and here.process.poll() is None:
         if not here.port:
             lines = [line for line in log.read_text(errors="replace").splitlines() if line.startswith("port ")]
@@ -384,11 +384,11 @@ def _until_it_answers(here: Running, log: Path, deadline: float) -> None:
             status, answer = here.ask(body) if here.port else (0, b"")
             if status == 200 and b"xxxx" in answer:
                 return
-            said = f"{status} {answer[:300]!r}"
+            reason = f"{status} {answer[:300]!r}"
         except (OSError, http.client.HTTPException) as error:
-            said = repr(error)
+            reason = repr(error)
         time.sleep(0.01)
-    raise RuntimeError(f"no good answer ({said}); its log ends: {log.read_text(errors='replace')[-1500:]}")
+    raise RuntimeError(f"no good answer ({reason}); its log ends: {log.read_text(errors='replace')[-1500:]}")
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -210,17 +210,17 @@ def main() -> None:
     options.add_argument("--keep", action="store_true", help="append the tables to RESULTS.md")
     options.add_argument("--nice", type=int, default=0)
     options.add_argument("--server", default="redis-server")
-    said = options.parse_args()
-    if said.nice:
-        machine.be_nice(said.nice)
-    calls, entries = (200, 2_000) if said.quick else (20_000, 100_000)
+    arguments = options.parse_args()
+    if arguments.nice:
+        machine.be_nice(arguments.nice)
+    calls, entries = (200, 2_000) if arguments.quick else (20_000, 100_000)
     governance_scripts()
     PriceBook.warm()
-    store = StoreServer(said.server, append_only=True)
+    store = StoreServer(arguments.server, append_only=True)
     context = [
         machine.shape(),
         f"{store.version} on loopback, append-only file synced every second",
-        f"load average at start {machine.load():.1f}; nice {said.nice}; {calls:,} calls, {entries:,} entries",
+        f"load average at start {machine.load():.1f}; nice {arguments.nice}; {calls:,} calls, {entries:,} entries",
     ]
     report = Report("Governance", context)
     head = ("", "a second", "own CPU us", "store CPU us", "reads of sockets")
@@ -240,7 +240,7 @@ def main() -> None:
     head = ("", "seconds", "CPU s", "MiB", "largest piece KiB", "another task's turns: p99 / longest, CPU ms")
     report.section("Reading the books", table(head, asyncio.run(exports(store, entries))))
     store.close()
-    if said.keep:
+    if arguments.keep:
         report.keep()
 
 

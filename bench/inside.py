@@ -56,13 +56,13 @@ SETTINGS = {
 class Socketless(asyncio.Transport):
     """A transport that hands what is written to somebody."""
 
-    def __init__(self, told: Callable[[bytes], None], lost: Callable[[None], None] | None = None) -> None:
+    def __init__(self, deliver: Callable[[bytes], None], lost: Callable[[None], None] | None = None) -> None:
         super().__init__()
-        self._told = told
+        self._deliver = deliver
         self._lost = lost
 
     def write(self, data):
-        self._told(data)
+        self._deliver(data)
 
     def get_extra_info(self, name, default=None):
         return mock.MagicMock() if name == "socket" else default
@@ -147,7 +147,7 @@ async def measure(
                 config.loaded_app = Outside(app)
             state = ServerState()
             inside = Inside(lambda: JoiningProtocol(config, state, {}))
-            with mock.patch.object(Dialer, "dial", lambda _self, *told: inside.dial(*told)):
+            with mock.patch.object(Dialer, "dial", lambda _self, *arguments: inside.dial(*arguments)):
                 return await _measure(inside, batches, streams=streams)
 
 

@@ -42,7 +42,7 @@ class Run:
         )
 
     def in_turns(self, measure: Callable[[System], object], systems: list[System] | None = None) -> dict[str, list]:
-        """Every system once, then every system again; one that fails is said and left out."""
+        """Every system once, then every system again; one that fails is reported and skipped."""
         found: dict[str, list] = {}
         for _ in range(self.rounds):
             for system in systems or self.systems:
@@ -132,8 +132,8 @@ def run_sigterms(run: Run) -> None:
         # taskiq's way of ending is part of its command line, celery's solo pool runs one job at a time.
         if system.name.startswith(("floor", "celery", "taskiq")):
             continue
-        said = failures.sigterms(system, run.store, times=3 if run.options.quick else 10)
-        rows.append([system.name, *map(str, (said.jobs, said.orphans, said.twice, said.bad_exits))])
+        measured = failures.sigterms(system, run.store, times=3 if run.options.quick else 10)
+        rows.append([system.name, *map(str, (measured.jobs, measured.orphans, measured.twice, measured.bad_exits))])
     head = ["system", "jobs sent", "not run to their end 15 s later", "run to their end twice", "exits with an error"]
     run.report.section(
         "SIGTERMs under load: 150 jobs/s of 0.5 s, two workers, one replaced each second", table(head, rows)
@@ -182,8 +182,8 @@ def run_flood(run: Run) -> None:
     for system in run.systems:
         if system.name.startswith(("celery", "floor")):
             continue
-        said = depth.flood(system, run.store)
-        rows.append([system.name, number(said.first), number(said.worst), f"{said.flood_left:,}"])
+        measured = depth.flood(system, run.store)
+        rows.append([system.name, number(measured.first), number(measured.worst), f"{measured.flood_left:,}"])
     head = ["system", "other caller's first job waits ms", "worst of five", "flood left when looked at"]
     run.report.section(
         "Fairness: one caller queues 10,000 jobs of 50 ms, 50 slots; another sends one now and then", table(head, rows)
@@ -229,9 +229,14 @@ def run_waiters(run: Run) -> None:
     count = 2000 if run.options.quick else 10_000
     with api_server.api(run.store, WORKER_CORE) as api:
         api_server.submits(api, run.store, 64, 1, OTHER_CORE)
-        said = api_server.waiters(api, run.store, count)
+        measured = api_server.waiters(api, run.store, count)
     head = ["waiters", "KiB each", "outcome to answer p50 / p99 ms", "unanswered"]
-    row = [f"{said.count:,}", number(said.kib), f"{number(said.p50_ms)} / {number(said.p99_ms)}", str(said.unanswered)]
+    row = [
+        f"{measured.count:,}",
+        number(measured.kib),
+        f"{number(measured.p50_ms)} / {number(measured.p99_ms)}",
+        str(measured.unanswered),
+    ]
     run.report.section("API: long-polling submits, outcomes at 1,000/s", table(head, [row]))
 
 

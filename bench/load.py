@@ -86,14 +86,14 @@ def window(
         script.write(WRK % (method, json.dumps(body), lines))
         script.flush()
         cpu = running.cpu_s() if running else float("nan")
-        said = subprocess.run(
+        output = subprocess.run(
             ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "10s", "-s", script.name, url],
             stdout=subprocess.PIPE, text=True, check=True, preexec_fn=machine.end_with_parent(core),
         ).stdout  # fmt: skip
         cpu = running.cpu_s() - cpu if running else cpu
-    found = re.search(r"RESULT (\d+) (\d+) (\d+) (\d+) (\d+)", said)
+    found = re.search(r"RESULT (\d+) (\d+) (\d+) (\d+) (\d+)", output)
     if found is None:
-        raise RuntimeError(said)
+        raise RuntimeError(output)
     requests, micros, p50, p99, failed = map(int, found.groups())
     if not requests:
         return Window(0, 0.0, *[float("nan")] * 2, failed, float("nan"))
@@ -123,14 +123,14 @@ class Traffic:
         self._process.stdin.flush()
         marks = []
         while True:
-            said = self._read()
-            if "now" not in said:
+            sample = self._read()
+            if "now" not in sample:
                 break
             marks.append(running.cpu_s() if running else float("nan"))
         if marks:
             spent_s = marks[1] - marks[0]  # ticks of 10 ms: too few say nothing
-            said["cpu_us"] = spent_s / said["events"] * 1e6 if said["events"] and spent_s > 0.03 else float("nan")
-        return said
+            sample["cpu_us"] = spent_s / sample["events"] * 1e6 if sample["events"] and spent_s > 0.03 else float("nan")
+        return sample
 
     def close(self) -> None:
         self._process.stdin.close()

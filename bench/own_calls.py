@@ -42,9 +42,9 @@ def tell(
                 for connections in (8, 64):
                     lines = ["content-type: application/json", *headers]
                     reads = store.reads()
-                    said = window(here.address + path, lines, body, connections, seconds, other, here, method)
-                    reads = (store.reads() - reads) / max(1, said.requests)
-                    found.setdefault((name, connections), []).append((said, reads))
+                    measured = window(here.address + path, lines, body, connections, seconds, other, here, method)
+                    reads = (store.reads() - reads) / max(1, measured.requests)
+                    found.setdefault((name, connections), []).append((measured, reads))
                 if name == "job submitted":
                     _drop_jobs(store, keep=finished)
     rows = []

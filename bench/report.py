@@ -1,4 +1,4 @@
-"""Tables: figures with their ratios, as markdown, said on standard output and kept in RESULTS.md."""
+"""Print tables of figures with their ratios as markdown, and write them to RESULTS.md."""
 
 import datetime
 import math

@@ -43,5 +43,5 @@ def request(model: str, **more: object) -> str:
 def chunk(delta: dict[str, str] | None, finish: str | None = None, usage: object = None) -> bytes:
     """An event of a streamed chat completion."""
     choices = [] if delta is None else [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}]
-    said = {"id": "chatcmpl-abc", "object": "chat.completion.chunk", "created": 1795360000, "model": "gpt-4o"}
-    return b"data: " + json.dumps({**said, "choices": choices, "usage": usage}).encode() + b"\n\n"
+    head = {"id": "chatcmpl-abc", "object": "chat.completion.chunk", "created": 1795360000, "model": "gpt-4o"}
+    return b"data: " + json.dumps({**head, "choices": choices, "usage": usage}).encode() + b"\n\n"

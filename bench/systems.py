@@ -180,8 +180,8 @@ def burst(
     system: System, url: str, count: int, *, senders: int = 64, sleep_s: float = 0, tag: int = 0, **extra: str
 ) -> float:
     """Send as fast as it goes; jobs per second."""
-    said = send(system, url, "burst", count, senders if system.senders else 1, sleep_s, tag, **extra)
-    return said["count"] / said["seconds"]
+    reply = send(system, url, "burst", count, senders if system.senders else 1, sleep_s, tag, **extra)
+    return reply["count"] / reply["seconds"]
 
 
 def paced(system: System, url: str, rate: float, during: float, *, sleep_s: float = 0, tag: int = 0) -> None:

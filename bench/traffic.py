@@ -1,4 +1,4 @@
-"""Upstream and caller in one process: what is sent and what arrives are told by one clock.
+"""Upstream and caller in one process: one clock times what is sent and what arrives.
 
     python traffic.py UPSTREAM_PORT
 

@@ -6,7 +6,7 @@ A system is a small program with two commands, run with that system's own interp
     python X.py burst URL COUNT SENDERS SLEEP_S TAG      as fast as it goes
     python X.py paced URL PER_SECOND SECONDS SLEEP_S TAG open loop, at a rate
 
-A job is told when it was sent (CLOCK_MONOTONIC, one clock for all processes of a machine), how long to sleep, and its
+A job carries the time when it was sent (CLOCK_MONOTONIC, one clock for all processes of a machine), how long to sleep, and its
 tag. It notes its start and, if it slept, its end, as one small append to a file.
 """
 

@@ -48,8 +48,8 @@ WHOLE = orjson.dumps(
 
 def _chunk(delta: dict[str, str] | None, finish: str | None = None, usage: object = None) -> bytes:
     choices = [] if delta is None else [{"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}]
-    said = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": choices}
-    return b"data: " + orjson.dumps({**said, "usage": usage}) + b"\n\n"
+    head = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": choices}
+    return b"data: " + orjson.dumps({**head, "usage": usage}) + b"\n\n"
 
 
 EVENTS = [
