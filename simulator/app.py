@@ -146,8 +146,8 @@ class Simulator:
         if not key and self._api_keys:
             raise Refusal(401, "You didn't provide an API key.", code="missing_api_key")
         if key and ("invalid" in key or (self._api_keys and key not in self._api_keys)):
-            shown = f"****{key[-4:]}" if len(key) > 8 else "****"
-            raise Refusal(401, f"Incorrect API key provided: {shown}.", code="invalid_api_key")
+            masked = f"****{key[-4:]}" if len(key) > 8 else "****"
+            raise Refusal(401, f"Incorrect API key provided: {masked}.", code="invalid_api_key")
 
     def _behaviour_of(self, call: Call, route: Route) -> Behaviour:
         try:

@@ -1,4 +1,4 @@
-"""What a wire sees of a request and what it may answer: no sockets, no timing, no faults in here."""
+"""Requests as wires read them, and their answers: no sockets, timing or faults."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -94,14 +94,14 @@ class Call:
     behaviour: Behaviour = field(default_factory=Behaviour)
 
     def header(self, name: bytes) -> str | None:
-        """The first header of that lower-case name."""
+        """Return the first header of that lower-case name."""
         for key, value in self.raw_headers:
             if key == name:
                 return value.decode("latin-1")
         return None
 
     def query(self, name: str) -> str | None:
-        """The last value of a query parameter."""
+        """Return the last value of a query parameter."""
         values = parse_qs(self.query_string.decode("latin-1"), keep_blank_values=True).get(name)
         return values[-1] if values else None
 
@@ -118,7 +118,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """What the routes of one wire have in common: how an error looks."""
+    """The routes of one wire, with their common error envelope."""
 
     refuse: Callable[[Refusal], Reply]
 
@@ -154,7 +154,7 @@ class Router:
         self._paths = {path for _, path in self._exact}
 
     def find(self, method: str, path: str) -> tuple[Route, dict[str, str]] | None:
-        """The route and its path parameters, or None."""
+        """Return the route and its path parameters, or None."""
         route = self._exact.get((method, path))
         if route is not None:
             return route, {}
@@ -164,7 +164,7 @@ class Router:
         return None
 
     def knows(self, path: str) -> bool:
-        """Whether the path exists for some method."""
+        """Whether the path exists for any method."""
         return path in self._paths or any(pattern.fullmatch(path) for pattern, _ in self._patterns)
 
 

@@ -1,4 +1,4 @@
-"""The same models behind the addresses of Azure and of Vertex AI, and what these ask for beside the model's own format.
+"""The same models behind the addresses of Azure and Vertex AI, with the additional requirements of these clouds.
 
 Sources: https://learn.microsoft.com/azure/ai-foundry/openai/reference,
 https://cloud.google.com/vertex-ai/generative-ai/docs/partner-models/claude/use-claude,
@@ -37,7 +37,7 @@ def _with_credentials(answer: Callable[[Call], Answer]) -> Callable[[Call], Answ
 
 
 def _of_deployment(answer: Callable[[Call], Answer]) -> Callable[[Call], Answer]:
-    """What a dated version serves: the deployment in the path is the model."""
+    """Serve a dated API version, in which the deployment in the path is the model."""
 
     def checked(call: Call) -> Answer:
         if not call.query("api-version"):
@@ -120,5 +120,5 @@ def _vertex() -> list[Route]:
 
 
 def routes() -> list[Route]:
-    """All of them."""
+    """Return all routes."""
     return _azure() + _vertex()

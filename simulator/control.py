@@ -44,7 +44,7 @@ def _show_script(script: Script) -> Reply:
 
 
 def _add_rules(script: Script, body: bytes) -> Reply:
-    """One rule or a list; all are added or none."""
+    """Add one rule or a list of rules; if one is invalid, none is added."""
     try:
         value = orjson.loads(body)
         rules = [read_rule(each) for each in (value if isinstance(value, list) else [value])]
@@ -70,10 +70,10 @@ def _show_log(log: Log, query: bytes) -> Reply:
 
 
 def _show_entry(entry: Entry) -> dict[str, Any]:
-    shown = entry.show()
-    if shown["body"] is not None:
-        shown["body"] = orjson.Fragment(entry.raw)  # as it came: what nests deeply can be read but not encoded
-    return shown
+    document = entry.show()
+    if document["body"] is not None:
+        document["body"] = orjson.Fragment(entry.raw)  # as it came: what nests deeply can be read but not encoded
+    return document
 
 
 def _clear_log(log: Log) -> Reply:

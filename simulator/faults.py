@@ -1,4 +1,4 @@
-"""How an answer misbehaves: read from a model name (`gpt-4o@status=429,times=2`) or from scripted rules."""
+"""Faults of an answer, read from a model name (`gpt-4o@status=429,times=2`) or from scripted rules."""
 
 import math
 from collections import OrderedDict
@@ -14,7 +14,7 @@ COUNTED_MODELS_LIMIT = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """What is special about one answer; the default is a plain, immediate, correct one.
+    """The behaviour of one answer; the default is an immediate, correct one.
 
     `cut`, `stall`, `bad_chunk` and `error_event` count the frames sent before they strike; a stream
     that is shorter is struck just before its end, so that the fault always happens.
@@ -130,7 +130,7 @@ def read_behaviour(settings: Mapping[str, object]) -> dict[str, Any]:
 
 @lru_cache(maxsize=4_096)
 def behaviour_of(model: str) -> Behaviour:
-    """The behaviour a model name asks for behind its last `@`.
+    """Read the behaviour that a model name requests after its last `@`.
 
     A suffix without any `=` and without a known name belongs to the name (`claude@20240620`).
 
@@ -202,7 +202,7 @@ class Script:
         self._seen.clear()
 
     def decide(self, path: str, model: str) -> Behaviour:
-        """The behaviour of the next request; uses up one of the rule's or the model's `times`.
+        """Return the behaviour of the next request, and count down the rule's or the model's `times`.
 
         Raises:
             ValueError: the model name has wrong modifiers.

@@ -27,7 +27,7 @@ class Form:
     files: dict[str, list[Upload]] = field(default_factory=dict)
 
     def describe(self) -> dict[str, Any]:
-        """What the log shows of a form: fields as they are, files by name, size and sha256."""
+        """Return the form for the log: fields unchanged, files by name, size and sha256."""
         files = {
             name: [
                 {

@@ -1,4 +1,4 @@
-"""What the simulator received, bounded, with secrets masked; and a way to wait until it shows something."""
+"""A bounded log of received requests with secrets masked, and a way to wait for its changes."""
 
 import asyncio
 import hashlib
@@ -84,12 +84,12 @@ class Entry:
 
     @property
     def raw(self) -> bytes:
-        """The body as it came, if it was kept."""
+        """Return the raw body, if it was stored."""
         return self._body
 
     @property
     def body(self) -> Json:
-        """The parsed JSON body; None for forms, big, empty or invalid ones."""
+        """Return the parsed JSON body; None for forms and for large, empty or invalid bodies."""
         try:
             return orjson.loads(self._body) if self._body else None
         except orjson.JSONDecodeError:
@@ -97,19 +97,19 @@ class Entry:
 
     @property
     def sha256(self) -> str:
-        """Of the raw body."""
+        """SHA-256 of the raw body, in hexadecimal."""
         return self._sha256 or hashlib.sha256(self._body).hexdigest()
 
     @property
     def headers(self) -> dict[str, str]:
         """Received headers with secrets masked; repeated ones are joined by a comma."""
-        shown: dict[str, str] = {}
+        masked: dict[str, str] = {}
         for name, value in self._headers:
             text = value.decode("latin-1")
             text = mask(text) if name in SECRET_HEADERS else text
             key = name.decode("latin-1")
-            shown[key] = f"{shown[key]}, {text}" if key in shown else text
-        return shown
+            masked[key] = f"{masked[key]}, {text}" if key in masked else text
+        return masked
 
     @property
     def query(self) -> list[tuple[str, str]]:
@@ -118,7 +118,7 @@ class Entry:
         return [(name, mask(value) if name in SECRET_PARAMETERS else value) for name, value in pairs]
 
     def show(self) -> dict[str, Any]:
-        """The entry as `GET /sim/log` gives it."""
+        """Return the entry as `GET /sim/log` lists it."""
         return {
             "number": self.number,
             "method": self.method,
@@ -138,7 +138,7 @@ class Entry:
 
 
 class Log:
-    """The newest 10,000 requests and how many are open now."""
+    """The newest 10,000 requests, and the number of open ones."""
 
     def __init__(self) -> None:
         self._entries: deque[Entry] = deque(maxlen=ENTRIES_LIMIT)
@@ -148,7 +148,7 @@ class Log:
 
     @property
     def entries(self) -> list[Entry]:
-        """A copy, the oldest first."""
+        """Return a copy, the oldest first."""
         return list(self._entries)
 
     def open(self, entry: Entry) -> Entry:

@@ -60,7 +60,7 @@ def answer_chat(call: Call) -> Answer:
 
 
 def error_frame(_sent: int) -> bytes:
-    """The line with which a stream breaks off."""
+    """Return the line that ends a broken stream."""
     return _line({"error": "an error was encountered while running the model: simulated"})
 
 
@@ -148,7 +148,7 @@ def _whole(composition: Composition) -> dict[str, Any]:
 
 
 def _pieces(composition: Composition) -> list[dict[str, Any]]:
-    """What each line adds; a tool call comes whole."""
+    """Return the content of each line; a tool call is never split."""
     thoughts: list[dict[str, Any]] = [{"thinking": piece} for piece in composition.reasoning]
     if composition.tool is not None:
         return [*thoughts, _call(composition, composition.tool)]
@@ -161,8 +161,8 @@ def answer_embed(call: Call) -> Answer:
     Raises:
         Refusal: it is something else.
     """
-    model, said = _model(call), call.body.get("input")
-    texts = [said] if isinstance(said, str) else said
+    model, inputs = _model(call), call.body.get("input")
+    texts = [inputs] if isinstance(inputs, str) else inputs
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise Refusal(400, "invalid input type")
     size = call.body.get("dimensions") or EMBEDDING_SIZE
@@ -172,7 +172,7 @@ def answer_embed(call: Call) -> Answer:
 
 
 def answer_tags(_call: Call) -> Answer:
-    """The models that are there."""
+    """List the models."""
     models = [{"name": name, "model": name, "modified_at": CREATED_AT, "size": 1} for name in LISTED]
     return Reply(orjson.dumps({"models": models}))
 

@@ -86,7 +86,7 @@ class RunningSimulator:
 
     @property
     def log(self) -> Log:
-        """What was received and is open."""
+        """The log of received requests."""
         return self.app.log
 
     @property

@@ -1,4 +1,4 @@
-"""What the simulated provider remembers between requests: responses, files and batches, bounded."""
+"""Bounded storage of the simulated provider: responses, files and batches."""
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ class Shelf(Generic[T]):
             self._items.popitem(last=False)
 
     def get(self, key: str) -> T | None:
-        """The item, or None."""
+        """Return the item, or None."""
         return self._items.get(key)
 
     def drop(self, key: str) -> bool:
@@ -31,7 +31,7 @@ class Shelf(Generic[T]):
         return self._items.pop(key, None) is not None
 
     def newest_first(self) -> list[T]:
-        """All items, the newest first."""
+        """Return all items, the newest first."""
         return list(reversed(self._items.values()))
 
 

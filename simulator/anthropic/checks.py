@@ -1,4 +1,4 @@
-"""What Anthropic's Messages API refuses, with its words for it, as far as its reference says.
+"""Validation of Anthropic's Messages API, with its error messages, as far as its reference documents them.
 
 Source: https://platform.claude.com/docs/en/api/messages and .../api/errors
 """
@@ -44,7 +44,7 @@ _NEW_MODEL = re.compile(r"claude-(?:opus-4-[78]|[a-z]+-[5-9](?!\d)|mythos|fable)
 
 
 def invalid(message: str) -> Refusal:
-    """A 400 as Anthropic words it: the place, a colon, the complaint."""
+    """Return a 400 in Anthropic's form: the path, a colon, the problem."""
     return Refusal(400, message)
 
 
@@ -92,7 +92,7 @@ def check_limit(body: dict[str, Any]) -> int:
 
 
 def sign(thinking: str) -> str:
-    """The signature that only this simulator gives to that thought."""
+    """Return the signature of a thought, which only this simulator computes."""
     return base64.b64encode(hashlib.sha256(b"simulator:" + thinking.encode()).digest()).decode()
 
 

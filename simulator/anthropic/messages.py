@@ -48,7 +48,7 @@ def _error(kind: str, message: str) -> bytes:
 
 
 def error_frame(_sent: int) -> bytes:
-    """The event with which a stream breaks off."""
+    """Return the event that ends a broken stream."""
     return b"event: error\ndata: " + _error("overloaded_error", "Overloaded") + b"\n\n"
 
 
@@ -104,7 +104,7 @@ def _field(value: Json, name: str) -> Json:
 
 
 def _thinks(body: dict[str, Any]) -> bool:
-    """Whether thinking is on; a forced tool leaves no room for it."""
+    """Whether thinking is on; a forced tool turns it off."""
     forced = _field(body.get("tool_choice"), "type") in ("any", "tool")
     return _field(body.get("thinking"), "type") in ("enabled", "adaptive") and not forced
 
@@ -131,7 +131,7 @@ def _schema(output: Json) -> Json:
 
 
 def _text(content: Json) -> str:
-    """The text in a content, results of tools included."""
+    """Return the text of a content, including tool results."""
     if isinstance(content, str):
         return content
     if not isinstance(content, list):
@@ -144,8 +144,8 @@ def _content(composition: Composition, *, hidden: bool) -> list[dict[str, Any]]:
     blocks: list[dict[str, Any]] = []
     if composition.reasoning:
         thought = "".join(composition.reasoning)
-        shown = "" if hidden else thought
-        blocks.append({"type": "thinking", "thinking": shown, "signature": sign(thought)})
+        visible = "" if hidden else thought
+        blocks.append({"type": "thinking", "thinking": visible, "signature": sign(thought)})
     if composition.tool is None:
         if composition.text:
             blocks.append({"type": "text", "text": composition.text})
@@ -208,7 +208,7 @@ def _stream(message: dict[str, Any], composition: Composition) -> Stream:
 
 
 def _deltas(block: dict[str, Any], composition: Composition) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """How a block begins, and what follows piece by piece."""
+    """Return the start of a block, and its deltas."""
     if block["type"] == "thinking":
         thoughts = composition.reasoning if block["thinking"] else []
         deltas = [{"type": "thinking_delta", "thinking": piece} for piece in thoughts]
@@ -226,7 +226,7 @@ def _frame(name: str, fields: dict[str, Any]) -> bytes:
 
 
 def count_message(call: Call) -> Reply:
-    """How many tokens a request has.
+    """Count the tokens of a request.
 
     Raises:
         Refusal: the real service would refuse it.
@@ -236,7 +236,7 @@ def count_message(call: Call) -> Reply:
 
 
 def list_models(_call: Call) -> Reply:
-    """The catalogue, on one page."""
+    """List all models on one page."""
     page = {
         "data": [_model(name) for name in LISTED],
         "has_more": False,

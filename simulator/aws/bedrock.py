@@ -83,7 +83,7 @@ def answer_stream(call: Call) -> Answer:
 
 
 def error_frame(_sent: int) -> bytes:
-    """The frame with which a stream breaks off."""
+    """Return the frame that ends a broken stream."""
     headers = {
         ":exception-type": "modelStreamErrorException",
         ":content-type": "application/json",
@@ -137,7 +137,7 @@ def _ask(call: Call) -> Ask:
 
 
 def _texts(blocks: Json) -> list[str]:
-    """All text of blocks, that of tool results too."""
+    """Return the text of blocks, including tool results."""
     texts: list[str] = []
     for block in blocks or []:
         if isinstance(block.get("text"), str):
@@ -169,9 +169,9 @@ def _tool(config: Json, *, after_result: bool, forced: bool) -> Tool | None:
 
 def _reasons(body: dict[str, Any]) -> bool:
     own = body.get("additionalModelRequestFields") or {}
-    said = [own.get("thinking"), own.get("reasoningConfig")]
+    settings = [own.get("thinking"), own.get("reasoningConfig")]
     return "reasoning_effort" in own or any(
-        isinstance(each, dict) and each.get("type") in {"enabled", "adaptive"} for each in said
+        isinstance(each, dict) and each.get("type") in {"enabled", "adaptive"} for each in settings
     )
 
 
@@ -202,7 +202,7 @@ def _content(composition: Composition) -> list[dict[str, Any]]:
 
 
 def _blocks(composition: Composition) -> list[list[dict[str, Any]]]:
-    """The deltas of each block."""
+    """Return the deltas of each block."""
     blocks: list[list[dict[str, Any]]] = []
     if composition.reasoning:
         signature = _signature("".join(composition.reasoning))
@@ -220,7 +220,7 @@ def _signature(text: str) -> str:
 
 
 def model_in_path(call: Call) -> str | None:
-    """The model that the path names."""
+    """Return the model named in the path."""
     return call.params["model"]
 
 

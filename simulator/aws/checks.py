@@ -1,4 +1,4 @@
-"""What Converse refuses.
+"""Validation of Converse requests.
 
 Sources: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ContentBlock.html,
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
@@ -33,15 +33,15 @@ _BLOCKS = {
 
 
 def check_signature(call: Call) -> None:
-    """A bearer token, or a signature of the right form for this service; whose it is, is not checked.
+    """Check for a bearer token or a well-formed signature for this service; the identity is not checked.
 
     Raises:
         Refusal: there is a broken one.
     """
-    said = call.header(b"authorization")
-    if said is None or said[:7].lower() == "bearer ":
+    header = call.header(b"authorization")
+    if header is None or header[:7].lower() == "bearer ":
         return
-    match = _SIGNATURE.fullmatch(said)
+    match = _SIGNATURE.fullmatch(header)
     stamp = call.header(b"x-amz-date") or ""
     if match is None or not stamp.startswith(match["day"]):
         raise Refusal(403, "The request signature we calculated does not match the signature you provided.")
@@ -52,7 +52,7 @@ def check_signature(call: Call) -> None:
 
 
 def check_request(body: dict[str, Any]) -> None:
-    """What the service says to a request before a model sees it.
+    """Validate a request before a model runs.
 
     Raises:
         Refusal: a ValidationException.

@@ -1,4 +1,4 @@
-"""What the Gemini API refuses: unknown names, empty contents, unpaired results, unsigned calls; and its error envelope.
+"""Validation of Gemini requests (unknown names, empty contents, unpaired results, unsigned calls), and error envelopes.
 
 Sources: https://ai.google.dev/api/generate-content, https://ai.google.dev/gemini-api/docs/thought-signatures,
 https://google.aip.dev/193
@@ -107,13 +107,13 @@ def invalid(message: str, field: str | None = None) -> Refusal:
 
 
 def generation(model: str) -> int:
-    """The generation a model's name shows: 2 for `gemini-2.5-flash`; names without one are new."""
+    """Return the generation in a model's name: 2 for `gemini-2.5-flash`; names without one count as new."""
     found = re.search(r"gemini-(\d+)", model)
     return int(found[1]) if found else 3
 
 
 def signature(text: str) -> str:
-    """A thought signature that only this simulator made."""
+    """Return a thought signature, which only this simulator computes."""
     return base64.b64encode(STAMP + text.encode()).decode()
 
 
@@ -130,12 +130,12 @@ def fields_of(value: Json) -> dict[str, Any]:
 
 
 def list_of(value: Json) -> list[Any]:
-    """The value if it is a list, else an empty one."""
+    """Return the value if it is a list, else an empty list."""
     return value if isinstance(value, list) else []
 
 
 def check_request(body: dict[str, Any], model: str) -> list[dict[str, Any]]:
-    """The contents of a request that the service would take.
+    """Validate a request and return its contents.
 
     Raises:
         Refusal: it would not.
@@ -226,7 +226,7 @@ def _check_pairs(contents: list[dict[str, Any]]) -> None:
 
 
 def _check_signatures(contents: list[dict[str, Any]]) -> None:
-    """The first call of each step since the user last spoke must be signed."""
+    """Check that the first call of each step since the last user turn is signed."""
     start = max(
         (at for at, content in enumerate(contents) if content.get("role") != "model" and _speaks(content)), default=0
     )

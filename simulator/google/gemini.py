@@ -68,7 +68,7 @@ def generate_stream(call: Call) -> Answer:
 
 
 def error_frame(_sent: int) -> bytes:
-    """The event with which a stream breaks off."""
+    """Return the event that ends a broken stream."""
     return _event(_broken())
 
 
@@ -81,7 +81,7 @@ def _event(value: dict[str, Any]) -> bytes:
 
 
 class _Generated:
-    """One answer, to be told whole or in chunks."""
+    """An answer, sent whole or in chunks."""
 
     def __init__(self, call: Call) -> None:
         self._model = call.params["model"]
@@ -96,25 +96,27 @@ class _Generated:
         ask = _ask(call, body, contents, self._config)
         wanted = bool(self._thinking.get("thinkingLevel") or self._thinking.get("thinkingBudget"))
         behaviour = replace(call.behaviour, reasoning=call.behaviour.reasoning or wanted)
-        self._said = [compose(replace(ask, turn=turn), behaviour) for turn in range(count)]
+        self._compositions = [compose(replace(ask, turn=turn), behaviour) for turn in range(count)]
         self._head = {"modelVersion": self._model.partition("@")[0], "responseId": opaque("", 22)}
         self._blocked = self._model.startswith(BLOCKED_MODEL)
         self._signs = generation(self._model) >= 3
 
     @property
     def tokens(self) -> int:
-        return sum(said.tokens for said in self._said)
+        return sum(composition.tokens for composition in self._compositions)
 
     def whole(self) -> dict[str, Any]:
         if self._blocked:
             return self._refused()
         candidates = [
-            _candidate(index, self._thoughts(said) + self._parts(said, index), _finish_reason(said))
-            for index, said in enumerate(self._said)
+            _candidate(
+                index, self._thoughts(composition) + self._parts(composition, index), _finish_reason(composition)
+            )
+            for index, composition in enumerate(self._compositions)
         ]
         if self._config.get("responseLogprobs") is True:
-            for candidate, said in zip(candidates, self._said, strict=True):
-                candidate["logprobsResult"] = _logprobs(said)
+            for candidate, composition in zip(candidates, self._compositions, strict=True):
+                candidate["logprobsResult"] = _logprobs(composition)
         return {"candidates": candidates, "usageMetadata": self._usage(self.tokens), **self._head}
 
     def chunks(self) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -123,15 +125,15 @@ class _Generated:
             yield 0, self._refused()
             return
         token = 0
-        for index, said in enumerate(self._said):
-            told = self._thoughts(said, pieces=True) + self._pieces(said, index)
-            for part in told:
+        for index, composition in enumerate(self._compositions):
+            parts = self._thoughts(composition, pieces=True) + self._pieces(composition, index)
+            for part in parts:
                 token += 1
                 yield token, self._chunk(_candidate(index, [part]), token)
-            last = index == len(self._said) - 1
-            ending = [{"text": ""} | self._signature(index)] if said.tool is None else []
+            last = index == len(self._compositions) - 1
+            ending = [{"text": ""} | self._signature(index)] if composition.tool is None else []
             spent = self.tokens if last else token
-            yield token, self._chunk(_candidate(index, ending, _finish_reason(said)), spent)
+            yield token, self._chunk(_candidate(index, ending, _finish_reason(composition)), spent)
 
     def _chunk(self, candidate: dict[str, Any], tokens: int) -> dict[str, Any]:
         return {"candidates": [candidate], "usageMetadata": self._usage(tokens), **self._head}
@@ -140,37 +142,41 @@ class _Generated:
         feedback = {"blockReason": "SAFETY", "safetyRatings": []}
         return {"promptFeedback": feedback, "usageMetadata": self._usage(0), **self._head}
 
-    def _thoughts(self, said: Composition, *, pieces: bool = False) -> list[dict[str, Any]]:
-        if not said.reasoning or self._thinking.get("includeThoughts") is not True:
+    def _thoughts(self, composition: Composition, *, pieces: bool = False) -> list[dict[str, Any]]:
+        if not composition.reasoning or self._thinking.get("includeThoughts") is not True:
             return []
-        texts = said.reasoning if pieces else ["".join(said.reasoning)]
+        texts = composition.reasoning if pieces else ["".join(composition.reasoning)]
         return [{"text": text, "thought": True} for text in texts]
 
-    def _parts(self, said: Composition, index: int) -> list[dict[str, Any]]:
-        if said.tool is not None:
-            return [self._call(said, index)]
-        return [{"text": said.text} | self._signature(index)]
+    def _parts(self, composition: Composition, index: int) -> list[dict[str, Any]]:
+        if composition.tool is not None:
+            return [self._call(composition, index)]
+        return [{"text": composition.text} | self._signature(index)]
 
-    def _pieces(self, said: Composition, index: int) -> list[dict[str, Any]]:
+    def _pieces(self, composition: Composition, index: int) -> list[dict[str, Any]]:
         """Texts come in pieces, calls as a whole."""
-        return [self._call(said, index)] if said.tool is not None else [{"text": piece} for piece in said.pieces]
+        return (
+            [self._call(composition, index)]
+            if composition.tool is not None
+            else [{"text": piece} for piece in composition.pieces]
+        )
 
-    def _call(self, said: Composition, index: int) -> dict[str, Any]:
-        called = {"name": said.tool.name if said.tool else "", "args": orjson.loads(said.text)}
+    def _call(self, composition: Composition, index: int) -> dict[str, Any]:
+        called = {"name": composition.tool.name if composition.tool else "", "args": orjson.loads(composition.text)}
         return {"functionCall": called | ({"id": opaque("", 8)} if self._signs else {})} | self._signature(index)
 
     def _signature(self, index: int) -> dict[str, Any]:
         return {"thoughtSignature": signature(f"{self._head['responseId']}/{index}")} if self._signs else {}
 
     def _usage(self, tokens: int) -> dict[str, Any]:
-        thought = min(sum(len(said.reasoning) for said in self._said), tokens)
+        thought = min(sum(len(composition.reasoning) for composition in self._compositions), tokens)
         usage = {
             "promptTokenCount": self._prompt_tokens,
             "totalTokenCount": self._prompt_tokens + tokens,
             "promptTokensDetails": [{"modality": "TEXT", "tokenCount": self._prompt_tokens}],
         }
-        told = {"candidatesTokenCount": tokens - thought, "thoughtsTokenCount": thought}
-        return usage | {name: count for name, count in told.items() if count}
+        counts = {"candidatesTokenCount": tokens - thought, "thoughtsTokenCount": thought}
+        return usage | {name: count for name, count in counts.items() if count}
 
 
 def _candidate(index: int, parts: list[dict[str, Any]], reason: str | None = None) -> dict[str, Any]:
@@ -178,12 +184,12 @@ def _candidate(index: int, parts: list[dict[str, Any]], reason: str | None = Non
     return {"content": content, "index": index} | ({"finishReason": reason} if reason else {})
 
 
-def _finish_reason(said: Composition) -> str:
-    return "MAX_TOKENS" if said.cut_short else "STOP"
+def _finish_reason(composition: Composition) -> str:
+    return "MAX_TOKENS" if composition.cut_short else "STOP"
 
 
-def _logprobs(said: Composition) -> dict[str, Any]:
-    chosen = [{"token": piece, "tokenId": at, "logProbability": -0.25} for at, piece in enumerate(said.pieces)]
+def _logprobs(composition: Composition) -> dict[str, Any]:
+    chosen = [{"token": piece, "tokenId": at, "logProbability": -0.25} for at, piece in enumerate(composition.pieces)]
     return {"chosenCandidates": chosen, "topCandidates": [{"candidates": [token]} for token in chosen]}
 
 
@@ -193,7 +199,7 @@ def _instruction(body: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _texts(content: dict[str, Any]) -> list[str]:
-    """The texts of a content, results of functions as JSON."""
+    """Return the texts of a content, with function results as JSON."""
     texts = []
     for part in (fields_of(part) for part in list_of(content.get("parts"))):
         if isinstance(part.get("text"), str):
@@ -273,7 +279,7 @@ def count(call: Call) -> Reply:
 
 
 def model_in_path(call: Call) -> str | None:
-    """The model that the path names."""
+    """Return the model named in the path."""
     return call.params.get("model")
 
 
@@ -288,7 +294,7 @@ _VERTEX = "/{version}/projects/{project}/locations/{location}/publishers/google/
 
 
 def routes() -> list[Route]:
-    """All of them, for both versions of the Gemini API and for Vertex."""
+    """Return all routes, for both versions of the Gemini API and for Vertex."""
     places = ("/v1beta/models/{model:path}", "/v1/models/{model:path}", _VERTEX)
     made = [
         Route("POST", f"{place}:{name}", answer, GEMINI, model_in_path)

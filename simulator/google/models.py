@@ -10,7 +10,7 @@ LISTED = ("gemini-3-pro-preview", "gemini-3-flash-preview", "gemini-2.5-flash", 
 
 
 def list_models(_call: Call) -> Reply:
-    """The catalogue."""
+    """List all models."""
     return Reply(orjson.dumps({"models": [_model(name) for name in LISTED]}))
 
 

@@ -167,7 +167,7 @@ def _limit(schema: dict[str, Any], name: str) -> float | None:
 
 
 def _number_within(schema: dict[str, Any], wish: float, step: float) -> float:
-    """The wished number, or the allowed one nearest to it."""
+    """Return the requested number, or the nearest allowed one."""
     lows = [_limit(schema, "minimum"), _beside(schema, "exclusiveMinimum", step)]
     highs = [_limit(schema, "maximum"), _beside(schema, "exclusiveMaximum", -step)]
     low = max((each for each in lows if each is not None), default=None)

@@ -1,4 +1,4 @@
-"""What a user names in a question, so that an answer speaks of it: the newest number, and what stands in quotes."""
+"""Values mentioned in a question, for use in the answer: the latest number and quoted texts."""
 
 import re
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ _FIELD = re.compile(r"[A-Za-z_]\w{0,39}")
 
 @dataclass(frozen=True, slots=True)
 class Mentions:
-    """What was named.
+    """The values mentioned.
 
     Attributes:
         integer: The newest one; None if there is none.
@@ -23,7 +23,7 @@ class Mentions:
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """Those of the quoted that can be names of fields, each once."""
+        """Return the quoted texts that can be field names, each once."""
         return tuple(dict.fromkeys(name for name in self.quoted if _FIELD.fullmatch(name)))
 
 
@@ -31,7 +31,7 @@ NONE = Mentions()
 
 
 def find_mentions(text: str) -> Mentions:
-    """What the text names; of a very long one, only its end is read."""
+    """Find the values mentioned in a text; of a very long text, only the end is read."""
     read = text[-READ_CHARS:]
     integers = _INTEGER.findall(read)
     return Mentions(int(integers[-1]) if integers else None, tuple(quoted for _, quoted in _QUOTED.findall(read)))

@@ -27,7 +27,7 @@ ANY_OBJECT: dict[str, Any] = {"type": "object"}
 
 
 def seed_of(text: str) -> int:
-    """A number that depends on nothing but the text."""
+    """Return a number that depends only on the text."""
     return zlib.crc32(text.encode("utf-8", "replace"))
 
 
@@ -99,7 +99,7 @@ class Composition:
 
     @property
     def text(self) -> str:
-        """The whole text, or the arguments as JSON."""
+        """Return the whole text, or the arguments as JSON."""
         return "".join(self.pieces)
 
     @property
@@ -109,7 +109,7 @@ class Composition:
 
 
 def compose(ask: Ask, behaviour: Behaviour) -> Composition:
-    """The answer to a request; pure."""
+    """Compose the answer to a request; a pure function."""
     seed = (seed_of(ask.read) + ask.turn) & 0xFFFFFFFF
     reasoning = lorem(seed ^ 0x5EED, 8) if behaviour.reasoning else []
     if ask.tool is not None:

@@ -63,7 +63,7 @@ def chat_usage(prompt_tokens: int, compositions: list[Composition]) -> dict[str,
 
 
 def content_text(content: Json) -> str:
-    """The text of a message's content, which is a string, a list of parts or null."""
+    """Return the text of a message's content: a string, a list of parts or null."""
     if isinstance(content, str):
         return content
     if not isinstance(content, list):
@@ -73,7 +73,7 @@ def content_text(content: Json) -> str:
 
 
 def stop_texts(value: Json) -> tuple[str, ...]:
-    """The `stop` field: a string, a list of them or null."""
+    """Read the `stop` field: a string, a list of strings or null."""
     if isinstance(value, str):
         return (value,)
     return tuple(stop for stop in value if isinstance(stop, str)) if isinstance(value, list) else ()

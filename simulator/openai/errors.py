@@ -22,7 +22,7 @@ OPENAI = Family(refuse)
 
 
 def error_frame(_sent: int) -> bytes:
-    """The frame with which a stream of chunks breaks off."""
+    """Return the frame that ends a broken stream of chunks."""
     body = envelope("The simulated model failed in the middle.", "server_error", None, "server_error")
     return b"data: " + orjson.dumps(body) + b"\n\n"
 

@@ -8,7 +8,7 @@ from simulator.calls import Call, Refusal
 def page(
     call: Call, newest_first: list[dict[str, Any]], default_limit: int = 20, limit_max: int = 100
 ) -> dict[str, Any]:
-    """The page that `limit`, `order` and `after` ask for.
+    """Return the page that `limit`, `order` and `after` select.
 
     Raises:
         Refusal: a limit out of bounds, an unknown order or cursor.
@@ -25,13 +25,13 @@ def page(
         if not places:
             raise Refusal(400, f"Invalid 'after': no such object '{after}'.", param="after")
         items = items[places[0] + 1 :]
-    shown = items[:limit]
+    selected = items[:limit]
     return {
         "object": "list",
-        "data": shown,
-        "first_id": shown[0]["id"] if shown else None,
-        "last_id": shown[-1]["id"] if shown else None,
-        "has_more": len(items) > len(shown),
+        "data": selected,
+        "first_id": selected[0]["id"] if selected else None,
+        "last_id": selected[-1]["id"] if selected else None,
+        "has_more": len(items) > len(selected),
     }
 
 

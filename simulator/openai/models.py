@@ -12,7 +12,7 @@ CREATED_AT = 1_715_367_049
 
 
 def list_models(_call: Call) -> Reply:
-    """The catalogue."""
+    """List all models."""
     return Reply(orjson.dumps({"object": "list", "data": [_model(name) for name in LISTED]}))
 
 

@@ -50,7 +50,7 @@ def cancel_response(call: Call) -> Reply:
 
 
 def list_input_items(call: Call) -> Reply:
-    """What a stored response has read, the newest first.
+    """Return the items that a stored response has read, the newest first.
 
     Raises:
         Refusal: there is none with this id, or a wrong limit, order or cursor.

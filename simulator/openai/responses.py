@@ -187,7 +187,7 @@ def _list(value: Json) -> list[Any]:
 
 
 def _echoed_text(text: dict[str, Json]) -> dict[str, Json]:
-    """As asked for; a schema's optional fields are there, as null."""
+    """Return the requested text format, with the optional fields of a schema as null."""
     form = text.get("format")
     if isinstance(form, dict) and form.get("type") == "json_schema":
         form = {"description": None, "strict": None, **form}
@@ -201,7 +201,7 @@ def _echoed_tool(tool: Json) -> Json:
 
 
 def _output(composition: Composition) -> list[Item]:
-    """The finished items."""
+    """Return the finished items."""
     items: list[Item] = []
     if composition.reasoning:
         summary = {"type": "summary_text", "text": "".join(composition.reasoning)}

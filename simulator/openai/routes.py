@@ -32,6 +32,6 @@ FAMILIES = (
 
 
 def routes() -> list[Route]:
-    """All of them; the prefixed ones come first."""
+    """Return all routes; those with a prefix come first."""
     plain = [route for family in FAMILIES for route in family.ROUTES]
     return [replace(route, pattern=prefix + route.pattern) for prefix in PREFIXES for route in plain]

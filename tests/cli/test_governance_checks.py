@@ -67,8 +67,8 @@ async def test_an_expired_key_in_the_file_is_told() -> None:
     assert ("WARN", "configured and expired: old") in findings
 
 
-async def test_no_keys_at_all_are_told() -> None:
-    assert (await found(Settings()))[0][1].startswith("none: whoever")
+async def test_no_keys_at_all_are_reported() -> None:
+    assert (await found(Settings()))[0][1].startswith("none: anyone")
     assert "is required" in (await found(settings_of({}, auth={"require_virtual_key": True})))[0][1]
 
 

@@ -108,7 +108,7 @@ def test_the_simulator_joins_the_users_configuration(tmp_path: Path) -> None:
 def test_a_file_to_which_no_table_can_be_added_is_refused(tmp_path: Path) -> None:
     config = tmp_path / "finops.toml"
     config.write_text('providers = { openai = { base_url = "http://x" } }')
-    with pytest.raises(click.ClickException, match="as tables"):
+    with pytest.raises(click.ClickException, match="as a table of its own"):
         with_simulator(str(config), 9100, tmp_path)
 
 
