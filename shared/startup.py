@@ -38,7 +38,7 @@ def defer_pyjwt() -> None:
     if spec is None:
         return
     module = importlib.util.module_from_spec(spec)
-    module.__class__ = _DeferredModule
+    module.__class__ = _DeferredModule  # type: ignore[assignment] # of a module it may be assigned
     sys.modules["jwt"] = module
 
 
