@@ -38,7 +38,7 @@ def defer_pyjwt() -> None:
     if spec is None:
         return
     module = importlib.util.module_from_spec(spec)
-    module.__class__ = _DeferredModule  # type: ignore[assignment] # of a module it may be assigned
+    module.__class__ = _DeferredModule
     sys.modules["jwt"] = module
 
 
@@ -46,7 +46,7 @@ class _DeferredModule(ModuleType):
     """A module that runs its code when an attribute is missing that the code would define."""
 
     def __getattr__(self, name: str) -> object:
-        self.__class__ = ModuleType
+        self.__class__ = ModuleType  # type: ignore[assignment] # a module's class may be assigned
         if self.__spec__ is not None and self.__spec__.loader is not None:
             self.__spec__.loader.exec_module(self)
         return getattr(self, name)
