@@ -42,3 +42,8 @@ def test_every_page_is_in_the_navigation(pages: dict[str, str]) -> None:
     navigation = (ROOT / "mkdocs.yml").read_text().partition("\nnav:")[2]
     written = {str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md")}
     assert {f"api/{name}" for name in pages} | written <= set(re.findall(r"[\w./-]+\.md", navigation))
+
+
+def test_search_works_from_the_file_system() -> None:
+    polyfills = re.findall(r"- (vendor/\S+\.js)", (ROOT / "mkdocs.yml").read_text())
+    assert [path for path in polyfills if "iframe-worker" in path and (ROOT / "docs" / path).is_file()]
