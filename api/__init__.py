@@ -1,1 +1,1 @@
-"""How a caller reaches us: the HTTP surfaces."""
+"""The API tier: HTTP surfaces for callers and administrators."""

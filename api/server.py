@@ -58,13 +58,13 @@ def run_api(
         server = ApiServer(create_app(settings, environ=environ, admin_key=admin_key), settings)
         try:
             server.run(sockets=[listener])
-        except SystemExit:  # uvicorn's word for a lifespan that failed; the log has said why
+        except SystemExit:  # uvicorn exits so when the lifespan failed; the log has the reason
             return 1
     return 0
 
 
 def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
-    """How uvicorn serves us: the fast parser and loop, our own logs, nothing said of the server."""
+    """Configure uvicorn: the fast parser and loop, the gateway's own logs, no server header."""
     return uvicorn.Config(
         app,
         interface="asgi3",

@@ -1,1 +1,1 @@
-"""Uploads, and whose files and batches a caller may see."""
+"""Uploads, and checks of stored files."""

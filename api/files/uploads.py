@@ -14,7 +14,7 @@ from shared.surfaces.multipart import MalformedForm, StreamedForm
 
 BATCH = "batch"
 MAX_FIELDS_BYTES = 1024 * 1024
-"""What a form may hold beside its file."""
+"""Limit of a form's fields beside its file."""
 
 
 class Spool:
@@ -97,7 +97,7 @@ class Upload:
     Attributes:
         raw: The body as it came, unless the file is a batch's.
         spool: The file, if it is a batch's.
-        survey: What its lines ask for.
+        scan: The models and endpoints that its lines name.
     """
 
     def __init__(self, content_type: str, spool: Spool, scan: FileScan, *, max_body_bytes: int) -> None:
@@ -170,7 +170,9 @@ class Upload:
             return self._form.feed(some)
         except MalformedForm as error:
             if self.of_batch:
-                raise InvalidRequest(f"The body is no multipart/form-data: {str(error)[:200]}.") from None
+                raise InvalidRequest(
+                    f"The request body is not valid multipart/form-data: {str(error)[:200]}."
+                ) from None
             self._form = None
             return b""
 

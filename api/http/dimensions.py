@@ -1,4 +1,4 @@
-"""Custom dimensions: ``x-bf-dim-<name>: <value>`` says under what a call is booked, beside its key and team."""
+"""Custom dimensions: ``x-bf-dim-<name>: <value>`` adds a dimension to a call's ledger entry."""
 
 import re
 from collections.abc import Mapping
@@ -13,13 +13,13 @@ _NONE: Mapping[str, str] = {}
 
 
 def dimensions_of(headers: Mapping[bytes, bytes]) -> Mapping[str, str]:
-    """The dimensions that the headers name.
+    """Parse the dimensions in the headers.
 
     Args:
         headers: Lower-case names.
 
     Raises:
-        InvalidRequest: Too many, or a name or value that is none.
+        InvalidRequest: There are too many, or a name or value is invalid.
     """
     names = [name for name in headers if name.startswith(PREFIX)]
     if not names:

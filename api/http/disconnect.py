@@ -1,4 +1,4 @@
-"""Notices that the caller of a running request has hung up, at no cost for requests that are quick."""
+"""Detects that the caller of a running request has hung up, at no cost for quick requests."""
 
 import asyncio
 from types import TracebackType
@@ -15,9 +15,9 @@ WATCH_AFTER_S = 0.25
 
 
 class Hangup:
-    """While entered, a disconnect of the caller ends the current task's work with ``ClientGone``.
+    """Context manager: while it is entered, a caller's disconnect ends the current task with ``ClientGone``.
 
-    To be entered after the request's body is read.
+    Enter it after the request's body has been read.
     """
 
     __slots__ = ("_gone", "_line", "_receive", "_task", "_timer", "_watcher")

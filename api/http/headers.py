@@ -1,8 +1,8 @@
-"""Which of a caller's request headers go on to providers."""
+"""Selects the request headers that are passed on to providers."""
 
 from collections.abc import Mapping
 
-# Said to the provider, about the request.
+# Meant for the provider.
 _PASSED = frozenset(
     {
         b"openai-beta",
@@ -11,7 +11,7 @@ _PASSED = frozenset(
         b"x-client-request-id",
     }
 )
-# Said to us (keys and whose they are, switches), to the next hop, or about a body that is framed anew.
+# Meant for the gateway (keys, owners, switches) or the next hop, or about a body that is framed anew.
 _KEPT_HERE = frozenset(
     {
         b"accept-encoding",
@@ -46,13 +46,13 @@ _KEPT_PREFIXES = (b"x-bf-", b"x-forwarded-", b"x-stainless-", b"sec-")
 
 
 def passed_headers(headers: Mapping[bytes, bytes]) -> dict[str, str]:
-    """The few headers of an inference request that a provider may want to see."""
+    """The headers of an inference request that are passed on."""
     found = _PASSED & headers.keys()
     return {name.decode(): headers[name].decode("latin-1") for name in found} if found else {}
 
 
 def forwarded_headers(headers: Mapping[bytes, bytes]) -> dict[str, str]:
-    """All headers of a request that is forwarded as it is, but for those that end here."""
+    """The headers of a forwarded request, without those that end at the gateway."""
     named = {token.strip().lower() for token in headers.get(b"connection", b"").split(b",")}
     return {
         name.decode("latin-1"): value.decode("latin-1")

@@ -1,4 +1,4 @@
-"""Requests that wait for a job: known, so that a process which is to stop need not wait for them."""
+"""Tracks requests that wait for jobs, so that a stopping process can answer them at once."""
 
 import asyncio
 from types import TracebackType
@@ -8,7 +8,7 @@ class LongPolls:
     """The long-polls and event streams of a process.
 
     Attributes:
-        ending: Whether the process stops: nothing waits any more.
+        ending: Whether the process is stopping; new requests do not wait.
     """
 
     def __init__(self) -> None:
@@ -16,16 +16,16 @@ class LongPolls:
         self._tasks: set[asyncio.Task[object]] = set()
 
     def interruptible(self) -> "Interruptible":
-        """A block that is left early, without an error, when the process stops."""
+        """A context that is left early, without an error, when the process stops."""
         return Interruptible(self, self._tasks)
 
     @property
     def open(self) -> int:
-        """How many wait."""
+        """The number of waiting requests."""
         return len(self._tasks)
 
     def end(self) -> None:
-        """Make whoever waits answer with what is known."""
+        """Stop all waits; their requests answer with the current state."""
         self.ending = True
         for task in self._tasks:
             task.cancel()

@@ -1,4 +1,4 @@
-"""What a caller says about how its call is to be made, in headers: its session and its patience."""
+"""Request headers that steer a call: session and timeout."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,11 +7,11 @@ from shared.errors import InvalidRequest
 
 SESSION = b"x-bf-session-id"
 TIMEOUT = b"x-bf-timeout"
-# The official SDKs say how long they wait for an answer (or for a stream's next piece) before they hang up.
+# The official SDKs send how long they wait for an answer (or for a stream's next piece) before they hang up.
 SDK_TIMEOUT = b"x-stainless-read-timeout"
 
 MAX_TIMEOUT_S = 24 * 3600.0
-# An error that arrives is worth more than a minute of patience: leave the SDK time to read it.
+# Ends before the SDK hangs up, so that it can still read the error.
 SDK_MARGIN_S = 2.0
 SDK_LEAST_S = 5.0
 MAX_SESSION = 512
@@ -27,7 +27,7 @@ def session_of(headers: Mapping[bytes, bytes], fields: Mapping[str, Any]) -> str
 
 
 def timeout_s(headers: Mapping[bytes, bytes]) -> float | None:
-    """Seconds that a caller gives its call; None where it says nothing.
+    """The caller's timeout in seconds; None if it sent none.
 
     Raises:
         InvalidRequest: ``x-bf-timeout`` is not a number of seconds.
@@ -44,9 +44,9 @@ def timeout_s(headers: Mapping[bytes, bytes]) -> float | None:
 
 
 def sdk_timeout_s(headers: Mapping[bytes, bytes]) -> float | None:
-    """Seconds after which an SDK would hang up, less the time to tell it; None where it does not say.
+    """Seconds after which the SDK would hang up, less a margin for the error; None if it sent none.
 
-    It is a hint: what cannot be read is passed over.
+    It is a hint: an invalid value is ignored.
     """
     raw = headers.get(SDK_TIMEOUT)
     seconds = _seconds(raw) if raw else None
@@ -56,7 +56,7 @@ def sdk_timeout_s(headers: Mapping[bytes, bytes]) -> float | None:
 
 
 def limits(headers: Mapping[bytes, bytes], now: float, *, stream: bool) -> tuple[float | None, float | None]:
-    """When a call must have ended, and when its stream must have begun; event loop times, None: not said.
+    """The call's deadline and its stream's latest start, as event loop times; None: unlimited.
 
     An SDK's limit on silence bounds a whole answer, but only the begin of a stream. What a caller says itself counts
     for all of it.

@@ -1,4 +1,4 @@
-"""The only place that renders event streams: answers as they come, and the log of a job."""
+"""Renders every event stream: provider answers as they arrive, and job event logs."""
 
 import asyncio
 import logging
@@ -26,14 +26,14 @@ UNBUFFERED: tuple[HeaderLine, ...] = ((b"cache-control", b"no-cache"), (b"x-acce
 
 
 class TranslatedEvents(Protocol):
-    """A chat's chunks being told as another format's stream."""
+    """Translator of a chat's chunks to another format's stream."""
 
     def feed(self, data: bytes) -> bytes:
-        """What the bytes complete."""
+        """Return the events that these bytes complete."""
         ...
 
     def fail(self, status: int, error: Mapping[str, Any]) -> bytes:
-        """What the stream breaks off with."""
+        """Return the stream's error event."""
         ...
 
 
@@ -44,9 +44,9 @@ async def send_translated_stream(
     events: TranslatedEvents,
     headers: Sequence[HeaderLine],
 ) -> None:
-    """Send a chat's answer as another format's stream; a failure on the way is said inside it.
+    """Send a chat's answer as another format's stream; a failure on the way becomes an event in it.
 
-    What comes after the end is read all the same: only then is the call complete, for the books too.
+    Chunks after the end are read too: only then is the call complete, and its cost known to the ledger.
     """
     try:
         await send({"type": "http.response.start", "status": 200, "headers": [*headers, *UNBUFFERED]})
@@ -54,7 +54,7 @@ async def send_translated_stream(
             data = events.feed(chunk)
             if data:
                 await send({"type": "http.response.body", "body": data, "more_body": True})
-    except Exception as error:  # noqa: BLE001 - whatever it is, it must be said inside the stream
+    except Exception as error:  # noqa: BLE001 - any failure must appear in the stream
         failure = as_gateway_error(_misshapen(error), context.request_id)
         logger.warning("A stream failed: %s", failure.message, extra={"request_id": context.request_id})
         last = events.fail(failure.status, failure.envelope()["error"])
@@ -63,7 +63,7 @@ async def send_translated_stream(
 
 
 def _misshapen(error: Exception) -> Exception:
-    """A provider's chunks are passed on unread where the wires agree: what they are, only their translation shows."""
+    """Convert a parse error: a malformed chunk shows only in its translation, as equal wires pass chunks on unread."""
     return UpstreamFailure("The provider sent a malformed stream.") if isinstance(error, MISSHAPEN) else error
 
 
@@ -72,7 +72,7 @@ async def send_answer_stream(
 ) -> None:
     """Send an answer as it comes; what fails on the way becomes the surface's own error event.
 
-    An SDK takes a stream that merely stops for a complete one, so an error is always said, and ``[DONE]`` never
+    An SDK takes a stream that merely stops for a complete one, so an error is always sent, and ``[DONE]`` never
     follows it. The upstream connection is closed however this ends.
     """
     lines = [EVENT_STREAM, *UNBUFFERED]
@@ -83,7 +83,7 @@ async def send_answer_stream(
         async for chunk in stream:
             first, last = first or chunk, chunk
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
-    except Exception as error:  # noqa: BLE001 - whatever it is, it must be said inside the stream
+    except Exception as error:  # noqa: BLE001 - any failure must appear in the stream
         failure = as_gateway_error(error, context.request_id)
         logger.warning("A stream failed: %s", failure.message, extra={"request_id": context.request_id})
         await send(
@@ -95,14 +95,14 @@ async def send_answer_stream(
 
 
 def error_event(request_type: RequestType, error: GatewayError, first: bytes = b"", last: bytes = b"") -> bytes:
-    """What a stream says of its failure.
+    """Encode the error event of a stream.
 
     Chat completions: an object with ``error``, on which both SDKs raise. Responses: ``response.failed`` once
     ``response.created`` was sent, as OpenAI does; before that an ``error`` event on which both SDKs raise.
 
     Args:
-        request_type: Whose stream.
-        error: What happened.
+        request_type: The stream's request type.
+        error: The failure.
         first: The first bytes that were sent, empty if none were.
         last: The last ones.
     """

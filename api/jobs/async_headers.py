@@ -1,4 +1,4 @@
-"""The ``x-bf-async`` family of request headers: read, checked, and named in every complaint."""
+"""Parses the ``x-bf-async`` family of request headers; errors name the header."""
 
 import math
 import re
@@ -38,7 +38,7 @@ _PREFER_WAIT = re.compile(r'(?:^|[,;])\s*wait\s*=\s*"?(\d{1,9})"?\s*(?=$|[,;])',
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubmitOptions:
-    """How a job is to be run, as its submit's headers say; fields as ``NewJob``'s."""
+    """The options in a submit's headers; fields as in ``NewJob``."""
 
     ttl_s: int
     wait_s: float
@@ -54,7 +54,7 @@ def wants_job(context: RequestContext) -> bool:
     """Whether ``x-bf-async`` asks for a job.
 
     Raises:
-        InvalidRequest: It says neither yes nor no.
+        InvalidRequest: The value is neither true nor false.
     """
     if SUBMIT not in context.headers:
         return False
@@ -94,10 +94,10 @@ def wait_s(context: RequestContext) -> float:
 
 
 def submit_options(context: RequestContext, settings: Settings) -> SubmitOptions:
-    """Everything that a submit's headers say.
+    """Parse the headers of a submit.
 
     Raises:
-        InvalidRequest: One of them is not understood; ``param`` names it.
+        InvalidRequest: A header is invalid; ``param`` names it.
     """
     return SubmitOptions(
         ttl_s=_ttl_s(context, settings),
@@ -123,7 +123,7 @@ def _value(context: RequestContext, name: bytes, longest: int = MAX_VALUE_CHARS)
 
 def _refuse_repetition(context: RequestContext) -> None:
     for name in context.repeated & _ALL:
-        raise InvalidRequest(f"The header {_spell(name)} came more than once; send it once.", param=_spell(name))
+        raise InvalidRequest(f"The header {_spell(name)} was sent more than once; send it once.", param=_spell(name))
 
 
 def _spell(name: bytes) -> str:

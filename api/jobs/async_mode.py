@@ -1,4 +1,4 @@
-"""The ``x-bf-async`` switch: submit, poll, wait; neither calls inference."""
+"""The ``x-bf-async`` switch: submit, poll and wait; none of them calls inference."""
 
 import asyncio
 import uuid
@@ -41,7 +41,7 @@ async def submit(
 
     Args:
         services: The application's.
-        facts: The request's.
+        context: The request's.
         request: What is to be run.
         receive: Tells of the caller's hanging up.
         native: Whether it was asked for in OpenAI's own way (``background: true``); it then has a response's id.

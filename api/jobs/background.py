@@ -15,9 +15,9 @@ from shared.settings.model import Settings
 from shared.surfaces.request_body import RequestBody
 from shared.surfaces.request_types import RESPONSES
 
-# They ask us, not the provider, to run the response in the background.
+# Addressed to the gateway, not to the provider.
 BACKGROUND_FIELDS = frozenset({"background", "background_options"})
-# How the job's own call is made is the worker's affair.
+# The worker decides whether the job's own call streams.
 STREAM_FIELDS = frozenset({"stream", "stream_options"})
 UNSTORED_TTL_S = 600
 _WINDOWS_S = {"soonest": None, "2h": 7200.0, "8h": 28_800.0}

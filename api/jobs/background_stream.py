@@ -83,7 +83,7 @@ async def _numbered(services: Services, job: Job) -> AsyncIterator[tuple[float, 
 def _terminal(job: Job, number: int) -> bytes:
     """The last event, from the record: ``response.completed``, ``.incomplete`` or ``.failed``.
 
-    OpenAI has no event for a cancelled response; it is told as failed, with ``status: "cancelled"``.
+    OpenAI has no event for a cancelled response; it is reported as failed, with ``status: "cancelled"``.
     """
     response = orjson.loads(native_reply(job).body)
     kind = response["status"] if response.get("status") in {"completed", "incomplete"} else "failed"

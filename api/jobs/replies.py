@@ -1,4 +1,4 @@
-"""How a job looks from outside: as the SDK's own answer, or as the envelope of ``/v1/async``."""
+"""Renders jobs: as the SDK's own answer, or as the envelope of ``/v1/async``."""
 
 import time
 from collections.abc import Mapping
@@ -42,7 +42,7 @@ def sdk_reply(job: Job) -> Reply:
 
 
 def native_reply(job: Job) -> Reply:
-    """A job as the Responses API itself tells of it: a failure is a status there, not an HTTP error."""
+    """Render a job as the Responses API does: a failure is a status there, not an HTTP error."""
     return sdk_reply(job) if job.state is State.COMPLETED else pending_reply(job)
 
 

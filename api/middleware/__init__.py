@@ -1,1 +1,1 @@
-"""What surrounds every request; pure ASGI, one file each."""
+"""Middleware around every request; pure ASGI, one per file."""

@@ -1,4 +1,4 @@
-"""Gives every request its id and every response the header that says it."""
+"""Gives every request an id, which every response carries in ``x-request-id``."""
 
 import os
 import random

@@ -52,12 +52,15 @@ def _restrict_to_administrators(operation: dict[str, Any]) -> None:
     responses = operation["responses"]
     responses.pop("422", None)  # the framework's own form, which is not used here
     responses.update(errors("400", "404", "503"))
-    for status, text in (("401", "The admin key was not shown."), ("429", "Too many wrong keys; see `Retry-After`.")):
+    for status, text in (
+        ("401", "The admin key is missing or wrong."),
+        ("429", "Too many wrong keys; see `Retry-After`."),
+    ):
         responses.update({status: {**errors("401")["401"], "description": text}})
 
 
 def _describe_our_errors(known: dict[str, Any]) -> None:
-    """What FastAPI says of refused input is not what a caller gets: a 400 in the envelope of its surface."""
+    """Replace FastAPI's description of refused input: callers get a 400 in their surface's envelope."""
     for path, operations in known["paths"].items():
         named = (name for prefix, name in ENVELOPES.items() if path.startswith(prefix))
         refused = errors("400", schema=next(named, "ErrorEnvelope"))

@@ -1,4 +1,4 @@
-"""What the descriptions of all operations are made of."""
+"""Building blocks of operation descriptions."""
 
 from collections.abc import Mapping
 from typing import Any

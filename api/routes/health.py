@@ -1,4 +1,4 @@
-"""What machines ask: whether the process lives, whether it can serve, and its figures."""
+"""Liveness, readiness and metrics."""
 
 import asyncio
 
@@ -30,7 +30,7 @@ async def live() -> Response:
 async def ready(services: ServicesDep, request: Request) -> Response:
     """200, or 503 with what is missing; synchronous calls are served without the store, jobs are not.
 
-    With ``?verbose`` it says how the providers do, too: circuits, resting keys, calls at once.
+    With ``?verbose`` it includes the providers' state: circuits, keys in cooldown, concurrent calls.
     """
     verbose = {"providers": services.inference.states()} if "verbose" in request.query_params else {}
     try:
@@ -44,12 +44,12 @@ async def ready(services: ServicesDep, request: Request) -> Response:
     return as_response(json_reply({"status": "ok", "missing": {}, **verbose}))
 
 
-@router.get("/metrics", summary="Figures for Prometheus", response_class=Response)
+@router.get("/metrics", summary="Metrics for Prometheus", response_class=Response)
 async def metrics(services: ServicesDep) -> Response:
-    """The process's figures and, while the store answers, the queue's."""
+    """The process's metrics and, while the store answers, the queue's."""
     await _observe_queue(services)
-    figures = await asyncio.to_thread(services.metrics.render)  # it reads /proc
-    return as_response(Reply(200, figures, ((b"content-type", CONTENT_TYPE.encode()),)))
+    body = await asyncio.to_thread(services.metrics.render)  # it reads /proc
+    return as_response(Reply(200, body, ((b"content-type", CONTENT_TYPE.encode()),)))
 
 
 async def _observe_queue(services: Services) -> None:

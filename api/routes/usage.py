@@ -1,4 +1,4 @@
-"""``/v1/usage``: what a virtual key itself has used."""
+"""``/v1/usage``: the usage of the calling virtual key."""
 
 from fastapi import APIRouter
 from starlette.responses import Response
@@ -11,11 +11,11 @@ from shared.errors import InvalidRequest, VirtualKeyRequired
 router = APIRouter(prefix="/v1/usage", tags=["usage"])
 
 
-@router.get("", summary="What the calling virtual key has used", response_model=UsageAnswer)
+@router.get("", summary="Get the calling virtual key's usage", response_model=UsageAnswer)
 async def own_usage(services: ServicesDep, caller: CallerDep, params: UsageParam) -> Response:
     """As `/api/usage`, of the own calls alone."""
     if not caller.key_id:
-        raise VirtualKeyRequired("This shows a virtual key its own usage; with the admin key ask /api/usage.")
+        raise VirtualKeyRequired("This endpoint shows a virtual key its own usage. With the admin key, use /api/usage.")
     if params.get("key") not in {None, "", caller.key_id}:
-        raise InvalidRequest("This shows the calling key's own usage alone: leave out key.", param="key")
+        raise InvalidRequest("This endpoint shows only the calling key's usage: leave out key.", param="key")
     return as_response(await usage_reply(services, usage_request(services, params, own_key=caller.key_id)))

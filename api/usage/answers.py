@@ -74,7 +74,7 @@ def usage_request(services: Services, params: Mapping[str, str], *, own_key: str
 
     Args:
         services: For the providers' names.
-        said: The parameters.
+        params: The parameters.
         own_key: The only key that it is about, whatever they say; empty: all.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What the answers about usage hold, for ``/openapi.json``."""
+"""Response models of usage endpoints, for ``/openapi.json``."""
 
 from typing import Any, Literal
 
@@ -6,11 +6,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Sums(BaseModel):
-    """What calls came to."""
+    """Sums over calls."""
 
     calls: int
     errors: int = Field(description="Calls that ended with a status of 400 or above.")
-    unpriced_calls: int = Field(description="Calls whose price nobody knows: the cost leaves them out.")
+    unpriced_calls: int = Field(description="Calls without a known price; the cost leaves them out.")
     input_tokens: int
     output_tokens: int
     cached_tokens: int = Field(description="Part of the input tokens.")
@@ -82,10 +82,10 @@ class LoggedCall(BaseModel):
     first_token_ms: int
     attempts: int
     fallbacks: int
-    cost_usd: float | None = Field(description="Null: nobody knows the price.")
+    cost_usd: float | None = Field(description="Null: the price is unknown.")
     list_cost_usd: float | None
     priced: bool
-    estimated: bool = Field(description="The provider never said what was used; it was counted here.")
+    estimated: bool = Field(description="The provider reported no usage; the gateway estimated it.")
     dimensions: dict[str, str]
     content: dict[str, Any] | None = Field(None, description="Only where it is kept and was asked for.")
 
@@ -100,7 +100,7 @@ class LogsAnswer(BaseModel):
 
 
 class BudgetForecast(BaseModel):
-    """What becomes of a budget."""
+    """Forecast of a budget."""
 
     window: str
     limit_usd: float
@@ -113,21 +113,21 @@ class BudgetForecast(BaseModel):
 
 
 class ForecastItem(BaseModel):
-    """Where a key, team or customer stands and is heading."""
+    """Spending and forecast of a key, team or customer."""
 
     id: str
     name: str
     rate_usd_per_hour: float
     today_usd: float
     usual_day_usd: float
-    anomalous: bool = Field(description="Today is far above its own habit of the last four weeks.")
+    anomalous: bool = Field(description="Today is far above the baseline of the last four weeks.")
     month_usd: float
     projected_month_usd: float
     budgets: list[BudgetForecast]
 
 
 class ForecastAnswer(BaseModel):
-    """A page of outlooks."""
+    """A page of forecasts."""
 
     object: Literal["list"]
     by: str

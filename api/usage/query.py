@@ -1,4 +1,4 @@
-"""What questions about usage say in their parameters, read and checked."""
+"""Parses the query parameters of usage requests."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -60,7 +60,7 @@ def read_usage(params: Mapping[str, str], providers: Collection[str], now: datet
     """A question for sums.
 
     Args:
-        said: The query parameters.
+        params: The query parameters.
         providers: Configured ones, which may stand before a model's name.
         now: UTC; up to now and the period under way by default.
 

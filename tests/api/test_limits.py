@@ -87,7 +87,7 @@ async def test_a_spent_budget_is_refused_before_any_work(
 
 
 @everywhere
-async def test_what_a_call_cost_is_told_at_once_and_with_a_jobs_result(start: Start, place: str) -> None:
+async def test_a_calls_cost_is_a_header_and_is_repeated_with_a_jobs_result(start: Start, place: str) -> None:
     gateway = await gateway_with(start)
     cost = (await ask(gateway, place, "whole")).headers["x-bf-cost-usd"]
     assert float(cost) > 0
@@ -119,7 +119,7 @@ async def test_a_failed_job_that_runs_again_needs_room_in_the_budget(start: Star
     assert overruled.status_code == 202
 
 
-async def test_administrators_read_what_was_told_of_budgets(start: Start) -> None:
+async def test_administrators_list_budget_alerts(start: Start) -> None:
     gateway = await gateway_with(start, budget={"limit_usd": 0.000001})
     await ask(gateway, "openai", "whole")
     await gateway.services.inference._billing.ledger.flush()  # type: ignore[union-attr]

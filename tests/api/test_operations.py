@@ -23,7 +23,7 @@ async def test_health(gateway: Gateway):
     assert (await gateway.http.get("/health/ready")).status_code == 200
 
 
-async def test_figures_count_requests_jobs_and_the_queue(gateway: Gateway):
+async def test_metrics_count_requests_jobs_and_the_queue(gateway: Gateway):
     await gateway.post("/v1/chat/completions", CHAT)
     await gateway.submit(**{"x-bf-async-priority": "high"})
     answer = await gateway.http.get("/metrics")

@@ -19,17 +19,17 @@ async def test_a_caller_says_how_long_it_waits(gateway: Gateway):
 
 
 @pytest.mark.parametrize("header", ["soon", "0", "-1", "nan"])
-async def test_a_time_that_is_none_is_a_400(gateway: Gateway, header: str):
+async def test_an_invalid_timeout_header_is_a_400(gateway: Gateway, header: str):
     answer = await gateway.post("/v1/chat/completions", CHAT, headers={"x-bf-timeout": header})
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "x-bf-timeout")
 
 
-async def test_what_an_sdk_says_is_taken_as_a_hint(gateway: Gateway):
+async def test_an_sdks_timeout_is_a_hint(gateway: Gateway):
     answer = await gateway.post("/v1/chat/completions", CHAT, headers={"x-stainless-read-timeout": "nonsense"})
     assert answer.status_code == 200
 
 
-async def test_operators_see_which_keys_rest_and_how_many_calls_pass(gateway: Gateway):
+async def test_readiness_shows_keys_in_cooldown_and_concurrent_calls(gateway: Gateway):
     await gateway.post("/v1/chat/completions", {**CHAT, "model": "sim/gpt@status=401"})
     plain = (await gateway.http.get("/health/ready")).json()
     assert "providers" not in plain

@@ -33,13 +33,13 @@ async def test_administration_is_closed_to_virtual_keys(tenants: Gateway) -> Non
             assert answer.status_code in {401, 429}
 
 
-async def test_every_way_of_showing_the_admin_key_will_do(gateway: Gateway) -> None:
+async def test_the_admin_key_is_accepted_in_every_header(gateway: Gateway) -> None:
     key = "test-admin-key-0123456789"
     for headers in ({"x-api-key": key}, {"x-bf-admin-key": key}, {"authorization": "Basic x", "x-bf-admin-key": key}):
         assert (await gateway.http.get("/api/keys", headers=headers)).status_code == 200
 
 
-async def test_whoever_guesses_is_slowed_down(gateway: Gateway, caplog: pytest.LogCaptureFixture) -> None:
+async def test_guessing_the_admin_key_is_throttled(gateway: Gateway, caplog: pytest.LogCaptureFixture) -> None:
     async def attempt(key: str) -> httpx.Response:
         return await gateway.http.get("/api/keys", headers={"authorization": f"Bearer {key}"})
 
@@ -96,7 +96,7 @@ def test_no_more_addresses_are_remembered_than_there_is_room_for(monkeypatch: py
     assert not attempts.allow("10.0.0.2", b"x")
 
 
-async def test_whatever_an_administrator_changes_is_kept(tenants: Gateway) -> None:
+async def test_every_change_by_an_administrator_is_audited(tenants: Gateway) -> None:
     made = await make(tenants, "search", budget={"limit_usd": 5})
     path = f"/api/keys/{made['id']}"
     await tenants.http.patch(path, json={"weight": 2}, headers={**ADMIN, "x-request-id": "req-1"})
@@ -125,7 +125,7 @@ async def test_whatever_an_administrator_changes_is_kept(tenants: Gateway) -> No
     assert "test-admin-key" not in str(page)
 
 
-async def test_what_callers_do_with_their_own_jobs_is_their_affair(tenants: Gateway) -> None:
+async def test_callers_actions_on_their_own_jobs_are_not_audited(tenants: Gateway) -> None:
     job_id = await tenants.submit(**{"x-bf-vk": KEY_A})
     await tenants.post(f"/v1/async/jobs/{job_id}/cancel", headers={"x-bf-vk": KEY_A})
     assert (await tenants.http.get("/api/audit", headers=ADMIN)).json()["data"] == []
@@ -154,7 +154,7 @@ async def test_the_trail_is_read_page_by_page_and_by_target(gateway: Gateway, mo
         assert (await refused(gateway, "GET", f"/api/audit?after={cursor}", 400))["param"] == "after"
 
 
-async def test_an_entry_that_cannot_be_kept_is_in_the_log_and_the_value_is_told(
+async def test_an_audit_entry_that_cannot_be_stored_is_logged_and_the_key_still_returned(
     gateway: Gateway, redis: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     await redis.set("finops:audit", "in the way")

@@ -186,7 +186,7 @@ async def test_the_limits_of_a_key_say_how_they_stand_and_where_they_are_heading
     assert (await gateway.http.get(f"/api/keys/{bare['id']}/limits", headers=ADMIN)).json()["data"] == []
 
 
-async def test_a_spent_budget_is_foretold(gateway: Gateway) -> None:
+async def test_an_exhausted_budget_is_forecast(gateway: Gateway) -> None:
     made = await make(gateway, budget={"limit_usd": 0})
     [row] = (await gateway.http.get(f"/api/keys/{made['id']}/limits", headers=ADMIN)).json()["data"]
     assert row["forecast"]["exhausted_at"] is not None
@@ -238,7 +238,7 @@ async def test_a_fallback_may_be_an_alias_or_a_route(start: Start) -> None:
     assert (await use(gateway, made["value"], model="sim/x@status=500")).status_code == 200
 
 
-async def test_a_store_that_is_away_is_said(start: Start) -> None:
+async def test_an_unreachable_store_is_a_503(start: Start) -> None:
     gateway = await start(redis_url="redis://127.0.0.1:1/0")
     for path in ("/api/keys", "/api/audit", "/api/keys/vk_1"):
         assert (await refused(gateway, "GET", path, 503))["code"] == "store_unavailable"

@@ -211,7 +211,7 @@ async def test_after_a_day_a_batch_expires(gateway: Gateway):
     assert {found["error"]["code"] for found in await read(gateway, batch["error_file_id"])} == {"batch_expired"}
 
 
-async def test_a_result_that_somebody_deleted_is_said_to_be_lost(gateway: Gateway):
+async def test_a_deleted_result_fails_its_batch_line_as_lost(gateway: Gateway):
     batch_id = await started(gateway, 2)
     [claim] = await gateway.worker.claim()
     await gateway.worker.complete(claim)

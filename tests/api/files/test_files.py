@@ -221,7 +221,7 @@ async def test_a_form_that_is_none_is_refused(gateway: Gateway, body: bytes):
     assert not await gateway.services.commands.execute("KEYS", "finops:file:*")
 
 
-async def test_a_body_of_another_kind_is_the_providers_affair(gateway: Gateway):
+async def test_an_upload_that_is_no_form_is_forwarded(gateway: Gateway):
     answer = await gateway.post("/v1/files", {"purpose": "batch"})
     assert answer.status_code == 400
 
@@ -353,7 +353,7 @@ async def test_a_batch_that_cannot_be_is_a_400(gateway: Gateway, more: dict[str,
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"input_file_id":1}', b'{"input_file_id":"file-abc"}'])
-async def test_a_batch_of_no_file_of_ours_is_the_providers_affair(gateway: Gateway, body: bytes):
+async def test_a_batch_of_a_providers_file_is_forwarded(gateway: Gateway, body: bytes):
     answer = await gateway.http.post("/v1/batches", content=body, headers={"content-type": "application/json"})
     assert 400 <= answer.status_code < 500
 

@@ -19,7 +19,7 @@ from tests.api.conftest import CHAT, Gateway
 from tests.waiting import wait_until
 
 
-def test_text_that_has_no_utf_8_form_is_still_told():
+def test_error_text_without_a_utf_8_form_is_escaped():
     reply = error_reply(InvalidRequest("odd \ud800 text", param="x"))
     assert orjson.loads(reply.body)["error"] == {
         "message": "'odd \\ud800 text'", "type": "invalid_request_error", "param": "x", "code": None,
@@ -87,7 +87,7 @@ async def test_a_cancellation_that_is_not_the_callers_goes_through():
     await wait_until(task.done)
 
 
-def test_google_is_told_when_to_come_back_in_its_own_words():
+def test_a_genai_error_holds_retry_info():
     reply = error_reply(RequestLimited("slow down", retry_after_s=1.5), "genai")
     assert dict(reply.headers)[b"retry-after"] == b"2"
     error = orjson.loads(reply.body)["error"]

@@ -127,7 +127,7 @@ async def test_a_caller_who_was_gone_before_is_gone():
     assert asked.flow.resumed == 0
 
 
-async def test_who_is_done_is_not_told():
+async def test_a_finished_request_is_not_notified_of_a_hang_up():
     asked = Request()
     with Hangup(asked.receive):
         assert asked.flow.resumed == 1

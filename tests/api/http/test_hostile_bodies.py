@@ -71,7 +71,7 @@ async def test_a_response_may_leave_its_model_to_the_default_provider(gateway: G
     assert sim.requests[-1].path == "/v1/responses"
 
 
-async def test_an_unknown_provider_is_told_with_those_there_are(gateway: Gateway):
+async def test_an_unknown_provider_error_lists_the_configured_ones(gateway: Gateway):
     answer = await gateway.post("/v1/chat/completions", {**CHAT, "model": "nowhere/gpt"})
     error = answer.json()["error"]
     assert (answer.status_code, error["code"]) == (400, "unknown_provider")

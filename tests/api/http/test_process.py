@@ -79,7 +79,7 @@ def test_it_serves_an_inherited_socket(run: Run):
         assert end(process) == 0
 
 
-def test_a_port_in_use_is_said_and_fails(run: Run):
+def test_a_port_in_use_is_reported_and_exits_1(run: Run):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         process = run("--port", str(taken.getsockname()[1]))
         _, output = process.communicate(timeout=60)
@@ -94,7 +94,7 @@ def test_a_port_in_use_is_said_and_fails(run: Run):
         ({"FINOPS_CONFIG": "/nonexistent/finops.toml"}, 2, "does not exist"),
     ],
 )
-def test_a_refused_configuration_is_said(run: Run, environ: dict[str, str], code: int, output: str):
+def test_a_refused_configuration_is_reported(run: Run, environ: dict[str, str], code: int, output: str):
     process = run(environ=environ)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == code
@@ -102,7 +102,7 @@ def test_a_refused_configuration_is_said(run: Run, environ: dict[str, str], code
     assert "Traceback" not in errors
 
 
-def test_an_incomplete_provider_is_said(run: Run, tmp_path):
+def test_an_incomplete_provider_is_reported(run: Run, tmp_path):
     config = tmp_path / "finops.toml"
     config.write_text('[server]\nport = 0\n[providers.mine]\nwire = "openai"\n')
     process = run("--config", str(config))

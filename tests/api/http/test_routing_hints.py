@@ -11,13 +11,13 @@ def test_a_session_is_named_by_header_or_by_the_body() -> None:
     assert len(session_of({b"x-bf-session-id": b"x" * 10_000}, {})) == 512
 
 
-def test_a_callers_patience_is_in_seconds() -> None:
+def test_x_bf_timeout_is_in_seconds() -> None:
     assert timeout_s({}) is None
     assert timeout_s({b"x-bf-timeout": b"1.5"}) == 1.5
 
 
 @pytest.mark.parametrize("header", [b"", b"soon", b"0", b"-1", b"nan", b"inf", b"1e9"])
-def test_patience_that_is_none_is_a_400(header: bytes) -> None:
+def test_an_invalid_timeout_is_a_400(header: bytes) -> None:
     with pytest.raises(InvalidRequest) as refusal:
         timeout_s({b"x-bf-timeout": header})
     assert refusal.value.param == "x-bf-timeout"
@@ -38,6 +38,6 @@ def test_an_sdks_limit_bounds_an_answer_and_the_begin_of_a_stream() -> None:
     assert limits({}, 100, stream=True) == (None, None)
 
 
-def test_what_the_caller_says_itself_wins() -> None:
+def test_x_bf_timeout_overrides_the_sdks_timeout() -> None:
     both = {b"x-stainless-read-timeout": b"602", b"x-bf-timeout": b"3"}
     assert limits(both, 100, stream=True) == (103, None)

@@ -46,21 +46,21 @@ async def test_a_job_is_queued_then_in_progress_then_the_providers_own_body(gate
 
 
 @pytest.mark.parametrize("word", ["1", "true", "YES", "On"])
-async def test_words_that_submit(gateway: Gateway, sim, word: str):
+async def test_true_values_submit_a_job(gateway: Gateway, sim, word: str):
     answer = await gateway.post("/v1/chat/completions", CHAT, headers={"x-bf-async": word})
     assert answer.json()["status"] == "queued"
     assert sim.requests == []
 
 
 @pytest.mark.parametrize("word", ["0", "false", "No", "OFF", ""])
-async def test_words_that_do_not(gateway: Gateway, word: str):
+async def test_false_values_answer_at_once(gateway: Gateway, word: str):
     answer = await gateway.post("/v1/chat/completions", CHAT, headers={"x-bf-async": word})
     assert answer.json()["choices"]
     assert "x-bf-async-id" not in answer.headers
 
 
 @pytest.mark.parametrize("word", ["maybe", "2", "tru", "x" * 300, "ja\xff"])
-async def test_any_other_word_is_refused_by_name(gateway: Gateway, sim, word: str):
+async def test_any_other_value_of_x_bf_async_is_refused(gateway: Gateway, sim, word: str):
     answer = await gateway.post("/v1/chat/completions", CHAT, headers={"x-bf-async": word.encode("latin-1")})
     assert answer.status_code == 400
     assert error(answer)["param"] == "x-bf-async"
@@ -242,7 +242,7 @@ async def test_a_repeated_header_that_is_none_of_ours_does_not_matter(gateway: G
     assert answer.status_code == 200
 
 
-async def test_a_delayed_job_is_told_as_queued_and_starts_later(gateway: Gateway):
+async def test_a_delayed_job_is_reported_as_queued_and_starts_later(gateway: Gateway):
     job_id = await gateway.submit(**{"x-bf-async-delay": "20"})
     answer = await gateway.poll(job_id)
     assert answer.json()["status"] == "queued"

@@ -189,7 +189,7 @@ async def test_a_failed_or_cancelled_job_is_the_sdks_own_error(sdk: Sdk, gateway
         ({"stream": True, "extra_headers": {"x-bf-async": "1"}}, anthropic.BadRequestError, "invalid_request_error"),
     ],
 )
-async def test_errors_are_told_in_its_own_envelope(sdk: Sdk, change: dict[str, Any], error: Any, kind: str):
+async def test_errors_use_the_surfaces_own_envelope(sdk: Sdk, change: dict[str, Any], error: Any, kind: str):
     with pytest.raises(error) as failure:
         await sdk().messages.create(**{**ASK, "model": "claude-haiku-4-5", **change})
     body = failure.value.body
@@ -262,7 +262,7 @@ async def named(client: anthropic.AsyncAnthropic) -> AsyncIterator[str]:
         yield model.id
 
 
-async def test_what_is_not_there_is_told_in_its_envelope(gateway: Gateway):
+async def test_not_found_uses_the_surfaces_own_envelope(gateway: Gateway):
     for method, path in (("GET", "/anthropic/v1/nothing"), ("GET", "/anthropic/v1/messages")):
         answer = await gateway.http.request(method, path)
         assert answer.json()["type"] == "error", path

@@ -209,7 +209,7 @@ async def test_a_failed_or_cancelled_job_is_the_sdks_own_error(sdk: Sdk, gateway
         ("openai/gpt-4o", {"http_options": {"headers": {"x-bf-async-id": "nothing"}}}, 404, "NOT_FOUND"),
     ],
 )
-async def test_errors_are_told_in_its_own_envelope(sdk: Sdk, model: str, config: Any, code: int, status: str):
+async def test_errors_use_the_surfaces_own_envelope(sdk: Sdk, model: str, config: Any, code: int, status: str):
     with pytest.raises(errors.APIError) as failure:
         await sdk().aio.models.generate_content(model=model, contents="hello", config=config)
     assert (failure.value.code, failure.value.status) == (code, status)
@@ -289,7 +289,7 @@ async def test_models_are_listed_page_by_page(sdk: Sdk):
         await sdk().aio.models.list(config={"page_size": -1})
 
 
-async def test_what_is_not_there_is_told_in_its_envelope(gateway: Gateway):
+async def test_not_found_uses_the_surfaces_own_envelope(gateway: Gateway):
     for method, path in (
         ("GET", "/genai/v1/nothing"),
         ("POST", "/genai/v1/models/gpt-4o"),

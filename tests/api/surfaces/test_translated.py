@@ -80,7 +80,7 @@ async def test_callers_read_events_even_where_the_provider_does_not_stream(start
 
 
 @pytest.mark.parametrize("body", [b"[]", b'{"choices": 5}', b'{"choices": [{"message": "x"}]}'])
-async def test_an_answer_that_is_none_is_a_502(start: Start, body: bytes):
+async def test_a_malformed_answer_is_a_502(start: Start, body: bytes):
     async with upstream_sending(body) as url:
         gateway = await start(providers=odd(url))
         message = await gateway.post("/anthropic/v1/messages", ASK)

@@ -168,7 +168,7 @@ async def test_calls_newest_first_page_by_page(busy: Gateway):
     assert KEY_A not in json.dumps(first)
 
 
-async def test_what_was_said_is_shown_only_where_it_is_kept_and_asked_for(start: Start):
+async def test_content_is_returned_only_where_it_is_stored_and_requested(start: Start):
     gateway = await start(log={"content": True})
     await gateway.post("/v1/chat/completions", CHAT)
     await booked(gateway)
@@ -272,7 +272,7 @@ async def test_forecasts(busy: Gateway):
     assert (await asked(busy, "/api/usage/forecast", by="customer", after="z"))["last_id"] is None
 
 
-async def test_the_figures_tell_cost_and_tokens(busy: Gateway):
+async def test_metrics_count_cost_and_tokens(busy: Gateway):
     text = (await busy.http.get("/metrics")).text
     assert 'finops_cost_usd_total{model="gpt-4o",provider="sim",team="search"}' in text
     assert 'finops_tokens_total{kind="input",model="gpt-4o",provider="sim",team="ads"}' in text
