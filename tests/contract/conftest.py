@@ -19,7 +19,7 @@ def providers_of(sim: RunningSimulator) -> dict[str, dict[str, Any]]:
     """A provider for each wire and host; every credential there is a way to show."""
     keys = [{"value": "sk-upstream-key-0123456789"}]
     account = orjson.dumps({**ACCOUNT, "token_uri": f"{sim.origin}/token"}).decode()
-    said: dict[str, dict[str, Any]] = {
+    settings: dict[str, dict[str, Any]] = {
         "openai": {"base_url": sim.base_url, "keys": keys},
         "own": {"wire": "openai", "base_url": sim.base_url},
         "anthropic": {"base_url": sim.origin, "keys": keys},
@@ -33,7 +33,7 @@ def providers_of(sim: RunningSimulator) -> dict[str, dict[str, Any]]:
         "bedrock": {"base_url": sim.origin, "region": "eu-west-1", "credentials": "AKID:secret"},
         "bedrock-bearer": {"host": "bedrock", "base_url": sim.origin, "region": "eu-west-1", "keys": keys},
     }
-    return {name: {**provider, "retry": QUICK} for name, provider in said.items()}
+    return {name: {**provider, "retry": QUICK} for name, provider in settings.items()}
 
 
 def environ_of(sim: RunningSimulator) -> Mapping[str, str]:

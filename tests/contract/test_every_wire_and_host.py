@@ -144,7 +144,7 @@ async def test_chat(ways: Ways, model: str) -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
-async def test_an_answer_that_is_cut_short_says_so(ways: Ways, model: str) -> None:
+async def test_a_truncated_answer_has_finish_reason_length(ways: Ways, model: str) -> None:
     _, finish, body = await ways.message(model, **ASK, max_tokens=2)
     assert finish == "length"
     assert body["usage"]["completion_tokens"] == 2
@@ -185,7 +185,7 @@ async def test_an_answer_keeps_to_a_schema(ways: Ways, model: str) -> None:
 
 
 @pytest.mark.parametrize("model", THINKERS)
-async def test_thoughts_are_told_and_go_back(ways: Ways, model: str) -> None:
+async def test_thoughts_are_returned_and_go_back(ways: Ways, model: str) -> None:
     message, _, _ = await ways.message(model, **ASK, reasoning_effort="low", max_tokens=4000)
     thoughts = message.model_extra or {}
     assert thoughts["reasoning_content"]

@@ -21,8 +21,8 @@ CALLS = [
     ],
 )
 def test_the_stream_of_a_whole_answer_is_that_answer(message: dict[str, Any]) -> None:
-    said = {"refusal": None, "annotations": [], **message}
-    choices = [{"index": at, "message": said, "finish_reason": "stop", "logprobs": None} for at in (0, 1)]
+    whole = {"refusal": None, "annotations": [], **message}
+    choices = [{"index": at, "message": whole, "finish_reason": "stop", "logprobs": None} for at in (0, 1)]
     whole = {"id": "c", "object": "chat.completion", "model": "m", "choices": choices, "usage": {"total_tokens": 5}}
     *events, last = EventSplitter().feed(as_stream(whole))
     assembly = ChatAssembly()

@@ -18,7 +18,7 @@ def test_what_is_not_known_is_absent():
     }  # fmt: skip
 
 
-def test_an_estimated_start_is_told_until_there_is_a_real_one():
+def test_an_estimated_start_is_replaced_by_the_real_one():
     facts = {"id": "j", "request_type": "embeddings", "model": "m", "created_ms": 1000, "estimated_start_ms": 5000}
     assert envelope(Job(state=State.QUEUED, **facts))["estimated_start_at"] == rfc3339_ms(5000)
     started = envelope(Job(state=State.RUNNING, started_ms=3000, **facts))

@@ -40,6 +40,6 @@ def test_text_fields_are_read_and_files_are_named() -> None:
         (form(*[text("a", b"1")] * 257), TYPE),
     ],
 )
-def test_what_is_no_whole_form_is_said_so(body: bytes, content_type: str) -> None:
+def test_malformed_forms_are_refused(body: bytes, content_type: str) -> None:
     with pytest.raises(MalformedForm):
         form_fields(body, content_type)

@@ -31,7 +31,7 @@ TYPES = {
 
 @pytest.mark.parametrize("status", ["queued", "in_progress"])
 @pytest.mark.parametrize("name", sorted(BY_NAME))
-def test_every_pending_body_says_id_and_status_and_passes_the_sdks_strict_validation(name: str, status):
+def test_every_pending_body_has_id_and_status_and_passes_the_sdks_strict_validation(name: str, status):
     body = orjson.loads(pending_body(BY_NAME[name], Pending("job-1", status, "m", 1795360000)))
     assert (body["id"], body["status"]) == ("job-1", status)
     if name in TYPES:
@@ -48,7 +48,7 @@ def test_a_pending_response_has_every_field_that_open_responses_requires(status)
     assert (body["error"] or {}).get("message") == (error or {}).get("message")
 
 
-def test_only_what_was_said_is_echoed_and_nothing_long():
-    said = {"temperature": 0.3, "top_p": True, "metadata": {"a": "b"}, "instructions": "x" * 5000, "input": "secret"}
-    assert echo_of(RESPONSES, said) == {"temperature": 0.3, "top_p": 1.0, "metadata": {"a": "b"}}
-    assert echo_of(CHAT, said) == {}
+def test_only_short_settings_of_the_request_are_echoed():
+    fields = {"temperature": 0.3, "top_p": True, "metadata": {"a": "b"}, "instructions": "x" * 5000, "input": "secret"}
+    assert echo_of(RESPONSES, fields) == {"temperature": 0.3, "top_p": 1.0, "metadata": {"a": "b"}}
+    assert echo_of(CHAT, fields) == {}

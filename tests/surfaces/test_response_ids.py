@@ -1,7 +1,7 @@
 from shared.surfaces.response_ids import is_minted, mint_response_id
 
 
-def test_our_ids_are_told_from_those_of_providers():
+def test_our_ids_are_distinguishable_from_those_of_providers():
     ours = mint_response_id()
     assert ours.startswith("resp_")
     assert len(ours) == 53

@@ -11,9 +11,9 @@ EXTENSIONS = frozenset({"thinking", "top_k", "cache_control", "inference_geo", "
 
 DROPPED_ELSEWHERE: Mapping[str, str] = {
     "thinking": "a budget is sent as reasoning_effort; adaptive and disabled leave it to the model",
-    "cache_control": "others cache by themselves; the answer does not change",
-    "messages[].content[].thinking, .redacted_thinking": "only who signed thoughts can read them",
-    "messages[].content[].is_error": "a tool's result says in words that it failed",
+    "cache_control": "other providers cache by themselves; the answer does not change",
+    "messages[].content[].thinking, .redacted_thinking": "only the provider that signed thoughts can read them",
+    "messages[].content[].is_error": "the text of a tool's result says that it failed",
     "inference_geo, speed": "when they ask for nothing special: global, standard",
 }
 """What a request to another model than Claude loses, by design, and why; all else that it cannot say is refused."""

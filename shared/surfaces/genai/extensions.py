@@ -8,14 +8,14 @@ from shared.surfaces.fields import unsupported
 
 DROPPED_ELSEWHERE: Mapping[str, str] = {
     "generationConfig.thinkingConfig": "sent as reasoning_effort; a budget of -1 leaves it to the model",
-    "generationConfig.mediaResolution, contents[].parts[].mediaResolution, .partMetadata": "how Google reads media",
+    "generationConfig.mediaResolution, contents[].parts[].mediaResolution, .partMetadata": "only Google has it",
     "generationConfig.audioTimestamp, .enableEnhancedCivicAnswers": "when they are false",
     "safetySettings": "thresholds that block nothing (OFF, BLOCK_NONE): other providers have filters of their own",
-    "labels": "Google's bills are sorted by them",
+    "labels": "only Google's billing uses them",
     "toolConfig.retrievalConfig": "where Google's own tools search; those are refused",
     "taskType, title": "of embeddings: other models know no tasks",
-    "thoughtSignature": "only who made it can read it",
-    "contents[].parts[].thought": "thoughts go back to who can check their signature",
+    "thoughtSignature": "only the provider that made it can read it",
+    "contents[].parts[].thought": "only the provider that signed thoughts can check them",
 }
 """What a request to another model than Google's loses, by design, and why; all else that it cannot say is refused."""
 

@@ -45,7 +45,7 @@ def test_only_the_model_changes_in_the_callers_bytes() -> None:
         b'{"tool": {"model": "keep"}, "mod\\u0065l": "sim/gpt"}',
     ],
 )
-def test_a_body_that_says_model_twice_is_written_anew(body: bytes) -> None:
+def test_a_body_with_two_models_is_rewritten(body: bytes) -> None:
     sent = json.loads(WIRE.request(request_of(body, "gpt")).body)
     expected = {**json.loads(body), "model": "gpt"}
     expected.pop("fallbacks", None)
@@ -168,7 +168,7 @@ def streamed(body: bytes, request_type: RequestType = CHAT, *, counted: bool = T
         ),
     ],
 )
-def test_a_stream_is_counted_for_the_gateway_and_its_caller_is_not_told(options: str, asked: object) -> None:
+def test_usage_requested_by_the_gateway_is_hidden_from_the_caller(options: str, asked: object) -> None:
     body = STREAMED[:-1] + options.encode() + b"} "
     wire = OpenAIWire()
     assert orjson.loads(wire.request(streamed(body)).body) == {**orjson.loads(body), "stream_options": asked}

@@ -13,7 +13,7 @@ from tests.providers.wires.chat_chunks import HI, request_of
 
 
 class Google:
-    """A third format, that can be told from the others."""
+    """A third format, that can be distinguished from the others."""
 
     name = "gemini"
     request_types = frozenset({CHAT.name, EMBEDDINGS.name})
@@ -42,7 +42,7 @@ WIRE = VertexWire(gemini=Google(), claude=AnthropicWire(on_vertex=True), others=
         ("meta/llama-4", "/chat/completions"),
     ],
 )
-def test_the_models_name_says_the_format(model, path):
+def test_the_models_name_selects_the_format(model, path):
     request = request_of({"messages": HI, "model": model}, model)
     assert WIRE.request(request).path == path
     assert type(WIRE.stream(request)).__name__ == ("AnthropicStream" if "claude" in model else "OpenAIStream")
@@ -51,8 +51,8 @@ def test_the_models_name_says_the_format(model, path):
 def test_answers_are_read_in_the_same_format():
     request = request_of({"messages": HI}, "gemini-3-pro")
     assert WIRE.answer(request, b"", "").body == b"google"
-    said = b'{"choices": []}'
-    assert WIRE.answer(request_of({"messages": HI}, "meta/x"), said, "application/json").body == said
+    upstream = b'{"choices": []}'
+    assert WIRE.answer(request_of({"messages": HI}, "meta/x"), upstream, "application/json").body == upstream
 
 
 def test_models_offer_what_their_format_can_say():

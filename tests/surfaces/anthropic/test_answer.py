@@ -77,7 +77,7 @@ def test_calls_thoughts_and_refusals_are_blocks():
     ("arguments", "given"),
     [("", {}), ("{}", {}), ('{"a":', {"invalid_json": '{"a":'}), ("[1]", {"invalid_json": "[1]"})],
 )
-def test_arguments_that_are_no_object_are_shown_as_they_are(arguments, given):
+def test_arguments_that_are_not_an_object_are_passed_through(arguments, given):
     call = {"id": "call_1", "function": {"name": "look", "arguments": arguments}}
     assert answered({"content": None, "tool_calls": [call]}, "tool_calls")["content"][0]["input"] == given
 
@@ -149,7 +149,7 @@ def test_errors_are_typed_by_status(status, error, kind):
     pydantic.TypeAdapter(ErrorResponse).validate_python(envelope, strict=True)
 
 
-def test_a_failed_job_says_what_failed():
+def test_a_failed_job_has_its_error():
     gone = JobNotFound("0b6e")
     assert error_of(gone.status, gone.envelope()["error"])["error"]["code"] == "job_not_found"
     full = QueueFull("Full.", param="x-bf-async")

@@ -20,7 +20,7 @@ def chat_of(**fields):
     return chat_request({"model": "anthropic/claude-sonnet-4-6", "max_tokens": 100, "messages": HI} | fields)
 
 
-def said(content, role="user"):
+def messages_of(content, role="user"):
     """The chat messages of one turn."""
     return chat_of(messages=[{"role": role, "content": content}])["messages"]
 
@@ -94,7 +94,7 @@ def test_a_budget_of_thinking_is_an_effort(budget, effort):
 
 
 def test_results_of_tools_come_first_and_their_images_with_the_users_words():
-    messages = said(
+    messages = messages_of(
         [
             {"type": "text", "text": "And?"},
             {"type": "tool_result", "tool_use_id": "t1", "content": "blue", "is_error": True},
@@ -114,7 +114,7 @@ def test_results_of_tools_come_first_and_their_images_with_the_users_words():
             ],
         },
     ]
-    assert len(said([{"type": "tool_result", "tool_use_id": "t1", "content": "x"}])) == 1
+    assert len(messages_of([{"type": "tool_result", "tool_use_id": "t1", "content": "x"}])) == 1
 
 
 def test_an_assistants_turn_keeps_calls_and_signed_thoughts():
@@ -126,7 +126,7 @@ def test_an_assistants_turn_keeps_calls_and_signed_thoughts():
         {"type": "tool_use", "id": "t1", "name": "look", "input": {"at": "sky"}, "cache_control": MARK},
     ]
     function = {"name": "look", "arguments": '{"at":"sky"}'}
-    assert said(content, "assistant") == [
+    assert messages_of(content, "assistant") == [
         {
             "role": "assistant",
             "content": "So.",
@@ -138,9 +138,9 @@ def test_an_assistants_turn_keeps_calls_and_signed_thoughts():
             "tool_calls": [{"id": "t1", "type": "function", "function": function, "cache_control": MARK}],
         }
     ]
-    assert said("So.", "assistant") == [{"role": "assistant", "content": "So."}]
-    assert said(content[4:], "assistant")[0]["content"] is None
-    assert said([content[2]], "assistant")[0]["content"] == ""
+    assert messages_of("So.", "assistant") == [{"role": "assistant", "content": "So."}]
+    assert messages_of(content[4:], "assistant")[0]["content"] is None
+    assert messages_of([content[2]], "assistant")[0]["content"] == ""
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_an_assistants_turn_keeps_calls_and_signed_thoughts():
     ],
 )
 def test_blocks_become_parts(block, parts):
-    assert said([block]) == ([] if parts is None else [{"role": "user", "content": parts}])
+    assert messages_of([block]) == ([] if parts is None else [{"role": "user", "content": parts}])
 
 
 def test_system_text_may_stand_anywhere():

@@ -31,7 +31,7 @@ def events_in(data):
     return events
 
 
-def told(*data, events=None):
+def events_from(*data, events=None):
     encoder = MessageEvents(request_id="req_1") if events is None else events
     return events_in(b"".join(encoder.feed(each) for each in data))
 
@@ -83,7 +83,7 @@ def test_a_stream_through_openais_format_adds_up_to_the_whole_message(message, s
 
 
 def _ordered(content):
-    """Whole messages join what streams tell in the order in which it was said."""
+    """Whole messages join what streams tell in the order in which it was written."""
     text = "".join(block["text"] for block in content if block["type"] == "text")
     return [
         text,
@@ -99,7 +99,7 @@ def _ordered(content):
 def test_blocks_begin_and_end_around_each_change():
     call = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "look", "arguments": ""}}
     second = {"index": 1, "id": "call_2", "type": "function", "function": {"name": "rest", "arguments": "{}"}}
-    events = told(
+    events = events_from(
         chunk({"role": "assistant", "content": ""}),
         chunk({"reasoning": "Hm."}),
         chunk({"content": "So."}),
@@ -127,13 +127,13 @@ def test_blocks_begin_and_end_around_each_change():
     assert events[-2]["usage"]["input_tokens"] == 7
 
 
-def test_thoughts_that_were_not_streamed_are_told_whole():
+def test_thoughts_that_were_not_streamed_are_sent_whole():
     blocks = [
         {"index": 0, **THOUGHT},
         {"index": 1, "type": "redacted_thinking", "data": "xyz"},
         {"index": 2, **THOUGHT, "thinking": ""},
     ]
-    events = told(chunk({"thinking_blocks": blocks}), chunk({}, "stop"), DONE)
+    events = events_from(chunk({"thinking_blocks": blocks}), chunk({}, "stop"), DONE)
     assert sum_up(events)["content"] == [
         THOUGHT,
         {"type": "redacted_thinking", "data": "xyz"},
@@ -142,20 +142,20 @@ def test_thoughts_that_were_not_streamed_are_told_whole():
 
 
 def test_refusals_are_text_and_say_why_at_the_end():
-    events = told(chunk({"refusal": "No"}), chunk({"refusal": "."}, "content_filter"), DONE)
+    events = events_from(chunk({"refusal": "No"}), chunk({"refusal": "."}, "content_filter"), DONE)
     assert sum_up(events)["content"] == [{"type": "text", "text": "No."}]
     assert events[-2]["delta"]["stop_details"]["explanation"] == "No."
 
 
 def test_keep_alives_are_pings_and_other_choices_are_passed_over():
     other = {"choices": [{"index": 1, "delta": {"content": "Other"}}]}
-    events = told(b": keep-alive\n\n", chunk({"content": "A"}), chunk(None, **other), chunk({}, "stop"), DONE)
+    events = events_from(b": keep-alive\n\n", chunk({"content": "A"}), chunk(None, **other), chunk({}, "stop"), DONE)
     assert events[0] == {"type": "ping"}
     assert sum_up(events)["content"] == [{"type": "text", "text": "A"}]
 
 
 def test_nothing_but_an_end_is_an_empty_message():
-    assert sum_up(told(DONE))["content"] == []
+    assert sum_up(events_from(DONE))["content"] == []
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_nothing_but_an_end_is_an_empty_message():
 )
 def test_errors_end_the_stream(error, kind):
     encoder = MessageEvents(request_id="req_1")
-    events = told(chunk({"content": "A"}), encode_event(orjson.dumps({"error": error})), DONE, events=encoder)
+    events = events_from(chunk({"content": "A"}), encode_event(orjson.dumps({"error": error})), DONE, events=encoder)
     assert events[-1] == {"type": "error", "error": {"type": kind, "message": "Busy."}, "request_id": "req_1"}
     assert encoder.ended
     assert encoder.feed(chunk({"content": "B"})) == b""
@@ -184,7 +184,7 @@ def test_calls_that_are_mixed_break_the_stream():
     def call(number, **more):
         return chunk({"tool_calls": [{"index": number, "function": {"name": "f", "arguments": "{"}, **more}]})
 
-    events = told(call(0, id="a"), call(1, id="b"), call(0), DONE)
+    events = events_from(call(0, id="a"), call(1, id="b"), call(0), DONE)
     assert events[-1]["type"] == "error"
     assert "two tool calls" in events[-1]["error"]["message"]
 
@@ -192,4 +192,4 @@ def test_calls_that_are_mixed_break_the_stream():
 def test_several_events_in_one_chunk_stop_at_an_error():
     mixed = [{"index": number, "id": "x", "function": {"name": "f", "arguments": ""}} for number in (0, 1, 0)]
     choices = [{"index": 0, "delta": {"tool_calls": mixed}}, {"index": 0, "delta": {"content": "late"}}]
-    assert told(chunk(None, choices=choices))[-1]["type"] == "error"
+    assert events_from(chunk(None, choices=choices))[-1]["type"] == "error"

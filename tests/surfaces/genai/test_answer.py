@@ -97,7 +97,7 @@ def test_reasons(finish, reason):
     assert candidate_of({"content": "A"}, finish)["finishReason"] == reason
 
 
-def test_a_refusal_is_said():
+def test_a_refusal_is_the_text_of_the_answer():
     assert candidate_of({"refusal": "No."}, "content_filter")["content"]["parts"] == [{"text": "No."}]
 
 
@@ -115,7 +115,7 @@ def test_log_probabilities():
     assert "logprobsResult" not in candidate_of({"content": "A"}, logprobs=None)
 
 
-def test_what_google_said_comes_back_as_google_said_it():
+def test_googles_own_fields_come_back_unchanged():
     code = {"executableCode": {"language": "PYTHON", "code": "1"}}
     google = {
         "thought_signature": "c2ln",
@@ -146,8 +146,8 @@ def test_what_google_said_comes_back_as_google_said_it():
 
 
 def test_a_blocked_prompt_is_google_s_feedback():
-    told = {"google": {"prompt_feedback": {"blockReason": "SAFETY"}}}
-    response = judged(completion_of({"refusal": "No.", "extra_content": told}, "content_filter"))
+    details = {"google": {"prompt_feedback": {"blockReason": "SAFETY"}}}
+    response = judged(completion_of({"refusal": "No.", "extra_content": details}, "content_filter"))
     assert (response["candidates"], response["promptFeedback"]) == ([], {"blockReason": "SAFETY"})
 
 
@@ -203,9 +203,9 @@ def test_errors_have_googles_envelope(status, name):
     assert error == {"code": status, "message": "No.", "status": name}
 
 
-def test_errors_keep_what_tells_them_apart():
-    told = {"message": "", "type": "rate_limit_error", "param": "model", "code": "queue_full", "retry_after_s": 2.5}
-    error = error_of(429, told)["error"]
+def test_errors_keep_code_and_param():
+    details = {"message": "", "type": "rate_limit_error", "param": "model", "code": "queue_full", "retry_after_s": 2.5}
+    error = error_of(429, details)["error"]
     assert error["message"]
     assert error["details"] == [
         {
@@ -384,7 +384,7 @@ def test_a_stream_put_together_is_the_whole_response(message, finish, cuts):
     assert events.ended
 
 
-def test_calls_are_told_whole_and_the_reason_last():
+def test_calls_are_sent_whole_and_the_finish_reason_last():
     responses = streamed(
         chunk({"role": "assistant", "content": None}),
         chunk({"tool_calls": [{"index": 0, "id": "a", "function": {"name": "f", "arguments": '{"x'}}]}),
@@ -408,7 +408,7 @@ def test_each_choice_is_a_candidate():
     assert [candidate["finishReason"] for candidate in responses[-1]["candidates"]] == ["STOP", "MAX_TOKENS"]
 
 
-def test_what_google_said_is_told_again_in_streams():
+def test_googles_own_fields_come_back_in_streams():
     google = {"thought_signature": "c2ln", "grounding_metadata": {"webSearchQueries": ["a"]}, "finish_reason": "OTHER"}
     code = {"executableCode": {"language": "PYTHON", "code": "1"}}
     _, last = streamed(chunk({"content": "A"}), chunk({"extra_content": {"google": google}}, "stop"))
@@ -417,8 +417,8 @@ def test_what_google_said_is_told_again_in_streams():
     assert (candidate["finishReason"], candidate["groundingMetadata"]) == ("OTHER", {"webSearchQueries": ["a"]})
     first, _ = streamed(chunk({"extra_content": {"google": {"parts": [code]}}}, "stop"))
     assert first["candidates"][0]["content"]["parts"] == [code]
-    told = {"refusal": "No.", "extra_content": {"google": {"prompt_feedback": {"blockReason": "SAFETY"}}}}
-    (blocked,) = streamed(chunk(told, "content_filter"))
+    details = {"refusal": "No.", "extra_content": {"google": {"prompt_feedback": {"blockReason": "SAFETY"}}}}
+    (blocked,) = streamed(chunk(details, "content_filter"))
     assert blocked["promptFeedback"] == {"blockReason": "SAFETY"}
     assert not blocked.get("candidates")
 
@@ -436,8 +436,8 @@ def test_signed_thoughts_of_anthropic_in_streams_come_back_as_blocks():
 
 
 def test_log_probabilities_are_streamed():
-    told = {"content": [{"token": "A", "logprob": -1, "top_logprobs": []}]}
-    description = {"id": "x", "choices": [{"index": 0, "delta": {"content": "A"}, "logprobs": told}]}
+    details = {"content": [{"token": "A", "logprob": -1, "top_logprobs": []}]}
+    description = {"id": "x", "choices": [{"index": 0, "delta": {"content": "A"}, "logprobs": details}]}
     assert streamed(description)[0]["candidates"][0]["logprobsResult"]["chosenCandidates"][0]["token"] == "A"
 
 

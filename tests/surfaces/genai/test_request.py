@@ -109,8 +109,8 @@ def test_calls_and_results_without_ids_are_paired_by_name_and_order():
     )
     assert [call["id"] for call in messages[1]["tool_calls"]] == ["call_1", "call_2", "call_3"]
     assert messages[1]["tool_calls"][0]["function"] == {"name": "f", "arguments": '{"x":1}'}
-    told = [(message["tool_call_id"], message["content"]) for message in messages if message["role"] == "tool"]
-    assert told == [("call_1", '{"a":1}'), ("call_3", '{"a":2}'), ("call_2", '{"a":3}'), ("call_4", '{"a":4}')]
+    results = [(message["tool_call_id"], message["content"]) for message in messages if message["role"] == "tool"]
+    assert results == [("call_1", '{"a":1}'), ("call_3", '{"a":2}'), ("call_2", '{"a":3}'), ("call_4", '{"a":4}')]
     assert [message["role"] for message in messages] == [
         "user", "assistant", "tool", "tool", "tool", "user", "assistant", "tool",
     ]  # fmt: skip
@@ -139,7 +139,7 @@ def test_results_can_hold_pictures():
     assert [part["type"] for part in content] == ["text", "image_url"]
 
 
-def test_what_the_model_said_keeps_its_signatures():
+def test_the_models_turns_keep_their_signatures():
     code = {"executableCode": {"language": "PYTHON", "code": "1"}}
     message = messages_of(
         *HI,

@@ -72,7 +72,7 @@ def test_a_cut_answer_is_incomplete_where_it_was_cut(finish_reason, reason):
     assert [item["status"] for item in body["output"]] == ["completed", "incomplete"]
 
 
-def test_a_refusal_is_said_in_the_message():
+def test_a_refusal_is_a_part_of_the_message():
     body = respond(chat({"content": None, "refusal": "No."}))
     assert body["output"][0]["content"] == [{"type": "refusal", "refusal": "No."}]
 
@@ -122,11 +122,11 @@ def test_content_in_parts_is_read():
 
 
 @pytest.mark.parametrize(
-    ("asked", "served", "told"),
+    ("asked", "served", "reported"),
     [("auto", None, "default"), ("flex", None, "flex"), ("auto", "priority", "priority"), ("flex", "odd", "flex")],
 )
-def test_the_service_tier_is_the_one_that_served(asked, served, told):
-    assert respond(chat({"content": "A"}, service_tier=served), {"service_tier": asked})["service_tier"] == told
+def test_the_service_tier_is_the_one_that_served(asked, served, reported):
+    assert respond(chat({"content": "A"}, service_tier=served), {"service_tier": asked})["service_tier"] == reported
 
 
 @pytest.mark.parametrize(
@@ -137,8 +137,8 @@ def test_the_service_tier_is_the_one_that_served(asked, served, told):
     ],
 )
 def test_odd_counts_are_none(usage):
-    told = respond(chat({"content": "A"}, usage=usage))["usage"]
-    assert (told["input_tokens"], told["output_tokens"], told["total_tokens"]) == (0, 3, 3)
+    reported = respond(chat({"content": "A"}, usage=usage))["usage"]
+    assert (reported["input_tokens"], reported["output_tokens"], reported["total_tokens"]) == (0, 3, 3)
 
 
 @pytest.mark.parametrize(

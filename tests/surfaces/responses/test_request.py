@@ -122,7 +122,7 @@ def test_tools_are_nested():
     assert chat["parallel_tool_calls"] is False
 
 
-def test_without_tools_nothing_is_said_of_them():
+def test_without_tools_their_fields_are_absent():
     assert ask(tools=[], tool_choice="auto", parallel_tool_calls=True).keys() == {"model", "messages"}
 
 
@@ -161,7 +161,7 @@ def test_a_single_text_part_is_plain_text():
 
 
 def test_a_round_of_tools_is_one_turn_and_its_results():
-    said = {
+    message = {
         "type": "message",
         "role": "assistant",
         "content": [{"type": "output_text", "text": "I add.", "annotations": []}],
@@ -169,7 +169,7 @@ def test_a_round_of_tools_is_one_turn_and_its_results():
     second = {**CALL, "call_id": "c2", "extra_content": {"google": {"thought_signature": "s"}}}
     result = {**OUTPUT, "call_id": "c2", "output": [{"type": "input_text", "text": "4"}]}
 
-    assert turns({"role": "user", "content": "?"}, said, CALL, second, OUTPUT, result) == [
+    assert turns({"role": "user", "content": "?"}, message, CALL, second, OUTPUT, result) == [
         {"role": "user", "content": "?"},
         {
             "role": "assistant",
@@ -271,7 +271,7 @@ def test_a_named_item_is_the_kept_one(named):
 
 
 @given(messages())
-def test_what_a_model_said_goes_back_as_it_was_said(message):
+def test_a_models_message_goes_back_unchanged(message):
     message["content"] = message["content"] or None
     message.pop("annotations", None)
     response = chat_to_response(chat(message), {"model": "m"}, response_id="resp_1", created_at=1)

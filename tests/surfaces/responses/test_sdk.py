@@ -145,8 +145,8 @@ async def test_the_stream_helper_reads_parallel_calls_and_the_next_round_takes_t
             for call in response.output
             if call.type == "function_call"
         ]
-        said = [item.to_dict() for item in response.output]
-        await client.responses.create(model="a/b", input=[{"role": "user", "content": "?"}, *said, *outputs])
+        output_items = [item.to_dict() for item in response.output]
+        await client.responses.create(model="a/b", input=[{"role": "user", "content": "?"}, *output_items, *outputs])
 
     assert [call.parsed_arguments for call in response.output[1:]] == [{"a": 1}, {"a": 2}]
     assert gateway.asked["messages"][1:] == [

@@ -134,7 +134,7 @@ def test_an_echoed_function_has_all_its_fields_and_a_remote_tool_loses_its_crede
     assert remote == {"type": "mcp", "server_label": "notes", "server_url": "https://n.example"}
 
 
-def test_what_is_no_tool_is_not_shown():
+def test_invalid_tools_are_left_out():
     assert skeleton({"tools": [1, {"type": None}, {"type": "function"}, {"name": "add"}]})["tools"] == []
 
 

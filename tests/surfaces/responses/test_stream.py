@@ -57,8 +57,8 @@ def test_the_pieces_of_a_stream_make_its_items(answer):
             assert event["delta"]
             texts[(*place, kind)] = texts.get((*place, kind), "") + event["delta"]
         elif kind.endswith((".output_text.done", "_text.done", "refusal.done", "arguments.done")):
-            said = event.get("text", event.get("refusal", event.get("arguments")))
-            assert texts.pop((*place, kind.removesuffix("done") + "delta"), "") == said
+            text = event.get("text", event.get("refusal", event.get("arguments")))
+            assert texts.pop((*place, kind.removesuffix("done") + "delta"), "") == text
         elif kind.endswith("output_item.done"):
             done[event["output_index"]] = event["item"]
     assert texts == {}
@@ -169,7 +169,7 @@ def test_parallel_calls_may_come_interleaved():
     ],
     ids=["one index for all", "no index", "no index, cut"],
 )
-def test_calls_of_providers_that_do_not_number_them_are_told_apart(pieces):
+def test_unnumbered_calls_are_distinguished(pieces):
     events = translate([chunk({"tool_calls": [piece]}) for piece in pieces])
 
     calls = events[-1]["response"]["output"]
@@ -258,7 +258,7 @@ def test_a_failure_before_the_first_event_is_an_error_event():
     assert event["sequence_number"] == 0
 
 
-def test_what_was_read_before_malformed_bytes_is_still_told():
+def test_events_before_malformed_bytes_are_still_sent():
     stream = ResponseEvents(ASKED, **FACTS)
     with pytest.raises(MalformedChat):
         stream.feed(stream_bytes([chunk({"content": "a"})], done=False) + b"data: {nonsense\n\n")
@@ -300,7 +300,7 @@ def test_an_endless_event_is_malformed():
         stream.feed(b"data: " + b"x" * (17 * 1024 * 1024))
 
 
-def test_usage_is_told_at_the_end():
+def test_usage_is_in_the_last_event():
     stream = ResponseEvents(ASKED, **FACTS)
     stream.feed(stream_bytes([chunk({"content": "a"}, "stop"), chunk(usage=USAGE)]))
 

@@ -19,27 +19,27 @@ from shared.providers.wires.reading import JSON_HINT, plain_names, read_limit, r
 from shared.surfaces.fields import need_object, present, unsupported
 
 DROPPED: Mapping[str, str] = {
-    "fallbacks": "for the gateway, not for the provider",
-    "frequency_penalty, presence_penalty, logit_bias": "the provider has no control over single tokens",
-    "seed": "the provider promises no reproducible answers",
-    "prediction": "speeds an answer up and does not change it; the provider has no such thing",
-    "store": "the provider keeps no completions",
+    "fallbacks": "used by the gateway, not sent to the provider",
+    "frequency_penalty, presence_penalty, logit_bias": "the provider cannot steer single tokens",
+    "seed": "the provider does not offer reproducible answers",
+    "prediction": "only speeds up the answer, and the provider does not support it",
+    "store": "the provider does not store completions",
     "verbosity": "the provider has no such control",
     "moderation": "the provider always applies its own",
     "prompt_cache_key, prompt_cache_options, prompt_cache_retention": (
-        "caches are steered by cache_control and prompt_cache_breakpoint"
+        "caching is controlled by cache_control and prompt_cache_breakpoint"
     ),
-    "metadata": "all but metadata.user_id: the provider keeps none",
-    "stream_options.include_obfuscation": "a matter of the gateway's own stream",
+    "metadata": "all but metadata.user_id: the provider does not store it",
+    "stream_options.include_obfuscation": "handled by the gateway's own stream",
     "temperature, top_p": (
-        "both for models that refuse them, and while thinking is on; top_p beside temperature on Claude 4.1 "
-        "to 4.6; temperatures above 1 are 1, the provider's highest"
+        "both for models that refuse them and while thinking is on; top_p next to temperature on Claude 4.1 "
+        "to 4.6; temperatures above 1 become 1, the provider's maximum"
     ),
     "tools[].function.strict": "for models without structured outputs",
     "messages[].name": "the provider does not name participants",
-    "messages[].reasoning_content": "thoughts go back signed (thinking_blocks) or not at all",
+    "messages[].reasoning_content": "thoughts are only sent back signed (thinking_blocks)",
     "messages[].content": "blank texts: the provider refuses them",
-    "messages[].annotations": "a part of answers, echoed by the SDKs",
+    "messages[].annotations": "part of an answer that SDKs send back",
     "messages[].content[].image_url.detail": "the provider has one resolution",
 }
 """Request fields that do not reach the provider, by design, and why."""

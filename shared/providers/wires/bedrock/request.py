@@ -26,29 +26,29 @@ from shared.providers.wires.reading import (
 from shared.surfaces.fields import encode, need_number, need_object, present, unsupported
 
 DROPPED: Mapping[str, str] = {
-    "fallbacks": "for the gateway, not for the provider",
-    "frequency_penalty, presence_penalty, logit_bias": "the format has no control over single tokens",
-    "seed": "the provider promises no reproducible answers",
+    "fallbacks": "used by the gateway, not sent to the provider",
+    "frequency_penalty, presence_penalty, logit_bias": "the format cannot steer single tokens",
+    "seed": "the provider does not offer reproducible answers",
     "parallel_tool_calls": "the format has no such control",
-    "prediction": "speeds an answer up and does not change it; the provider has no such thing",
-    "store": "the provider keeps no completions",
+    "prediction": "only speeds up the answer, and the provider does not support it",
+    "store": "the provider does not store completions",
     "user, safety_identifier": "the provider has no such field; metadata goes on as requestMetadata",
     "verbosity": "the provider has no such control",
     "moderation": "guardrailConfig is the provider's own way",
     "prompt_cache_key, prompt_cache_options, prompt_cache_retention": (
-        "caches are steered by cache_control and prompt_cache_breakpoint"
+        "caching is controlled by cache_control and prompt_cache_breakpoint"
     ),
-    "stream_options.include_obfuscation": "a matter of the gateway's own stream",
+    "stream_options.include_obfuscation": "handled by the gateway's own stream",
     "temperature, top_p": (
         "for models of Claude that refuse them, and while thinking is on; top_p beside temperature where only one "
-        "is taken; temperatures above 1 are 1, the provider's highest"
+        "is taken; temperatures above 1 become 1, the provider's maximum"
     ),
     "tools[].function.strict": "for models without structured outputs",
     "tool_choice none": "while the conversation holds tool calls: the format cannot say it",
     "messages[].name": "the provider does not name participants",
-    "messages[].reasoning_content": "thoughts go back signed (thinking_blocks) or not at all",
+    "messages[].reasoning_content": "thoughts are only sent back signed (thinking_blocks)",
     "messages[].content": "blank texts: the provider refuses them",
-    "messages[].annotations": "a part of answers, echoed by the SDKs",
+    "messages[].annotations": "part of an answer that SDKs send back",
     "messages[].content[].image_url.detail": "the provider has one resolution",
 }
 """Request fields that do not reach the provider, by design, and why."""

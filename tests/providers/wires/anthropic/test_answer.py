@@ -137,7 +137,7 @@ def test_a_refusal_keeps_its_explanation():
     assert description(stop_reason="refusal", stop_details=None)["message"]["content"] == ""
 
 
-def test_the_stop_sequence_is_told_and_silence_is_an_empty_text():
+def test_the_stop_sequence_is_reported_and_no_content_is_an_empty_text():
     choice = description(stop_reason="stop_sequence", stop_sequence="END")
     assert (choice["finish_reason"], choice["stop_reason"]) == ("stop", "END")
     assert choice["message"]["content"] == ""

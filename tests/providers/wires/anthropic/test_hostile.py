@@ -164,17 +164,17 @@ TURNS = st.sampled_from(["user", "assistant", "tool", "system"]).flatmap(turns)
 
 
 @examples(300)
-@given(fields=_fields(CHAT_FIELDS), said=TURNS, model=st.sampled_from([MIDDLE, OLD, BUDGET]))
-def test_chat_requests(fields, said, model):
-    for messages in (said, HI):
+@given(fields=_fields(CHAT_FIELDS), turns=TURNS, model=st.sampled_from([MIDDLE, OLD, BUDGET]))
+def test_chat_requests(fields, turns, model):
+    for messages in (turns, HI):
         with contextlib.suppress(InvalidRequest):
             assert AnthropicWire().request(request_of({"messages": messages} | fields, model)).body
 
 
 @examples(300)
-@given(fields=_fields(SURFACE_FIELDS), said=TURNS)
-def test_messages_requests(fields, said):
-    for messages in (said, HI):
+@given(fields=_fields(SURFACE_FIELDS), turns=TURNS)
+def test_messages_requests(fields, turns):
+    for messages in (turns, HI):
         with contextlib.suppress(InvalidRequest):
             asked = chat_request({"model": "m", "max_tokens": 5, "messages": messages} | fields)
             orjson.dumps(without_extensions(asked, dialect=DIALECTS["openai like"]))

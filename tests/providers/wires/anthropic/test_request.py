@@ -25,7 +25,7 @@ SHAPE = {"type": "object", "properties": {"n": {"type": "integer", "minimum": 1}
 SHAPED = {"type": "json_schema", "json_schema": {"name": "shape", "schema": SHAPE, "strict": True}}
 
 
-def test_the_smallest_request_says_model_limit_and_turn():
+def test_the_smallest_request_has_model_limit_and_turn():
     assert body_of({}) == {
         "model": MIDDLE,
         "max_tokens": 32_000,
@@ -55,7 +55,7 @@ def test_on_vertex_the_model_stands_in_the_path_and_the_version_in_the_body():
 
 
 def test_system_and_developer_messages_are_joined_from_everywhere():
-    said = [
+    turn = [
         {"role": "system", "content": "One."},
         {"role": "user", "content": "Hi"},
         {
@@ -64,7 +64,7 @@ def test_system_and_developer_messages_are_joined_from_everywhere():
             "cache_control": {"type": "ephemeral"},
         },
     ]
-    body = body_of({"messages": said})
+    body = body_of({"messages": turn})
     assert body["system"] == [
         {"type": "text", "text": "One."},
         {"type": "text", "text": "Two.", "cache_control": {"type": "ephemeral"}},
@@ -103,19 +103,19 @@ def test_parallel_results_come_back_in_one_turn_before_the_users_words():
     ]
 
 
-def test_signed_thoughts_go_back_before_what_was_said():
+def test_signed_thoughts_go_back_before_the_text():
     thoughts = [
         {"index": 0, "type": "thinking", "thinking": "Hm.", "signature": "c2ln"},
         {"type": "redacted_thinking", "data": "xyz"},
     ]
-    said = {
+    turn = {
         "role": "assistant",
         "content": "",
         "thinking_blocks": thoughts,
         "tool_calls": [CALL],
         "reasoning_content": "Hm.",
     }
-    kinds = body_of({"messages": [*HI, said]})["messages"][1]["content"]
+    kinds = body_of({"messages": [*HI, turn]})["messages"][1]["content"]
     assert kinds[:2] == [
         {"type": "thinking", "thinking": "Hm.", "signature": "c2ln"},
         {"type": "redacted_thinking", "data": "xyz"},

@@ -6,7 +6,7 @@ from shared.errors import InvalidRequest
 from tests.providers.wires.anthropic.request_cases import body_of
 
 
-def test_schemas_lose_nothing_that_they_said():
+def test_unsupported_keywords_move_into_the_description():
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "type": "object",

@@ -108,7 +108,7 @@ def test_openais_client_reads_the_chunks():
     assert [chunk["usage"] for chunk in chunks[:-2]] == [None] * (len(chunks) - 2)
 
 
-def test_usage_is_told_only_when_asked_for():
+def test_usage_is_sent_only_on_request():
     translation, chunks = streamed(*events_of(MESSAGE), fields={"messages": HI, "stream": True})
     assert all("usage" not in chunk for chunk in chunks[:-1])
     assert translation.usage["total_tokens"] == 5
@@ -155,7 +155,7 @@ def test_comments_and_unknown_events_are_passed_over():
     assert assemble(chunks_of(translation.feed(data)))["choices"][0]["message"]["content"] == "Hello"
 
 
-def test_counts_may_come_late_and_an_early_delta_says_nothing():
+def test_counts_may_come_late_and_an_early_delta_is_ignored():
     start, *middle, delta, stop = events_of(MESSAGE)
     early = {"type": "message_delta", "delta": {"stop_reason": None}, "usage": {"output_tokens": 1}}
     translation, chunks = streamed(start, *middle, early, {**delta, "usage": None}, stop)

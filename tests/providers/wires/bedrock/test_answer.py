@@ -106,6 +106,6 @@ def test_what_is_no_answer_is_malformed(answer):
     ],
 )
 def test_errors_have_the_name_that_their_status_means(status, body, passed_on, code, message):
-    said, error = BedrockWire().error(status, body)
-    assert said == passed_on
+    status_, error = BedrockWire().error(status, body)
+    assert status_ == passed_on
     assert (error["code"], error["message"]) == (code, message)

@@ -51,9 +51,9 @@ def test_frames_are_what_botocore_reads_however_they_are_cut(frames, cuts):
         read += splitter.feed(data[:cut])
         data = data[cut:]
     assert [frame.payload for frame in read] == [payload for _, payload in expected]
-    for (headers, _), frame, (said, _) in zip(frames, read, expected, strict=True):
+    for (headers, _), frame, (written, _) in zip(frames, read, expected, strict=True):
         texts = {name for name, (kind, _) in headers.items() if kind == 7}
-        assert frame.headers == {name: said[name] for name in texts}
+        assert frame.headers == {name: written[name] for name in texts}
 
 
 GOOD = build({":event-type": (7, b"\x00\x05hello")}, b"{}")

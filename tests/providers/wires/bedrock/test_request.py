@@ -114,8 +114,8 @@ def test_a_result_may_hold_images_be_empty_or_an_error():
 def test_ids_that_another_provider_minted_are_replaced_the_same_everywhere():
     strange = "call " + "x" * 80
     calls = [{"id": strange, "function": {"name": "look", "arguments": "{}"}}]
-    told = {"role": "tool", "tool_call_id": strange, "content": "blue"}
-    messages = body_of({"messages": [*HI, {"role": "assistant", "tool_calls": calls}, told]})["messages"]
+    result = {"role": "tool", "tool_call_id": strange, "content": "blue"}
+    messages = body_of({"messages": [*HI, {"role": "assistant", "tool_calls": calls}, result]})["messages"]
     used = messages[1]["content"][0]["toolUse"]["toolUseId"]
     assert used == messages[2]["content"][0]["toolResult"]["toolUseId"]
     assert len(used) == 45
@@ -132,8 +132,8 @@ def test_images_documents_and_sounds():
     photo = {"type": "image_url", "image_url": {"url": "data:image/jpg;base64,/9j/", "detail": "high"}}
     assert blocks_of([photo]) == [{"image": {"format": "jpeg", "source": {"bytes": "/9j/"}}}]
     sound = {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}
-    said = {"type": "refusal", "refusal": "No."}
-    assert blocks_of([said], role="user") == [{"text": "No."}]
+    turn = {"type": "refusal", "refusal": "No."}
+    assert blocks_of([turn], role="user") == [{"text": "No."}]
     assert blocks_of([sound]) == [{"audio": {"format": "wav", "source": {"bytes": "AAAA"}}}]
 
 
@@ -142,8 +142,8 @@ def test_thoughts_go_back_signed_and_first():
         {"type": "thinking", "thinking": "Hm.", "signature": "c2ln"},
         {"type": "redacted_thinking", "data": "c2Vj"},
     ]
-    said = {"role": "assistant", "content": "Yes.", "reasoning_content": "Hm.", "thinking_blocks": thoughts}
-    assert body_of({"messages": [*HI, said]})["messages"][1]["content"] == [
+    turn = {"role": "assistant", "content": "Yes.", "reasoning_content": "Hm.", "thinking_blocks": thoughts}
+    assert body_of({"messages": [*HI, turn]})["messages"][1]["content"] == [
         {"reasoningContent": {"reasoningText": {"text": "Hm.", "signature": "c2ln"}}},
         {"reasoningContent": {"redactedContent": "c2Vj"}},
         {"text": "Yes."},
@@ -177,7 +177,7 @@ def test_inference_options():
 
 
 @pytest.mark.parametrize(
-    ("choice", "said"),
+    ("choice", "turn"),
     [
         (None, None),
         ("auto", {"auto": {}}),
@@ -185,9 +185,9 @@ def test_inference_options():
         ({"type": "function", "function": {"name": "look"}}, {"tool": {"name": "look"}}),
     ],
 )
-def test_tool_choices(choice, said):
+def test_tool_choices(choice, turn):
     config = body_of({"tools": [TOOL], "tool_choice": choice})["toolConfig"]
-    assert config == {"tools": [SPEC], **({"toolChoice": said} if said else {})}
+    assert config == {"tools": [SPEC], **({"toolChoice": turn} if turn else {})}
 
 
 def test_no_tools_means_none_unless_the_conversation_speaks_of_them():
@@ -382,7 +382,7 @@ PLACE = "messages[0].content[0]"
         (part(type="input_audio", input_audio={"format": "midi"}), f"{PLACE}.input_audio.format", UnsupportedParameter),
     ],
 )
-def test_what_cannot_be_said_is_refused_by_name(fields, param, kind):
+def test_unsupported_fields_are_refused_by_name(fields, param, kind):
     assert refused(fields) == (kind, param)
 
 

@@ -89,7 +89,7 @@ def test_openais_client_reads_the_chunks():
     assert [chunk["usage"] for chunk in chunks[:-2]] == [None] * (len(chunks) - 2)
 
 
-def test_usage_is_told_only_when_asked_for():
+def test_usage_is_sent_only_on_request():
     translation, chunks = streamed(*events_of(ANSWER), fields={"messages": HI, "stream": True})
     assert all("usage" not in chunk for chunk in chunks[:-1])
     assert translation.usage["total_tokens"] == 5
@@ -126,9 +126,12 @@ def test_an_exception_ends_the_stream_without_an_end():
 
 def test_faults_of_the_service_come_in_headers_alone():
     headers = {":error-code": "InternalFailure", ":error-message": "Oh.", ":message-type": "error"}
-    for said, code, message in ((headers, "InternalFailure", "Oh."), ({":message-type": "error"}, "error", "")):
+    for fields, code, message in (
+        (headers, "InternalFailure", "Oh."),
+        ({":message-type": "error"}, "error", ""),
+    ):
         translation = BedrockWire().stream(request_of(STREAMED, MODEL))
-        assert translation.feed(encode_frame(said, b"")) == b""
+        assert translation.feed(encode_frame(fields, b"")) == b""
         assert (translation.error["code"], translation.error["message"]) == (code, message)
 
 

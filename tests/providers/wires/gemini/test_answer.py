@@ -25,8 +25,8 @@ def read(candidate=None, check=True, **more):
 
 
 def choice_of(*parts, reason="STOP", **more):
-    said = {"content": {"role": "model", "parts": list(parts)}, "finishReason": reason, **more}
-    return read(said)["choices"][0]
+    value = {"content": {"role": "model", "parts": list(parts)}, "finishReason": reason, **more}
+    return read(value)["choices"][0]
 
 
 def test_text_is_the_content():
@@ -60,7 +60,7 @@ def test_thoughts_are_the_reasoning_and_signatures_are_kept():
     assert "extra_content" not in choice_of({"text": "A"}, {"thought": True}, {})["message"]
 
 
-def test_calls_end_an_answer_that_says_it_stopped():
+def test_a_stopped_answer_with_calls_finishes_with_tool_calls():
     choice = choice_of(
         {"functionCall": {"id": "c1", "name": "f", "args": {"a": [1, None]}}, "thoughtSignature": "c2ln"},
         {"functionCall": {"name": "g"}},
@@ -79,7 +79,7 @@ def test_calls_end_an_answer_that_says_it_stopped():
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_a_caller_that_wants_one_call_gets_one_and_is_told_of_the_others(streamed):
+def test_further_calls_are_counted_when_the_caller_wants_one(streamed):
     calls = [{"functionCall": {"id": name, "name": name}} for name in ("f", "g", "h")]
     answer = {"candidates": [{"content": {"parts": [{"text": "Hm."}, *calls]}, "finishReason": "STOP"}]}
     request = request_of({"messages": HI, "parallel_tool_calls": False, "stream": streamed})
@@ -113,7 +113,7 @@ def test_every_finish_reason_of_the_sdk_has_a_counterpart(reason):
     )
 
 
-def test_the_reason_is_kept_with_what_is_said_of_it():
+def test_the_native_finish_reason_and_message_are_kept():
     choice = choice_of(reason="SAFETY", finishMessage="No.", safetyRatings=[{"category": "HARM_CATEGORY_HARASSMENT"}])
     assert (choice["finish_reason"], choice["message"]["content"]) == ("content_filter", None)
     assert choice["message"]["extra_content"]["google"] == {
@@ -130,11 +130,11 @@ def test_a_blocked_prompt_is_a_refusal():
     assert choice["finish_reason"] == "content_filter"
     assert choice["message"]["refusal"] == "The prompt was blocked: SAFETY."
     assert choice["message"]["extra_content"] == {"google": {"prompt_feedback": {"blockReason": "SAFETY"}}}
-    told = read(promptFeedback={"blockReason": "OTHER", "blockReasonMessage": "Not this."})
-    assert told["choices"][0]["message"]["refusal"] == "Not this."
+    answer = read(promptFeedback={"blockReason": "OTHER", "blockReasonMessage": "Not this."})
+    assert answer["choices"][0]["message"]["refusal"] == "Not this."
 
 
-def test_images_are_shown_and_what_has_no_counterpart_is_kept():
+def test_images_are_translated_and_parts_without_counterpart_are_kept():
     image = {"inlineData": {"mimeType": "image/png", "data": "aWNv"}, "thoughtSignature": "c2ln"}
     code = {"executableCode": {"language": "PYTHON", "code": "1"}}
     sound = {"inlineData": {"mimeType": "audio/L16", "data": "AAA="}}
@@ -190,9 +190,9 @@ def test_candidates_are_choices_with_their_log_probabilities():
         for index in range(2)
     ]
     first, second = read(candidates=candidates)["choices"]
-    said = {"token": "é", "logprob": -0.5, "bytes": [195, 169]}
-    assert first["logprobs"] == {"content": [{**said, "top_logprobs": []}], "refusal": None}
-    assert second["logprobs"] == {"content": [{**said, "top_logprobs": [said]}], "refusal": None}
+    value = {"token": "é", "logprob": -0.5, "bytes": [195, 169]}
+    assert first["logprobs"] == {"content": [{**value, "top_logprobs": []}], "refusal": None}
+    assert second["logprobs"] == {"content": [{**value, "top_logprobs": [value]}], "refusal": None}
     assert (first["index"], second["index"]) == (0, 1)
 
 

@@ -12,7 +12,7 @@ def read(status, error):
     return GeminiWire().error(status, orjson.dumps({"error": error}))
 
 
-def test_a_quota_says_when_to_come_back():
+def test_a_quota_error_has_a_retry_delay():
     details = [
         {"@type": GOOGLE + "QuotaFailure", "violations": []},
         {"@type": GOOGLE + "RetryInfo", "retryDelay": "34.5s"},
@@ -29,12 +29,12 @@ def test_a_quota_says_when_to_come_back():
 
 
 @pytest.mark.parametrize("delay", ["soon", "xs", "-1s", "infs", "nans", 5, None])
-def test_a_delay_that_is_none_is_not_told(delay):
+def test_an_invalid_retry_delay_is_ignored(delay):
     details = [{"@type": GOOGLE + "RetryInfo", "retryDelay": delay}]
     assert "retry_after_s" not in read(429, {"status": "RESOURCE_EXHAUSTED", "details": details})[1]
 
 
-def test_a_wrong_key_is_told_from_a_wrong_request():
+def test_an_invalid_key_is_a_401():
     info = {"@type": GOOGLE + "ErrorInfo", "reason": "API_KEY_INVALID", "domain": "googleapis.com"}
     status, error = read(400, {"message": "API key not valid.", "status": "INVALID_ARGUMENT", "details": [info]})
     assert (status, error["type"], error["code"]) == (401, "authentication_error", "API_KEY_INVALID")

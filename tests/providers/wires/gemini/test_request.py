@@ -54,7 +54,7 @@ def test_a_question_goes_to_the_models_method():
 
 
 @pytest.mark.parametrize("model", ["gemini-2.5-flash", "a/b:c?d#e", "../../x", "ü", "tunedModels/my model", "models/m"])
-def test_model_and_method_can_be_told_apart_and_nothing_escapes_the_path(model):
+def test_model_and_method_are_separable_and_nothing_escapes_the_path(model):
     path = method_path(model, "streamGenerateContent?alt=sse")
     collection, name, method = split_path(path)
     assert method == "streamGenerateContent?alt=sse"
@@ -80,8 +80,8 @@ def test_system_and_developer_messages_are_the_instruction():
 
 
 def test_neighbours_of_one_role_are_one_content():
-    said = contents_of(*HI, *HI, {"role": "assistant", "content": "A"}, {"role": "assistant", "content": "B"}, *HI)
-    assert [(content["role"], len(content["parts"])) for content in said] == [("user", 2), ("model", 2), ("user", 1)]
+    turn = contents_of(*HI, *HI, {"role": "assistant", "content": "A"}, {"role": "assistant", "content": "B"}, *HI)
+    assert [(content["role"], len(content["parts"])) for content in turn] == [("user", 2), ("model", 2), ("user", 1)]
 
 
 def test_images_files_and_sound_travel_inline():
@@ -196,7 +196,7 @@ def test_messages_without_a_counterpart_are_refused(message, param):
     assert refused({"messages": [*HI, message]}) == param
 
 
-def test_a_conversation_needs_something_said():
+def test_an_empty_conversation_is_refused():
     assert refused({"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": ""}]})
 
 
@@ -275,9 +275,9 @@ def test_calls_by_other_models_are_marked_for_those_that_check_signatures():
     assert all("thoughtSignature" not in part for part in contents_of(*HI, message, model=BUDGET)[1]["parts"])
 
 
-def test_a_refusal_goes_back_as_what_was_said():
-    said = [{"type": "refusal", "refusal": "No."}]
-    assert contents_of(*HI, {"role": "assistant", "content": said})[1]["parts"] == [{"text": "No."}]
+def test_a_refusal_goes_back_as_text():
+    turn = [{"type": "refusal", "refusal": "No."}]
+    assert contents_of(*HI, {"role": "assistant", "content": turn})[1]["parts"] == [{"text": "No."}]
 
 
 def test_what_nests_too_deeply_to_be_written_is_an_invalid_request():
@@ -338,7 +338,7 @@ def test_options_have_their_names_there():
     }
 
 
-def test_nothing_asked_is_nothing_said():
+def test_a_plain_request_has_no_optional_fields():
     nulls = dict.fromkeys(
         ("temperature", "stop", "tools", "tool_choice", "response_format", "reasoning_effort", "seed")
     )
@@ -456,7 +456,7 @@ def test_the_choice_of_tools(choice, config):
         ("gemma-4-31b-it", "medium", {"thinkingLevel": "HIGH", "includeThoughts": True}),
     ],
 )
-def test_effort_is_said_as_each_generation_understands_it(model, effort, config):
+def test_effort_becomes_the_level_or_budget_of_each_generation(model, effort, config):
     assert body_of({"reasoning_effort": effort}, model)["generationConfig"]["thinkingConfig"] == config
 
 
@@ -476,7 +476,7 @@ def test_efforts_that_a_model_cannot_make_are_refused(model, effort):
     assert refused({"reasoning_effort": effort}, model) == "reasoning_effort"
 
 
-def test_models_that_do_not_think_can_be_told_not_to():
+def test_effort_none_is_accepted_by_models_that_do_not_think():
     assert "generationConfig" not in body_of({"reasoning_effort": "none"}, OLD)
 
 

@@ -78,7 +78,7 @@ async def test_reasoning_pictures_schemas_and_limits(http):
     assert (await asked(http, {"messages": HI}, "sim-blocked"))["choices"][0]["finish_reason"] == "content_filter"
 
 
-async def test_errors_are_told_in_openais_words(http):
+async def test_errors_are_translated_to_openais_format(http):
     reply = await send(http, WIRE.request(request_of({"messages": HI}, f"{NEW}@status=429,retry_after=7")))
     status, error = WIRE.error(reply.status_code, reply.content)
     assert (status, error["type"], error["retry_after_s"]) == (429, "rate_limit_error", 7)

@@ -42,16 +42,16 @@ parts = st.lists(
     max_size=5,
 )
 candidates = st.builds(
-    lambda said, reason, more: {"content": {"role": "model", "parts": said}, "finishReason": reason, **more},
+    lambda candidate, reason, more: {"content": {"role": "model", "parts": candidate}, "finishReason": reason, **more},
     parts,
     st.sampled_from(["STOP", "MAX_TOKENS", "SAFETY", "MALFORMED_FUNCTION_CALL"]),
     st.sampled_from([{}, {"groundingMetadata": {"webSearchQueries": ["a"]}}, {"finishMessage": "So."}]),
 )
 usages = st.fixed_dictionaries({"promptTokenCount": st.integers(0, 99)}, optional={"thoughtsTokenCount": st.just(3)})
 answers = st.builds(
-    lambda said, usage: {
+    lambda candidate, usage: {
         **HEAD,
-        "candidates": [{**each, "index": index} for index, each in enumerate(said)],
+        "candidates": [{**each, "index": index} for index, each in enumerate(candidate)],
         "usageMetadata": usage,
     },
     st.lists(candidates, min_size=1, max_size=2),
@@ -83,12 +83,12 @@ def fed(*chunks: Any, fields: dict[str, Any] | None = None):
     return stream, decode(stream.feed(encode(list(chunks))))
 
 
-def said(text, **more):
+def candidate(text, **more):
     return {**HEAD, "candidates": [{"content": {"role": "model", "parts": [{"text": text}]}, **more}]}
 
 
-def test_the_first_chunk_says_the_role_and_the_last_the_reason():
-    stream, chunks = fed(said("Hel"), said("lo", finishReason="STOP"))
+def test_the_first_chunk_has_the_role_and_the_last_the_finish_reason():
+    stream, chunks = fed(candidate("Hel"), candidate("lo", finishReason="STOP"))
     assert [(chunk["choices"][0]["delta"], chunk["choices"][0]["finish_reason"]) for chunk in chunks[:-1]] == [
         ({"role": "assistant", "content": "Hel"}, None),
         ({"content": "lo"}, None),
@@ -96,11 +96,11 @@ def test_the_first_chunk_says_the_role_and_the_last_the_reason():
     ]
     assert chunks[-1] == "[DONE]"
     assert stream.complete
-    assert stream.feed(encode([said("more")])) == b""
+    assert stream.feed(encode([candidate("more")])) == b""
 
 
-def test_usage_is_told_if_asked_for_and_known_anyway():
-    last = {**said("A", finishReason="STOP"), "usageMetadata": {"promptTokenCount": 2, "candidatesTokenCount": 1}}
+def test_usage_is_sent_on_request_and_always_known():
+    last = {**candidate("A", finishReason="STOP"), "usageMetadata": {"promptTokenCount": 2, "candidatesTokenCount": 1}}
     stream, chunks = fed(last)
     assert stream.usage["total_tokens"] == 3
     assert not any("usage" in chunk for chunk in chunks[:-1])
@@ -110,16 +110,16 @@ def test_usage_is_told_if_asked_for_and_known_anyway():
 
 
 def test_a_stream_without_a_reason_is_not_complete():
-    stream, chunks = fed(said("Hel"), {"usageMetadata": {"promptTokenCount": 1}})
+    stream, chunks = fed(candidate("Hel"), {"usageMetadata": {"promptTokenCount": 1}})
     assert not stream.complete
     assert "[DONE]" not in chunks
 
 
 def test_all_candidates_have_to_end():
     def second(text, **more):
-        return said(text, index=1, **more)
+        return candidate(text, index=1, **more)
 
-    stream, _ = fed(said("A", finishReason="STOP", index=0), said("x", index=0), fields={**ASKED, "n": 2})
+    stream, _ = fed(candidate("A", finishReason="STOP", index=0), candidate("x", index=0), fields={**ASKED, "n": 2})
     assert not stream.complete
     chunks = decode(stream.feed(encode([second("B", finishReason="STOP")])))
     assert stream.complete
@@ -146,11 +146,11 @@ def test_a_blocked_prompt_is_a_refusal():
 def test_an_error_breaks_a_stream_off_as_an_event_or_not(data):
     for cut in (len(data), 7):
         stream = GeminiWire().stream(request_of(ASKED))
-        stream.feed(encode([said("A")]))
+        stream.feed(encode([candidate("A")]))
         out = stream.feed(data[:cut]) + stream.feed(data[cut:])
         assert stream.error == {"message": "Busy.", "type": "overloaded_error", "param": None, "code": "UNAVAILABLE"}
         assert (out, stream.complete) == (b"", False)
-        assert stream.feed(encode([said("B")])) == b""
+        assert stream.feed(encode([candidate("B")])) == b""
 
 
 def test_comments_and_other_json_are_no_events():
@@ -177,5 +177,5 @@ def test_an_endless_event_is_malformed():
 
 def test_log_probabilities_come_with_their_tokens():
     token = {"token": "A", "logProbability": -0.5}
-    _, chunks = fed(said("A", logprobsResult={"chosenCandidates": [token]}, finishReason="STOP"))
+    _, chunks = fed(candidate("A", logprobsResult={"chosenCandidates": [token]}, finishReason="STOP"))
     assert chunks[0]["choices"][0]["logprobs"]["content"][0]["logprob"] == -0.5

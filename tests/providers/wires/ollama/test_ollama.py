@@ -92,7 +92,7 @@ def test_an_answer_is_openais_with_log_probabilities_and_minted_ids():
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "expected"),
     [
         ({"reasoning_effort": "none"}, {"think": False}),
         ({"reasoning_effort": "minimal"}, {"think": "low"}),
@@ -109,8 +109,8 @@ def test_an_answer_is_openais_with_log_probabilities_and_minted_ids():
         ({"n": 1, "seed": None, "modalities": ["text"]}, {}),
     ],
 )
-def test_fields(fields, said):
-    assert body_of(fields) == {"model": MODEL, "messages": HI, "stream": False, **said}
+def test_fields(fields, expected):
+    assert body_of(fields) == {"model": MODEL, "messages": HI, "stream": False, **expected}
 
 
 def test_the_documented_fields_are_dropped():
@@ -120,9 +120,9 @@ def test_the_documented_fields_are_dropped():
     assert body_of(dict.fromkeys(names, 1)).keys() == {"model", "messages", "stream"}
 
 
-def test_a_refusal_goes_back_as_what_was_said_and_a_result_without_its_call_names_its_id():
-    said = body_of({"messages": [{"role": "assistant", "refusal": "No."}, {"role": "tool", "tool_call_id": "x"}]})
-    assert said["messages"] == [
+def test_a_refusal_goes_back_as_text_and_a_result_without_its_call_uses_its_id():
+    expected = body_of({"messages": [{"role": "assistant", "refusal": "No."}, {"role": "tool", "tool_call_id": "x"}]})
+    assert expected["messages"] == [
         {"role": "assistant", "content": "No."},
         {"role": "tool", "content": "", "tool_call_id": "x", "tool_name": "x"},
     ]
@@ -165,7 +165,7 @@ PLACE = "messages[0].content[0]"
         (part(type="image_url", image_url={"url": "https://x/y.png"}), f"{PLACE}.image_url.url", UnsupportedParameter),
     ],
 )
-def test_what_cannot_be_said_is_refused_by_name(fields, param, kind):
+def test_unsupported_fields_are_refused_by_name(fields, param, kind):
     with pytest.raises(InvalidRequest) as caught:
         body_of(fields)
     assert (type(caught.value), caught.value.param) == (kind, param)
@@ -222,8 +222,8 @@ def test_a_line_without_end_is_malformed(monkeypatch):
     ],
 )
 def test_errors_are_plain_texts(status, body, message, code):
-    said, error = OllamaWire().error(status, body)
-    assert (said, error["message"], error["code"]) == (status, message, code)
+    expected, error = OllamaWire().error(status, body)
+    assert (expected, error["message"], error["code"]) == (status, message, code)
 
 
 def embed(fields, answer=None):
