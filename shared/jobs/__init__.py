@@ -1,1 +1,1 @@
-"""The job engine: what a job is, where it is kept, how it is queued."""
+"""The job engine: the job model, the job store and the queue."""

@@ -1,4 +1,4 @@
-"""The secret that signs callbacks to URLs that no webhook is configured for."""
+"""The secret that signs callbacks to URLs without a configured webhook."""
 
 import base64
 import secrets
@@ -8,7 +8,7 @@ from shared.store.commands import RedisCommands
 
 
 async def callback_secret(commands: RedisCommands) -> str:
-    """The secret, ``whsec_`` and base64; made when first asked for, the same for all processes from then on."""
-    made = f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
-    kept = await commands.execute("SET", WEBHOOK_SECRET, made, "NX", "GET", retry_safe=True)
-    return made if kept is None else bytes(kept).decode()
+    """Return the secret, ``whsec_`` and base64; created on first use and shared by all processes."""
+    fresh = f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
+    stored = await commands.execute("SET", WEBHOOK_SECRET, fresh, "NX", "GET", retry_safe=True)
+    return fresh if stored is None else bytes(stored).decode()

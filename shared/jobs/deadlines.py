@@ -1,14 +1,14 @@
-"""Many time limits on one timer: thousands wait at once, and a timer of the loop for each costs 0.6 KiB."""
+"""Many timeouts on one timer: thousands wait at once, and a timer handle of the loop for each costs 0.6 KiB."""
 
 import asyncio
 import math
 
-# Times are rounded up to it, so that those of one moment share an entry.
+# Timeouts are rounded up to a multiple, so that those of one tick share an entry.
 TICK_S = 0.05
 
 
 class Deadlines:
-    """Futures that are to be settled when their time is over; of one event loop."""
+    """Futures of one event loop that get False as their result when they time out."""
 
     def __init__(self) -> None:
         self._due: dict[int, set[asyncio.Future[bool]]] = {}
@@ -16,10 +16,10 @@ class Deadlines:
         self._armed = 0
 
     def add(self, future: asyncio.Future[bool], after_s: float) -> int:
-        """Have a future say False after a time, unless it is settled by then.
+        """Set a future's result to False after a time, unless it is done by then.
 
         Returns:
-            What ``discard`` is to be told.
+            The tick, for ``discard``.
         """
         tick = math.ceil((future.get_loop().time() + after_s) / TICK_S)
         self._due.setdefault(tick, set()).add(future)
@@ -28,12 +28,12 @@ class Deadlines:
         return tick
 
     def discard(self, tick: int, future: asyncio.Future[bool]) -> None:
-        """Forget a future; one that is forgotten already does not matter."""
-        fellows = self._due.get(tick)
-        if fellows is None:
+        """Remove a future; one that was removed already is ignored."""
+        futures = self._due.get(tick)
+        if futures is None:
             return
-        fellows.discard(future)
-        if not fellows:
+        futures.discard(future)
+        if not futures:
             del self._due[tick]
         if not self._due and self._timer is not None:
             self._timer.cancel()
@@ -43,9 +43,9 @@ class Deadlines:
         if self._timer is not None:
             self._timer.cancel()
         self._armed = tick
-        self._timer = asyncio.get_running_loop().call_at(tick * TICK_S, self._ring)
+        self._timer = asyncio.get_running_loop().call_at(tick * TICK_S, self._expire)
 
-    def _ring(self) -> None:
+    def _expire(self) -> None:
         self._timer = None
         now = max(self._armed, int(asyncio.get_running_loop().time() / TICK_S))
         for tick in [tick for tick in self._due if tick <= now]:

@@ -1,4 +1,4 @@
-"""Accepted means on disk: waiting for the append-only file, many submits at a time."""
+"""Waits until submits are in the append-only file, many submits per wait."""
 
 import asyncio
 import math
@@ -20,11 +20,11 @@ class DurabilityRefused(ValueError):
 class Durability:
     """Waits until everything written so far is on the server's disk.
 
-    The server orders all writes in one line: when a write made after others is on disk, so are they. One waiting round
-    therefore serves every submit that was answered before it began. https://redis.io/docs/latest/commands/waitaof/
+    The server writes its log in order: when a write is on disk, so are all before it. One wait therefore serves every
+    submit that was answered before it began. https://redis.io/docs/latest/commands/waitaof/
 
     Args:
-        commands: A connection that may stand still for as long as a disk needs.
+        commands: A connection that may block for as long as the disk needs.
     """
 
     def __init__(self, commands: RedisCommands) -> None:
@@ -33,21 +33,22 @@ class Durability:
         self._next: asyncio.Task[None] | None = None
 
     async def check(self) -> None:
-        """Try it once.
+        """Check once that the server supports it.
 
         Raises:
-            DurabilityRefused: The server cannot.
+            DurabilityRefused: It does not.
             StoreUnavailable: No answer.
         """
         try:
             await self.sync()
         except ResponseError as error:
             raise DurabilityRefused(
-                'jobs.durability = "fsync" needs Redis or Valkey 7.2 with appendonly yes; the store says: ' + str(error)
+                'jobs.durability = "fsync" needs Redis or Valkey 7.2 with appendonly yes; the store replied: '
+                + str(error)
             ) from error
 
     async def sync(self) -> None:
-        """Wait for the disk.
+        """Wait until all writes so far are on disk.
 
         Raises:
             StoreUnavailable: The disk did not answer in time.
@@ -63,6 +64,4 @@ class Durability:
         written = ("HINCRBY", keys.CLOCK, "synced", 1)
         replies = await self._scripts.execute_many([written, ("WAITAOF", 1, 0, SYNC_TIMEOUT_MS)])
         if int(replies[1][0]) < 1:
-            raise StoreUnavailable(
-                "The job store's disk does not keep up.", retry_after_s=math.ceil(SYNC_TIMEOUT_MS / 1000)
-            )
+            raise StoreUnavailable("The job store's disk is too slow.", retry_after_s=math.ceil(SYNC_TIMEOUT_MS / 1000))

@@ -1,4 +1,4 @@
-"""A job's event log: what happened to it and what its run said, in order, bounded."""
+"""A job's event log: its state changes and its run's events, in order, bounded."""
 
 import re
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ class EventLog:
         self._scripts = EngineScripts(commands)
 
     async def append(self, claim: Claim, events: Sequence[tuple[str, bytes]]) -> bool:
-        """Add what a run says, as long as it holds the lease; names and JSON data.
+        """Append events of a run, if it still holds the lease: names and JSON data.
 
         Returns:
             False when the lease was lost or the job has ended: nothing was written.
@@ -35,18 +35,18 @@ class EventLog:
         return bool((await self._scripts.run("finish", records.finish_args(claim, None, events)))[0])
 
     async def read(self, job_id: str, after: str = "0", count: int = 500) -> list[Event]:
-        """Events that came after an id, oldest first; the statuses among them have JSON of id, status, attempt, reason.
+        """Return the events after an id, oldest first; state changes have JSON of id, status, attempt, reason.
 
         Raises:
-            InvalidRequest: ``after`` is no event id.
-            JobNotFound: The job's id is none.
+            InvalidRequest: ``after`` is not an event id.
+            JobNotFound: The job id is invalid.
             StoreUnavailable: No answer.
         """
         if not keys.is_job_id(job_id):
             raise JobNotFound(job_id)
         if not _EVENT_ID.match(after):
             raise InvalidRequest(
-                "Last-Event-ID is not the id of an event; send back an `id:` of this job's events, or leave it out.",
+                "Last-Event-ID is not an event id; send the `id:` of one of this job's events, or omit the header.",
                 param="Last-Event-ID",
             )
         first, lines = await self._scripts.run("events", (job_id, after, count), retry_safe=True)

@@ -19,7 +19,7 @@ KEYS: tuple[Key, ...] = (
     Key("finops:job:<id>", "hash", _LIVE, "the record: state, lease, attempts, times, result"),
     Key("finops:job:<id>:payload", "string", "until the outcome; of a failed job as the record", "the request body"),
     Key("finops:job:<id>:events", "list", _LIVE + "; 10,000 entries", "status changes and output deltas"),
-    Key("finops:job:<id>:signal", "channel", "-", "says that something new is in the record or the event log"),
+    Key("finops:job:<id>:signal", "channel", "-", "notifies of changes of the record or the event log"),
     Key("finops:cancel", "channel", "-", "ids of running jobs that were cancelled, for the workers"),
     Key("arq:job:<id>", "string", "until the outcome", "arq's own entry, in JSON"),
     Key(
@@ -30,7 +30,7 @@ KEYS: tuple[Key, ...] = (
     Key("arq:queue:high", "sorted set", "permanent, empties itself", "waiting jobs of priority high"),
     Key("arq:queue:low", "sorted set", "permanent, empties itself", "waiting jobs of priority low"),
     Key("arq:queue:health-check", "string", "a few seconds, renewed", "what `arq --check` reads"),
-    Key("arq:queue:health-check:<worker>", "string", "a few seconds, renewed", "one worker's sign of life"),
+    Key("arq:queue:health-check:<worker>", "string", "a few seconds, renewed", "one worker's heartbeat"),
     Key(
         "finops:lane:<priority>:callers",
         "sorted set",
@@ -47,7 +47,7 @@ KEYS: tuple[Key, ...] = (
     Key("finops:caller:<caller>", "hash", "30 days, a day without jobs", "fair tag, running and waiting jobs, limits"),
     Key("finops:jobs:clock", "hash", "permanent, one", "virtual time, sequence and fencing numbers, heartbeat, speed"),
     Key("finops:jobs:leases", "sorted set", "permanent, empties itself", "running jobs, by the end of their lease"),
-    Key("finops:jobs:deferred", "sorted set", "permanent, empties itself", "jobs that wait for their time"),
+    Key("finops:jobs:deferred", "sorted set", "permanent, empties itself", "jobs with a later start"),
     Key("finops:jobs:deadlines", "sorted set", "permanent, empties itself", "waiting jobs with a deadline"),
     Key("finops:jobs:waiting", "sorted set", "permanent, empties itself", "callers, by waiting jobs"),
     Key("finops:jobs:dead", "sorted set", "permanent, 10,000 ids", "the dead-letter list"),
@@ -81,7 +81,7 @@ ARQ_QUEUES = {Priority.HIGH: "arq:queue:high", Priority.NORMAL: "arq:queue", Pri
 
 
 def is_job_id(text: str) -> bool:
-    """Whether a job could have this id; anything else must not become part of a key."""
+    """Tell whether a text is a valid job id; anything else must not become part of a key."""
     return _JOB_ID.match(text) is not None
 
 
@@ -101,17 +101,17 @@ def events(job_id: str) -> str:
 
 
 def signal(job_id: str) -> str:
-    """The channel that says that a job moved."""
+    """The channel with a job's state changes."""
     return f"finops:job:{job_id}:signal"
 
 
 def job_of_signal(channel: str) -> str:
-    """The job that a channel speaks of."""
+    """Return the job id in a channel's name."""
     return channel.removeprefix("finops:job:").removesuffix(":signal")
 
 
 def caller(name: str) -> str:
-    """What is known of a caller."""
+    """The queue state of a caller: fair tag, counts, limits."""
     return f"finops:caller:{name}"
 
 
@@ -146,12 +146,12 @@ def idempotency(scope: str, key: str) -> str:
 
 
 def dedupe(scope: str, fingerprint: str) -> str:
-    """The entry by which a blind retry finds the first try."""
+    """The entry by which a blind retry finds the first attempt."""
     return f"finops:dedupe:{_short(scope + chr(0) + fingerprint)}"
 
 
 def worker_health(worker_id: str) -> str:
-    """One worker's sign of life."""
+    """One worker's heartbeat."""
     return f"{HEALTH}:{worker_id}"
 
 

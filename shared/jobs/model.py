@@ -1,4 +1,4 @@
-"""What a job is: a frozen value with a closed life.
+"""The job model: frozen values and the state machine of a job.
 
 ::
 
@@ -9,8 +9,8 @@
                         └──── deferred ◄───────┘
     queued and deferred may also fail (deadline) or be cancelled; a dead-lettered job goes back to queued by retry.
 
-The scripts in ``lua/`` make these transitions atomic; ``transition`` is the same table in Python, and the tests hold
-one against the other.
+The scripts in ``lua/`` make these transitions atomic; ``transition`` is the same table in Python, and the tests
+compare the two.
 """
 
 import math
@@ -27,7 +27,7 @@ MAX_DELAY_S = 8 * 86_400
 
 
 class State(StrEnum):
-    """Where a job is in its life."""
+    """The state of a job."""
 
     QUEUED = "queued"
     DEFERRED = "deferred"
@@ -38,7 +38,7 @@ class State(StrEnum):
 
     @property
     def terminal(self) -> bool:
-        """Whether nothing but an explicit retry changes it any more."""
+        """Whether only an explicit retry can change it."""
         return self in TERMINAL
 
 
@@ -46,7 +46,7 @@ TERMINAL = frozenset({State.COMPLETED, State.FAILED, State.CANCELLED})
 
 
 class Change(StrEnum):
-    """What can happen to a job."""
+    """An event that changes the state of a job."""
 
     CLAIM = "claim"
     RELEASE = "release"
@@ -81,7 +81,7 @@ class InvalidTransition(ValueError):
 
 
 def transition(state: State, change: Change) -> State:
-    """The state after a change.
+    """Return the state after a change.
 
     Raises:
         InvalidTransition: The change does not apply.
@@ -106,23 +106,23 @@ class NewJob:
 
     Attributes:
         id: UUID, or ``resp_…`` for a native background response.
-        owner: Id of the virtual key that submits; empty: reachable by the job id alone.
-        dedupe_scope: Who shares idempotency keys with this caller; the owner, or a hash of the bearer of a keyless one.
+        owner: Id of the submitting virtual key; empty: anyone with the job id has access.
+        dedupe_scope: Scope of idempotency keys: the owner, or a hash of the bearer token of a caller without a key.
         request_type: ``RequestType.name``.
-        payload: The request body as it came, bytes of ``content_type``.
+        payload: The unchanged request body, of ``content_type``.
         context: What the worker needs to answer as the API would have (surface, passed-on headers, …); JSON.
         ttl_s: Result lifetime from completion.
         delay_s: Earliest start, from submit.
-        deadline_s: From submit; past it the job fails. None: ``max_run_s`` from each start alone.
+        deadline_s: From submit; after it the job fails. None: ``max_run_s`` from each start alone.
         weight: The owner's fair share.
-        max_concurrent: The owner's running jobs at once; 0: no limit.
-        max_queued: Waiting jobs of this owner; past it ``QueueFull``.
+        max_concurrent: The owner's most concurrent jobs; 0: no limit.
+        max_queued: The owner's most waiting jobs; beyond it ``QueueFull``.
         idempotency_key: As given by the caller; kept 24 h.
-        blind_retry: The SDK says that this is a retry of its own (``x-stainless-retry-count`` >= 1).
+        blind_retry: The SDK marks this as its own retry (``x-stainless-retry-count`` >= 1).
         webhook: Name of a configured webhook or an https URL.
-        fingerprint: What idempotency keys and blind retries compare; empty: a hash of request type and payload.
+        fingerprint: Identifies the request for idempotency keys and blind retries; empty: a hash of type and payload.
         keep_payload: Keep the request body as long as the result (Responses serve their input items).
-        group: Jobs of a group are listed when they end, for whoever waits for all of them (``keys.group_ended``).
+        group: Ended jobs of a group are listed in ``keys.group_ended``, for a reader of all of them.
     """
 
     id: str
@@ -160,21 +160,21 @@ class NewJob:
 
     @property
     def may_repeat(self) -> bool:
-        """Whether the same request may have made a job before that this submit is to be answered with."""
+        """Whether the same request may have made a job before."""
         return bool(self.idempotency_key) or self.blind_retry
 
     def estimated(self, estimate: Mapping[str, Any]) -> Self:
-        """The same job, whose context says what is to be charged if its caller ends its run."""
+        """Return the job with the estimate to charge if its caller ends its run."""
         return replace(self, context={**self.context, "estimate": estimate}) if estimate else self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A job as kept. Times are unix milliseconds by Redis's clock, 0 where not reached.
+    """A stored job. Times are unix milliseconds by Redis's clock, 0 where not reached.
 
-    ``due_ms`` is since when it could be claimed (or, deferred, when it will be), ``started_ms`` the latest start.
-    ``queue_position`` (1: next) and ``estimated_start_ms`` are told of queued jobs only, ``reason`` of jobs that wait
-    again: ``lost_lease``, ``released``, or what the run said when it gave its slot back.
+    ``due_ms`` is from when it can be claimed, ``started_ms`` the latest start. ``queue_position`` (1: next) and
+    ``estimated_start_ms`` are set for queued jobs only, ``reason`` for jobs that wait again: ``lost_lease``,
+    ``released``, or the reason of a deferral.
     """
 
     id: str
@@ -207,15 +207,15 @@ class Job:
 
     @property
     def live(self) -> bool:
-        """Whether the outcome is still open."""
+        """Whether the job has not ended."""
         return not self.state.terminal
 
 
 def job_from_fields(job_id: str, fields: Mapping[bytes, bytes]) -> Job:
-    """Read the stored form, whatever version wrote it.
+    """Read a stored record of any version.
 
     Args:
-        job_id: Its id.
+        job_id: The job's id.
         fields: The record's hash as Redis gives it; unknown fields are ignored, absent ones have their defaults.
     """
 
@@ -260,15 +260,15 @@ def job_from_fields(job_id: str, fields: Mapping[bytes, bytes]) -> Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How a job ended.
+    """The outcome of a job.
 
     Attributes:
         state: One of the terminal states.
-        status_code: The HTTP status that a synchronous caller would have seen.
+        status_code: The HTTP status that a synchronous caller would have got.
         result: The final body, bytes of ``result_type``; empty for failures.
         error: OpenAI's error object, for failures.
-        meta: What the envelope, metrics and the ledger say beside it: provider, model that answered, usage, cost; JSON.
-        dead_letter: Keep it in the dead-letter list.
+        meta: Further facts for the envelope, metrics and the ledger: provider, model that answered, usage, cost; JSON.
+        dead_letter: Add the job to the dead-letter list.
         ledger: One JSON entry for the cost ledger, written only if this outcome is the one that counts.
     """
 
@@ -283,17 +283,17 @@ class Outcome:
 
     def __post_init__(self) -> None:
         if not self.state.terminal:
-            raise ValueError(f"{self.state} is not the end of a job")
+            raise ValueError(f"{self.state} is not a terminal state")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deferral:
-    """What a run answers that gives its slot back until later.
+    """The result of a run that frees its slot until later.
 
     Attributes:
-        delay_s: Until when, from now; 0: at once, at the head of its caller's jobs.
-        reason: A word for logs, metrics and the event log, e.g. ``retry_after``; letters, digits, ``_``.
-        counts: Whether the attempt is spent; a provider's Retry-After does not spend one.
+        delay_s: Delay from now; 0: at once, at the head of its caller's jobs.
+        reason: An identifier for logs, metrics and the event log, e.g. ``retry_after``; letters, digits, ``_``.
+        counts: Whether the attempt counts; one that ends with a provider's Retry-After does not.
     """
 
     delay_s: float
@@ -304,20 +304,20 @@ class Deferral:
         if not (0 <= self.delay_s <= MAX_DELAY_S):
             raise ValueError(f"delay_s must be between 0 and {MAX_DELAY_S}")
         if not re.fullmatch(r"\w{1,40}", self.reason, re.ASCII):
-            raise ValueError("reason must be a word")
+            raise ValueError("reason must be 1 to 40 letters, digits or _")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """A job in a worker's hands: what a run needs to know, and the token that fences what it writes.
+    """A claimed job: what a run needs to know, and the token that fences its writes.
 
     Attributes:
         token: The fencing token of this lease.
-        attempt: Which start this is, from 1.
-        due_ms: Since when it could have been claimed.
+        attempt: Number of this start, from 1.
+        due_ms: From when it could have been claimed.
         started_ms: When it was claimed.
         payload: The request body, unchanged.
-        reason: Why it had to wait again, if it had: ``lost_lease``, ``released``, or a deferral's.
+        reason: Why it waited again: ``lost_lease``, ``released``, or the reason of a deferral; or empty.
     """
 
     id: str
@@ -342,10 +342,10 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One line of a job's event log.
+    """One event of a job's event log.
 
     Attributes:
-        id: How many events of the job there have been with it: ``1``, ``2``, …; never given twice, not even by a retry.
+        id: Number of the event within the job: ``1``, ``2``, …; never reused, not even by a retry.
         name: ``job.queued``, ``job.started``, ``job.requeued``, ``job.deferred``, ``job.completed``, ``job.failed``,
             ``job.cancelled``, ``delta``, or the provider's own event name.
         data: JSON bytes.

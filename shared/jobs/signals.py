@@ -1,4 +1,4 @@
-"""One subscription for a whole process: who watches a channel is told that something came, or may have come."""
+"""One Redis subscription per process: watches of a channel are notified when a message came, or may have come."""
 
 import asyncio
 import contextlib
@@ -20,10 +20,10 @@ logger = logging.getLogger("finops.jobs")
 
 
 class Watch:
-    """Somebody's interest in one channel.
+    """A watch of one channel.
 
-    A watch is *due* when a message came since it was last asked, when the subscription has just been confirmed, and
-    when it was confirmed again after a lost connection: whoever looks at the facts each time it is due misses nothing.
+    A watch is *due* when a message came since the last wait, when the subscription was confirmed, and when it was
+    confirmed again after a lost connection: a reader that checks the store each time it is due misses nothing.
     """
 
     __slots__ = ("_due", "_future", "_name", "_signals", "messages", "wanted")
@@ -37,16 +37,16 @@ class Watch:
         self._future: asyncio.Future[bool] | None = None
 
     def __enter__(self) -> Self:
-        """Watch from here on."""
+        """Start watching."""
         self._signals.add(self._name, self)
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Watch no more."""
+        """Stop watching."""
         self._signals.discard(self._name, self)
 
-    def tell(self, message: bytes | None) -> None:
-        """Make it due; None says that the subscription was confirmed."""
+    def notify(self, message: bytes | None) -> None:
+        """Make the watch due; None: the subscription was confirmed."""
         if message is not None:
             if self.wanted is not None and message not in self.wanted:
                 return
@@ -57,7 +57,7 @@ class Watch:
             self._future.set_result(True)
 
     async def due(self, timeout_s: float) -> bool:
-        """Wait until it is due, and take note; False when the time, rounded up to ``TICK_S``, is over first."""
+        """Wait until the watch is due, and reset it; False when the timeout, rounded up to ``TICK_S``, comes first."""
         if not self._due:
             self._future = future = asyncio.get_running_loop().create_future()
             tick = self._signals.deadlines.add(future, timeout_s)
@@ -72,10 +72,10 @@ class Watch:
 
 
 class Signals:
-    """The shared subscription; it connects when first used, and again for as long as it is open.
+    """The shared subscription; it connects on first use, and reconnects until closed.
 
     Args:
-        connect: Makes a client for it alone, without a time limit on answers.
+        connect: Creates a client for the subscription alone, without a read timeout.
     """
 
     def __init__(self, connect: Callable[[], Redis]) -> None:
@@ -90,35 +90,35 @@ class Signals:
         self._closed = False
 
     def watch(self, channel: str, wanted: frozenset[bytes] | None = None, *, keep: bool = False) -> Watch:
-        """Watch a channel for as long as the block lasts.
+        """Watch a channel while the ``with`` block lasts.
 
         Args:
-            channel: Which.
-            wanted: Messages that count; None: all.
-            keep: Collect the messages in ``Watch.messages``, for its owner to empty.
+            channel: The channel.
+            wanted: Messages to notify of; None: all.
+            keep: Collect the messages in ``Watch.messages``; the caller empties it.
         """
         return Watch(self, channel.encode(), wanted, keep=keep)
 
     def add(self, name: bytes, watch: Watch) -> None:
-        """Have a watch told of a channel."""
-        fellows = self._watches.setdefault(name, [])
-        fellows.append(watch)
-        if len(fellows) == 1:
+        """Notify a watch of messages on a channel."""
+        watches = self._watches.setdefault(name, [])
+        watches.append(watch)
+        if len(watches) == 1:
             self._change(name)
         if name in self._confirmed:
-            watch.tell(None)
+            watch.notify(None)
 
     def discard(self, name: bytes, watch: Watch) -> None:
-        """Tell it no more."""
-        fellows = self._watches[name]
-        fellows.remove(watch)
-        if not fellows:
+        """Stop notifying a watch."""
+        watches = self._watches[name]
+        watches.remove(watch)
+        if not watches:
             del self._watches[name]
             self._change(name)
 
     async def aclose(self) -> None:
-        """End the subscription; watches are not told any more."""
-        self._closed = True  # beside the cancellation: Python 3.11's wait_for may swallow that
+        """End the subscription; watches are no longer notified."""
+        self._closed = True  # in addition to the cancellation, which Python 3.11's wait_for may swallow
         tasks = [task for task in (self._listener, self._flusher) if task is not None]
         for task in tasks:
             task.cancel()
@@ -133,14 +133,14 @@ class Signals:
             self._flusher = asyncio.create_task(self._flush(self._connection))
 
     async def _flush(self, connection: AbstractConnection) -> None:
-        """Subscribe and unsubscribe what changed meanwhile; a turn of the loop gathers many."""
+        """Subscribe and unsubscribe changed channels; one turn of the loop collects many."""
         try:
             while self._changed and connection is self._connection:
                 names, self._changed = self._changed, {}
                 await self._send(connection, b"SUBSCRIBE", [n for n in names if n in self._watches])
                 await self._send(connection, b"UNSUBSCRIBE", [n for n in names if n not in self._watches])
         except (RedisError, OSError):
-            pass  # the listener sees the same fault, connects again and subscribes to everything
+            pass  # the listener sees the same fault, reconnects and subscribes to all channels
         finally:
             self._flusher = None
 
@@ -174,7 +174,7 @@ class Signals:
         await self._send(connection, b"SUBSCRIBE", list(self._watches))
 
     async def _read(self, connection: AbstractConnection) -> None:
-        """Pass messages on; a silent connection is tried with a ping, and given up when that is not answered."""
+        """Dispatch messages; a silent connection gets a ping, and is dropped when that is not answered."""
         pinged = False
         while not self._closed:
             reply = await connection.read_response(timeout=PING_S)
@@ -192,13 +192,13 @@ class Signals:
             return
         if reply[0] == b"message":
             for watch in self._watches.get(reply[1], ()):
-                watch.tell(reply[2])
+                watch.notify(reply[2])
         elif reply[0] == b"unsubscribe":
             self._confirmed.discard(reply[1])
         elif reply[0] == b"subscribe" and reply[1] in self._watches:
             self._confirmed.add(reply[1])
             for watch in self._watches.get(reply[1], ()):
-                watch.tell(None)
+                watch.notify(None)
 
 
 async def _close(redis: Redis) -> None:

@@ -1,4 +1,4 @@
-"""Waiting for outcomes and following events, thousands at a time, without asking over and over."""
+"""Waits for outcomes and follows events, thousands at a time, without polling."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -12,18 +12,18 @@ from shared.jobs.model import TERMINAL, Event, Job
 from shared.jobs.signals import Signals
 from shared.jobs.store import JobStore
 
-# Messages can get lost with a connection that dies without a word; then this is how late somebody is.
-LOOK_AGAIN_S = 15.0
+# A message can be lost with a connection that dies silently; then a waiter is at most this late.
+RECHECK_S = 15.0
 _OUTCOMES = frozenset(state.encode() for state in TERMINAL)
 
 
 class OutcomeWaiters:
-    """Wakes whoever waits for a job; one per process.
+    """Wakes the waiters of jobs; one per process.
 
     Args:
-        store: Where jobs are read.
-        events: Where their event logs are read.
-        connect: Makes a client of its own for the one subscription, without a time limit on answers.
+        store: Reads jobs.
+        events: Reads event logs.
+        connect: Creates a client for the subscription alone, without a read timeout.
     """
 
     def __init__(self, store: JobStore, events: EventLog, connect: Callable[[], Redis]) -> None:
@@ -32,32 +32,32 @@ class OutcomeWaiters:
         self._signals = Signals(connect)
 
     async def wait(self, job_id: str, timeout_s: float) -> Job:
-        """The job once it has ended, or as it stands when the time is over.
+        """Return the job once it has ended, or its current state at the timeout.
 
         Raises:
-            JobNotFound: There is none.
+            JobNotFound: It does not exist.
             StoreUnavailable: No answer.
         """
         job = await self._get(job_id)
         if timeout_s <= 0 or not job.live:
             return job
-        del job  # ten thousand wait at once: nothing of the job is kept meanwhile
+        del job  # ten thousand wait at once: keep nothing of the job meanwhile
         loop = asyncio.get_running_loop()
         until = loop.time() + timeout_s
         with self._signals.watch(keys.signal(job_id), _OUTCOMES) as watch:
             while (left_s := until - loop.time()) > 0:
-                await watch.due(min(left_s, LOOK_AGAIN_S))
+                await watch.due(min(left_s, RECHECK_S))
                 if not (job := await self._get(job_id)).live:
                     return job
                 del job
         return await self._get(job_id)
 
     async def follow(self, job_id: str, after: str = "0") -> AsyncIterator[Event]:
-        """A job's events after an id, those that were and those that come; ends after the one that ends the job.
+        """Yield a job's events after an id, past and future ones; ends after the terminal event.
 
         Raises:
-            InvalidRequest: ``after`` is no event id.
-            JobNotFound: There is none.
+            InvalidRequest: ``after`` is not an event id.
+            JobNotFound: It does not exist.
             StoreUnavailable: No answer.
         """
         await self._get(job_id)
@@ -73,11 +73,11 @@ class OutcomeWaiters:
                 if events:
                     continue
                 if ended:
-                    return  # the reader had seen the end before
+                    return  # the reader had the terminal event already
                 job = await self._store.get(job_id)
                 ended = job is None or not job.live
                 if not ended:
-                    await watch.due(LOOK_AGAIN_S)
+                    await watch.due(RECHECK_S)
 
     async def aclose(self) -> None:
         """End the subscription."""

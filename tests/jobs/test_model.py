@@ -84,7 +84,7 @@ def test_invalid_job_options_are_rejected(fields: dict[str, float]) -> None:
 
 
 def test_outcomes_end_jobs_and_deferrals_have_bounds() -> None:
-    with pytest.raises(ValueError, match="running is not the end"):
+    with pytest.raises(ValueError, match="running is not a terminal"):
         Outcome(state=State.RUNNING, status_code=200)
     with pytest.raises(ValueError, match="delay_s"):
         Deferral(delay_s=-1)
