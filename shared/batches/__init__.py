@@ -1,1 +1,1 @@
-"""Files and batches of our own: OpenAI's Batch API for providers that have none."""
+"""Stored files and batches: OpenAI's Batch API for providers without one."""

@@ -1,4 +1,4 @@
-"""What an uploaded batch file asks for: its lines' models; and the same lines without a provider's prefix; pure."""
+"""Scans an uploaded batch file for its models, and strips a provider's prefix from its lines; pure."""
 
 from typing import Any
 
@@ -10,11 +10,11 @@ MAX_MODELS = 1000
 
 
 class FileScan:
-    """Looks through a file as it comes.
+    """Scans a file while it is uploaded.
 
     Attributes:
-        models: Those that its lines name; empty text where a line names none.
-        plain: Whether every line was understood, and asks for nothing that only this gateway knows.
+        models: The models of its lines; an empty string for lines without one.
+        plain: Whether every line is valid and uses no extension of this gateway.
     """
 
     def __init__(self, *, max_line_bytes: int) -> None:
@@ -23,21 +23,21 @@ class FileScan:
         self.plain = True
 
     def feed(self, piece: bytes) -> None:
-        """Look through the next piece."""
+        """Scan the next piece."""
         if not self.plain:
             return
         try:
             for line in self._splitter.feed(piece):
-                self._look(line.text)
+                self._scan(line.text)
         except LineTooLong:
             self.plain = False
 
     def finish(self) -> None:
-        """Look at what the end of the file leaves."""
-        for line in self._splitter.rest():
-            self._look(line.text)
+        """Scan the last line."""
+        for line in self._splitter.finish():
+            self._scan(line.text)
 
-    def _look(self, text: bytes) -> None:
+    def _scan(self, text: bytes) -> None:
         body = _body(text)
         model = body.get("model", "") if body is not None else None
         if body is None or not isinstance(model, str) or "fallbacks" in body or len(self.models) >= MAX_MODELS:
@@ -48,15 +48,15 @@ class FileScan:
 
 def _body(text: bytes) -> dict[str, Any] | None:
     try:
-        said = orjson.loads(text)
+        request = orjson.loads(text)
     except orjson.JSONDecodeError:
         return None
-    body = said.get("body") if isinstance(said, dict) else None
+    body = request.get("body") if isinstance(request, dict) else None
     return body if isinstance(body, dict) else None
 
 
 def without_prefix(content: bytes, provider: str) -> bytes:
-    """A file for a provider, whose models do not bear its name there; other lines stay as they are, byte for byte."""
+    """Strip a provider's prefix from the models of a file's lines; other lines stay the same, byte for byte."""
     prefix = f"{provider}/"
     return b"\n".join([_stripped(line, prefix) for line in content.split(b"\n")])
 
@@ -68,9 +68,9 @@ def _stripped(line: bytes, prefix: str) -> bytes:
     model = body.get("model") if body is not None else None
     if not isinstance(model, str) or not model.startswith(prefix):
         return line
-    said = orjson.loads(line)
-    said["body"]["model"] = model.removeprefix(prefix)
+    request = orjson.loads(line)
+    request["body"]["model"] = model.removeprefix(prefix)
     try:
-        return orjson.dumps(said)
+        return orjson.dumps(request)
     except orjson.JSONEncodeError:
         return line

@@ -1,4 +1,4 @@
-"""Files that are kept here: content in parts of about 1 MiB, a record, and lists by owner."""
+"""Stored files: content in parts of about 1 MiB, a record, and lists by owner."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -12,23 +12,23 @@ from shared.store.commands import RedisCommands
 
 PART_BYTES = 1024 * 1024
 UPLOAD_TTL_S = 600
-"""How long the parts of an upload that nobody finishes stay."""
+"""Lifetime of the parts of an unfinished upload."""
 
 
 @dataclass(frozen=True, slots=True)
 class FilePage:
-    """Part of a list of files; the cursor of the next page is the last one's id."""
+    """A page of files; the cursor of the next page is the last file's id."""
 
     files: tuple[StoredFile, ...]
     has_more: bool
 
 
 class FileStore:
-    """Keeps files.
+    """Stores files.
 
     Args:
         commands: The store.
-        max_owner_bytes: What one owner's files may take.
+        max_owner_bytes: Most bytes of one owner's files.
     """
 
     def __init__(self, commands: RedisCommands, *, max_owner_bytes: int = 0) -> None:
@@ -36,15 +36,15 @@ class FileStore:
         self._max_owner_bytes = max_owner_bytes
 
     async def write_part(self, file_id: str, number: int, content: bytes) -> None:
-        """Put a piece of an upload where ``keep`` will find it.
+        """Store a part of an upload, for ``keep``.
 
         Raises:
-            StoreUnavailable: No answer, or no room.
+            StoreUnavailable: No answer, or the store is full.
         """
         await self._scripts.execute("SET", keys.part(file_id, number), content, "EX", UPLOAD_TTL_S, retry_safe=True)
 
     async def discard(self, file_id: str, parts: int) -> None:
-        """Remove the pieces of an upload that was given up.
+        """Delete the parts of an abandoned upload.
 
         Raises:
             StoreUnavailable: No answer.
@@ -56,27 +56,28 @@ class FileStore:
     async def keep(
         self, file_id: str, *, owner: str, filename: str, purpose: str, size: int, parts: int, ttl_s: int
     ) -> StoredFile:
-        """Make a file of the pieces that were written.
+        """Make a file of the parts that were written.
 
         Raises:
-            RequestTooLarge: The owner has no room for it.
-            StoreUnavailable: No answer, or the pieces are gone.
+            RequestTooLarge: The owner's storage limit is exceeded.
+            StoreUnavailable: No answer, or the parts expired.
         """
         args = (file_id, owner, parts, ttl_s * 1000, size, self._max_owner_bytes)
         fields = ("filename", filename, "purpose", purpose)
         reply = await self._scripts.run("keep", [*args, *fields])
         if reply[0] == b"full":
             raise RequestTooLarge(
-                f"Your files take {int(reply[1]) / PART_BYTES:.0f} MB, and {self._max_owner_bytes / PART_BYTES:g} MB "
-                "(files.max_stored_mb_per_key) or 10,000 files are the limit; delete some.",
+                f"Your files use {int(reply[1]) / PART_BYTES:.0f} MB; the limit is "
+                f"{self._max_owner_bytes / PART_BYTES:g} MB (files.max_stored_mb_per_key) "
+                "or 10,000 files. Delete some files first.",
                 code="storage_full",
             )
         if reply[0] == b"lost":
-            raise StoreUnavailable("The upload took too long.")
+            raise StoreUnavailable("The upload took too long and its parts expired.")
         return _file(file_id, reply[1])
 
     async def get(self, file_id: str) -> StoredFile | None:
-        """A file, or None when there is none (any more); whoever asks checks its owner.
+        """Return a file, or None if it does not exist (any more); the caller checks its owner.
 
         Raises:
             StoreUnavailable: No answer.
@@ -85,7 +86,7 @@ class FileStore:
         return _file(file_id, flat) if flat else None
 
     async def read(self, file_id: str, part: int, offset: int = 0) -> bytes:
-        """A piece from an offset on; empty when there is no such piece.
+        """Read a part from an offset on; empty if it does not exist.
 
         Raises:
             StoreUnavailable: No answer.
@@ -94,11 +95,11 @@ class FileStore:
         return found
 
     async def content(self, file: StoredFile) -> AsyncIterator[bytes]:
-        """All of a file, a piece at a time.
+        """Yield the content of a file, part by part.
 
         Raises:
             StoreUnavailable: No answer.
-            NotFound: It was removed meanwhile.
+            NotFound: It was deleted meanwhile.
         """
         for number in range(file.parts):
             piece = await self.read(file.id, number)
@@ -107,11 +108,11 @@ class FileStore:
             yield piece
 
     async def delete(self, file_id: str) -> None:
-        """Remove a file.
+        """Delete a file.
 
         Raises:
-            NotFound: There is none.
-            Conflict: A batch still reads it.
+            NotFound: It does not exist.
+            Conflict: A running batch uses it.
             StoreUnavailable: No answer.
         """
         answer = await self._scripts.run("delete", [file_id], retry_safe=True)
@@ -127,7 +128,7 @@ class FileStore:
     async def page(
         self, owner: str, *, purpose: str = "", after: str = "", limit: int = 10_000, newest_first: bool = True
     ) -> FilePage | None:
-        """A page of an owner's files; None when there is no file to go on after.
+        """Return a page of an owner's files; None if the ``after`` file does not exist.
 
         Raises:
             StoreUnavailable: No answer.
@@ -140,7 +141,7 @@ class FileStore:
 
 
 def no_such_file(file_id: str) -> NotFound:
-    """The one answer for a file that is unknown, expired or another caller's."""
+    """Build the error for a file that is unknown, expired or another caller's."""
     return NotFound(f"No such File object: {file_id[:80]}", param="id", should_retry=False)
 
 

@@ -12,9 +12,12 @@ KEYS: tuple[Key, ...] = (
     Key("finops:file:<id>:<part>", "string", "as the file; 10 minutes while it is uploaded", "about 1 MiB of a file"),
     Key("finops:owner:<owner>:files", "sorted set", "30 days, refreshed; 10,000 ids", "an owner's files by age"),
     Key("finops:owner:<owner>:batches", "sorted set", "30 days, refreshed; 10,000 ids", "an owner's batches by age"),
-    Key("finops:batch:<id>", "hash", "30 days, refreshed while it is worked on", "a batch and how far it has got"),
+    Key("finops:batch:<id>", "hash", "30 days, refreshed at each turn", "a batch and its progress"),
     Key(
-        "finops:batch:<id>:done", "string", "30 days, refreshed; until the batch ends", "one bit a line: it is written"
+        "finops:batch:<id>:done",
+        "string",
+        "30 days, refreshed; until the batch ends",
+        "one bit per line: its result is written",
     ),
     Key("finops:batch-request:<request>", "hash", "24 hours; 2 minutes without a key", "the batch that a request made"),
     Key("finops:batches:open", "sorted set", "permanent, empties itself", "open batches, by when a turn is due"),
@@ -26,42 +29,42 @@ BATCH_PREFIX = "batch_"
 
 
 def mint_file_id() -> str:
-    """A new file's id, told from a provider's by ``is_our_file``."""
+    """Create a file id; ``is_our_file`` tells it from a provider's."""
     return minted_ids.mint(FILE_PREFIX)
 
 
 def mint_batch_id() -> str:
-    """A new batch's id, told from a provider's by ``is_our_batch``."""
+    """Create a batch id; ``is_our_batch`` tells it from a provider's."""
     return minted_ids.mint(BATCH_PREFIX)
 
 
 def is_our_file(text: str) -> bool:
-    """Whether ``mint_file_id`` made it."""
+    """Tell whether ``mint_file_id`` made an id."""
     return minted_ids.is_minted(FILE_PREFIX, text)
 
 
 def is_our_batch(text: str) -> bool:
-    """Whether ``mint_batch_id`` made it."""
+    """Tell whether ``mint_batch_id`` made an id."""
     return minted_ids.is_minted(BATCH_PREFIX, text)
 
 
 def line_job_id(batch_id: str, line: int) -> str:
-    """The job of a batch's line, the same whoever submits it; also the id of its line in the output."""
+    """Return the job id of a batch's line, the same in every process; also the id of its line in the output."""
     return f"batch_req_{batch_id.removeprefix(BATCH_PREFIX)}_{line}"
 
 
 def line_of_job(job_id: str) -> int:
-    """The line that a job is of."""
+    """Return the line number in a job id."""
     return int(job_id.rpartition("_")[2])
 
 
 def file(file_id: str) -> str:
-    """What is known of a file."""
+    """The record of a file."""
     return f"finops:file:{file_id}"
 
 
 def part(file_id: str, number: int) -> str:
-    """A piece of a file's content, from 0."""
+    """A part of a file's content, from 0."""
     return f"finops:file:{file_id}:{number}"
 
 
@@ -81,11 +84,11 @@ def batch(batch_id: str) -> str:
 
 
 def done(batch_id: str) -> str:
-    """One bit a line: whether its result is written."""
+    """The bitmap of lines whose result is written."""
     return f"finops:batch:{batch_id}:done"
 
 
-def request(scope: str, said: str) -> str:
-    """Where the batch that a request made is remembered; both are hashed, whatever they hold."""
-    digest = hashlib.sha256(f"{scope}\0{said}".encode(errors="surrogatepass"))
+def request(scope: str, identity: str) -> str:
+    """The entry of the batch that a request made; both arguments are hashed."""
+    digest = hashlib.sha256(f"{scope}\0{identity}".encode(errors="surrogatepass"))
     return f"finops:batch-request:{digest.hexdigest()[:40]}"

@@ -1,4 +1,4 @@
-"""The lines of a batch's files: cut out of pieces, checked, and written; pure.
+"""The lines of a batch's files: split, validated and written; pure.
 
 Source: https://platform.openai.com/docs/api-reference/batch/request-input (and request-output)
 """
@@ -28,7 +28,7 @@ MAX_FAULTS = 100
 ENDPOINTS: Mapping[str, RequestType] = {
     f"/v1/{kind.path}": kind for kind in (CHAT, RESPONSES, COMPLETIONS, EMBEDDINGS, MODERATIONS, IMAGE_GENERATIONS)
 }
-"""What a line may ask for; all that is said in JSON and answered in JSON."""
+"""The endpoints of a batch: those with JSON requests and JSON answers."""
 _BOM = b"\xef\xbb\xbf"
 _NEVER_RUN = {
     "batch_expired": "This request could not be executed before the completion window expired.",
@@ -38,7 +38,7 @@ _NEVER_RUN = {
 
 
 def endpoint_of(url: object) -> str:
-    """The endpoint that a URL means, with ``/v1``; empty: none that a batch can use."""
+    """Normalise a URL to its endpoint, with ``/v1``; empty if a batch cannot use it."""
     if not isinstance(url, str):
         return ""
     full = url if url.startswith("/v1/") else f"/v1/{url.lstrip('/')}"
@@ -46,12 +46,12 @@ def endpoint_of(url: object) -> str:
 
 
 class LineTooLong(ValueError):
-    """A line is longer than any request may be."""
+    """A line exceeds the maximum request size."""
 
 
 @dataclass(frozen=True, slots=True)
 class RawLine:
-    """A line that is not blank, where it is in its file (from 1), and where the next one begins."""
+    """A non-blank line, its line number in the file (from 1), and the cursor of the next line."""
 
     text: bytes
     physical: int
@@ -59,11 +59,11 @@ class RawLine:
 
 
 class LineSplitter:
-    """Cuts the pieces of a file into lines.
+    """Splits the parts of a file into lines.
 
     Args:
-        start: Where the first piece begins.
-        max_bytes: The longest line.
+        start: Cursor of the first part's begin.
+        max_bytes: Maximum length of a line.
     """
 
     def __init__(self, start: Cursor = START, *, max_bytes: int) -> None:
@@ -74,10 +74,10 @@ class LineSplitter:
         self._max_bytes = max_bytes
 
     def feed(self, piece: bytes, part: int = 0, offset: int = 0) -> Iterator[RawLine]:
-        """The lines that end in a piece.
+        """Yield the lines that end in a part.
 
         Raises:
-            LineTooLong: One is.
+            LineTooLong: A line is longer than ``max_bytes``.
         """
         begin = 0
         while (end := piece.find(b"\n", begin)) >= 0:
@@ -88,8 +88,8 @@ class LineSplitter:
                 yield line
         self._hold(piece[begin:])
 
-    def rest(self) -> Iterator[RawLine]:
-        """The last line, if it has no end of its own."""
+    def finish(self) -> Iterator[RawLine]:
+        """Yield the last line if it has no line end."""
         line = self._cut(0, 0)
         if line:
             yield line
@@ -117,12 +117,12 @@ Fault = dict[str, Any]
 
 
 def fault(code: str, message: str, *, param: str | None = None, line: int | None = None) -> Fault:
-    """Why a batch failed."""
+    """Build one of a batch's errors."""
     return {"code": code, "message": message, "param": param, "line": line}
 
 
 class Validation:
-    """Checks the lines of a file, one after the other, against each other and the batch's endpoint."""
+    """Validates the lines of a file against each other and the batch's endpoint."""
 
     def __init__(self, endpoint: str) -> None:
         self._endpoint = endpoint
@@ -134,67 +134,67 @@ class Validation:
 
     @property
     def hopeless(self) -> bool:
-        """Whether enough is wrong for the file to be given up."""
+        """Whether there are too many faults or lines to continue."""
         return len(self.faults) >= MAX_FAULTS or self.lines > MAX_LINES
 
     def check_all(self, lines: Iterable[RawLine]) -> None:
-        """Look at the next lines, unless it is hopeless."""
+        """Validate the next lines, unless ``hopeless``."""
         for line in lines:
             if self.hopeless:
                 return
             self.check(line)
 
     def check(self, line: RawLine) -> None:
-        """Look at the next line; what is wrong with it is in ``faults``."""
+        """Validate the next line; its faults are added to ``faults``."""
         self.lines += 1
         at = line.physical
         if self.lines > MAX_LINES:
             self._fault("too_many_lines", f"A batch may hold at most {MAX_LINES} requests.", None, None)
             return
         try:
-            said = orjson.loads(line.text)
+            request = orjson.loads(line.text)
         except orjson.JSONDecodeError:
-            said = None
-        if not isinstance(said, dict):
+            request = None
+        if not isinstance(request, dict):
             self._fault("invalid_json_line", "This line is not a JSON object.", None, at)
             return
         for name in ("custom_id", "method", "url", "body"):
-            if said.get(name) is None:
+            if request.get(name) is None:
                 self._fault("missing_required_parameter", f"The field {name!r} is required.", name, at)
                 return
-        self._check_custom_id(said["custom_id"], at)
-        self._check_target(said, at)
-        self._check_body(said["body"], at)
+        self._check_custom_id(request["custom_id"], at)
+        self._check_target(request, at)
+        self._check_body(request["body"], at)
 
     def finish(self) -> None:
-        """Say what only the whole file shows."""
+        """Add the faults of the file as a whole."""
         if not self.lines and not self.faults:
-            self._fault("empty_file", "The input file holds no requests.", "input_file_id", None)
+            self._fault("empty_file", "The input file contains no requests.", "input_file_id", None)
         if self._inputs > MAX_EMBEDDING_INPUTS:
-            said = f"A batch may embed at most {MAX_EMBEDDING_INPUTS} inputs; this one has {self._inputs}."
-            self._fault("too_many_inputs", said, None, None)
+            message = f"A batch may embed at most {MAX_EMBEDDING_INPUTS} inputs; this one has {self._inputs}."
+            self._fault("too_many_inputs", message, None, None)
 
     def _check_custom_id(self, custom_id: object, at: int) -> None:
         if not isinstance(custom_id, str) or not 0 < len(custom_id) <= MAX_CUSTOM_ID_CHARS:
-            said = f"custom_id must be a string of 1 to {MAX_CUSTOM_ID_CHARS} characters."
-            self._fault("invalid_custom_id", said, "custom_id", at)
+            message = f"custom_id must be a string of 1 to {MAX_CUSTOM_ID_CHARS} characters."
+            self._fault("invalid_custom_id", message, "custom_id", at)
             return
         digest = hashlib.blake2b(custom_id.encode(), digest_size=16).digest()
         if digest in self._seen:
-            said = f"The custom_id {custom_id[:64]!r} is that of an earlier line."
-            self._fault("duplicate_custom_id", said, "custom_id", at)
+            message = f"The custom_id {custom_id[:64]!r} is already used by an earlier line."
+            self._fault("duplicate_custom_id", message, "custom_id", at)
         self._seen.add(digest)
 
-    def _check_target(self, said: Mapping[str, Any], at: int) -> None:
-        if said["method"] != "POST":
+    def _check_target(self, request: Mapping[str, Any], at: int) -> None:
+        if request["method"] != "POST":
             self._fault("invalid_method", "The method must be POST.", "method", at)
-        endpoint = endpoint_of(said["url"])
+        endpoint = endpoint_of(request["url"])
         if not endpoint:
             known = ", ".join(ENDPOINTS)
-            self._fault("invalid_url", f"The URL is none of those that a batch can use: {known}.", "url", at)
+            self._fault("invalid_url", f"The URL cannot be used in a batch. Supported: {known}.", "url", at)
         elif endpoint != self._endpoint:
-            said_url = f"The URL must be the batch's endpoint, {self._endpoint}."
-            self._fault("mismatched_endpoint", said_url, "url", at)
+            message = f"The URL must be the batch's endpoint, {self._endpoint}."
+            self._fault("mismatched_endpoint", message, "url", at)
 
     def _check_body(self, body: object, at: int) -> None:
         if not isinstance(body, dict):
@@ -217,46 +217,50 @@ class Validation:
 
 
 def _many(first: object) -> bool:
-    """Whether a list is one of inputs: of texts or token lists, not of tokens."""
+    """Tell whether a list has several inputs (texts or token lists) rather than the tokens of one."""
     return isinstance(first, str | list)
 
 
 @dataclass(frozen=True, slots=True)
 class LineRequest:
-    """What a valid line asks for."""
+    """The request of a valid line."""
 
     custom_id: str
     body: bytes
 
 
 def read_line(line: RawLine) -> LineRequest:
-    """The request of a line that was found valid."""
-    said = orjson.loads(line.text)
+    """Read the request of a validated line."""
+    request = orjson.loads(line.text)
     try:
-        body = orjson.dumps(said["body"])
+        body = orjson.dumps(request["body"])
     except orjson.JSONEncodeError:
-        body = b"{}"  # the reader goes deeper than the writer: what cannot be sent on is refused as empty
-    return LineRequest(said["custom_id"], body)
+        body = b"{}"  # orjson reads deeper nesting than it writes: such a body is rejected as an empty one
+    return LineRequest(request["custom_id"], body)
 
 
 def answered(line_id: str, custom_id: str, status: int, body: bytes) -> bytes:
-    """A line of what a provider, or an error, answered.
+    """Write the output line of an answer or error.
 
     Args:
-        body: JSON; an answer that is none stands as a string.
+        body: JSON; any other answer is written as a string.
     """
     try:
         orjson.loads(body)
-        # Raw line ends can only be between a JSON text's tokens.
-        shown: Any = orjson.Fragment(body.replace(b"\r", b" ").replace(b"\n", b" "))
+        # Raw line ends can only stand between the tokens of a JSON text.
+        value: Any = orjson.Fragment(body.replace(b"\r", b" ").replace(b"\n", b" "))
     except orjson.JSONDecodeError:
-        shown = body.decode("utf-8", "replace")
-    response = {"status_code": status, "request_id": line_id, "body": shown}
+        value = body.decode("utf-8", "replace")
+    response = {"status_code": status, "request_id": line_id, "body": value}
     return _written({"id": line_id, "custom_id": custom_id, "response": response, "error": None})
 
 
 def never_run(line_id: str, custom_id: str, code: str) -> bytes:
-    """A line of a request that was not executed: ``batch_expired``, ``batch_cancelled`` or ``request_lost``."""
+    """Write the error line of a request that was not run.
+
+    Args:
+        code: ``batch_expired``, ``batch_cancelled`` or ``request_lost``.
+    """
     error = {"code": code, "message": _NEVER_RUN[code]}
     return _written({"id": line_id, "custom_id": custom_id, "response": None, "error": error})
 
@@ -266,7 +270,7 @@ def _written(value: Mapping[str, Any]) -> bytes:
 
 
 def tokens_of(usage: Mapping[str, Any]) -> tuple[int, int, int, int]:
-    """Tokens in, cached, out and reasoned, whichever of OpenAI's two vocabularies says it."""
+    """Return input, cached, output and reasoning tokens, from either of OpenAI's two usage formats."""
     into = _detail(usage, ("input_tokens_details", "prompt_tokens_details"), "cached_tokens")
     out = _detail(usage, ("output_tokens_details", "completion_tokens_details"), "reasoning_tokens")
     return (
@@ -277,9 +281,9 @@ def tokens_of(usage: Mapping[str, Any]) -> tuple[int, int, int, int]:
     )
 
 
-def _count(said: Mapping[str, Any], *names: str) -> int:
+def _count(usage: Mapping[str, Any], *names: str) -> int:
     for name in names:
-        value = said.get(name)
+        value = usage.get(name)
         if isinstance(value, int) and value > 0:
             return min(value, 2**40)
     return 0
@@ -287,7 +291,7 @@ def _count(said: Mapping[str, Any], *names: str) -> int:
 
 def _detail(usage: Mapping[str, Any], names: tuple[str, ...], detail: str) -> int:
     for name in names:
-        said = usage.get(name)
-        if isinstance(said, dict):
-            return _count(said, detail)
+        details = usage.get(name)
+        if isinstance(details, dict):
+            return _count(details, detail)
     return 0

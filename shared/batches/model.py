@@ -1,4 +1,4 @@
-"""What files and batches are: frozen values, their stored form, and OpenAI's objects of them.
+"""The model of files and batches: frozen values, their stored form, and OpenAI's objects.
 
 ::
 
@@ -21,7 +21,7 @@ import orjson
 
 
 class Status(StrEnum):
-    """Where a batch is in its life; OpenAI's words."""
+    """The status of a batch, as OpenAI names it."""
 
     VALIDATING = "validating"
     FAILED = "failed"
@@ -34,7 +34,7 @@ class Status(StrEnum):
 
     @property
     def terminal(self) -> bool:
-        """Whether nothing changes it any more."""
+        """Whether the status is final."""
         return self in _TERMINAL
 
 
@@ -51,7 +51,7 @@ _STAMPS = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Record:
+class _StoredFields:
     """A hash as Redis gives it."""
 
     fields: Mapping[bytes, bytes]
@@ -69,7 +69,7 @@ class _Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredFile:
-    """A file that is kept here. ``parts`` is how many keys hold its content; times are unix seconds."""
+    """A stored file. ``parts`` is the number of keys that hold its content; times are unix seconds."""
 
     id: str
     owner: str
@@ -83,20 +83,20 @@ class StoredFile:
     @classmethod
     def from_fields(cls, file_id: str, fields: Mapping[bytes, bytes]) -> Self:
         """Read the stored form."""
-        said = _Record(fields)
+        record = _StoredFields(fields)
         return cls(
             id=file_id,
-            owner=said.text("owner"),
-            filename=said.text("filename"),
-            purpose=said.text("purpose"),
-            size=said.number("bytes"),
-            parts=said.number("parts"),
-            created_s=said.number("created_s"),
-            expires_s=said.number("expires_s"),
+            owner=record.text("owner"),
+            filename=record.text("filename"),
+            purpose=record.text("purpose"),
+            size=record.number("bytes"),
+            parts=record.number("parts"),
+            created_s=record.number("created_s"),
+            expires_s=record.number("expires_s"),
         )
 
     def as_object(self) -> dict[str, Any]:
-        """OpenAI's file object."""
+        """Return OpenAI's file object."""
         return {
             "id": self.id,
             "object": "file",
@@ -112,7 +112,7 @@ class StoredFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cursor:
-    """How far the lines of the input were submitted: how many, and where the next one begins."""
+    """Progress of the submits: the number of lines submitted, and where the next one begins."""
 
     line: int = 0
     part: int = 0
@@ -124,15 +124,15 @@ START = Cursor()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """A batch as kept.
+    """A stored batch.
 
     Attributes:
         endpoint: With ``/v1``, e.g. ``/v1/chat/completions``.
-        input: Id of the input file; ``output_file`` and ``error_file`` are those that it would write.
+        input: Id of the input file; ``output_file`` and ``error_file`` are reserved for its results.
         times: Unix seconds by status reached.
-        output_parts: How many parts of the output are written; 0: there is no such file. So for ``error_parts``.
-        turn: Number of the latest turn at it, the fencing token of what that turn writes.
-        tries: Turns since the last that came to its end.
+        output_parts: Number of written parts of the output; 0: no file. Likewise ``error_parts``.
+        turn: Number of the latest turn, the fencing token of its writes.
+        tries: Turns since the last completed one.
     """
 
     id: str
@@ -162,41 +162,41 @@ class Batch:
     @classmethod
     def from_fields(cls, batch_id: str, fields: Mapping[bytes, bytes]) -> Self:
         """Read the stored form."""
-        said = _Record(fields)
+        record = _StoredFields(fields)
         names = ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens")
         return cls(
             id=batch_id,
-            owner=said.text("owner"),
-            endpoint=said.text("endpoint"),
-            input=said.text("input"),
-            status=Status(said.text("status")),
-            model=said.text("model"),
-            metadata=said.json("metadata"),
-            dimensions=said.json("dimensions") or {},
-            created_s=said.number("created_s"),
-            expires_s=said.number("expires_s"),
-            times={status: said.number(f"{status}_s") for status in _STAMPS},
-            total=said.number("total"),
-            completed=said.number("completed"),
-            failed=said.number("failed"),
-            output_file=said.text("output_file"),
-            output_parts=said.number("output_parts"),
-            error_file=said.text("error_file"),
-            error_parts=said.number("error_parts"),
-            errors=said.json("errors") or [],
-            tokens={name: said.number(name) for name in names},
-            cursor=Cursor(line=said.number("line"), part=said.number("part"), offset=said.number("offset")),
-            turn=said.text("turn"),
-            tries=said.number("tries"),
+            owner=record.text("owner"),
+            endpoint=record.text("endpoint"),
+            input=record.text("input"),
+            status=Status(record.text("status")),
+            model=record.text("model"),
+            metadata=record.json("metadata"),
+            dimensions=record.json("dimensions") or {},
+            created_s=record.number("created_s"),
+            expires_s=record.number("expires_s"),
+            times={status: record.number(f"{status}_s") for status in _STAMPS},
+            total=record.number("total"),
+            completed=record.number("completed"),
+            failed=record.number("failed"),
+            output_file=record.text("output_file"),
+            output_parts=record.number("output_parts"),
+            error_file=record.text("error_file"),
+            error_parts=record.number("error_parts"),
+            errors=record.json("errors") or [],
+            tokens={name: record.number(name) for name in names},
+            cursor=Cursor(line=record.number("line"), part=record.number("part"), offset=record.number("offset")),
+            turn=record.text("turn"),
+            tries=record.number("tries"),
         )
 
     @property
     def ended_lines(self) -> int:
-        """How many lines have their result."""
+        """The number of lines with a result."""
         return self.completed + self.failed
 
     def as_object(self) -> dict[str, Any]:
-        """OpenAI's batch object, every key of it."""
+        """Return OpenAI's batch object with all its keys."""
         return {
             "id": self.id,
             "object": "batch",

@@ -1,4 +1,4 @@
-"""Reading the lines of a stored file, from any place in it."""
+"""Reads the lines of a stored file, from any cursor."""
 
 from collections.abc import AsyncIterator
 
@@ -8,7 +8,7 @@ from shared.batches.model import START, Cursor, StoredFile
 
 
 class InputGone(Exception):
-    """A piece of the file is not there any more."""
+    """A part of the input file no longer exists."""
 
 
 async def read_lines(
@@ -18,23 +18,25 @@ async def read_lines(
     *,
     max_bytes: int,
 ) -> AsyncIterator[list[RawLine]]:
-    """The lines from a place on, those of a piece together; may give none for a piece.
+    """Yield the lines from a cursor on, one list per part, which may be empty.
 
     Args:
-        max_bytes: The longest line.
+        max_bytes: Maximum length of a line.
 
     Raises:
-        InputGone: A piece is not there.
-        LineTooLong: A line is.
+        InputGone: A part does not exist.
+        LineTooLong: A line is longer than ``max_bytes``.
         StoreUnavailable: No answer.
     """
     splitter = LineSplitter(start, max_bytes=max_bytes)
     for part in range(start.part, file.parts):
         offset = start.offset if part == start.part else 0
-        # With the byte before it: where a line ends with its piece, nothing comes after.
+        # Including the byte before: at the end of a part the rest is empty, as it is for a missing part.
         before = min(offset, 1)
         piece = await files.read(file.id, part, offset - before)
         if not piece:
             raise InputGone(file.id)
         yield list(splitter.feed(piece[before:], part, offset))
-    yield [RawLine(line.text, line.physical, Cursor(line=line.next.line, part=file.parts)) for line in splitter.rest()]
+    yield [
+        RawLine(line.text, line.physical, Cursor(line=line.next.line, part=file.parts)) for line in splitter.finish()
+    ]

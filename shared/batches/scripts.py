@@ -1,4 +1,4 @@
-"""The scripts of files and batches on a connection."""
+"""The scripts of files and batches."""
 
 from functools import cache
 
@@ -9,10 +9,10 @@ from shared.store.scripts import Script, load_scripts
 
 @cache
 def batch_scripts() -> dict[str, Script]:
-    """The scripts of ``shared/batches/lua``, read once per process when first wanted."""
+    """Load the scripts of ``shared/batches/lua``, once per process."""
     return dict(load_scripts("shared.batches.lua"))
 
 
 def scripts_on(commands: RedisCommands) -> EngineScripts:
-    """The scripts and commands, with the store's faults told as callers are told of them."""
+    """Run the scripts of batches on a connection; store failures become ``StoreUnavailable``."""
     return EngineScripts(commands, batch_scripts())

@@ -1,4 +1,4 @@
-"""The store of batches: what callers ask of it, and the fenced writes of whoever has a turn."""
+"""The store of batches: reads and writes of callers, and the fenced writes of the worker that has the turn."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from shared.store.commands import Argument, RedisCommands
 
 WINDOW_S = 24 * 3600
 TURN_MS = 5000
-"""How long a turn is held without a word; every write prolongs it."""
+"""Lease of a turn; every write renews it."""
 MAX_PER_HOUR = 2000
 REMEMBERED_MS = 24 * 3600 * 1000
 RETRIED_WITHIN_MS = 120_000
@@ -24,16 +24,16 @@ RETRIED_WITHIN_MS = 120_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewBatch:
-    """A batch as asked for.
+    """A batch to create.
 
     Attributes:
-        scope: Who shares idempotency keys with its caller.
-        fingerprint: What makes two requests the same.
-        idempotency_key: As the caller said it; empty: none.
-        blind_retry: Whether an SDK repeats a request whose answer it did not get.
-        file_ttl_s: How long its output and error files live.
-        dimensions: Under which its calls are booked.
-        window_s: Within which it must be done.
+        scope: Scope of the idempotency key.
+        fingerprint: Identifies the request.
+        idempotency_key: The caller's key; empty: none.
+        blind_retry: Whether an SDK repeats a request that got no answer.
+        file_ttl_s: Lifetime of its output and error files.
+        dimensions: Cost dimensions of its calls.
+        window_s: Completion window.
     """
 
     owner: str
@@ -52,7 +52,7 @@ class NewBatch:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of an output or error file, and the tokens that it took: in, cached, out, reasoning."""
+    """A line of an output or error file, and its tokens: input, cached, output, reasoning."""
 
     number: int
     kind: Literal["output", "error"]
@@ -62,7 +62,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """The right to work on a batch for a moment, and what was known when it was taken."""
+    """A lease on a batch, with the batch as it was when the lease was taken."""
 
     batch: Batch
     now_s: int
@@ -70,14 +70,14 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class BatchPage:
-    """Part of a list of batches, newest first; the cursor of the next page is the last one's id."""
+    """A page of batches, newest first; the cursor of the next page is the last batch's id."""
 
     batches: tuple[Batch, ...]
     has_more: bool
 
 
 class TurnLost(Exception):
-    """Somebody else has taken a turn at the batch meanwhile: nothing was written."""
+    """Another worker has taken the turn: nothing was written."""
 
 
 class BatchStore:
@@ -91,12 +91,12 @@ class BatchStore:
         self._scripts = scripts_on(commands)
 
     async def create(self, new: NewBatch) -> Batch:
-        """Accept a batch, or find the one that the same request made before.
+        """Create a batch, or find the one that the same request made before.
 
         Raises:
-            NotFound: The input file is gone.
+            NotFound: The input file does not exist.
             RequestLimited: Too many batches within an hour.
-            IdempotencyConflict: The idempotency key came with another body.
+            IdempotencyConflict: The idempotency key was used with another body.
             StoreUnavailable: No answer.
         """
         key = new.idempotency_key
@@ -128,11 +128,13 @@ class BatchStore:
             case b"no_file":
                 raise no_such_file(new.input)
             case b"many":
-                raise RequestLimited(f"At most {MAX_PER_HOUR} batches an hour are taken.", retry_after_s=60)
+                raise RequestLimited(
+                    f"At most {MAX_PER_HOUR} batches per hour are accepted; try again later.", retry_after_s=60
+                )
         return _batch(reply[1], reply[2])
 
     async def get(self, batch_id: str) -> Batch | None:
-        """A batch, or None when there is none (any more); whoever asks checks its owner.
+        """Return a batch, or None if it does not exist (any more); the caller checks its owner.
 
         Raises:
             StoreUnavailable: No answer.
@@ -141,7 +143,7 @@ class BatchStore:
         return _batch(batch_id.encode(), flat) if flat else None
 
     async def page(self, owner: str, *, after: str = "", limit: int = 20) -> BatchPage | None:
-        """A page of an owner's batches; None when there is no batch to go on after.
+        """Return a page of an owner's batches; None if the ``after`` batch does not exist.
 
         Raises:
             StoreUnavailable: No answer.
@@ -152,10 +154,10 @@ class BatchStore:
         return BatchPage(tuple(_batch(*row) for row in reply[0]), has_more=bool(reply[1]))
 
     async def cancel(self, batch_id: str) -> Batch:
-        """Ask for the end of an open batch; one that has ended is given back as it is.
+        """Cancel an open batch; one that has ended is returned unchanged.
 
         Raises:
-            NotFound: There is none.
+            NotFound: It does not exist.
             StoreUnavailable: No answer.
         """
         flat = await self._scripts.run("cancel", [batch_id], retry_safe=True)
@@ -164,7 +166,7 @@ class BatchStore:
         return _batch(batch_id.encode(), flat)
 
     async def take(self) -> Turn | None:
-        """Take a turn at an open batch; None: none is due.
+        """Take the turn of an open batch; None: none is due.
 
         Raises:
             StoreUnavailable: No answer.
@@ -175,10 +177,10 @@ class BatchStore:
     async def advance(
         self, batch: Batch, *fields: Argument, expected: Status | None = None, hold_ms: int = TURN_MS
     ) -> bool:
-        """Write fields down; of ``"stamp"`` the value is a field that gets the time.
+        """Write fields; the value of ``"stamp"`` names a field that gets the current time.
 
         Returns:
-            False when the batch is not in the expected status any more: nothing was written.
+            False when the batch has another status than expected: nothing was written.
 
         Raises:
             TurnLost: The turn is over.
@@ -191,7 +193,7 @@ class BatchStore:
         return bool(answer == b"done")
 
     async def move(self, batch: Batch, cursor: Cursor) -> None:
-        """Note how far the input was submitted.
+        """Store the progress of the submits.
 
         Raises:
             TurnLost: The turn is over.
@@ -200,16 +202,16 @@ class BatchStore:
         await self.advance(batch, "line", cursor.line, "part", cursor.part, "offset", cursor.offset)
 
     async def end_turn(self, batch: Batch, pause_ms: int) -> None:
-        """Let the next turn be taken after a pause.
+        """End the turn; the next one is due after a pause.
 
         Raises:
-            TurnLost: It is over already.
+            TurnLost: It was over already.
             StoreUnavailable: No answer.
         """
         await self.advance(batch, "tries", 0, hold_ms=pause_ms)
 
     async def ended_jobs(self, batch: Batch, count: int) -> list[str]:
-        """The jobs that have ended and were not looked at yet, the oldest first.
+        """Return ended jobs that were not collected yet, oldest first.
 
         Raises:
             StoreUnavailable: No answer.
@@ -218,7 +220,7 @@ class BatchStore:
         return [job_id.decode() for job_id in ids]
 
     async def written(self, batch: Batch) -> bytes:
-        """One bit a line, from the highest of the first byte on: whether its result is written.
+        """Return a bitmap of the lines whose result is written, highest bit first.
 
         Raises:
             StoreUnavailable: No answer.
@@ -226,17 +228,17 @@ class BatchStore:
         return await self._scripts.execute("GET", keys.done(batch.id), retry_safe=True) or b""
 
     async def collect(self, batch: Batch, lines: Sequence[Line], *, ended: int = 0) -> tuple[int, int]:
-        """Write lines to the batch's files, each but once whoever brings it.
+        """Write lines to the batch's files, each line once.
 
         Args:
-            ended: So many of ``ended_jobs`` are done with.
+            ended: How many of ``ended_jobs`` are collected by this.
 
         Returns:
-            How many lines the output and error files have now.
+            The number of lines of the output and error files.
 
         Raises:
             TurnLost: The turn is over.
-            StoreUnavailable: No answer, or no room.
+            StoreUnavailable: No answer, or the store is full.
         """
         args: list[Argument] = [batch.id, batch.turn, TURN_MS, ended]
         for line in lines:
@@ -247,24 +249,24 @@ class BatchStore:
         return int(reply[0]), int(reply[1])
 
     async def close(self, batch: Batch, status: Status, errors: Sequence[Mapping[str, Any]] = ()) -> None:
-        """End it.
+        """End a batch.
 
         Raises:
             TurnLost: The turn is over.
             StoreUnavailable: No answer.
         """
-        said = orjson.dumps(list(errors)) if errors else b""
-        if not await self._scripts.run("close", [batch.id, batch.turn, str(status), said]):
+        errors_json = orjson.dumps(list(errors)) if errors else b""
+        if not await self._scripts.run("close", [batch.id, batch.turn, str(status), errors_json]):
             raise TurnLost(batch.id)
 
 
 def no_such_batch(batch_id: str) -> NotFound:
-    """The one answer for a batch that is unknown, expired or another caller's."""
+    """Build the error for a batch that is unknown, expired or another caller's."""
     return NotFound(f"No batch found with id '{batch_id[:80]}'.", param="id", should_retry=False)
 
 
 def is_written(written: bytes, line: int) -> bool:
-    """Whether a line's result is there, by the bits of ``BatchStore.written``."""
+    """Tell whether a line's result is written, by the bitmap of ``BatchStore.written``."""
     at, bit = divmod(line, 8)
     return at < len(written) and bool(written[at] >> (7 - bit) & 1)
 

@@ -1,4 +1,4 @@
-"""Files and batches on every kind of store."""
+"""Fixtures of files and batches, on every kind of server."""
 
 import pytest
 
@@ -36,5 +36,5 @@ async def keep(files: FileStore, *parts: bytes, owner: str = "a", ttl_s: int = 3
 
 async def made(files: FileStore, batches: BatchStore, **more: object) -> Batch:
     file = await keep(files, b"{}\n")
-    said = {"owner": "a", "endpoint": "/v1/chat/completions", "input": file.id, **more}
-    return await batches.create(NewBatch(**said))  # type: ignore[arg-type]
+    options = {"owner": "a", "endpoint": "/v1/chat/completions", "input": file.id, **more}
+    return await batches.create(NewBatch(**options))  # type: ignore[arg-type]

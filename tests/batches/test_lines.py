@@ -13,7 +13,7 @@ from shared.batches.lines import LineSplitter, LineTooLong, answered, endpoint_o
 def cut(pieces: list[bytes]) -> list[tuple[bytes, int]]:
     splitter = LineSplitter(max_bytes=1000)
     lines = [line for number, piece in enumerate(pieces) for line in splitter.feed(piece, number)]
-    return [(line.text, line.physical) for line in (*lines, *splitter.rest())]
+    return [(line.text, line.physical) for line in (*lines, *splitter.finish())]
 
 
 @given(st.lists(st.sampled_from([b"a", b"bc", b"\n", b"\r\n", b" ", b"\n\n"]), max_size=30), st.data())

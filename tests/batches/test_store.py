@@ -1,4 +1,4 @@
-"""What the scripts promise: one turn at a time, one result a line, and no key that stays."""
+"""Guarantees of the batch scripts: one turn at a time, one result per line, and keys that expire."""
 
 import re
 
@@ -55,15 +55,15 @@ async def test_a_line_is_written_once_whoever_brings_it(files: FileStore, batche
     await batches.close(turn.batch, Status.COMPLETED)
     batch = await batches.get(turn.batch.id)
     assert batch is not None
-    said = batch.as_object()
-    assert said["usage"] == {
+    shape = batch.as_object()
+    assert shape["usage"] == {
         "input_tokens": 3,
         "input_tokens_details": {"cached_tokens": 1},
         "output_tokens": 2,
         "output_tokens_details": {"reasoning_tokens": 1},
         "total_tokens": 5,
     }
-    output = await files.get(said["output_file_id"])
+    output = await files.get(shape["output_file_id"])
     assert output is not None
     assert [part async for part in files.content(output)] == [b"nine\n"]
 
@@ -89,8 +89,8 @@ async def test_a_status_that_moved_meanwhile_is_not_overwritten(files: FileStore
     turn = await batches.take()
     assert turn is not None
     await batches.cancel(batch.id)
-    said = ("status", "in_progress", "stamp", "in_progress_s")
-    assert not await batches.advance(turn.batch, *said, expected=Status.VALIDATING)
+    fields = ("status", "in_progress", "stamp", "in_progress_s")
+    assert not await batches.advance(turn.batch, *fields, expected=Status.VALIDATING)
     await batches.close(turn.batch, Status.COMPLETED)
     found = await batches.get(batch.id)
     assert found is not None
@@ -127,10 +127,10 @@ async def test_an_owner_has_room_for_so_much(files: FileStore, commands: RedisCo
 
 async def test_an_upload_that_took_too_long_is_no_file(files: FileStore):
     file_id = keys.mint_file_id()
-    said = {"owner": "a", "filename": "f", "purpose": "batch", "size": 2, "parts": 2, "ttl_s": 3600}
+    options = {"owner": "a", "filename": "f", "purpose": "batch", "size": 2, "parts": 2, "ttl_s": 3600}
     await files.write_part(file_id, 0, b"x")
     with pytest.raises(StoreUnavailable):
-        await files.keep(file_id, **said)  # type: ignore[arg-type]
+        await files.keep(file_id, **options)  # type: ignore[arg-type]
     assert await files.get(file_id) is None
 
 
@@ -147,7 +147,7 @@ async def test_lists_leave_out_what_has_expired(files: FileStore, batches: Batch
     assert (empty.files, empty.has_more) == ((), False)
 
 
-async def test_every_key_is_known_and_dies(files: FileStore, batches: BatchStore, commands: RedisCommands):
+async def test_every_key_is_in_the_table_and_expires(files: FileStore, batches: BatchStore, commands: RedisCommands):
     batch = await made(files, batches)
     await made(files, batches, idempotency_key="a\r\n*:b", scope="s", webhook="w")
     for _ in range(2):
@@ -169,16 +169,16 @@ def test_python_and_lua_build_the_same_names():
     prelude = batch_scripts()["prelude"].source
     assert f"'{keys.OPEN}'" in prelude
     assert f"'{job_keys.WEBHOOK_OUTBOX}'" in prelude
-    for built, said in (
+    for built, parts in (
         (keys.batch("ID"), "'finops:batch:' .. id"),
         (keys.done("ID"), "'finops:batch:' .. id .. ':done'"),
         (job_keys.group_ended("ID"), "'finops:group:' .. id .. ':ended'"),
         (keys.file("ID"), "'finops:file:' .. id"),
-        (keys.owner_files("ID"), "'finops:owner:' .. named(owner) .. ':files'"),
-        (keys.owner_batches("ID"), "'finops:owner:' .. named(owner) .. ':batches'"),
+        (keys.owner_files("ID"), "'finops:owner:' .. owner_name(owner) .. ':files'"),
+        (keys.owner_batches("ID"), "'finops:owner:' .. owner_name(owner) .. ':batches'"),
     ):
-        assert f"return {said} end" in prelude
-        assert built == "".join(part.strip("'") if part.startswith("'") else "ID" for part in said.split(" .. "))
+        assert f"return {parts} end" in prelude
+        assert built == "".join(part.strip("'") if part.startswith("'") else "ID" for part in parts.split(" .. "))
     assert keys.owner_files("") == "finops:owner:-:files"
 
 

@@ -1,6 +1,6 @@
 #!lua
 --!include prelude.lua
--- What a turn writes down on its way. ARGV: id, turn, ms until somebody else may take one, the status that it must still
+-- Writes fields during a turn. ARGV: id, turn, ms until another turn may be taken, the status that it must still
 -- have ('' for any), then fields; of `stamp` the value is a field that gets the time. Answers 'done', 'moved' when the
 -- status is another one, 'lost' when the turn is over.
 local id, turn = ARGV[1], ARGV[2]

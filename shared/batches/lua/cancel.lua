@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 --!include prelude.lua
--- Asks for the end of a batch; whoever has its next turn sees to it. Answers its record, false when there is none.
+-- Marks a batch for cancellation, which its next turn completes. Answers its record, false when there is none.
 local key = batch_key(ARGV[1])
 local status = call('HGET', key, 'status')
 if not status then return false end

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 --!include prelude.lua
--- Ends a batch: its files become visible, its input is let go, its webhook is told. ARGV: id, turn, status, errors in
--- JSON or ''. Answers 1, or 0 when the turn is over.
+-- Ends a batch: its files become visible, its input is released, its webhook is notified. ARGV: id, turn, status, errors
+-- in JSON or ''. Answers 1, or 0 when the turn is over.
 local id, turn, status = ARGV[1], ARGV[2], ARGV[3]
 if not holds(id, turn) then return 0 end
 local now = now_ms()
@@ -17,7 +17,7 @@ for _, kind in ipairs({'output', 'error'}) do
   end
 end
 if call('EXISTS', file_key(f[2])) == 1 then call('HINCRBY', file_key(f[2]), 'uses', -1) end
--- A cancel that came after the last line was asked for all the same.
+-- A cancel after the last line still makes the batch a cancelled one.
 if status == 'completed' and call('HGET', batch_key(id), 'status') == 'cancelling' then status = 'cancelled' end
 call('HSET', batch_key(id), 'status', status, status .. '_s', int(now / 1000), 'errors', ARGV[4])
 call('PEXPIRE', batch_key(id), LIVE_MS)

@@ -1,7 +1,7 @@
 #!lua
 --!include prelude.lua
--- Writes lines into a batch's files, each but once, whoever brings it. ARGV: id, turn, ms to hold it, how many ended jobs
--- these were, then per line: its number, 'output' or 'error', the text, and tokens: in, cached, out, reasoning.
+-- Writes lines into a batch's files, each line once. ARGV: id, turn, lease of the turn in ms, number of ended jobs that
+-- are collected, then per line: its number, 'output' or 'error', the text, and tokens: in, cached, out, reasoning.
 -- Answers {completed, failed}, or false when the turn is over.
 local id, turn = ARGV[1], ARGV[2]
 if not holds(id, turn) then return false end

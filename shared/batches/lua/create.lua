@@ -16,7 +16,7 @@ if not parts then return {'no_file'} end
 local now = now_ms()
 local set = batches_key(owner)
 if call('ZCOUNT', set, int(now_us() - 3600000000), '+inf') >= num(ARGV[9]) then return {'many'} end
--- Its input outlives it, whatever it was to live.
+-- The input is kept until the batch has ended, whatever its own lifetime.
 local keep = window * 1000 + 86400000
 if call('PTTL', file_key(input)) < keep then
   call('PEXPIRE', file_key(input), int(keep))
