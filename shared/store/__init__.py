@@ -1,1 +1,1 @@
-"""The store: a Redis-compatible server, ours or yours, and the ways to speak to it."""
+"""The store: connections to a Redis-compatible server, and an embedded one."""

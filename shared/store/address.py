@@ -1,4 +1,4 @@
-"""Store URLs: what they may say, and how they look in a log."""
+"""Parses store URLs and masks their passwords."""
 
 import re
 import ssl
@@ -16,7 +16,7 @@ _PASSWORD_OPTION = re.compile(r"([?&]password=)[^&]*", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Tls:
-    """How the server's certificate is checked, and which one we show; paths are of PEM files."""
+    """How to verify the server's certificate, and the client's own; paths are of PEM files."""
 
     verify: CertificateCheck = "required"
     check_hostname: bool = True
@@ -25,10 +25,10 @@ class Tls:
     key_file: str | None = None
 
     def context(self) -> ssl.SSLContext:
-        """Build the context; reads the files.
+        """Build the SSL context; reads the files.
 
         Raises:
-            OSError: A file is missing or not what it should be.
+            OSError: A file is missing or invalid.
         """
         context = ssl.create_default_context(cafile=self.ca_file)
         context.check_hostname = self.check_hostname
@@ -40,7 +40,7 @@ class Tls:
 
 @dataclass(frozen=True)
 class Address:
-    """Where a store is and as whom to use it: a socket file (`path`) or a host and port."""
+    """Address and credentials of a store: a socket file (`path`) or a host and port."""
 
     url: str
     path: str | None
@@ -69,7 +69,7 @@ def parse_address(url: str) -> Address:
     unless the URL says otherwise.
 
     Raises:
-        ValueError: It is none of these; the message names the fault and never the password.
+        ValueError: The URL is invalid; the message never contains the password.
     """
     try:
         parts = urlsplit(url)
@@ -108,7 +108,7 @@ def _read_port(url: str) -> int:
     except ValueError:
         port = 0
     if port == 0:
-        raise ValueError(f"{mask(url)}: the port is not a number from 1 to 65535")
+        raise ValueError(f"{mask(url)}: the port must be a number from 1 to 65535")
     return port or 6379
 
 
@@ -121,10 +121,10 @@ def _read_db(url: str, text: str) -> int:
 def _read_tls(url: str, options: dict[str, str]) -> Tls:
     verify = options.get("ssl_cert_reqs", "required")
     if verify not in {"required", "optional", "none"}:
-        raise ValueError(f"{mask(url)}: ssl_cert_reqs is required, optional or none")
+        raise ValueError(f"{mask(url)}: ssl_cert_reqs must be required, optional or none")
     check = options.get("ssl_check_hostname", "true" if verify == "required" else "false").lower()
     if check not in {"true", "false"}:
-        raise ValueError(f"{mask(url)}: ssl_check_hostname is true or false")
+        raise ValueError(f"{mask(url)}: ssl_check_hostname must be true or false")
     return Tls(
         verify=cast("CertificateCheck", verify),
         check_hostname=check == "true" and verify != "none",

@@ -1,4 +1,4 @@
-"""What the rest of the house asks of the store: commands and scripts, with one meaning of failure."""
+"""The store's interface: commands and scripts, with one exception for all connection failures."""
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,10 +19,10 @@ T = TypeVar("T")
 
 
 class RedisCommands(Protocol):
-    """The store as its users see it: raw replies (bytes, integers, None, lists of them), never decoded.
+    """Executes commands and scripts; replies are raw (bytes, integers, None, lists of them), never decoded.
 
-    `retry_safe=True` says that executing a command twice does no harm; it is then sent once more
-    when the connection is lost on the way. Everything else fails instead, as it may have been executed.
+    `retry_safe=True` says that executing a command twice is harmless; it is then sent once more when
+    the connection is lost. Everything else fails instead, because it may have been executed.
     """
 
     async def execute(self, *args: Argument, retry_safe: bool = False) -> Any:  # noqa: ANN401 a reply is anything
@@ -49,7 +49,7 @@ class RedisCommands(Protocol):
     async def script(
         self, script: Script, keys: Sequence[str | bytes], args: Sequence[Argument] = (), *, retry_safe: bool = False
     ) -> Any:  # noqa: ANN401 a reply is anything
-        """Run a script, handing it to the server first if the server does not know it.
+        """Run a script, loading it first if the server does not have it.
 
         Raises:
             redis.exceptions.ResponseError: The script fails.
@@ -64,11 +64,11 @@ class RedisCommands(Protocol):
 
 
 class PooledCommands:
-    """Commands over redis-py: a connection per command in flight. For fakeredis, and where speed is no matter.
+    """Commands over redis-py: one connection per command in flight. For fakeredis, and where speed does not matter.
 
     Args:
         redis: The client, closed with this object.
-        knows_script_flags: False for a server that stumbles over `#!lua`: fakeredis, Redis before 7.
+        knows_script_flags: False for a server that rejects `#!lua`: fakeredis, Redis before 7.
     """
 
     def __init__(self, redis: Redis, *, knows_script_flags: bool = True) -> None:
@@ -80,7 +80,7 @@ class PooledCommands:
 
     async def execute(self, *args: Argument, retry_safe: bool = False) -> Any:  # noqa: ANN401
         """See `RedisCommands.execute`."""
-        return await _tried(
+        return await _send_once_or_twice(
             lambda: self._raw.execute_command(*args),  # type: ignore[no-untyped-call]
             retry_safe=retry_safe,
         )
@@ -94,7 +94,7 @@ class PooledCommands:
                     pipeline.execute_command(*command)
                 return await pipeline.execute(raise_on_error=False)
 
-        replies = await _tried(send, retry_safe=retry_safe)
+        replies = await _send_once_or_twice(send, retry_safe=retry_safe)
         raise_first_error(replies)
         return replies
 
@@ -119,9 +119,9 @@ async def run_script(
     *,
     retry_safe: bool,
 ) -> Any:  # noqa: ANN401
-    """Run a script by its hash; load it in the same write as the second try when the server forgot it.
+    """Run a script by its hash; when the server does not have it, load it and run it in one write.
 
-    Loaded rather than sent with EVAL: servers throw out scripts that came with EVAL when there are many.
+    Loaded rather than sent with EVAL: servers evict scripts that came with EVAL when there are many.
     """
     call = ("EVALSHA", script.sha1, len(keys), *keys, *args)
     try:
@@ -132,7 +132,7 @@ async def run_script(
 
 
 def raise_first_error(replies: Sequence[Any]) -> None:
-    """Raise the first reply that is an error, in terms of `RedisCommands`."""
+    """Raise the first reply that is an error, translated as `RedisCommands` documents."""
     for reply in replies:
         if isinstance(reply, Exception):
             with translated_faults():
@@ -141,7 +141,7 @@ def raise_first_error(replies: Sequence[Any]) -> None:
 
 @contextmanager
 def translated_faults() -> Iterator[None]:
-    """Turn redis-py's many words for a store that cannot be used into ours."""
+    """Translate redis-py's connection errors into `StoreConnectionError`."""
     try:
         yield
     except (RedisConnectionError, RedisTimeoutError, OSError) as error:
@@ -150,7 +150,7 @@ def translated_faults() -> Iterator[None]:
         raise DataError("an argument holds text that has no UTF-8 form") from error
 
 
-async def _tried(send: Callable[[], Awaitable[T]], *, retry_safe: bool) -> T:
+async def _send_once_or_twice(send: Callable[[], Awaitable[T]], *, retry_safe: bool) -> T:
     try:
         with translated_faults():
             return await send()

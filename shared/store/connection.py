@@ -1,4 +1,4 @@
-"""Connections to the store through redis-py, with limits on everything that can take time."""
+"""Connections to the store through redis-py, with timeouts on every operation."""
 
 import asyncio
 import time
@@ -33,7 +33,7 @@ def connect(
     max_connections: int = 64,
     client_name: str = "finops",
 ) -> Redis:
-    """Make a client; it connects when first used. Close it with `aclose`.
+    """Create a client, which connects on first use. Close it with `aclose`.
 
     Establishing a connection is retried, as nothing has been sent yet; a command never is, as it may
     have been executed.
@@ -47,7 +47,7 @@ def connect(
         client_name: What CLIENT LIST shows.
 
     Raises:
-        ValueError: The URL is not one.
+        ValueError: The URL is invalid.
     """
     return Redis.from_pool(
         _make_pool(
@@ -63,14 +63,14 @@ def connect(
 
 
 def connect_arq(url: str, **limits: Any) -> ArqRedis:  # noqa: ANN401 those of `connect`
-    """Make arq's client with JSON in place of its default, pickle, which runs what a key's writer wants.
+    """Create arq's client with JSON instead of its default, pickle, which executes code from stored keys.
 
     Args:
         url: See `parse_address`.
         limits: The keyword arguments of `connect`.
 
     Raises:
-        ValueError: The URL is not one.
+        ValueError: The URL is invalid.
     """
     client = ArqRedis(
         connect(url, **limits).connection_pool, job_serializer=orjson.dumps, job_deserializer=orjson.loads
@@ -104,7 +104,7 @@ class _SocketFile(_HealthyWhenNew, UnixDomainSocketConnection):
 
 
 def _make_pool(address: Address, **limits: Any) -> BlockingConnectionPool:  # noqa: ANN401
-    # Not after a time-out: that a server is silent takes long enough to find out once.
+    # Not after a timeout: waiting for a silent server once is long enough.
     retry = Retry(
         ExponentialBackoff(cap=0.5, base=0.05),
         CONNECT_RETRIES,
@@ -117,18 +117,18 @@ def _make_pool(address: Address, **limits: Any) -> BlockingConnectionPool:  # no
         decode_responses=False,
         retry=retry,
         retry_on_error=[],  # commands; `retry` above is for connecting and health checks
-        **_place(address),
+        **_location(address),
         **limits,
     )
 
 
-def _place(address: Address) -> dict[str, Any]:
-    """The part of redis-py's connection arguments that says where."""
+def _location(address: Address) -> dict[str, Any]:
+    """Return redis-py's connection arguments for the address."""
     if address.path is not None:
         return {"connection_class": _SocketFile, "path": address.path}
-    place: dict[str, Any] = {"host": address.host, "port": address.port, "socket_keepalive": True}
+    location: dict[str, Any] = {"host": address.host, "port": address.port, "socket_keepalive": True}
     if address.tls is None:
-        return {"connection_class": _Tcp, **place}
+        return {"connection_class": _Tcp, **location}
     return {
         "connection_class": _TlsOverTcp,
         "ssl_cert_reqs": address.tls.verify,
@@ -136,17 +136,17 @@ def _place(address: Address) -> dict[str, Any]:
         "ssl_ca_certs": address.tls.ca_file,
         "ssl_certfile": address.tls.certificate_file,
         "ssl_keyfile": address.tls.key_file or address.tls.certificate_file,
-        **place,
+        **location,
     }
 
 
 @dataclass(frozen=True)
 class StoreFacts:
-    """What a store says about itself; None where it does not tell.
+    """What a store reports about itself; None where it does not.
 
     Attributes:
         flavour: `redis`, `valkey`, or `unknown`.
-        version: Of that flavour, `(7, 2, 4)`; empty when it does not tell.
+        version: Of that flavour, `(7, 2, 4)`; empty when unknown.
         persistent: Whether it writes an append-only file or snapshots.
         appendfsync: `always`, `everysec` or `no`; None without an append-only file.
         max_memory_bytes: 0 means no limit.
@@ -166,10 +166,10 @@ class StoreFacts:
 
 
 async def describe(redis: Redis) -> StoreFacts:
-    """Ask a store what it is and how it is set up; what it forbids or lacks stays unknown.
+    """Query a store's version and configuration; what it forbids or lacks stays unknown.
 
     Raises:
-        StoreUnavailable: It does not answer.
+        StoreConnectionError: It does not answer.
     """
     with translated_faults():
         latency_ms = [await _time_ping(redis) for _ in range(PINGS)]
@@ -206,7 +206,7 @@ async def _read_info(redis: Redis) -> Mapping[str, object]:
 
 
 async def _read_settings(redis: Redis) -> Mapping[str, str]:
-    """CONFIG is often forbidden where the store is someone else's service."""
+    """Read settings with CONFIG; managed services often forbid it."""
     try:
         found = {**await redis.config_get("appendfsync"), **await redis.config_get("save")}
     except ResponseError:

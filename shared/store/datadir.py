@@ -90,7 +90,7 @@ class DataDirectory:
             shutil.rmtree(target, ignore_errors=True)
 
     def release(self) -> None:
-        """Give the directory free for others; the data stay."""
+        """Release the directory for other processes; the data stay."""
         self.discard_socket()
         os.ftruncate(self.lock_descriptor, 0)
         # Unlocking explicitly: a copy of the descriptor in a forked process would keep the lock.
@@ -114,7 +114,7 @@ def running_store_url(path: Path) -> str | None:
 
 
 def _make_private(path: Path) -> None:
-    """Take the directory from other users, unless it is a place that everybody shares."""
+    """Remove other users' access to the directory, unless it is shared by everybody."""
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & stat.S_IWOTH:
         raise StoreConnectionError(f"data directory {path} is writable by everybody; choose one inside it")
@@ -167,7 +167,7 @@ def _make_short_directory() -> str:
 
 
 def _is_own_socket_directory(target: Path) -> bool:
-    """Say whether a link leads to a directory we made: nothing else may be deleted through it."""
+    """Tell whether a link leads to a directory we made: nothing else may be deleted through it."""
     if not target.name.startswith(SOCKET_DIRECTORY_PREFIX):
         return False
     try:

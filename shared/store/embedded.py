@@ -1,4 +1,4 @@
-"""The embedded store: a Redis-compatible server of our own, for installations that bring none."""
+"""The embedded store: a bundled Redis-compatible server, for installations without one."""
 
 import asyncio
 import logging
@@ -54,7 +54,7 @@ class EmbeddedStore:
 
     @property
     def url(self) -> str:
-        """Where clients connect: the TCP address if there is one, else the socket file.
+        """The URL for clients: the TCP address if there is one, else the socket file.
 
         Raises:
             StoreConnectionError: The store is not started.
@@ -120,7 +120,7 @@ class EmbeddedStore:
             try:
                 await asyncio.to_thread(self._restart)
             except StoreConnectionError as error:
-                logger.error("The embedded store does not come back: %s", error)  # noqa: TRY400 says it all
+                logger.error("The embedded store does not come back: %s", error)  # noqa: TRY400 the message is complete
 
     async def __aenter__(self) -> Self:
         """Start, without blocking the event loop, and watch."""

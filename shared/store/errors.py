@@ -1,4 +1,4 @@
-"""What can go wrong with the store itself, apart from an answer that is an error."""
+"""Errors of the store's connection and data directory."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ class StoreConnectionError(Exception):
     A command in flight may or may not have been executed: nobody can know.
 
     Attributes:
-        reason: What happened, for people who run the gateway; never holds a password.
+        reason: What happened, for operators; never contains a password.
     """
 
     def __init__(self, reason: str) -> None:

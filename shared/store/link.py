@@ -1,4 +1,4 @@
-"""One connection carrying the commands of many callers: packed by the loop's turn, answered in order."""
+"""One connection with the commands of many callers: batched per turn of the event loop, answered in order."""
 
 import asyncio
 from collections import deque
@@ -10,8 +10,8 @@ from redis.asyncio.connection import DefaultParser
 from shared.store.errors import StoreConnectionError
 
 BACK_PRESSURE_BYTES = 1 << 20
-# A late turn of the loop fires the clock before it reads the answers that have arrived meanwhile.
-SECOND_LOOK_S = 0.02
+# A late turn of the loop fires timers before it reads answers that have arrived meanwhile.
+SECOND_CHECK_S = 0.02
 
 _MORE = object()
 
@@ -62,7 +62,7 @@ class Link(asyncio.Protocol):
             self._sent_at = self._loop.time()
             self._loop.call_soon(self._flush)
             if self._timer is None:
-                self._timer = self._loop.call_at(self._sent_at + self._timeout_s, self._look_at_clock)
+                self._timer = self._loop.call_at(self._sent_at + self._timeout_s, self._check_timeout)
         self._outgoing.append(packed)
         self._pending.append((future, self._sent_at, replies))
         if len(self._pending) >= self._max_in_flight:
@@ -129,13 +129,13 @@ class Link(asyncio.Protocol):
         self._open_gate()
 
     def data_received(self, data: bytes) -> None:
-        """Hand replies to whom they belong; see `asyncio.Protocol`."""
+        """Deliver replies to their callers; see `asyncio.Protocol`."""
         try:
             self._reader.feed(data)
             self._deliver()
         except (hiredis.ProtocolError, IndexError) as error:
-            # Garbage, or a reply nobody asked for: from here on nobody knows whose the next one is.
-            self.fail(f"what answers at the store's address does not speak its protocol: {error}")
+            # Garbage, or a reply without a command: from here on replies cannot be matched.
+            self.fail(f"the server at the store's address does not speak the Redis protocol: {error}")
         if not self.open:
             self._open_gate()
 
@@ -162,25 +162,25 @@ class Link(asyncio.Protocol):
         self._writable.clear()
 
     def _open_gate(self) -> None:
-        """Let callers in again, once there is room for many: one by one would wake all for each."""
+        """Admit callers again once there is room for many: one by one would wake all of them for each."""
         if self.fault is None and not self._paused and len(self._pending) <= self._max_in_flight // 2:
             self.open = True
             self._writable.set()
 
-    def _look_at_clock(self) -> None:
-        """Look whether the oldest command is overdue; one timer serves all, whatever their number."""
+    def _check_timeout(self) -> None:
+        """Check whether the oldest command is overdue; one timer serves any number of commands."""
         self._timer = None
         if not self._pending:
             return
         oldest, sent_at, _ = self._pending[0]
         due_at = sent_at + self._timeout_s
         if due_at > self._loop.time():
-            self._timer = self._loop.call_at(due_at, self._look_at_clock)
+            self._timer = self._loop.call_at(due_at, self._check_timeout)
         else:
-            self._timer = self._loop.call_later(SECOND_LOOK_S, self._look_again, oldest)
+            self._timer = self._loop.call_later(SECOND_CHECK_S, self._check_again, oldest)
 
-    def _look_again(self, overdue: asyncio.Future[Any]) -> None:
+    def _check_again(self, overdue: asyncio.Future[Any]) -> None:
         if self._pending and self._pending[0][0] is overdue:
             self.fail(f"the store did not answer within {self._timeout_s:g} s")
         else:
-            self._look_at_clock()
+            self._check_timeout()

@@ -1,4 +1,4 @@
-"""The fast path to the store: one connection shared by all callers of a process."""
+"""The fast client of the store: one connection shared by all callers of a process."""
 
 import asyncio
 import socket
@@ -17,12 +17,12 @@ from shared.store.link import Link
 from shared.store.scripts import Script
 
 
-def _both(words: str) -> frozenset[str | bytes]:
-    return frozenset(words.split()) | frozenset(words.encode().split())
+def _both(names: str) -> frozenset[str | bytes]:
+    return frozenset(names.split()) | frozenset(names.encode().split())
 
 
 MAY_BLOCK = _both("XREAD XREADGROUP")
-# One caller would make all others wait, or change what their commands mean.
+# They would block all other callers, or change the meaning of their commands.
 UNSHAREABLE = MAY_BLOCK | _both(
     "AUTH BLMOVE BLMPOP BLPOP BRPOP BRPOPLPUSH BZMPOP BZPOPMAX BZPOPMIN DISCARD EXEC HELLO MONITOR MULTI "
     "PSUBSCRIBE PSYNC PUNSUBSCRIBE QUIT RESET SELECT SSUBSCRIBE SUBSCRIBE SUNSUBSCRIBE SYNC UNSUBSCRIBE "
@@ -31,7 +31,7 @@ UNSHAREABLE = MAY_BLOCK | _both(
 
 
 class MultiplexedClient:
-    """`RedisCommands` on one connection: what callers send in one turn of the loop leaves in one write.
+    """`RedisCommands` on one connection: commands of one turn of the event loop are sent in one write.
 
     It connects when first used and again after a fault. Commands in flight at a fault fail, unless
     `retry_safe`. A cancelled caller's command is executed all the same. It belongs to the event loop
@@ -45,7 +45,7 @@ class MultiplexedClient:
         client_name: What CLIENT LIST shows.
 
     Raises:
-        ValueError: The URL is not one.
+        ValueError: The URL is invalid.
         OSError: A TLS file cannot be read.
     """
 
@@ -115,7 +115,7 @@ class MultiplexedClient:
             await self._link.end("the connection to the store was closed")
 
     async def _settle(self, fault: Exception, packed: bytes, replies: int, *, retry_safe: bool) -> Any:  # noqa: ANN401
-        """Send once more what may be sent twice, if the connection was the trouble; raise everything else."""
+        """Resend a `retry_safe` command after a connection failure; raise every other error."""
         reply: Any = fault
         if retry_safe and isinstance(fault, StoreConnectionError):
             link = await self._usable_link()
@@ -124,10 +124,10 @@ class MultiplexedClient:
         return reply
 
     async def _usable_link(self) -> Link:
-        """Find or make a link that takes a command now.
+        """Return a link that accepts a command now, connecting if necessary.
 
         Raises:
-            StoreConnectionError: There is no connecting, or the link ended while we waited for room.
+            StoreConnectionError: Connecting failed, or the link ended while waiting for room.
         """
         link = self._link
         if link is None or link.fault is not None:
@@ -136,7 +136,7 @@ class MultiplexedClient:
         return link
 
     async def _connect(self) -> Link:
-        """Connect, or join the others that wait for the same connection."""
+        """Connect, or wait with others for the same connection."""
         if self._closed:
             raise StoreConnectionError("the client is closed")
         if self._opening is None:
@@ -152,7 +152,7 @@ class MultiplexedClient:
         return link
 
     async def _open(self) -> Link:
-        """Make a link; one that did not come about has a fault, which nobody need retrieve."""
+        """Open a link; a failed one carries its fault instead of raising it."""
         loop = asyncio.get_running_loop()
         link = Link(loop, timeout_s=self._timeout_s, max_in_flight=self._max_in_flight)
         try:
@@ -160,9 +160,9 @@ class MultiplexedClient:
                 await self._reach(link)
                 await self._introduce(link)
         except TimeoutError:
-            link.fail(f"{self._place} did not answer within {self._connect_timeout_s:g} s")
+            link.fail(f"{self._location} did not answer within {self._connect_timeout_s:g} s")
         except (OSError, UnicodeError, StoreConnectionError) as error:
-            link.fail(f"no connection to {self._place}: {error}")
+            link.fail(f"no connection to {self._location}: {error}")
         except BaseException:
             link.fail("connecting was given up")
             raise
@@ -172,7 +172,7 @@ class MultiplexedClient:
         return link
 
     @property
-    def _place(self) -> str:
+    def _location(self) -> str:
         return f"the store at {mask(self._address.url)}"
 
     async def _reach(self, link: Link) -> None:
@@ -181,11 +181,11 @@ class MultiplexedClient:
             await loop.create_unix_connection(lambda: link, address.path)
             return
         transport, _ = await loop.create_connection(lambda: link, address.host, address.port, ssl=self._tls)
-        # A peer that vanished without a word is noticed even when nothing is asked of it.
+        # Detects a peer that vanished silently, also on an idle connection.
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
     async def _introduce(self, link: Link) -> None:
-        """Say who we are; the answer also shows that somebody is there. RESP2 is what servers begin with."""
+        """Authenticate and select the database, in RESP2; the answers also prove that a server is there."""
         address = self._address
         commands: list[Command] = [("CLIENT", "SETNAME", self._client_name)]
         if address.username or address.password:
@@ -196,7 +196,7 @@ class MultiplexedClient:
         replies = await link.send(b"".join(_pack(command, shared=False) for command in commands), len(commands))
         raise_first_error([replies])
         for command, reply in zip(commands, replies, strict=True):
-            # A name is a courtesy: a server may forbid it. Unless it says that it serves nobody yet.
+            # The client name is optional: a server may forbid it. A connection error means that it is not ready.
             if command[0] != "CLIENT" or isinstance(reply, RedisConnectionError):
                 _raise_refusal(str(command[0]), reply)
 
@@ -207,7 +207,7 @@ def _raise_refusal(name: str, reply: object) -> None:
 
 
 def _pack(args: Command, *, shared: bool = True) -> bytes:
-    """Write a command as the wire has it; for the shared connection only what may go there."""
+    """Encode a command; reject one that must not go over the shared connection."""
     try:
         name = args[0].upper()  # type: ignore[union-attr]  # a number is answered below
         if shared and name in UNSHAREABLE and _holds_up_others(name, args):
@@ -223,6 +223,6 @@ def _pack(args: Command, *, shared: bool = True) -> bytes:
 def _holds_up_others(name: str | bytes, args: Command) -> bool:
     if name not in MAY_BLOCK:
         return True
-    words = [arg.upper() if isinstance(arg, bytes) else str(arg).upper().encode() for arg in args]
-    end = words.index(b"STREAMS") if b"STREAMS" in words else len(words)
-    return b"BLOCK" in words[:end]
+    tokens = [arg.upper() if isinstance(arg, bytes) else str(arg).upper().encode() for arg in args]
+    end = tokens.index(b"STREAMS") if b"STREAMS" in tokens else len(tokens)
+    return b"BLOCK" in tokens[:end]

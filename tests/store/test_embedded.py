@@ -240,7 +240,7 @@ def test_an_append_only_file_cut_off_by_a_crash_is_read_as_far_as_it_goes(store:
 @pytest.mark.parametrize(
     ("body", "fault"),
     [
-        ("echo 'Redis server v=7.0.15 sha=0:0'", "is 7.0; 7.2 or newer is needed"),
+        ("echo 'Redis server v=7.0.15 sha=0:0'", "is 7.0; 7.2 or newer is required"),
         ("echo hello", "of unknown version"),
         ("exit 3", "of unknown version"),
         ('test "$1" = --version && echo v=7.2.1 || exit 3', "ended at start: exit code 3, no log"),

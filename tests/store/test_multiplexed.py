@@ -210,7 +210,7 @@ async def test_an_answer_in_another_protocol_ends_the_connection(listen) -> None
         await reader.read()
 
     client = MultiplexedClient(f"redis://127.0.0.1:{await listen(speak_http)}")
-    with pytest.raises(StoreConnectionError, match="does not speak its protocol"):
+    with pytest.raises(StoreConnectionError, match="does not speak the Redis protocol"):
         await client.execute("PING")
     await client.aclose()
 
