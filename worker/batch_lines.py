@@ -22,7 +22,7 @@ from shared.surfaces.request_types import IMAGE_GENERATIONS
 
 GiveUp = Callable[[Batch, Container[int], str], Awaitable[None]]
 JOB_TTL_S = 2 * 86_400
-"""How long a line's result is kept: longer than a batch is open."""
+"""Lifetime of a line's result: longer than a batch is open."""
 AT_ONCE = 100
 LARGE_AT_ONCE = 4
 

@@ -75,7 +75,7 @@ class BatchTurns:
         """End a batch as failed.
 
         Raises:
-            TurnLost, StoreUnavailable: As the store's.
+            TurnLost, StoreUnavailable: See ``BatchStore``.
         """
         await self._cancel_jobs(batch)
         await self._store.close(batch, Status.FAILED, faults)

@@ -34,7 +34,7 @@ GONE = 410
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """Where an event is sent."""
+    """The receiver of an event."""
 
     url: str
     secret: str

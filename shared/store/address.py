@@ -16,7 +16,7 @@ _PASSWORD_OPTION = re.compile(r"([?&]password=)[^&]*", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Tls:
-    """How to verify the server's certificate, and the client's own; paths are of PEM files."""
+    """TLS settings: verification of the server's certificate, and the client's own; paths are of PEM files."""
 
     verify: CertificateCheck = "required"
     check_hostname: bool = True

@@ -142,7 +142,7 @@ def _location(address: Address) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class StoreFacts:
-    """What a store reports about itself; None where it does not.
+    """Version and configuration of a store; None where it does not report them.
 
     Attributes:
         flavour: `redis`, `valkey`, or `unknown`.

@@ -28,7 +28,7 @@ GUARD = 'trap "" HUP INT QUIT TERM; read -r _; kill -TERM 0; sleep 1; kill -KILL
 
 
 class Listening(NamedTuple):
-    """Where a server listens: always on a socket file, on 127.0.0.1 too when a port is given."""
+    """The addresses of a server: always on a socket file, on 127.0.0.1 too when a port is given."""
 
     socket: Path
     port: int | None

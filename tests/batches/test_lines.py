@@ -17,7 +17,7 @@ def cut(pieces: list[bytes]) -> list[tuple[bytes, int]]:
 
 
 @given(st.lists(st.sampled_from([b"a", b"bc", b"\n", b"\r\n", b" ", b"\n\n"]), max_size=30), st.data())
-def test_where_a_file_is_cut_does_not_matter(tokens: list[bytes], data: st.DataObject):
+def test_lines_do_not_depend_on_part_boundaries(tokens: list[bytes], data: st.DataObject):
     content = b"".join(tokens)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(content)), max_size=5)))
     pieces = [content[begin:end] for begin, end in zip([0, *cuts], [*cuts, len(content)], strict=True)]
@@ -49,12 +49,12 @@ def test_a_line_has_its_limit_across_pieces():
 
 
 @pytest.mark.parametrize("url", ["/v1/chat/completions", "/chat/completions", "chat/completions"])
-def test_an_endpoint_is_meant_with_or_without_its_version(url: str):
+def test_an_endpoint_may_omit_its_version(url: str):
     assert endpoint_of(url) == "/v1/chat/completions"
 
 
 @pytest.mark.parametrize("url", ["", "/v2/chat/completions", "/v1/v1/chat/completions", 5, None, "/v1/images/edits"])
-def test_other_endpoints_are_none(url: object):
+def test_unsupported_endpoints_are_empty(url: object):
     assert not endpoint_of(url)
 
 
@@ -76,7 +76,7 @@ def test_an_answer_is_one_line_whatever_it_is(body: bytes, expected: object):
         assert found["response"] == {"status_code": 200, "request_id": "id", "body": expected}
 
 
-def test_what_never_ran_says_why():
+def test_a_line_that_never_ran_has_its_reason():
     found = json.loads(never_run("id", "c", "batch_expired"))
     assert found["response"] is None
     assert found["error"]["code"] == "batch_expired"
@@ -91,11 +91,11 @@ def test_what_never_ran_says_why():
         ({"input_tokens": "x", "output_tokens": -1, "input_tokens_details": None}, (0, 0, 0, 0)),
     ],
 )
-def test_tokens_are_read_in_both_vocabularies(usage: dict[str, object], tokens: tuple[int, ...]):
+def test_tokens_are_read_from_both_usage_formats(usage: dict[str, object], tokens: tuple[int, ...]):
     assert tokens_of(usage) == tokens
 
 
-def test_a_survey_stops_at_what_it_cannot_place():
+def test_a_scan_stops_at_an_invalid_line():
     scan_file = FileScan(max_line_bytes=1000)
     scan_file.feed(b"\n".join(b'{"body":{"model":"m%d"}}' % number for number in range(MAX_MODELS + 2)))
     assert not scan_file.plain
@@ -106,7 +106,7 @@ def test_a_survey_stops_at_what_it_cannot_place():
     assert not long.plain
 
 
-def test_a_prefix_is_taken_off_models_alone():
+def test_a_prefix_is_stripped_from_models_only():
     nested = b"[" * 500 + b"]" * 500
     deep = b'{"body":{"model":"openai/x","a":' + nested + b"}}"
     lines = [

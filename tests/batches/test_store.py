@@ -43,7 +43,7 @@ async def test_a_turn_that_was_taken_over_writes_nothing(
     assert (found.tries, found.completed) == (0, 1)
 
 
-async def test_a_line_is_written_once_whoever_brings_it(files: FileStore, batches: BatchStore):
+async def test_a_line_is_written_once(files: FileStore, batches: BatchStore):
     await made(files, batches)
     turn = await batches.take()
     assert turn is not None
@@ -97,7 +97,7 @@ async def test_a_status_that_moved_meanwhile_is_not_overwritten(files: FileStore
     assert found.status is Status.CANCELLED
 
 
-async def test_a_batch_that_is_gone_is_open_no_more(files: FileStore, batches: BatchStore, commands: RedisCommands):
+async def test_an_expired_batch_is_no_longer_open(files: FileStore, batches: BatchStore, commands: RedisCommands):
     batch = await made(files, batches)
     await commands.execute("DEL", keys.batch(batch.id))
     assert await batches.take() is None
@@ -116,7 +116,7 @@ async def test_a_batch_keeps_its_input_while_it_may_run(files: FileStore, batche
         await made(files, batches, input=keys.mint_file_id())
 
 
-async def test_an_owner_has_room_for_so_much(files: FileStore, commands: RedisCommands):
+async def test_an_owners_storage_is_limited(files: FileStore, commands: RedisCommands):
     first = await keep(files, b"x" * 600)
     with pytest.raises(RequestTooLarge):
         await keep(files, b"x" * 600)

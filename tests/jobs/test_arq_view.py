@@ -51,7 +51,7 @@ async def test_status_and_info_follow_a_job(arq: ArqRedis, queue: JobQueue, stor
 
 
 @pytest.mark.parametrize(("outcome", "success"), [(DONE, True), (BROKEN, False)])
-async def test_a_result_is_told_without_bodies(
+async def test_arqs_result_has_no_bodies(
     arq: ArqRedis, queue: JobQueue, store: JobStore, outcome: object, success: bool
 ) -> None:
     new = new_job(priority=Priority.HIGH)
@@ -74,14 +74,14 @@ async def test_arqs_own_list_of_queued_jobs(arq: ArqRedis, queue: JobQueue) -> N
     assert [job.job_id for job in await arq.queued_jobs()] == [new.id]
 
 
-async def test_arq_check_is_wrong_in_no_direction(arq: ArqRedis, redis_url: str) -> None:
+async def test_arq_check_matches_whether_a_worker_runs(arq: ArqRedis, redis_url: str) -> None:
     assert await _arq_check(redis_url) == 1
     await arq.psetex("arq:queue:health-check", 5000, b"alive")
     assert await _arq_check(redis_url) == 0
 
 
 async def _arq_check(url: str) -> int:
-    """What `arq --check` does, in a process of its own."""
+    """Run `arq --check` in a process of its own."""
     path = url.removeprefix("unix://").partition("?")[0]
     source = (
         "from arq.connections import RedisSettings\nfrom arq.worker import check_health\n"

@@ -9,7 +9,7 @@ def future() -> asyncio.Future[bool]:
     return asyncio.get_running_loop().create_future()
 
 
-async def test_each_is_told_when_its_time_is_over_also_one_that_comes_later_and_is_due_earlier():
+async def test_futures_time_out_in_order_of_their_deadlines():
     deadlines, late, early = Deadlines(), future(), future()
     deadlines.add(late, 0.2)
     deadlines.add(early, 0.01)
@@ -18,7 +18,7 @@ async def test_each_is_told_when_its_time_is_over_also_one_that_comes_later_and_
     assert await late is False
 
 
-async def test_time_is_never_up_too_early():
+async def test_timeouts_never_expire_early():
     deadlines, waiting = Deadlines(), future()
     loop = asyncio.get_running_loop()
     begun = loop.time()
@@ -27,7 +27,7 @@ async def test_time_is_never_up_too_early():
     assert loop.time() - begun > 0.055  # the loop's own clock may be a tick of the system's behind
 
 
-async def test_what_was_settled_or_forgotten_is_left_alone():
+async def test_done_and_discarded_futures_are_ignored():
     deadlines, settled, forgotten, last = Deadlines(), future(), future(), future()
     tick = deadlines.add(forgotten, 0.01)
     deadlines.discard(tick, forgotten)

@@ -49,7 +49,7 @@ async def test_weight_multiplies_a_share(queue: JobQueue) -> None:
     assert order.count("a") == 9
 
 
-async def test_idle_time_is_not_saved_up(queue: JobQueue) -> None:
+async def test_idle_time_gives_no_credit(queue: JobQueue) -> None:
     await submit(queue, "a", 30)
     await submit(queue, "b", 1)
     await owners(queue, 21)
@@ -68,7 +68,7 @@ async def test_priority_orders_a_callers_jobs_and_not_the_callers(queue: JobQueu
     assert "".join(c.owner for c in claims)[:4] in {"abab", "baba"}
 
 
-async def test_a_worker_takes_only_from_the_lanes_it_serves(queue: JobQueue) -> None:
+async def test_a_worker_claims_only_its_priorities(queue: JobQueue) -> None:
     await submit(queue, "a", 1, priority=Priority.LOW)
     await submit(queue, "a", 1, priority=Priority.HIGH)
     assert await owners(queue, 5, priorities=(Priority.HIGH,)) == "a"
@@ -113,14 +113,14 @@ async def test_a_limit_that_is_raised_counts_from_the_next_submit(queue: JobQueu
     assert await owners(queue, 9) == "aa"
 
 
-async def test_a_limit_that_is_lifted_with_another_lanes_submit_frees_all_lanes(queue: JobQueue) -> None:
+async def test_a_lifted_limit_frees_all_priorities(queue: JobQueue) -> None:
     await submit(queue, "a", 2, max_concurrent=1)
     assert await owners(queue, 3) == "a"
     await submit(queue, "a", 1, priority=Priority.LOW, max_concurrent=0)
     assert await owners(queue, 9) == "aa"
 
 
-async def test_a_full_queue_refuses_and_says_when_to_come_back(commands: RedisCommands) -> None:
+async def test_a_full_queue_rejects_with_retry_after(commands: RedisCommands) -> None:
     queue = JobQueue(commands, QueueLimits(max_queued=2))
     await submit(queue, "a", 1)
     await submit(queue, "b", 1, delay_s=60)
@@ -132,14 +132,14 @@ async def test_a_full_queue_refuses_and_says_when_to_come_back(commands: RedisCo
     await submit(queue, "c")
 
 
-async def test_one_callers_part_of_the_queue_is_bounded(queue: JobQueue) -> None:
+async def test_one_callers_waiting_jobs_are_limited(queue: JobQueue) -> None:
     await submit(queue, "a", 2, max_queued=2)
     with pytest.raises(QueueFull, match="You have 2"):
         await submit(queue, "a", 1, max_queued=2)
     await submit(queue, "b", 1, max_queued=2)
 
 
-async def test_the_place_in_the_queue_counts_the_others_turns(queue: JobQueue, store: JobStore) -> None:
+async def test_the_queue_position_counts_other_callers(queue: JobQueue, store: JobStore) -> None:
     await submit(queue, "a", 10)
     first = await queue.submit(new_job(owner="b"))
     second = await queue.submit(new_job(owner="b", priority=Priority.HIGH))
@@ -157,7 +157,7 @@ async def test_an_estimated_start_follows_the_speed_of_the_queue(queue: JobQueue
     assert job.estimated_start_ms == job.created_ms + 2000
 
 
-async def test_the_figures_for_autoscaling(queue: JobQueue, store: JobStore) -> None:
+async def test_queue_statistics(queue: JobQueue, store: JobStore) -> None:
     await submit(queue, "a", 3)
     await submit(queue, "b", 1, priority=Priority.HIGH)
     await submit(queue, "", 1, delay_s=60)
@@ -187,13 +187,13 @@ async def _calls(queue: JobQueue) -> int:
     return sum(int(line.split("calls=")[1].split(",")[0]) for line in info.split() if "calls=" in line)
 
 
-async def test_a_caller_that_stands_without_jobs_is_taken_away(queue: JobQueue, commands: RedisCommands) -> None:
+async def test_a_listed_caller_without_jobs_is_removed(queue: JobQueue, commands: RedisCommands) -> None:
     await commands.execute("ZADD", keys.priority_callers(Priority.LOW), 0, "ghost")
     batch = await queue.claim("w", 1)
     assert (batch.claims, batch.ready) == ((), False)
 
 
-async def test_another_weight_acts_on_jobs_that_wait(queue: JobQueue) -> None:
+async def test_a_changed_weight_applies_to_waiting_jobs(queue: JobQueue) -> None:
     await submit(queue, "a", 12)
     await submit(queue, "b", 12)
     await queue.reweigh("a", 3.0, 0)
@@ -201,7 +201,7 @@ async def test_another_weight_acts_on_jobs_that_wait(queue: JobQueue) -> None:
     assert order.count("a") == 9
 
 
-async def test_another_limit_acts_on_jobs_that_wait(queue: JobQueue) -> None:
+async def test_a_changed_limit_applies_to_waiting_jobs(queue: JobQueue) -> None:
     await submit(queue, "a", 4, max_concurrent=1)
     assert await owners(queue, 4) == "a"
     assert await owners(queue, 4) == ""

@@ -69,7 +69,7 @@ class LifeOfJobs(RuleBasedStateMachine):
         self.held.pop(job_id, None)
 
     def batch(self, back: int) -> list[Claim]:
-        """What some claim gave, most often a late one: still held, or held no more."""
+        """Pick a past claim, often the latest: held or lost."""
         return self.batches[-1 - back] if back < len(self.batches) else []
 
     def pick(self, number: int, *fitting: State) -> str | None:

@@ -1,4 +1,4 @@
-"""What a job owes is booked with its outcome, in the same script, exactly once; on the fake and the real store."""
+"""A job's cost is booked with its outcome, in the same script, exactly once; on fakeredis and a real server."""
 
 from typing import Any
 
@@ -80,7 +80,7 @@ async def test_a_cancelled_job_gives_its_reservation_back_and_is_booked(
     assert entry["at"] > 1_700_000_000_000
 
 
-async def test_what_a_cancelled_run_cost_is_said_to_be_unknown(
+async def test_a_cancelled_run_without_an_estimate_is_unpriced(
     queue: JobQueue, store: JobStore, commands: RedisCommands
 ) -> None:
     job = new_job(owner="a", context=CONTEXT)
@@ -91,7 +91,7 @@ async def test_what_a_cancelled_run_cost_is_said_to_be_unknown(
 
 
 @pytest.mark.parametrize("end", ["cancelled", "late"])
-async def test_a_run_that_its_caller_ends_is_charged_its_prompt_and_what_it_said(
+async def test_a_run_that_its_caller_ends_is_charged_its_prompt_and_events(
     queue: JobQueue, store: JobStore, guard: LimitGuard, commands: RedisCommands, end: str
 ) -> None:
     job = new_job(owner="a", context=CONTEXT).estimated(ESTIMATE)

@@ -142,9 +142,7 @@ async def test_a_released_job_comes_first_again_and_its_attempt_does_not_count(
 
 
 @pytest.mark.parametrize("how", ["release", "defer"])
-async def test_a_job_that_has_ended_is_not_handed_back(
-    queue: JobQueue, store: JobStore, log: EventLog, how: str
-) -> None:
+async def test_an_ended_job_is_not_released(queue: JobQueue, store: JobStore, log: EventLog, how: str) -> None:
     new = new_job()
     await queue.submit(new)
     claim = await claim_one(queue)
@@ -296,9 +294,7 @@ async def test_a_completed_job_keeps_its_payload_when_asked_to(queue: JobQueue, 
     assert await store.payload(new.id) == new.payload
 
 
-async def test_what_runs_say_is_in_order_and_nothing_is_said_twice(
-    queue: JobQueue, store: JobStore, log: EventLog
-) -> None:
+async def test_events_are_in_order_and_never_written_twice(queue: JobQueue, store: JobStore, log: EventLog) -> None:
     new = new_job()
     await queue.submit(new)
     claim = await claim_one(queue)
@@ -332,7 +328,7 @@ async def test_an_event_log_is_bounded_and_its_numbers_go_on(queue: JobQueue, st
 
 
 @pytest.mark.parametrize("name", ["", "a b", "x:payload", "x" * 81, "é", "a\n"])
-async def test_what_is_no_id_is_nobodys_job(queue: JobQueue, store: JobStore, log: EventLog, name: str) -> None:
+async def test_an_invalid_id_is_an_unknown_job(queue: JobQueue, store: JobStore, log: EventLog, name: str) -> None:
     assert await store.get(name) is None
     assert await store.payload(name) is None
     assert await store.delete(name) is False
@@ -351,7 +347,7 @@ async def test_submitting_the_same_id_again_finds_the_same_job(queue: JobQueue) 
     assert len((await queue.claim("w", 5)).claims) == 1
 
 
-async def test_a_record_that_is_gone_is_passed_over(queue: JobQueue, commands: RedisCommands) -> None:
+async def test_a_claim_skips_a_missing_record(queue: JobQueue, commands: RedisCommands) -> None:
     lost, stored = new_job(), new_job()
     await queue.submit(lost)
     await queue.submit(stored)

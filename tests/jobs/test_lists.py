@@ -28,7 +28,7 @@ async def test_pages_follow_one_another(queue: JobQueue, store: JobStore) -> Non
     assert times == sorted(times, reverse=True)
 
 
-async def test_everybody_sees_their_own_and_administrators_all(queue: JobQueue, store: JobStore) -> None:
+async def test_owners_list_their_own_jobs_and_administrators_all(queue: JobQueue, store: JobStore) -> None:
     mine = await make(queue, 1, owner="a")
     await make(queue, 1, owner="b")
     await make(queue, 1)
@@ -37,7 +37,7 @@ async def test_everybody_sees_their_own_and_administrators_all(queue: JobQueue, 
     assert len((await store.list(None)).jobs) == 3
 
 
-async def test_filters_find_what_they_name(queue: JobQueue, store: JobStore) -> None:
+async def test_lists_filter_by_state_and_model(queue: JobQueue, store: JobStore) -> None:
     await make(queue, 2, owner="a")
     (other,) = await make(queue, 1, owner="a", model="sim/slow")
     claim = await claim_one(queue)
@@ -48,14 +48,14 @@ async def test_filters_find_what_they_name(queue: JobQueue, store: JobStore) -> 
     assert not (await store.list("a", state=State.FAILED)).jobs
 
 
-async def test_what_has_expired_leaves_the_list(queue: JobQueue, store: JobStore, commands: RedisCommands) -> None:
+async def test_expired_jobs_are_removed_from_lists(queue: JobQueue, store: JobStore, commands: RedisCommands) -> None:
     gone, stored = (await make(queue, 1, owner="a")) + (await make(queue, 1, owner="a"))
     await commands.execute("DEL", keys.job(gone))
     assert [job.id for job in (await store.list("a")).jobs] == [stored]
     assert await commands.execute("ZCARD", keys.owner_jobs("a")) == 1
 
 
-async def test_a_cursor_that_is_not_in_the_list_is_told(queue: JobQueue, store: JobStore) -> None:
+async def test_an_unknown_cursor_is_an_error(queue: JobQueue, store: JobStore) -> None:
     (theirs,) = await make(queue, 1, owner="b")
     with pytest.raises(JobNotFound):
         await store.list("a", after=theirs)

@@ -53,14 +53,14 @@ async def test_full_memory_fails_a_submit_cleanly_and_never_an_outcome(own: Pool
     assert job and len(job.result) == 100_000
 
 
-async def test_a_server_that_forgot_the_scripts_is_taught_them_again(queue: JobQueue, store: JobStore) -> None:
+async def test_scripts_are_loaded_again_when_the_server_lost_them(queue: JobQueue, store: JobStore) -> None:
     new = new_job()
     await queue.submit(new)
     await queue._scripts.execute("SCRIPT", "FLUSH")
     assert await store.finish(await claim_one(queue), DONE)
 
 
-async def test_a_store_that_is_gone_is_unavailable() -> None:
+async def test_an_unreachable_store_is_unavailable() -> None:
     commands = MultiplexedClient("redis://127.0.0.1:1/0", connect_timeout_s=0.2)
     queue, store = JobQueue(commands), JobStore(commands)
     with pytest.raises(StoreUnavailable) as refused:
@@ -79,7 +79,7 @@ async def test_a_replica_takes_no_jobs(own: PooledCommands) -> None:
         await JobQueue(own).submit(new_job())
 
 
-async def test_a_fault_of_ours_is_not_the_stores(commands: RedisCommands, queue: JobQueue, store: JobStore) -> None:
+async def test_a_script_error_is_not_an_outage(commands: RedisCommands, queue: JobQueue, store: JobStore) -> None:
     new = new_job()
     await queue.submit(new)
     claim = await claim_one(queue)
@@ -109,7 +109,7 @@ async def test_many_submits_share_one_wait_for_the_disk(own: PooledCommands) -> 
     assert int(await own.execute("HGET", "finops:jobs:clock", "synced")) <= 2
 
 
-async def test_a_promise_that_the_server_cannot_keep_is_refused_at_start(own: PooledCommands) -> None:
+async def test_fsync_without_an_append_only_file_is_rejected_at_start(own: PooledCommands) -> None:
     await own.execute("CONFIG", "SET", "appendonly", "no")
     with pytest.raises(DurabilityRefused, match="appendonly yes"):
         await JobQueue(own, FSYNC, durable=own).check_durability()

@@ -106,7 +106,7 @@ async def test_many_wait_on_one_connection_and_for_one_job(
 
 
 @pytest.mark.parametrize("commands_kind", ["real-pooled", "real-multiplexed"], indirect=True)
-async def test_a_lost_subscription_comes_back_and_looks_again(
+async def test_a_lost_subscription_reconnects_and_rechecks(
     queue: JobQueue,
     store: JobStore,
     waiters: OutcomeWaiters,
@@ -124,7 +124,7 @@ async def test_a_lost_subscription_comes_back_and_looks_again(
 
 
 @pytest.mark.parametrize("answers", [True, False])
-async def test_a_silent_connection_is_tried_and_given_up_when_dead(
+async def test_a_silent_connection_is_pinged_and_dropped_when_dead(
     queue: JobQueue,
     store: JobStore,
     waiters: OutcomeWaiters,

@@ -1,4 +1,4 @@
-"""Store URLs: read strictly, shown without their password."""
+"""Store URLs: parsed strictly, logged without their password."""
 
 import pytest
 from hypothesis import given

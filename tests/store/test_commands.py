@@ -69,7 +69,7 @@ async def test_a_script_is_loaded_when_the_server_does_not_know_it(commands: Red
     assert await commands.script(MOVE, [b"key"], [b"again"]) == [b"again", 1, None]
 
 
-async def test_a_script_that_refuses_raises_its_words(commands: RedisCommands) -> None:
+async def test_a_script_error_is_raised_with_its_message(commands: RedisCommands) -> None:
     for _ in range(2):
         with pytest.raises(ResponseError, match="REFUSED it is full"):
             await commands.script(BROKEN, ["key"])

@@ -31,7 +31,7 @@ async def test_callers_beyond_the_limit_wait_for_a_connection(redis_url: str) ->
         assert len(await client.client_list()) == 2
 
 
-async def test_a_store_that_is_not_there_is_a_fault_soon(tmp_path: Path) -> None:
+async def test_an_unreachable_store_fails_quickly(tmp_path: Path) -> None:
     started = time.monotonic()
     async with connect(f"unix://{tmp_path}/nothing") as client:
         with pytest.raises(RedisConnectionError):
@@ -41,7 +41,7 @@ async def test_a_store_that_is_not_there_is_a_fault_soon(tmp_path: Path) -> None
     assert time.monotonic() - started < 2
 
 
-async def test_a_server_that_takes_connections_and_is_silent_is_a_fault_soon(listen) -> None:
+async def test_a_silent_server_fails_quickly(listen) -> None:
     async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
 
@@ -114,7 +114,7 @@ async def test_closing_arqs_client_closes_its_connections(redis: Redis, redis_ur
     assert "leaving" not in {client["name"] for client in await redis.client_list()}
 
 
-async def test_describe_says_what_doctor_asks(redis: Redis) -> None:
+async def test_describe_reports_the_servers_configuration(redis: Redis) -> None:
     facts = await describe(redis)
     assert facts.flavour == "valkey"
     assert facts.version >= (9, 1)
@@ -136,7 +136,7 @@ async def test_describe_tells_snapshots_and_no_persistence_apart(own_store: Embe
         assert (await describe(client)).persistent
 
 
-async def test_describe_lives_with_a_store_that_forbids_questions(redis: Redis, redis_url: str) -> None:
+async def test_describe_works_where_config_is_forbidden(redis: Redis, redis_url: str) -> None:
     await redis.execute_command("ACL", "SETUSER", "guest", "on", ">pw", "~*", "+@all", "-config", "-info")
     try:
         async with connect(redis_url.replace("unix://", "unix://guest:pw@")) as client:
@@ -150,12 +150,12 @@ async def test_describe_lives_with_a_store_that_forbids_questions(redis: Redis, 
         await redis.execute_command("ACL", "DELUSER", "guest")
 
 
-async def test_describe_lives_with_the_fake() -> None:
+async def test_describe_works_with_fakeredis() -> None:
     async with FakeAsyncRedis(server=FakeServer()) as fake:
         assert len((await describe(fake)).latency_ms) == 5
 
 
-async def test_describe_says_when_nobody_answers(tmp_path: Path) -> None:
+async def test_describe_fails_without_a_server(tmp_path: Path) -> None:
     async with connect(f"unix://{tmp_path}/nothing") as client:
         with pytest.raises(StoreConnectionError):
             await describe(client)

@@ -130,7 +130,7 @@ def test_a_short_directory_left_by_a_crash_is_removed_but_never_anything_else(
 # One at a time
 
 
-def test_a_second_start_names_who_is_there(store: EmbeddedStore, data: Path) -> None:
+def test_a_second_start_names_the_holder(store: EmbeddedStore, data: Path) -> None:
     store.start()
     with pytest.raises(DataDirectoryInUse, match=f"in use by process {os.getpid()}") as raised:
         EmbeddedStore(data).start()
@@ -169,9 +169,7 @@ def held(data: Path) -> Iterator[int]:
 
 
 @pytest.mark.parametrize("note", [b"", b'{"pid": -1}', b'{"pid": "me"}', b'{"pid": 9223372036854775807}'])
-def test_a_holder_that_left_no_name_is_said_to_be_there(
-    data: Path, held: int, note: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_anonymous_holder_is_reported(data: Path, held: int, note: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shared.store.datadir.ORPHAN_GRACE_S", 0.05)
     os.pwrite(held, note, 0)
     with pytest.raises(DataDirectoryInUse, match="in use by another process"):
@@ -197,7 +195,7 @@ def test_other_commands_find_a_running_store(store: EmbeddedStore, data: Path) -
     assert running_store_url(data) is None
 
 
-# What cannot work is said
+# Failures are reported
 
 
 def test_a_directory_that_everybody_may_write_to_is_refused(data: Path) -> None:
@@ -214,7 +212,7 @@ def test_a_directory_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
         EmbeddedStore(tmp_path / "file" / "data").start()
 
 
-def test_data_that_cannot_be_read_are_reported_with_the_servers_words(store: EmbeddedStore, data: Path) -> None:
+def test_unreadable_data_are_reported_with_the_servers_log(store: EmbeddedStore, data: Path) -> None:
     store.start()
     ask(store.url, "SET", "a", 1)
     store.stop()
@@ -247,7 +245,7 @@ def test_an_append_only_file_cut_off_by_a_crash_is_read_as_far_as_it_goes(store:
         ('test "$1" = --version && echo v=8.0.0 || exec sleep 30', "not ready within 0.2 s"),
     ],
 )
-def test_a_binary_that_is_no_server_is_said_to_be_none(data: Path, tmp_path: Path, body: str, fault: str) -> None:
+def test_a_binary_that_is_no_server_is_rejected(data: Path, tmp_path: Path, body: str, fault: str) -> None:
     binary = script(tmp_path / "redis-server", body)
     with pytest.raises(StoreConnectionError, match=fault):
         EmbeddedStore(data, binary=binary, start_timeout_s=0.2, stop_grace_s=0.2).start()

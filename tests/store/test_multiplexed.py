@@ -93,7 +93,7 @@ async def test_commands_that_would_hold_up_or_confuse_others_are_refused(client:
         await client.execute_many([("PING",), command])
 
 
-async def test_reading_a_stream_without_blocking_is_welcome(client: MultiplexedClient) -> None:
+async def test_a_non_blocking_stream_read_is_allowed(client: MultiplexedClient) -> None:
     await client.execute("XADD", "block", "1-1", "f", "v")
     assert await client.execute("XREAD", "COUNT", 1, "STREAMS", "block", 0) == [[b"block", [[b"1-1", [b"f", b"v"]]]]]
 
@@ -124,9 +124,7 @@ async def test_what_is_in_flight_when_the_server_dies_fails(
     assert len({id(outcome) for outcome in outcomes}) == 6
 
 
-async def test_a_stalled_server_is_a_fault_in_time_and_recovers(
-    own_store: EmbeddedStore, own_client: MultiplexedClient
-) -> None:
+async def test_a_stalled_server_times_out_and_recovers(own_store: EmbeddedStore, own_client: MultiplexedClient) -> None:
     await own_client.execute("PING")
     os.kill(own_store.pid, signal.SIGSTOP)
     try:
@@ -139,7 +137,7 @@ async def test_a_stalled_server_is_a_fault_in_time_and_recovers(
     assert await own_client.execute("PING") == b"PONG"
 
 
-async def test_a_server_that_takes_connections_but_says_nothing_is_a_fault_in_time(own_store: EmbeddedStore) -> None:
+async def test_a_silent_server_times_out(own_store: EmbeddedStore) -> None:
     client = MultiplexedClient(own_store.url, connect_timeout_s=0.2)
     os.kill(own_store.pid, signal.SIGSTOP)
     try:
@@ -151,7 +149,7 @@ async def test_a_server_that_takes_connections_but_says_nothing_is_a_fault_in_ti
     await client.aclose()
 
 
-async def test_the_clock_is_per_command_not_per_connection(redis_url: str) -> None:
+async def test_timeouts_are_per_command(redis_url: str) -> None:
     client = MultiplexedClient(redis_url, timeout_s=0.2)
     give_up_at = time.monotonic() + 0.5
     while time.monotonic() < give_up_at:
@@ -232,7 +230,7 @@ async def test_an_answer_nobody_asked_for_ends_the_connection(listen, redis_url:
     await client.aclose()
 
 
-async def test_nobody_listening_is_a_fault_without_the_password(tmp_path: Path) -> None:
+async def test_a_refused_connection_fails_without_the_password(tmp_path: Path) -> None:
     client = MultiplexedClient(f"unix://:hunter2@{tmp_path}/nothing")
     with pytest.raises(StoreConnectionError, match=r"no connection to the store at unix://:\*\*\*@"):
         await client.execute("PING")
@@ -262,7 +260,7 @@ async def test_name_password_and_database_are_used(redis: Redis, redis_url: str)
 @pytest.mark.parametrize(
     ("user", "db", "refusal"), [("guest:wrong@", 0, "AUTH was refused"), (":wrong@", 0, "AUTH"), ("", 99, "SELECT was")]
 )
-async def test_what_the_server_refuses_at_the_door_is_a_fault(redis_url: str, user: str, db: int, refusal: str) -> None:
+async def test_a_rejected_login_is_an_error(redis_url: str, user: str, db: int, refusal: str) -> None:
     client = MultiplexedClient(redis_url.replace("unix://", f"unix://{user}").replace("db=0", f"db={db}"))
     with pytest.raises(StoreConnectionError, match=refusal) as raised:
         await client.execute("PING")
@@ -270,7 +268,7 @@ async def test_what_the_server_refuses_at_the_door_is_a_fault(redis_url: str, us
     await client.aclose()
 
 
-async def test_a_server_that_wants_a_password_is_a_fault(own_store: EmbeddedStore) -> None:
+async def test_a_missing_password_is_an_error(own_store: EmbeddedStore) -> None:
     client = MultiplexedClient(own_store.url)
     await client.execute("CONFIG", "SET", "requirepass", "pw")
     await client.aclose()
@@ -368,7 +366,7 @@ async def test_a_client_that_was_never_used_closes() -> None:
     await MultiplexedClient("redis://127.0.0.1:1").aclose()
 
 
-async def test_a_server_still_reading_its_data_is_a_fault(listen) -> None:
+async def test_a_loading_server_is_an_error(listen) -> None:
     async def loading(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65536):
             writer.write(b"+OK\r\n" if b"SETNAME" in data else b"-LOADING Redis is loading the dataset in memory\r\n")

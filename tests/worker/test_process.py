@@ -150,7 +150,7 @@ def test_a_taken_metrics_port_is_refused(redis_url: str, capsys: pytest.CaptureF
 
 @pytest.fixture
 def own_logging() -> Iterator[None]:
-    """What a process does to its logging is undone: the stream that it writes to ends with the test."""
+    """Undo the process's logging configuration: its stream ends with the test."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
