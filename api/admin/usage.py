@@ -17,7 +17,7 @@ from api.usage.downloads import FORMATS, ROWS_AT_ONCE, Download, Rows, pieces, r
 from api.usage.models import ForecastAnswer, LogsAnswer, UsageAnswer
 from api.usage.query import Span, UsageRequest, read_calls, read_choice
 from shared import clock
-from shared.governance.forecasts.spend_forecast import Spender, Subject, names_in_use, outlooks
+from shared.governance.forecasts.spend_forecast import Spender, Subject, names_in_use, spend_forecasts
 from shared.governance.keys.model import VirtualKey, caller_of_key
 from shared.governance.keys.store import VirtualKeyStore
 from shared.governance.ledger.call_log import CallLog
@@ -112,7 +112,7 @@ async def forecast(
     subject = _subject(read_choice({"by": by or ""}, "by", ("key", "team", "customer"), "key"))
     most = read_limit(limit, default=100, most=MAX_PAGE)
     spenders, last_id, more = await _spenders(services, subject, after or "", most, now)
-    found = await outlooks(Reports(services.commands), LimitGuard(services.commands), spenders, subject, now)
+    found = await spend_forecasts(Reports(services.commands), LimitGuard(services.commands), spenders, subject, now)
     page = {
         "object": "list",
         "by": subject,

@@ -26,7 +26,7 @@ async def check_providers(settings: Settings, environ: Mapping[str, str]) -> lis
 async def _check(client: httpx.AsyncClient, provider: Provider) -> Finding:
     name = f"provider {provider.name}"
     row = BY_NAME.get(provider.name)
-    if row is not None and row.place:
+    if row is not None and row.address:
         return ok(name, "configured; not called, as its address depends on the model")
     if row is not None and row.key_env and not row.url_env and not provider.keys:
         return fail(name, "no key", f"set {row.key_env}, or keys in [providers.{provider.name}]")

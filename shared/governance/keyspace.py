@@ -1,4 +1,4 @@
-"""Every Redis key of governance; the documentation's table is printed from ``KEYS``, as that of the job engine."""
+"""Every Redis key of governance; the documentation's table is generated from ``KEYS``."""
 
 from shared.store.keyspace import Key
 
@@ -7,14 +7,14 @@ KEYS: tuple[Key, ...] = (
     Key("finops:meter:<kind>:<scope>:rolling:<window>", "hash", "the window + 1 hour", "the same, per slice"),
     Key("finops:hold:<id>", "hash", "its deadline + 1 day", "what a call or job has reserved, and where"),
     Key("finops:holds", "sorted set", "permanent, empties itself", "open reservations by their deadline"),
-    Key("finops:books", "hash", "permanent, one", "how long entries are kept, and which thresholds are told"),
+    Key("finops:books", "hash", "permanent, one", "how long entries are kept, and which thresholds raise alerts"),
     Key("finops:ledger", "stream", "permanent, 1,000,000 entries", "cost entries, one per outcome"),
     Key("finops:usage:h:<hour>", "hash", "35 days (configurable)", "sums per group of an hour"),
     Key("finops:usage:d:<day>", "hash", "400 days (configurable)", "sums per group of a day"),
     Key("finops:writer:<process>", "string", "1 hour", "the last batch that a process booked"),
     Key("finops:alerts", "stream", "permanent, 10,000 entries", "thresholds of budgets, unusual spending"),
-    Key("finops:alerted:<percent>:<meter>", "string", "the window + 1 hour", "a threshold is told once"),
-    Key("finops:alerted:anomaly:<key>:<day>", "string", "2 days", "unusual spending is told once a day"),
+    Key("finops:alerted:<percent>:<meter>", "string", "the window + 1 hour", "a threshold alerts once"),
+    Key("finops:alerted:anomaly:<key>:<day>", "string", "2 days", "unusual spending alerts once a day"),
     Key("finops:alerts:watch", "string", "ledger.anomaly_check_s", "a worker looks for unusual spending"),
     Key("finops:key:<id>", "string", "permanent, one per key", "a virtual key: what it may use and spend"),
     Key("finops:key:<id>:values", "set", "permanent, one per key", "the hashes of the values it has had"),

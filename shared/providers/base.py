@@ -1,4 +1,4 @@
-"""What a provider is: who runs the models, where, and with what credentials."""
+"""A configured provider: its URL, credentials, limits and capabilities."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,10 +26,10 @@ class Provider:
         host: Name of the rule for URL and credentials.
         base_url: Without a slash at its end.
         keys: Empty: it is called without credentials.
-        request_types: Names of what it offers.
+        request_types: Names of the request types that it offers.
         batches: Whether it has OpenAI's files and batches itself.
-        concurrency: Calls under way at once, per process.
-        stream_usage: Whether it can be asked to count what a stream used (``stream_options.include_usage``).
+        concurrency: Maximum concurrent calls, per process.
+        stream_usage: Whether it can be asked to report a stream's usage (``stream_options.include_usage``).
         strict: Whether it refuses request fields beyond OpenAI's.
         deployments: Model to deployment, for hosts that name deployments.
     """

@@ -1,4 +1,4 @@
-"""One upstream request: the host says where, the transport sends, failures become our error tree."""
+"""Send one upstream request: the host resolves the URL, the transport sends, failures become our errors."""
 
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -21,7 +21,7 @@ MAX_ANSWER_BYTES: Final = 256 * 1024 * 1024
 MAX_ERROR_BYTES: Final = 1024 * 1024
 GATE_WAIT_S: Final = 10.0
 
-# Response headers of a provider that tell a caller something.
+# Response headers of a provider that are passed on to the caller.
 PASSED_HEADERS: Final = frozenset(
     {"openai-organization", "openai-processing-ms", "openai-version", "openai-poll-after-ms"}
 )
@@ -32,7 +32,7 @@ HeaderPairs = tuple[tuple[str, str], ...]
 
 
 class Sender(Protocol):
-    """The seam: what carries bytes to a provider and back."""
+    """The transport's interface: carries bytes to a provider and back."""
 
     async def send(
         self,
@@ -64,7 +64,7 @@ class UpstreamResponse:
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """What of the provider's headers a caller may see."""
+        """The provider's headers that are passed on to the caller."""
         return passed_headers(self._response)
 
     async def read(self) -> bytes:
@@ -87,13 +87,13 @@ class UpstreamResponse:
             raise failure(error, self._provider) from error
 
     def begun(self) -> None:
-        """The first token is here: from now on silence is a stall."""
+        """Note the first token: from now on silence is a stall."""
         limits = self._provider.timeouts
         if limits.first_token_s > limits.stream_idle_s:
             self._response.limit_silence(limits.stream_idle_s)
 
     async def aclose(self) -> None:
-        """Give the connection back, or drop it when the body was not read to its end."""
+        """Return the connection to the pool, or close it if the body was not read to its end."""
         if self._open:
             self._open = False
             self._gate.leave()
@@ -142,15 +142,15 @@ class ProviderClient:
         """Send one request and wait for a 2xx head.
 
         Args:
-            headers: The caller's, to be passed on; the host's and the wire's win over them.
+            headers: The caller's, passed on; the host's and the wire's override them.
             total_s: Bound on the whole attempt, body included.
             stream: The first byte comes with the first token; otherwise it comes when the whole answer is ready.
-            wait_s: Longest wait for a place among the provider's concurrent calls, where less than usual.
+            wait_s: Longest wait for a slot among the provider's concurrent calls, if less than ``GATE_WAIT_S``.
 
         Raises:
-            UpstreamRefused: Any other status, with the provider's error read.
+            UpstreamRefused: Any other status, with the provider's error.
             UpstreamFailure: No usable answer; UpstreamTimeout where it was silence.
-            Overloaded: The provider's concurrency limit did not let the call in.
+            Overloaded: The provider's concurrency limit is reached.
         """
         gate = self._gate(provider)
         await gate.enter(wait_s)
@@ -180,18 +180,18 @@ class ProviderClient:
         passed: Mapping[str, str],
         timeouts: Timeouts,
     ) -> RawResponse:
-        place = await self._hosts[provider.host].destination(provider, key, model, request)
+        destination = await self._hosts[provider.host].destination(provider, key, model, request)
         try:
             head = _head(
-                place.origin,
-                place.headers,
+                destination.origin,
+                destination.headers,
                 request.content_type,
                 tuple(request.headers.items()),
                 tuple(provider.headers.items()),
                 tuple(passed.items()),
             )
             return await self._sender.send(
-                place.origin, request.method, place.target, head, request.body, timeouts=timeouts
+                destination.origin, request.method, destination.target, head, request.body, timeouts=timeouts
             )
         except (httpx.HTTPError, MalformedRequest) as error:
             raise failure(error, provider) from error
@@ -204,12 +204,12 @@ class ProviderClient:
         finally:
             await response.aclose()
         status, error = self._wires[provider.wire].error(response.status, body)
-        said = {"message": f"The provider {provider.name} answered {response.status}.", **_without_nothing(error)}
+        detail = {"message": f"The provider {provider.name} answered {response.status}.", **_without_empty(error)}
         wait_s = retry_after_s(response.header(b"retry-after-ms"), response.header(b"retry-after"), time.time())
         if wait_s is None and isinstance(error.get("retry_after_s"), float):
-            wait_s = error["retry_after_s"]  # said in the body, as Google does
+            wait_s = error["retry_after_s"]  # stated in the body, as Google does
         return UpstreamRefused(
-            status, said, provider=provider.name, retry_after_s=wait_s, headers=passed_headers(response)
+            status, detail, provider=provider.name, retry_after_s=wait_s, headers=passed_headers(response)
         )
 
     def _gate(self, provider: Provider) -> Gate:
@@ -261,12 +261,12 @@ def _timeouts(limits: TimeoutSettings, total_s: float, *, stream: bool) -> Timeo
 
 def _overloaded(provider: Provider) -> Overloaded:
     return Overloaded(
-        f"The provider {provider.name!r} already serves as many concurrent calls as it may; try again.",
+        f"The provider {provider.name!r} is at its limit of concurrent calls. Try again.",
         retry_after_s=1.0,
     )
 
 
-def _without_nothing(error: Mapping[str, object]) -> dict[str, object]:
+def _without_empty(error: Mapping[str, object]) -> dict[str, object]:
     return {name: value for name, value in error.items() if value is not None and value != ""}
 
 
@@ -277,7 +277,7 @@ def passed_headers(response: RawResponse) -> dict[str, str]:
 
 @lru_cache(maxsize=1024)
 def _passed_as(raw_name: bytes) -> str:
-    """The name under which a provider's header goes on; empty: it does not."""
+    """The name under which a provider's header is passed on; empty: it is not."""
     name = raw_name.decode("latin-1").lower()
     if name in PASSED_HEADERS or name.startswith(PASSED_PREFIXES):
         return name
@@ -285,18 +285,20 @@ def _passed_as(raw_name: bytes) -> str:
 
 
 def failure(error: Exception, provider: Provider) -> UpstreamFailure:
-    """What of the transport's failures a caller is told: the fact and the provider's name, never an address."""
+    """Convert a transport failure for the caller: the fact and the provider's name, never an address."""
     name = provider.name
     if isinstance(error, httpx.ConnectTimeout):
-        return _unreached(f"No connection to the provider {name!r} within {provider.timeouts.connect_s:g} s.")
+        return _unreachable(f"Could not connect to the provider {name!r} within {provider.timeouts.connect_s:g} s.")
     if isinstance(error, httpx.TimeoutException):
-        return UpstreamTimeout(f"The provider {name!r} was silent for too long; its time is over.")
+        return UpstreamTimeout(f"The provider {name!r} did not answer in time.")
     if isinstance(error, httpx.ConnectError):
-        return _unreached(f"The provider {name!r} cannot be reached.")
-    return UpstreamFailure(f"The provider {name!r} broke off its answer ({type(error).__name__}).")
+        return _unreachable(f"The provider {name!r} cannot be reached.")
+    return UpstreamFailure(
+        f"The provider {name!r} closed the connection before its answer was complete ({type(error).__name__})."
+    )
 
 
-def _unreached(message: str) -> UpstreamFailure:
+def _unreachable(message: str) -> UpstreamFailure:
     error = UpstreamFailure(message)
     error.reached = False
     return error

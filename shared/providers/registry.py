@@ -1,4 +1,4 @@
-"""Every provider that is known by name: one row each. Adding one that speaks OpenAI's wire is adding a row."""
+"""The known providers, one row each. To add one that speaks OpenAI's wire, add a row."""
 
 import os
 import re
@@ -26,25 +26,25 @@ DEFAULT_PROVIDER = "openai"
 UNPUBLISHED = ""
 
 _VARIABLE = re.compile(r"\{(\w+)\}")
-# Where the key goes for those who speak a format at an address of their own.
+# Default host, which decides the key's header, of a custom provider by its wire.
 _HOST_OF_WIRE = {"anthropic": "x-api-key", "gemini": "x-goog-api-key", "bedrock": "bedrock"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderRow:
-    """What is known of a provider before anything is configured.
+    """Static facts of a provider.
 
     Attributes:
-        base_url: Names in braces are variables of the environment. Empty: configuration must say it (a server of the
-            user's), or the host works it out from the place.
+        base_url: Names in braces are variables of the environment. Empty: the configuration must set it (a server of
+            the user's), or the host derives it from the address.
         key_env: The variable that holds its key; set, with the variables of ``base_url``, the provider is configured.
-        url_env: The variable that says where it is; set, the provider is configured.
-        place: What its host must know to find it (``project``, ``location``, ``region``), with the variables that
-            say it.
-        configured_by: Sets of variables; with every one of a set there the provider is configured. Default: as above.
-        offers: Its capabilities, beside chat; default none.
+        url_env: The variable that holds its URL; set, the provider is configured.
+        address: Fields that its host derives the URL from (``project``, ``location``, ``region``), with the variables
+            that hold them.
+        configured_by: Sets of variables, each of which configures the provider. Default: as above.
+        offers: Its capabilities besides chat; default none.
         batches: Whether it has files and batches as OpenAI has them.
-        stream_usage: Whether it knows ``stream_options.include_usage``; others count unasked, or not at all.
+        stream_usage: Whether it knows ``stream_options.include_usage``; others report usage unasked, or not at all.
         strict: Whether it refuses request fields beyond OpenAI's; others who speak the format often know more.
         prices: Its id in the data of ``genai-prices``; ``UNPUBLISHED``: that data lacks it, so only ``[prices]`` can
             price its models and a budget in USD does not bind the others; None: see ``free``.
@@ -59,7 +59,7 @@ class ProviderRow:
     host: str = "direct"
     key_env: str = ""
     url_env: str = ""
-    place: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    address: tuple[tuple[str, tuple[str, ...]], ...] = ()
     configured_by: tuple[tuple[str, ...], ...] = ()
     offers: tuple[RequestType, ...] = ()
     batches: bool = False
@@ -84,7 +84,7 @@ class ProviderRow:
 
     @property
     def request_types(self) -> frozenset[str]:
-        """Names of what it offers; chat always."""
+        """Names of the request types that it offers; chat always."""
         return frozenset({CHAT.name, *(offer.name for offer in self.offers)})
 
 
@@ -105,10 +105,10 @@ ROWS: tuple[ProviderRow, ...] = (
         key_env="ANTHROPIC_API_KEY", url_env="ANTHROPIC_BASE_URL", source="https://platform.claude.com/docs/en/api/messages"),
     ProviderRow(name="gemini", prices="google", title="Google Gemini", base_url="https://generativelanguage.googleapis.com/v1beta", wire="gemini", host="x-goog-api-key",
         key_env="GEMINI_API_KEY", offers=(EMBEDDINGS,), source="https://ai.google.dev/api"),
-    ProviderRow(name="vertex", prices="google", title="Google Vertex AI", wire="vertex", host="vertex", place=PROJECT,
+    ProviderRow(name="vertex", prices="google", title="Google Vertex AI", wire="vertex", host="vertex", address=PROJECT,
         configured_by=(("VERTEX_PROJECT",), ("GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_CLOUD_PROJECT")),
         offers=(EMBEDDINGS,), source="https://cloud.google.com/vertex-ai/generative-ai/docs/reference/rest"),
-    ProviderRow(name="bedrock", prices="aws", title="Amazon Bedrock", wire="bedrock", host="bedrock", key_env="AWS_BEARER_TOKEN_BEDROCK", place=REGION,
+    ProviderRow(name="bedrock", prices="aws", title="Amazon Bedrock", wire="bedrock", host="bedrock", key_env="AWS_BEARER_TOKEN_BEDROCK", address=REGION,
         configured_by=tuple((who, where) for who in ("AWS_BEARER_TOKEN_BEDROCK", "AWS_ACCESS_KEY_ID") for where in REGION[0][1]),
         source="https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html"),
     ProviderRow(name="ollama", free=True, title="Ollama", base_url="http://127.0.0.1:11434/v1", url_env="OLLAMA_HOST",
@@ -218,7 +218,9 @@ class Providers(Mapping[str, Provider]):
         if provider is None:
             raise UnknownProvider(self._unknown(name), param="model")
         if not upstream_model:
-            raise UnknownProvider(f"The model {model!r} names a provider and no model.", param="model")
+            raise UnknownProvider(
+                f"The model {model!r} names a provider but no model. Write provider/model.", param="model"
+            )
         return provider, upstream_model
 
     def _unknown(self, name: str) -> str:
@@ -226,7 +228,7 @@ class Providers(Mapping[str, Provider]):
         row = BY_NAME.get(name)
         needs = " or ".join(" and ".join(names) for names in row.variables) if row else ""
         hint = f"set {needs}" if needs else f"add [providers.{name[:64]}] with its wire and base_url to finops.toml"
-        return f"The provider {name[:64]!r} is not configured; configured are: {configured}. To add it, {hint}."
+        return f"Unknown provider {name[:64]!r}. Configured: {configured}. To add it, {hint}."
 
 
 def rows_of(settings: Settings) -> dict[str, ProviderRow]:
@@ -240,10 +242,10 @@ class IncompleteProvider(ValueError):
 
 
 def configured_providers(settings: Settings, environ: Mapping[str, str] = os.environ) -> Providers:
-    """The providers that the configuration or the environment speaks of.
+    """Build the providers that the configuration or the environment configures.
 
     Raises:
-        IncompleteProvider: A provider cannot be called as configured.
+        IncompleteProvider: A provider's configuration lacks something.
     """
     names = dict.fromkeys(settings.providers)
     names.update(dict.fromkeys(row.name for row in ROWS if _in_environment(row, environ)))
@@ -254,87 +256,91 @@ def _in_environment(row: ProviderRow, environ: Mapping[str, str]) -> bool:
     return any(all(environ.get(name) for name in names) for names in row.variables)
 
 
-def _configure(name: str, said: ProviderSettings | None, environ: Mapping[str, str]) -> Provider:
-    said = said or ProviderSettings()
-    row = BY_NAME.get(name) or _custom_row(name, said)
-    if said.host not in {None, row.host}:
-        raise IncompleteProvider(f"providers.{name}: host is for names of your own; {name!r} has one")
-    wire = said.wire or row.wire
-    place = {field: _place(field, variables, said, environ) for field, variables in row.place}
-    missing = [field for field in place if field != "location" and not place[field]]
+def _configure(name: str, settings: ProviderSettings | None, environ: Mapping[str, str]) -> Provider:
+    settings = settings or ProviderSettings()
+    row = BY_NAME.get(name) or _custom_row(name, settings)
+    if settings.host not in {None, row.host}:
+        raise IncompleteProvider(f"providers.{name}: host is only for custom names; {name!r} has its own")
+    wire = settings.wire or row.wire
+    address = {field: _address_part(field, variables, settings, environ) for field, variables in row.address}
+    missing = [field for field in address if field != "location" and not address[field]]
     if missing:
-        raise IncompleteProvider(f"providers.{name}: {missing[0]} is needed (or {dict(row.place)[missing[0]][0]})")
+        raise IncompleteProvider(f"providers.{name}: {missing[0]} is required (or {dict(row.address)[missing[0]][0]})")
     return Provider(
         name=name,
         wire=wire,
         host=row.host,
-        base_url=_base_url(name, row, said, environ, wire),
-        keys=_keys(name, said.keys) or _environment_key(row, environ),
+        base_url=_base_url(name, row, settings, environ, wire),
+        keys=_keys(name, settings.keys) or _environment_key(row, environ),
         request_types=row.request_types,
-        batches=row.batches if said.batches is None else said.batches,
+        batches=row.batches if settings.batches is None else settings.batches,
         strict=row.strict,
-        stream_usage=row.stream_usage if said.stream_usage is None else said.stream_usage,
-        timeouts=said.timeouts,
-        retry=said.retry,
-        breaker=said.breaker,
-        concurrency=said.concurrency,
-        headers=said.headers,
-        models=said.models,
-        api_version=said.api_version or "",
-        deployments=said.deployments,
-        project=place.get("project", said.project or ""),
-        location=place.get("location", said.location or ""),
-        region=place.get("region", said.region or ""),
-        credentials=said.credentials.get_secret_value() if said.credentials else "",
+        stream_usage=row.stream_usage if settings.stream_usage is None else settings.stream_usage,
+        timeouts=settings.timeouts,
+        retry=settings.retry,
+        breaker=settings.breaker,
+        concurrency=settings.concurrency,
+        headers=settings.headers,
+        models=settings.models,
+        api_version=settings.api_version or "",
+        deployments=settings.deployments,
+        project=address.get("project", settings.project or ""),
+        location=address.get("location", settings.location or ""),
+        region=address.get("region", settings.region or ""),
+        credentials=settings.credentials.get_secret_value() if settings.credentials else "",
     )
 
 
-def _place(field: str, variables: tuple[str, ...], said: ProviderSettings, environ: Mapping[str, str]) -> str:
-    value: str | None = getattr(said, field)
+def _address_part(
+    field: str, variables: tuple[str, ...], settings: ProviderSettings, environ: Mapping[str, str]
+) -> str:
+    value: str | None = getattr(settings, field)
     return value or next((environ[name] for name in variables if environ.get(name)), "")
 
 
-def _base_url(name: str, row: ProviderRow, said: ProviderSettings, environ: Mapping[str, str], wire: str) -> str:
-    """Where the provider is; empty where its host works that out.
+def _base_url(name: str, row: ProviderRow, settings: ProviderSettings, environ: Mapping[str, str], wire: str) -> str:
+    """The provider's URL; empty where its host derives it.
 
     Raises:
-        IncompleteProvider: Nobody says it.
+        IncompleteProvider: It is not configured.
     """
-    url = said.base_url or _url_from(row, environ)
+    url = settings.base_url or _url_from(row, environ)
     if not url:
         unset = [variable for variable in row.url_variables if not environ.get(variable)]
-        if unset or not (row.base_url or row.place):
+        if unset or not (row.base_url or row.address):
             hint = unset[0] if unset else row.url_env
-            raise IncompleteProvider(f"providers.{name}: base_url is needed" + (f" (or {hint})" if hint else ""))
+            raise IncompleteProvider(f"providers.{name}: base_url is required" + (f" (or {hint})" if hint else ""))
         url = _VARIABLE.sub(lambda variable: environ[variable[1]].rstrip("/"), row.base_url)
     url = url.rstrip("/")
     # The native API of Ollama is beside its OpenAI endpoint, not below it.
     return url.removesuffix("/v1") if wire == "ollama" else url
 
 
-def _custom_row(name: str, said: ProviderSettings) -> ProviderRow:
-    """A provider of the user's own: it may offer all that its wire can say."""
+def _custom_row(name: str, settings: ProviderSettings) -> ProviderRow:
+    """The row of a custom provider: it may offer everything that its wire supports."""
     if "/" in name or not name.isprintable():
-        raise IncompleteProvider(f"providers.{name}: a provider's name has no slash and only printable characters")
-    if said.host is not None:
-        return _further_account(name, said.host, said)
-    if said.wire is None:
         raise IncompleteProvider(
-            f'providers.{name}: not a well-known name, so say which wire it speaks, e.g. wire = "openai"; '
-            f"well-known are: {', '.join(BY_NAME)}"
+            f"providers.{name}: a provider's name must have no slash and only printable characters"
         )
-    host = _HOST_OF_WIRE.get(said.wire, "direct")
-    place = REGION if host == "bedrock" else ()
+    if settings.host is not None:
+        return _further_account(name, settings.host, settings)
+    if settings.wire is None:
+        raise IncompleteProvider(
+            f'providers.{name}: unknown provider, so set its wire, e.g. wire = "openai". '
+            f"Known providers: {', '.join(BY_NAME)}"
+        )
+    host = _HOST_OF_WIRE.get(settings.wire, "direct")
+    address = REGION if host == "bedrock" else ()
     return ProviderRow(
-        name=name, title=name, wire=said.wire, host=host, place=place, offers=REQUEST_TYPES, stream_usage=True
+        name=name, title=name, wire=settings.wire, host=host, address=address, offers=REQUEST_TYPES, stream_usage=True
     )
 
 
-def _further_account(name: str, host: str, said: ProviderSettings) -> ProviderRow:
-    """Another account or region of a cloud that is known: its row, but for what the environment says of the first."""
+def _further_account(name: str, host: str, settings: ProviderSettings) -> ProviderRow:
+    """The row of another account or region of a known cloud; the environment configures only the first."""
     cloud = BY_NAME[host]
-    if said.wire not in {None, cloud.wire}:
-        raise IncompleteProvider(f'providers.{name}: host = "{host}" says the wire already; leave wire out')
+    if settings.wire not in {None, cloud.wire}:
+        raise IncompleteProvider(f'providers.{name}: host = "{host}" sets the wire already; remove wire')
     return replace(cloud, name=name, key_env="", url_env="", configured_by=())
 
 
@@ -346,7 +352,7 @@ def _url_from(row: ProviderRow, environ: Mapping[str, str]) -> str:
     return url
 
 
-def _keys(provider: str, said: tuple[KeySettings, ...]) -> tuple[ProviderKey, ...]:
+def _keys(provider: str, settings: tuple[KeySettings, ...]) -> tuple[ProviderKey, ...]:
     return tuple(
         ProviderKey(
             name=key.name or f"{provider}-{at}",
@@ -354,7 +360,7 @@ def _keys(provider: str, said: tuple[KeySettings, ...]) -> tuple[ProviderKey, ..
             weight=key.weight,
             models=key.models,
         )
-        for at, key in enumerate(said, start=1)
+        for at, key in enumerate(settings, start=1)
     )
 
 

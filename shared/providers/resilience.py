@@ -1,4 +1,4 @@
-"""Which failure is answered how: the same key again, another key, another model, or not at all. Pure."""
+"""Classify failures: retry the same key, another key, another model, or give up. Pure functions."""
 
 import random
 from email.utils import parsedate_to_datetime
@@ -14,7 +14,7 @@ MAX_RETRY_AFTER_S = 24 * 3600.0
 # 4xx of one model that another model may well answer.
 _NEXT_MODEL_STATUSES = frozenset({404, 408, 409, 413})
 
-# 400s that say "not this model", by the code or the type that the provider documents. Anthropic has neither: its 400s
+# 400s that mean "not this model", by the code or the type that the provider documents. Anthropic has neither: its 400s
 # for a prompt that is too long look like any other, and are passed on.
 _NEXT_MODEL_CODES = frozenset(
     {
@@ -90,7 +90,7 @@ def backoff_s(attempt: int, retry: RetrySettings, *, chance: float | None = None
 
 
 def retry_after_s(retry_after_ms: bytes | None, retry_after: bytes | None, now_s: float) -> float | None:
-    """What a provider says of when to come back.
+    """Read a provider's retry delay.
 
     Args:
         retry_after_ms: The header ``retry-after-ms``; it wins.
@@ -98,7 +98,7 @@ def retry_after_s(retry_after_ms: bytes | None, retry_after: bytes | None, now_s
         now_s: Unix seconds, for dates.
 
     Returns:
-        Seconds from now, at most a day; None where nothing usable was said.
+        Seconds from now, at most a day; None without a usable header.
     """
     for raw, scale in ((retry_after_ms, 0.001), (retry_after, 1.0)):
         if raw is None:

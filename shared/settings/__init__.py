@@ -1,1 +1,1 @@
-"""What the operator said: finops.toml and the environment."""
+"""Configuration: ``finops.toml`` and the environment."""

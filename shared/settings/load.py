@@ -1,4 +1,4 @@
-"""From ``finops.toml`` and the environment to ``Settings``, with errors that name file, key and remedy."""
+"""Load ``Settings`` from ``finops.toml`` and the environment, with errors that name file, key and remedy."""
 
 import os
 import tomllib
@@ -28,12 +28,12 @@ ENVIRONMENT: Mapping[str, tuple[str, ...]] = {
     "FINOPS_JOBS_RESULT_TTL_S": ("jobs", "result_ttl_s"),
 }
 
-# A secret that is made when absent may name a variable that is not set.
+# A secret that is generated when absent may refer to a variable that is not set.
 _OPTIONAL_REFERENCES = frozenset({("auth", "admin_key")})
 
 
 class InvalidConfiguration(ValueError):
-    """The configuration was refused; one line per fault, each with its key and reason."""
+    """The configuration is invalid; one line per fault, each with its key and reason."""
 
     def __init__(self, source: str, faults: list[str]) -> None:
         self.source = source
@@ -46,10 +46,10 @@ def load_settings(path: Path | None = None, environ: Mapping[str, str] | None = 
 
     Args:
         path: The TOML file; None: the environment's ``FINOPS_CONFIG``, else the environment alone.
-        environ: Where ``env.NAME`` values and ``FINOPS_*`` come from; default: the process's. It wins over the file.
+        environ: Source of ``env.NAME`` values and of ``FINOPS_*``, which override the file; default: the process's.
 
     Raises:
-        InvalidConfiguration: The file is missing, is no TOML, or says something wrong.
+        InvalidConfiguration: The file is missing, not valid TOML, or has invalid settings.
     """
     environ = os.environ if environ is None else environ
     if path is None and environ.get("FINOPS_CONFIG"):
@@ -58,9 +58,9 @@ def load_settings(path: Path | None = None, environ: Mapping[str, str] | None = 
     raw = _read(path) if path else {}
     faults: list[str] = []
     raw = _resolve(raw, environ, (), faults)
-    for name, place in ENVIRONMENT.items():
+    for name, key_path in ENVIRONMENT.items():
         if environ.get(name):
-            _put(raw, place, environ[name])
+            _put(raw, key_path, environ[name])
     if faults:
         raise InvalidConfiguration(source, faults)
     try:
@@ -80,28 +80,28 @@ def _read(path: Path) -> dict[str, Any]:
         raise InvalidConfiguration(str(path), [f"not valid TOML: {error}"]) from None
 
 
-def _resolve(value: Any, environ: Mapping[str, str], place: tuple[str, ...], faults: list[str]) -> Any:  # noqa: ANN401
+def _resolve(value: Any, environ: Mapping[str, str], key_path: tuple[str, ...], faults: list[str]) -> Any:  # noqa: ANN401
     """Replace every ``env.NAME`` by the variable's value."""
     if isinstance(value, dict):
-        resolved = {key: _resolve(item, environ, (*place, key), faults) for key, item in value.items()}
+        resolved = {key: _resolve(item, environ, (*key_path, key), faults) for key, item in value.items()}
         return {key: item for key, item in resolved.items() if item is not None}
     if isinstance(value, list):
-        return [_resolve(item, environ, (*place, str(at)), faults) for at, item in enumerate(value)]
+        return [_resolve(item, environ, (*key_path, str(at)), faults) for at, item in enumerate(value)]
     if isinstance(value, str) and value.startswith("env."):
         name = value.removeprefix("env.")
         if environ.get(name):
             return environ[name]
-        if place not in _OPTIONAL_REFERENCES:
-            faults.append(f"{'.'.join(place)}: the environment variable {name} is not set")
+        if key_path not in _OPTIONAL_REFERENCES:
+            faults.append(f"{'.'.join(key_path)}: the environment variable {name} is not set")
         return None
     return value
 
 
-def _put(raw: dict[str, Any], place: tuple[str, ...], value: str) -> None:
+def _put(raw: dict[str, Any], key_path: tuple[str, ...], value: str) -> None:
     table = raw
-    for key in place[:-1]:
+    for key in key_path[:-1]:
         table = table.setdefault(key, {})
-    table[place[-1]] = value
+    table[key_path[-1]] = value
 
 
 def effective(settings: Settings) -> dict[str, Any]:

@@ -28,14 +28,14 @@ Usd = Annotated[float, Field(ge=0, le=1e9)]
 _WINDOW = re.compile(r"1[mhdwM]|rolling:[1-9][0-9]{0,2}[mhdwM]")
 
 
-def _known_window(said: object) -> object:
-    if not isinstance(said, str) or not _WINDOW.fullmatch(said):
+def _known_window(value: object) -> object:
+    if not isinstance(value, str) or not _WINDOW.fullmatch(value):
         raise ValueError("must be 1m, 1h, 1d, 1w or 1M by the calendar (UTC), or rolling:<number><unit>")
-    return said
+    return value
 
 
 WindowName = Annotated[str, BeforeValidator(_known_window)]
-# Names go into the names of meters and into sums of the books: what separates there must not be in them.
+# Labels become parts of meter names and of roll-ups, so they must not contain the separators used there.
 Label = Annotated[str, Field(max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Pattern = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 DimensionName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_\-]{0,39}$")]
@@ -49,13 +49,13 @@ class Section(BaseModel):
 
 
 class RedisSettings(Section):
-    """Where the job store is; without a URL ``finops serve`` brings its own."""
+    """The job store; without a URL ``finops serve`` starts its own."""
 
     url: SecretStr | None = None
 
 
 class ServerSettings(Section):
-    """The API tier's door."""
+    """The API tier's listener and request limits."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 8080
@@ -71,7 +71,7 @@ class ServerSettings(Section):
 
 
 class AuthSettings(Section):
-    """Who may call."""
+    """Authentication."""
 
     require_virtual_key: bool = False
     admin_key: SecretStr | None = None
@@ -121,7 +121,7 @@ class KeySettings(Section):
 
 
 class TimeoutSettings(Section):
-    """How long a provider may take; ``total_s`` is per attempt, ``first_token_s`` is for streams."""
+    """Timeouts of a provider; ``total_s`` is per attempt, ``first_token_s`` is for streams."""
 
     connect_s: Seconds = 5
     total_s: Seconds = 600
@@ -130,7 +130,7 @@ class TimeoutSettings(Section):
 
 
 class BreakerSettings(Section):
-    """When a provider that fails is left alone for a while, and for how long."""
+    """When the circuit of a failing provider opens, and for how long."""
 
     window_s: Annotated[float, Field(gt=0, le=3600)] = 30
     min_requests: Annotated[int, Field(ge=1, le=1_000_000)] = 100
@@ -139,7 +139,7 @@ class BreakerSettings(Section):
 
 
 class RetrySettings(Section):
-    """How often, and how soon, the same model is tried again."""
+    """Retries of the same model."""
 
     max_attempts: Annotated[int, Field(ge=1, le=20)] = 3
     backoff_initial_s: Annotated[float, Field(ge=0, le=60)] = 0.5
@@ -162,7 +162,7 @@ class RateLimitSettings(Section):
 
 
 class Limited(Section):
-    """Whatever has budgets and rate limits: one of each in the short form, or lists for several windows."""
+    """Base of sections with budgets and rate limits: one of each in the short form, or lists for several windows."""
 
     budget: BudgetSettings | None = None
     budgets: Annotated[tuple[BudgetSettings, ...], Field(max_length=16)] = ()
@@ -181,7 +181,7 @@ class Limited(Section):
 
 
 class ProviderSettings(Limited):
-    """One provider; well-known names need nothing but keys, any other says which wire it speaks."""
+    """One provider; well-known names need nothing but keys, any other must set its wire."""
 
     wire: WireName | None = None
     host: CloudName | None = None
@@ -211,7 +211,7 @@ class ProviderSettings(Limited):
 
 
 class KeyRules(Limited):
-    """What a virtual key may use and spend; models are patterns of ``provider/model``."""
+    """Permissions and limits of a virtual key; models are patterns of ``provider/model``."""
 
     team: Label = ""
     customer: Label = ""
@@ -226,13 +226,13 @@ class KeyRules(Limited):
 
 
 class VirtualKeySettings(KeyRules):
-    """A caller's key: its value, what it may use and spend."""
+    """A virtual key: its value, permissions and limits."""
 
     value: SecretStr | None = None
 
 
 class TierSettings(Section):
-    """Prices of calls whose prompt has more than so many tokens; USD per million tokens, unsaid ones stay."""
+    """Prices of calls whose prompt has more than so many tokens; USD per million tokens, unset ones keep theirs."""
 
     above: Annotated[int, Field(gt=0)]
     input: Usd | None = None
@@ -243,7 +243,7 @@ class TierSettings(Section):
 
 
 class PriceSettings(Section):
-    """What a model costs: USD per million tokens unless the name says otherwise; unsaid prices stay as published.
+    """Prices of a model: USD per million tokens unless the name says otherwise; unset prices stay as published.
 
     ``discount`` is the part taken off everything (0.1: ten percent), ``batch_discount`` that of batches.
     """
@@ -267,7 +267,7 @@ class PriceSettings(Section):
 
 
 class LedgerSettings(Section):
-    """How long it is remembered where money went, and who is told when it goes fast."""
+    """Retention of the ledger, and alerts on spend."""
 
     calls_days: Annotated[int, Field(gt=0, le=3650)] = 30
     max_calls: Annotated[int, Field(gt=0, le=10**9)] = 1_000_000
@@ -280,7 +280,7 @@ class LedgerSettings(Section):
 
 
 class WebhookSettings(Section):
-    """Who is told when jobs end, and of alerts."""
+    """Receivers of events: jobs that end, and alerts."""
 
     url: str
     secret: SecretStr
@@ -289,21 +289,21 @@ class WebhookSettings(Section):
 
 
 class RouteTargetSettings(Section):
-    """One model that a route may choose."""
+    """One target of a route."""
 
     model: str
     weight: Annotated[float, Field(gt=0, le=1_000_000)] = 1.0
 
 
 class RouteSettings(Section):
-    """A model's name that stands for several; those not chosen are tried after the one that is."""
+    """A model name that stands for several targets; those not chosen are fallbacks."""
 
     strategy: Literal["weighted", "least_latency", "least_cost"] = "weighted"
     targets: Annotated[tuple[RouteTargetSettings, ...], Field(min_length=1, max_length=64)]
 
 
 class LogSettings(Section):
-    """What both tiers write to standard error."""
+    """Logging of both tiers to standard error."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["json", "text"] = "json"
@@ -318,7 +318,7 @@ class LogSettings(Section):
             try:
                 re.compile(pattern)
             except re.error as error:
-                raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+                raise ValueError(f"{pattern!r} is not a valid regular expression: {error}") from None
         return value
 
 

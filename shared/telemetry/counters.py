@@ -1,7 +1,7 @@
 """Counters and histograms of the hot path: plain additions when something happens, Prometheus' forms when asked.
 
 The client library's own cost 1 us an addition (a lock, checks, a label look-up), and a call makes nine. These are for
-figures that one event loop counts. Source of the form: https://prometheus.io/docs/instrumenting/writing_clientlibs/
+metrics that one event loop counts. Source of the form: https://prometheus.io/docs/instrumenting/writing_clientlibs/
 """
 
 from bisect import bisect_left
@@ -12,7 +12,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricF
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-# A caller can neither make label values nor many of them; should a bug let it, the series stay bounded.
+# Callers cannot create label values; should a bug let them, the number of series stays bounded.
 SERIES_LIMIT = 2_000
 
 Labels = tuple[str, ...]
@@ -23,9 +23,9 @@ class FastCounter(Collector):
 
     Args:
         name: Without ``_total``.
-        text: What it counts.
+        text: Help text.
         labels: Their names.
-        registry: Where it is shown.
+        registry: Where to register.
     """
 
     def __init__(self, name: str, text: str, labels: Sequence[str], registry: CollectorRegistry) -> None:
@@ -60,11 +60,11 @@ class FastHistogram(Collector):
     """A labelled histogram.
 
     Args:
-        name: As shown.
-        text: What it measures.
+        name: As exposed.
+        text: Help text.
         labels: Their names.
         bounds: Upper bounds of the buckets, ascending; the last bucket is without.
-        registry: Where it is shown.
+        registry: Where to register.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class FastHistogram(Collector):
     def collect(self) -> Iterator[Metric]:
         """All series as they stand."""
         family = HistogramMetricFamily(self._name, self._text, labels=self._labels)
-        bounds = [*(_shown(bound) for bound in self._bounds), "+Inf"]
+        bounds = [*(_bound_text(bound) for bound in self._bounds), "+Inf"]
         for labels, (total, *counts) in self._cells.items():
             seen, buckets = 0.0, []
             for bound, count in zip(bounds, counts, strict=True):
@@ -105,6 +105,6 @@ class FastHistogram(Collector):
         return self._cells.setdefault(labels, [0.0] * (len(self._bounds) + 2))
 
 
-def _shown(bound: float) -> str:
+def _bound_text(bound: float) -> str:
     text: str = floatToGoString(bound)  # type: ignore[no-untyped-call]
     return text

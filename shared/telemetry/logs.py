@@ -14,8 +14,8 @@ import orjson
 # What every record has; all else on it came in through ``extra`` and is a field of ours.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 _LEVELS = {level: logging.getLevelName(level).lower() for level in (10, 20, 30, 40, 50)}
-# Libraries that say at INFO what we say better, or that say URLs with keys in them.
-_TALKATIVE = ("httpx", "httpcore", "asyncio", "arq", "uvicorn.access", "uvicorn.error")
+# Libraries that log at INFO what we log better, or that log URLs with keys in them.
+_VERBOSE = ("httpx", "httpcore", "asyncio", "arq", "uvicorn.access", "uvicorn.error")
 _SECRETS = re.compile(
     r"""(?P<lead> \bbearer\s+ | (?:[?&"'\s]|^)(?:api[-_]?key|key|access_token|password|secret)["']?\s*[=:]\s*["']?
         | ://[^/\s:@]*:(?=[^/\s@]+@) ) [^\s&"',@]+ | \b(?:sk|whsec|gsk|xai|AIza)[-_]?[A-Za-z0-9_-]{12,}""",
@@ -27,7 +27,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class LogOptions(Protocol):
-    """What ``[log]`` says, as far as it matters here."""
+    """The options of ``[log]`` that matter here."""
 
     @property
     def level(self) -> str:
@@ -43,7 +43,7 @@ def configure(options: LogOptions, tier: str, stream: TextIO | None = None) -> N
 
     Args:
         options: Level and format.
-        tier: Said on each JSON line: ``api``, ``worker``, ``cli``.
+        tier: A field of each JSON line: ``api``, ``worker``, ``cli``.
         stream: Instead of standard error.
     """
     handler = JoinedLines(stream or sys.stderr, JsonLines(tier) if options.format == "json" else TextLines())
@@ -51,7 +51,7 @@ def configure(options: LogOptions, tier: str, stream: TextIO | None = None) -> N
     root.handlers[:] = [handler]
     root.setLevel(options.level.upper())
     if root.level > logging.DEBUG:
-        for name in _TALKATIVE:
+        for name in _VERBOSE:
             logging.getLogger(name).setLevel(logging.WARNING)
     # Documented ways to spare each record facts that no line shows: half of a line's cost.
     # https://docs.python.org/3/howto/logging.html#optimization
@@ -120,7 +120,7 @@ class JoinedLines(logging.StreamHandler[TextIO]):
         try:
             kept, self._kept = self._kept, []
             self._flushing = None
-            with suppress(OSError, ValueError):  # a closed pipe or stream: nobody is left to be told
+            with suppress(OSError, ValueError):  # a closed pipe or stream: nobody is left to read it
                 if kept:
                     self.stream.write("\n".join(kept) + "\n")
                 super().flush()
@@ -165,7 +165,7 @@ class JsonLines(logging.Formatter):
         if record.exc_info:
             fields["exception"] = scrub(self.formatException(record.exc_info))
         level = _LEVELS.get(record.levelno) or record.levelname.lower()
-        return self.line(record.created, level, record.name, _said(record), fields)
+        return self.line(record.created, level, record.name, _message_of(record), fields)
 
     def line(self, created: float, level: str, logger: str, message: str, fields: Mapping[str, object]) -> str:
         """A line of its parts; ``created`` is Unix seconds."""
@@ -180,13 +180,13 @@ class TextLines(logging.Formatter):
         """The line, without its end; only a traceback makes it several."""
         at = time.strftime("%H:%M:%S", time.localtime(record.created))
         fields = "".join(f" {name}={value}" for name, value in record.__dict__.items() if name not in _STANDARD)
-        line = _CONTROL.sub(" ", f"{at} {record.levelname:<7} {record.name} {_said(record)}{fields}")
+        line = _CONTROL.sub(" ", f"{at} {record.levelname:<7} {record.name} {_message_of(record)}{fields}")
         if record.exc_info:
             line += "\n" + scrub(self.formatException(record.exc_info))
         return line
 
 
-def _said(record: logging.LogRecord) -> str:
+def _message_of(record: logging.LogRecord) -> str:
     """The message; masked where it is not our own one line per request, which holds nothing to mask."""
     message = record.getMessage()
     return message if record.levelno == logging.INFO and not record.args else scrub(message)

@@ -1,8 +1,8 @@
-"""Prometheus figures of one process: made once at the composition root, passed on explicitly.
+"""Prometheus metrics of one process: made once at the composition root, passed on explicitly.
 
-The worker's figures have the shape that the engine calls (``claimed``, ``waited``, ...); the API's are ``request``,
-``attempt``, ``stream_opened`` and ``submitted``. Both tiers have all of them, so dashboards need not tell them apart.
-Queue figures are facts of Redis, not of a process: ``observe_queue`` sets them just before ``render``.
+The worker's metrics have the shape that the engine calls (``claimed``, ``waited``, ...); the API's are ``request``,
+``attempt``, ``stream_opened`` and ``submitted``. Both tiers have all of them, so dashboards need not distinguish them.
+Queue metrics describe Redis, not a process: ``observe_queue`` sets them just before ``render``.
 """
 
 from collections.abc import Mapping
@@ -37,7 +37,7 @@ class PriorityMetrics(Protocol):
 
 
 class QueueMetrics(Protocol):
-    """What the store knows of the queue."""
+    """The queue's state in the store."""
 
     @property
     def priorities(self) -> Mapping[Any, PriorityMetrics]:
@@ -87,22 +87,22 @@ class _Series(Generic[Child]):
 
 
 class Metrics:
-    """Every figure of a process, in a registry of its own.
+    """Every metric of a process, in a registry of its own.
 
     Args:
-        tier: ``api`` or ``worker``, a label of the build line; the figures themselves need none.
+        tier: ``api`` or ``worker``, a label of the build line; the metrics themselves need none.
         registry: Where to register; default: a new one, with this process's CPU, memory and garbage collection.
     """
 
     def __init__(self, tier: str, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry or _process_registry()
         Gauge("finops_up", "This process serves.", ["tier"], registry=self.registry).labels(tier).set(1)
-        self._make_request_figures()
-        self._make_spend_figures()
-        self._make_job_figures()
-        self._make_queue_figures()
+        self._make_request_metrics()
+        self._make_spend_metrics()
+        self._make_job_metrics()
+        self._make_queue_metrics()
 
-    def _make_request_figures(self) -> None:
+    def _make_request_metrics(self) -> None:
         registry = self.registry
         labels = ["surface", "request_type", "status", "provider"]
         self._requests = FastCounter("finops_requests", "Answered requests.", labels, registry)
@@ -126,7 +126,7 @@ class Metrics:
         )
         self._streams = Gauge("finops_streams_open", "Event streams being sent.", registry=registry)
 
-    def _make_spend_figures(self) -> None:
+    def _make_spend_metrics(self) -> None:
         registry = self.registry
         labels = ["team", "provider", "model"]
         self._cost = FastCounter("finops_cost_usd", "What calls cost, as priced here.", labels, registry)
@@ -137,7 +137,7 @@ class Metrics:
             "finops_unpriced_calls", "Calls whose price nobody knows.", ["provider", "model"], registry
         )
 
-    def _make_job_figures(self) -> None:
+    def _make_job_metrics(self) -> None:
         registry = self.registry
 
         def counter(name: str, text: str, *labels: str) -> _Series[Counter]:
@@ -172,7 +172,7 @@ class Metrics:
             )
         )
 
-    def _make_queue_figures(self) -> None:
+    def _make_queue_metrics(self) -> None:
         registry = self.registry
 
         def gauge(name: str, text: str, *labels: str) -> Gauge:

@@ -1,4 +1,4 @@
-"""How providers do, as Prometheus figures: read from the process when it is scraped."""
+"""Provider health as Prometheus metrics, read from the process at each scrape."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -13,7 +13,7 @@ _VALUES = {"closed": 0, "half_open": 1, "open": 2}
 
 
 class ProviderMetrics(Collector):
-    """Circuits, resting keys and calls at once, by provider.
+    """Circuits, cooldowns and concurrency, by provider.
 
     Args:
         states: ``Inference.states``.
@@ -27,7 +27,7 @@ class ProviderMetrics(Collector):
         return ()
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
-        """The figures now."""
+        """The metrics now."""
         circuit = _gauge("circuit_state", "0 closed, 1 half open, 2 open; the worst of its circuits.")
         blocked = _gauge("open_circuits", "Circuits of keys and models that are not closed.")
         resting = _gauge("resting_keys", "Keys that cool down, per model where the limit is the model's.")
@@ -46,7 +46,7 @@ class ProviderMetrics(Collector):
 
 
 def watch_providers(registry: CollectorRegistry, states: States) -> None:
-    """Add the figures to a process's."""
+    """Register the metrics in a process's registry."""
     registry.register(ProviderMetrics(states))
 
 

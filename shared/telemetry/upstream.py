@@ -1,10 +1,10 @@
-"""What is counted of upstream requests, and of what they cost."""
+"""Interfaces for counting upstream requests and their cost."""
 
 from typing import Protocol
 
 
 class UpstreamWatch(Protocol):
-    """Told of every upstream attempt."""
+    """Counts upstream attempts."""
 
     def attempt(self, provider: str, status: int, seconds: float) -> None:
         """One attempt ended: the HTTP status a caller would see for it, and how long it took."""
@@ -12,16 +12,16 @@ class UpstreamWatch(Protocol):
 
 
 class SpendWatch(Protocol):
-    """Told of every call that used something."""
+    """Counts usage and cost of calls."""
 
     def spent(self, team: str, provider: str, model: str, micro_usd: int | None, tokens: tuple[int, int, int]) -> None:
         """A call was booked.
 
         Args:
             team: Of its key; empty: none.
-            provider: Who answered.
+            provider: The one that answered.
             model: As the provider calls it.
-            micro_usd: What it cost; None: nobody knows the price.
+            micro_usd: What it cost; None: the price is unknown.
             tokens: Input, output, and how many of the input were cached.
         """
         ...

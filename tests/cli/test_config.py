@@ -51,7 +51,7 @@ def test_the_same_as_one_document(finops: Finops, file: str) -> None:
     ("text", "reason"),
     [
         ("[jobs]\nmax_atempts = 3\n", "did you mean 'max_attempts'?"),
-        ("[providers.mine]\nbase_url = 'http://x/v1'\n", "providers.mine: not a well-known name"),
+        ("[providers.mine]\nbase_url = 'http://x/v1'\n", "providers.mine: unknown provider"),
         ("[jobs\n", "not valid TOML"),
     ],
 )

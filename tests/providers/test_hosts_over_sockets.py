@@ -175,7 +175,7 @@ async def test_no_fault_passes_for_a_whole_answer(upstream: Upstream, wire: str,
 @pytest.mark.parametrize(
     ("wire", "status", "code"), [("bedrock", 429, "ThrottlingException"), ("ollama", 404, "model_not_found")]
 )
-async def test_refusals_say_why(upstream: Upstream, wire: str, status: int, code: str) -> None:
+async def test_refusals_carry_a_reason(upstream: Upstream, wire: str, status: int, code: str) -> None:
     with pytest.raises(UpstreamRefused) as caught:
         await upstream.answer(wire, request_of({"messages": HI}, f"m@status={status},retry_after=3"))
     assert (caught.value.status, caught.value.code, caught.value.retry_after_s) == (status, code, 3.0)

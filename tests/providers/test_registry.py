@@ -28,14 +28,14 @@ def test_every_promised_provider_is_a_row() -> None:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-def test_every_row_is_whole(row) -> None:
+def test_every_row_is_complete(row) -> None:
     assert row.title
     assert row.source.startswith("https://")
-    assert row.base_url or row.url_env or row.place
+    assert row.base_url or row.url_env or row.address
     assert row.variables
     assert "chat.completions" in row.request_types
-    provider = configured_providers(Settings(), dict.fromkeys(row.variables[0], "https://said.example"))[row.name]
-    assert Origin.parse(provider.base_url) if row.base_url else provider.base_url in {"", "https://said.example"}
+    provider = configured_providers(Settings(), dict.fromkeys(row.variables[0], "https://host.example"))[row.name]
+    assert Origin.parse(provider.base_url) if row.base_url else provider.base_url in {"", "https://host.example"}
     assert re.fullmatch(r"[a-z0-9.]+", row.name)
 
 
@@ -72,23 +72,23 @@ def test_azure_needs_its_endpoint() -> None:
 
 
 def test_the_file_wins_over_the_environment() -> None:
-    said = {"providers": {"openai": {"base_url": "http://h/v1", "keys": [{"value": "mine"}]}}}
-    openai = configured_providers(Settings.model_validate(said), {"OPENAI_API_KEY": "other"})["openai"]
+    settings = {"providers": {"openai": {"base_url": "http://h/v1", "keys": [{"value": "mine"}]}}}
+    openai = configured_providers(Settings.model_validate(settings), {"OPENAI_API_KEY": "other"})["openai"]
     assert openai.base_url == "http://h/v1"
     assert [key.value for key in openai.keys] == ["mine"]
     assert openai.keys[0].name == "openai-1"
 
 
-def test_a_provider_of_ones_own_says_its_wire_and_place() -> None:
+def test_a_custom_provider_needs_wire_and_base_url() -> None:
     mine = {"providers": {"my-vllm": {"wire": "openai", "base_url": "http://gpu-box:8000/v1"}}}
     assert "images.edits" in configured_providers(Settings.model_validate(mine), {})["my-vllm"].request_types
-    for name, said, fault in (
+    for name, settings, fault in (
         ("my-vllm", {"base_url": "http://h"}, 'wire = "openai"'),
-        ("my-vllm", {"wire": "openai"}, "base_url is needed"),
+        ("my-vllm", {"wire": "openai"}, "base_url is required"),
         ("a/b", {"wire": "openai", "base_url": "http://h"}, "no slash"),
     ):
         with pytest.raises(IncompleteProvider, match=fault):
-            configured_providers(Settings.model_validate({"providers": {name: said}}), {})
+            configured_providers(Settings.model_validate({"providers": {name: settings}}), {})
 
 
 @pytest.mark.parametrize(
@@ -107,13 +107,12 @@ def test_a_models_prefix_names_its_provider(model: str, provider: str, rest: str
     assert (found.name, name) == (provider, rest)
 
 
-def test_there_are_many_and_each_once() -> None:
+def test_names_are_unique() -> None:
     assert len(ROWS) == len(BY_NAME) >= 40
 
 
-def configured(environ: dict[str, str], **said: object) -> Provider:
-    name, settings = next(iter(said.items())) if said else ("", None)
-    providers = configured_providers(Settings.model_validate({"providers": {name: settings} if said else {}}), environ)
+def configured(environ: dict[str, str], **provider: object) -> Provider:
+    providers = configured_providers(Settings.model_validate({"providers": provider}), environ)
     return next(iter(providers.values()))
 
 
@@ -129,18 +128,18 @@ def test_an_address_may_name_variables_of_the_environment() -> None:
     assert own.base_url == "http://127.0.0.1:9001"
 
 
-def test_bedrock_needs_a_region_and_somebody_to_call() -> None:
+def test_bedrock_needs_a_region_and_credentials() -> None:
     keyed = configured({"AWS_BEARER_TOKEN_BEDROCK": "b", "AWS_REGION": "eu-west-1"})
     assert (keyed.region, keyed.keys[0].value, keyed.base_url) == ("eu-west-1", "b", "")
     signed = configured({"AWS_ACCESS_KEY_ID": "a", "AWS_DEFAULT_REGION": "us-east-1"})
     assert (signed.region, signed.keys, signed.host) == ("us-east-1", (), "bedrock")
     assert not configured_providers(Settings(), {"AWS_ACCESS_KEY_ID": "a"})
     assert configured({"AWS_REGION": "eu-west-1"}, bedrock={"region": "us-west-2"}).region == "us-west-2"
-    with pytest.raises(IncompleteProvider, match=r"region is needed \(or AWS_REGION"):
+    with pytest.raises(IncompleteProvider, match=r"region is required \(or AWS_REGION"):
         configured({}, bedrock={})
 
 
-def test_vertex_needs_a_project_and_may_be_anywhere() -> None:
+def test_vertex_needs_a_project_but_no_location() -> None:
     world = configured({"VERTEX_PROJECT": "p"})
     assert (world.project, world.location, world.base_url, world.wire) == ("p", "", "", "vertex")
     found = configured(
@@ -148,11 +147,11 @@ def test_vertex_needs_a_project_and_may_be_anywhere() -> None:
     )
     assert (found.project, found.location) == ("q", "eu")
     assert not configured_providers(Settings(), {"GOOGLE_CLOUD_PROJECT": "p"})
-    with pytest.raises(IncompleteProvider, match=r"project is needed \(or VERTEX_PROJECT"):
+    with pytest.raises(IncompleteProvider, match=r"project is required \(or VERTEX_PROJECT"):
         configured({}, vertex={})
 
 
-def test_a_providers_format_decides_where_its_key_goes() -> None:
+def test_a_providers_wire_decides_the_header_of_its_key() -> None:
     place = {"base_url": "http://h", "region": "eu-west-1"}
     wires = {"anthropic": "x-api-key", "gemini": "x-goog-api-key", "bedrock": "bedrock", "openai": "direct"}
     for wire, host in wires.items():
@@ -166,7 +165,7 @@ def test_ollamas_own_format_is_beside_its_openai_endpoint() -> None:
     assert configured({}, ollama={"wire": "ollama"}).base_url == "http://127.0.0.1:11434"
 
 
-def test_a_provider_that_is_not_configured_says_how_to() -> None:
+def test_an_unconfigured_provider_is_refused_with_its_variables() -> None:
     providers = configured_providers(Settings(), {})
     with pytest.raises(UnknownProvider, match="set AWS_BEARER_TOKEN_BEDROCK and AWS_REGION or "):
         providers.resolve("bedrock/m")
@@ -174,14 +173,14 @@ def test_a_provider_that_is_not_configured_says_how_to() -> None:
         providers.resolve("groq/m")
 
 
-def test_a_further_account_of_a_cloud_is_like_the_first_but_for_its_place_and_keys() -> None:
-    said = {
+def test_a_further_account_of_a_cloud_has_its_own_address_and_keys() -> None:
+    settings = {
         "azure-eu": {"host": "azure", "base_url": "https://eu.openai.azure.com", "keys": [{"value": "k"}]},
         "bedrock-us": {"host": "bedrock", "region": "us-east-1"},
         "vertex-b": {"host": "vertex", "project": "b"},
     }
     environ = {"AZURE_OPENAI_ENDPOINT": "https://first.example", "AZURE_OPENAI_API_KEY": "first"}
-    providers = configured_providers(Settings.model_validate({"providers": said}), environ)
+    providers = configured_providers(Settings.model_validate({"providers": settings}), environ)
     eu = providers["azure-eu"]
     assert (eu.host, eu.wire, eu.base_url) == ("azure", "openai", "https://eu.openai.azure.com")
     assert [key.value for key in eu.keys] == ["k"]
@@ -191,13 +190,13 @@ def test_a_further_account_of_a_cloud_is_like_the_first_but_for_its_place_and_ke
 
 
 @pytest.mark.parametrize(
-    ("name", "said", "fault"),
+    ("name", "settings", "fault"),
     [
-        ("azure-eu", {"host": "azure"}, "base_url is needed"),
-        ("vertex-b", {"host": "vertex", "project": "b", "wire": "gemini"}, "leave wire out"),
-        ("openai", {"host": "azure"}, "has one"),
+        ("azure-eu", {"host": "azure"}, "base_url is required"),
+        ("vertex-b", {"host": "vertex", "project": "b", "wire": "gemini"}, "remove wire"),
+        ("openai", {"host": "azure"}, "has its own"),
     ],
 )
-def test_a_host_that_cannot_be_is_refused(name: str, said: dict[str, str], fault: str) -> None:
+def test_an_invalid_host_is_refused(name: str, settings: dict[str, str], fault: str) -> None:
     with pytest.raises(IncompleteProvider, match=fault):
-        configured_providers(Settings.model_validate({"providers": {name: said}}), {})
+        configured_providers(Settings.model_validate({"providers": {name: settings}}), {})

@@ -124,7 +124,7 @@ def test_a_bad_file_is_refused_with_key_and_reason(tmp_path: Path, text: str, fa
     assert str(refusal.value).startswith(f"{path}: ")
 
 
-def test_every_rule_of_the_settings_has_words_of_its_own() -> None:
+def test_an_unknown_kind_of_error_and_the_words_of_json() -> None:
     """A kind of error without words would reach the operator as "is not valid"."""
     assert fault_of({"type": "is_instance_of", "loc": ("a",)}, Settings) == "a: is not valid"
     assert fault_of({"type": "model_type", "loc": ("a",)}, Settings, JSON) == "a: must be an object"
@@ -140,7 +140,7 @@ def test_an_unreadable_file_is_refused(tmp_path: Path) -> None:
         load_settings(tmp_path, {})
 
 
-def test_secrets_are_masked_when_shown(tmp_path: Path) -> None:
+def test_secrets_are_masked_in_output(tmp_path: Path) -> None:
     document = effective(load_settings(write(tmp_path, CONTRACT), ENVIRON))
     assert document["providers"]["openai"]["keys"][0]["value"] == "****cdef"
     assert document["webhooks"]["orders"]["secret"] == "****"

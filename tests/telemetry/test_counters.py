@@ -14,7 +14,7 @@ def exposition(registry: CollectorRegistry) -> list[str]:
     return [line for line in generate_latest(registry).decode().splitlines() if "_created" not in line]
 
 
-def test_they_are_scraped_as_the_librarys_own_are() -> None:
+def test_exposition_matches_the_client_library() -> None:
     theirs, ours = CollectorRegistry(), CollectorRegistry()
     their_calls = Counter("calls", "Calls.", ["who", "how"], registry=theirs)
     their_seconds = Histogram("seconds", "How long.", ["who"], buckets=BOUNDS, registry=theirs)
@@ -30,7 +30,7 @@ def test_they_are_scraped_as_the_librarys_own_are() -> None:
     assert exposition(ours) == exposition(theirs)
 
 
-def test_series_beyond_the_limit_are_one() -> None:
+def test_series_beyond_the_limit_share_one() -> None:
     registry = CollectorRegistry()
     calls = FastCounter("calls", "Calls.", ["who", "how"], registry)
     seconds = FastHistogram("seconds", "How long.", ["who"], BOUNDS, registry)
@@ -43,7 +43,7 @@ def test_series_beyond_the_limit_are_one() -> None:
     assert registry.get_sample_value("seconds_count", {"who": "other"}) == 3
 
 
-def test_a_name_is_taken_once() -> None:
+def test_a_name_can_be_registered_once() -> None:
     registry = CollectorRegistry()
     FastCounter("calls", "Calls.", ["who"], registry)
     FastHistogram("seconds", "How long.", ["who"], BOUNDS, registry)

@@ -40,7 +40,7 @@ def lines(output: io.StringIO) -> list[dict[str, object]]:
     return [orjson.loads(line) for line in output.getvalue().splitlines()]
 
 
-def test_a_line_says_when_how_grave_who_what_and_every_field_given(output: io.StringIO) -> None:
+def test_a_line_has_time_level_logger_message_and_every_field(output: io.StringIO) -> None:
     configure(LogSettings(), "api", output)
     logging.getLogger("finops.api").info("request", extra={"status": 200, "ms": 1.5, "request_id": "req_1"})
     [line] = lines(output)
@@ -56,7 +56,7 @@ def test_a_line_says_when_how_grave_who_what_and_every_field_given(output: io.St
     }
 
 
-def test_the_level_is_obeyed_and_talkative_libraries_are_quiet(output: io.StringIO) -> None:
+def test_the_level_applies_and_verbose_libraries_are_quiet(output: io.StringIO) -> None:
     configure(LogSettings(level="info"), "api", output)
     logging.getLogger("finops").debug("no")
     logging.getLogger("httpx").info("HTTP Request: GET https://host/?key=secret")
@@ -64,7 +64,7 @@ def test_the_level_is_obeyed_and_talkative_libraries_are_quiet(output: io.String
     assert [line["message"] for line in lines(output)] == ["yes"]
 
 
-def test_at_debug_level_libraries_speak(output: io.StringIO) -> None:
+def test_libraries_log_at_debug_level(output: io.StringIO) -> None:
     for name in ("httpx", "arq"):
         logging.getLogger(name).setLevel(logging.NOTSET)
     configure(LogSettings(level="debug"), "worker", output)
@@ -122,7 +122,7 @@ def test_standard_error_is_the_default(restored_logging: None, capsys: pytest.Ca
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("text", "expected"),
     [
         ("sk-proj-0123456789abcdef", "****"),
         ("Authorization: Bearer eyJhbGciOi", "Authorization: Bearer ****"),
@@ -132,8 +132,8 @@ def test_standard_error_is_the_default(restored_logging: None, capsys: pytest.Ca
         ("the monkey = good and https://host:80/path stays", "the monkey = good and https://host:80/path stays"),
     ],
 )
-def test_what_looks_like_a_credential_is_masked(said: str, expected: str) -> None:
-    assert scrub(said) == expected
+def test_what_looks_like_a_credential_is_masked(text: str, expected: str) -> None:
+    assert scrub(text) == expected
 
 
 def test_times_are_rfc_3339_in_utc_to_the_millisecond() -> None:

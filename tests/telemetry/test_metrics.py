@@ -70,7 +70,7 @@ def test_open_streams_go_up_and_down() -> None:
     assert value(metrics, "finops_streams_open") == 1
 
 
-def test_submits_tell_new_jobs_from_found_ones() -> None:
+def test_submits_distinguish_new_jobs_from_found_ones() -> None:
     metrics = Metrics("api")
     metrics.submitted("responses", created=True)
     metrics.submitted("responses", created=False)
@@ -79,7 +79,7 @@ def test_submits_tell_new_jobs_from_found_ones() -> None:
     assert value(metrics, "finops_jobs_submitted_total", request_type="responses", created="found") == 2
 
 
-def test_the_life_of_jobs_is_told_as_the_engine_reports_it() -> None:
+def test_job_metrics_follow_the_engines_reports() -> None:
     metrics = Metrics("worker")
     metrics.claimed(3, "high")
     metrics.waited(-0.001, "high")
@@ -104,7 +104,7 @@ def test_the_life_of_jobs_is_told_as_the_engine_reports_it() -> None:
     assert value(metrics, "finops_jobs_running") == 7
 
 
-def test_queue_gauges_are_what_the_last_look_at_the_store_said() -> None:
+def test_queue_gauges_show_the_last_observed_state() -> None:
     metrics = Metrics("api")
     metrics.observe_queue(Stats({Priority.HIGH: PriorityDepth(3, 1.5)}, deferred=1, callers={"gone": 2}))
     priorities = {Priority.HIGH: PriorityDepth(0, None), Priority.NORMAL: PriorityDepth(9, 4.0)}
@@ -136,7 +136,7 @@ def test_a_flood_of_label_values_ends_in_one_series() -> None:
     assert value(metrics, "finops_upstream_attempts_total", provider="other") == 50
 
 
-def test_processes_do_not_share_figures_and_say_their_tier() -> None:
+def test_processes_have_separate_metrics_labelled_by_tier() -> None:
     one, other = Metrics("api"), Metrics("worker")
     one.renewed(1)
     assert value(other, "finops_lease_renewals_total") == 0

@@ -1,1 +1,1 @@
-"""Where spending stands and leads: limit status, forecasts, anomalies, alerts."""
+"""Limit status, spend forecasts, anomalies and alerts."""

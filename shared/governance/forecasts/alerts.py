@@ -1,4 +1,4 @@
-"""What administrators are told of money: budgets that are spent in part, and keys that spend far above their habit."""
+"""Alerts about spending: budget thresholds, and keys that spend far above their baseline."""
 
 import re
 from collections.abc import Mapping
@@ -24,14 +24,14 @@ class Alert:
     """One alert.
 
     Attributes:
-        id: The same wherever it is told.
+        id: The same in the API and in webhooks.
         kind: ``budget.threshold`` or ``spend.anomaly``.
         scope: Whose money: ``key:<id>``, ``team:<name>``, ``customer:<name>``, ``provider:<name>``, ``model:<name>``.
-        window: Of the budget, or of the habit: ``1d``.
-        used: Micro-USD in the window, when it was told.
-        limit: The budget, micro-USD; 0: it is not about one.
+        window: Of the budget, or of the baseline: ``1d``.
+        used: Micro-USD in the window when the alert was raised.
+        limit: The budget, micro-USD; 0: the alert is not about a budget.
         percent: The threshold that was passed.
-        usual: What the key usually spends in such a window, micro-USD.
+        usual: The key's baseline for the window, micro-USD.
     """
 
     id: str
@@ -45,7 +45,7 @@ class Alert:
     usual: int = 0
 
     def to_dict(self) -> dict[str, Any]:
-        """As the API and webhooks tell it; money in USD."""
+        """The form of the API and of webhooks; money in USD."""
         about: dict[str, Any] = {"usual_usd": self.usual / MICRO}
         if self.kind == THRESHOLD:
             about = {"percent": self.percent, "limit_usd": self.limit / MICRO}
@@ -62,7 +62,7 @@ class Alert:
 
 
 def alert_of(entry_id: bytes, fields: Mapping[bytes, bytes]) -> Alert:
-    """An alert from its entry in the stream, whatever version wrote it."""
+    """Read an alert from its stream entry, of any version."""
 
     def text(name: bytes) -> str:
         return fields.get(name, b"").decode(errors="replace")
@@ -86,23 +86,23 @@ def alert_of(entry_id: bytes, fields: Mapping[bytes, bytes]) -> Alert:
 async def list_alerts(
     commands: RedisCommands, *, kind: str = "", scope: str = "", after: str = "", limit: int = 20
 ) -> tuple[list[Alert], bool]:
-    """Alerts, newest first.
+    """List alerts, newest first.
 
     Args:
-        kind: Only these.
-        scope: Only of this budget or key.
-        after: The id that the page before ended with.
-        limit: At most so many.
+        kind: Only alerts of this kind.
+        scope: Only alerts of this budget or key.
+        after: Id of the last alert of the previous page.
+        limit: Most alerts.
 
     Returns:
         The alerts, and whether there are more.
 
     Raises:
-        InvalidRequest: The cursor is none, or there is no such kind.
+        InvalidRequest: The cursor or the kind is invalid.
         StoreUnavailable: No answer.
     """
     if kind and kind not in KINDS:
-        raise InvalidRequest(f"type must be one of {', '.join(KINDS)}.", param="type")
+        raise InvalidRequest(f"`type` must be one of {', '.join(KINDS)}.", param="type")
     upper = f"({_entry_id(after)}" if after else "+"
     found: list[Alert] = []
     for _ in range(MAX_SCAN // _PAGE):
@@ -125,12 +125,12 @@ async def _entries(commands: RedisCommands, upper: str) -> list[tuple[bytes, lis
     try:
         entries: list[tuple[bytes, list[bytes]]] = await commands.execute(*args, retry_safe=True)
     except StoreConnectionError as error:
-        raise StoreUnavailable("The alerts cannot be read.") from error
+        raise StoreUnavailable("The store did not answer: alerts cannot be read. Try again.") from error
     return entries
 
 
 def _entry_id(cursor: str) -> str:
     found = _ID.fullmatch(cursor)
     if found is None:
-        raise InvalidRequest("after must be the id of an alert.", param="after")
+        raise InvalidRequest("`after` must be the id of an alert.", param="after")
     return found[1]

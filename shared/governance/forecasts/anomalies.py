@@ -1,4 +1,4 @@
-"""Finds keys that spend far above their own habit, out of the books' sums per day."""
+"""Find keys that spend far above their own baseline, from the daily roll-ups."""
 
 import logging
 from collections import defaultdict
@@ -15,7 +15,7 @@ from shared.governance.limits.guard import governance_scripts
 from shared.store.commands import Argument, RedisCommands
 
 DAY_MS = 86_400_000
-# Groups of a day that are looked at; one that has more has its largest spenders among them or not, as it happens.
+# Groups of a day that are scanned; of a day with more, some keys may be missed.
 MAX_GROUPS = 200_000
 SCAN_COUNT = 1_000
 _KEY, _COST = PARTS.index("key"), SUMS.index("cost")
@@ -27,10 +27,10 @@ Spend = Mapping[str, int]
 
 
 class AnomalyWatch:
-    """Looks at what every key spends today, and tells once a day of each that is far above its habit.
+    """Compare every key's spend today with its baseline; raise at most one alert a day for each.
 
-    Of all processes that ask, one looks per period. Days that are over are read once and remembered as one number
-    per key; today is read in portions, so that the store is never held up.
+    Of all processes, one checks per period. Past days are read once and cached as one number per key; today is
+    scanned in portions, so that the store is never blocked.
 
     Args:
         commands: The store.
@@ -43,7 +43,7 @@ class AnomalyWatch:
         self._past: dict[str, Spend] = {}
 
     async def look(self, now: datetime | None = None) -> int:
-        """Look, unless another process has done so in this period; how many keys were told of.
+        """Check unless another process has done so in this period; return the number of alerts raised.
 
         Raises:
             StoreUnavailable: No answer.
@@ -54,22 +54,22 @@ class AnomalyWatch:
         return await self.check(now or datetime.now(UTC))
 
     async def check(self, now: datetime) -> int:
-        """Look now; how many keys were told of.
+        """Check now; return the number of alerts raised.
 
         Raises:
             StoreUnavailable: No answer.
         """
         days = [(now - timedelta(days=back)).strftime("%Y-%m-%d") for back in range(BASELINE_DAYS, 0, -1)]
         self._past = {day: self._past[day] if day in self._past else await self._spend(day) for day in days}
-        told = 0
+        notified = 0
         for key, today in (await self._spend(now.strftime("%Y-%m-%d"))).items():
             found = baseline(self._days_of(key), today)
             if found.anomalous:
-                told += await self._tell(key, found, now)
-        return told
+                notified += await self._notify(key, found, now)
+        return notified
 
     def _days_of(self, key: str) -> list[int]:
-        """The key's days since it first spent anything; those of before would make a habit of not existing."""
+        """The key's spend per day from its first day on; earlier days would lower the baseline."""
         spent = [day.get(key, 0) for day in self._past.values()]
         first = next((at for at, amount in enumerate(spent) if amount), len(spent))
         days = spent[first:]
@@ -90,7 +90,7 @@ class AnomalyWatch:
                 break
         return sums
 
-    async def _tell(self, key: str, found: Baseline, now: datetime) -> int:
+    async def _notify(self, key: str, found: Baseline, now: datetime) -> int:
         day = now.strftime("%Y-%m-%d")
         args: list[Argument] = [f"anomaly:{key}:{day}", round(now.timestamp() * 1000) + 2 * DAY_MS]
         args += ["kind", ANOMALY, "scope", f"key:{key}", "window", "1d"]

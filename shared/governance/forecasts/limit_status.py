@@ -1,4 +1,4 @@
-"""How the limits of one key stand: used, reserved, left, and where its budgets are heading."""
+"""Status of a key's limits: used, reserved, left, and the forecast of its budgets."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -13,15 +13,15 @@ from shared.governance.limits.windows import parse_window
 
 
 async def limit_status_of(
-    door: LimitGuard, reports: Reports, limits: Sequence[Limit], now: datetime
+    guard: LimitGuard, reports: Reports, limits: Sequence[Limit], now: datetime
 ) -> list[dict[str, Any]]:
-    """Each limit as the administration API and the command line show it; money in USD.
+    """Return the public form of each limit; money in USD.
 
-    A budget of the calendar has a forecast: where it ends up at the rate of the last day, and when it is spent.
+    A budget with a calendar window has a forecast: its total at the rate of the last day, and when it is exhausted.
 
     Args:
-        door: Knows the meters.
-        reports: Know what was spent by hour.
+        guard: Reads the meters.
+        reports: Read the spend per hour.
         limits: A caller's own, its team's and its customer's.
         now: UTC.
 
@@ -32,13 +32,13 @@ async def limit_status_of(
         return []
     rates: dict[str, float] = {}
     for limit in limits:
-        if _foreseen(limit) and limit.scope not in rates:
+        if _has_forecast(limit) and limit.scope not in rates:
             rates[limit.scope] = await _rate(reports, limit.scope, now)
-    return [_to_dict(limit_status, rates, now) for limit_status in await door.peek(limits)]
+    return [_to_dict(limit_status, rates, now) for limit_status in await guard.peek(limits)]
 
 
-def _foreseen(limit: Limit) -> bool:
-    """What a rolling window counts leaves it again: it has no end that a sum could be foretold for."""
+def _has_forecast(limit: Limit) -> bool:
+    """Whether it is a budget with a calendar window; a rolling one has no end to forecast a sum for."""
     return limit.is_budget and not parse_window(limit.window).rolling
 
 
@@ -59,7 +59,7 @@ def _to_dict(limit_status: LimitStatus, rates: Mapping[str, float], now: datetim
         "reserved": limit_status.held,
         "left": max(0, limit.amount - limit_status.used - limit_status.held),
     }
-    said: dict[str, Any] = {
+    document: dict[str, Any] = {
         "kind": row.public,
         "of": kind,
         "of_name": owner,
@@ -67,17 +67,17 @@ def _to_dict(limit_status: LimitStatus, rates: Mapping[str, float], now: datetim
         **{f"{name}{row.unit}": value / row.scale if row.unit else value for name, value in amounts.items()},
         "resets_at": rfc3339(now + timedelta(milliseconds=limit_status.reset_ms)),
     }
-    if _foreseen(limit):
-        said["forecast"] = _foretold(limit_status, rates[limit.scope], now)
-    return said
+    if _has_forecast(limit):
+        document["forecast"] = _forecast_of(limit_status, rates[limit.scope], now)
+    return document
 
 
-def _foretold(limit_status: LimitStatus, rate: float, now: datetime) -> dict[str, Any]:
+def _forecast_of(limit_status: LimitStatus, rate: float, now: datetime) -> dict[str, Any]:
     taken = limit_status.used + limit_status.held
-    told = forecast(taken, limit_status.limit.amount, left_s=limit_status.reset_ms / 1000, rate=rate)
-    in_s = told.exhausted_in_s
+    projection = forecast(taken, limit_status.limit.amount, left_s=limit_status.reset_ms / 1000, rate=rate)
+    in_s = projection.exhausted_in_s
     return {
-        "rate_usd_per_hour": round(told.rate_micro_usd_per_hour / MICRO, 6),
-        "projected_usd": told.projected_micro_usd / MICRO,
+        "rate_usd_per_hour": round(projection.rate_micro_usd_per_hour / MICRO, 6),
+        "projected_usd": projection.projected_micro_usd / MICRO,
         "exhausted_at": None if in_s is None else rfc3339(now + timedelta(seconds=in_s)),
     }

@@ -1,4 +1,4 @@
-"""Where spending leads: its rate, when a budget will be spent, and whether a day is far above the habit; pure."""
+"""Spend rates, budget forecasts and baselines; pure functions."""
 
 import math
 import statistics
@@ -10,18 +10,18 @@ RATE_WINDOW = timedelta(hours=24)
 BASELINE_DAYS = 28
 ENOUGH_DAYS = 5
 FAR_ABOVE = 4.0
-# A key that spent next to nothing so far may well begin to be used: below this, nothing is worth a word.
+# A key that spent next to nothing so far may just begin to be used: below this amount there is no alert.
 NOTEWORTHY_MICRO_USD = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """How a budget develops.
+    """Forecast of a budget.
 
     Attributes:
-        rate_micro_usd_per_hour: Of late.
-        projected_micro_usd: Spent at the end of the window, if that goes on.
-        exhausted_in_s: When the budget is spent; None: not within its window.
+        rate_micro_usd_per_hour: Recent rate.
+        projected_micro_usd: Spend at the end of the window at that rate.
+        exhausted_in_s: Seconds until the budget is exhausted; None: not within its window.
     """
 
     rate_micro_usd_per_hour: float
@@ -30,7 +30,7 @@ class Forecast:
 
 
 def spend_rate(hours: Sequence[int], part_of_last: float = 1.0) -> float:
-    """Micro-USD per hour of late: recent hours count more, halving every six hours back.
+    """Recent micro-USD per hour: recent hours count more, halving every six hours back.
 
     Args:
         hours: Spend per hour, oldest first, the last one being under way.
@@ -48,7 +48,7 @@ def spend_rate(hours: Sequence[int], part_of_last: float = 1.0) -> float:
 
 
 def hourly_rate(spent_by_hour: Mapping[str, int], now: datetime) -> float:
-    """Micro-USD per hour of late, from the roll-ups of the last ``RATE_WINDOW`` and of the hour under way.
+    """Recent micro-USD per hour, from the roll-ups of the last ``RATE_WINDOW`` and of the hour under way.
 
     Args:
         spent_by_hour: Micro-USD by the start of an hour, ``2026-11-22T21:00:00Z``; an hour that is missing had none.
@@ -61,7 +61,7 @@ def hourly_rate(spent_by_hour: Mapping[str, int], now: datetime) -> float:
 
 
 def forecast(spent: int, limit: int, *, left_s: float, rate: float) -> Forecast:
-    """What becomes of a budget until its window ends.
+    """Forecast a budget until its window ends.
 
     Args:
         spent: Micro-USD used and reserved in the window.
@@ -80,7 +80,7 @@ def forecast(spent: int, limit: int, *, left_s: float, rate: float) -> Forecast:
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """What a key usually spends in a day, and whether today is far above it."""
+    """A key's usual spend per day, and whether today is far above it."""
 
     usual_micro_usd: float
     spread_micro_usd: float
@@ -89,7 +89,7 @@ class Baseline:
 
 
 def baseline(days: Sequence[int], today: int) -> Baseline:
-    """Hold today's spend against the key's own days.
+    """Compare today's spend with the key's own past days.
 
     Median and median deviation: one wild day in the past does not make the next one usual.
 
@@ -102,6 +102,6 @@ def baseline(days: Sequence[int], today: int) -> Baseline:
         return Baseline(statistics.fmean(recent) if recent else 0.0, 0.0, today, anomalous=False)
     usual = statistics.median(recent)
     spread = statistics.median(abs(day - usual) for day in recent) * 1.4826  # of a normal distribution: sigma
-    # Spend that hardly varies would make every cent an event: a tenth is always within the habit.
+    # Spend that hardly varies would make every cent an event: a tenth is always within the baseline.
     far = usual + FAR_ABOVE * max(spread, usual * 0.1)
     return Baseline(usual, spread, today, anomalous=today > max(far, NOTEWORTHY_MICRO_USD))

@@ -1,4 +1,4 @@
-"""Where keys, teams and customers stand and are heading: their rates, their budgets' ends, days unlike their habit."""
+"""Spend forecasts of keys, teams and customers: rate, end of budgets, deviation from the baseline."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -22,12 +22,12 @@ from shared.governance.limits.model import MICRO, Limit
 from shared.governance.limits.windows import UNIT_MS, parse_window
 
 Subject = Literal["key", "team", "customer"]
-_PEEKED_AT_ONCE = 300
+_STATUSES_AT_ONCE = 300
 
 
 @dataclass(frozen=True, slots=True)
 class Spender:
-    """Whose outlook is asked for; ``limits`` are its own, of which the budgets count."""
+    """A key, team or customer; of its ``limits`` only budgets count."""
 
     id: str
     name: str
@@ -35,17 +35,17 @@ class Spender:
 
 
 @dataclass(frozen=True, slots=True)
-class BudgetOutlook:
-    """What becomes of one budget until its window ends."""
+class BudgetForecast:
+    """Forecast of one budget until its window ends."""
 
     limit_status: LimitStatus
     forecast: Forecast
     rolling: bool
 
     def to_dict(self, now: datetime) -> dict[str, Any]:
-        """As the API and the command line show it; money in USD."""
-        limit, told = self.limit_status.limit, self.forecast
-        in_s = told.exhausted_in_s
+        """The public form; money in USD."""
+        limit, projection = self.limit_status.limit, self.forecast
+        in_s = projection.exhausted_in_s
         ends = now + timedelta(milliseconds=self.limit_status.reset_ms)
         state = "spent" if in_s == 0 else "at_risk" if in_s is not None else "ok"
         return {
@@ -54,7 +54,7 @@ class BudgetOutlook:
             "used_usd": self.limit_status.used / MICRO,
             "reserved_usd": self.limit_status.held / MICRO,
             "window_ends_at": None if self.rolling else rfc3339(ends),
-            "projected_usd": told.projected_micro_usd / MICRO,
+            "projected_usd": projection.projected_micro_usd / MICRO,
             "exhausted_at": None if in_s is None else rfc3339(now + timedelta(seconds=in_s)),
             "state": state,
         }
@@ -62,17 +62,17 @@ class BudgetOutlook:
 
 @dataclass(frozen=True, slots=True)
 class SpendForecast:
-    """One spender's."""
+    """Forecast of one spender."""
 
     spender: Spender
     rate_micro_usd_per_hour: float
     baseline: Baseline
     month_micro_usd: int
     projected_month_micro_usd: int
-    budgets: tuple[BudgetOutlook, ...]
+    budgets: tuple[BudgetForecast, ...]
 
     def to_dict(self, now: datetime) -> dict[str, Any]:
-        """As the API and the command line show it; money in USD."""
+        """The public form; money in USD."""
         return {
             "id": self.spender.id,
             "name": self.spender.name,
@@ -86,16 +86,16 @@ class SpendForecast:
         }
 
 
-async def outlooks(
-    reports: Reports, door: LimitGuard, spenders: Sequence[Spender], by: Subject, now: datetime
+async def spend_forecasts(
+    reports: Reports, guard: LimitGuard, spenders: Sequence[Spender], by: Subject, now: datetime
 ) -> list[SpendForecast]:
-    """The outlook of each, in their order.
+    """Return the forecast of each spender, in their order.
 
     Args:
-        reports: What was spent.
-        door: How budgets stand.
-        spenders: Whose; those whose id is empty stand for calls without a key, team or customer.
-        by: What they are.
+        reports: Read the spend.
+        guard: Reads the budgets.
+        spenders: An empty id stands for calls without a key, team or customer.
+        by: What the spenders are.
         now: UTC.
 
     Raises:
@@ -104,15 +104,15 @@ async def outlooks(
     hours = await _spent(reports, by, now - RATE_WINDOW, now, "hour")
     first_day = min(now - timedelta(days=BASELINE_DAYS), now.replace(day=1))
     days = await _spent(reports, by, first_day, now, "day")
-    limit_statuses = await _limit_statuses(door, [limit for spender in spenders for limit in _budgets(spender)])
+    limit_statuses = await _limit_statuses(guard, [limit for spender in spenders for limit in _budgets(spender)])
     return [
-        _outlook(spender, hours.get(spender.id, {}), days.get(spender.id, {}), limit_statuses, now)
+        _spend_forecast(spender, hours.get(spender.id, {}), days.get(spender.id, {}), limit_statuses, now)
         for spender in spenders
     ]
 
 
 async def names_in_use(reports: Reports, by: Subject, now: datetime) -> list[str]:
-    """Teams or customers that spent something of late; an empty name: calls that have none.
+    """Teams or customers with recent spend; the empty name stands for calls without one.
 
     Raises:
         StoreUnavailable: No answer.
@@ -131,10 +131,10 @@ async def _spent(
     return found
 
 
-async def _limit_statuses(door: LimitGuard, limits: Sequence[Limit]) -> dict[Limit, LimitStatus]:
+async def _limit_statuses(guard: LimitGuard, limits: Sequence[Limit]) -> dict[Limit, LimitStatus]:
     found: dict[Limit, LimitStatus] = {}
-    for start in range(0, len(limits), _PEEKED_AT_ONCE):
-        for limit_status in await door.peek(limits[start : start + _PEEKED_AT_ONCE]):
+    for start in range(0, len(limits), _STATUSES_AT_ONCE):
+        for limit_status in await guard.peek(limits[start : start + _STATUSES_AT_ONCE]):
             found[limit_status.limit] = limit_status
     return found
 
@@ -143,7 +143,7 @@ def _budgets(spender: Spender) -> list[Limit]:
     return [limit for limit in spender.limits if limit.is_budget]
 
 
-def _outlook(
+def _spend_forecast(
     spender: Spender,
     hours: Mapping[str, int],
     days: Mapping[str, int],
@@ -166,21 +166,21 @@ def _outlook(
 
 
 def _days_before(days: Mapping[str, int], now: datetime) -> list[int]:
-    """What was spent a day, from the first day on: before that there was no habit to spend nothing."""
+    """Spend per day from the first day on; earlier days would lower the baseline."""
     names = [f"{now - timedelta(days=back):%Y-%m-%d}" for back in range(BASELINE_DAYS, 0, -1)]
     known = [number for number, name in enumerate(names) if name in days]
     return [days.get(name, 0) for name in names[known[0] :]] if known else []
 
 
-def _budget(limit_status: LimitStatus, rate: float) -> BudgetOutlook:
+def _budget(limit_status: LimitStatus, rate: float) -> BudgetForecast:
     window = parse_window(limit_status.limit.window)
     taken = limit_status.used + limit_status.held
     if not window.rolling:
-        told = forecast(taken, limit_status.limit.amount, left_s=limit_status.reset_ms / 1000, rate=rate)
-        return BudgetOutlook(limit_status, told, rolling=False)
+        projection = forecast(taken, limit_status.limit.amount, left_s=limit_status.reset_ms / 1000, rate=rate)
+        return BudgetForecast(limit_status, projection, rolling=False)
     # What a rolling window counts leaves it again: in the long run it holds a window's worth of the rate.
     hours = UNIT_MS[window.unit] * window.rolling / 3_600_000
     steady = math.ceil(rate * hours)
     left_s = hours * 3600 if steady >= limit_status.limit.amount else 0.0
-    told = forecast(taken, limit_status.limit.amount, left_s=left_s, rate=rate)
-    return BudgetOutlook(limit_status, Forecast(rate, steady, told.exhausted_in_s), rolling=True)
+    projection = forecast(taken, limit_status.limit.amount, left_s=left_s, rate=rate)
+    return BudgetForecast(limit_status, Forecast(rate, steady, projection.exhausted_in_s), rolling=True)

@@ -1,4 +1,4 @@
-"""Who is calling: virtual keys out of the configuration and of the store, and the admin key."""
+"""Authenticate requests: configured virtual keys, those of the store, and the admin key."""
 
 import hashlib
 import hmac
@@ -15,17 +15,17 @@ MAX_KEY_BYTES = 4096
 
 _PREFIX = PREFIX.encode()
 
-# Where a key may stand, in the order in which they are looked at.
+# Headers that may carry a key, in order of precedence.
 _HEADERS = (b"authorization", b"x-api-key", b"x-goog-api-key", b"api-key")
 _ADMIN_HEADERS = (b"authorization", b"x-api-key", b"x-bf-admin-key")
 
 
 class Authenticator:
-    """Names the caller of a request.
+    """Identify the caller of a request.
 
     Args:
-        admin_key: Replaces the configured one (the key made at first start).
-        ring: Knows the keys that were made at run time; None: there are only the configured ones.
+        admin_key: Replaces the configured one (the key generated at first start).
+        ring: Cache of the keys created at run time; None: only configured keys exist.
     """
 
     def __init__(
@@ -48,11 +48,11 @@ class Authenticator:
 
     @property
     def single_tenant(self) -> bool:
-        """Whether there is but one caller as configured: no virtual key exists and none is asked for."""
+        """Whether the configuration has one caller only: no virtual key exists and none is required."""
         return not self._owners and not self._required
 
     async def serves_one_tenant(self) -> bool:
-        """Whether there is but one caller, keys made at run time considered.
+        """Whether there is one caller only, keys created at run time included.
 
         Raises:
             StoreUnavailable: No answer.
@@ -60,12 +60,12 @@ class Authenticator:
         return self.single_tenant and (self._ring is None or not await self._ring.any())
 
     async def owner(self, owner: str) -> Caller:
-        """The caller behind a job's owner, those of the store included; one that was deleted may do nothing any more.
+        """Return the caller that owns a job; a deleted key comes back as revoked.
 
-        One that is no longer configured is bound to nothing: what it was let do, it was let do.
+        A key that is no longer configured has no limits: its job was authorised at submit.
 
         Raises:
-            StoreUnavailable: The store is away, and the key is not known from before.
+            StoreUnavailable: The store did not answer, and the key is not cached.
         """
         found = self._owners.get(owner)
         if found is None and owner and self._ring is not None:
@@ -73,27 +73,27 @@ class Authenticator:
         return found or Caller(key_id=owner, name=owner, revoked=is_made_id(owner))
 
     async def aclose(self) -> None:
-        """End what it does in the background."""
+        """Stop the background tasks."""
         if self._ring is not None:
             await self._ring.aclose()
 
     async def identify(self, headers: Mapping[bytes, bytes]) -> Caller:
-        """The caller that the headers name.
+        """Return the caller that the headers identify.
 
         Args:
             headers: Lower-case names.
 
         Raises:
             VirtualKeyNotFound: ``x-bf-vk``, or a value that looks like a virtual key, is unknown.
-            VirtualKeyRequired: Nobody was named, and that is not allowed here.
-            VirtualKeyBlocked: The key was revoked, or its time is over.
-            StoreUnavailable: The store is away, and the key is not known from before.
+            VirtualKeyRequired: The headers carry no key, and one is required.
+            VirtualKeyBlocked: The key was revoked or has expired.
+            StoreUnavailable: The store did not answer, and the key is not cached.
         """
-        named = headers.get(b"x-bf-vk", b"").strip()
-        if named:
-            caller = await self._known(named, _digest(named))
+        explicit = headers.get(b"x-bf-vk", b"").strip()
+        if explicit:
+            caller = await self._find(explicit, _digest(explicit))
             if caller is None:
-                raise VirtualKeyNotFound("The virtual key in x-bf-vk is not known here.", param="x-bf-vk")
+                raise VirtualKeyNotFound("Unknown virtual key in x-bf-vk.", param="x-bf-vk")
             return caller
         bearer = b""  # the digest of the first value that names nobody
         for name in _HEADERS:
@@ -102,29 +102,29 @@ class Authenticator:
                 continue
             secret = _secret(value)
             digest = _digest(secret)
-            caller = await self._known(secret, digest)
+            caller = await self._find(secret, digest)
             if caller is not None:
                 return caller
             if secret.startswith(_PREFIX):
-                raise VirtualKeyNotFound(f"The virtual key in {name.decode()} is not known here.", param=name.decode())
+                raise VirtualKeyNotFound(f"Unknown virtual key in {name.decode()}.", param=name.decode())
             bearer = bearer or (digest if secret else b"")
-        return self._nobody(bearer)
+        return self._anonymous(bearer)
 
     def is_admin(self, headers: Mapping[bytes, bytes]) -> bool:
-        """Whether the headers show the admin key."""
-        return any(self._is_admin_key(_digest(secret)) for secret in _to_dict(headers))
+        """Whether the headers carry the admin key."""
+        return any(self._is_admin_key(_digest(secret)) for secret in _admin_candidates(headers))
 
     def fingerprint_of(self, headers: Mapping[bytes, bytes]) -> bytes:
-        """Tells one try for the admin key from another without keeping it; empty: the headers show no key at all."""
-        document = _to_dict(headers)
-        return _digest(b"\n".join(document))[:16] if document else b""
+        """Identify an attempted admin key without storing it; empty if the headers carry no key."""
+        candidates = _admin_candidates(headers)
+        return _digest(b"\n".join(candidates))[:16] if candidates else b""
 
     @property
     def admin_key_name(self) -> str:
-        """By which the audit trail tells one admin key from the next: a few letters that lead back to none."""
+        """The admin key's name in the audit trail: a short hash that does not reveal the key."""
         return f"admin key {_digest(self._admin).hex()[:8]}"
 
-    async def _known(self, secret: bytes, digest: bytes) -> Caller | None:
+    async def _find(self, secret: bytes, digest: bytes) -> Caller | None:
         if not secret or len(secret) > MAX_KEY_BYTES:
             return None
         caller = self._callers.get(digest)
@@ -139,25 +139,25 @@ class Authenticator:
     def _is_admin_key(self, digest: bytes) -> bool:
         return bool(self._admin) and hmac.compare_digest(digest, self._admin)
 
-    def _nobody(self, bearer: bytes) -> Caller:
+    def _anonymous(self, bearer: bytes) -> Caller:
         if self._required:
             raise VirtualKeyRequired(
-                "A virtual key is required here: send it as x-bf-vk, or as the API key of your SDK.", param="x-bf-vk"
+                "A virtual key is required. Send it in x-bf-vk, or as the API key of your SDK.", param="x-bf-vk"
             )
         return _keyless(bearer) if bearer else ANONYMOUS
 
 
 @lru_cache(maxsize=4096)
 def _keyless(digest: bytes) -> Caller:
-    """A caller that is known by nothing but the bearer which it sends along."""
+    """A caller without a virtual key, identified by the hash of its bearer token."""
     return Caller(scope=f"~{digest.hex()[:32]}")
 
 
 ADMINISTRATOR = Caller(name="administrator", admin=True, scope="~admin")
 
 
-def _to_dict(headers: Mapping[bytes, bytes]) -> list[bytes]:
-    """What stands where the admin key may stand."""
+def _admin_candidates(headers: Mapping[bytes, bytes]) -> list[bytes]:
+    """The values of the headers that may carry the admin key."""
     found = (_secret(headers[name]) for name in _ADMIN_HEADERS if name in headers)
     return [secret for secret in found if 0 < len(secret) <= MAX_KEY_BYTES]
 

@@ -1,4 +1,4 @@
-"""What a process knows of the virtual keys in the store: looked up once, forgotten when one changes."""
+"""Process-wide cache of the store's virtual keys: looked up once, invalidated when one changes."""
 
 import asyncio
 import contextlib
@@ -22,9 +22,9 @@ from shared.settings.model import Settings
 from shared.store.commands import RedisCommands
 from shared.store.errors import StoreConnectionError
 
-FRESH_S = 1.0  # how late a change may act
+FRESH_S = 1.0  # longest delay until a change takes effect
 PING_S = 0.4
-GRACE_S = 300.0  # how long known keys go on while the store is away
+GRACE_S = 300.0  # how long cached keys stay valid while the store does not answer
 REMEMBERED = 50_000
 
 logger = logging.getLogger("finops.governance")
@@ -41,12 +41,12 @@ class _Known:
 class VirtualKeyCache:
     """Callers by the value of their key, and by their id.
 
-    What was looked up is good while the subscription to changes is heard from, and for a second without it.
+    An entry is valid while the subscription to changes is alive, and for a second without it.
 
     Args:
         commands: The store.
         settings: For the limits of teams and customers.
-        connect: Makes a client of its own for the subscription, without a time limit on answers; None: no subscription.
+        connect: Creates a client for the subscription, without a time limit on answers; None: no subscription.
         clock: Monotonic seconds.
     """
 
@@ -68,15 +68,15 @@ class VirtualKeyCache:
         self._listener: asyncio.Task[None] | None = None
 
     async def by_value(self, value: bytes) -> Caller | None:
-        """Whose key has that value; None: nobody's.
+        """The caller whose key has that value, or None.
 
         Raises:
-            StoreUnavailable: The store is away, and the key is not known from before.
+            StoreUnavailable: The store did not answer, and the key is not cached.
         """
         return await self._find(f"#{digest_of(value)}")
 
     async def by_id(self, key_id: str) -> Caller | None:
-        """The caller with that id; None: there is none (any more).
+        """The caller with that id, or None.
 
         Raises:
             StoreUnavailable: As ``by_value``.
@@ -92,7 +92,7 @@ class VirtualKeyCache:
         try:
             return bool(await self._commands.execute("EXISTS", keyspace.KEY_SET, retry_safe=True))
         except StoreConnectionError as error:
-            raise StoreUnavailable("The virtual keys cannot be reached.") from error
+            raise StoreUnavailable("The store did not answer: virtual keys cannot be checked. Try again.") from error
 
     async def aclose(self) -> None:
         """End the subscription."""
@@ -110,9 +110,9 @@ class VirtualKeyCache:
         try:
             caller, ends_in_s = await self._look_up(name)
         except StoreConnectionError as error:
-            if known is not None and known.caller is not None and self._may_go_on(known):
+            if known is not None and known.caller is not None and self._may_outlive_store(known):
                 return known.caller
-            raise StoreUnavailable("The virtual key cannot be checked.") from error
+            raise StoreUnavailable("The store did not answer: the virtual key cannot be checked. Try again.") from error
         now = self._clock()
         self._known[name] = _Known(caller, now, epoch, now + ends_in_s)
         self._known.move_to_end(name)
@@ -126,14 +126,14 @@ class VirtualKeyCache:
             return False
         return now - self._heard < FRESH_S or now - known.since < FRESH_S
 
-    def _may_go_on(self, known: _Known) -> bool:
-        """Whether a key that cannot be looked up was sound a short while ago."""
+    def _may_outlive_store(self, known: _Known) -> bool:
+        """Whether a cached entry may be used although the store does not answer."""
         sure = max(known.since, self._heard) if known.epoch == self._epoch else known.since
         now = self._clock()
         return now - sure < GRACE_S and now < known.until
 
     async def _look_up(self, name: str) -> tuple[Caller | None, float]:
-        """The caller, and for how many seconds more: nobody announces the end of an old value's grace period."""
+        """The caller, and the seconds until the value expires: no event announces the end of a grace period."""
         key_id, ends_in_s = name, math.inf
         if name.startswith("#"):
             entry = keyspace.key_hash(name[1:])
@@ -143,7 +143,7 @@ class VirtualKeyCache:
             key_id = found.decode()
             ends_in_s = left_ms / 1000 if left_ms >= 0 else math.inf
         configured = self._settings.virtual_keys.get(key_id)
-        if configured is not None and configured.value is None:  # it was made, as the file says none
+        if configured is not None and configured.value is None:  # its value was generated, as the file has none
             key = VirtualKey(id=key_id, name=key_id, settings=configured, configured=True)
             return caller_of_key(key, self._settings), ends_in_s
         stored = await self._commands.execute("GET", keyspace.key_record(key_id), retry_safe=True)
@@ -167,7 +167,7 @@ class VirtualKeyCache:
             failures += 1
 
     async def _follow(self, subscription: PubSub) -> None:
-        """Take note of changes; a connection that is silent for longer than a ping's answer takes is given up."""
+        """Process change events; raise ConnectionError when pings stay unanswered."""
         unanswered = 0
         while True:
             message = await subscription.get_message(timeout=PING_S)

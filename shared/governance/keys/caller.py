@@ -1,4 +1,4 @@
-"""Who calls, and what it may use."""
+"""The caller of a request and its permissions."""
 
 import time
 from dataclasses import dataclass
@@ -17,18 +17,18 @@ class Caller:
         name: The key's name, for logs and reports.
         models: Patterns of ``provider/model`` that it may use.
         weight: Its fair share of the queue.
-        max_concurrent_jobs: Jobs of its that run at once; 0: no limit.
-        admin: Whether it showed the admin key: sees every job, spends nobody's budget.
-        scope: Who shares idempotency keys with it: the key, or a hash of a keyless caller's own bearer.
-        team: Above the key.
-        customer: Above the key.
+        max_concurrent_jobs: Maximum concurrent jobs; 0: no limit.
+        admin: Whether it authenticated with the admin key: sees every job, charges no budget.
+        scope: Namespace of its idempotency keys: the key, or a hash of the bearer token without one.
+        team: The key's team.
+        customer: The key's customer.
         denied_models: Patterns of ``provider/model`` that it may not use, whatever ``models`` says.
         providers: Patterns of the providers that it may use.
-        fallbacks: Models tried after the one that it asks for, unless the request says others.
+        fallbacks: Models to try after the requested one, unless the request names others.
         limits: Its own, its team's and its customer's.
-        dimensions: Names and values that its calls are booked under.
+        dimensions: Names and values that are booked with its calls.
         expires_at: Unix seconds; 0: never.
-        revoked: Whether it may do nothing any more.
+        revoked: Whether the key was revoked.
     """
 
     key_id: str = ""
@@ -49,10 +49,10 @@ class Caller:
     revoked: bool = False
 
     def check(self, now: float | None = None) -> None:
-        """Let a living key pass.
+        """Raise if the key is not active.
 
         Raises:
-            VirtualKeyBlocked: It was revoked, or its time is over.
+            VirtualKeyBlocked: The key was revoked or has expired.
         """
         if self.revoked:
             raise VirtualKeyBlocked(f"The virtual key {self.name!r} was revoked.")
@@ -69,7 +69,7 @@ class Caller:
         return self.models == ("*",) or any(fnmatchcase(name, pattern) for pattern in self.models)
 
     def authorise(self, provider: str, model: str) -> None:
-        """Let the call to this provider's model pass, or say why not.
+        """Raise unless the key may use the provider's model.
 
         Raises:
             ProviderBlocked: No pattern of the key names the provider.
@@ -94,7 +94,7 @@ class Caller:
         )
 
     def may_see(self, owner: str) -> bool:
-        """Whether a job or file of that owner is visible: its own, an ownerless one, or any for administrators."""
+        """Whether it may see a job or file: its own, one without an owner, or any as administrator."""
         return self.admin or not owner or owner == self.key_id
 
 

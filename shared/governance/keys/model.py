@@ -1,4 +1,4 @@
-"""A virtual key: what it may use and spend, how it is stored and shown, and the caller that it stands for."""
+"""A virtual key: its rules, its stored and public forms, and the caller that it authenticates."""
 
 import re
 import time
@@ -19,7 +19,7 @@ from shared.settings.errors import JSON, fault_of
 from shared.settings.model import KeyRules, Settings, VirtualKeySettings
 
 PREFIX = "sk-bf-"
-_MADE = re.compile(r"vk_[0-9a-f]{16}")
+_GENERATED_ID = re.compile(r"vk_[0-9a-f]{16}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,10 +28,10 @@ class VirtualKey:
 
     Attributes:
         id: ``vk_…``; of a configured key its name.
-        hint: The last characters of the value, by which people recognise it.
+        hint: The last characters of the value, for recognising it.
         settings: What it may use and spend, as in ``finops.toml``.
         created_at: Unix seconds; 0: configured.
-        revoked_at: Unix seconds; 0: it lives.
+        revoked_at: Unix seconds; 0: not revoked.
     """
 
     id: str
@@ -52,10 +52,10 @@ class VirtualKey:
         return "expired" if expires and _unix(expires) <= time.time() else "active"
 
     def to_dict(self) -> dict[str, Any]:
-        """As the administration API and the command line show it; nothing secret is in it."""
-        said = self.settings.model_dump(mode="json", exclude={"value", "budget", "rate_limit"})
-        said["budgets"] = [budget.model_dump() for budget in self.settings.all_budgets]
-        said["rate_limits"] = [rate.model_dump(exclude_none=True) for rate in self.settings.all_rate_limits]
+        """The public form, without secrets."""
+        document = self.settings.model_dump(mode="json", exclude={"value", "budget", "rate_limit"})
+        document["budgets"] = [budget.model_dump() for budget in self.settings.all_budgets]
+        document["rate_limits"] = [rate.model_dump(exclude_none=True) for rate in self.settings.all_rate_limits]
         times = {"created_at": self.created_at, "rotated_at": self.rotated_at, "revoked_at": self.revoked_at}
         return {
             "id": self.id,
@@ -63,83 +63,85 @@ class VirtualKey:
             "status": self.status,
             "hint": self.hint,
             "configured": self.configured,
-            **said,
+            **document,
             **{name: rfc3339(moment) if moment else None for name, moment in times.items()},
         }
 
     def to_json(self) -> bytes:
         """The stored form."""
-        said = self.settings.model_dump(mode="json", exclude={"value"}, exclude_defaults=True)
+        settings = self.settings.model_dump(mode="json", exclude={"value"}, exclude_defaults=True)
         record = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in {"settings", "configured"}}
-        return orjson.dumps({"v": 1, **record, "settings": said})
+        return orjson.dumps({"v": 1, **record, "settings": settings})
 
     @classmethod
     def from_json(cls, stored: bytes) -> Self:
         """Read the stored form; unknown fields are ignored."""
-        said = orjson.loads(stored)
+        record = orjson.loads(stored)
         known = {f.name for f in fields(cls)} - {"settings", "configured"}
-        settings = VirtualKeySettings.model_validate(said.get("settings", {}))
-        return cls(settings=settings, **{name: value for name, value in said.items() if name in known})
+        settings = VirtualKeySettings.model_validate(record.get("settings", {}))
+        return cls(settings=settings, **{name: value for name, value in record.items() if name in known})
 
 
-def read_key_settings(said: Mapping[str, Any]) -> VirtualKeySettings:
+def read_key_settings(raw: Mapping[str, Any]) -> VirtualKeySettings:
     """Settings from an administrator's JSON.
 
     Raises:
         InvalidRequest: A setting is unknown or wrong; ``param`` names it.
     """
-    if "value" in said:
-        raise InvalidRequest("A key's value is made here, never given.", param="value")
+    if "value" in raw:
+        raise InvalidRequest(
+            "`value` cannot be set: the gateway generates it. Remove it from the request.", param="value"
+        )
     try:
-        return VirtualKeySettings.model_validate(said)
+        return VirtualKeySettings.model_validate(raw)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise InvalidRequest(fault_of(first, KeyRules, JSON), param=place[:100]) from None
+        path = ".".join(str(part) for part in first["loc"])
+        raise InvalidRequest(fault_of(first, KeyRules, JSON), param=path[:100]) from None
 
 
 def caller_of_key(key: VirtualKey, settings: Settings) -> Caller:
-    """The caller that a key stands for, bound by its own limits, its team's and its customer's."""
-    said = key.settings
+    """Return the caller of a key, with its own limits, its team's and its customer's."""
+    rules = key.settings
     return Caller(
         key_id=key.id,
         name=key.name,
-        models=said.models,
-        weight=said.weight,
-        max_concurrent_jobs=said.max_concurrent_jobs or 0,
+        models=rules.models,
+        weight=rules.weight,
+        max_concurrent_jobs=rules.max_concurrent_jobs or 0,
         scope=key.id,
-        team=said.team,
-        customer=said.customer,
-        denied_models=said.denied_models,
-        providers=said.providers,
-        fallbacks=said.fallbacks,
-        limits=_all_limits(key.id, said, settings),
-        dimensions=tuple(sorted(said.dimensions.items())),
-        expires_at=_unix(said.expires_at) if said.expires_at else 0.0,
+        team=rules.team,
+        customer=rules.customer,
+        denied_models=rules.denied_models,
+        providers=rules.providers,
+        fallbacks=rules.fallbacks,
+        limits=_all_limits(key.id, rules, settings),
+        dimensions=tuple(sorted(rules.dimensions.items())),
+        expires_at=_unix(rules.expires_at) if rules.expires_at else 0.0,
         revoked=bool(key.revoked_at),
     )
 
 
 def digest_of(value: str | bytes) -> str:
-    """What is stored of a value: keys are long and random, so a plain hash hides them."""
+    """Hash a value for storage; keys are long and random, so a plain hash hides them."""
     return blake2b(value if isinstance(value, bytes) else value.encode(), digest_size=32).hexdigest()
 
 
-def _all_limits(key_id: str, said: VirtualKeySettings, settings: Settings) -> tuple[Limit, ...]:
+def _all_limits(key_id: str, rules: VirtualKeySettings, settings: Settings) -> tuple[Limit, ...]:
     above: list[Limit] = []
-    for kind, name, table in (("team", said.team, settings.teams), ("customer", said.customer, settings.customers)):
+    for kind, name, table in (("team", rules.team, settings.teams), ("customer", rules.customer, settings.customers)):
         if name:
             above += limits_of(f"{kind}:{name}", table.get(name))
-    return (*limits_of(f"key:{key_id}", said), *above)
+    return (*limits_of(f"key:{key_id}", rules), *above)
 
 
 def is_made_id(key_id: str) -> bool:
-    """Whether an id is of the kind that keys made at run time have."""
-    return _MADE.fullmatch(key_id) is not None
+    """Whether an id is that of a key created at run time."""
+    return _GENERATED_ID.fullmatch(key_id) is not None
 
 
 def hint_of(key: VirtualKeySettings) -> str:
-    """The last characters of a configured value; nothing of a short one, which they would give away."""
+    """The last characters of a configured value; empty for a short one, which they would give away."""
     value = key.value.get_secret_value() if key.value else ""
     return value[-4:] if len(value) >= 16 else ""
 

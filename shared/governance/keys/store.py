@@ -1,4 +1,4 @@
-"""Virtual keys that are made at run time: kept in the store, values shown once and stored as hashes alone."""
+"""Virtual keys created at run time: kept in the store, their values returned once and stored only as hashes."""
 
 import re
 import secrets
@@ -26,16 +26,16 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ \-]{0,99}")
 
 @dataclass(frozen=True, slots=True)
 class KeyFilter:
-    """Which keys are wanted; what is empty does not matter."""
+    """Criteria for keys; an empty one matches every key."""
 
     team: str = ""
     customer: str = ""
     status: str = ""
 
     def fits(self, key: VirtualKey) -> bool:
-        """Whether a key is wanted."""
-        said = key.settings
-        pairs = ((self.team, said.team), (self.customer, said.customer), (self.status, key.status))
+        """Whether a key matches."""
+        settings = key.settings
+        pairs = ((self.team, settings.team), (self.customer, settings.customer), (self.status, key.status))
         return all(not wanted or wanted == found for wanted, found in pairs)
 
 
@@ -43,11 +43,11 @@ EVERY = KeyFilter()
 
 
 class VirtualKeyStore:
-    """Makes, shows and ends virtual keys.
+    """Create, list, change and revoke virtual keys.
 
     Args:
         commands: The store.
-        settings: Their configured fellows, which are shown and never changed here.
+        settings: The configured keys, which are listed and never changed here.
     """
 
     def __init__(self, commands: RedisCommands, settings: Settings) -> None:
@@ -58,15 +58,15 @@ class VirtualKeyStore:
             for name, key in settings.virtual_keys.items()
         }
 
-    async def create(self, name: str, said: Mapping[str, Any]) -> tuple[VirtualKey, str]:
-        """Make a key.
+    async def create(self, name: str, settings: Mapping[str, Any]) -> tuple[VirtualKey, str]:
+        """Create a key.
 
         Args:
             name: For people.
-            said: Its settings, as in ``finops.toml``.
+            settings: As in ``finops.toml``.
 
         Returns:
-            The key, and its value, which nobody can be told again.
+            The key, and its value, which cannot be read again.
 
         Raises:
             InvalidRequest: The name or a setting is wrong; the message says which.
@@ -76,7 +76,7 @@ class VirtualKeyStore:
         key = VirtualKey(
             id=f"vk_{secrets.token_hex(8)}",
             name=_checked_name(name),
-            settings=read_key_settings(said),
+            settings=read_key_settings(settings),
             hint=value[-4:],
             created_at=time.time(),
         )
@@ -126,17 +126,17 @@ class VirtualKeyStore:
                 found.append(key)
         return found, False
 
-    async def change(self, key_id: str, said: Mapping[str, Any], *, name: str = "") -> VirtualKey:
-        """Replace settings of a key; what is not said stays.
+    async def change(self, key_id: str, changes: Mapping[str, Any], *, name: str = "") -> VirtualKey:
+        """Change settings of a key; those that are not given stay.
 
         Args:
             key_id: Which.
-            said: As in ``finops.toml``; a budget or limit of None is no more.
+            changes: As in ``finops.toml``; None removes a budget or limit.
             name: A new one; empty: it stays.
 
         Raises:
             KeyNotFound: There is none.
-            InvalidRequest: It is a configured one, or a setting is wrong.
+            InvalidRequest: The key is configured in the file, or a setting is wrong.
             KeyRevoked: It has ended.
             StoreUnavailable: No answer.
         """
@@ -144,14 +144,14 @@ class VirtualKeyStore:
             _checked_name(name)
 
         def changed(key: VirtualKey) -> VirtualKey:
-            return replace(_living(key), settings=read_key_settings(_merged(key, said)), name=name or key.name)
+            return replace(_active(key), settings=read_key_settings(_merged(key, changes)), name=name or key.name)
 
         return await self._alter(key_id, changed)
 
     async def rotate(self, key_id: str, *, grace_s: int = 0) -> tuple[VirtualKey, str]:
         """Give a key a new value; the old ones work for ``grace_s`` more seconds.
 
-        So does a configured key get its value whose file says none.
+        Also generates the value of a configured key that has none in the file.
 
         Raises:
             KeyNotFound, InvalidRequest, KeyRevoked, StoreUnavailable: As ``change``.
@@ -166,12 +166,12 @@ class VirtualKeyStore:
             return configured, value
 
         def rotated(key: VirtualKey) -> VirtualKey:
-            return replace(_living(key), hint=value[-4:], rotated_at=time.time())
+            return replace(_active(key), hint=value[-4:], rotated_at=time.time())
 
         return await self._alter(key_id, rotated, entry, grace_s * 1000), value
 
     async def make_missing(self) -> dict[str, str]:
-        """Values for the configured keys that have none, neither in the file nor made before; by the keys' names.
+        """Generate values for the configured keys that have none; returns them by the keys' names.
 
         Raises:
             StoreUnavailable: No answer.
@@ -183,7 +183,7 @@ class VirtualKeyStore:
         return made
 
     async def revoke(self, key_id: str) -> VirtualKey:
-        """End a key for good; its record stays, so that reports can name it. A second time changes nothing.
+        """Revoke a key for good; its record stays, so that reports can name it. Idempotent.
 
         Raises:
             KeyNotFound, InvalidRequest, StoreUnavailable: As ``change``.
@@ -191,7 +191,7 @@ class VirtualKeyStore:
         return await self._alter(key_id, lambda key: key if key.revoked_at else replace(key, revoked_at=time.time()))
 
     async def delete(self, key_id: str) -> None:
-        """End a key and forget it; the books go on naming it.
+        """Delete a key; the ledger keeps its name.
 
         Raises:
             KeyNotFound, InvalidRequest, StoreUnavailable: As ``change``.
@@ -203,7 +203,7 @@ class VirtualKeyStore:
     async def _alter(
         self, key_id: str, change: Callable[[VirtualKey], VirtualKey], entry: str = "", grace_ms: int = 0
     ) -> VirtualKey:
-        """Change a key's record and tell every process. Of changes at the same time none is lost: each sees the others.
+        """Change a key's record and notify every process. Concurrent changes are not lost: each sees the others.
 
         Args:
             change: From the key as it is to the key as it is to be.
@@ -241,7 +241,7 @@ class VirtualKeyStore:
 
     def _refuse_configured(self, key_id: str) -> None:
         if key_id in self._configured:
-            raise InvalidRequest(f"The key {key_id!r} is in finops.toml; change it there.", param="id")
+            raise InvalidRequest(f"The key {key_id!r} is configured in finops.toml; change it there.", param="id")
 
     async def _stored(self, key_id: str) -> bytes:
         stored: bytes | None = await self._execute("GET", keyspace.key_record(key_id[:100]))
@@ -253,50 +253,53 @@ class VirtualKeyStore:
         try:
             return bool(await self._commands.script(self._scripts[name], (), args))
         except (StoreConnectionError, ResponseError) as error:
-            raise StoreUnavailable(_AWAY) from error
+            raise StoreUnavailable(_UNAVAILABLE) from error
 
     async def _execute(self, *args: Argument) -> Any:  # noqa: ANN401 - a reply is anything
         try:
             return await self._commands.execute(*args, retry_safe=True)
         except StoreConnectionError as error:
-            raise StoreUnavailable(_AWAY) from error
+            raise StoreUnavailable(_UNAVAILABLE) from error
 
     async def _execute_once(self, *args: Argument) -> Any:  # noqa: ANN401 - a reply is anything
         try:
             return await self._commands.execute(*args)
         except StoreConnectionError as error:
-            raise StoreUnavailable(_AWAY) from error
+            raise StoreUnavailable(_UNAVAILABLE) from error
 
     async def _execute_many(self, commands: Sequence[Command]) -> None:
         try:
             await self._commands.execute_many(commands)
         except (StoreConnectionError, ResponseError) as error:
-            raise StoreUnavailable(_AWAY) from error
+            raise StoreUnavailable(_UNAVAILABLE) from error
 
 
-_AWAY = "The virtual keys cannot be reached."
+_UNAVAILABLE = "The store did not answer: virtual keys cannot be read or changed. Try again."
 
 
-def _merged(key: VirtualKey, said: Mapping[str, Any]) -> dict[str, Any]:
-    """A key's settings with what is said of them."""
-    kept = key.settings.model_dump(mode="json", exclude={"value"}, exclude_defaults=True)
+def _merged(key: VirtualKey, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A key's settings with changes applied."""
+    stored = key.settings.model_dump(mode="json", exclude={"value"}, exclude_defaults=True)
     # The short form and the list of the same thing must not add up.
     for short, several in (("budget", "budgets"), ("rate_limit", "rate_limits")):
-        if short in said or several in said:
-            kept.pop(short, None)
-            kept.pop(several, None)
-    return {**kept, **said}
+        if short in changes or several in changes:
+            stored.pop(short, None)
+            stored.pop(several, None)
+    return {**stored, **changes}
 
 
-def _living(key: VirtualKey) -> VirtualKey:
+def _active(key: VirtualKey) -> VirtualKey:
     if key.revoked_at:
-        raise KeyRevoked(f"The key {key.id!r} was revoked, which is for good; make another one.")
+        raise KeyRevoked(f"The key {key.id!r} was revoked and cannot be changed. Create another key.")
     return key
 
 
 def _checked_name(name: str) -> str:
     if not _NAME.fullmatch(name):
-        raise InvalidRequest("name must have 1 to 100 letters, digits, spaces, dots or dashes.", param="name")
+        raise InvalidRequest(
+            "`name` must start with a letter or digit and have at most 100 letters, digits, spaces, dots or dashes.",
+            param="name",
+        )
     return name
 
 

@@ -1,4 +1,4 @@
-"""What administrators did: one entry per call that changes something, in a bounded stream."""
+"""The audit trail: one entry per administrative call that changes something, in a bounded stream."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +17,7 @@ _READ_AT_ONCE = 1_000
 
 
 class Audit:
-    """Writes the trail and reads it.
+    """Write and read the trail.
 
     Args:
         commands: The store.
@@ -27,24 +27,24 @@ class Audit:
         self._commands = commands
 
     async def record(self, entry: Mapping[str, Any]) -> None:
-        """Keep an entry; nothing secret may be in it.
+        """Store an entry; it must contain no secrets.
 
         Raises:
-            StoreUnavailable: It was not kept, as far as anybody can know.
+            StoreUnavailable: The store did not confirm the entry.
         """
         stored = orjson.dumps({"v": 1, **entry})
         try:
             await self._commands.execute("XADD", keyspace.AUDIT, "MAXLEN", "~", MAX_ENTRIES, "*", "entry", stored)
         except (StoreConnectionError, ResponseError) as error:
-            raise StoreUnavailable("The audit trail cannot be written.") from error
+            raise StoreUnavailable("The store did not answer: the audit trail cannot be written. Try again.") from error
 
     async def entries(self, *, after: str = "", limit: int = 20, target: str = "") -> tuple[list[dict[str, Any]], str]:
         """Entries, newest first.
 
         Args:
-            after: What the page before gave.
-            limit: How many.
-            target: Only what was done to that.
+            after: Cursor of the previous page.
+            limit: Most entries.
+            target: Only entries about this object.
 
         Returns:
             The entries, and the next page's cursor; empty at the end. A page may be short though there are more.
@@ -74,12 +74,12 @@ class Audit:
                 "XREVRANGE", keyspace.AUDIT, upper, "-", "COUNT", _READ_AT_ONCE, retry_safe=True
             )
         except StoreConnectionError as error:
-            raise StoreUnavailable("The audit trail cannot be read.") from error
+            raise StoreUnavailable("The store did not answer: the audit trail cannot be read. Try again.") from error
         return found
 
 
 def _checked(cursor: str) -> str:
     number, dash, sequence = cursor.partition("-")
     if not (dash and number.isdecimal() and sequence.isdecimal() and cursor.isascii() and len(cursor) < 40):
-        raise InvalidRequest("after is no cursor that this list gave.", param="after")
+        raise InvalidRequest("Invalid cursor in `after`: pass the cursor of the previous page.", param="after")
     return cursor

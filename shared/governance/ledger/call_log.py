@@ -1,4 +1,4 @@
-"""The single calls in the books: looked through newest first, or read out whole for exports; never held all at once."""
+"""Read single calls from the ledger: pages, newest first, or batches for exports; never all in memory at once."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import datetime
@@ -48,14 +48,14 @@ class CallLog:
         Args:
             only: Values that must match: key, team, model, status (``500``, or ``5xx``), code, job, …, or
                 ``dim:<name>``.
-            cursor: What the page before gave.
+            cursor: The cursor that the previous page returned.
             limit: 1 to 1000.
-            start: None older than that.
-            end: Only older than that.
+            start: Earliest end of a call, inclusive.
+            end: Latest end of a call, exclusive.
 
         Returns:
-            The calls, and the next page's cursor; empty at the end. Only so much is looked through at once, so a page
-            may be short, or empty, though there are more: as long as there is a cursor, it goes on.
+            The calls, and the next page's cursor; empty at the end. A page scans at most ``MAX_SCAN`` entries, so it
+            may be short or empty although more follow: continue while there is a cursor.
 
         Raises:
             InvalidRequest: An unknown filter, or a cursor of another list.
@@ -83,7 +83,7 @@ class CallLog:
     async def batches(
         self, start: datetime, end: datetime, only: Mapping[str, str] | None = None
     ) -> AsyncIterator[list[Entry]]:
-        """Every call of a time, oldest first, some at a time, for exports.
+        """Every call of a period, oldest first, in batches, for exports.
 
         Raises:
             InvalidRequest: An unknown filter.
@@ -101,7 +101,7 @@ class CallLog:
 
 
 class _Batches:
-    """Reads on and on, as many entries at once as fit into a bounded batch."""
+    """Read consecutive batches, each bounded in bytes."""
 
     def __init__(self, commands: RedisCommands, verb: str) -> None:
         self._commands = commands
@@ -126,15 +126,17 @@ class _Batches:
 def _check_filters(names: Iterable[str]) -> None:
     for name in names:
         if name not in _FILTERS and not name.startswith("dim:"):
-            raise InvalidRequest(f"{name[:50]!r} is no filter: {', '.join(sorted(_FILTERS))}, dim:<name>.", param=name)
+            raise InvalidRequest(
+                f"{name[:50]!r} is not a filter. Filters: {', '.join(sorted(_FILTERS))}, dim:<name>.", param=name
+            )
 
 
 def _matches(entry: Mapping[str, Any], only: Mapping[str, str]) -> bool:
     for name, value in only.items():
-        said = str(entry.get("dims", {}).get(name[4:], "") if name.startswith("dim:") else entry.get(name, ""))
+        found = str(entry.get("dims", {}).get(name[4:], "") if name.startswith("dim:") else entry.get(name, ""))
         if name == "status" and value.endswith("xx"):
-            said = f"{said[:1]}xx"
-        if said != value:
+            found = f"{found[:1]}xx"
+        if found != value:
             return False
     return True
 
@@ -142,7 +144,7 @@ def _matches(entry: Mapping[str, Any], only: Mapping[str, str]) -> bool:
 def _stream_id(cursor: str) -> str:
     number, dash, sequence = cursor.partition("-")
     if not (dash and cursor.isascii() and number.isdecimal() and sequence.isdecimal() and len(cursor) < 42):
-        raise InvalidRequest("The cursor is none that this list gave.", param="cursor")
+        raise InvalidRequest("Invalid cursor: pass the `cursor` of the previous page.", param="cursor")
     return cursor
 
 

@@ -1,4 +1,4 @@
-"""Rows as files: CSV and JSON lines, piece by piece; and what a call looks like to those who ask."""
+"""Export rows as CSV or JSON lines, piece by piece, and the public form of a ledger entry."""
 
 import csv
 import io
@@ -11,11 +11,11 @@ from shared.clock import rfc3339_ms
 from shared.governance.limits.model import MICRO
 
 _PIECE = 64 * 1024
-# What spreadsheets run as a formula when a cell begins with it, wide forms too; names of models, keys and dimensions
-# come from callers: https://owasp.org/www-community/attacks/CSV_Injection
+# Characters that make a spreadsheet run a cell as a formula, full-width forms too; names of models, keys and
+# dimensions come from callers: https://owasp.org/www-community/attacks/CSV_Injection
 _FORMULA = frozenset(("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20"))
 
-# Public name to the entry's; what an entry leaves out is nothing, zero or no.
+# Public name to the entry's field; a field that an entry lacks is empty, zero or false.
 _TEXTS = {
     "key": "key", "key_name": "name", "team": "team", "customer": "customer", "request_type": "type",
     "surface": "surface", "asked_model": "asked", "provider": "provider", "provider_key": "provider_key",
@@ -33,11 +33,11 @@ CALL_COLUMNS = (
 
 
 def call_to_dict(entry: Mapping[str, Any], *, content: bool = False) -> dict[str, Any]:
-    """A ledger entry as the API, exports and the command line show it; money in USD, null where nobody knows a price.
+    """Convert a ledger entry to its public form; money in USD, null where the price is unknown.
 
     Args:
         entry: As ``CallLog`` reads it.
-        content: Whether request and answer are shown, if they were kept.
+        content: Whether to include request and answer, if they were stored.
     """
     priced = bool(entry.get("priced"))
     document: dict[str, Any] = {
@@ -55,7 +55,7 @@ def call_to_dict(entry: Mapping[str, Any], *, content: bool = False) -> dict[str
 
 
 def json_lines(rows: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
-    """One JSON object per line, exactly as things are."""
+    """One JSON object per line."""
     for row in rows:
         yield orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
 

@@ -1,8 +1,8 @@
-"""The ledger as a FOCUS dataset: LLM spend beside cloud spend, in the tools that read that.
+"""Export the ledger as a FOCUS dataset, for the tools that report cloud spend.
 
 FinOps Open Cost and Usage Specification 1.4 (ratified 2026-06-04), dataset Cost and Usage:
 https://focus.finops.org/focus-specification/. Columns of the specification come first, in the order
-of the alphabet; what it has no word for follows as ``x_`` columns. Conditional columns are there where their condition
+of the alphabet; ours follow as ``x_`` columns. Conditional columns are there where their condition
 holds for us (usage is measured, SKUs, sub accounts and tags exist); commitments, capacity and regions are not ours.
 A row is a call, or the calls of an hour or a day that have all in common.
 """
@@ -148,16 +148,16 @@ def focus_row(entry: Mapping[str, Any], *, account: str = "finops") -> FocusRow:
 
 
 def _own_columns(entry: Mapping[str, Any]) -> FocusRow:
-    """What the specification has no column for."""
+    """Our own columns, which the specification does not define."""
     return {
         "x_CachedTokens": str(entry.get("cached", 0)),
         "x_Calls": str(entry.get("calls", 1)),
-        "x_Estimated": None if "span_s" in entry else _truth(entry.get("estimated", False)),
+        "x_Estimated": None if "span_s" in entry else _boolean(entry.get("estimated", False)),
         "x_HttpStatus": str(entry["status"]) if "status" in entry else None,
         "x_InputTokens": str(entry.get("input", 0)),
         "x_JobId": _text(entry, "job") or None,
         "x_OutputTokens": str(entry.get("output", 0)),
-        "x_Priced": _truth(entry.get("priced", False)),
+        "x_Priced": _boolean(entry.get("priced", False)),
         "x_ReasoningTokens": str(entry.get("reasoning", 0)),
         "x_RequestId": _text(entry, "request_id") or None,
     }
@@ -218,7 +218,7 @@ def _check_value(column: Column, value: str) -> None:
         elif column.type == "JSON":
             orjson.loads(value)
     except (ArithmeticError, ValueError) as error:
-        raise InvalidFocus(f"{column.name} is no {column.type}: {value!r}") from error
+        raise InvalidFocus(f"{column.name} is not a valid {column.type}: {value!r}") from error
     if column.type == "String" and value != value.strip():
         raise InvalidFocus(f"{column.name} begins or ends with a space")
 
@@ -266,5 +266,5 @@ def _money(micro: int) -> str:
     return f"{Decimal(micro) / _MICRO:f}"
 
 
-def _truth(fact: bool) -> str:
+def _boolean(fact: bool) -> str:
     return "true" if fact else "false"

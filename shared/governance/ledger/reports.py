@@ -1,4 +1,4 @@
-"""Questions to the books: what was used, by whom, when; summed up per period and group."""
+"""Usage reports from the ledger's roll-ups: sums per period and group."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -32,20 +32,20 @@ GROUPS = ("key", "name", "team", "customer", "provider", "model", "type")
 MAX_DAYS = 400
 MAX_HOURS = 24 * 40
 MAX_ROWS = 50_000
-# What is read, and what is added up, at once: neither memory nor the event loop is to notice.
+# How much is read and added up at once, to bound memory and the time that the event loop is blocked.
 HASHES_AT_ONCE = 8
 GROUPS_AT_ONCE = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageQuery:
-    """What to add up.
+    """A question for the roll-ups.
 
     Attributes:
-        start: From the hour or day that this lies in, UTC.
-        end: Up to before this.
+        start: The hour or day that contains it is the first one counted, UTC.
+        end: Exclusive.
         group_by: Of ``key``, ``name``, ``team``, ``customer``, ``provider``, ``model``, ``type``, ``dim:<name>``.
-        per: Length of the periods.
+        per: Length of a period.
         only: Values that must match; the same names.
     """
 
@@ -59,12 +59,12 @@ class UsageQuery:
         for name in (*self.group_by, *self.only):
             if name not in GROUPS and not (name.startswith("dim:") and len(name) > 4):
                 known = ", ".join(GROUPS)
-                raise InvalidRequest(f"{name[:50]!r} is none of {known}, dim:<name>.", param="group_by")
+                raise InvalidRequest(f"{name[:50]!r} is not a group. Groups: {known}, dim:<name>.", param="group_by")
         if self.end <= self.start:
-            raise InvalidRequest("to must be after from.", param="to")
+            raise InvalidRequest("`to` must be later than `from`.", param="to")
         longest = timedelta(hours=MAX_HOURS) if self.per == "hour" else timedelta(days=MAX_DAYS)
         if self.end - self.start > longest:
-            raise InvalidRequest(f"At most {longest.days} days can be asked for per {self.per}.", param="from")
+            raise InvalidRequest(f"The range is too long: at most {longest.days} days per {self.per}.", param="from")
 
     @property
     def begin(self) -> datetime:
@@ -84,7 +84,7 @@ class UsageRow:
     """Sums of one group in one period; ``period`` is its start, or empty for everything.
 
     Attributes:
-        key_name: What the key was called last, where groups are by key.
+        key_name: The key's latest name, where groups are by key.
     """
 
     period: str
@@ -116,12 +116,12 @@ class UsageRow:
 
 @dataclass(slots=True)
 class UsageSummary:
-    """What a question was answered.
+    """The answer to a ``UsageQuery``.
 
     Attributes:
         rows: In order of time and then of cost.
         total: Of all rows.
-        unpriced: Provider and model of calls whose price nobody knows, to how many: what the costs leave out.
+        unpriced: Number of calls without a known price, by provider and model: what the costs leave out.
     """
 
     rows: list[UsageRow]
@@ -130,7 +130,7 @@ class UsageSummary:
 
 
 class Reports:
-    """Reads the roll-ups of the books.
+    """Read the ledger's roll-ups.
 
     Args:
         commands: The store.
@@ -154,57 +154,57 @@ class Reports:
             InvalidRequest: There are more groups than an answer can hold.
             StoreUnavailable: No answer.
         """
-        adding = _Adding(query)
-        places = list(_places(query))
-        for start in range(0, len(places), HASHES_AT_ONCE):
-            some = places[start : start + HASHES_AT_ONCE]
+        totals = _Totals(query)
+        roll_ups = list(_roll_ups(query))
+        for start in range(0, len(roll_ups), HASHES_AT_ONCE):
+            some = roll_ups[start : start + HASHES_AT_ONCE]
             for (period, _), stored in zip(some, await self._hashes([key for _, key in some]), strict=True):
                 for at in range(0, len(stored), 2 * GROUPS_AT_ONCE):
-                    adding.add(period, stored[at : at + 2 * GROUPS_AT_ONCE])
+                    totals.add(period, stored[at : at + 2 * GROUPS_AT_ONCE])
                     await asyncio.sleep(0)
-        return adding.summary()
+        return totals.summary()
 
     async def charges(self, query: UsageQuery) -> AsyncIterator[list[dict[str, Any]]]:
-        """Every group of the time in full, hour by hour or day by day, some at a time: what ``focus_row`` reads.
+        """Every group of every hour or day, in batches: the input of ``focus_row``.
 
         Raises:
             StoreUnavailable: No answer.
         """
         span_s = 3600 if query.per == "hour" else 86_400
         begin = query.begin
-        for number, (_, key) in enumerate(_places(query)):
+        for number, (_, key) in enumerate(_roll_ups(query)):
             at = int((begin.timestamp() + number * span_s) * 1000)
             (stored,) = await self._hashes([key])
             for first in range(0, len(stored), 2 * GROUPS_AT_ONCE):
                 some = stored[first : first + 2 * GROUPS_AT_ONCE]
                 pairs = zip(some[::2], some[1::2], strict=True)
                 charges = [_charge(group, sums, {"at": at, "span_s": span_s}) for group, sums in pairs]
-                yield [charge for charge in charges if _is_of(charge, query.only)]
+                yield [charge for charge in charges if _matches(charge, query.only)]
 
     async def _hashes(self, names: Sequence[str]) -> list[list[bytes]]:
         try:
             return await self._commands.execute_many([("HGETALL", name) for name in names], retry_safe=True)
         except StoreConnectionError as error:
-            raise StoreUnavailable("The books cannot be read.") from error
+            raise StoreUnavailable("The store did not answer: usage cannot be read. Try again.") from error
 
 
 def _charge(group: bytes, sums: bytes, period: Mapping[str, int]) -> dict[str, Any]:
     """A roll-up's group in the shape of a ledger entry."""
     parts = _parts(group.decode(errors="replace"))
-    said = dict(zip(SUMS, map(int, sums.split(b",")), strict=False))
+    amounts = dict(zip(SUMS, map(int, sums.split(b",")), strict=False))
     dims = {name[4:]: parts.pop(name) for name in list(parts) if name.startswith("dim:")}
-    return {**period, **parts, "dims": dims, **said, "priced": not said["unpriced"]}
+    return {**period, **parts, "dims": dims, **amounts, "priced": not amounts["unpriced"]}
 
 
-def _is_of(charge: Mapping[str, Any], only: Mapping[str, str]) -> bool:
+def _matches(charge: Mapping[str, Any], only: Mapping[str, str]) -> bool:
     return all(
         (charge["dims"].get(name[4:], "") if name.startswith("dim:") else charge.get(name, "")) == value
         for name, value in only.items()
     )
 
 
-def _places(query: UsageQuery) -> Iterator[tuple[str, str]]:
-    """The hashes to be read, each with the period that it belongs to."""
+def _roll_ups(query: UsageQuery) -> Iterator[tuple[str, str]]:
+    """The roll-ups of a query: the period of each and its key."""
     start = query.begin
     if query.per == "hour":
         while start < query.end:
@@ -217,8 +217,8 @@ def _places(query: UsageQuery) -> Iterator[tuple[str, str]]:
         start += timedelta(days=1)
 
 
-class _Adding:
-    """Sums under way."""
+class _Totals:
+    """Running sums of a query."""
 
     def __init__(self, query: UsageQuery) -> None:
         self._query = query
@@ -232,11 +232,11 @@ class _Adding:
             InvalidRequest: There are too many.
         """
         query = self._query
-        for group, said in zip(stored[::2], stored[1::2], strict=True):
+        for group, amounts in zip(stored[::2], stored[1::2], strict=True):
             parts = _parts(group.decode(errors="replace"))
             if any(parts.get(name, "") != value for name, value in query.only.items()):
                 continue
-            sums = dict(zip(SUMS, map(int, said.split(b",")), strict=False))
+            sums = dict(zip(SUMS, map(int, amounts.split(b",")), strict=False))
             values = {name: parts.get(name, "") for name in query.group_by}
             row = self._rows.setdefault((period, *values.values()), UsageRow(period, values, dict.fromkeys(SUMS, 0)))
             row.key_name = parts.get("name", "")
@@ -246,12 +246,12 @@ class _Adding:
                 self._unpriced[model] = self._unpriced.get(model, 0) + sums["unpriced"]
         if len(self._rows) > MAX_ROWS:
             raise InvalidRequest(
-                f"That makes more than {MAX_ROWS:,} rows: ask for fewer groups, longer periods or a shorter time.",
+                f"The answer has more than {MAX_ROWS:,} rows. Ask for fewer groups, longer periods or a shorter range.",
                 param="group_by",
             )
 
     def summary(self) -> UsageSummary:
-        """What came of it."""
+        """Return the sums, sorted."""
         total = UsageRow("", {}, dict.fromkeys(SUMS, 0))
         for row in self._rows.values():
             _add_to(total.sums, row.sums)

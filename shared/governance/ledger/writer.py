@@ -1,4 +1,4 @@
-"""Where money went: one entry per outcome, written in batches beside the calls, exactly once each."""
+"""The ledger writer: one entry per outcome, written in batches off the request path, exactly once each."""
 
 import asyncio
 import logging
@@ -29,7 +29,7 @@ MAX_WAITING = 100_000
 MAX_CONTENT = 32 * 1024
 CLOSE_S = 5.0
 
-# Credentials never get into the books, whatever the configuration says.
+# Credentials never get into the ledger, whatever the configuration says.
 _SECRETS = (
     r"\b(?:sk|pk|rk|whsec|xai|gsk|ghp|xox[abp])[-_][A-Za-z0-9_\-]{12,}"
     r"|\bAIza[A-Za-z0-9_\-]{20,}|\bAKIA[A-Z0-9]{12,}|(?i:bearer)\s+[A-Za-z0-9._\-]{16,}"
@@ -44,21 +44,21 @@ logger = logging.getLogger("finops.governance")
 
 @dataclass(slots=True, kw_only=True)
 class CallOutcome:
-    """How one call or job ended, as the books want it.
+    """How one call or job ended: the input of a ledger entry.
 
     Attributes:
         request_type: ``RequestType.name``.
-        surface: Which door it came through.
-        asked: The model as the caller said it.
-        provider: Who answered, or was asked last.
+        surface: The format that the caller spoke.
+        asked: The model as the caller requested it.
+        provider: The one that answered, or the last one tried.
         provider_key: Name of the provider's credential, never its value.
         model: The model that answered, as the provider calls it.
-        estimated: Whether the use was guessed, because the provider's count never came.
+        estimated: Whether the usage is an estimate, because the provider reported none.
         status: HTTP status that the caller saw.
         code: Error code, empty for success.
         first_ms: Until the first bytes of a stream; 0: none.
-        fallbacks: Models that were tried in vain before.
-        scopes: Meters of providers and models that concern who answered; None: no such limit exists.
+        fallbacks: Models that were tried before and failed.
+        scopes: Meters of the provider and model that answered; None: no such limit exists.
         content: Request and answer, if that is configured.
     """
 
@@ -86,10 +86,15 @@ class CallOutcome:
 
 
 def who(caller: Caller, dimensions: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """The part of an entry that says whose it is; a job carries it from submit on."""
+    """The fields of an entry that name its owner; a job carries them from submit on."""
     dims = {_clean(name): _clean(value) for name, value in (*caller.dimensions, *(dimensions or {}).items())}
-    said: dict[str, Any] = {"key": caller.key_id, "name": caller.name, "team": caller.team, "customer": caller.customer}
-    return {**{name: _clean(value) for name, value in said.items() if value}, **({"dims": dims} if dims else {})}
+    fields: dict[str, Any] = {
+        "key": caller.key_id,
+        "name": caller.name,
+        "team": caller.team,
+        "customer": caller.customer,
+    }
+    return {**{name: _clean(value) for name, value in fields.items() if value}, **({"dims": dims} if dims else {})}
 
 
 def entry_of(outcome: CallOutcome, at_ms: int | None = None) -> bytes:
@@ -137,10 +142,10 @@ def entry_of(outcome: CallOutcome, at_ms: int | None = None) -> bytes:
 
 
 class Redaction:
-    """Takes out of texts what must not be stored.
+    """Remove from texts what must not be stored.
 
     Args:
-        patterns: Regular expressions, beside those of credentials, which always apply.
+        patterns: Regular expressions, in addition to those for credentials, which always apply.
     """
 
     def __init__(self, patterns: Sequence[str] = ()) -> None:
@@ -165,13 +170,13 @@ class _Line(NamedTuple):
 
 
 class Ledger:
-    """Books outcomes. What arrives while a batch is under way leaves together in the next.
+    """Write outcomes to the ledger. Those that arrive while a batch is being sent leave together in the next.
 
     A batch that was not answered is sent again until it is; the store recognises one that it has booked.
 
     Args:
         commands: The store.
-        settings: How long entries are kept.
+        settings: Retention.
     """
 
     def __init__(self, commands: RedisCommands, settings: LedgerSettings | None = None) -> None:
@@ -186,7 +191,7 @@ class Ledger:
         self.dropped = 0
 
     def start(self) -> None:
-        """Tell the store how the books are kept, soon: jobs are booked by scripts that know it from there."""
+        """Send the retention settings to the store, soon: the scripts that book jobs read them there."""
         self._wake()
 
     def book(self, entry: bytes, reservation: str = "") -> None:
@@ -194,11 +199,11 @@ class Ledger:
         self._put(_Line(reservation, "settled", entry))
 
     def release(self, reservation: str, entry: bytes = b"") -> None:
-        """Give a reservation back that cost nothing; with an entry, book that too."""
+        """Release a reservation that cost nothing; with an entry, book that too."""
         self._put(_Line(reservation, "released", entry))
 
     def settle_also(self, reservation: str, entry: bytes) -> None:
-        """Settle a further reservation of an outcome that is booked elsewhere."""
+        """Settle another reservation of an outcome that is booked separately."""
         self._put(_Line(reservation, "also", entry))
 
     async def flush(self) -> None:
@@ -207,7 +212,7 @@ class Ledger:
             await asyncio.wait([self._task])
 
     async def aclose(self) -> None:
-        """Book what waits, as far as the store answers within a few seconds."""
+        """Book what is waiting, if the store answers within ``CLOSE_S``."""
         task = self._task
         if task is None or task.done():
             return
@@ -216,13 +221,15 @@ class Ledger:
             task.cancel()
             await asyncio.wait([task])
             if self._waiting:
-                logger.error("ledger entries were lost: the store is away", extra={"entries": len(self._waiting)})
+                logger.error(
+                    "ledger entries were lost: the store is unavailable", extra={"entries": len(self._waiting)}
+                )
 
     def _put(self, line: _Line) -> None:
         if len(self._waiting) >= MAX_WAITING:
             self.dropped += 1
             if self.dropped % 1000 == 1:
-                logger.error("ledger entries are dropped: the store is away", extra={"entries": self.dropped})
+                logger.error("ledger entries are dropped: the store is unavailable", extra={"entries": self.dropped})
             return
         self._waiting.append(line)
         self._wake()
@@ -232,7 +239,7 @@ class Ledger:
             self._task = asyncio.create_task(self._write(), name="finops-ledger")
 
     async def _write(self) -> None:
-        await self._insist(self._configure, 0)
+        await self._retry(self._configure, 0)
         while self._waiting:
             lines = [self._waiting[at] for at in range(min(MAX_BATCH, len(self._waiting)))]
             await self._book(lines)
@@ -244,9 +251,9 @@ class Ledger:
         args: list[Argument] = [self._writer, self._batch, ""]
         for line in lines:
             args += line
-        await self._insist(lambda: self._commands.script(self._scripts["settle"], (), args), len(lines))
+        await self._retry(lambda: self._commands.script(self._scripts["settle"], (), args), len(lines))
 
-    async def _insist(self, send: Callable[[], Awaitable[object]], entries: int) -> None:
+    async def _retry(self, send: Callable[[], Awaitable[object]], entries: int) -> None:
         """Send until answered."""
         failures = 0
         while True:
@@ -255,12 +262,12 @@ class Ledger:
             except (StoreConnectionError, ReadOnlyError, OutOfMemoryError) as error:
                 if failures == 0:
                     logger.warning(
-                        "ledger entries wait for the store: %s", error, extra={"entries": len(self._waiting)}
+                        "ledger entries are waiting for the store: %s", error, extra={"entries": len(self._waiting)}
                     )
                 await asyncio.sleep(clock.back_off_s(failures))
                 failures += 1
             except ResponseError:
-                logger.exception("ledger entries were refused", extra={"entries": entries})
+                logger.exception("the store rejected ledger entries", extra={"entries": entries})
                 return
             else:
                 return
@@ -268,15 +275,16 @@ class Ledger:
     async def _configure(self) -> None:
         if self._configured:
             return
-        kept = self._settings
-        thresholds = ",".join(str(round(part * 100)) for part in kept.thresholds)
+        settings = self._settings
+        thresholds = ",".join(str(round(part * 100)) for part in settings.thresholds)
         await self._commands.execute(
-            "HSET", BOOKS, "max_calls", kept.max_calls, "calls_days", kept.calls_days, "hours_days", kept.hours_days,
-            "days_days", kept.days_days, "thresholds", thresholds, retry_safe=True,
+            "HSET", BOOKS, "max_calls", settings.max_calls, "calls_days", settings.calls_days,
+            "hours_days", settings.hours_days, "days_days", settings.days_days, "thresholds", thresholds,
+            retry_safe=True,
         )  # fmt: skip
         self._configured = True
 
 
 def _clean(text: str) -> str:
-    """Names come from callers and providers: no control characters, no endless ones."""
+    """Sanitise a name from a caller or provider: no control characters, at most 200 characters."""
     return text if text.isprintable() and len(text) <= 200 else text[:200].translate(_CONTROLS)

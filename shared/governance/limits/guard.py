@@ -1,4 +1,4 @@
-"""Lets calls pass their limits: reserves what they may cost before they are made, in one round trip."""
+"""Check limits and reserve estimated cost before a call, in one round trip."""
 
 import asyncio
 import logging
@@ -18,7 +18,7 @@ from shared.store.errors import StoreConnectionError
 from shared.store.scripts import Script, load_scripts
 
 RESERVATION_TTL_S = 120.0
-RENEWALS = 4  # in the time that a hold outlives its process
+RENEWALS = 4  # per reservation lifetime
 
 logger = logging.getLogger("finops.governance")
 
@@ -30,7 +30,7 @@ def governance_scripts() -> dict[str, Script]:
 
 
 class LimitStatus(NamedTuple):
-    """How a limit stood when a call was let pass (that call not counted)."""
+    """A limit's usage when a call was admitted, without that call."""
 
     limit: Limit
     used: int
@@ -40,11 +40,11 @@ class LimitStatus(NamedTuple):
 
 @dataclass(slots=True)
 class Reservation:
-    """A call that was let pass.
+    """An admitted call.
 
     Attributes:
-        hold: Id of its reservation; empty: there is none to be settled.
-        standings: How its limits stood.
+        reservation: Id; empty: there is nothing to settle.
+        limit_statuses: Its limits when it was admitted.
         estimate: What a job's record keeps, to charge a run that its caller ends (``charge`` in the engine's
             ``prelude.lua``).
     """
@@ -64,15 +64,15 @@ class Reservation:
 
 
 UNLIMITED = Reservation()
-"""Of a call that nothing limits."""
+"""The reservation of a call without limits."""
 
 
 class LimitGuard:
-    """Admits calls, and keeps alive the holds of those that are under way in this process.
+    """Admit calls under their limits, and renew the reservations of those in progress in this process.
 
     Args:
         commands: The store.
-        hold_s: How long a reservation outlives the process that made it.
+        reservation_ttl_s: How long a reservation outlives the process that made it.
     """
 
     def __init__(self, commands: RedisCommands, *, reservation_ttl_s: float = RESERVATION_TTL_S) -> None:
@@ -92,11 +92,11 @@ class LimitGuard:
         renewed: bool = True,
         clock: str = "",
     ) -> Reservation:
-        """Reserve what a call may cost under all its limits, or none of it. No limits: no round trip.
+        """Reserve a call's estimate under all its limits, or under none. Without limits: no round trip.
 
         Args:
-            hold: Unique id; admitting the same one twice reserves once.
-            limits: What binds the call.
+            reservation: Unique id; admitting the same one twice reserves once.
+            limits: All limits of the call.
             cost: Estimate, micro-USD.
             tokens: Estimate.
             renewed: Whether this process keeps the reservation alive until it is ended; otherwise it runs out, unless
@@ -116,14 +116,14 @@ class LimitGuard:
             # Requests alone leave no hold by which a second sending would be recognised.
             refused, facts = await self._commands.script(self._scripts["admit"], (), args)
         except StoreConnectionError as error:
-            raise StoreUnavailable("The limits cannot be checked.") from error
+            raise StoreUnavailable("The store did not answer: limits cannot be checked. Try again.") from error
         except ResponseError as error:
             raise StoreUnavailable("The store refuses reservations.", refused=True) from error
         limit_statuses = tuple([LimitStatus(limit, *facts[at * 3 : at * 3 + 3]) for at, limit in enumerate(limits)])
         if refused:
-            told = refusal(limit_statuses[int(refused) - 1])
-            told.headers = rate_headers(limit_statuses)
-            raise told
+            reached = refusal(limit_statuses[int(refused) - 1])
+            reached.headers = rate_headers(limit_statuses)
+            raise reached
         if not any(limit.estimated for limit in limits):
             return Reservation("", limit_statuses, cost, tokens)
         if renewed:
@@ -131,7 +131,7 @@ class LimitGuard:
         return Reservation(reservation, limit_statuses, cost, tokens)
 
     async def peek(self, limits: Sequence[Limit]) -> tuple[LimitStatus, ...]:
-        """How limits stand, for those who look at them.
+        """Read the status of limits without charging them.
 
         Raises:
             StoreUnavailable: No answer.
@@ -140,15 +140,15 @@ class LimitGuard:
         try:
             facts = await self._commands.script(self._scripts["peek"], (), args, retry_safe=True)
         except StoreConnectionError as error:
-            raise StoreUnavailable("The limits cannot be read.") from error
+            raise StoreUnavailable("The store did not answer: limits cannot be read. Try again.") from error
         return tuple([LimitStatus(limit, *facts[at * 3 : at * 3 + 3]) for at, limit in enumerate(limits)])
 
     def ended(self, reservation: str) -> None:
-        """A hold needs no renewal any more."""
+        """Stop renewing a reservation."""
         self._open.pop(reservation, None)
 
     async def aclose(self) -> None:
-        """Stop renewing; what is still open runs out."""
+        """Stop renewing; reservations that are still open expire."""
         if self._renewer is not None:
             self._renewer.cancel()
             await asyncio.wait([self._renewer])
@@ -166,7 +166,7 @@ class LimitGuard:
             await self.renew_now()
 
     async def renew_now(self) -> None:
-        """Prolong the holds of calls that have been under way for a while."""
+        """Renew the reservations that are due."""
         old = asyncio.get_running_loop().time() - self.reservation_ttl_s / RENEWALS
         reservations = [reservation for reservation, since in self._open.items() if since <= old]
         for start in range(0, len(reservations), 500):

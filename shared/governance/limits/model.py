@@ -1,4 +1,4 @@
-"""The limits that bind a call: whose, of what, per which window, how much."""
+"""Limits: scope, kind, window and amount, and the table of kinds."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

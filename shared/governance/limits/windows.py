@@ -33,7 +33,7 @@ class Window:
 
     @property
     def description(self) -> str:
-        """As told to callers."""
+        """The window in messages: ``this day (UTC)``, ``the last 2 days``."""
         if not self.rolling:
             return f"this {_NAMES[self.unit]} (UTC)"
         return f"the last {self.rolling} {_NAMES[self.unit]}{'s' if self.rolling > 1 else ''}"
@@ -69,14 +69,14 @@ def parse_window(text: str) -> Window:
     """Read a window's name.
 
     Raises:
-        ValueError: It is none.
+        ValueError: The text is not a window.
     """
     kind, colon, rest = text.partition(":")
     if colon and kind == "rolling" and rest[-1:] in UNIT_MS and rest[:-1].isdecimal() and 0 < int(rest[:-1]) < 1000:
         return Window(rest[-1], int(rest[:-1]))
     if not colon and len(text) == 2 and text[0] == "1" and text[1] in UNIT_MS:
         return Window(text[1])
-    raise ValueError(f"{text!r} is no window: 1m, 1h, 1d, 1w, 1M, or rolling:<number><unit>")
+    raise ValueError(f"{text!r} is not a window. Use 1m, 1h, 1d, 1w, 1M, or rolling:<number><unit>")
 
 
 def _ms(moment: datetime) -> int:

@@ -1,7 +1,7 @@
-"""What a call costs, in whole micro-USD: prices said in the configuration, else those published by the providers.
+"""Price calls in whole micro-USD: by the configuration, else by the providers' published prices.
 
 Published prices are the data of the package ``genai-prices``, which is read when first needed. A model that neither
-knows is *unpriced*: its calls are booked as such and reported, never as free without a word.
+knows is *unpriced*: its calls are booked as such and reported, never silently as free.
 """
 
 import time
@@ -58,11 +58,11 @@ Rates = Mapping[str, int]
 
 
 class Cost(NamedTuple):
-    """Money of one call.
+    """Cost of one call.
 
     Attributes:
         micro_usd: What it costs, after discounts.
-        priced: False: nobody knows the price; the amount is 0 and means nothing.
+        priced: False: the price is unknown, and the amount is a meaningless 0.
         list_micro_usd: Before discounts.
     """
 
@@ -78,29 +78,29 @@ FREE: Final = "free"
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a model costs.
+    """Prices of a model.
 
     Attributes:
         rates: Its prices.
         tiers: Prices in place of those for calls whose prompt has more tokens than that, ascending.
-        kept_ppm: What is left after the discount, in millionths.
+        remaining_ppm: Share that is left after the discount, in millionths.
         source: ``configuration``, ``published``, ``free``, or the first with one of the others.
     """
 
     rates: Rates
     tiers: tuple[tuple[int, Rates], ...] = ()
-    kept_ppm: int = MILLION
+    remaining_ppm: int = MILLION
     source: str = "published"
 
     def covers(self, usage: Usage) -> bool:
-        """Whether all that was used has a price; a use that nobody counted has none unless calls themselves do."""
+        """Whether everything that was used has a price; unknown usage has none unless calls have one."""
         rates = self.rates
         if usage.empty:
             return "requests" in rates
         return all(unit in rates or not getattr(usage, unit) for unit in _WHOLES)
 
     def cost(self, usage: Usage) -> Cost:
-        """What that use costs, rounded to the nearest micro-USD.
+        """Cost of a usage, rounded to the nearest micro-USD.
 
         A part of the tokens (cached, reasoning, …) that has a price of its own is taken out of its whole.
         """
@@ -120,10 +120,10 @@ class Price:
             count = getattr(usage, unit)
             if count:
                 total += count * rates.get(unit, 0)
-        return Cost(_divided(total * self.kept_ppm, MILLION * MILLION), list_micro_usd=_divided(total, MILLION))
+        return Cost(_divided(total * self.remaining_ppm, MILLION * MILLION), list_micro_usd=_divided(total, MILLION))
 
     def most(self, usage: Usage) -> Cost:
-        """The same for an estimate: a cheaper part (cached tokens) is not counted on, a dearer one is."""
+        """Upper bound of the cost of an estimate: cheaper parts (cached tokens) are ignored, dearer ones assumed."""
         rates = dict(self.rates)
         for _, tier in self.tiers:
             rates.update({unit: max(rate, rates.get(unit, 0)) for unit, rate in tier.items()})
@@ -136,7 +136,7 @@ _FREE_PRICE = Price(dict.fromkeys((*_WHOLES, "requests"), 0), source=FREE)
 
 
 class PriceBook:
-    """Finds prices.
+    """Find prices.
 
     Args:
         configured: Pattern of ``provider/model`` to its prices in the configuration; the first one that fits counts.
@@ -163,7 +163,7 @@ class PriceBook:
         _published("openai", "gpt-4o", {})
 
     def price(self, provider: str, model: str, *, variant: str = "") -> Price | None:
-        """The price of a provider's model; None: nobody knows it.
+        """The price of a provider's model; None: unknown.
 
         Args:
             provider: Name as configured.
@@ -183,14 +183,14 @@ class PriceBook:
         return price
 
     def cost(self, provider: str, model: str, usage: Usage, *, variant: str = "") -> Cost:
-        """What a call cost; unpriced if the price, or all that was used, is unknown."""
+        """Cost of a call; ``UNPRICED`` if the price or the usage is unknown."""
         price = self.price(provider, model, variant=variant)
         if price is None or not price.covers(usage):
             return UNPRICED
         return price.cost(usage)
 
     def estimate(self, provider: str, model: str, usage: Usage, *, variant: str = "") -> Cost:
-        """What a call may cost at most, given an upper estimate of its use."""
+        """Upper bound of a call's cost, given an upper estimate of its usage."""
         price = self.price(provider, model, variant=variant)
         return UNPRICED if price is None else price.most(usage)
 
@@ -208,33 +208,35 @@ class PriceBook:
         return _published(source, model, context) if source else None
 
 
-def _combined(said: PriceSettings, published: Price | None, *, batch: bool) -> Price | None:
-    """What the configuration says, over what is published."""
+def _combined(configured: PriceSettings, published: Price | None, *, batch: bool) -> Price | None:
+    """Configured prices on top of published ones."""
     rates = {
-        unit: rate for unit, (name, per) in _CONFIGURED_UNITS.items() if (rate := _rate(said, name, per)) is not None
+        unit: rate
+        for unit, (name, per) in _CONFIGURED_UNITS.items()
+        if (rate := _rate(configured, name, per)) is not None
     }
     tiers = tuple(
         (tier.above, {unit: rate for unit in _TIERED if (rate := _rate(tier, unit, MILLION)) is not None})
-        for tier in sorted(said.tiers, key=lambda tier: tier.above)
+        for tier in sorted(configured.tiers, key=lambda tier: tier.above)
     )
     if not rates and published is None:
         return None
-    kept = round((1 - said.discount) * MILLION)
-    if batch and said.batch_discount is not None:
-        kept = round(kept * (1 - said.batch_discount))
+    remaining = round((1 - configured.discount) * MILLION)
+    if batch and configured.batch_discount is not None:
+        remaining = round(remaining * (1 - configured.batch_discount))
     if published is None:
-        return Price(rates, tiers, kept, "configuration")
+        return Price(rates, tiers, remaining, "configuration")
     source = f"configuration and {published.source}" if rates else published.source
     # A tier of published prices must not bring back what the configuration replaced.
     below = tuple((above, {u: r for u, r in tier.items() if u not in rates}) for above, tier in published.tiers)
-    return Price({**published.rates, **rates}, tiers or below, kept, source)
+    return Price({**published.rates, **rates}, tiers or below, remaining, source)
 
 
 _TIERED = ("input", "output", "cached", "cache_write", "reasoning")
 
 
-def _rate(said: object, name: str, per: int) -> int | None:
-    usd = getattr(said, name)
+def _rate(settings: object, name: str, per: int) -> int | None:
+    usd = getattr(settings, name)
     return None if usd is None else round(usd * MILLION * MILLION / per)
 
 
@@ -271,12 +273,12 @@ class _TierReader:
 
     found: dict[int, dict[str, int]] = field(default_factory=dict)
 
-    def read(self, unit: str, said: Any, per: int) -> int | None:  # noqa: ANN401 - Decimal or the data's tiers
-        if said is None:
+    def read(self, unit: str, price: Any, per: int) -> int | None:  # noqa: ANN401 - Decimal or the data's tiers
+        if price is None:
             return None
-        for tier in getattr(said, "tiers", ()):
+        for tier in getattr(price, "tiers", ()):
             self.found.setdefault(tier.start, {})[unit] = round(tier.price * MILLION * MILLION / per)
-        whole: int = round(getattr(said, "base", said) * MILLION * MILLION / per)
+        whole: int = round(getattr(price, "base", price) * MILLION * MILLION / per)
         return whole
 
     def tiers(self) -> tuple[tuple[int, Rates], ...]:

@@ -1,4 +1,4 @@
-"""What a call used, counted in the units that are paid for; and what it may use at most, before it is made."""
+"""Usage of a call in billed units, and upper estimates before the call is made."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -38,18 +38,18 @@ class Usage(NamedTuple):
 
     @property
     def tokens(self) -> int:
-        """All of them, as rate limits count."""
+        """Input and output tokens, as rate limits count."""
         return self.input + self.output
 
     @property
     def empty(self) -> bool:
-        """Whether nothing is known to have been used."""
+        """Whether no usage is known."""
         return self == _NOTHING
 
 
 _NOTHING = Usage()
 
-# Where providers say the parts, and what of ours each is.
+# Names of the details objects, and their fields by our unit.
 _INPUT_PARTS = ("prompt_tokens_details", "input_tokens_details", "input_token_details")
 _OUTPUT_PARTS = ("completion_tokens_details", "output_tokens_details", "output_token_details")
 _INPUT_UNITS = {
@@ -61,48 +61,48 @@ _INPUT_UNITS = {
 _OUTPUT_UNITS = {"reasoning_tokens": "reasoning", "audio_tokens": "audio_output", "image_tokens": "image_output"}
 
 
-def usage_of(said: Mapping[str, Any]) -> Usage:
+def usage_of(raw: Mapping[str, Any]) -> Usage:
     """Read a usage object in OpenAI's names, of chat completions or of Responses, images and transcriptions.
 
-    Whatever is no sensible number counts as nothing, parts never exceed their whole.
+    Invalid numbers count as 0; parts never exceed their whole.
     Source: https://platform.openai.com/docs/api-reference/chat/object, /responses/object, /audio/json-object
     """
-    if not said:
+    if not raw:
         return _NOTHING
-    tokens_in = _count(said.get("prompt_tokens", said.get("input_tokens")))
-    tokens_out = _count(said.get("completion_tokens", said.get("output_tokens")))
+    tokens_in = _count(raw.get("prompt_tokens", raw.get("input_tokens")))
+    tokens_out = _count(raw.get("completion_tokens", raw.get("output_tokens")))
     parts: dict[str, int] = {}
     for whole, units, names in ((tokens_in, _INPUT_UNITS, _INPUT_PARTS), (tokens_out, _OUTPUT_UNITS, _OUTPUT_PARTS)):
-        for name, count in _part(said, *names).items():
+        for name, count in _part(raw, *names).items():
             if count and name in units:
                 parts[units[name]] = min(_count(count), whole)
-    seconds = said.get("seconds")
+    seconds = raw.get("seconds")
     if seconds:
         parts["milliseconds"] = _milliseconds(seconds)
     return Usage(tokens_in, tokens_out, **parts)
 
 
-def used_by(request_type: RequestType, fields: Mapping[str, Any], said: Mapping[str, Any]) -> Usage:
-    """What an answered call used: what the provider said, and what only the request tells (pictures, characters)."""
-    usage = usage_of(said)
+def used_by(request_type: RequestType, fields: Mapping[str, Any], raw: Mapping[str, Any]) -> Usage:
+    """Usage of an answered call: the provider's count, and what only the request states (pictures, characters)."""
+    usage = usage_of(raw)
     if request_type.usage == "images" and not usage.output:
-        return usage._replace(images=_several(fields))
+        return usage._replace(images=_choices(fields))
     if request_type.usage == "characters" and usage.empty:
         return usage._replace(characters=_length(fields.get("input")))
     return usage
 
 
 def upper_estimate(request_type: RequestType, fields: Mapping[str, Any], body: bytes) -> Usage:
-    """What a call may use, rather too much than too little, before anybody has counted.
+    """Upper estimate of a call's usage before it is made.
 
     Args:
-        request_type: Which endpoint.
-        fields: The request, read.
-        body: The request as it came; its UTF-8 length counts Chinese fairly where counting letters would not.
+        request_type: The endpoint.
+        fields: The parsed request.
+        body: The raw request; its UTF-8 length counts Chinese fairly where counting letters would not.
     """
     rule = request_type.usage
     if rule == "images":
-        n = _several(fields)
+        n = _choices(fields)
         prompt = _length(fields.get("prompt")) // BYTES_PER_TOKEN + 1
         return Usage(input=prompt, output=DRAWN_TOKENS * n, image_output=DRAWN_TOKENS * n, images=n)
     if rule == "characters":
@@ -118,7 +118,7 @@ def upper_estimate(request_type: RequestType, fields: Mapping[str, Any], body: b
 
 
 def answer_estimate(request_type: RequestType, fields: Mapping[str, Any], body: bytes, answer: bytes) -> Usage:
-    """What an answered call has used whose provider said nothing of it, rather too much than too little."""
+    """Upper estimate of the usage of an answered call whose provider reported none."""
     most = upper_estimate(request_type, fields, body)
     if not most.output or most.milliseconds:
         return most
@@ -155,35 +155,35 @@ def _text_and_images(value: Any) -> tuple[int, int]:  # noqa: ANN401 - any JSON
 def _most_output(fields: Mapping[str, Any]) -> int:
     for name in ("max_completion_tokens", "max_output_tokens", "max_tokens"):
         if fields.get(name) is not None:
-            return min(_count(fields[name]) * _several(fields), MOST)
-    return DEFAULT_OUTPUT_TOKENS * _several(fields)
+            return min(_count(fields[name]) * _choices(fields), MOST)
+    return DEFAULT_OUTPUT_TOKENS * _choices(fields)
 
 
-def _several(fields: Mapping[str, Any]) -> int:
-    said = fields.get("n")
-    return min(max(1, _count(int(said) if isinstance(said, str) and said.isdecimal() else said)), 10_000)
+def _choices(fields: Mapping[str, Any]) -> int:
+    n = fields.get("n")
+    return min(max(1, _count(int(n) if isinstance(n, str) and n.isdecimal() else n)), 10_000)
 
 
 def _length(text: object) -> int:
     return len(text) if isinstance(text, str) else 0
 
 
-def _part(said: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
+def _part(raw: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
     for name in names:
-        part = said.get(name)
+        part = raw.get(name)
         if isinstance(part, Mapping):
             return part
     return {}
 
 
-def _count(said: object) -> int:
-    """A provider's, or a caller's, number; a wrong one must not reach the books."""
-    if isinstance(said, bool) or not isinstance(said, int | float) or not 0 <= said <= MOST:
+def _count(value: object) -> int:
+    """Read a provider's or a caller's number; an invalid one counts as 0."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MOST:
         return 0
-    return int(said)
+    return int(value)
 
 
-def _milliseconds(said: object) -> int:
-    if isinstance(said, bool) or not isinstance(said, int | float) or not 0 <= said <= MOST:
+def _milliseconds(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MOST:
         return 0
-    return round(said * 1000)
+    return round(value * 1000)

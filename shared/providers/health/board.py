@@ -1,7 +1,7 @@
-"""How each provider does: resting keys, circuits, calls at once, first-byte times. Local; changes are told to others.
+"""Health of each provider: cooldowns, circuits, concurrency, first-byte times. Local; changes are shared.
 
-Everything a call needs when all is well is a flag and a few counters. Circuits are per key and model, because a model
-that fails says nothing about its neighbours; what cannot be reached at all is a matter of the provider as a whole.
+While everything is healthy a call costs a flag and a few counters. Circuits are per key and model, because one
+model's failures say nothing about others; connection failures count for the provider as a whole.
 """
 
 import time
@@ -24,23 +24,25 @@ MAX_MODELS = 1024
 
 _REACH = HealthScope("", "")
 
-Tell = Callable[[HealthChange], None]
+Notify = Callable[[HealthChange], None]
 
 
 class ProviderHealth:
-    """One provider as this process sees it.
+    """Health of one provider as seen by this process.
 
     Args:
         gate: Its concurrency limit.
-        tell: Called with what other processes should know.
-        clock: Seconds that only go forward.
+        notify: Called with changes that other processes should know.
+        clock: Monotonic seconds.
 
     Attributes:
-        calm: No key rests and no circuit is open: any key will do.
-        quiet: Nothing is being watched: a call that is answered need not be told.
+        calm: No key is cooling down and no circuit is open: any key will do.
+        quiet: Nothing is measured: answered calls need not be reported.
     """
 
-    def __init__(self, provider: Provider, gate: Gate, tell: Tell, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, provider: Provider, gate: Gate, notify: Notify, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.provider = provider
         self.gate = gate
         self.throttle = Throttle(gate)
@@ -48,8 +50,8 @@ class ProviderHealth:
         self.calm = True
         self.quiet = True
         self._clock = clock
-        self._tell = tell
-        self._cool = Cooldowns()
+        self._notify = notify
+        self._cooldowns = Cooldowns()
         self._circuits: dict[HealthScope, Circuit] = {}
         self._open: set[HealthScope] = set()
         self._serving: dict[str, tuple[ProviderKey, ...]] = {}
@@ -73,37 +75,39 @@ class ProviderHealth:
 
         Args:
             tried: Keys that refused this very call.
-            waited: Resting keys have been waited for already: take the one that is free first.
+            waited: The call has waited for a cooldown already: take the key that recovers first.
 
         Raises:
             CircuitOpen: No call passes now.
-            ProviderRateLimited: The provider said for every key when to come back, and that is not yet.
+            ProviderRateLimited: The provider stated a delay for every key, and none has passed.
         """
         keys = self.keys(model)
         if self.calm and not tried:
             return choose_key(keys, session)
         now = self._clock()
         open_keys = self._passable(keys, model, now)
-        rested = [key for key in open_keys if key.name not in tried and not self._cool.of(key.name, model, now)]
-        key = choose_key(rested, session) if rested else self._least_tired(open_keys, model, now, waited=waited)
+        ready = [key for key in open_keys if key.name not in tried and not self._cooldowns.of(key.name, model, now)]
+        key = choose_key(ready, session) if ready else self._first_to_recover(open_keys, model, now, waited=waited)
         self._enter(key.name if key else "", model, now)
         return key
 
     def has_other(self, model: str, tried: frozenset[str]) -> bool:
-        """Whether a key is left that has not refused this call and does not rest."""
+        """Whether a key is left that has not refused this call and is not cooling down."""
         now = self._clock()
         return any(
             key.name not in tried
-            and not self._cool.of(key.name, model, now)
+            and not self._cooldowns.of(key.name, model, now)
             and not self._blocked_s(HealthScope(key.name, model), now)
             for key in self.keys(model)
         )
 
     def soonest_s(self, model: str) -> float:
-        """Seconds until the first key's rest is over."""
+        """Seconds until the first key recovers."""
         now = self._clock()
         names = [key.name for key in self.keys(model)] or [""]
-        return min(rest.until - now if (rest := self._cool.of(name, model, now)) else 0.0 for name in names)
+        return min(
+            cooldown.until - now if (cooldown := self._cooldowns.of(name, model, now)) else 0.0 for name in names
+        )
 
     def _passable(self, keys: Sequence[ProviderKey], model: str, now: float) -> list[ProviderKey]:
         """The keys whose circuits let a call through.
@@ -111,37 +115,41 @@ class ProviderHealth:
         Raises:
             CircuitOpen: There is none.
         """
-        self.calm = not self._cool and not self._open
+        self.calm = not self._cooldowns and not self._open
         waits = {key.name: self._blocked_s(HealthScope(key.name, model), now) for key in keys}
         wait_s = max(
             self._blocked_s(_REACH, now), min(waits.values()) if waits else self._blocked_s(HealthScope("", model), now)
         )
         if wait_s > 0:
             raise CircuitOpen(
-                f"The provider {self.provider.name!r} failed too often; it is tried again in {wait_s:.1f} s.",
+                f"The provider {self.provider.name!r} failed too often. It is tried again in {wait_s:.1f} s.",
                 retry_after_s=wait_s,
             )
         return [key for key in keys if not waits[key.name]]
 
-    def _least_tired(self, keys: Sequence[ProviderKey], model: str, now: float, *, waited: bool) -> ProviderKey | None:
-        rests = {key.name: self._cool.of(key.name, model, now) for key in keys} or {"": self._cool.of("", model, now)}
-        ends = {name: rest.until if rest else now for name, rest in rests.items()}
+    def _first_to_recover(
+        self, keys: Sequence[ProviderKey], model: str, now: float, *, waited: bool
+    ) -> ProviderKey | None:
+        cooldowns = {key.name: self._cooldowns.of(key.name, model, now) for key in keys} or {
+            "": self._cooldowns.of("", model, now)
+        }
+        ends = {name: cooldown.until if cooldown else now for name, cooldown in cooldowns.items()}
         first = min(ends, key=lambda name: ends[name])
-        rest = rests[first]
-        if rest and rest.told and not waited:
+        cooldown = cooldowns[first]
+        if cooldown and cooldown.stated and not waited:
             raise ProviderRateLimited(
-                f"The provider {self.provider.name!r} asked to be called again in {rest.until - now:.1f} s.",
-                retry_after_s=rest.until - now,
+                f"The provider {self.provider.name!r} is rate limited. Retry in {cooldown.until - now:.1f} s.",
+                retry_after_s=cooldown.until - now,
             )
         return next((key for key in keys if key.name == first), None)
 
-    def _blocked_s(self, place: HealthScope, now: float) -> float:
-        circuit = self._circuits.get(place)
+    def _blocked_s(self, scope: HealthScope, now: float) -> float:
+        circuit = self._circuits.get(scope)
         return circuit.wait_s(now) if circuit else 0.0
 
     def _enter(self, key: str, model: str, now: float) -> None:
-        for place in (_REACH, HealthScope(key, model)):
-            circuit = self._circuits.get(place)
+        for scope in (_REACH, HealthScope(key, model)):
+            circuit = self._circuits.get(scope)
             if circuit is not None:
                 circuit.enter(now)
 
@@ -159,19 +167,19 @@ class ProviderHealth:
         self._passed(HealthScope(key, model), now)
         if self.throttle.active:
             self.throttle.answered(now)
-        if self._cool:
-            for place in self._cool.served(key, model):
-                self._tell(HealthChange(kind="served", provider=self.provider.name, key=place.key, model=place.model))
+        if self._cooldowns:
+            for scope in self._cooldowns.served(key, model):
+                self._notify(HealthChange(kind="served", provider=self.provider.name, key=scope.key, model=scope.model))
         if self.latencies.wanted:
             self.latencies.add(model, took_s, now)
-        self.quiet = not (self._circuits or self._cool or self.throttle.active or self.latencies.wanted)
+        self.quiet = not (self._circuits or self._cooldowns or self.throttle.active or self.latencies.wanted)
 
-    def _passed(self, place: HealthScope, now: float) -> None:
-        circuit = self._circuits.get(place)
+    def _passed(self, scope: HealthScope, now: float) -> None:
+        circuit = self._circuits.get(scope)
         if circuit is not None:
             circuit.succeeded(now)
             if circuit.forgettable(now):
-                del self._circuits[place]
+                del self._circuits[scope]
 
     def failed(self, key: str, model: str, error: GatewayError) -> None:
         """A call failed, before or after its first byte."""
@@ -182,7 +190,7 @@ class ProviderHealth:
             self._circuit(_REACH).failed(now)
         elif isinstance(error, UpstreamRefused) and error.status < 500:
             self._passed(_REACH, now)
-            self._passed(HealthScope(key, model), now)  # it said no, and it said it well
+            self._passed(HealthScope(key, model), now)  # a refusal is an answer
             self._refused(key, model, error, now)
         else:
             self._circuit(HealthScope(key, model)).failed(now)
@@ -190,58 +198,58 @@ class ProviderHealth:
     def _refused(self, key: str, model: str, error: UpstreamRefused, now: float) -> None:
         if error.status not in {401, 402, 403, 429}:
             return
-        place, rest = self._cool.rest(key, model, error, now)
+        scope, cooldown = self._cooldowns.add(key, model, error, now)
         self.calm = self.quiet = False
-        self._tell(
+        self._notify(
             HealthChange(
                 kind="rest",
                 provider=self.provider.name,
-                key=place.key,
-                model=place.model,
-                until=self._wall(rest.until, now),
-                told=rest.told,
-                status=rest.status,
-                times=rest.times,
+                key=scope.key,
+                model=scope.model,
+                until=self._wall(cooldown.until, now),
+                stated=cooldown.stated,
+                status=cooldown.status,
+                times=cooldown.times,
             )
         )
         too_many = error.status == 429 and error.code not in SPENT_CODES
         if too_many and self.throttle.refused(now, share=1 / max(1, len(self.keys(model)))):
             limit, until = self.throttle.limit, self._wall(now + RECOVERED_S, now)
-            self._tell(HealthChange(kind="limit", provider=self.provider.name, limit=limit, until=until))
+            self._notify(HealthChange(kind="limit", provider=self.provider.name, limit=limit, until=until))
 
-    def _circuit(self, place: HealthScope) -> Circuit:
-        circuit = self._circuits.get(place)
+    def _circuit(self, scope: HealthScope) -> Circuit:
+        circuit = self._circuits.get(scope)
         if circuit is None:
             if len(self._circuits) >= MAX_CIRCUITS:
                 self._forget_circuits()
-            circuit = self._circuits[place] = Circuit(self.provider.breaker, partial(self._turned, place))
+            circuit = self._circuits[scope] = Circuit(self.provider.breaker, partial(self._turned, scope))
             self.quiet = False
         return circuit
 
     def _forget_circuits(self) -> None:
         """Make room: more models than anyone has, somebody makes names up. Open circuits are kept if that is enough."""
-        kept = {place: self._circuits[place] for place in self._open if place in self._circuits}
+        kept = {scope: self._circuits[scope] for scope in self._open if scope in self._circuits}
         self._circuits = kept if len(kept) < MAX_CIRCUITS // 2 else {}
         self._open &= self._circuits.keys()
 
-    def _turned(self, place: HealthScope, circuit: Circuit) -> None:
+    def _turned(self, scope: HealthScope, circuit: Circuit) -> None:
         now = self._clock()
-        self._note(place, circuit)
-        self._tell(
+        self._note(scope, circuit)
+        self._notify(
             HealthChange(
                 kind="closed" if circuit.closed else "open",
                 provider=self.provider.name,
-                key=place.key,
-                model=place.model,
+                key=scope.key,
+                model=scope.model,
                 until=0.0 if circuit.closed else self._wall(circuit.open_until, now),
             )
         )
 
-    def _note(self, place: HealthScope, circuit: Circuit) -> None:
+    def _note(self, scope: HealthScope, circuit: Circuit) -> None:
         if circuit.closed:
-            self._open.discard(place)
+            self._open.discard(scope)
         else:
-            self._open.add(place)
+            self._open.add(scope)
             self.calm = False
 
     def _wall(self, at: float, now: float) -> float:
@@ -253,52 +261,57 @@ class ProviderHealth:
         """Take over what another process found."""
         now = self._clock()
         left_s = min(change.until - time.time(), MAX_LIFE_S)
-        place = HealthScope(change.key, change.model)
+        scope = HealthScope(change.key, change.model)
         if change.kind == "served":
-            self._cool.drop(place)
+            self._cooldowns.drop(scope)
         elif change.kind == "closed":
-            self._circuits.pop(place, None)
-            self._open.discard(place)
+            self._circuits.pop(scope, None)
+            self._open.discard(scope)
         elif left_s <= 0:
             return
         elif change.kind == "limit":
             self.throttle.heard(change.limit, now)
             self.quiet = False
         elif change.kind == "rest":
-            self._cool.put(place, Cooldown(now + left_s, change.told, change.status, change.times), now)
+            self._cooldowns.put(scope, Cooldown(now + left_s, change.stated, change.status, change.times), now)
             self.calm = self.quiet = False
         else:
-            circuit = self._circuit(place)
+            circuit = self._circuit(scope)
             circuit.open(now + left_s)
-            self._note(place, circuit)
+            self._note(scope, circuit)
 
     # ------------------------------------------------------------------ showing
 
     def state(self) -> dict[str, Any]:
-        """Everything that is special about it now, for people and metrics; no secrets."""
+        """Current deviations from normal, for people and metrics; no secrets."""
         now = self._clock()
         reach = self._circuits.get(_REACH)
         return {
             "circuit": (reach.state(now) if reach else CircuitState.CLOSED).value,
             "tried_again_in_s": round(self._blocked_s(_REACH, now), 1),
             "concurrency": {
-                "configured": self.gate.places,
+                "configured": self.gate.slots,
                 "limit": self.gate.limit,
                 "inside": self.gate.inside,
                 "waiting": self.gate.waiting,
             },
             "circuits": [
                 {
-                    "key": place.key,
-                    "model": place.model,
-                    "circuit": self._circuits[place].state(now).value,
-                    "tried_again_in_s": round(self._circuits[place].wait_s(now), 1),
+                    "key": scope.key,
+                    "model": scope.model,
+                    "circuit": self._circuits[scope].state(now).value,
+                    "tried_again_in_s": round(self._circuits[scope].wait_s(now), 1),
                 }
-                for place in sorted(self._open - {_REACH})
+                for scope in sorted(self._open - {_REACH})
             ],
             "resting_keys": [
-                {"key": place.key, "model": place.model, "status": rest.status, "for_s": round(rest.until - now, 1)}
-                for place, rest in self._cool.all(now).items()
+                {
+                    "key": scope.key,
+                    "model": scope.model,
+                    "status": cooldown.status,
+                    "for_s": round(cooldown.until - now, 1),
+                }
+                for scope, cooldown in self._cooldowns.all(now).items()
             ],
         }
 
@@ -307,7 +320,7 @@ class HealthBoard(Mapping[str, ProviderHealth]):
     """The health of every configured provider.
 
     Attributes:
-        tell: Where changes go; set by whoever shares them, and nowhere until then.
+        notify: Called with changes; ``SharedHealth`` sets it.
     """
 
     def __init__(
@@ -316,7 +329,7 @@ class HealthBoard(Mapping[str, ProviderHealth]):
         gates: Mapping[str, Gate],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.tell: Tell = _keep_to_itself
+        self.notify: Notify = _keep_to_itself
         self._known = {
             name: ProviderHealth(provider, gates[name], self._pass_on, clock) for name, provider in providers.items()
         }
@@ -341,11 +354,11 @@ class HealthBoard(Mapping[str, ProviderHealth]):
         return {name: health.state() for name, health in self._known.items()}
 
     def _pass_on(self, change: HealthChange) -> None:
-        self.tell(change)
+        self.notify(change)
 
 
 def _keep_to_itself(_change: HealthChange) -> None:
-    """A process alone has nobody to tell."""
+    """Drop the change: no other process is connected."""
 
 
 def _serves(key: ProviderKey, model: str) -> bool:

@@ -1,4 +1,4 @@
-"""What one process tells the others of its providers' health: a value, its stored form, and how it is read back."""
+"""Changes of provider health that processes share: the value and its stored form."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
@@ -17,7 +17,7 @@ _SUBJECTS = {"rest": "rest", "served": "rest", "open": "circuit", "closed": "cir
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthChange:
-    """Something that every process should know.
+    """A change that every process should know.
 
     Attributes:
         kind: ``rest``: a key cools down; ``served``: it does not any more; ``open``, ``closed``: a circuit;
@@ -25,10 +25,10 @@ class HealthChange:
         key: The key's name, never its value; empty: the provider as a whole.
         model: Empty: every model.
         until: Unix seconds; after it the change means nothing.
-        told: Of a rest: the provider itself said how long.
-        status: Of a rest: what it answered.
-        times: Of a rest: refusals in a row.
-        limit: Of a limit: calls at once in the process that found it.
+        stated: Of a ``rest``: the provider stated the delay; ``told`` in the stored form.
+        status: Of a ``rest``: the HTTP status.
+        times: Of a ``rest``: consecutive refusals.
+        limit: Of a ``limit``: concurrent calls in the process that found it.
     """
 
     kind: ChangeKind
@@ -36,14 +36,14 @@ class HealthChange:
     key: str = ""
     model: str = ""
     until: float = 0.0
-    told: bool = False
+    stated: bool = False
     status: int = 0
     times: int = 1
     limit: int = 0
 
     @property
     def subject(self) -> str:
-        """What it is about, as the name of a hash field."""
+        """Its subject, as the name of a hash field."""
         return "|".join((_SUBJECTS[self.kind], self.provider, self.key, self.model))
 
     @property
@@ -54,17 +54,19 @@ class HealthChange:
 
 def write_change(change: HealthChange, by: str) -> bytes:
     """The stored form; ``by`` names the process."""
-    return orjson.dumps({"v": VERSION, "by": by, **asdict(change)})
+    fields = asdict(change)
+    fields["told"] = fields.pop("stated")
+    return orjson.dumps({"v": VERSION, "by": by, **fields})
 
 
 def read_change(raw: bytes) -> tuple[str, HealthChange] | None:
-    """Who said what; None for anything that is not a change of this version."""
+    """Read the process and its change; None for anything that is not a change of this version."""
     try:
         fields = orjson.loads(raw)
         if fields.pop("v") != VERSION:
             return None
         by = str(fields.pop("by"))
-        change = HealthChange(**fields)
+        change = HealthChange(stated=fields.pop("told"), **fields)
     except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
         return None
     return (by, change) if _sound(change) else None

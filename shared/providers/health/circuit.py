@@ -24,7 +24,7 @@ class Circuit:
     Times are seconds of any clock that only goes forward.
 
     Args:
-        on_change: Called after it opened or closed by what was counted here, not by what others said.
+        on_change: Called after it opened or closed by what was counted here, not by what other processes reported.
     """
 
     __slots__ = (
@@ -61,7 +61,7 @@ class Circuit:
         return not self.open_until and now - self._failed_at > self._settings.window_s
 
     def state(self, now: float) -> CircuitState:
-        """What is shown of it."""
+        """Its state for people and metrics."""
         if not self.open_until:
             return CircuitState.CLOSED
         return CircuitState.OPEN if now < self.open_until else CircuitState.HALF_OPEN

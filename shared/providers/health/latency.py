@@ -1,4 +1,4 @@
-"""How soon models answer: a moving average of first-byte times, aged so that a slow one gets another chance. Pure."""
+"""Moving average of models' first-byte times; it ages, so that a slow model is tried again. Pure."""
 
 SMOOTHING = 0.3
 STALE_S = 60.0
@@ -9,7 +9,7 @@ class Latencies:
     """First-byte times of one provider's models.
 
     Attributes:
-        wanted: Whether anybody asks; until then nothing is measured.
+        wanted: Whether anything uses the times; until then nothing is measured.
     """
 
     __slots__ = ("_known", "_tried", "wanted")
@@ -20,7 +20,7 @@ class Latencies:
         self.wanted = False
 
     def add(self, model: str, seconds: float, now: float) -> None:
-        """Take a measurement."""
+        """Add a measurement."""
         if len(self._known) >= MAX_MODELS and model not in self._known:
             self._known.clear()
         known = self._known.get(model)
@@ -29,7 +29,7 @@ class Latencies:
         self._known[model] = (average, now)
 
     def expected_s(self, model: str, now: float) -> float:
-        """What to expect of a model: its average, or 0 for one that nobody has tried within a minute.
+        """Expected first-byte time of a model: its average, or 0 if it was not tried within a minute.
 
         A model is expected to be quick once, by whoever asks first; until it has answered, it is expected to be slow,
         so that it is tried by one call and not by all.
@@ -43,7 +43,7 @@ class Latencies:
         return 0.0
 
     def chosen(self, model: str, now: float) -> None:
-        """A call goes there now."""
+        """Note that a call is sent to the model now."""
         if len(self._tried) >= MAX_MODELS and model not in self._tried:
             self._tried.clear()
         self._tried[model] = now

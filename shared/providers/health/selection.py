@@ -1,4 +1,4 @@
-"""Which of several usable keys a call takes: by weight at random, or always the same one within a session. Pure."""
+"""Choose one of several usable keys: at random by weight, or the same one within a session. Pure functions."""
 
 import random
 from collections.abc import Sequence
@@ -33,10 +33,10 @@ def choose_key(keys: Sequence[ProviderKey], session: str = "", *, chance: float 
 
 
 def draw(name: str, weight: float, session: str) -> float:
-    """A lot for one of several: who draws the highest is chosen, as often as its weight says.
+    """Draw a lot for a candidate; the highest lot wins, in proportion to the weights.
 
     Without a session it is drawn at random (weighted sampling by Efraimidis and Spirakis). Within one it is always the
-    same: rendezvous hashing, where what goes away takes only its own sessions along.
+    same: rendezvous hashing, where a removed candidate moves only its own sessions.
     Sources: https://doi.org/10.1016/j.ipl.2005.11.003, https://datatracker.ietf.org/doc/draft-ietf-bess-weighted-hrw/
     """
     if not session:

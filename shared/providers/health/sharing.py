@@ -1,6 +1,6 @@
-"""Tells the other processes how the providers do, and listens to them: a channel for now, a short-lived hash for later.
+"""Share provider health between processes: a channel for live changes, a short-lived hash for late joiners.
 
-No call waits for any of it. Without the store each process keeps what it finds out itself.
+No call waits for it. Without the store each process uses only what it finds out itself.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from shared.store.errors import StoreConnectionError
 
 HASH_TTL_S = 24 * 3600
 MAX_FIELDS = 2_000
-MAX_UNSAID = 1_000
+MAX_UNSENT = 1_000
 LISTEN_S = 10.0
 
 logger = logging.getLogger("finops.providers")
@@ -34,7 +34,7 @@ class SharedHealth:
 
     Args:
         board: This process's.
-        commands: To say something.
+        commands: For publishing.
         connect: Makes a client for the subscription.
     """
 
@@ -43,49 +43,49 @@ class SharedHealth:
         self._commands = commands
         self._connect = connect
         self._name = uuid.uuid4().hex
-        self._unsaid: deque[HealthChange] = deque(maxlen=MAX_UNSAID)
+        self._unsent: deque[HealthChange] = deque(maxlen=MAX_UNSENT)
         self._writer: asyncio.Task[None] | None = None
         self._reader: asyncio.Task[None] | None = None
         self._closed = False
-        self.heard = asyncio.Event()
-        """Set once what is known to others is known here."""
-        board.tell = self.say
+        self.caught_up = asyncio.Event()
+        """Set once the changes of other processes are known here."""
+        board.notify = self.publish
 
     def start(self) -> None:
         """Begin to listen."""
         if self._reader is None and not self._closed:
             self._reader = asyncio.create_task(self._listen(), name="finops-health")
 
-    def say(self, change: HealthChange) -> None:
-        """Tell the others soon."""
-        self._unsaid.append(change)
+    def publish(self, change: HealthChange) -> None:
+        """Send a change to the other processes, soon."""
+        self._unsent.append(change)
         if self._writer is None and not self._closed:
             self._writer = asyncio.create_task(self._write(), name="finops-health-write")
 
     async def aclose(self) -> None:
-        """Stop listening; what is still unsaid stays so."""
+        """Stop listening; changes that are not sent yet are dropped."""
         self._closed = True
         tasks = [task for task in (self._reader, self._writer) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    # ------------------------------------------------------------------ saying
+    # ------------------------------------------------------------------ sending
 
     async def _write(self) -> None:
         try:
-            while self._unsaid:
-                changes = list(self._unsaid)
-                self._unsaid.clear()
-                replies = await self._commands.execute_many(self._said(changes))
-                if replies[-1] > MAX_FIELDS:  # far more than there are keys: begin anew rather than grow
+            while self._unsent:
+                changes = list(self._unsent)
+                self._unsent.clear()
+                replies = await self._commands.execute_many(self._commands_of(changes))
+                if replies[-1] > MAX_FIELDS:  # far more than there are keys: start over rather than grow
                     await self._commands.execute("DEL", HASH)
         except (StoreConnectionError, RedisError) as error:
-            logger.debug("what was found out about providers stays in this process: %s", error)
+            logger.debug("provider health is not shared with other processes: %s", error)
         finally:
             self._writer = None
 
-    def _said(self, changes: list[HealthChange]) -> list[Command]:
+    def _commands_of(self, changes: list[HealthChange]) -> list[Command]:
         commands: list[Command] = []
         for change in changes:
             stored = write_change(change, self._name)
@@ -107,10 +107,10 @@ class SharedHealth:
                 while not self._closed:
                     message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=LISTEN_S)
                     if message is not None:
-                        self._hear(message["data"])
+                        self._receive(message["data"])
             except (StoreConnectionError, RedisError, OSError) as error:
                 if failures == 0:
-                    logger.info("other processes are not heard of for now: %s", error)
+                    logger.info("other processes are not caught_up of for now: %s", error)
             finally:
                 with contextlib.suppress(RedisError, OSError):
                     await redis.connection_pool.disconnect(inuse_connections=True)
@@ -119,19 +119,19 @@ class SharedHealth:
             failures += 1
 
     async def _catch_up(self) -> None:
-        """Learn what was said before we listened, and throw out what has run out."""
+        """Read the changes of before the subscription, and delete expired ones."""
         kept = await self._commands.execute("HGETALL", HASH, retry_safe=True)
-        past = [name for name, stored in zip(kept[::2], kept[1::2], strict=True) if not self._hear(stored)]
+        past = [name for name, stored in zip(kept[::2], kept[1::2], strict=True) if not self._receive(stored)]
         if past:
             await self._commands.execute("HDEL", HASH, *past, retry_safe=True)
-        self.heard.set()
+        self.caught_up.set()
 
-    def _hear(self, stored: bytes) -> bool:
-        """Take over what another process said; whether it still means something."""
-        said = read_change(stored)
-        if said is None:
+    def _receive(self, stored: bytes) -> bool:
+        """Apply a change of another process; return whether it is still valid."""
+        received = read_change(stored)
+        if received is None:
             return False
-        by, change = said
+        by, change = received
         if by != self._name:
             self._board.learn(change)
         return change.ends or change.until > time.time()

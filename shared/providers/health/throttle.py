@@ -1,4 +1,4 @@
-"""Fewer concurrent calls for a provider that says it is too many: additive increase, multiplicative decrease (AIMD)."""
+"""Lower the concurrency of a provider that answers 429: additive increase, multiplicative decrease (AIMD)."""
 
 from shared.providers.health.gate import Gate
 
@@ -9,28 +9,28 @@ RECOVERED_S = 60.0
 
 
 class Throttle:
-    """Sets a gate's limit. It is lowered by refusals and raised again by answers.
+    """Control a gate's limit: refusals lower it, answers raise it again.
 
     Args:
-        gate: Its places are the limit in good times.
+        gate: Its slots are the limit while there are no refusals.
     """
 
     __slots__ = ("_gate", "_limit", "_lowered_at", "_step", "active")
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
-        self._limit = float(gate.places)
-        self._step = max(1, gate.places // 100)
+        self._limit = float(gate.slots)
+        self._step = max(1, gate.slots // 100)
         self._lowered_at = float("-inf")
         self.active = False
 
     @property
     def limit(self) -> int:
-        """Calls at once, now."""
+        """Maximum concurrent calls, now."""
         return self._gate.limit
 
     def refused(self, now: float, *, share: float = 1.0) -> bool:
-        """The provider answered 429.
+        """Note a 429 of the provider.
 
         Args:
             now: Seconds of a clock that only goes forward.
@@ -45,7 +45,7 @@ class Throttle:
         return True
 
     def heard(self, limit: int, now: float) -> None:
-        """Another process lowered its limit to this: so do we, unless we have much more under way."""
+        """Adopt the limit of another process, unless this one has far more calls in progress."""
         if now - self._lowered_at >= SPACING_S:
             self.lower_to(max(limit, self._gate.inside // 2), now)
 
@@ -59,7 +59,7 @@ class Throttle:
     def answered(self, now: float) -> None:
         """A call was answered while the limit is low: after as many answers as it lets in, it rises by a step."""
         self._limit += self._step / self._limit
-        if self._limit >= self._gate.places or now - self._lowered_at >= RECOVERED_S:
-            self._limit = float(self._gate.places)
+        if self._limit >= self._gate.slots or now - self._lowered_at >= RECOVERED_S:
+            self._limit = float(self._gate.slots)
             self.active = False
         self._gate.set_limit(int(self._limit))

@@ -1,4 +1,4 @@
-"""Whose AWS credentials sign: the configuration's, the environment's, or those that botocore finds.
+"""Find AWS credentials: the configuration's, the environment's, or those that botocore finds.
 
 Source: https://docs.aws.amazon.com/sdkref/latest/guide/standardized-credentials.html
 """
@@ -14,7 +14,7 @@ from shared.providers.base import Provider
 from shared.providers.hosts.refreshed import Expiring, Refreshed
 from shared.providers.hosts.sigv4 import AwsCredentials
 
-# botocore renews what is temporary long before its end; here it is only not asked for every request.
+# botocore renews what is temporary long before its end; here it is only spared a call per request.
 ASK_AGAIN_S = 300.0
 AHEAD_S = 60.0
 
@@ -33,19 +33,19 @@ class AwsIdentity:
         self._found = Refreshed(self._find, ahead_s=AHEAD_S, now=now)
 
     async def credentials(self, provider: Provider) -> AwsCredentials:
-        """Who signs for the provider.
+        """Return the provider's credentials.
 
         Raises:
-            UpstreamRefused: 401, nobody.
+            UpstreamRefused: 401, there are none.
         """
         if provider.credentials:
-            return _said(provider)
+            return _configured(provider)
         access, secret = self._environ.get("AWS_ACCESS_KEY_ID"), self._environ.get("AWS_SECRET_ACCESS_KEY")
         if access and secret:
             return AwsCredentials(access, secret, self._environ.get("AWS_SESSION_TOKEN", ""))
         found = await self._found.get()
         if found is None:
-            raise _nobody(
+            raise _missing(
                 provider,
                 "set AWS_BEARER_TOKEN_BEDROCK, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or install the extra "
                 "'bedrock' for profiles, roles and instance credentials",
@@ -74,15 +74,15 @@ class AwsIdentity:
         return AwsCredentials(frozen.access_key, frozen.secret_key, frozen.token or "")
 
 
-def _said(provider: Provider) -> AwsCredentials:
+def _configured(provider: Provider) -> AwsCredentials:
     """``<access key>:<secret key>`` or ``<access key>:<secret key>:<session token>``."""
     access, _, rest = provider.credentials.partition(":")
     secret, _, token = rest.partition(":")
     if not access or not secret:
-        raise _nobody(provider, "its credentials must be <access key id>:<secret access key>[:<session token>]")
+        raise _missing(provider, "its credentials must be <access key id>:<secret access key>[:<session token>]")
     return AwsCredentials(access, secret, token)
 
 
-def _nobody(provider: Provider, remedy: str) -> UpstreamRefused:
+def _missing(provider: Provider, remedy: str) -> UpstreamRefused:
     message = f"The provider {provider.name!r} has no AWS credentials: {remedy}."
     return UpstreamRefused(401, {"message": message, "code": "invalid_credentials"}, provider=provider.name)

@@ -1,4 +1,4 @@
-"""What a host is: where a provider's requests go and what proves that they may."""
+"""The host interface: URL and credentials of a provider's requests."""
 
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -11,11 +11,11 @@ from shared.providers.wires.base import UpstreamRequest
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where one request goes.
+    """Target of one request.
 
     Attributes:
         target: Path and query as sent on the wire.
-        headers: Credentials and what else the host asks for, lower-case names.
+        headers: Credentials and other headers of the host, lower-case names.
     """
 
     origin: Origin
@@ -31,7 +31,7 @@ class Host(Protocol):
     async def destination(
         self, provider: Provider, key: ProviderKey | None, model: str, request: UpstreamRequest
     ) -> Destination:
-        """Where the request goes, and with what credentials."""
+        """Return URL and credentials of a request."""
         ...
 
 

@@ -44,7 +44,7 @@ class BedrockHost:
         """The region's address, with the key as a bearer token or else signed.
 
         Raises:
-            UpstreamRefused: There is neither a key nor anybody to sign.
+            UpstreamRefused: There are neither a key nor credentials to sign with.
         """
         base = provider.base_url or base_url(provider.region, runtime=not request.path.startswith(_CATALOGUE))
         origin, target = target_below(base, request.path)
@@ -64,6 +64,6 @@ class BedrockHost:
 
 
 def base_url(region: str, *, runtime: bool = True) -> str:
-    """The public endpoint of a region: the one that runs models, or the one that tells which there are."""
+    """The public endpoint of a region: the one that runs models, or the one that lists them."""
     domain = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
     return f"https://bedrock{'-runtime' if runtime else ''}.{region}.{domain}"

@@ -9,9 +9,9 @@ class DirectHost:
     """A provider reached at its own address.
 
     Args:
-        name: As rows of the registry say it.
-        header: Where the key goes.
-        scheme: What stands before it.
+        name: As in the registry's rows.
+        header: The one that carries the key.
+        scheme: Prefix of the key.
     """
 
     def __init__(self, name: str = "direct", *, header: str = "authorization", scheme: str = "Bearer ") -> None:

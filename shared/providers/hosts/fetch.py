@@ -1,4 +1,4 @@
-"""The one thing hosts need of the network: a short request to a token endpoint."""
+"""Short requests to token endpoints."""
 
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
@@ -23,7 +23,7 @@ class Fetch(Protocol):
         """Status and body of the answer.
 
         Raises:
-            OSError, httpx.HTTPError: There is none.
+            OSError, httpx.HTTPError: No answer.
         """
         ...
 
@@ -42,8 +42,8 @@ class TransportFetch:
         """
         origin, parts = Origin.parse(url), urlsplit(url)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        said = {"host": origin.authority.decode("ascii"), "accept": "application/json", **headers}
-        lines = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in said.items()]
+        sent = {"host": origin.authority.decode("ascii"), "accept": "application/json", **headers}
+        lines = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in sent.items()]
         timeouts = Timeouts(first_byte_s=FETCH_TIMEOUT_S, idle_s=FETCH_TIMEOUT_S, total_s=FETCH_TIMEOUT_S)
         response = await self._transport.send(origin, "POST", target.encode("ascii"), lines, body, timeouts=timeouts)
         try:
@@ -56,7 +56,7 @@ async def fetch_token(fetch: Fetch, url: str, form: Mapping[str, str], *, provid
     """An access token from an OAuth 2.0 token endpoint (RFC 6749, 5.1 and 5.2).
 
     Args:
-        provider: For whom, for messages.
+        provider: Its name, for messages.
         now: Unix seconds.
 
     Raises:
@@ -86,7 +86,7 @@ def _read(body: bytes) -> dict[str, Any]:
 
 
 def _seconds(life_s: object) -> float:
-    """Azure's older endpoints say it in a text."""
+    """Read a lifetime; Azure's older endpoints send it as text."""
     try:
         return float(life_s)  # type: ignore[arg-type]
     except (TypeError, ValueError):
@@ -94,10 +94,10 @@ def _seconds(life_s: object) -> float:
 
 
 def _refusal(status: int, fields: Mapping[str, Any], provider: str) -> GatewayError:
-    """Its ``error`` is a code of the standard; its description may tell secrets, so it is left out."""
+    """Its ``error`` is a code of the standard; its description may contain secrets, so it is left out."""
     code = fields.get("error")
     code = code[:64] if isinstance(code, str) else f"status {status}"
     if 400 <= status < 500 and status not in {408, 429}:
-        message = f"The identity service does not accept the credentials of the provider {provider!r}: {code}."
+        message = f"The identity service rejected the credentials of the provider {provider!r}: {code}."
         return UpstreamRefused(401, {"message": message, "code": "invalid_credentials"}, provider=provider)
-    return UpstreamFailure(f"The identity service of the provider {provider!r} gave no access token: {code}.")
+    return UpstreamFailure(f"The identity service of the provider {provider!r} returned no access token: {code}.")

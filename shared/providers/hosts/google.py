@@ -62,15 +62,17 @@ class GoogleTokens:
 
 
 class _Source:
-    """Where the tokens of one set of credentials come from; found out once.
+    """The source of tokens for one set of credentials; determined once.
 
     Args:
-        said: A path, the JSON itself, or empty.
+        credentials: A path, the JSON itself, or empty.
         default: Whether other kinds of credentials may be looked for, in the places and by the rules of google-auth.
     """
 
-    def __init__(self, said: str, provider: str, fetch: Fetch, now: Callable[[], float], *, default: bool) -> None:
-        self._said = said
+    def __init__(
+        self, credentials: str, provider: str, fetch: Fetch, now: Callable[[], float], *, default: bool
+    ) -> None:
+        self._credentials = credentials
         self._default = default
         self._provider = provider
         self._fetch = fetch
@@ -83,7 +85,7 @@ class _Source:
         Raises:
             UpstreamRefused, UpstreamFailure: As ``GoogleTokens.get``.
         """
-        info = await asyncio.to_thread(self._read) if self._said else {}
+        info = await asyncio.to_thread(self._read) if self._credentials else {}
         kind = info.get("type")
         if kind == "service_account":
             form = {"grant_type": GRANT, "assertion": self._assertion(info)}
@@ -101,12 +103,16 @@ class _Source:
 
     def _read(self) -> dict[str, Any]:
         try:
-            text = self._said if self._said.lstrip().startswith("{") else Path(self._said).read_text("utf-8")
+            text = (
+                self._credentials
+                if self._credentials.lstrip().startswith("{")
+                else Path(self._credentials).read_text("utf-8")
+            )
             info = orjson.loads(text)
         except (OSError, ValueError) as error:
             raise self._refused("its credentials are neither a readable key file nor the JSON of one") from error
         if not isinstance(info, dict):
-            raise self._refused("its key file holds no JSON object")
+            raise self._refused("its key file is not a JSON object")
         return info
 
     def _assertion(self, info: Mapping[str, Any]) -> str:
@@ -115,7 +121,7 @@ class _Source:
         except ImportError as error:
             raise self._refused(EXTRA) from error
         except (KeyError, TypeError, ValueError) as error:
-            raise self._refused(f"its key file is not whole ({type(error).__name__})") from error
+            raise self._refused(f"its key file is incomplete ({type(error).__name__})") from error
 
     def _by_library(self) -> Expiring[str]:
         """What google-auth finds: workload credentials, gcloud's own, the metadata server. It blocks."""
@@ -136,7 +142,7 @@ class _Source:
                 f"The identity service of the provider {self._provider!r} cannot be reached."
             ) from error
         except (failures.GoogleAuthError, ValueError) as error:
-            raise self._refused(f"google-auth says {type(error).__name__}") from error
+            raise self._refused(f"google-auth raised {type(error).__name__}") from error
         expiry = self._library.expiry  # in UTC, but naive
         expires_at = expiry.replace(tzinfo=UTC).timestamp() if expiry else self._now() + DEFAULT_LIFE_S
         return Expiring(str(self._library.token), expires_at)

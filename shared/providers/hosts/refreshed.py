@@ -23,14 +23,14 @@ class Expiring(Generic[T]):
 
 
 class Refreshed(Generic[T]):
-    """Gives out a value as long as it holds.
+    """Serve a value while it is valid.
 
-    Near its end the next one is obtained while the old one still serves; only who finds none has to wait, and all
-    who wait, wait for the same task. A failed refresh is tried again after ``RETRY_S``, or at once when nothing is
-    left to serve.
+    Shortly before it expires the next one is obtained while the old one is still served. Callers wait only if there
+    is no valid value, and then all for the same task. A failed refresh is tried again after ``RETRY_S``, or at once if
+    there is no valid value.
 
     Args:
-        ahead_s: So long before its end a value is replaced.
+        ahead_s: Time before its expiry at which a value is replaced.
         now: Unix seconds.
     """
 
@@ -52,7 +52,7 @@ class Refreshed(Generic[T]):
         """The value.
 
         Raises:
-            Exception: What ``obtain`` raises, where no earlier value holds any more.
+            Exception: What ``obtain`` raises, if no earlier value is valid.
         """
         now, held = self._now(), self._held
         if held is not None and now < held.expires_at - self._ahead_s:

@@ -15,7 +15,7 @@ ALGORITHM = "AWS4-HMAC-SHA256"
 
 @dataclass(frozen=True, slots=True)
 class AwsCredentials:
-    """Who signs; ``token`` only where they are temporary."""
+    """AWS credentials; ``token`` only where they are temporary."""
 
     access_key: str
     secret_key: str = field(repr=False)
@@ -33,7 +33,7 @@ def signed_headers(
     service: str,
     now: datetime,
 ) -> Mapping[str, str]:
-    """The headers that prove the request, beside ``host``, which must go out as given.
+    """Return the headers that sign a request; ``host`` must be sent as given.
 
     Args:
         target: Path and query as sent. The path is encoded once more for the signature, as every service but S3 wants.

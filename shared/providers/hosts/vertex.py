@@ -57,12 +57,12 @@ def base_url(location: str) -> str:
 
 
 def _path(project: str, location: str, path: str) -> str:
-    """Where in the project a wire's path is: a model of a publisher, or the endpoint in OpenAI's format."""
+    """Expand a wire's path to one in the project: a publisher's model, or the endpoint in OpenAI's format."""
     if _CATALOGUE.match(path):
         return f"/v1beta1{path}"
-    place = f"/v1/projects/{quote(project, safe='')}/locations/{quote(location, safe='')}"
+    prefix = f"/v1/projects/{quote(project, safe='')}/locations/{quote(location, safe='')}"
     if path.startswith("/publishers/"):
-        return f"{place}{path}"
+        return f"{prefix}{path}"
     if path.startswith("/models/"):
-        return f"{place}/publishers/google{path}"
-    return f"{place}/endpoints/openapi{path}"
+        return f"{prefix}/publishers/google{path}"
+    return f"{prefix}/endpoints/openapi{path}"

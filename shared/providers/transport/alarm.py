@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 class Alarm:
-    """Rings at or before the time asked for; whoever is rung looks at the clock and sets it again.
+    """Timer that fires at or before the requested time; the callback checks the clock and sets it again.
 
     A later time than the one already armed costs nothing: the early ring finds it and moves on.
     """

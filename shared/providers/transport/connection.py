@@ -17,33 +17,33 @@ _TIMER_SLACK_S = 0.001  # uvloop's clock ticks in milliseconds
 _DISCONNECTED = "the upstream closed the connection before the response was complete"
 
 
-class Home(Protocol):
-    """Who owns a connection between exchanges."""
+class ConnectionOwner(Protocol):
+    """Owner of a connection between exchanges: the pool."""
 
     max_idle_s: float
 
     def opened(self, connection: "Connection") -> None:
-        """Know of it: it is open now."""
+        """Note an opened connection."""
 
     def free(self, connection: "Connection") -> None:
-        """Take it back: it can serve again."""
+        """Take back a connection that can serve again."""
 
     def lost(self, connection: "Connection") -> None:
-        """Forget it: it is closed."""
+        """Forget a closed connection."""
 
 
 class Connection(asyncio.Protocol):
-    """Writes requests, parses what comes back with llhttp, and goes home after each complete answer.
+    """Writes requests, parses what comes back with llhttp, and returns to its owner after each complete answer.
 
     Attributes:
-        made: Was open once, and so has told its home.
+        made: Was open once, and so its owner knows of it.
         usable: Open, as far as is known.
         closed: Done when the socket is.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, home: Home) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, owner: ConnectionOwner) -> None:
         self._loop = loop
-        self._home = home
+        self._owner = owner
         self._alarm = Alarm(loop, self._on_alarm)
         self._transport: asyncio.Transport
         self._parser: httptools.HttpResponseParser
@@ -116,7 +116,7 @@ class Connection(asyncio.Protocol):
             self.usable = False
             self._alarm.cancel()
             self._transport.abort()
-            self._home.lost(self)
+            self._owner.lost(self)
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.fail(error)
@@ -128,13 +128,13 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self.made = self.usable = True
         _probe_when_silent(transport)
-        self._home.opened(self)
+        self._owner.opened(self)
 
     def data_received(self, data: bytes) -> None:
         """Parse what came and let the waiting task look, once for all of it."""
         exchange = self._exchange
         if exchange is None:
-            self.drop(httpx.RemoteProtocolError("the upstream sent bytes that nobody had asked for"))
+            self.drop(httpx.RemoteProtocolError("the upstream sent unsolicited bytes"))
             return
         exchange.received = True
         self._unproductive += len(data)
@@ -266,9 +266,9 @@ class Connection(asyncio.Protocol):
             return
         if exchange.paused:
             self._transport.resume_reading()
-        self._idle_until = self._loop.time() + self._home.max_idle_s
+        self._idle_until = self._loop.time() + self._owner.max_idle_s
         self._alarm.set(self._idle_until)
-        self._home.free(self)
+        self._owner.free(self)
 
     def _disconnect(self, error: httpx.TransportError) -> None:
         exchange = self._exchange
@@ -320,7 +320,7 @@ def _explain(error: Exception) -> httpx.TransportError:
 
 
 def _ended_cleanly(transport: asyncio.BaseTransport) -> bool:
-    """Whether the peer itself said that this is the end: under TLS anybody on the way can send a bare FIN."""
+    """Whether the peer itself ended the connection: under TLS anybody on the path can send a bare FIN."""
     tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
     if tls is None:
         return True

@@ -1,4 +1,4 @@
-"""One request and what has come of its answer so far: written by the connection, read by the caller's task."""
+"""State of one request and its answer: written by the connection, read by the caller's task."""
 
 import asyncio
 from enum import Enum
@@ -11,7 +11,7 @@ MAX_QUEUED_BYTES = 256 * 1024
 
 
 class Phase(Enum):
-    """What the caller's task waits for; says which timeout has run out."""
+    """What the caller's task waits for, which decides the timeout that applies."""
 
     WRITE = "write"
     HEAD = "first byte"

@@ -1,4 +1,4 @@
-"""Where a request goes and how long it may take."""
+"""Origin, timeouts and connection limits of requests."""
 
 import math
 from dataclasses import dataclass

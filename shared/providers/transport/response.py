@@ -1,4 +1,4 @@
-"""What the caller of the raw method holds: status, headers, and the body as it comes or in one piece."""
+"""The raw response: status, headers, and the body in pieces or at once."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Alerts: listed page by page; unusual spending is found by one process, and told once a day."""
+"""Alerts: listed page by page; unusual spending is found by one process, and alerts once a day."""
 
 from datetime import datetime, timedelta
 
@@ -31,7 +31,7 @@ async def alerts(store: MultiplexedClient) -> list[Alert]:
 
 
 @pytest.fixture
-async def habits(store: MultiplexedClient, today_noon: datetime) -> MultiplexedClient:
+async def spending(store: MultiplexedClient, today_noon: datetime) -> MultiplexedClient:
     """A steady key, a new one, one without a name, and a day on which all spend much."""
     for day in range(1, 11):
         await spend(store, today_noon - timedelta(days=day), steady=2 * USD, **{"": USD})
@@ -40,47 +40,49 @@ async def habits(store: MultiplexedClient, today_noon: datetime) -> MultiplexedC
     return store
 
 
-async def test_a_key_far_above_its_habit_is_told_of_once_a_day(habits: MultiplexedClient, today_noon: datetime) -> None:
-    watch = AnomalyWatch(habits, 300)
+async def test_a_key_far_above_its_baseline_alerts_once_a_day(
+    spending: MultiplexedClient, today_noon: datetime
+) -> None:
+    watch = AnomalyWatch(spending, 300)
     assert await watch.check(today_noon) == 1
     assert await watch.check(today_noon + timedelta(hours=1)) == 0
-    (alert,) = await alerts(habits)
+    (alert,) = await alerts(spending)
     assert (alert.kind, alert.scope, alert.window) == (ANOMALY, "key:steady", "1d")
     assert (alert.used, alert.usual) == (20 * USD, 2 * USD)
     assert alert.to_dict()["usual_usd"] == 2.0
     assert "percent" not in alert.to_dict()
 
 
-async def test_the_next_day_it_is_told_of_again(habits: MultiplexedClient, today_noon: datetime) -> None:
-    watch = AnomalyWatch(habits, 300)
+async def test_it_alerts_again_the_next_day(spending: MultiplexedClient, today_noon: datetime) -> None:
+    watch = AnomalyWatch(spending, 300)
     await watch.check(today_noon)
-    await spend(habits, today_noon + timedelta(days=1), steady=90 * USD)
+    await spend(spending, today_noon + timedelta(days=1), steady=90 * USD)
     assert await watch.check(today_noon + timedelta(days=1)) == 1
 
 
-async def test_days_before_a_keys_first_make_no_habit(store: MultiplexedClient, today_noon: datetime) -> None:
+async def test_days_before_a_keys_first_do_not_count(store: MultiplexedClient, today_noon: datetime) -> None:
     for day in range(1, 4):
         await spend(store, today_noon - timedelta(days=day), young=USD)
     await spend(store, today_noon, young=50 * USD)
     assert await AnomalyWatch(store, 300).check(today_noon) == 0
 
 
-async def test_of_many_processes_one_looks_per_period(habits: MultiplexedClient, today_noon: datetime) -> None:
-    told = [await AnomalyWatch(habits, 300).look(today_noon) for _ in range(3)]
-    assert told == [1, 0, 0]
-    assert 0 < await habits.execute("PTTL", "finops:alerts:watch") <= 300_000
+async def test_one_process_checks_per_period(spending: MultiplexedClient, today_noon: datetime) -> None:
+    found = [await AnomalyWatch(spending, 300).look(today_noon) for _ in range(3)]
+    assert found == [1, 0, 0]
+    assert 0 < await spending.execute("PTTL", "finops:alerts:watch") <= 300_000
 
 
-async def test_days_that_are_over_are_read_once(habits: MultiplexedClient, today_noon: datetime) -> None:
-    watch = AnomalyWatch(habits, 300)
+async def test_past_days_are_read_once(spending: MultiplexedClient, today_noon: datetime) -> None:
+    watch = AnomalyWatch(spending, 300)
     await watch.check(today_noon)
     past = [today_noon - timedelta(days=back) for back in range(1, 11)]
-    await habits.execute("DEL", *[usage_day(f"{day:%Y-%m-%d}") for day in past])
-    assert await habits.execute("DEL", f"finops:alerted:anomaly:steady:{today_noon:%Y-%m-%d}") == 1
+    await spending.execute("DEL", *[usage_day(f"{day:%Y-%m-%d}") for day in past])
+    assert await spending.execute("DEL", f"finops:alerted:anomaly:steady:{today_noon:%Y-%m-%d}") == 1
     assert await watch.check(today_noon) == 1
 
 
-async def test_a_day_with_endlessly_many_groups_is_not_read_to_its_end(
+async def test_the_number_of_groups_read_is_bounded(
     store: MultiplexedClient, monkeypatch: pytest.MonkeyPatch, today_noon: datetime
 ) -> None:
     monkeypatch.setattr(anomalies, "SCAN_COUNT", 10)
@@ -91,31 +93,35 @@ async def test_a_day_with_endlessly_many_groups_is_not_read_to_its_end(
     assert 0 < len(spent) < 700
 
 
-async def test_an_alert_that_cannot_be_written_is_not_the_end(
-    habits: MultiplexedClient, caplog: pytest.LogCaptureFixture, today_noon: datetime
+async def test_an_alert_that_cannot_be_written_is_logged(
+    spending: MultiplexedClient, caplog: pytest.LogCaptureFixture, today_noon: datetime
 ) -> None:
-    await habits.execute("SET", "finops:alerts", "no stream")
-    assert await AnomalyWatch(habits, 300).check(today_noon) == 0
+    await spending.execute("SET", "finops:alerts", "no stream")
+    assert await AnomalyWatch(spending, 300).check(today_noon) == 0
     assert "could not be written" in caplog.text
 
 
 async def test_lists_are_read_page_by_page_and_by_kind(
-    habits: MultiplexedClient, guard: LimitGuard, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, today_noon: datetime
+    spending: MultiplexedClient,
+    guard: LimitGuard,
+    ledger: Ledger,
+    monkeypatch: pytest.MonkeyPatch,
+    today_noon: datetime,
 ) -> None:
     monkeypatch.setattr("shared.governance.forecasts.alerts._PAGE", 2)
-    await AnomalyWatch(habits, 300).check(today_noon)
+    await AnomalyWatch(spending, 300).check(today_noon)
     await guard.admit("a", (budget(100), budget(200, "team:t")), cost=1, tokens=0)
     ledger.book(orjson.dumps({"status": 200, "cost": 170}), "a")
     await ledger.flush()
-    everything = await alerts(habits)
+    everything = await alerts(spending)
     assert [(alert.scope, alert.percent) for alert in everything] == [
         ("team:t", 80), ("team:t", 50), ("key:a", 100), ("key:a", 80), ("key:a", 50), ("key:steady", 0),
     ]  # fmt: skip
-    first, more = await list_alerts(habits, limit=4)
-    rest, end = await list_alerts(habits, after=first[-1].id, limit=4)
+    first, more = await list_alerts(spending, limit=4)
+    rest, end = await list_alerts(spending, after=first[-1].id, limit=4)
     assert (more, end, first + rest) == (True, False, everything)
-    assert [a.scope for a in (await list_alerts(habits, kind=ANOMALY))[0]] == ["key:steady"]
-    assert len((await list_alerts(habits, kind=THRESHOLD, scope="key:a"))[0]) == 3
+    assert [a.scope for a in (await list_alerts(spending, kind=ANOMALY))[0]] == ["key:steady"]
+    assert len((await list_alerts(spending, kind=THRESHOLD, scope="key:a"))[0]) == 3
     document = everything[2].to_dict()
     assert (document["type"], document["limit_usd"], document["used_usd"], document["percent"]) == (
         THRESHOLD,
@@ -126,7 +132,7 @@ async def test_lists_are_read_page_by_page_and_by_kind(
 
 
 @pytest.mark.parametrize("cursor", ["x", "alert_", "alert_1", "alert_\u0661-0", "alert_1-0\n", "alert_1-0 +", "1-0"])
-async def test_a_cursor_of_somewhere_else_is_refused(store: MultiplexedClient, cursor: str) -> None:
+async def test_an_invalid_cursor_is_refused(store: MultiplexedClient, cursor: str) -> None:
     with pytest.raises(InvalidRequest):
         await list_alerts(store, after=cursor)
 
@@ -136,7 +142,7 @@ async def test_an_unknown_kind_is_refused(store: MultiplexedClient) -> None:
         await list_alerts(store, kind="other")
 
 
-async def test_without_a_store_there_is_no_list() -> None:
+async def test_an_unavailable_store_is_reported() -> None:
     gone = MultiplexedClient("redis://127.0.0.1:9/0")
     with pytest.raises(StoreUnavailable):
         await list_alerts(gone)

@@ -32,7 +32,7 @@ def governance(**auth: object) -> Authenticator:
         {b"x-bf-vk": b"sk-bf-team-a", b"authorization": b"Bearer vk_12345"},
     ],
 )
-async def test_a_key_names_its_caller_wherever_it_stands(headers: dict[bytes, bytes]) -> None:
+async def test_every_header_may_carry_a_key(headers: dict[bytes, bytes]) -> None:
     caller = await governance().identify(headers)
     assert caller == Caller("team-a", "team-a", ("openai/*",), 2.0, 3, scope="team-a")
 
@@ -81,17 +81,17 @@ async def test_the_admin_key_sees_all() -> None:
     assert Authenticator(Settings(), admin_key="made").is_admin({b"authorization": b"Bearer made"})
 
 
-async def test_a_jobs_owner_is_found_again() -> None:
+async def test_a_jobs_owner_is_found() -> None:
     assert (await governance().owner("team-a")).weight == 2.0
     assert await governance().owner("gone") == Caller(key_id="gone", name="gone")
 
 
-def test_whether_there_is_but_one_tenant() -> None:
+def test_single_tenant() -> None:
     assert Authenticator(Settings()).single_tenant
     assert not governance().single_tenant
 
 
-def test_what_a_caller_may_see() -> None:
+def test_visibility_of_jobs() -> None:
     assert Caller(key_id="a").may_see("a")
     assert Caller(key_id="a").may_see("")
     assert not Caller(key_id="a").may_see("b")

@@ -34,7 +34,7 @@ async def test_a_configured_key_without_a_value_gets_one_once(store: Multiplexed
         await VirtualKeyStore(store, Settings()).get("made")
 
 
-@pytest.mark.parametrize("keys", [{}, {"made": {"value": "sk-bf-said-by-now"}}])
+@pytest.mark.parametrize("keys", [{}, {"made": {"value": "sk-bf-configured-by-now"}}])
 async def test_a_made_value_ends_when_the_file_names_no_key_or_a_value(store: MultiplexedClient, keys: Any) -> None:
     value = (await VirtualKeyStore(store, UNVALUED).make_missing())["made"]
     settings = Settings.model_validate({"virtual_keys": keys})

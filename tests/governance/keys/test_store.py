@@ -1,4 +1,4 @@
-"""Virtual keys made at run time: shown once, stored as hashes, known everywhere within a second."""
+"""Virtual keys created at run time: returned once, stored as hashes, known everywhere within a second."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -49,7 +49,7 @@ async def ring(store: MultiplexedClient, redis_url: str) -> AsyncIterator[Virtua
     await ring.aclose()
 
 
-async def test_a_value_is_shown_once_and_only_its_hash_is_kept(
+async def test_a_value_is_returned_once_and_only_its_hash_is_stored(
     keys: VirtualKeyStore, store: MultiplexedClient, redis: Any
 ) -> None:
     key, value = await keys.create("Team A", {"team": "search", "models": ["openai/*"]})
@@ -64,13 +64,13 @@ async def test_a_value_is_shown_once_and_only_its_hash_is_kept(
     await assert_no_key_leaks(redis, ["finops:key:*", "finops:keyhash:*", "finops:keys"])
 
 
-async def test_a_key_names_its_caller_with_all_that_binds_it(keys: VirtualKeyStore, ring: VirtualKeyCache) -> None:
-    said = {
+async def test_a_key_identifies_its_caller_with_all_limits(keys: VirtualKeyStore, ring: VirtualKeyCache) -> None:
+    settings = {
         "team": "search", "customer": "acme", "models": ["openai/*"], "denied_models": ["openai/gpt-5*"], "weight": 2,
         "providers": ["openai"], "fallbacks": ["openai/gpt-4o"], "max_concurrent_jobs": 3, "dimensions": {"app": "x"},
         "budget": {"limit_usd": 1.5}, "rate_limits": [{"requests": 6, "window": "rolling:1h"}],
     }  # fmt: skip
-    key, value = await keys.create("a", said)
+    key, value = await keys.create("a", settings)
     caller = await Authenticator(SETTINGS, ring=ring).identify({b"authorization": b"Bearer " + value.encode()})
     assert (caller.key_id, caller.name, caller.weight, caller.max_concurrent_jobs) == (key.id, "a", 2.0, 3)
     assert caller.dimensions == (("app", "x"),)
@@ -94,7 +94,7 @@ async def test_a_configured_key_has_its_teams_limits_too() -> None:
     assert caller.limits == (Limit("cost", "team:search", "1M", 5_000_000),)
 
 
-async def test_strangers_are_looked_up_once(
+async def test_an_unknown_value_is_looked_up_once(
     keys: VirtualKeyStore, ring: VirtualKeyCache, store: MultiplexedClient
 ) -> None:
     governance = Authenticator(SETTINGS, ring=ring)
@@ -172,7 +172,7 @@ async def test_a_key_expires(keys: VirtualKeyStore, ring: VirtualKeyCache) -> No
         await Authenticator(SETTINGS, ring=ring).identify({b"x-bf-vk": value.encode()})
 
 
-async def test_a_change_replaces_what_it_says(keys: VirtualKeyStore, ring: VirtualKeyCache) -> None:
+async def test_a_change_replaces_only_the_given_settings(keys: VirtualKeyStore, ring: VirtualKeyCache) -> None:
     key, _ = await keys.create("a", {"budget": {"limit_usd": 1}, "team": "search"})
     changed = await keys.change(key.id, {"budgets": [{"limit_usd": 2}, {"limit_usd": 9, "window": "1M"}]})
     assert [budget.limit_usd for budget in changed.settings.all_budgets] == [2, 9]
@@ -203,7 +203,7 @@ async def test_keys_are_listed_page_by_page_with_the_configured_ones(keys: Virtu
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "settings"),
     [
         ("", {}),
         ("a\nb", {}),
@@ -212,12 +212,12 @@ async def test_keys_are_listed_page_by_page_with_the_configured_ones(keys: Virtu
         ("a", {"dimensions": {"Not A Name": "x"}}),
     ],
 )
-async def test_wrong_keys_are_refused(keys: VirtualKeyStore, name: str, said: dict[str, Any]) -> None:
+async def test_invalid_keys_are_refused(keys: VirtualKeyStore, name: str, settings: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest):
-        await keys.create(name, said)
+        await keys.create(name, settings)
 
 
-async def test_known_keys_go_on_for_a_while_when_the_store_is_away(keys: VirtualKeyStore, redis_url: str) -> None:
+async def test_cached_keys_stay_valid_for_a_while_without_a_store(keys: VirtualKeyStore, redis_url: str) -> None:
     store = MultiplexedClient(redis_url)
     clock = _Clock()
     ring = VirtualKeyCache(store, SETTINGS, clock=clock)
@@ -240,7 +240,7 @@ async def test_known_keys_go_on_for_a_while_when_the_store_is_away(keys: Virtual
         await VirtualKeyStore(store, SETTINGS).create("b", {})
 
 
-async def test_the_subscription_comes_back(
+async def test_the_subscription_is_restored(
     keys: VirtualKeyStore, ring: VirtualKeyCache, store: MultiplexedClient
 ) -> None:
     key, value = await keys.create("a", {})
@@ -269,7 +269,7 @@ async def test_one_tenant_or_several(keys: VirtualKeyStore, store: MultiplexedCl
     assert await Authenticator(Settings()).serves_one_tenant()
 
 
-def test_yesterdays_bytes_stay_readable() -> None:
+def test_keys_of_an_earlier_version_stay_readable() -> None:
     stored = b'{"v":1,"id":"vk_1","name":"a","hint":"abcd","created_at":1.5,"new_field":1,"settings":{"team":"t"}}'
     key = VirtualKey.from_json(stored)
     assert (key.id, key.settings.team, key.created_at) == ("vk_1", "t", 1.5)
@@ -277,7 +277,7 @@ def test_yesterdays_bytes_stay_readable() -> None:
     assert "value" not in orjson.loads(key.to_json())["settings"]
 
 
-async def test_changes_at_the_same_time_do_not_undo_each_other(
+async def test_concurrent_changes_do_not_undo_each_other(
     keys: VirtualKeyStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key, _ = await keys.create("a", {})
@@ -295,9 +295,7 @@ async def test_changes_at_the_same_time_do_not_undo_each_other(
     assert (await keys.get(key.id)).status == "revoked"
 
 
-async def test_an_old_value_that_is_in_use_ends_with_its_grace_too(
-    keys: VirtualKeyStore, ring: VirtualKeyCache
-) -> None:
+async def test_a_cached_old_value_ends_with_its_grace_period(keys: VirtualKeyStore, ring: VirtualKeyCache) -> None:
     key, first = await keys.create("a", {})
     await keys.rotate(key.id, grace_s=1)
     assert await ring.by_value(first.encode())
@@ -315,7 +313,7 @@ class _SetClock:
         return self.now
 
 
-async def test_a_key_in_use_goes_on_though_it_was_looked_up_long_ago(keys: VirtualKeyStore, redis_url: str) -> None:
+async def test_a_key_in_use_outlives_its_lookup(keys: VirtualKeyStore, redis_url: str) -> None:
     store, clock = MultiplexedClient(redis_url), _SetClock()
     ring = VirtualKeyCache(store, SETTINGS, lambda: connect(redis_url, timeout_s=None), clock=clock)
     key, value = await keys.create("a", {})
@@ -345,7 +343,7 @@ async def test_a_deleted_key_is_forgotten_with_all_its_values(
     assert not (await Authenticator(SETTINGS, ring=ring).owner("once-configured")).revoked
 
 
-async def test_keys_are_found_by_what_they_are(keys: VirtualKeyStore, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_keys_are_filtered(keys: VirtualKeyStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shared.governance.keys.store._READ_AT_ONCE", 2)
     made = [(await keys.create("k", {"team": "a" if at % 2 else "b"}))[0].id for at in range(5)]
     found, more = await keys.list(only=KeyFilter(team="a"))
@@ -371,20 +369,18 @@ async def test_a_store_that_refuses_is_unavailable(keys: VirtualKeyStore, redis:
     await closed.aclose()
 
 
-async def test_values_of_strangers_do_not_fill_the_memory(
-    ring: VirtualKeyCache, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_unknown_values_do_not_fill_the_cache(ring: VirtualKeyCache, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shared.governance.keys.cache.REMEMBERED", 2)
     for at in range(5):
         assert await ring.by_value(b"sk-bf-%d" % at) is None
     assert len(ring._known) == 2
 
 
-async def test_a_key_that_goes_while_a_list_is_read_is_left_out(keys: VirtualKeyStore, redis: Any) -> None:
+async def test_a_key_deleted_while_listing_is_left_out(keys: VirtualKeyStore, redis: Any) -> None:
     gone, stays = [(await keys.create(name, {}))[0].id for name in "ab"]
     await redis.delete(f"finops:key:{gone}")
     assert [key.id for key in (await keys.list())[0]] == ["fixed", stays]
 
 
-async def test_there_may_be_no_ring_to_be_closed() -> None:
+async def test_closing_without_a_cache() -> None:
     await Authenticator(Settings()).aclose()

@@ -30,14 +30,14 @@ TODAY = (NOW - timedelta(hours=1), NOW + timedelta(days=1))  # of any suite that
 TEAM_A = Caller(key_id="a", name="Team A", team="search", customer="acme", dimensions=(("app", "shop"),))
 
 
-def outcome(**said: Any) -> CallOutcome:
+def outcome(**changes: Any) -> CallOutcome:
     fields: dict[str, Any] = {
         "caller": TEAM_A, "request_type": "chat.completions", "provider": "openai", "model": "gpt-4o",
         "asked": "gpt-4o", "usage": Usage(input=100, output=20, cached=5, reasoning=2),
         "cost": Cost(450, list_micro_usd=500),
         "latency_ms": 80, "attempts": 2, "request_id": "req_1", "surface": "openai",
     }  # fmt: skip
-    return CallOutcome(**{**fields, **said})
+    return CallOutcome(**{**fields, **changes})
 
 
 async def booked(ledger: Ledger, *outcomes: CallOutcome) -> None:
@@ -97,7 +97,7 @@ async def test_sums_of_one_key_alone(ledger: Ledger, store: MultiplexedClient) -
 
 
 @pytest.mark.parametrize(
-    "said",
+    "changes",
     [
         {"group_by": ("colour",)},
         {"group_by": ("dim:",)},
@@ -107,9 +107,9 @@ async def test_sums_of_one_key_alone(ledger: Ledger, store: MultiplexedClient) -
         {"start": NOW - timedelta(days=500)},
     ],
 )
-def test_questions_that_make_no_sense(said: dict[str, Any]) -> None:
+def test_invalid_queries_are_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest):
-        UsageQuery(**{"start": TODAY[0], "end": TODAY[1], **said})
+        UsageQuery(**{"start": TODAY[0], "end": TODAY[1], **changes})
 
 
 async def test_logs_are_filtered_and_paged(ledger: Ledger, store: MultiplexedClient) -> None:
@@ -145,7 +145,7 @@ async def test_long_ledgers_are_read_page_by_page(
 
 
 class LosesAnswers:
-    """The real store, over a connection that breaks after each command was executed, as often as told."""
+    """The real store, over a connection that breaks after each command was executed, as often as configured."""
 
     def __init__(self, inner: MultiplexedClient, times: int) -> None:
         self._inner, self.times = inner, times
@@ -170,7 +170,7 @@ async def test_a_batch_whose_answer_was_lost_is_booked_once(store: MultiplexedCl
     assert total.sums["calls"] == 3
 
 
-async def test_entries_wait_for_a_store_that_is_away_and_not_for_ever(
+async def test_entries_wait_for_an_unavailable_store_up_to_a_limit(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shared.governance.ledger.writer.CLOSE_S", 0.05)
@@ -203,7 +203,7 @@ async def test_retention_is_as_configured(store: MultiplexedClient, redis: Any) 
     await assert_no_key_leaks(redis, [key.pattern for key in ALL_KEYS if key.permanent])
 
 
-def test_an_entry_says_what_happened_and_nothing_that_is_empty() -> None:
+def test_an_entry_leaves_out_empty_fields() -> None:
     entry = orjson.loads(entry_of(outcome(dimensions={"app": "x\x1fy", "tier": "gold"}, asked="m" * 500), at_ms=5))
     assert entry["at"] == 5
     assert entry["dims"] == {"app": "xy", "tier": "gold"}
@@ -214,7 +214,7 @@ def test_an_entry_says_what_happened_and_nothing_that_is_empty() -> None:
     assert orjson.loads(entry_of(outcome(cost=UNPRICED, usage=Usage(), status=503)))["priced"] is True
 
 
-def test_credentials_never_get_into_the_books() -> None:
+def test_credentials_never_get_into_the_ledger() -> None:
     redaction = Redaction([r"\b\d{16}\b", r"[a-z]+@example\.com"])
     text = (
         "key sk-proj-abcdefghijklmnop, sk-bf-"
@@ -264,7 +264,7 @@ def test_a_call_is_a_charge() -> None:
         (Usage(), ("1", "Requests")),
     ],
 )
-def test_other_units_of_focus(usage: Usage, quantity: tuple[str, str]) -> None:
+def test_focus_units_other_than_tokens(usage: Usage, quantity: tuple[str, str]) -> None:
     row = focus_row(orjson.loads(entry_of(outcome(usage=usage))))
     check_row(row)
     assert (row["ConsumedQuantity"], row["ConsumedUnit"]) == quantity
@@ -301,7 +301,7 @@ def test_rows_that_break_the_specification_are_refused(column: str, value: str |
         check_row(row)
 
 
-def test_a_row_needs_every_column() -> None:
+def test_a_row_without_every_column_is_refused() -> None:
     with pytest.raises(InvalidFocus):
         check_row({})
 
@@ -320,14 +320,14 @@ def test_files_of_rows() -> None:
     assert b"".join(json_lines(rows)) == b'{"a":1,"b":"=1+1","c":{"x":[1]}}\n{"a":null,"b":"x"}\n'
 
 
-def test_the_rate_of_spending_is_that_of_late() -> None:
+def test_recent_hours_dominate_the_spend_rate() -> None:
     assert spend_rate([]) == 0
     assert spend_rate([100, 100, 100]) == pytest.approx(100)
     assert spend_rate([0] * 20 + [100] * 6) > 45
     assert spend_rate([100, 50], part_of_last=0.5) == pytest.approx(100)
 
 
-def test_when_a_budget_ends() -> None:
+def test_forecast_of_when_a_budget_is_exhausted() -> None:
     assert forecast(50, 100, left_s=7200, rate=50).exhausted_in_s == 3600
     assert forecast(50, 100, left_s=1800, rate=50).exhausted_in_s is None
     assert forecast(50, 100, left_s=1800, rate=50).projected_micro_usd == 75
@@ -335,7 +335,7 @@ def test_when_a_budget_ends() -> None:
     assert forecast(100, 100, left_s=1800, rate=0).exhausted_in_s == 0
 
 
-def test_a_day_far_above_the_habit() -> None:
+def test_a_day_far_above_the_baseline_is_anomalous() -> None:
     dollars = [5_000_000, 6_000_000, 4_000_000, 5_500_000, 5_000_000, 90_000_000, 4_500_000]
     assert baseline(dollars, 30_000_000).anomalous
     assert not baseline(dollars, 7_000_000).anomalous

@@ -1,4 +1,4 @@
-"""Sums, files and outlooks, beyond what one call shows (the books themselves: test_books.py)."""
+"""Reports, exports and forecasts of the ledger (the ledger itself: test_ledger.py)."""
 
 import csv
 import io
@@ -12,7 +12,7 @@ import pytest
 
 from shared.errors import InvalidRequest
 from shared.governance import keyspace
-from shared.governance.forecasts.spend_forecast import Spender, SpendForecast, names_in_use, outlooks
+from shared.governance.forecasts.spend_forecast import Spender, SpendForecast, names_in_use, spend_forecasts
 from shared.governance.keys.caller import ANONYMOUS
 from shared.governance.ledger.call_log import CallLog
 from shared.governance.ledger.exports import CALL_COLUMNS, call_to_dict, csv_text, json_lines, without_formula
@@ -31,8 +31,8 @@ A_DOLLAR = 1_000_000
 
 async def sums_of(store: MultiplexedClient, key: str, group: Sequence[str], **sums: int) -> None:
     """Put sums into a roll-up, as the books write them."""
-    said = ",".join(str(sums.get(name, 0)) for name in SUMS)
-    await store.execute("HSET", key, "\x1f".join(group), said)
+    amounts = ",".join(str(sums.get(name, 0)) for name in SUMS)
+    await store.execute("HSET", key, "\x1f".join(group), amounts)
     await store.execute("EXPIRE", key, 3600)
 
 
@@ -40,7 +40,7 @@ def group(key: str = "a", team: str = "search", model: str = "gpt", dims: str = 
     return (key, f"name of {key}", team, "acme", "sim", model, "chat.completions", dims)
 
 
-async def test_a_summary_has_its_total_and_names_what_it_leaves_out(ledger: Ledger, store: MultiplexedClient) -> None:
+async def test_a_summary_has_a_total_and_names_unpriced_models(ledger: Ledger, store: MultiplexedClient) -> None:
     await booked(ledger, outcome(), outcome(model="x", cost=UNPRICED), outcome(model="y", cost=UNPRICED))
     await booked(ledger, outcome(model="y", cost=UNPRICED, caller=ANONYMOUS))
     query = UsageQuery(start=TODAY[0], end=TODAY[1], group_by=("key",), per="total")
@@ -50,9 +50,9 @@ async def test_a_summary_has_its_total_and_names_what_it_leaves_out(ledger: Ledg
     assert {row.to_dict()["key_name"] for row in summary.rows} == {"Team A", ""}
 
 
-def test_a_question_is_answered_for_whole_hours_or_days() -> None:
-    said = {"start": NOW, "end": NOW + timedelta(minutes=1)}
-    hours, days = UsageQuery(**said, per="hour"), UsageQuery(**said, per="total")
+def test_queries_cover_whole_hours_or_days() -> None:
+    period = {"start": NOW, "end": NOW + timedelta(minutes=1)}
+    hours, days = UsageQuery(**period, per="hour"), UsageQuery(**period, per="total")
     assert (hours.begin, hours.until) == (NOW.replace(minute=0), NOW.replace(hour=13, minute=0))
     assert (days.begin, days.until) == (NOW.replace(hour=0, minute=0), datetime(2026, 11, 19, tzinfo=UTC))
     exact = UsageQuery(start=days.begin, end=days.until)
@@ -68,7 +68,7 @@ async def test_more_groups_than_an_answer_can_hold_are_refused(
         await Reports(store).usage(UsageQuery(start=TODAY[0], end=TODAY[1], group_by=("model",)))
 
 
-async def test_callers_cannot_make_groups_without_end(ledger: Ledger, store: MultiplexedClient) -> None:
+async def test_the_number_of_groups_is_bounded(ledger: Ledger, store: MultiplexedClient) -> None:
     await booked(ledger, outcome())
     names = [name.decode() for name in await store.execute("KEYS", "finops:usage:*")]
     for name in names:
@@ -109,7 +109,7 @@ async def test_long_entries_come_in_small_batches(ledger: Ledger, store: Multipl
     assert sum(sizes) == 150
 
 
-def test_a_call_as_it_is_shown() -> None:
+def test_public_form_of_a_call() -> None:
     entry = {"id": "5-1", **orjson.loads(entry_of(outcome(content={"request": "hi", "answer": "ho"}), at_ms=1_500))}
     document = call_to_dict(entry)
     assert tuple(document) == CALL_COLUMNS
@@ -132,21 +132,21 @@ def test_a_call_as_it_is_shown() -> None:
 @pytest.mark.parametrize(
     "text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "\uff1d1", "\uff0b1", "\uff0d1", "\uff20x"]
 )
-def test_no_text_of_a_caller_is_a_formula(text: str) -> None:
+def test_text_of_callers_is_never_a_spreadsheet_formula(text: str) -> None:
     rows = list(csv.reader(io.StringIO("".join(csv_text([{text: text, "n": -1, "nested": {"x": text}}])), newline="")))
     assert rows == [[f"'{text}", "n", "nested"], [f"'{text}", "-1", orjson.dumps({"x": text}).decode()]]
     assert orjson.loads(next(json_lines([{"x": text}])))["x"] == text
     assert without_formula("gpt-4o") == "gpt-4o"
 
 
-async def outlook_of(store: MultiplexedClient, *limits: Limit, key: str = "a") -> SpendForecast:
+async def forecast_of(store: MultiplexedClient, *limits: Limit, key: str = "a") -> SpendForecast:
     guard = LimitGuard(store)
-    (found,) = await outlooks(Reports(store), guard, [Spender(key, "Team A", limits)], "key", NOW)
+    (found,) = await spend_forecasts(Reports(store), guard, [Spender(key, "Team A", limits)], "key", NOW)
     await guard.aclose()
     return found
 
 
-async def test_an_outlook_follows_the_rate(store: MultiplexedClient) -> None:
+async def test_a_forecast_follows_the_rate(store: MultiplexedClient) -> None:
     for back in range(25):
         hour = (NOW - timedelta(hours=back)).strftime("%Y-%m-%dT%H")
         await sums_of(store, keyspace.usage_hour(hour), group(), cost=A_DOLLAR // (2 if back == 0 else 1), calls=1)
@@ -156,7 +156,7 @@ async def test_an_outlook_follows_the_rate(store: MultiplexedClient) -> None:
         await sums_of(store, keyspace.usage_day(day), group(key="b"), cost=A_DOLLAR, calls=1)
     requests = Limit("requests", "key:a", "1m", 5)
     month, rolling = Limit("cost", "key:a", "1M", 500 * A_DOLLAR), Limit("cost", "key:a", "rolling:2d", 40 * A_DOLLAR)
-    found = await outlook_of(store, requests, month, rolling)
+    found = await forecast_of(store, requests, month, rolling)
     assert found.rate_micro_usd_per_hour == pytest.approx(A_DOLLAR)
     assert found.month_micro_usd == (17 * 24 + 90) * A_DOLLAR
     assert found.projected_month_micro_usd == pytest.approx(found.month_micro_usd + 299.5 * A_DOLLAR, abs=10)
@@ -172,10 +172,10 @@ async def test_an_outlook_follows_the_rate(store: MultiplexedClient) -> None:
     assert by_window["1M"]["window_ends_at"]
 
 
-async def test_a_rolling_budget_that_the_rate_never_fills_is_well(store: MultiplexedClient) -> None:
+async def test_a_rolling_budget_that_the_rate_never_exhausts_is_ok(store: MultiplexedClient) -> None:
     hour = (NOW - timedelta(hours=1)).strftime("%Y-%m-%dT%H")
     await sums_of(store, keyspace.usage_hour(hour), group(), cost=A_DOLLAR, calls=1)
-    found = await outlook_of(store, Limit("cost", "key:a", "rolling:1d", 500 * A_DOLLAR))
+    found = await forecast_of(store, Limit("cost", "key:a", "rolling:1d", 500 * A_DOLLAR))
     (budget,) = found.to_dict(NOW)["budgets"]
     assert (budget["state"], budget["exhausted_at"]) == ("ok", None)
 
@@ -183,14 +183,14 @@ async def test_a_rolling_budget_that_the_rate_never_fills_is_well(store: Multipl
 async def test_a_spent_budget_and_a_key_that_never_spent(store: MultiplexedClient, guard: LimitGuard) -> None:
     limit = Limit("cost", "key:a", "1d", 10)
     await guard.admit("h", [limit], cost=10, tokens=0)
-    found = await outlook_of(store, limit)
+    found = await forecast_of(store, limit)
     (budget,) = found.to_dict(NOW)["budgets"]
     assert (budget["state"], budget["reserved_usd"]) == ("spent", 0.00001)
     assert not found.baseline.anomalous
     assert found.baseline.usual_micro_usd == 0
 
 
-async def test_who_spent_of_late(store: MultiplexedClient) -> None:
+async def test_names_with_recent_spend(store: MultiplexedClient) -> None:
     day = NOW.strftime("%Y-%m-%d")
     for team in ("search", "ads", ""):
         await sums_of(store, keyspace.usage_day(day), group(team=team), cost=1)
@@ -198,7 +198,7 @@ async def test_who_spent_of_late(store: MultiplexedClient) -> None:
     assert TEAM_A.team == "search"
 
 
-def test_usage_is_never_without_a_quantity() -> None:
+def test_usage_rows_need_a_quantity() -> None:
     row = focus_row(orjson.loads(entry_of(outcome())))
     row["PricingQuantity"] = row["SkuPriceId"] = None
     with pytest.raises(InvalidFocus, match="usage"):

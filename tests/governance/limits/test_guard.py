@@ -25,7 +25,7 @@ from shared.store.multiplexed import MultiplexedClient
 from tests.governance.conftest import budget, meter_sums
 
 
-async def test_no_limits_cost_no_round_trip() -> None:
+async def test_a_call_without_limits_makes_no_round_trip() -> None:
     gone = MultiplexedClient("redis://127.0.0.1:9/0")
     assert await LimitGuard(gone).admit("a", (), cost=5, tokens=5) is UNLIMITED
     with pytest.raises(StoreUnavailable):
@@ -54,12 +54,12 @@ async def test_a_spent_budget_refuses_before_any_work(guard: LimitGuard, ledger:
     await guard.admit("c", (budget(100),), cost=1, tokens=0)
 
 
-async def test_a_budget_of_nothing_lets_nothing_pass(guard: LimitGuard) -> None:
+async def test_a_zero_budget_refuses_every_call(guard: LimitGuard) -> None:
     with pytest.raises(BudgetExceeded):
         await guard.admit("a", (budget(0),), cost=0, tokens=0)
 
 
-async def test_one_limit_of_many_refuses_for_all(guard: LimitGuard, store: MultiplexedClient) -> None:
+async def test_a_refusal_reserves_under_none_of_the_limits(guard: LimitGuard, store: MultiplexedClient) -> None:
     limits = (budget(1000), Limit("requests", "team:t", "1m", 1), budget(1000, "customer:c", "1M"))
     await guard.admit("a", limits, cost=7, tokens=0)
     before = await meter_sums(store)
@@ -73,10 +73,10 @@ async def test_one_limit_of_many_refuses_for_all(guard: LimitGuard, store: Multi
 
 async def test_requests_are_counted_exactly_by_many_at_once(guard: LimitGuard, store: MultiplexedClient) -> None:
     limits = (Limit("requests", "key:a", "1d", 50), budget(10**9))
-    said = await asyncio.gather(
+    results = await asyncio.gather(
         *(guard.admit(str(at), limits, cost=1, tokens=0) for at in range(80)), return_exceptions=True
     )
-    assert sum(isinstance(answer, RequestLimited) for answer in said) == 30
+    assert sum(isinstance(answer, RequestLimited) for answer in results) == 30
 
 
 async def test_tokens_are_limited_like_money(guard: LimitGuard, ledger: Ledger) -> None:
@@ -130,7 +130,7 @@ async def test_the_reservation_of_a_dead_process_runs_out_and_a_late_settlement_
     assert list((await meter_sums(store)).values()) == [(70, 1)]
 
 
-async def test_holds_under_way_are_renewed(store: MultiplexedClient, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_open_reservations_are_renewed(store: MultiplexedClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shared.governance.limits.guard.RENEWALS", math.inf)
     guard = LimitGuard(store)
     await guard.admit("a", (budget(100),), cost=1, tokens=0)
@@ -144,15 +144,15 @@ async def test_holds_under_way_are_renewed(store: MultiplexedClient, monkeypatch
     await guard.aclose()
 
 
-async def test_thresholds_are_told_once_per_window(guard: LimitGuard, ledger: Ledger, store: MultiplexedClient) -> None:
+async def test_thresholds_alert_once_per_window(guard: LimitGuard, ledger: Ledger, store: MultiplexedClient) -> None:
     for at, cost in enumerate((40, 15, 30, 40)):
         await guard.admit(str(at), (budget(100), budget(100, "team:t", "rolling:1d")), cost=1, tokens=0)
         ledger.book(orjson.dumps({"status": 200, "cost": cost}), str(at))
         await ledger.flush()
-    told = [
+    alerts = [
         dict(zip(f[::2], f[1::2], strict=True)) for _, f in await store.execute("XRANGE", "finops:alerts", "-", "+")
     ]
-    mine = [(int(line[b"percent"]), int(line[b"used"])) for line in told if line[b"scope"] == b"key:a"]
+    mine = [(int(line[b"percent"]), int(line[b"used"])) for line in alerts if line[b"scope"] == b"key:a"]
     assert mine == [(50, 55), (80, 85), (100, 125)]
 
 
@@ -165,12 +165,12 @@ async def test_thresholds_of_a_rolling_window_count_all_its_slices(
         await guard.admit(str(at), (budget(100, window="rolling:1d"),), cost=1, tokens=0, clock=clock)
         line = [str(at), "settled", '{"cost":30,"status":200}']
         await store.script(governance_scripts()["settle"], (), ["w", at + 1, clock, *line])
-    told = await store.execute("XRANGE", "finops:alerts", "-", "+")
-    facts = [dict(zip(f[::2], f[1::2], strict=True)) for _, f in told]
+    alerts = await store.execute("XRANGE", "finops:alerts", "-", "+")
+    facts = [dict(zip(f[::2], f[1::2], strict=True)) for _, f in alerts]
     assert [(fact[b"percent"], fact[b"used"]) for fact in facts] == [(b"50", b"60"), (b"80", b"90")]
 
 
-async def test_headers_tell_the_tightest_limit(guard: LimitGuard) -> None:
+async def test_headers_show_the_tightest_limit(guard: LimitGuard) -> None:
     limits = (
         Limit("requests", "key:a", "1m", 10),
         Limit("requests", "team:t", "1d", 3),
@@ -215,14 +215,14 @@ async def test_a_row_in_the_table_makes_a_kind_of_limit(
     await guard.admit("b", limits[:2], cost=0, tokens=0)
     with pytest.raises(RequestLimited, match="limit of embedding_calls"):
         await guard.admit("c", limits[:2], cost=0, tokens=0)
-    shown = await limit_status_of(guard, Reports(store), limits, datetime.now(UTC))
-    assert [(row["kind"], row["used"], row["left"]) for row in shown[1:]] == [
+    rows = await limit_status_of(guard, Reports(store), limits, datetime.now(UTC))
+    assert [(row["kind"], row["used"], row["left"]) for row in rows[1:]] == [
         ("embedding_calls", 2, 0),
         ("embedding_tokens", 110, 0),
     ]
 
 
-async def test_another_kind_of_money_has_its_own_thresholds(
+async def test_another_kind_of_budget_has_its_own_thresholds(
     guard: LimitGuard, ledger: Ledger, store: MultiplexedClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     row = replace(LIMIT_KINDS["cost"], name="shared_cost", public="shared_budget")
@@ -234,7 +234,7 @@ async def test_another_kind_of_money_has_its_own_thresholds(
     assert dict(zip(fields[::2], fields[1::2], strict=True))[b"used"] == b"60"
 
 
-def test_how_durations_are_written() -> None:
+def test_durations_in_headers() -> None:
     from shared.governance.limits.guard import _duration
 
     assert [_duration(ms) for ms in (350, 1000, 360_000, 3_600_000)] == ["350ms", "1s", "6m0s", "1h0m0s"]
@@ -245,7 +245,7 @@ WINDOWS = ["1m", "1h", "1d", "1w", "1M", "rolling:1m", "rolling:6h", "rolling:30
 
 
 @pytest.mark.parametrize("name", WINDOWS)
-async def test_the_script_reckons_windows_as_python_does(store: MultiplexedClient, name: str, noon_ms: int) -> None:
+async def test_script_and_python_agree_on_windows(store: MultiplexedClient, name: str, noon_ms: int) -> None:
     window = parse_window(name)
     year = datetime.fromtimestamp(noon_ms / 1000, UTC).year
     leap = next(year for year in range(year + 1, year + 10) if isleap(year))
@@ -266,7 +266,7 @@ async def test_the_script_reckons_windows_as_python_does(store: MultiplexedClien
 
 
 @given(st.integers(0, 4_000_000_000_000), st.sampled_from(WINDOWS))
-def test_a_window_holds_its_moment(now: int, name: str) -> None:
+def test_a_window_contains_its_moment(now: int, name: str) -> None:
     window = parse_window(name)
     start, end = window.start_ms(now), window.end_ms(now)
     assert start <= now < end
@@ -279,11 +279,11 @@ def test_a_window_holds_its_moment(now: int, name: str) -> None:
 
 def test_known_windows() -> None:
     sunday = 4_004_683_200_000  # 2096-11-25 12:00 UTC
-    said = {
+    results = {
         name: datetime.fromtimestamp(parse_window(name).start_ms(sunday) / 1000, UTC).isoformat()
         for name in ("1d", "1w", "1M")
     }
-    assert said == {
+    assert results == {
         "1d": "2096-11-25T00:00:00+00:00", "1w": "2096-11-19T00:00:00+00:00", "1M": "2096-11-01T00:00:00+00:00",
     }  # fmt: skip
     assert parse_window("rolling:2d").name == "rolling:2d"
@@ -293,6 +293,6 @@ def test_known_windows() -> None:
 @pytest.mark.parametrize(
     "text", ["", "1", "2d", "1y", "rolling:", "rolling:d", "rolling:0d", "rolling:1000d", "x:1d", "d1"]
 )
-def test_other_words_are_no_windows(text: str) -> None:
-    with pytest.raises(ValueError, match="is no window"):
+def test_invalid_windows_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a window"):
         parse_window(text)

@@ -48,7 +48,7 @@ def warmed() -> None:
     ],
 )
 @pytest.mark.parametrize(("tokens_in", "cached", "tokens_out"), [(1000, 0, 10), (1000, 400, 300), (300_000, 1, 5)])
-def test_published_prices_are_the_packages_own(
+def test_published_prices_match_genai_prices(
     provider: str, theirs: str, model: str, tokens_in: int, cached: int, tokens_out: int
 ) -> None:
     expected = calc_price(
@@ -70,14 +70,14 @@ def test_published_prices_are_the_packages_own(
         ("gpt-image-1", Usage(input=100, output=1000), 40_500),
     ],
 )
-def test_what_is_not_paid_by_the_token(model: str, usage: Usage, micro_usd: int) -> None:
+def test_units_other_than_tokens(model: str, usage: Usage, micro_usd: int) -> None:
     assert priced({}).cost("openai", model, usage).micro_usd == micro_usd
 
 
 @pytest.mark.parametrize(
     ("provider", "model"), [("openai", "gpt-0-nobody"), ("my-vllm", "gpt-4o"), ("openai-ish", "gpt-4o")]
 )
-def test_what_nobody_knows_is_unpriced(provider: str, model: str) -> None:
+def test_unknown_models_are_unpriced(provider: str, model: str) -> None:
     assert priced({}).cost(provider, model, Usage(input=5)) is UNPRICED
     assert not UNPRICED.priced
     assert not priced({}).estimate(provider, model, Usage(input=5)).priced
@@ -107,11 +107,11 @@ def test_a_use_that_no_price_covers_is_unpriced_not_free() -> None:
     assert priced({"v/*": prices(request=0.5)}).cost("v", "m", Usage()).micro_usd == 500_000
 
 
-def test_free_is_free_when_it_is_said() -> None:
+def test_a_configured_price_of_zero_is_priced() -> None:
     assert priced({"v/*": prices(input=0, output=0)}).cost("v", "m", Usage(input=10, output=9)).priced
 
 
-def test_the_configuration_comes_first_and_leaves_what_it_does_not_say() -> None:
+def test_configured_prices_override_published_ones_unit_by_unit() -> None:
     book = priced({"openai/gpt-4o": prices(output=100), "openai/*": prices(input=1)})
     price = book.price("openai", "gpt-4o")
     assert price is not None
@@ -160,7 +160,7 @@ def test_prices_are_remembered_for_a_while_and_not_without_end() -> None:
     assert len(book._known) == REMEMBERED
 
 
-def test_both_wires_names_are_read() -> None:
+def test_usage_of_chat_and_responses_is_read() -> None:
     responses = {
         "input_tokens": 7, "output_tokens": 5, "input_tokens_details": {"cached_tokens": 3, "image_tokens": 2},
         "output_tokens_details": {"reasoning_tokens": 4},
@@ -178,13 +178,13 @@ def test_both_wires_names_are_read() -> None:
                   st.dictionaries(st.sampled_from(["cached_tokens"]), st.integers() | st.text())),
     )
 )  # fmt: skip
-def test_no_number_of_a_provider_breaks_the_books(usage_object: dict[str, Any]) -> None:
+def test_invalid_numbers_of_a_provider_are_harmless(usage_object: dict[str, Any]) -> None:
     usage = usage_of(usage_object)
     assert 0 <= usage.cached <= usage.input
     assert Price({"input": 10**6, "output": 10**6, "milliseconds": 1}).cost(usage).micro_usd >= 0
 
 
-def test_what_only_the_request_tells() -> None:
+def test_usage_that_only_the_request_states() -> None:
     assert used_by(SPEECH, {"input": "hello"}, {}).characters == 5
     assert used_by(IMAGE_GENERATIONS, {"n": 3}, {}).images == 3
     assert used_by(IMAGE_GENERATIONS, {"n": "2"}, {}).images == 2

@@ -5,26 +5,26 @@ SETTINGS = BreakerSettings(window_s=10, min_requests=4, error_rate=0.5, open_s=5
 
 
 def circuit() -> tuple[Circuit, list[bool]]:
-    told: list[bool] = []
-    return Circuit(SETTINGS, lambda each: told.append(each.closed)), told
+    changes: list[bool] = []
+    return Circuit(SETTINGS, lambda each: changes.append(each.closed)), changes
 
 
 def opened(at: float = 0.0) -> tuple[Circuit, list[bool]]:
-    made, told = circuit()
+    made, changes = circuit()
     for _ in range(4):
         made.failed(at)
-    return made, told
+    return made, changes
 
 
 def test_it_opens_on_the_error_rate_and_not_before_enough_was_seen() -> None:
-    made, told = circuit()
+    made, changes = circuit()
     for _ in range(3):
         made.failed(1)
     assert made.state(1) is CircuitState.CLOSED
     made.succeeded(1)
     made.failed(1)
     assert made.state(1) is CircuitState.OPEN
-    assert told == [False]
+    assert changes == [False]
     assert made.wait_s(2) == 4
 
 
@@ -49,7 +49,7 @@ def test_what_lies_before_the_window_does_not_count() -> None:
 
 
 def test_half_open_lets_one_probe_pass() -> None:
-    made, told = opened()
+    made, changes = opened()
     assert made.state(5) is CircuitState.HALF_OPEN
     assert made.wait_s(5) == 0
     made.enter(5)
@@ -57,17 +57,17 @@ def test_half_open_lets_one_probe_pass() -> None:
     made.succeeded(7)
     assert made.closed
     assert made.wait_s(7) == 0
-    assert told == [False, True]
+    assert changes == [False, True]
 
 
 def test_a_failed_probe_opens_it_again() -> None:
-    made, told = opened()
+    made, changes = opened()
     made.failed(1)
     assert made.wait_s(1) == 4, "what was under way before says nothing new"
     made.enter(6)
     made.failed(7)
     assert made.wait_s(7) == 5
-    assert told == [False, False]
+    assert changes == [False, False]
 
 
 def test_a_probe_that_is_never_heard_of_again_does_not_close_it_for_ever() -> None:
@@ -76,11 +76,11 @@ def test_a_probe_that_is_never_heard_of_again_does_not_close_it_for_ever() -> No
     assert made.wait_s(11) == 0
 
 
-def test_it_opens_because_another_process_says_so() -> None:
-    made, told = circuit()
+def test_it_opens_on_another_processs_report() -> None:
+    made, changes = circuit()
     made.open(9)
     assert made.state(8) is CircuitState.OPEN
-    assert told == []
+    assert changes == []
     assert not made.forgettable(100)
 
 

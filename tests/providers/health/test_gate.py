@@ -10,7 +10,7 @@ def gate(places: int = 1, wait_s: float = 5) -> Gate:
     return Gate(places, wait_s, lambda: Overloaded("full"))
 
 
-async def test_who_waits_longest_comes_next() -> None:
+async def test_the_longest_waiter_enters_next() -> None:
     narrow = gate(2)
     await narrow.enter()
     await narrow.enter()
@@ -43,7 +43,7 @@ async def test_a_wait_is_bounded_in_time_and_number() -> None:
     assert narrow.inside == 0
 
 
-async def test_a_place_given_to_who_gives_up_is_given_on() -> None:
+async def test_a_slot_given_to_a_cancelled_waiter_is_passed_on() -> None:
     narrow = gate()
     await narrow.enter()
     waiting = asyncio.create_task(narrow.enter())
@@ -55,7 +55,7 @@ async def test_a_place_given_to_who_gives_up_is_given_on() -> None:
     assert narrow.inside == 0
 
 
-async def test_who_gives_up_while_waiting_takes_no_place() -> None:
+async def test_a_cancelled_waiter_takes_no_slot() -> None:
     narrow = gate()
     await narrow.enter()
     waiting = asyncio.create_task(narrow.enter())

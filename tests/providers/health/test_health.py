@@ -36,9 +36,9 @@ def board_of(clock: Clock, *keys: str, concurrency: int = 100) -> tuple[HealthBo
         concurrency=concurrency,
     )
     board = HealthBoard({"p": made}, {"p": gate_of(made)}, clock)
-    told: list[HealthChange] = []
-    board.tell = told.append
-    return board, told
+    changes: list[HealthChange] = []
+    board.notify = changes.append
+    return board, changes
 
 
 def refused(status: int, retry_after_s: float | None = None) -> UpstreamRefused:
@@ -56,7 +56,7 @@ def name_of(key: ProviderKey | None) -> str:
     return key.name
 
 
-def test_a_resting_key_is_passed_over(clock: Clock) -> None:
+def test_a_key_that_cools_down_is_skipped(clock: Clock) -> None:
     mine = board_of(clock, "a", "b")[0]["p"]
     mine.failed("a", "m", refused(429, 30))
     assert {name_of(mine.choose("m", "")) for _ in range(20)} == {"b"}
@@ -65,7 +65,7 @@ def test_a_resting_key_is_passed_over(clock: Clock) -> None:
     assert {name_of(mine.choose("m", "")) for _ in range(50)} == {"a", "b"}
 
 
-def test_when_all_rest_as_told_that_is_said_with_the_shortest_wait(clock: Clock) -> None:
+def test_a_stated_cooldown_of_every_key_is_an_error_with_the_shortest_wait(clock: Clock) -> None:
     mine = board_of(clock, "a", "b")[0]["p"]
     mine.failed("a", "m", refused(429, 30))
     mine.failed("b", "m", refused(429, 10))
@@ -82,7 +82,7 @@ def test_refused_keys_are_tried_again_when_there_is_no_other(clock: Clock) -> No
     assert name_of(mine.choose("m", "")) == "a", "its answer says why better than we could"
 
 
-def test_a_provider_without_keys_rests_as_well(clock: Clock) -> None:
+def test_a_provider_without_keys_cools_down_too(clock: Clock) -> None:
     mine = board_of(clock)[0]["p"]
     assert mine.choose("m", "") is None
     mine.failed("", "m", refused(429, 10))
@@ -92,20 +92,20 @@ def test_a_provider_without_keys_rests_as_well(clock: Clock) -> None:
     assert mine.soonest_s("m") == 10
 
 
-def test_an_answer_ends_a_rest_and_all_is_quiet_again(clock: Clock) -> None:
-    board, told = board_of(clock, "a")
+def test_an_answer_ends_a_cooldown(clock: Clock) -> None:
+    board, changes = board_of(clock, "a")
     mine = board["p"]
     mine.failed("a", "m", refused(401))
     assert not mine.quiet
     mine.answered("a", "m", 0.1)
-    assert [change.kind for change in told] == ["rest", "served"]
+    assert [change.kind for change in changes] == ["rest", "served"]
     mine.choose("m", "")
     assert mine.calm
     assert mine.quiet
 
 
 def test_a_model_that_fails_is_left_alone_then_probed(clock: Clock) -> None:
-    board, told = board_of(clock, "a")
+    board, changes = board_of(clock, "a")
     mine = board["p"]
     for _ in range(2):
         mine.failed("a", "m", refused(500))
@@ -119,7 +119,7 @@ def test_a_model_that_fails_is_left_alone_then_probed(clock: Clock) -> None:
         mine.choose("m", "")
     mine.answered("a", "m", 0.1)
     assert name_of(mine.choose("m", "")) == "a"
-    assert [change.kind for change in told] == ["open", "closed"]
+    assert [change.kind for change in changes] == ["open", "closed"]
     clock.now += 11
     mine.answered("a", "m", 0.1)
     assert mine.quiet, "what has not failed for a window is forgotten"
@@ -146,29 +146,29 @@ def test_a_provider_that_cannot_be_reached_is_left_alone_as_a_whole(clock: Clock
     assert board.states()["p"]["circuit"] == "closed", "it answered, that is what was asked"
 
 
-def test_others_hear_of_it_and_do_the_same(clock: Clock) -> None:
-    here, told = board_of(clock, "a", "b", concurrency=100)
+def test_other_processes_apply_the_changes(clock: Clock) -> None:
+    here, changes = board_of(clock, "a", "b", concurrency=100)
     there, _ = board_of(clock, "a", "b", concurrency=100)
     here["p"].failed("a", "m", refused(429, 30))
     for _ in range(2):
         here["p"].failed("b", "n", refused(503))
-    for change in told:
+    for change in changes:
         there.learn(change)
     state = there.states()["p"]
     assert [(rest["key"], rest["model"], rest["status"]) for rest in state["resting_keys"]] == [("a", "m", 429)]
     assert [(each["key"], each["model"], each["circuit"]) for each in state["circuits"]] == [("b", "n", "open")]
     assert state["concurrency"]["limit"] < 100
     assert "secret-value" not in str(state)
-    told.clear()
+    changes.clear()
     here["p"].answered("a", "m", 0.1)
     clock.now += 5
     here["p"].answered("b", "n", 0.1)
-    for change in told:
+    for change in changes:
         there.learn(change)
     assert there.states()["p"]["resting_keys"] == there.states()["p"]["circuits"] == []
 
 
-def test_what_is_past_or_of_nobody_is_no_matter(clock: Clock) -> None:
+def test_expired_or_unknown_changes_are_ignored(clock: Clock) -> None:
     board, _ = board_of(clock, "a")
     board.learn(HealthChange(kind="rest", provider="p", key="a", until=time.time() - 1))
     board.learn(HealthChange(kind="rest", provider="nobody", key="a", until=time.time() + 9))
@@ -199,7 +199,7 @@ def test_the_times_of_models_are_kept_when_asked_for(clock: Clock) -> None:
 
 
 def test_changes_are_read_back_and_garbage_is_not() -> None:
-    change = HealthChange(kind="rest", provider="p", key="a", model="m", until=5.0, told=True, status=429)
+    change = HealthChange(kind="rest", provider="p", key="a", model="m", until=5.0, stated=True, status=429)
     assert read_change(write_change(change, "me")) == ("me", change)
     for garbage in (b"", b"[]", b"1", b'{"v": 2}', b'{"v": 1}', b'{"v": 1, "by": "x", "kind": "rest"}'):
         assert read_change(garbage) is None

@@ -1,4 +1,4 @@
-"""Processes tell each other over a real store; here two boards stand for two processes."""
+"""Processes share provider health over a real store; here two boards stand for two processes."""
 
 import time
 from collections.abc import AsyncIterator, Callable
@@ -54,12 +54,10 @@ def resting(board: HealthBoard) -> list[str]:
     return [each["key"] for each in board.states()["p"]["resting_keys"]]
 
 
-async def test_a_cool_down_is_known_in_every_process_and_its_end_too(
-    process: Open, redis_url: str, redis: Redis
-) -> None:
+async def test_a_cooldown_and_its_end_reach_every_process(process: Open, redis_url: str, redis: Redis) -> None:
     (here, hears), (there, also_hears) = process(redis_url), process(redis_url)
-    await hears.heard.wait()
-    await also_hears.heard.wait()
+    await hears.caught_up.wait()
+    await also_hears.caught_up.wait()
     limited(here)
     await wait_until(lambda: resting(there) == ["a"])
     assert there["p"].gate.limit < 1000, "fewer calls at once, in every process"
@@ -76,16 +74,16 @@ async def test_a_process_that_starts_later_knows_it_too(process: Open, redis_url
     await redis.hset(HASH, past.subject, write_change(past, "gone"))
     await redis.hset(HASH, "garbage", b"{")
     late, hears = process(redis_url)
-    await hears.heard.wait()
+    await hears.caught_up.wait()
     assert resting(late) == ["a"]
     assert await redis.hlen(HASH) == 2, "the rest and the limit; what is past or garbage was thrown out"
 
 
 async def test_garbage_on_the_channel_is_passed_over(process: Open, redis_url: str, redis: Redis) -> None:
     here, hears = process(redis_url)
-    await hears.heard.wait()
+    await hears.caught_up.wait()
     await redis.publish(CHANNEL, b"\xff garbage")
-    found = HealthChange(kind="rest", provider="p", key="b", model="m", until=time.time() + 9, told=True, status=429)
+    found = HealthChange(kind="rest", provider="p", key="b", model="m", until=time.time() + 9, stated=True, status=429)
     await redis.publish(CHANNEL, write_change(found, "other"))
     await wait_until(lambda: resting(here) == ["b"])
 
@@ -101,11 +99,11 @@ async def test_without_a_store_a_process_keeps_what_it_finds(process: Open) -> N
 
 async def test_a_lost_subscription_is_made_again(process: Open, redis_url: str, redis: Redis) -> None:
     (here, hears), (there, also_hears) = process(redis_url), process(redis_url)
-    await hears.heard.wait()
-    await also_hears.heard.wait()
-    also_hears.heard.clear()
+    await hears.caught_up.wait()
+    await also_hears.caught_up.wait()
+    also_hears.caught_up.clear()
     await redis.client_kill_filter(_type="pubsub")
-    await also_hears.heard.wait()
+    await also_hears.caught_up.wait()
     limited(here)
     await wait_until(lambda: resting(there) == ["a"])
 
@@ -121,7 +119,7 @@ async def test_the_hash_does_not_grow_for_ever(
     assert await redis.hlen(HASH) == 0
 
 
-async def test_a_closed_one_says_and_starts_nothing(process: Open, redis_url: str) -> None:
+async def test_a_closed_one_sends_and_starts_nothing(process: Open, redis_url: str) -> None:
     here, sharing = process(redis_url)
     await sharing.aclose()
     sharing.start()

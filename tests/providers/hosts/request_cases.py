@@ -32,8 +32,8 @@ class Network:
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, Exception):
             raise answer
-        status, said = answer
-        return status, said if isinstance(said, bytes) else orjson.dumps(said)
+        status, body = answer
+        return status, body if isinstance(body, bytes) else orjson.dumps(body)
 
 
 def token(value: str = "tok", **more: Any) -> tuple[int, dict[str, Any]]:

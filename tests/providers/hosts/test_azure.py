@@ -71,7 +71,7 @@ async def test_sovereign_clouds_have_their_own_authority(host):
 
 
 @pytest.mark.parametrize(
-    ("answer", "kind", "said"),
+    ("answer", "kind", "message"),
     [
         ((401, {"error": "invalid_client", "error_description": "secret hush"}), UpstreamRefused, "invalid_client"),
         ((404, b"<html>"), UpstreamRefused, "status 404"),
@@ -83,18 +83,18 @@ async def test_sovereign_clouds_have_their_own_authority(host):
         (OSError("hush"), UpstreamFailure, "OSError"),
     ],
 )
-async def test_no_token_is_an_error_that_tells_no_secret(answer, kind, said):
+async def test_a_missing_token_is_an_error_without_secrets(answer, kind, message):
     with pytest.raises(UpstreamFailure) as caught:
         await headers_of(Network(answer), APPLICATION)
     assert type(caught.value) is kind
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert "hush" not in str(caught.value)
     if kind is UpstreamRefused:
         assert (caught.value.status, caught.value.type) == (401, "upstream_authentication_error")
 
 
 @pytest.mark.parametrize(("life", "asked"), [("3600", 1), (None, 2), ("soon", 2)])
-async def test_a_life_that_is_not_said_is_short(life, asked):
+async def test_a_token_without_a_lifetime_gets_a_short_one(life, asked):
     now = 0.0
     network = Network((200, {"access_token": "a", "expires_in": life}))
     tokens = EntraTokens(network, APPLICATION, now=lambda: now)

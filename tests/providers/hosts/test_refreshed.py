@@ -34,7 +34,7 @@ async def test_a_value_is_obtained_once_and_kept():
     assert [await refreshed.get() for _ in range(3)] == [1, 1, 1]
 
 
-async def test_all_who_wait_wait_for_one_and_one_that_leaves_takes_nothing_away():
+async def test_callers_share_one_refresh_and_one_that_leaves_does_not_cancel_it():
     source = Source()
     source.gate.clear()
     refreshed = source.refreshed()
@@ -61,7 +61,7 @@ async def test_it_is_replaced_ahead_of_its_end_while_the_old_one_serves():
     assert source.made == 2
 
 
-async def test_a_failed_refresh_is_tried_again_later_and_nobody_hears_of_it():
+async def test_a_failed_refresh_is_retried_later_unnoticed():
     source = Source()
     refreshed = source.refreshed()
     await refreshed.get()
@@ -76,7 +76,7 @@ async def test_a_failed_refresh_is_tried_again_later_and_nobody_hears_of_it():
     assert await refreshed.get() == 3
 
 
-async def test_with_nothing_left_to_serve_the_failure_is_told():
+async def test_the_failure_is_raised_if_no_value_is_valid():
     source = Source()
     refreshed = source.refreshed()
     await refreshed.get()

@@ -33,11 +33,11 @@ SAID = orjson.dumps(ACCOUNT).decode()
 GEMINI = UpstreamRequest(path="/models/gemini-3-pro:streamGenerateContent?alt=sse", body=b"")
 
 
-async def place_of(network, request=GEMINI, key=None, environ=None, **said):
+async def destination_of(network, request=GEMINI, key=None, environ=None, **settings):
     tokens = GoogleTokens(network, environ or {})
     host = VertexHost(tokens)
     try:
-        return await host.destination(provider_of("vertex", **{"project": "p", **said}), key, "m", request)
+        return await host.destination(provider_of("vertex", **{"project": "p", **settings}), key, "m", request)
     finally:
         await tokens.aclose()
 
@@ -51,7 +51,9 @@ async def place_of(network, request=GEMINI, key=None, environ=None, **said):
     ],
 )
 async def test_each_publisher_has_its_path(path, target):
-    place = await place_of(Network(token()), UpstreamRequest(path=path, body=b""), project="my p", credentials=SAID)
+    place = await destination_of(
+        Network(token()), UpstreamRequest(path=path, body=b""), project="my p", credentials=SAID
+    )
     assert place.target == b"/v1/projects/my%20p/locations/global" + target
     assert dict(place.headers) == {"authorization": "Bearer tok"}
 
@@ -66,26 +68,26 @@ async def test_each_publisher_has_its_path(path, target):
     ],
 )
 async def test_each_location_has_its_address(location, host):
-    place = await place_of(Network(token()), location=location, credentials=SAID)
+    place = await destination_of(Network(token()), location=location, credentials=SAID)
     assert place.origin.host == host
     assert f"/locations/{location or 'global'}/".encode() in place.target
 
 
 async def test_the_catalogue_of_a_publisher_is_the_same_in_every_project():
     request = UpstreamRequest(path="/publishers/google/models?pageSize=100", body=b"")
-    place = await place_of(Network(token()), request, credentials=SAID)
+    place = await destination_of(Network(token()), request, credentials=SAID)
     assert place.target == b"/v1beta1/publishers/google/models?pageSize=100"
 
 
 async def test_an_address_of_ones_own_keeps_the_paths():
-    place = await place_of(Network(token()), base_url="http://127.0.0.1:9001", location="eu", credentials=SAID)
+    place = await destination_of(Network(token()), base_url="http://127.0.0.1:9001", location="eu", credentials=SAID)
     assert place.origin.authority == b"127.0.0.1:9001"
     assert place.target.startswith(b"/v1/projects/p/locations/eu/publishers/google/models/")
 
 
 async def test_a_key_is_one_of_googles_and_nobody_is_asked_for_a_token():
     network = Network(token())
-    assert dict((await place_of(network, key=KEY)).headers) == {"x-goog-api-key": "sk-secret"}
+    assert dict((await destination_of(network, key=KEY)).headers) == {"x-goog-api-key": "sk-secret"}
     assert network.urls == []
 
 
@@ -132,40 +134,40 @@ async def test_a_token_is_asked_for_once_per_account(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("said", "fault"),
+    ("given", "fault"),
     [
         ("/nowhere/key.json", "neither a readable key file"),
         ("{", "neither a readable key file"),
-        ('{"type": "service_account"}', "not whole"),
-        (orjson.dumps({**ACCOUNT, "private_key": "none"}).decode(), "not whole"),
+        ('{"type": "service_account"}', "incomplete"),
+        (orjson.dumps({**ACCOUNT, "private_key": "none"}).decode(), "incomplete"),
         ('{"type": "external_account"}', "type 'external_account'"),
     ],
 )
-async def test_credentials_that_are_none_are_named(said, fault):
+async def test_invalid_credentials_are_reported(given, fault):
     with pytest.raises(UpstreamRefused, match=fault) as caught:
-        await place_of(Network(token()), credentials=said)
+        await destination_of(Network(token()), credentials=given)
     assert caught.value.status == 401
 
 
 async def test_a_user_asks_with_a_refresh_token():
     user = {"type": "authorized_user", "client_id": "c", "client_secret": "s", "refresh_token": "r"}
     network = Network(token())
-    place = await place_of(network, credentials=orjson.dumps(user).decode())
+    place = await destination_of(network, credentials=orjson.dumps(user).decode())
     assert dict(place.headers) == {"authorization": "Bearer tok"}
-    said = {"client_id": "c", "client_secret": "s", "refresh_token": "r"}
-    assert network.forms == [{"grant_type": "refresh_token", **said}]
+    fields = {"client_id": "c", "client_secret": "s", "refresh_token": "r"}
+    assert network.forms == [{"grant_type": "refresh_token", **fields}]
 
 
 async def test_a_key_file_that_is_a_list_is_none(tmp_path):
     path = tmp_path / "key.json"
     path.write_text("[]")
-    with pytest.raises(UpstreamRefused, match="no JSON object"):
-        await place_of(Network(token()), credentials=str(path))
+    with pytest.raises(UpstreamRefused, match="not a JSON object"):
+        await destination_of(Network(token()), credentials=str(path))
 
 
 async def test_an_identity_service_that_is_away_may_be_back_soon():
     with pytest.raises(UpstreamFailure, match="cannot be reached") as caught:
-        await place_of(Network(httpx.ConnectError("x")), credentials=SAID)
+        await destination_of(Network(httpx.ConnectError("x")), credentials=SAID)
     assert caught.value.retryable
 
 
@@ -201,21 +203,21 @@ async def test_without_a_key_file_google_auth_finds_credentials(monkeypatch):
         (google.auth.exceptions.RefreshError("x"), UpstreamRefused),
     ],
 )
-async def test_what_google_auth_meets_is_told(failure, kind, monkeypatch):
+async def test_errors_of_google_auth_are_reported(failure, kind, monkeypatch):
     monkeypatch.setattr(google.auth, "default", lambda scopes: (Found(failure=failure), "p"))
     with pytest.raises(UpstreamFailure) as caught:
-        await place_of(Network(token()))
+        await destination_of(Network(token()))
     assert type(caught.value) is kind
 
 
 @pytest.mark.parametrize(
-    ("missing", "said", "fault"),
+    ("missing", "given", "fault"),
     [
         ("google.auth", "", "GOOGLE_APPLICATION_CREDENTIALS"),
         ("cryptography.hazmat.primitives.asymmetric.padding", SAID, "extra 'vertex'"),
     ],
 )
-async def test_what_is_not_installed_is_named(missing, said, fault, monkeypatch):
+async def test_a_missing_package_is_named(missing, given, fault, monkeypatch):
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(UpstreamRefused, match=fault):
-        await place_of(Network(token()), credentials=said)
+        await destination_of(Network(token()), credentials=given)

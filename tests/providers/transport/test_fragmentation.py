@@ -116,7 +116,7 @@ def test_byte_by_byte_gives_the_same_answer(answer: Answer) -> None:
 def test_an_answer_cut_short_is_never_complete(answer: Answer, cuts: list[int], missing: int) -> None:
     kept = answer.data[: max(0, len(answer.data) - missing)]
     if answer.ends_at_close and len(kept) >= answer.head_size:
-        return  # nobody can tell: the protocol's own weakness
+        return  # indistinguishable: the protocol's own weakness
     outcome = asyncio.run(play(cut(kept, cuts)))
     assert not outcome.complete
     assert answer.outcome.body.startswith(outcome.body)
