@@ -1,1 +1,1 @@
-"""Who may spend what: virtual keys, budgets, limits, prices, the ledger."""
+"""Virtual keys, budgets, rate limits, prices and the ledger."""

@@ -1,1 +1,1 @@
-"""Who runs the models: registry, client, wires and hosts."""
+"""Providers: registry, client, hosts, wires, transport and health."""

@@ -46,7 +46,7 @@ _NEXT_MODEL_TYPES = frozenset(
 
 
 class Verdict(Enum):
-    """What to do after a failed attempt."""
+    """Action after a failed attempt."""
 
     SAME_KEY = auto()
     OTHER_KEY = auto()

@@ -107,7 +107,7 @@ class FileSettings(Section):
 
     @property
     def max_owner_bytes(self) -> int:
-        """What one key's files may take together, in bytes."""
+        """Total size of one key's files, in bytes."""
         return int(self.max_stored_mb_per_key * 1024 * 1024)
 
 
@@ -130,7 +130,7 @@ class TimeoutSettings(Section):
 
 
 class BreakerSettings(Section):
-    """When the circuit of a failing provider opens, and for how long."""
+    """Circuit breaker of a provider."""
 
     window_s: Annotated[float, Field(gt=0, le=3600)] = 30
     min_requests: Annotated[int, Field(ge=1, le=1_000_000)] = 100

@@ -257,7 +257,7 @@ class Metrics:
         self._released.inc(jobs)
 
     def running(self, jobs: int) -> None:
-        """So many jobs run here now."""
+        """Set the number of jobs that run here."""
         self._running.set(jobs)
 
     def alerted(self, kind: str) -> None:

@@ -30,7 +30,7 @@ class ProviderMetrics(Collector):
         """The metrics now."""
         circuit = _gauge("circuit_state", "0 closed, 1 half open, 2 open; the worst of its circuits.")
         blocked = _gauge("open_circuits", "Circuits of keys and models that are not closed.")
-        resting = _gauge("resting_keys", "Keys that cool down, per model where the limit is the model's.")
+        cooling = _gauge("resting_keys", "Keys that cool down, per model where the limit is the model's.")
         limit = _gauge("concurrency_limit", "Calls at once that are let through now.")
         inside = _gauge("concurrency_used", "Calls under way.")
         waiting = _gauge("concurrency_waiting", "Calls that wait for a place.")
@@ -38,11 +38,11 @@ class ProviderMetrics(Collector):
             circuits = [state["circuit"], *(each["circuit"] for each in state["circuits"])]
             circuit.add_metric([name], max(_VALUES[each] for each in circuits))
             blocked.add_metric([name], len(state["circuits"]))
-            resting.add_metric([name], len(state["resting_keys"]))
+            cooling.add_metric([name], len(state["resting_keys"]))
             limit.add_metric([name], state["concurrency"]["limit"])
             inside.add_metric([name], state["concurrency"]["inside"])
             waiting.add_metric([name], state["concurrency"]["waiting"])
-        return circuit, blocked, resting, limit, inside, waiting
+        return circuit, blocked, cooling, limit, inside, waiting
 
 
 def watch_providers(registry: CollectorRegistry, states: States) -> None:

@@ -10,7 +10,7 @@ BOUNDS = (0.005, 0.5, 1, 10)
 
 
 def exposition(registry: CollectorRegistry) -> list[str]:
-    """What is scraped, without the times at which series began, which ours leave out."""
+    """The exposition, without the times at which series began, which ours leave out."""
     return [line for line in generate_latest(registry).decode().splitlines() if "_created" not in line]
 
 

@@ -43,7 +43,7 @@ def _has_forecast(limit: Limit) -> bool:
 
 
 async def _rate(reports: Reports, scope: str, now: datetime) -> float:
-    """Micro-USD per hour of late, of a key, a team or a customer."""
+    """Recent micro-USD per hour of a key, a team or a customer."""
     kind, _, name = scope.partition(":")
     query = UsageQuery(start=now - RATE_WINDOW, end=now + timedelta(seconds=1), per="hour", only={kind: name})
     return hourly_rate({row.period: row.sums["cost"] for row in await reports.usage(query)}, now)

@@ -33,7 +33,7 @@ def spend_rate(hours: Sequence[int], part_of_last: float = 1.0) -> float:
     """Recent micro-USD per hour: recent hours count more, halving every six hours back.
 
     Args:
-        hours: Spend per hour, oldest first, the last one being under way.
+        hours: Spend per hour, oldest first, the last one in progress.
         part_of_last: How much of the last hour is over, above 0 up to 1.
     """
     if not hours:
@@ -48,7 +48,7 @@ def spend_rate(hours: Sequence[int], part_of_last: float = 1.0) -> float:
 
 
 def hourly_rate(spent_by_hour: Mapping[str, int], now: datetime) -> float:
-    """Recent micro-USD per hour, from the roll-ups of the last ``RATE_WINDOW`` and of the hour under way.
+    """Recent micro-USD per hour, from the roll-ups of the last ``RATE_WINDOW`` and of the current one.
 
     Args:
         spent_by_hour: Micro-USD by the start of an hour, ``2026-11-22T21:00:00Z``; an hour that is missing had none.

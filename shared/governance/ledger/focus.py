@@ -229,7 +229,7 @@ def _check_moment(value: str) -> None:
 
 
 def _quantity(entry: Mapping[str, Any]) -> tuple[str, str]:
-    """How much was used, in the unit that the specification's Unit Format would write."""
+    """Consumed quantity, in the unit that the specification's Unit Format would write."""
     tokens = entry.get("input", 0) + entry.get("output", 0)
     if tokens:
         return str(tokens), "Tokens"

@@ -44,7 +44,7 @@ logger = logging.getLogger("finops.governance")
 
 @dataclass(slots=True, kw_only=True)
 class CallOutcome:
-    """How one call or job ended: the input of a ledger entry.
+    """Outcome of one call or job: the input of a ledger entry.
 
     Attributes:
         request_type: ``RequestType.name``.

@@ -110,8 +110,11 @@ class LimitGuard:
         if not limits:
             return UNLIMITED
         args: list[Argument] = [reservation, round(self.reservation_ttl_s * 1000), cost, tokens, clock]
+        estimated = False
         for limit in limits:
-            args += (limit.kind, LIMIT_KINDS[limit.kind].meter, limit.scope, limit.window, limit.amount)
+            counts = LIMIT_KINDS[limit.kind].meter
+            estimated = estimated or counts != "requests"
+            args += (limit.kind, counts, limit.scope, limit.window, limit.amount)
         try:
             # Requests alone leave no hold by which a second sending would be recognised.
             refused, facts = await self._commands.script(self._scripts["admit"], (), args)
@@ -124,7 +127,7 @@ class LimitGuard:
             reached = refusal(limit_statuses[int(refused) - 1])
             reached.headers = rate_headers(limit_statuses)
             raise reached
-        if not any(limit.estimated for limit in limits):
+        if not estimated:
             return Reservation("", limit_statuses, cost, tokens)
         if renewed:
             self._keep(reservation)
@@ -202,7 +205,7 @@ def refusal(limit_status: LimitStatus) -> GatewayError:
     if limit.is_budget:
         message = (
             f"{name} is spent: of {_usd(limit.amount)}, {_usd(limit_status.used)} is used and "
-            f"{_usd(limit_status.held)} reserved by calls under way. Raise it, or wait {wait_s} s."
+            f"{_usd(limit_status.held)} reserved by calls in progress. Raise it, or wait {wait_s} s."
         )
         return error(message, should_retry=False)
     return error(f"{name} is reached: {limit.amount}. Try again in {wait_s} s.", retry_after_s=wait_s)

@@ -40,11 +40,11 @@ class Window:
 
     @property
     def slice_ms(self) -> int:
-        """How long one slice of a rolling window is."""
+        """Length of one slice of a rolling window."""
         return UNIT_MS[self.unit] * self.rolling // SLICES
 
     def start_ms(self, now_ms: int) -> int:
-        """When the window around now began, or the slice of a rolling one."""
+        """Start of the window around ``now_ms``, or of the slice of a rolling one."""
         if self.rolling:
             return now_ms - now_ms % self.slice_ms
         if self.unit == "M":
@@ -55,7 +55,7 @@ class Window:
         return now_ms - (now_ms + shift) % length
 
     def end_ms(self, now_ms: int) -> int:
-        """When the window around now ends; of a rolling one, when what is counted now is counted no more."""
+        """End of the window around ``now_ms``; of a rolling one, when usage of now is no longer counted."""
         start = self.start_ms(now_ms)
         if self.rolling:
             return start + self.slice_ms * (SLICES + 1)

@@ -1,1 +1,1 @@
-"""What a call uses and what that costs."""
+"""Usage of calls, and its price."""

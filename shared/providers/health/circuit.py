@@ -67,7 +67,7 @@ class Circuit:
         return CircuitState.OPEN if now < self.open_until else CircuitState.HALF_OPEN
 
     def wait_s(self, now: float) -> float:
-        """Seconds until a call may pass; 0: now. While a probe is under way, as long as that may take."""
+        """Seconds until a call may pass; 0: now. While a probe is in progress, as long as that may take."""
         if not self.open_until:
             return 0.0
         return max(0.0, self.open_until - now, self._probe_until - now)
@@ -97,7 +97,7 @@ class Circuit:
         self._failed_at = now
         if self.open_until:
             if now >= self.open_until:
-                self._open(now)  # the probe failed; what was under way before it opened says nothing new
+                self._open(now)  # the probe failed; what was in progress before it opened says nothing new
         elif self._too_many(now):
             self._open(now)
 

@@ -2,7 +2,7 @@
 
 from shared.providers.health.gate import Gate
 
-# Calls under way when the limit fell were begun before; their refusals say nothing new.
+# Calls in progress when the limit fell were begun before; their refusals say nothing new.
 SPACING_S = 1.0
 # Without any refusal for so long the provider counts as recovered, however little it was asked.
 RECOVERED_S = 60.0

@@ -53,7 +53,7 @@ class AwsIdentity:
         return found
 
     async def aclose(self) -> None:
-        """Stop a search that is under way."""
+        """Stop a search in progress."""
         await self._found.aclose()
 
     async def _find(self) -> Expiring[AwsCredentials | None]:

@@ -43,7 +43,7 @@ class EntraTokens:
         return await self._token.get()
 
     async def aclose(self) -> None:
-        """Stop a refresh that is under way."""
+        """Stop a refresh in progress."""
         await self._token.aclose()
 
     async def _obtain(self) -> Expiring[str]:

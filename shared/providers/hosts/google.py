@@ -56,7 +56,7 @@ class GoogleTokens:
         return await token.get()
 
     async def aclose(self) -> None:
-        """Stop the refreshes that are under way."""
+        """Stop the refreshes in progress."""
         for token in self._tokens.values():
             await token.aclose()
 
@@ -124,7 +124,7 @@ class _Source:
             raise self._refused(f"its key file is incomplete ({type(error).__name__})") from error
 
     def _by_library(self) -> Expiring[str]:
-        """What google-auth finds: workload credentials, gcloud's own, the metadata server. It blocks."""
+        """Use the credentials that google-auth finds: workload credentials, gcloud's own, the metadata server; blocks."""
         try:
             auth = importlib.import_module("google.auth")
             session = importlib.import_module("google.auth.transport.requests").Request

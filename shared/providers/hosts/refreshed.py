@@ -65,7 +65,7 @@ class Refreshed(Generic[T]):
         return (await asyncio.shield(self._refresh())).value
 
     async def aclose(self) -> None:
-        """Stop a refresh that is under way."""
+        """Stop a refresh in progress."""
         task = self._task
         if task is not None:
             task.cancel()

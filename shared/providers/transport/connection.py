@@ -111,7 +111,7 @@ class Connection(asyncio.Protocol):
             self.drop(error)
 
     def drop(self, error: httpx.TransportError) -> None:
-        """Close at once, whatever is under way."""
+        """Close at once, whatever is in progress."""
         if self.usable:
             self.usable = False
             self._alarm.cancel()
@@ -166,7 +166,7 @@ class Connection(asyncio.Protocol):
             self._disconnect(httpx.RemoteProtocolError(_DISCONNECTED))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Settle what was under way; without `eof_received` before it, it was cut."""
+        """Settle what was in progress; without `eof_received` before it, it was cut."""
         if exc is None:
             self._disconnect(httpx.RemoteProtocolError(_DISCONNECTED))
         else:

@@ -70,7 +70,7 @@ class Origin(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """How long the parts of one attempt may take, in seconds; `math.inf` is no limit.
+    """Time limits of one attempt, in seconds; `math.inf` is no limit.
 
     Attributes:
         connect_s: Name lookup, TCP connect and TLS handshake together.
@@ -91,7 +91,7 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many connections an origin may have, and how long an unused one is kept.
+    """Connection limits of an origin.
 
     Attributes:
         max_connections: Open or opening, per origin; further requests wait.

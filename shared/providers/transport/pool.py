@@ -15,7 +15,7 @@ Connect = Callable[[Connection, float], Awaitable[None]]
 
 
 class OriginStats(NamedTuple):
-    """How many connections an origin has open, how many of them idle or in use, and how many requests wait."""
+    """Connections of an origin: open, idle and in use; and requests that wait."""
 
     open: int
     idle: int

@@ -95,7 +95,7 @@ class UpstreamTransport(httpx.AsyncBaseTransport):
         return {origin: pool.stats() for origin, pool in self._pools.items()}
 
     async def aclose(self) -> None:
-        """Close everything; requests under way fail."""
+        """Close everything; requests in progress fail."""
         self._closed = True
         for pool in list(self._pools.values()):
             await pool.aclose()

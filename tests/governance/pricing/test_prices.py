@@ -1,4 +1,4 @@
-"""What calls cost: published prices, the configuration's, and what nobody knows."""
+"""Prices: published, configured, free and unknown ones."""
 
 from collections.abc import Mapping
 from typing import Any

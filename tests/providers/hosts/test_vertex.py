@@ -172,7 +172,7 @@ async def test_an_identity_service_that_is_away_may_be_back_soon():
 
 
 class Found:
-    """What google-auth would find, without its network."""
+    """Credentials as google-auth finds them, without its network."""
 
     def __init__(self, expiry=None, failure=None):
         self.expiry, self._failure, self.token, self.refreshed = expiry, failure, None, 0

@@ -1,4 +1,4 @@
-"""What any httpx transport does, asked of httpx's own and of ours alike."""
+"""Behaviour of every httpx transport, tested on httpx's own and on ours."""
 
 import asyncio
 import gzip

@@ -1,4 +1,4 @@
-"""What may be written: request lines, headers, origins."""
+"""Request lines, headers and origins: valid and refused ones."""
 
 import pytest
 
