@@ -124,7 +124,7 @@ class _Source:
             raise self._refused(f"its key file is incomplete ({type(error).__name__})") from error
 
     def _by_library(self) -> Expiring[str]:
-        """Use the credentials that google-auth finds: workload credentials, gcloud's own, the metadata server; blocks."""
+        """Use the credentials that google-auth finds: workload, gcloud's own, the metadata server; blocks."""
         try:
             auth = importlib.import_module("google.auth")
             session = importlib.import_module("google.auth.transport.requests").Request
