@@ -15,7 +15,7 @@ from api.jobs.background_stream import asked_for_stream, check_streamed, send_re
 from api.jobs.replies import native_reply
 from api.services import Services
 from shared.errors import InvalidRequest, JobNotFound
-from shared.inference.conversations import Kept
+from shared.inference.conversations import StoredResponse
 from shared.jobs.model import Job, State
 from shared.surfaces.request_types import RESPONSES
 from shared.surfaces.response_ids import is_ours
@@ -75,7 +75,9 @@ class ResponseById(AsgiEndpoint):
             raise JobNotFound(job.id)
         return _page(stored_input(orjson.loads(payload), job.id), query)
 
-    async def _act_on_stored(self, services: Services, context: RequestContext, stored: Kept, query: bytes) -> Reply:
+    async def _act_on_stored(
+        self, services: Services, context: RequestContext, stored: StoredResponse, query: bytes
+    ) -> Reply:
         """Serve a stored response that was answered synchronously."""
         conversations = services.inference.conversations
         assert conversations is not None  # noqa: S101 - it was found there
@@ -106,7 +108,7 @@ async def _retrieve(
         await send_response_stream(send, services, job, starting_after)
 
 
-async def _find_stored(services: Services, context: RequestContext, response_id: str) -> Kept | None:
+async def _find_stored(services: Services, context: RequestContext, response_id: str) -> StoredResponse | None:
     """The stored response of that id, unless it is a job: a job's record holds more."""
     conversations = services.inference.conversations
     if conversations is None or await services.store.get(response_id) is not None:

@@ -1,4 +1,4 @@
-"""Builds the inference path of a process from its configuration: what both composition roots have in common."""
+"""Assembly of a process's inference path from its configuration, for both composition roots."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -38,11 +38,11 @@ from shared.telemetry.upstream import UNWATCHED, SpendWatch, UpstreamWatch
 
 
 class SharedStore(NamedTuple):
-    """How a process reaches the store that it shares with others.
+    """Access to the store that processes share.
 
     Attributes:
-        commands: For what it has to say.
-        subscription: Makes a client for listening alone, without a time limit on answers.
+        commands: Sends commands.
+        subscription: Makes a client for subscriptions, without a time limit on replies.
     """
 
     commands: RedisCommands
@@ -50,7 +50,7 @@ class SharedStore(NamedTuple):
 
 
 def build_billing(settings: Settings, commands: RedisCommands, watch: SpendWatch = UNWATCHED) -> Billing:
-    """Where calls are admitted and booked. It reads files: call it before the loop serves, or in a thread."""
+    """Build the billing of calls. It reads files: call it before the event loop serves, or in a thread."""
     PriceBook.warm()
     return Billing(settings, commands, watch, price_sources(settings))
 
@@ -70,17 +70,17 @@ def build_inference(
     store: SharedStore | None = None,
     billing: Billing | None = None,
 ) -> Inference:
-    """The inference path; opens nothing until the first call, hears of other processes from ``start`` on.
+    """Build the inference path; it opens nothing before the first call, and hears from other processes after ``start``.
 
     Args:
         settings: The effective configuration.
-        environ: Where well-known providers' keys are found; default: the process's.
-        watch: Told of every attempt.
-        store: Where processes tell each other how the providers do, and where responses are kept; None: nowhere.
-        accounts: Where calls are admitted and booked; closed with the inference path. None: nobody counts.
+        environ: Environment with the keys of well-known providers; default: the process's.
+        watch: Notified of every attempt.
+        store: Shares the providers' health between processes, and stores responses; None: neither.
+        billing: Reserves and books; closed with the inference path. None: nothing is billed.
 
     Raises:
-        IncompleteProvider: A provider cannot be called as configured, or an alias or a route leads nowhere.
+        IncompleteProvider: A provider cannot be called as configured, or an alias or a route does not resolve.
     """
     environ = os.environ if environ is None else environ
     providers = configured_providers(settings, environ)

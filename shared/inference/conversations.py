@@ -1,4 +1,4 @@
-"""Responses that the gateway itself keeps, so that any provider can go on with them; for both tiers.
+"""Responses that the gateway stores, so that any provider can continue them; for both tiers.
 
 A response is one JSON value with its input and the id of the one before; a conversation is followed back from id to id.
 """
@@ -24,17 +24,17 @@ logger = logging.getLogger("finops.inference")
 
 VERSION = 1
 TTL_S = 30 * 24 * 3600
-"""As long as OpenAI keeps responses at least; from the last time that one was read or gone on with."""
+"""OpenAI's minimum retention; counted from the last time that a response was read or continued."""
 MAX_TURNS = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
-    """One response.
+class StoredResponse:
+    """One stored response, used by ``previous_response_id``.
 
     Attributes:
-        owner: Id of the virtual key that asked for it; empty: whoever knows the id may have it.
-        previous: Id of the response that it goes on with, or empty.
+        owner: Id of the virtual key that made it; empty: any caller that knows the id may use it.
+        previous: Id of the response that it continues, or empty.
         items: Its own input, complete, oldest first.
         response: The final Response.
     """
@@ -46,21 +46,21 @@ class Kept:
 
 
 class Conversations:
-    """Keeps responses, and finds what a request goes on with."""
+    """Stores responses, and recalls the conversation that a request continues."""
 
     def __init__(self, commands: RedisCommands) -> None:
         self._commands = commands
 
     async def keep(self, fields: Mapping[str, Any], response: Mapping[str, Any], caller: Caller) -> None:
-        """Keep a final response, unless its request says ``store: false``.
+        """Store a final response, unless its request has ``store: false``.
 
-        A store that does not answer costs the response its future, not its caller the answer.
+        If the store does not answer, the response cannot be continued later; its caller gets the answer all the same.
         """
         if fields.get("store") is False:
             return
         try:
             references = await self._references(fields, caller)
-            kept = {
+            record = {
                 "v": VERSION,
                 "owner": caller.key_id,
                 "previous": fields.get("previous_response_id") or "",
@@ -68,39 +68,51 @@ class Conversations:
                 "response": response,
             }
             key = stored_response(response["id"])
-            await self._execute("SET", key, orjson.dumps(kept), "EX", TTL_S)
+            await self._execute("SET", key, orjson.dumps(record), "EX", TTL_S)
         except (StoreUnavailable, AttributeError, KeyError, TypeError) as error:
             # The last three: a request or answer of a provider's own that is not of the format as we know it.
-            logger.warning("a response was not kept: %r", error, extra={"response_id": response["id"]})
+            logger.warning("response not stored: %r", error, extra={"response_id": response["id"]})
 
-    async def find(self, response_id: str, caller: Caller) -> Kept | None:
-        """A kept response that the caller may see."""
+    async def find(self, response_id: str, caller: Caller) -> StoredResponse | None:
+        """Return a stored response that the caller may see; None if there is none.
+
+        Raises:
+            StoreUnavailable: No answer.
+        """
         if not is_job_id(response_id):
             return None
         found = await self._execute("GETEX", stored_response(response_id), "EX", TTL_S)
         if found is None:
             return None
-        said = orjson.loads(found)
-        if said.get("v") != VERSION or not caller.may_see(said["owner"]):
+        record = orjson.loads(found)
+        if record.get("v") != VERSION or not caller.may_see(record["owner"]):
             return None
-        return Kept(
-            owner=said["owner"], previous=said["previous"], items=tuple(said["items"]), response=said["response"]
+        return StoredResponse(
+            owner=record["owner"],
+            previous=record["previous"],
+            items=tuple(record["items"]),
+            response=record["response"],
         )
 
     async def delete(self, response_id: str) -> None:
-        """Forget a response; those that went on with it cannot be gone on with either."""
-        await self._execute("DEL", stored_response(response_id))
-
-    async def input_of(self, kept: Kept, caller: Caller) -> list[Item]:
-        """Everything that a response was made of: the conversation before it, then its own input."""
-        before = await self.history(kept.previous, caller) if kept.previous else ()
-        return [*before, *kept.items]
-
-    async def recall(self, fields: Mapping[str, Any], caller: Caller) -> Recalled:
-        """What is kept of the conversation that a request goes on with.
+        """Delete a response; those that continued it cannot be continued either.
 
         Raises:
-            InvalidRequest: A response before it is not kept here, or not for this caller.
+            StoreUnavailable: No answer.
+        """
+        await self._execute("DEL", stored_response(response_id))
+
+    async def input_of(self, stored: StoredResponse, caller: Caller) -> list[Item]:
+        """Return all input of a response: the conversation before it, then its own input."""
+        before = await self.history(stored.previous, caller) if stored.previous else ()
+        return [*before, *stored.items]
+
+    async def recall(self, fields: Mapping[str, Any], caller: Caller) -> Recalled:
+        """Return the stored conversation that a request continues.
+
+        Raises:
+            InvalidRequest: A response before it is not stored, or not for this caller.
+            StoreUnavailable: No answer.
         """
         previous = fields.get("previous_response_id")
         ours = isinstance(previous, str) and is_ours(previous)
@@ -108,20 +120,21 @@ class Conversations:
         return Recalled(tuple(history), await self._references(fields, caller))
 
     async def history(self, response_id: object, caller: Caller) -> tuple[Item, ...]:
-        """The items, input and output, up to the end of a response, oldest first.
+        """Return all items, input and output, up to the end of a response, oldest first.
 
         Raises:
-            InvalidRequest: A response on the way is not kept here, or not for this caller.
+            InvalidRequest: A response on the way is not stored, or not for this caller.
+            StoreUnavailable: No answer.
         """
-        turns: list[Kept] = []
+        turns: list[StoredResponse] = []
         wanted = response_id
         while wanted:
-            kept = await self.find(wanted, caller) if isinstance(wanted, str) else None
-            if kept is None or len(turns) == MAX_TURNS:
-                raise not_kept(wanted)
-            turns.append(kept)
-            wanted = kept.previous
-        return tuple(item for kept in reversed(turns) for item in (*kept.items, *kept.response["output"]))
+            stored = await self.find(wanted, caller) if isinstance(wanted, str) else None
+            if stored is None or len(turns) == MAX_TURNS:
+                raise not_stored(wanted)
+            turns.append(stored)
+            wanted = stored.previous
+        return tuple(item for stored in reversed(turns) for item in (*stored.items, *stored.response["output"]))
 
     async def _execute(self, *command: Argument) -> Any:  # noqa: ANN401 - a reply is anything
         """Execute one command; each of this class does no harm when it is sent twice.
@@ -135,20 +148,20 @@ class Conversations:
             raise StoreUnavailable("The stored responses cannot be reached.") from error
 
     async def _references(self, fields: Mapping[str, Any], caller: Caller) -> dict[str, Item]:
-        named = {item: response_of(item) for item in referenced_ids(fields)}
+        owners = {item: response_of(item) for item in referenced_ids(fields)}
         found: dict[str, Item] = {}
-        for response_id in {owner for owner in named.values() if owner}:
-            kept = await self.find(response_id, caller)
-            items = (*kept.items, *kept.response["output"]) if kept else ()
-            found.update({str(item["id"]): item for item in items if item.get("id") in named})
+        for response_id in {owner for owner in owners.values() if owner}:
+            stored = await self.find(response_id, caller)
+            items = (*stored.items, *stored.response["output"]) if stored else ()
+            found.update({str(item["id"]): item for item in items if item.get("id") in owners})
         return found
 
 
-def not_kept(response_id: object) -> InvalidRequest:
-    """The answer to an id that leads nowhere, whosever it is."""
+def not_stored(response_id: object) -> InvalidRequest:
+    """Return the error for an unknown response id, or one of another caller."""
     return InvalidRequest(
-        f"No response {str(response_id)[:64]!r} is kept here for this provider to go on with; "
-        "send the conversation as input.",
+        f"Unknown previous response {str(response_id)[:64]!r}: it is not stored, or this provider cannot continue it. "
+        "Send the conversation as input.",
         param="previous_response_id",
         code="previous_response_not_found",
     )

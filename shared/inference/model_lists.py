@@ -1,4 +1,4 @@
-"""Which models there are, over all providers at once."""
+"""Lists of the models of all providers."""
 
 import asyncio
 import time
@@ -26,9 +26,9 @@ Model = dict[str, object]
 
 
 class ModelLists:
-    """Asks every provider for its list, and keeps it for a while.
+    """Fetches every provider's list, and caches it for a minute.
 
-    A list that cannot be had leaves out what is on it and nothing else: then the last one known counts.
+    If a list cannot be fetched, the last known one is used; other providers' lists are not affected.
     """
 
     def __init__(self, providers: Providers, client: ProviderClient) -> None:
@@ -38,18 +38,18 @@ class ModelLists:
         self._asking: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def models(self, caller: Caller) -> list[Model]:
-        """OpenAI's model objects of what the caller may use, ids with the provider's prefix."""
+        """Return OpenAI's model objects of what the caller may use, ids with the provider's prefix."""
         lists = await asyncio.gather(*(self._models_of(provider) for provider in self._providers.values()))
         return [model for models in lists for model in models if caller.may_use(*str(model["id"]).split("/", 1))]
 
     async def model(self, name: str, caller: Caller) -> Model:
-        """One model, as the provider whose it is by its name describes it: a list need not name all that it serves.
+        """Return one model as the provider in its name describes it: a provider's list may be incomplete.
 
         Raises:
-            ModelNotFound: No provider is known to have it, or the caller may not use it.
+            ModelNotFound: The provider does not know it, or the caller may not use it.
             UpstreamRefused: The provider's own error.
         """
-        missing = ModelNotFound(f"No provider here lists the model {name[:256]!r}; GET /v1/models says what there is.")
+        missing = ModelNotFound(f"Unknown model {name[:256]!r}. GET /v1/models lists the available models.")
         try:
             provider, wanted = self._providers.resolve(name)
         except UnknownProvider:
@@ -67,7 +67,7 @@ class ModelLists:
         configured = provider.models or tuple(provider.deployments)
         if configured:
             return [_model(provider, Listed(name)) for name in configured]
-        async with self._asking[provider.name]:  # whoever comes meanwhile takes what the first one got
+        async with self._asking[provider.name]:  # requests that come meanwhile use the first one's reply
             known = self._known.get(provider.name)
             if known and known[0] > time.monotonic():
                 return known[1]
@@ -78,7 +78,7 @@ class ModelLists:
             return models
 
     async def _fetch(self, provider: Provider) -> list[Model] | None:
-        """Everything on the provider's lists; None: not one of them could be had."""
+        """Return everything on the provider's lists; None if none of them could be fetched."""
         lists = await asyncio.gather(*(self._read(provider, listing) for listing in LISTINGS[provider.wire]))
         if all(models is None for models in lists):
             return None
@@ -109,7 +109,7 @@ class ModelLists:
 
 
 def _model(provider: Provider, listed: Listed) -> Model:
-    """OpenAI's model object, all four fields present (the SDKs' strict mode asks for them)."""
+    """Return OpenAI's model object, all four fields present (the SDKs' strict mode asks for them)."""
     name = {"name": listed.name} if listed.name else {}
     owned = {"owned_by": provider.name, **listed.more}
     return {**owned, **name, "id": f"{provider.name}/{listed.id}", "object": "model", "created": listed.created}

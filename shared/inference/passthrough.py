@@ -1,4 +1,4 @@
-"""Requests that belong to one provider and go to it untouched: its files, its stored responses."""
+"""Requests that belong to one provider and are forwarded untouched: its files, its stored responses."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -19,9 +19,9 @@ class RawRequest:
 
     Attributes:
         path: Below the provider's base URL, percent-encoded as it came, with its query.
-        provider: Who owns what it speaks of.
-        request_id: For the books.
-        dimensions: Names and values that it is booked under.
+        provider: Name of the provider that owns the resource.
+        request_id: For the ledger.
+        dimensions: Names and values for the ledger.
     """
 
     method: str
@@ -35,13 +35,13 @@ class RawRequest:
 
     @property
     def free(self) -> bool:
-        """Whether no provider asks money for it: keeping files, and calling off what runs."""
+        """Whether providers do not charge for it: storing files, and cancelling what runs."""
         steps = self.path.partition("?")[0].strip("/").split("/")
         return steps[0] in {"files", "uploads"} or steps[-1] == "cancel"
 
 
 class RawAnswer:
-    """A provider's answer as it is; iterate its body once, or close it."""
+    """A provider's unread answer; iterate its body once, or close it."""
 
     def __init__(self, exchange: UpstreamResponse) -> None:
         self._exchange = exchange
@@ -57,24 +57,24 @@ class RawAnswer:
             await self.aclose()
 
     async def read(self) -> bytes:
-        """The whole body."""
+        """Return the whole body."""
         async with self._exchange as exchange:
             return await exchange.read()
 
     async def aclose(self) -> None:
-        """Drop the upstream connection, or give it back at the end."""
+        """Close the upstream connection, or return it to the pool at the end."""
         await asyncio.shield(self._exchange.aclose())
 
 
 class Passthrough:
-    """Forwards what only the owning provider can answer."""
+    """Forwards requests that only the owning provider can answer."""
 
     def __init__(self, providers: Providers, client: ProviderClient) -> None:
         self._providers = providers
         self._client = client
 
     async def forward(self, request: RawRequest, caller: Caller) -> RawAnswer:
-        """Send it on and give back what comes, with the provider's status only if 2xx.
+        """Forward a request and return the answer, whose status is 2xx.
 
         Raises:
             UnknownProvider: The provider is not configured.
@@ -95,15 +95,15 @@ class Passthrough:
         return RawAnswer(exchange)
 
     def owner(self, name: str, caller: Caller) -> Provider:
-        """The provider of that name, if it has such resources and the caller may use it.
+        """Return the provider of that name, if it has such resources and the caller may use it.
 
         Raises:
             UnknownProvider: It is not configured.
-            Unsupported: It speaks another format.
-            ProviderBlocked, ModelBlocked: It is not for this caller.
+            Unsupported: Its format is not OpenAI's.
+            ProviderBlocked, ModelBlocked: The caller may not use it.
         """
         provider, _ = self._providers.resolve(f"{name}/-")
         if provider.wire != "openai":
-            raise Unsupported(f"The provider {name!r} has no such resource in OpenAI's format.")
+            raise Unsupported(f"Provider {name!r} does not have this resource in OpenAI's format.")
         caller.authorise(provider.name, "")
         return provider

@@ -1,4 +1,4 @@
-"""From a model's name to what may answer it, in order: aliases, routes, fallbacks."""
+"""Resolution of model names to targets, in order: aliases, routes, fallbacks."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -17,7 +17,7 @@ from shared.settings.model import RouteSettings, Settings
 MAX_FALLBACKS = 16
 
 Price = Callable[[str, str], float | None]
-"""What a provider's model costs, in any unit that compares; None: unknown."""
+"""Price of a provider's model, in any comparable unit; None if unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +32,11 @@ class Routing:
     """Finds the targets of calls.
 
     Args:
-        board: Whose first-byte times ``least_latency`` goes by.
-        price: What ``least_cost`` goes by.
+        board: Health of the providers, with the first-byte times that ``least_latency`` compares.
+        price: Prices that ``least_cost`` compares.
 
     Raises:
-        IncompleteProvider: An alias or a route leads nowhere.
+        IncompleteProvider: An alias or a route does not resolve to a configured provider.
     """
 
     def __init__(
@@ -54,16 +54,16 @@ class Routing:
 
     @property
     def names(self) -> list[str]:
-        """The names that configuration added to those of models."""
+        """Names of the configured aliases and routes."""
         return [*self._plans, *(name for name in self._aliases if name not in self._plans)]
 
     def targets(self, call: Call) -> list[Target]:
-        """What a call asks for, then what may answer in its place: its own fallbacks, its key's, or the configured.
+        """Return the targets of a call, then its fallbacks: its own, its key's, or the configured ones.
 
         Raises:
-            UnknownProvider: A name has the prefix of no configured provider.
-            InvalidRequest: The field ``fallbacks`` is not understood.
-            ProviderBlocked, ModelBlocked: The caller may not use what it asks for; other targets are left out.
+            UnknownProvider: A name's prefix does not name a configured provider.
+            InvalidRequest: The field ``fallbacks`` is not valid.
+            ProviderBlocked, ModelBlocked: The caller may not use the model; such fallbacks are left out.
         """
         targets = self._first(call)
         own = call.fields.get("fallbacks")
@@ -84,18 +84,18 @@ class Routing:
         return self._resolve(name, "")
 
     def check(self, name: str, caller: Caller) -> None:
-        """Let a name pass that stands for something that the caller may use.
+        """Check that a name resolves to something that the caller may use.
 
         Raises:
-            UnknownProvider: It has the prefix of no configured provider.
+            UnknownProvider: Its prefix does not name a configured provider.
             ProviderBlocked, ModelBlocked: The caller may not use it.
         """
         targets = self._resolve(name, "")
         if not any(caller.may_use(target.provider.name, target.model) for target in targets):
             caller.authorise(targets[0].provider.name, targets[0].model)
 
-    def home(self, name: str, caller: Caller) -> str | None:
-        """The provider that a name says by itself; None for aliases, routes, unknown ones and those not allowed."""
+    def provider_of(self, name: str, caller: Caller) -> str | None:
+        """Return the provider of a plain model name; None for aliases, routes, and what is unknown or not allowed."""
         if name in self._aliases or name in self._plans:
             return None
         try:
@@ -105,12 +105,15 @@ class Routing:
         return provider.name if caller.may_use(provider.name, model) else None
 
     def batch_provider(self, models: Iterable[str], caller: Caller) -> str | None:
-        """The one home of all the models, if it has a Batch API and is open to the caller; empty names are its own."""
-        homes = {self.home(model or f"{DEFAULT_PROVIDER}/-", caller) for model in models}
-        home = homes.pop() if len(homes) == 1 else None
-        if home is None or not self._providers[home].batches or not caller.may_use(home, ""):
+        """Return the one provider of all models, if it has a Batch API and the caller may use it.
+
+        An empty name stands for the default provider's own choice.
+        """
+        owners = {self.provider_of(model or f"{DEFAULT_PROVIDER}/-", caller) for model in models}
+        owner = owners.pop() if len(owners) == 1 else None
+        if owner is None or not self._providers[owner].batches or not caller.may_use(owner, ""):
             return None
-        return home
+        return owner
 
     def _first(self, call: Call) -> list[Target]:
         caller = call.caller
@@ -121,7 +124,7 @@ class Routing:
         return allowed
 
     def _resolve(self, name: str, session: str) -> list[Target]:
-        """What a name stands for; several targets for a route's."""
+        """Return the targets of a name: several for a route."""
         if self._aliases:
             name = self._aliases.get(name, name)
         if self._plans:
@@ -157,33 +160,33 @@ class Routing:
         return next((fallbacks[name] for name in (asked, first.name, *bare) if name in fallbacks), ())
 
     def _plan(self, name: str, route: RouteSettings) -> Plan:
-        place = f"routes.{name}"
+        path = f"routes.{name}"
         targets = []
-        for said in route.targets:
-            target = self._checked(place, self._aliases.get(said.model, said.model))
-            targets.append((target, said.weight))
+        for settings in route.targets:
+            target = self._checked(path, self._aliases.get(settings.model, settings.model))
+            targets.append((target, settings.weight))
             if route.strategy == "least_latency":
                 self._board[target.provider.name].measure()
         return Plan(route.strategy, tuple(targets))
 
-    def _checked(self, place: str, model: str) -> Target:
+    def _checked(self, path: str, model: str) -> Target:
         try:
             return Target(*self._providers.resolve(model))
         except GatewayError as error:
-            raise IncompleteProvider(f"{place}: {error.message}") from None
+            raise IncompleteProvider(f"{path}: {error.message}") from None
 
 
 def _unaliased(name: str, settings: Settings) -> str:
-    """What an alias stands for in the end.
+    """Return the model or route that an alias resolves to.
 
     Raises:
-        IncompleteProvider: It stands for itself.
+        IncompleteProvider: The alias refers to itself.
     """
     seen = {name}
     model = settings.aliases[name]
     while model in settings.aliases:
         if model in seen:
-            raise IncompleteProvider(f"aliases.{name}: the alias stands for itself")
+            raise IncompleteProvider(f"aliases.{name}: the alias refers to itself")
         seen.add(model)
         model = settings.aliases[model]
     return model
@@ -193,14 +196,14 @@ def _unknown_price(_provider: str, _model: str) -> None:
     return None
 
 
-def _names(said: Any) -> list[str]:  # noqa: ANN401 - whatever the body says
+def _names(value: Any) -> list[str]:  # noqa: ANN401 - any JSON value
     """Read the field: ``["provider/model", {"provider": …, "model": …}, …]``."""
-    if not isinstance(said, list) or len(said) > MAX_FALLBACKS:
+    if not isinstance(value, list) or len(value) > MAX_FALLBACKS:
         raise InvalidRequest(f"fallbacks must be a list of at most {MAX_FALLBACKS} models.", param="fallbacks")
-    return [_name(item, at) for at, item in enumerate(said)]
+    return [_name(item, at) for at, item in enumerate(value)]
 
 
-def _name(item: Any, at: int) -> str:  # noqa: ANN401 - whatever the body says
+def _name(item: Any, at: int) -> str:  # noqa: ANN401 - any JSON value
     if isinstance(item, str) and item:
         return item
     if isinstance(item, dict) and isinstance(item.get("model"), str) and item["model"]:

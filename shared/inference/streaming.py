@@ -1,4 +1,4 @@
-"""A provider's stream on its way to a caller: translated, watched to its end, given up at once."""
+"""A provider's stream on its way to a caller: translated, settled at its end, closed as soon as it is given up."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -14,8 +14,8 @@ class ProviderStream:
     """An ``AnswerStream`` of one upstream exchange.
 
     Args:
-        on_failure: Told when the stream, once begun, ends badly.
-        ended: Awaited once the answer is complete, before its end is given.
+        on_failure: Called when the stream, once begun, ends badly.
+        ended: Awaited once the answer is complete, before its end is yielded.
     """
 
     def __init__(
@@ -50,19 +50,19 @@ class ProviderStream:
 
     @property
     def usage(self) -> Mapping[str, Any]:
-        """Token counts, as far as the provider said them."""
+        """Token counts, as far as the provider reported them."""
         return self._usage or self._translation.usage
 
     async def begin(self) -> bool:
         """Wait for the first complete event.
 
-        A provider may answer a request for a stream with a whole JSON answer; that is passed on as what it is.
+        A provider may answer a request for a stream with a whole JSON answer; that is passed on unchanged.
 
         Returns:
-            False: the stream ended without one.
+            False if the stream ended without one.
 
         Raises:
-            UpstreamFailure: As iterating.
+            UpstreamFailure: As when iterating.
         """
         if self.content_type.startswith("application/json"):
             return await self._read_whole()
@@ -81,7 +81,7 @@ class ProviderStream:
                     yield events
                 if not self._translation.complete:
                     raise UpstreamFailure(
-                        f"The provider {self.provider!r} ended its stream before the answer was complete."
+                        f"Provider {self.provider!r} ended its stream before the answer was complete."
                     )
             self._settle()
         except BaseException as error:
@@ -94,13 +94,13 @@ class ProviderStream:
 
     @property
     def ledger(self) -> bytes:
-        """Its entry in the books, once it has ended."""
+        """Its ledger entry, once it has ended."""
         return self.call_cost.entry if self.call_cost else b""
 
     def _settle(self, error: BaseException | None = None) -> None:
-        """The bill is settled however the stream ends: well, cut, or given up by the caller.
+        """Close the call's cost however the stream ends: complete, cut, or given up by the caller.
 
-        Who reads no further than to the end of the answer has given up nothing.
+        A caller that reads no further than to the end of the answer has given up nothing.
         """
         if self._translation.complete and not isinstance(error, Exception):
             error = None
@@ -113,7 +113,7 @@ class ProviderStream:
         try:
             translated = self._wire.answer(self._ask, body, self.content_type)
         except MalformedAnswer as error:
-            raise UpstreamFailure(f"The provider {self.provider!r} gave no usable answer: {error}.") from error
+            raise UpstreamFailure(f"Provider {self.provider!r} sent an unusable answer: {error}.") from error
         self.whole = self._first = translated.body
         self._usage = translated.usage
         await self._end()
@@ -125,7 +125,7 @@ class ProviderStream:
             await ended()
 
     async def aclose(self) -> None:
-        """Drop the upstream connection, or give it back when the stream has ended."""
+        """Close the upstream connection, or return it to the pool when the stream has ended."""
         self._settle(GeneratorExit())
         await asyncio.shield(self._exchange.aclose())
 
@@ -135,7 +135,7 @@ class ProviderStream:
             try:
                 events = translation.feed(chunk)
             except MalformedAnswer as error:
-                raise UpstreamFailure(f"The provider {self.provider!r} sent a malformed stream: {error}.") from error
+                raise UpstreamFailure(f"Provider {self.provider!r} sent a malformed stream: {error}.") from error
             if translation.complete:
                 await self._end()
             if events:

@@ -1,4 +1,4 @@
-"""Which wire a call is translated by, and what it is told: the provider's own, or a bridge where it lacks the API."""
+"""Choice of a call's wire and its provider request: the provider's own wire, or a bridge where it lacks the API."""
 
 import time
 import uuid
@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from shared.inference.call import Call, Target
-from shared.inference.conversations import not_kept
+from shared.inference.conversations import not_stored
 from shared.providers.wires.base import ProviderRequest, Wire
 from shared.providers.wires.bridged import BridgedWire, Item, Recalled
 from shared.surfaces import anthropic, genai
@@ -27,23 +27,23 @@ def supported_types(target: Target, wire: Wire) -> frozenset[str]:
 
 
 def translation(call: Call, target: Target, wire: Wire, recalled: Recalled = NOTHING) -> tuple[Wire, ProviderRequest]:
-    """The wire for one call to one target, and what it is asked.
+    """Return the wire for one call to one target, and the provider request.
 
     Args:
-        call: As it came.
-        target: Who is to answer.
-        wire: What the target speaks.
-        recalled: The conversation that the call goes on with.
+        call: The call as received.
+        target: The provider and its model.
+        wire: The target's format.
+        recalled: The stored conversation that the call continues.
 
     Raises:
-        InvalidRequest: The call goes on with a response that only another provider knows.
-        UnsupportedParameter: The call's surface lets it ask for something that the target does not have.
+        InvalidRequest: The call continues a response that only another provider knows.
+        UnsupportedParameter: The call's surface allows a field that the target does not support.
     """
     if call.request_type is RESPONSES:
         if RESPONSES.name not in target.provider.request_types & wire.request_types:
             previous = call.fields.get("previous_response_id")
             if previous and not recalled.history:
-                raise not_kept(previous)
+                raise not_stored(previous)
             background = is_minted(call.job_id)
             return BridgedWire(wire, recalled, background=background), _ask(call, target)
         call = _replayed(call, recalled)
@@ -61,29 +61,29 @@ def _dialect(wire: Wire, target: Target) -> Dialect:
 
 
 def _replayed(call: Call, recalled: Recalled) -> Call:
-    """The call with the kept conversation as its input, for a provider that has the API but not the conversation."""
+    """Return the call with the stored conversation as its input, for a provider that has the API but not that."""
     if not recalled.history and not recalled.references:
         return call
-    given = call.fields.get("input") or []
-    items = [{"role": "user", "content": given}] if isinstance(given, str) else given
+    value = call.fields.get("input") or []
+    items = [{"role": "user", "content": value}] if isinstance(value, str) else value
     known = recalled.references
-    named = [known.get(str(item.get("id")), item) if isinstance(item, dict) else item for item in items]
-    fields = {**call.fields, "input": [*_foreign(recalled.history), *_foreign(named)]}
+    resolved = [known.get(str(item.get("id")), item) if isinstance(item, dict) else item for item in items]
+    fields = {**call.fields, "input": [*_foreign(recalled.history), *_foreign(resolved)]}
     if recalled.history:
         del fields["previous_response_id"]
     return call.with_fields(fields, stream=call.stream)
 
 
 def _foreign(items: tuple[Item, ...] | list[Any]) -> list[Any]:
-    """Items without our ids, which the provider would look up, and without reasoning that others signed."""
-    told = []
+    """Return items without our ids, which the provider would look up, and without reasoning signed by others."""
+    foreign = []
     for item in items:
         ours = isinstance(item, dict) and isinstance(item.get("id"), str) and response_of(item["id"]) is not None
         if not ours:
-            told.append(item)
+            foreign.append(item)
         elif item.get("type") != "reasoning":
-            told.append({name: value for name, value in item.items() if name != "id"})
-    return told
+            foreign.append({name: value for name, value in item.items() if name != "id"})
+    return foreign
 
 
 def _ask(call: Call, target: Target) -> ProviderRequest:

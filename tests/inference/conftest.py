@@ -23,8 +23,8 @@ async def sim() -> AsyncIterator[RunningSimulator]:
 
 @pytest.fixture
 def provider(sim: RunningSimulator) -> Callable[..., ProviderSettings]:
-    def configure(**said: Any) -> ProviderSettings:
-        return ProviderSettings(**{"wire": "openai", "base_url": sim.base_url, "retry": QUICK, **said})
+    def configure(**settings: Any) -> ProviderSettings:
+        return ProviderSettings(**{"wire": "openai", "base_url": sim.base_url, "retry": QUICK, **settings})
 
     return configure
 

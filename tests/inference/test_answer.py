@@ -1,4 +1,4 @@
-"""What one call does, over real sockets, against an upstream that fails as the real ones do."""
+"""One call over real sockets, against an upstream that fails as real ones do."""
 
 import asyncio
 
@@ -111,10 +111,10 @@ async def test_a_context_too_long_for_one_model_goes_to_the_next(inference: Infe
     assert models_asked(sim)[-1] == "gpt@policy"
 
 
-@pytest.mark.parametrize("said", ["sim/x", [1], [{"provider": "sim"}], [""], ["sim/x"] * 17])
-async def test_fallbacks_that_are_not_understood_are_a_400(inference: Inference, said: object) -> None:
+@pytest.mark.parametrize("fallbacks", ["sim/x", [1], [{"provider": "sim"}], [""], ["sim/x"] * 17])
+async def test_fallbacks_that_are_not_understood_are_a_400(inference: Inference, fallbacks: object) -> None:
     with pytest.raises(InvalidRequest) as refusal:
-        await inference.answer(chat("sim/gpt", fallbacks=said))
+        await inference.answer(chat("sim/gpt", fallbacks=fallbacks))
     assert str(refusal.value.param).startswith("fallbacks")
 
 

@@ -24,8 +24,8 @@ KEY = KeySettings(name="one", value="sk-ant-number-one-0123")
 
 @pytest.fixture
 def claude(build: Callable[..., Inference], sim: RunningSimulator) -> Inference:
-    said: dict[str, Any] = {"base_url": f"{sim.origin}/anthropic", "keys": [KEY], "retry": QUICK}
-    return build(providers={"anthropic": said, "mine": {**said, "wire": "anthropic"}})
+    settings: dict[str, Any] = {"base_url": f"{sim.origin}/anthropic", "keys": [KEY], "retry": QUICK}
+    return build(providers={"anthropic": settings, "mine": {**settings, "wire": "anthropic"}})
 
 
 async def followed(inference: Inference, call: Any) -> dict[str, Any]:
@@ -71,7 +71,7 @@ async def test_a_stream_and_a_job_say_what_the_answer_says(claude: Inference, mo
     )
     as_job, handle = await streamed(claude, asked)
     assert named_alike(as_job) == whole
-    assert bool(handle.unwritten) is not bool(more.get("tools"))
+    assert bool(handle.pending_events) is not bool(more.get("tools"))
 
 
 def named_alike(completion: dict[str, Any]) -> Any:
@@ -88,11 +88,11 @@ def named_alike(completion: dict[str, Any]) -> Any:
 
 async def test_a_tools_result_goes_back(claude: Inference, sim: RunningSimulator) -> None:
     first = await claude.answer(chat("anthropic/claude-sonnet-4-5", tools=[TOOL], tool_choice="required"))
-    said = orjson.loads(first.body)["choices"][0]["message"]
-    [call] = said["tool_calls"]
+    message = orjson.loads(first.body)["choices"][0]["message"]
+    [call] = message["tool_calls"]
     messages = [
         {"role": "user", "content": "hello"},
-        said,
+        message,
         {"role": "tool", "tool_call_id": call["id"], "content": "sunny"},
     ]
     again = await claude.answer(chat("anthropic/claude-sonnet-4-5", tools=[TOOL], messages=messages))
@@ -100,11 +100,11 @@ async def test_a_tools_result_goes_back(claude: Inference, sim: RunningSimulator
     assert sim.log.entries[-1].body["messages"][-1]["content"][0]["tool_use_id"] == call["id"]
 
 
-@pytest.mark.parametrize(("said", "told"), [(400, 400), (404, 404), (529, 503)])
-async def test_its_errors_are_told_in_openais_form(claude: Inference, said: int, told: int) -> None:
+@pytest.mark.parametrize(("upstream", "status"), [(400, 400), (404, 404), (529, 503)])
+async def test_its_errors_become_openais(claude: Inference, upstream: int, status: int) -> None:
     with pytest.raises(UpstreamRefused) as refusal:
-        await claude.answer(chat(f"anthropic/claude-sonnet-4-5@status={said}"))
-    assert refusal.value.status == told
+        await claude.answer(chat(f"anthropic/claude-sonnet-4-5@status={upstream}"))
+    assert refusal.value.status == status
     assert refusal.value.message
 
 

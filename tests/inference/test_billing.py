@@ -1,4 +1,4 @@
-"""Calls through the books: admitted before, priced and booked after, however they end."""
+"""Billing of calls: reserved before, priced and booked after, however they end."""
 
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -35,20 +35,20 @@ async def store(redis_url: str) -> AsyncIterator[MultiplexedClient]:
     await client.aclose()
 
 
-Books = Callable[..., tuple[Inference, Billing]]
+Build = Callable[..., tuple[Inference, Billing]]
 
 
 @pytest.fixture
-async def books(warm: None, store: MultiplexedClient, sim: RunningSimulator) -> AsyncIterator[Books]:
+async def build(warm: None, store: MultiplexedClient, sim: RunningSimulator) -> AsyncIterator[Build]:
     built: list[Inference] = []
 
-    def build(**said: Any) -> tuple[Inference, Billing]:
+    def build(**overrides: Any) -> tuple[Inference, Billing]:
         provider = {"wire": "openai", "base_url": sim.base_url, "retry": {"max_attempts": 1}}
         settings = Settings.model_validate(
             {
-                "providers": {"sim": provider, "other": {**provider, **said.pop("other", {})}},
+                "providers": {"sim": provider, "other": {**provider, **overrides.pop("other", {})}},
                 "prices": {"sim/*": {"input": 1, "output": 10}, "other/*": {"input": 2, "output": 20}},
-                **said,
+                **overrides,
             }
         )
         billing = Billing(settings, store)
@@ -71,8 +71,8 @@ async def spent(store: MultiplexedClient, scope: str) -> tuple[int, int]:
     return int(used or 0), int(held or 0)
 
 
-async def test_an_answer_says_what_it_cost_and_is_booked(books: Books, store: MultiplexedClient) -> None:
-    inference, billing = books()
+async def test_an_answer_says_what_it_cost_and_is_booked(build: Build, store: MultiplexedClient) -> None:
+    inference, billing = build()
     answer = await inference.answer(chat("sim/gpt", caller=TEAM))
     usage = orjson.loads(answer.body)["usage"]
     cost = usage["prompt_tokens"] + usage["completion_tokens"] * 10
@@ -86,9 +86,9 @@ async def test_an_answer_says_what_it_cost_and_is_booked(books: Books, store: Mu
 
 
 async def test_a_spent_budget_is_refused_before_the_provider_is_asked(
-    books: Books, store: MultiplexedClient, sim: RunningSimulator
+    build: Build, store: MultiplexedClient, sim: RunningSimulator
 ) -> None:
-    inference, billing = books()
+    inference, billing = build()
     poor = Caller(key_id="p", name="p", limits=(Limit("cost", "key:p", "1d", 1),))
     await inference.answer(chat("sim/gpt", caller=poor))
     await billing.ledger.flush()
@@ -98,8 +98,8 @@ async def test_a_spent_budget_is_refused_before_the_provider_is_asked(
     assert "attempts" not in (await entries(billing, store))[1]
 
 
-async def test_a_failed_call_costs_nothing_and_is_booked(books: Books, store: MultiplexedClient) -> None:
-    inference, billing = books()
+async def test_a_failed_call_costs_nothing_and_is_booked(build: Build, store: MultiplexedClient) -> None:
+    inference, billing = build()
     with pytest.raises(GatewayError):
         await inference.answer(chat("sim/gpt@status=500", caller=TEAM))
     (entry,) = await entries(billing, store)
@@ -107,8 +107,8 @@ async def test_a_failed_call_costs_nothing_and_is_booked(books: Books, store: Mu
     assert await spent(store, "key:a") == (0, 0)
 
 
-async def test_a_stream_is_settled_at_its_end(books: Books, store: MultiplexedClient) -> None:
-    inference, billing = books()
+async def test_a_stream_is_settled_at_its_end(build: Build, store: MultiplexedClient) -> None:
+    inference, billing = build()
     call = chat("sim/gpt", caller=TEAM, stream=True, stream_options={"include_usage": True})
     stream = await inference.stream(call)
     assert (await spent(store, "key:a"))[1] > 0
@@ -122,9 +122,9 @@ async def test_a_stream_is_settled_at_its_end(books: Books, store: MultiplexedCl
 
 
 async def test_the_gateway_has_a_stream_counted_whose_caller_did_not_ask(
-    books: Books, store: MultiplexedClient, sim: RunningSimulator
+    build: Build, store: MultiplexedClient, sim: RunningSimulator
 ) -> None:
-    inference, billing = books()
+    inference, billing = build()
     seen = b"".join([events async for events in await inference.stream(chat("sim/gpt", stream=True))])
     assert b"prompt_tokens" not in seen
     assert sim.requests[-1].body["stream_options"] == {"include_usage": True}
@@ -133,8 +133,8 @@ async def test_the_gateway_has_a_stream_counted_whose_caller_did_not_ask(
     assert entry["cost"] == entry["input"] + 10 * entry["output"] > 0
 
 
-async def test_a_stream_without_a_count_is_estimated(books: Books, store: MultiplexedClient) -> None:
-    inference, billing = books(other={"stream_usage": False})
+async def test_a_stream_without_a_count_is_estimated(build: Build, store: MultiplexedClient) -> None:
+    inference, billing = build(other={"stream_usage": False})
     async for _ in await inference.stream(chat("other/gpt", stream=True)):
         pass
     (entry,) = await entries(billing, store)
@@ -143,8 +143,8 @@ async def test_a_stream_without_a_count_is_estimated(books: Books, store: Multip
     assert entry["cost"] > 0
 
 
-async def test_a_stream_that_is_given_up_is_settled(books: Books, store: MultiplexedClient) -> None:
-    inference, billing = books()
+async def test_a_stream_that_is_given_up_is_settled(build: Build, store: MultiplexedClient) -> None:
+    inference, billing = build()
     stream = await inference.stream(chat("sim/gpt", caller=TEAM, stream=True))
     await stream.aclose()
     (entry,) = await entries(billing, store)
@@ -152,8 +152,8 @@ async def test_a_stream_that_is_given_up_is_settled(books: Books, store: Multipl
     assert await spent(store, "key:a") == (entry["cost"], 0)
 
 
-async def test_a_stream_that_is_cut_is_settled_once(books: Books, store: MultiplexedClient) -> None:
-    inference, billing = books()
+async def test_a_stream_that_is_cut_is_settled_once(build: Build, store: MultiplexedClient) -> None:
+    inference, billing = build()
     stream = await inference.stream(chat("sim/gpt@cut=3", caller=TEAM, stream=True))
     with pytest.raises(UpstreamFailure):
         async for _ in stream:
@@ -163,8 +163,8 @@ async def test_a_stream_that_is_cut_is_settled_once(books: Books, store: Multipl
     assert entry["estimated"]
 
 
-async def test_a_fallback_pays_with_its_own_meter(books: Books, store: MultiplexedClient) -> None:
-    inference, billing = books(models={"sim/*": {"budget": {"limit_usd": 1}}}, other={"budget": {"limit_usd": 1}})
+async def test_a_fallback_pays_with_its_own_meter(build: Build, store: MultiplexedClient) -> None:
+    inference, billing = build(models={"sim/*": {"budget": {"limit_usd": 1}}}, other={"budget": {"limit_usd": 1}})
     answer = await inference.answer(chat("sim/gpt@status=503", caller=TEAM, fallbacks=["other/gpt"]))
     assert answer.provider == "other"
     (entry,) = await entries(billing, store)
@@ -174,8 +174,8 @@ async def test_a_fallback_pays_with_its_own_meter(books: Books, store: Multiplex
     assert await spent(store, "key:a") == (entry["cost"], 0)
 
 
-async def test_a_fallback_without_room_is_left_out(books: Books) -> None:
-    inference, _ = books(other={"rate_limit": {"requests": 1, "window": "1d"}})
+async def test_a_fallback_without_room_is_left_out(build: Build) -> None:
+    inference, _ = build(other={"rate_limit": {"requests": 1, "window": "1d"}})
     call = chat("sim/gpt@status=503", fallbacks=["other/gpt"])
     await inference.answer(call)
     with pytest.raises(GatewayError) as refused:
@@ -185,14 +185,14 @@ async def test_a_fallback_without_room_is_left_out(books: Books) -> None:
         await inference.answer(chat("other/gpt"))
 
 
-async def test_a_keys_own_fallbacks_are_tried(books: Books) -> None:
-    inference, _ = books()
+async def test_a_keys_own_fallbacks_are_tried(build: Build) -> None:
+    inference, _ = build()
     caller = Caller(key_id="f", name="f", fallbacks=("other/gpt",))
     assert (await inference.answer(chat("sim/gpt@status=503", caller=caller))).provider == "other"
 
 
-async def test_content_is_booked_only_where_configured_and_redacted(books: Books, store: MultiplexedClient) -> None:
-    inference, billing = books(log={"content": True, "redact": ["hel+o"]})
+async def test_content_is_booked_only_where_configured_and_redacted(build: Build, store: MultiplexedClient) -> None:
+    inference, billing = build(log={"content": True, "redact": ["hel+o"]})
     await inference.answer(chat("sim/gpt"))
     (entry,) = await entries(billing, store)
     assert "hello" not in entry["content"]["request"]
@@ -200,8 +200,8 @@ async def test_content_is_booked_only_where_configured_and_redacted(books: Books
     assert entry["content"]["answer"]
 
 
-async def test_an_unknown_price_is_no_cost_header_and_said_so(books: Books, store: MultiplexedClient) -> None:
-    inference, billing = books(prices={})
+async def test_an_unknown_price_leaves_out_the_cost_header(build: Build, store: MultiplexedClient) -> None:
+    inference, billing = build(prices={})
     answer = await inference.answer(chat("sim/gpt"))
     assert "x-bf-cost-usd" not in answer.headers
     (entry,) = await entries(billing, store)
@@ -209,9 +209,9 @@ async def test_an_unknown_price_is_no_cost_header_and_said_so(books: Books, stor
 
 
 async def test_a_stream_that_is_read_no_further_than_its_answers_end_is_not_given_up(
-    books: Books, store: MultiplexedClient
+    build: Build, store: MultiplexedClient
 ) -> None:
-    inference, billing = books()
+    inference, billing = build()
     stream = await inference.stream(chat("sim/gpt", stream=True, stream_options={"include_usage": True}))
     async for events in stream:
         if b"[DONE]" in events:
@@ -222,9 +222,9 @@ async def test_a_stream_that_is_read_no_further_than_its_answers_end_is_not_give
 
 
 async def test_a_count_that_came_at_a_streams_beginning_does_not_pay_for_the_rest(
-    books: Books, store: MultiplexedClient, sim: RunningSimulator
+    build: Build, store: MultiplexedClient, sim: RunningSimulator
 ) -> None:
-    inference, billing = books(other={"wire": "anthropic", "base_url": f"{sim.origin}/anthropic"})
+    inference, billing = build(other={"wire": "anthropic", "base_url": f"{sim.origin}/anthropic"})
     stream = await inference.stream(chat("other/claude-haiku-4-5@tokens=50,tps=200", stream=True, max_tokens=60))
     came = 0
     async for events in stream:
@@ -238,17 +238,17 @@ async def test_a_count_that_came_at_a_streams_beginning_does_not_pay_for_the_res
     assert entry["input"] == stream.usage["prompt_tokens"]
 
 
-def billed(billing: Billing, call: Call, said: dict[str, Any], body: bytes) -> dict[str, Any]:
+def billed(billing: Billing, call: Call, reported: dict[str, Any], body: bytes) -> dict[str, Any]:
     call_cost = CallCost(billing, call)
     call_cost.sent("sim", "gpt", "")
-    entry: dict[str, Any] = orjson.loads(call_cost.answered(said, 200, body))
+    entry: dict[str, Any] = orjson.loads(call_cost.answered(reported, 200, body))
     return entry
 
 
-async def test_an_answer_without_a_count_is_estimated_and_never_free(books: Books) -> None:
-    _, billing = books(prices={"sim/*": {"input": 1, "output": 10, "second": 0.0001}})
-    told = billed(billing, chat("sim/gpt"), {}, b"x" * 400)
-    assert (told["output"], told["estimated"], told["priced"]) == (101, True, True)
+async def test_an_answer_without_a_count_is_estimated_and_never_free(build: Build) -> None:
+    _, billing = build(prices={"sim/*": {"input": 1, "output": 10, "second": 0.0001}})
+    entry = billed(billing, chat("sim/gpt"), {}, b"x" * 400)
+    assert (entry["output"], entry["estimated"], entry["priced"]) == (101, True, True)
     long = billed(billing, chat("sim/gpt", max_tokens=7), {}, b"x" * 400)
     assert long["output"] == 7, "no more than was allowed"
     vectors = billed(billing, chat("sim/gpt", request_type=EMBEDDINGS), {}, b"x" * 400)
@@ -259,8 +259,8 @@ async def test_an_answer_without_a_count_is_estimated_and_never_free(books: Book
     assert "estimated" not in judged
 
 
-async def test_a_job_that_is_refused_is_booked_as_a_refused_call_is(books: Books, store: MultiplexedClient) -> None:
-    inference, billing = books()
+async def test_a_job_that_is_refused_is_booked_as_a_refused_call_is(build: Build, store: MultiplexedClient) -> None:
+    inference, billing = build()
     poor = Caller(key_id="p", name="p", limits=(Limit("cost", "key:p", "1d", 0),))
     with pytest.raises(BudgetExceeded):
         await inference.reserve("job", chat("sim/gpt", caller=poor))
@@ -268,12 +268,12 @@ async def test_a_job_that_is_refused_is_booked_as_a_refused_call_is(books: Books
     assert (entry["status"], entry["key"], "job" in entry) == (402, "p", False)
 
 
-async def test_a_job_is_told_what_to_charge_if_its_run_is_ended_as_far_as_prices_are_known(books: Books) -> None:
-    inference, _ = books(prices={"sim/*": {"input": 1, "output": 10, "discount": 0.1}, "other/*": {"input": 2}})
-    told = dict((await inference.reserve("a", chat("sim/gpt", caller=TEAM))).estimate)
-    prompt = told["input"]
+async def test_a_jobs_estimate_holds_what_an_ended_run_is_charged(build: Build) -> None:
+    inference, _ = build(prices={"sim/*": {"input": 1, "output": 10, "discount": 0.1}, "other/*": {"input": 2}})
+    estimate = dict((await inference.reserve("a", chat("sim/gpt", caller=TEAM))).estimate)
+    prompt = estimate["input"]
     assert prompt > 0
-    assert told == {
+    assert estimate == {
         "provider": "sim",
         "model": "gpt",
         "input": prompt,
@@ -285,6 +285,6 @@ async def test_a_job_is_told_what_to_charge_if_its_run_is_ended_as_far_as_prices
     }
     half = (await inference.reserve("b", chat("other/gpt"))).estimate
     assert (half["priced"], half["cost"], "output_rate" in half) == (True, 2 * half["input"], False)
-    inference, _ = books(prices={})
+    inference, _ = build(prices={})
     unknown = (await inference.reserve("c", chat("sim/gpt"))).estimate
     assert (unknown["input"], unknown["priced"], "cost" in unknown) == (prompt, False, False)

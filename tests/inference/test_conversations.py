@@ -1,4 +1,4 @@
-"""Responses that are kept: by whom they are found, and what happens when they cannot be."""
+"""Stored responses: who finds them, and what happens when they cannot be stored."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -28,14 +28,14 @@ async def store(redis_url: str) -> AsyncIterator[MultiplexedClient]:
     await client.aclose()
 
 
-def said(text: str) -> dict[str, Any]:
+def response_with(text: str) -> dict[str, Any]:
     part = {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
     message = {"type": "message", "id": f"msg_{text}", "role": "assistant", "status": "completed", "content": [part]}
     return {"id": mint_response_id(), "object": "response", "output": [message]}
 
 
 async def keep(conversations: Conversations, text: str, previous: str = "", caller: Caller = OWNER) -> str:
-    response = said(text)
+    response = response_with(text)
     fields = {"input": f"ask {text}", **({"previous_response_id": previous} if previous else {})}
     await conversations.keep(fields, response, caller)
     return str(response["id"])
@@ -58,8 +58,8 @@ async def test_a_conversation_is_followed_back(store: MultiplexedClient) -> None
     first = await keep(conversations, "one")
     second = await keep(conversations, "two", previous=first)
     recalled = await conversations.recall({"previous_response_id": second, "input": "three"}, OWNER)
-    told = [item["content"][0]["text"] for item in recalled.history]
-    assert told == ["ask one", "one", "ask two", "two"]
+    texts = [item["content"][0]["text"] for item in recalled.history]
+    assert texts == ["ask one", "one", "ask two", "two"]
     await conversations.delete(first)
     with pytest.raises(InvalidRequest, match=first):
         await conversations.history(second, OWNER)
@@ -68,7 +68,7 @@ async def test_a_conversation_is_followed_back(store: MultiplexedClient) -> None
 async def test_a_circle_ends(store: MultiplexedClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_TURNS", 5)
     conversations = Conversations(store)
-    response = said("round")
+    response = response_with("round")
     await conversations.keep({"input": "x", "previous_response_id": response["id"]}, response, OWNER)
     with pytest.raises(InvalidRequest):
         await conversations.history(response["id"], OWNER)
@@ -87,9 +87,9 @@ async def test_what_is_no_id_never_becomes_a_key(store: MultiplexedClient, name:
 
 async def test_an_answer_is_given_even_if_it_cannot_be_kept(store: MultiplexedClient) -> None:
     gone = MultiplexedClient("redis://127.0.0.1:9/0")
-    await Conversations(gone).keep({"input": "x"}, said("one"), OWNER)
+    await Conversations(gone).keep({"input": "x"}, response_with("one"), OWNER)
     await gone.aclose()
-    odd = said("two")
+    odd = response_with("two")
     await Conversations(store).keep({"input": [5]}, odd, OWNER)
     assert await Conversations(store).find(odd["id"], OWNER) is None
 

@@ -37,7 +37,7 @@ STAYING = [
     ("gone/gpt", 502, "upstream_error", 0),
     ("keyed/gpt@status=401", 401, None, 2),
 ]
-# Faults of the request itself: told at once, whatever comes after in line.
+# Faults of the request itself: reported at once, whatever target follows.
 REFUSED = [
     ("sim/gpt@policy", 400),
     ("sim/gpt@status=400", 400),

@@ -15,7 +15,7 @@ KEYS = (KeySettings(value="sk-upstream-key-0123456789"),)
 
 
 def everyone(sim: RunningSimulator) -> dict[str, ProviderSettings]:
-    said: dict[str, dict[str, Any]] = {
+    settings: dict[str, dict[str, Any]] = {
         "gemini": {"base_url": f"{sim.origin}/v1beta"},
         "vertex": {"base_url": sim.origin, "project": "p"},
         "bedrock": {"base_url": sim.origin, "region": "eu-west-1"},
@@ -25,7 +25,7 @@ def everyone(sim: RunningSimulator) -> dict[str, ProviderSettings]:
         "openai": {"base_url": sim.base_url},
         "gone": {"base_url": "http://127.0.0.1:9", "wire": "gemini"},
     }
-    return {name: ProviderSettings(keys=KEYS, **more) for name, more in said.items()}
+    return {name: ProviderSettings(keys=KEYS, **more) for name, more in settings.items()}
 
 
 async def ids(inference: Any, caller: Caller = ANONYMOUS) -> list[str]:

@@ -72,12 +72,12 @@ async def test_a_model_of_nobody_or_not_for_the_caller_is_not_found(build, provi
         await inference.catalogue.model(name, Caller(key_id="a", models=("sim/open", "nobody/*", "claude/*")))
 
 
-@pytest.mark.parametrize("said", [b"[]", b"{}", b"<html>"])
-async def test_what_describes_no_model_is_not_passed_on(build, provider, said: bytes) -> None:
+@pytest.mark.parametrize("body", [b"[]", b"{}", b"<html>"])
+async def test_what_describes_no_model_is_not_passed_on(build, provider, body: bytes) -> None:
     async def app(scope, receive, send) -> None:
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(said)).encode())]
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": said})
+        await send({"type": "http.response.body", "body": body})
 
     async with serving(app) as origin:
         inference = build(providers={"odd": provider(base_url=origin)})

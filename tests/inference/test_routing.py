@@ -104,16 +104,16 @@ async def test_the_names_are_among_the_models(build, provider) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "reason"),
+    ("settings", "reason"),
     [
-        ({"aliases": {"a": "b", "b": "a"}}, "stands for itself"),
+        ({"aliases": {"a": "b", "b": "a"}}, "refers to itself"),
         ({"aliases": {"a": "nobody/gpt"}}, "aliases.a: The provider 'nobody'"),
         ({"routes": {"r": route("weighted", nobody__gpt=1)}}, "routes.r: The provider 'nobody'"),
     ],
 )
-def test_a_name_that_leads_nowhere_is_refused_at_start(said, reason: str) -> None:
+def test_a_name_that_does_not_resolve_is_refused_at_start(settings, reason: str) -> None:
     with pytest.raises(IncompleteProvider, match=reason):
-        build_inference(Settings(**said), {})
+        build_inference(Settings(**settings), {})
 
 
 async def test_a_route_may_be_reached_by_an_alias(build, provider) -> None:

@@ -215,8 +215,8 @@ async def test_a_slow_reader_holds_the_upstream_back_and_no_memory(build, provid
 
 
 def test_the_configuration_of_a_breaker_is_the_providers() -> None:
-    said: Any = {"breaker": {"error_rate": 0.25}}
-    assert Settings(providers={"openai": said}).providers["openai"].breaker.error_rate == 0.25
+    settings: Any = {"breaker": {"error_rate": 0.25}}
+    assert Settings(providers={"openai": settings}).providers["openai"].breaker.error_rate == 0.25
 
 
 async def test_when_every_key_rests_the_first_that_is_free_is_waited_for(
