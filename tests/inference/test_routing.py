@@ -107,8 +107,8 @@ async def test_the_names_are_among_the_models(build, provider) -> None:
     ("settings", "reason"),
     [
         ({"aliases": {"a": "b", "b": "a"}}, "refers to itself"),
-        ({"aliases": {"a": "nobody/gpt"}}, "aliases.a: The provider 'nobody'"),
-        ({"routes": {"r": route("weighted", nobody__gpt=1)}}, "routes.r: The provider 'nobody'"),
+        ({"aliases": {"a": "nobody/gpt"}}, "aliases.a: Unknown provider 'nobody'"),
+        ({"routes": {"r": route("weighted", nobody__gpt=1)}}, "routes.r: Unknown provider 'nobody'"),
     ],
 )
 def test_a_name_that_does_not_resolve_is_refused_at_start(settings, reason: str) -> None:
