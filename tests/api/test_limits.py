@@ -236,7 +236,7 @@ async def test_a_run_that_is_cancelled_is_charged_what_its_followers_saw(start: 
     gateway = await gateway_with(start, budget={"limit_usd": 0.000001})
     job_id = (await ask(gateway, place, "job")).headers["x-bf-async-id"]
     (claim,) = await gateway.worker.claim()
-    await gateway.services.store.finish_many([Finish(claim, None, [("delta", b'{"delta":"a"}')] * 5, said=0)])
+    await gateway.services.store.finish_many([Finish(claim, None, [("delta", b'{"delta":"a"}')] * 5, flushed=0)])
     mine = {"x-bf-vk": KEY_A}
     for _ in range(2):
         assert (await gateway.post(f"/v1/async/jobs/{job_id}/cancel", headers=mine)).status_code == 200
