@@ -24,7 +24,12 @@ from cli.examples import examples
 )
 @options.config_option
 @options.redis_url_option
-@click.option("--demo", is_flag=True, help="Add the upstream simulator as provider sim.")
+@click.option(
+    "--demo",
+    is_flag=True,
+    help="Add the upstream simulator as provider sim; it also plays openai, anthropic, vertex, azure and ollama where "
+    "no key is given.",
+)
 def command(
     *,
     data_dir: Path,

@@ -69,6 +69,8 @@ def _print_banner(system: System) -> None:
     elif plan.settings.auth.admin_key is None:
         _report(f"admin key: stored in {key_file}")
     _report(f"data: {plan.data_dir}" + ("" if plan.settings.redis.url is None else " (jobs: in the configured store)"))
+    if system.simulated:
+        _report(f"simulated, free of charge: {', '.join(system.simulated)}")
     _report(f"serving on {system.url}  (docs: {system.url}/docs)")
     model = "sim/gpt-4o@latency=3" if plan.demo else "openai/gpt-4o-mini"
     body = f'{{"model": "{model}", "messages": [{{"role": "user", "content": "Hello"}}]}}'

@@ -14,9 +14,10 @@ import click
 
 from cli.admin_key import ensure_admin_key
 from cli.supervisor.children import Child, ChildPlan
-from cli.supervisor.demo_config import SIMULATOR, with_simulator
+from cli.supervisor.demo_config import SIMULATOR, simulated_providers, with_simulator
 from cli.supervisor.lifeline import Lifeline
 from cli.supervisor.listening import free_port, open_listeners, url_of
+from shared.providers.registry import configured_providers
 from shared.settings.model import Settings
 from shared.store.datadir import DataDirectory
 from shared.store.embedded import EmbeddedStore
@@ -36,7 +37,7 @@ class Plan:
         settings: The effective configuration.
         environ: The environment that gives it to the children.
         workers: Worker processes; more can be added later.
-        demo: Add the simulator, as provider ``sim``.
+        demo: Add the simulator, as provider ``sim`` and in place of well-known providers without a key.
         output: File for the children's logs; None: standard error.
     """
 
@@ -55,6 +56,7 @@ class System:
     Attributes:
         url: URL of the gateway.
         simulator_url: URL of the simulator; empty without one.
+        simulated: Names of the providers that the simulator plays.
         admin_key: The configured key, else the stored one, created if necessary.
         admin_key_created: Whether it was created at this start.
 
@@ -67,6 +69,7 @@ class System:
         self.plan = plan
         self.url = ""
         self.simulator_url = ""
+        self.simulated: tuple[str, ...] = ()
         self.admin_key = ""
         self.admin_key_created = False
         self.workers: list[Child] = []
@@ -178,9 +181,9 @@ class System:
         self.simulator_url = f"http://127.0.0.1:{port}"
         if SIMULATOR in self.plan.settings.providers:
             self._report(f"the configuration has a provider {SIMULATOR!r} of its own; the simulator is on port {port}")
-            return port
+        self.simulated = simulated_providers(configured_providers(self.plan.settings, self._environ))
         original = self._environ.get("FINOPS_CONFIG")
-        config = await asyncio.to_thread(with_simulator, original, port, self.plan.data_dir)
+        config = await asyncio.to_thread(with_simulator, original, port, self.plan.data_dir, self.simulated)
         self._environ["FINOPS_CONFIG"] = str(config)
         return port
 

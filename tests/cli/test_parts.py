@@ -13,11 +13,13 @@ from rich.console import Console
 
 from cli.admin_key import ensure_admin_key, read_admin_key
 from cli.client.options import credentials
-from cli.supervisor.demo_config import with_simulator
+from cli.supervisor.demo_config import simulated_providers, with_simulator
 from cli.supervisor.listening import free_port, open_listeners, url_of
 from cli.text import plain
 from cli.views.jobs import print_ended, print_envelope, result_text
 from cli.views.output import age, between, duration, table
+from shared.providers.registry import configured_providers
+from shared.settings.load import load_settings
 
 
 def test_the_admin_key_is_made_once_and_is_private(tmp_path: Path) -> None:
@@ -96,20 +98,25 @@ def test_a_free_port_can_be_listened_on() -> None:
 def test_the_simulator_joins_the_users_configuration(tmp_path: Path) -> None:
     config = tmp_path / "finops.toml"
     config.write_text('[jobs]\nlease_s = 2\n[providers.openai]\nbase_url = "http://x"')
-    written = with_simulator(str(config), 9100, tmp_path)
+    written = with_simulator(str(config), 9100, tmp_path, simulated_providers({"openai", "azure"}))
     assert stat.S_IMODE(written.stat().st_mode) == 0o600
     merged = tomllib.loads(written.read_text())
     assert merged["jobs"] == {"lease_s": 2}
     assert merged["providers"]["sim"] == {"wire": "openai", "base_url": "http://127.0.0.1:9100/v1"}
-    assert set(merged["providers"]) == {"openai", "sim"}
-    assert tomllib.loads(with_simulator(None, 1, tmp_path).read_text())["providers"].keys() == {"sim"}
+    assert set(merged["providers"]) == {"openai", "sim", "anthropic", "vertex", "ollama"}
+
+
+def test_the_simulator_plays_every_provider_without_a_key(tmp_path: Path) -> None:
+    settings = load_settings(with_simulator(None, 1, tmp_path, simulated_providers(())), {})
+    assert settings.prices["sim/*"].output == 10
+    assert set(configured_providers(settings, {})) == {"sim", "openai", "anthropic", "vertex", "azure", "ollama"}
 
 
 def test_a_file_to_which_no_table_can_be_added_is_refused(tmp_path: Path) -> None:
     config = tmp_path / "finops.toml"
     config.write_text('providers = { openai = { base_url = "http://x" } }')
     with pytest.raises(click.ClickException, match="as a table of its own"):
-        with_simulator(str(config), 9100, tmp_path)
+        with_simulator(str(config), 9100, tmp_path, ("sim",))
 
 
 @pytest.mark.parametrize(

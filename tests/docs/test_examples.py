@@ -96,7 +96,7 @@ def test_the_python_examples_of_a_page_run(page: Path, gateway: Served, tmp_path
     line = {"custom_id": "1", "method": "POST", "url": "/v1/chat/completions"}
     body = {"model": "sim/gpt-4o", "messages": [{"role": "user", "content": "Hello"}]}
     (tmp_path / "requests.jsonl").write_text(json.dumps({**line, "body": body}) + "\n")
-    (tmp_path / "example.py").write_text(text.replace("openai/gpt-4o", "sim/gpt-4o"))
+    (tmp_path / "example.py").write_text(text)
     ended = subprocess.run(
         [sys.executable, "example.py"],
         cwd=tmp_path,
@@ -107,3 +107,22 @@ def test_the_python_examples_of_a_page_run(page: Path, gateway: Served, tmp_path
         check=False,
     )
     assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks("js", page)], ids=lambda page: page.name)
+def test_the_javascript_examples_of_a_page_run(page: Path, gateway: Served, tmp_path: Path) -> None:
+    text = "\n".join(blocks("js", page)).replace("http://127.0.0.1:8080", gateway.url)
+    (tmp_path / "example.mjs").write_text(text)
+    (tmp_path / "node_modules").symlink_to(ROOT / "tests" / "sdk_js" / "node_modules")
+    ended = subprocess.run(
+        ["node", "example.mjs"],
+        cwd=tmp_path,
+        env=clean_environ(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.strip()

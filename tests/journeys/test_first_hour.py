@@ -1,0 +1,62 @@
+"""The founding examples run as written on `finops serve --demo`, without any provider's key."""
+
+import httpx
+import openai
+import pytest
+
+from tests.journeys.callers import QUESTION, plain_http, sdk
+from tests.served import Served
+
+pytestmark = [pytest.mark.process, pytest.mark.timeout(120)]
+
+MODELS = (
+    "gpt-4o-mini",
+    "openai/gpt-4o",
+    "anthropic/claude-sonnet-4-5",
+    "vertex/gemini-2.5-flash",
+    "vertex/claude-sonnet-4-5",
+    "vertex/meta/llama-3.3-70b-instruct-maas",
+    "azure/gpt-4o",
+    "ollama/llama3.1:8b",
+)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_provider_without_a_key_answers_whole_streamed_and_as_a_job(served_gateway: Served, model: str) -> None:
+    with sdk(served_gateway) as client:
+        answer = client.chat.completions.create(model=model, messages=QUESTION)
+        assert answer.choices[0].message.content
+        chunks = client.chat.completions.create(model=model, messages=QUESTION, stream=True)
+        assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+        assert job_text(client, model)
+
+
+def job_text(client: openai.OpenAI, model: str) -> str:
+    """Submit and poll as the README does."""
+    job = client.chat.completions.create(model=model, messages=QUESTION, extra_headers={"x-bf-async": "true"})
+    headers = {"x-bf-async-id": job.id, "x-bf-async-wait": "20"}
+    while not (poll := client.chat.completions.create(model=model, messages=QUESTION, extra_headers=headers)).choices:
+        pass
+    return poll.choices[0].message.content or ""
+
+
+@pytest.mark.parametrize("model", ["openai/gpt-4o", "anthropic/claude-sonnet-4-5", "vertex/gemini-2.5-flash"])
+def test_an_async_response_is_polled_to_its_end(served_gateway: Served, model: str) -> None:
+    with sdk(served_gateway) as client:
+        job = client.responses.create(model=model, input="Hello", extra_headers={"x-bf-async": "true"})
+        headers = {"x-bf-async-id": job.id, "x-bf-async-wait": "20"}
+        while job.status in {"queued", "in_progress"}:
+            job = client.responses.create(model=model, input="Hello", extra_headers=headers)
+        assert job.status == "completed"
+        assert job.output_text
+
+
+def test_every_simulated_provider_lists_its_models(served_gateway: Served) -> None:
+    with plain_http(served_gateway) as client:
+        listed = {entry["id"].partition("/")[0] for entry in client.get("/openai/v1/models").json()["data"]}
+    assert {"sim", "openai", "anthropic", "vertex", "azure", "ollama"} <= listed
+
+
+def test_the_start_says_what_is_simulated(served_gateway: Served) -> None:
+    assert "simulated, free of charge: sim, openai, anthropic, vertex, azure, ollama" in served_gateway.log
+    assert httpx.get(f"{served_gateway.simulator_url}/sim/health", trust_env=False).status_code == 200
