@@ -98,7 +98,7 @@ def _behaviour(call: Call) -> Any:  # noqa: ANN401 - a Behaviour
 
 def _ask(call: Call, model: str, messages: list[dict[str, Any]]) -> Ask:
     texts = [str(message.get("content") or "") for message in messages]
-    spoken = [text for text, message in zip(texts, messages, strict=True) if message["role"] == "user"]
+    user_texts = [text for text, message in zip(texts, messages, strict=True) if message["role"] == "user"]
     options = call.body.get("options") or {}
     if not isinstance(options, dict):
         raise Refusal(400, "options must be an object")
@@ -107,7 +107,7 @@ def _ask(call: Call, model: str, messages: list[dict[str, Any]]) -> Ask:
     return Ask(
         model=model,
         read="\n".join(texts),
-        last_user=spoken[-1] if spoken else "",
+        last_user=user_texts[-1] if user_texts else "",
         limit=limit if isinstance(limit, int) and limit >= 0 else None,
         stops=tuple(options.get("stop") or ()),
         schema=_schema(call.body.get("format")),

@@ -117,7 +117,7 @@ async def forecast(
         "object": "list",
         "by": subject,
         "at": clock.rfc3339(now),
-        "data": [outlook.to_dict(now) for outlook in found],
+        "data": [forecast.to_dict(now) for forecast in found],
         "has_more": more,
         "last_id": last_id,
     }

@@ -31,7 +31,7 @@ from shared.surfaces.response_ids import mint_response_id
 # A response may leave its model to a stored prompt: the default provider knows, its body goes on as it is.
 _UNNAMED_MODEL = f"{DEFAULT_PROVIDER}/default"
 # What of a job's context its caller may be answered with.
-_SHOWN = frozenset({"echo", "stream"})
+_PUBLIC_CONTEXT = frozenset({"echo", "stream"})
 
 
 async def submit(
@@ -59,7 +59,7 @@ async def submit(
     if not longest_s or not job.live:
         return job
     # Thousands may wait, with long prompts: what they sent is in the store by now.
-    job = replace(job, context={name: value for name, value in job.context.items() if name in _SHOWN})
+    job = replace(job, context={name: value for name, value in job.context.items() if name in _PUBLIC_CONTEXT})
     del request, submission
     try:
         return await wait(services, context, job, longest_s, receive)

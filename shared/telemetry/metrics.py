@@ -21,7 +21,7 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 REQUEST_BUCKETS_S = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 WAIT_BUCKETS_S = (0.002, 0.005, 0.01, 0.05, 0.25, 1, 5, 15, 60, 300, 1800, 7200)
 RUN_BUCKETS_S = (0.01, 0.05, 0.25, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
-CALLERS_SHOWN = 100
+MAX_CALLER_SERIES = 100
 
 
 class PriorityMetrics(Protocol):
@@ -275,7 +275,7 @@ class Metrics:
         self._queue_running.set(stats.running)
         self._queue_dead.set(stats.dead)
         self._caller_depth.forget()
-        busiest = sorted(stats.callers.items(), key=lambda item: -item[1])[:CALLERS_SHOWN]
+        busiest = sorted(stats.callers.items(), key=lambda item: -item[1])[:MAX_CALLER_SERIES]
         for caller, depth in busiest:
             self._caller_depth(caller or "-").set(depth)
 

@@ -12,7 +12,7 @@ from simulator.anthropic.checks import check_limit, check_messages, check_reques
 from simulator.calls import Answer, Call, Family, Refusal, Reply, Route, Stream
 from simulator.model.ids import opaque
 from simulator.model.json_schema import Json
-from simulator.model.text import Ask, Composition, Tool, choose_tool, compose, count_tokens, schema_told
+from simulator.model.text import Ask, Composition, Tool, choose_tool, compose, count_tokens, schema_in_prompt
 
 TOKENS_PER_MESSAGE = 4
 TOKENS_PER_IMAGE = 1_600
@@ -94,7 +94,7 @@ def _ask(body: dict[str, Any], limit: int, *, forced: bool) -> Ask:
         last_user=users[-1] if users else "",
         limit=limit,
         stops=tuple(stop for stop in stops if isinstance(stop, str)),
-        schema=_schema(body.get("output_config")) or schema_told(_text(body.get("system"))),
+        schema=_schema(body.get("output_config")) or schema_in_prompt(_text(body.get("system"))),
         tool=tool,
     )
 

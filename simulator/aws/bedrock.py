@@ -12,7 +12,7 @@ from simulator.aws.checks import check_request, check_signature
 from simulator.aws.event_stream import encode_frame
 from simulator.calls import Answer, Call, Family, Refusal, Reply, Route, Stream
 from simulator.model.json_schema import Json
-from simulator.model.text import Ask, Composition, Tool, choose_tool, compose, count_tokens, schema_told
+from simulator.model.text import Ask, Composition, Tool, choose_tool, compose, count_tokens, schema_in_prompt
 
 STREAM_TYPE = b"application/vnd.amazon.eventstream"
 TOKENS_PER_MESSAGE = 4
@@ -122,16 +122,16 @@ def _ask(call: Call) -> Ask:
     body = call.body
     messages = body["messages"]
     texts = ["\n".join(_texts(message["content"])) for message in messages]
-    spoken = [text for text, message in zip(texts, messages, strict=True) if message["role"] == "user" and text]
+    user_texts = [text for text, message in zip(texts, messages, strict=True) if message["role"] == "user" and text]
     inference = body.get("inferenceConfig") or {}
     after_result = any("toolResult" in block for block in messages[-1]["content"])
     return Ask(
         model=call.params["model"],
         read="\n".join([*_texts(body.get("system")), *texts]),
-        last_user=spoken[-1] if spoken else "",
+        last_user=user_texts[-1] if user_texts else "",
         limit=inference.get("maxTokens"),
         stops=tuple(inference.get("stopSequences") or ()),
-        schema=_schema(body.get("outputConfig")) or schema_told("\n".join(_texts(body.get("system")))),
+        schema=_schema(body.get("outputConfig")) or schema_in_prompt("\n".join(_texts(body.get("system")))),
         tool=_tool(body.get("toolConfig"), after_result=after_result, forced=call.behaviour.tool),
     )
 

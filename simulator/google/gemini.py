@@ -218,12 +218,12 @@ def _count(contents: list[dict[str, Any]]) -> int:
 
 
 def _ask(call: Call, body: dict[str, Any], contents: list[dict[str, Any]], config: dict[str, Any]) -> Ask:
-    spoken = ["\n".join(_texts(content)) for content in contents if content.get("role") != "model"]
+    user_texts = ["\n".join(_texts(content)) for content in contents if content.get("role") != "model"]
     limit, stops = config.get("maxOutputTokens"), config.get("stopSequences")
     return Ask(
         model=call.params["model"],
         read="\n".join(text for content in [*_instruction(body), *contents] for text in _texts(content)),
-        last_user=spoken[-1] if spoken else "",
+        last_user=user_texts[-1] if user_texts else "",
         limit=limit if isinstance(limit, int) else None,
         stops=tuple(stop for stop in list_of(stops) if isinstance(stop, str)),
         schema=_schema(config),

@@ -141,7 +141,7 @@ def _structured(ask: Ask, seed: int) -> Json:
     return fill_schema(ask.schema, seed, named)
 
 
-def schema_told(instruction: str) -> Json:
+def schema_in_prompt(instruction: str) -> Json:
     """`ANY_OBJECT` if a system text demands a JSON object: a model obeys where the format has no field for it."""
     demand = r"\b(?:answer|reply|respond)\b.{0,40}\bJSON object\b"
     return ANY_OBJECT if re.search(demand, instruction, re.IGNORECASE) else None

@@ -28,22 +28,6 @@ PRIVATE = {
 }
 # Identifiers that have such a word as part of an accepted name.
 ALLOWED: frozenset[str] = frozenset()
-# Still to be renamed; the list only shrinks.
-NOT_YET_CLEAN: tuple[str, ...] = (
-    "api/admin/",
-    "api/jobs/",
-    "shared/governance/",
-    "shared/inference/",
-    "shared/providers/",
-    "shared/settings/",
-    "shared/surfaces/",
-    "shared/telemetry/",
-    "simulator/anthropic/",
-    "simulator/aws/",
-    "simulator/google/",
-    "simulator/model/",
-    "simulator/ollama.py",
-)
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 
@@ -76,8 +60,7 @@ def private_words(path: Path) -> list[str]:
 def test_identifiers_use_the_words_of_the_glossary(package: str) -> None:
     modules = sorted(path for path in (ROOT / package).rglob("*.py") if "__pycache__" not in path.parts)
     assert modules
-    clean = [path for path in modules if not str(path.relative_to(ROOT)).startswith(NOT_YET_CLEAN)]
-    assert [finding for path in clean for finding in private_words(path)] == []
+    assert [finding for path in modules for finding in private_words(path)] == []
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,7 @@ def test_only_the_busiest_callers_have_a_series() -> None:
     metrics = Metrics("api")
     metrics.observe_queue(Stats({}, callers={f"caller-{number}": number for number in range(500)}))
     document = [key for key in scraped(metrics) if key[0] == "finops_queue_caller_depth"]
-    assert len(document) == module.CALLERS_SHOWN
+    assert len(document) == module.MAX_CALLER_SERIES
     assert value(metrics, "finops_queue_caller_depth", caller="caller-499") == 499
 
 

@@ -43,10 +43,10 @@ def message_of(completion: Mapping[str, Any]) -> dict[str, Any]:
 
 def _message(completion: Mapping[str, Any]) -> dict[str, Any]:
     choice: Mapping[str, Any] = next(iter(completion.get("choices") or []), {})
-    spoken = choice.get("message") or {}
+    answered = choice.get("message") or {}
     message = bare_message(str(completion.get("id", "")), str(completion.get("model", "")))
-    message["content"] = _content(spoken)
-    message |= stop_of(choice, refusal=spoken.get("refusal"), calls=bool(spoken.get("tool_calls")))
+    message["content"] = _content(answered)
+    message |= stop_of(choice, refusal=answered.get("refusal"), calls=bool(answered.get("tool_calls")))
     message["usage"] = usage_of(completion.get("usage"))
     tier = _TIERS.get(str(completion.get("service_tier")))
     if tier:
@@ -107,14 +107,14 @@ def _detail(counts: Mapping[str, Any], group: str, name: str) -> int:
     return int(details.get(name) or 0) if isinstance(details, Mapping) else 0
 
 
-def _content(spoken: Mapping[str, Any]) -> list[dict[str, Any]]:
-    blocks = [dict(block) for block in spoken.get("thinking_blocks") or []]
-    thought = spoken.get("reasoning_content") or spoken.get("reasoning")
+def _content(answered: Mapping[str, Any]) -> list[dict[str, Any]]:
+    blocks = [dict(block) for block in answered.get("thinking_blocks") or []]
+    thought = answered.get("reasoning_content") or answered.get("reasoning")
     if not blocks and isinstance(thought, str):
         blocks.append({"type": "thinking", "thinking": thought, "signature": ""})
-    texts = [spoken[name] for name in ("content", "refusal") if spoken.get(name)]
+    texts = [answered[name] for name in ("content", "refusal") if answered.get(name)]
     blocks += [{"type": "text", "text": text} for text in texts]
-    for call in spoken.get("tool_calls") or []:
+    for call in answered.get("tool_calls") or []:
         function = call.get("function") or {}
         given = tool_input(str(function.get("arguments") or ""))
         called = {"id": call.get("id"), "name": function.get("name"), "input": given}

@@ -11,7 +11,7 @@ Part = dict[str, Any]
 _MARKS = ("prompt_cache_breakpoint", "cache_control")
 
 # Said about a part by the API or by SDK helpers, not to the model.
-_SAID_ABOUT = frozenset({"annotations", "logprobs", "parsed", "type"})
+_CONTENT_FIELDS = frozenset({"annotations", "logprobs", "parsed", "type"})
 
 
 def refuse(path: str, what: str) -> NoReturn:
@@ -75,7 +75,7 @@ def _chat_part(part: object, path: str, kinds: frozenset[str]) -> Part:
     if not isinstance(kind, str) or kind not in kinds:
         refuse(f"{path}.type", f"content of type {kind!r} here")
     known, convert = _PARTS[kind]
-    check_keys(part, known | _SAID_ABOUT | frozenset(_MARKS), path)
+    check_keys(part, known | _CONTENT_FIELDS | frozenset(_MARKS), path)
     marks = {mark: part[mark] for mark in _MARKS if part.get(mark) is not None}
     return {**convert(part, path), **marks}
 

@@ -20,11 +20,11 @@ Reasoning = Literal["signed", "text", "none"]
 DeveloperRole = Literal["developer", "system"]
 
 # Said about an item by the API or by SDK helpers, not to the model.
-_SAID_ABOUT = frozenset({"type", "id", "status", "phase", "created_by", "caller", "parsed_arguments"})
-_MESSAGE = _SAID_ABOUT | {"role", "content"}
-_CALL = _SAID_ABOUT | {"call_id", "name", "arguments", "extra_content"}
-_OUTPUT = _SAID_ABOUT | {"call_id", "name", "output"}
-_REASONING = _SAID_ABOUT | {"summary", "content", "encrypted_content"}
+_CONTENT_FIELDS = frozenset({"type", "id", "status", "phase", "created_by", "caller", "parsed_arguments"})
+_MESSAGE = _CONTENT_FIELDS | {"role", "content"}
+_CALL = _CONTENT_FIELDS | {"call_id", "name", "arguments", "extra_content"}
+_OUTPUT = _CONTENT_FIELDS | {"call_id", "name", "output"}
+_REASONING = _CONTENT_FIELDS | {"summary", "content", "encrypted_content"}
 
 
 class Conversation:
