@@ -1,6 +1,7 @@
 """Composition root of the API tier: builds the services when the application starts, and adds the routes."""
 
 import asyncio
+import importlib.metadata
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -27,6 +28,7 @@ from api.middleware.body_limit import BodyLimit
 from api.middleware.fast_routes import FastRoutes
 from api.middleware.request_id import RequestId
 from api.openapi.document import describe
+from api.pages import docs, front
 from api.routes import anthropic, genai, health, jobs, models, usage
 from api.routes.async_jobs import PREFIX as ASYNC_PREFIX
 from api.routes.async_jobs import AsyncPoll, AsyncSubmit
@@ -59,6 +61,7 @@ from shared.surfaces.request_types import REQUEST_TYPES
 from shared.telemetry.metrics import Metrics
 from shared.telemetry.provider_metrics import watch_providers
 
+VERSION = importlib.metadata.version("finops-gateway")  # here, as a read would block a running loop
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
 # Short enough that a caller hears of a store that hangs before it gives up itself.
 STORE_TIMEOUT_S = 2.0
@@ -99,8 +102,10 @@ def create_app(
     app = GatewayApp(
         title="FinOps gateway",
         summary="The OpenAI API in front of every provider; any call can be a durable background job.",
+        version=VERSION,
         lifespan=lifespan,
         redirect_slashes=False,
+        docs_url=None,  # the framework's page loads its scripts from a public host; ours is api/pages/docs.py
         redoc_url=None,
         telemetry={"tracing": False, "metrics": False, "logs": False},  # the gateway has its own; the check costs 5 us
     )
@@ -208,6 +213,8 @@ def _add_routes(app: FastAPI) -> None:
         _add(app, f"{path}/content", AsyncPoll(request_type, content=True), ["GET"])
     app.include_router(anthropic.router, prefix=f"{ANTHROPIC_PREFIX}v1")
     _add_genai_routes(app)
+    app.include_router(front.router)
+    app.include_router(docs.router)
     app.include_router(health.router)
     for admin in (admin_keys, admin_jobs, admin_webhooks, admin_alerts, admin_usage, admin_audit):
         app.include_router(admin.router)

@@ -57,7 +57,7 @@ def _section(document: OpenApi, paths: list[tuple[str, str]], operation: Mapping
         lines += ["Also at " + ", ".join(f"`{other}`" for other in others) + ".", ""]
     if description := operation.get("description"):
         lines += [description, ""]
-    if operation.get("security"):
+    if any("AdminKey" in scheme for scheme in operation.get("security", ())):
         lines += ["Requires the admin key.", ""]
     lines += _parameters(operation)
     lines += _body(document, operation)

@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from api.openapi import examples
 from api.openapi.batches import batch_operations
 from api.openapi.parts import ASYNC_HEADERS, BYTES, ENVELOPES, errors, headers_of, operation_id, parameters
 from api.openapi.surfaces import SURFACE_SCHEMAS, surface_operations
@@ -38,11 +39,15 @@ def _schema(app: FastAPI) -> dict[str, Any]:
     paths.update(surface_operations())
     components = known.setdefault("components", {})
     components.setdefault("schemas", {}).update(_SCHEMAS | SURFACE_SCHEMAS)
-    components.setdefault("securitySchemes", {})["AdminKey"] = {"type": "http", "scheme": "bearer"}
+    components.setdefault("securitySchemes", {}).update(_SECURITY_SCHEMES)
     for path, operations in paths.items():
-        if path.startswith("/api/"):
-            for operation in operations.values():
+        for operation in operations.values():
+            if path.startswith("/api/"):
                 _restrict_to_administrators(operation)
+            elif operation["tags"] != ["operations"]:
+                operation["security"] = [{"VirtualKey": []}, {}]  # required where the gateway requires keys
+    used = {tag for operations in paths.values() for operation in operations.values() for tag in operation["tags"]}
+    known["tags"] = examples.tags(used)
     return known
 
 
@@ -173,10 +178,10 @@ def _body(request_type: RequestType) -> dict[str, Any]:
         "properties": properties,
         "additionalProperties": True,
     }
-    return {
-        "required": True,
-        "content": {"multipart/form-data" if multipart else "application/json": {"schema": schema}},
-    }
+    content: dict[str, Any] = {"schema": schema}
+    if request_type.name in examples.BY_REQUEST_TYPE:
+        content["example"] = examples.BY_REQUEST_TYPE[request_type.name]
+    return {"required": True, "content": {"multipart/form-data" if multipart else "application/json": content}}
 
 
 def _enveloped(description: str, *headers: str) -> dict[str, Any]:
@@ -192,6 +197,10 @@ def _text_or_null() -> dict[str, Any]:
 
 
 _TIME = {"type": "string", "format": "date-time"}
+_SECURITY_SCHEMES: dict[str, Any] = {
+    "AdminKey": {"type": "http", "scheme": "bearer"},
+    "VirtualKey": {"type": "apiKey", "in": "header", "name": "x-bf-vk"},
+}
 _SCHEMAS: dict[str, Any] = {
     "ErrorEnvelope": {
         "type": "object",

@@ -1,8 +1,10 @@
 """Describes the surfaces of other formats than OpenAI's, and Azure's paths."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from api.http.errors import ANTHROPIC_PREFIX, GENAI_PREFIX
+from api.openapi import examples
 from api.openapi.parts import ASYNC_HEADERS, BYTES, FIELDS, errors, headers_of, operation_id, parameters
 from api.routes import genai
 from api.routes.deployments import AZURE_TYPES
@@ -50,12 +52,22 @@ def surface_operations() -> dict[str, Any]:
     """The paths, each with its operation."""
     messages = f"{ANTHROPIC_PREFIX}v1/messages"
     required = ("model", "messages")
+    counted = {name: examples.ANTHROPIC[name] for name in required}
     paths = {
         messages: _operation(
-            "anthropic", messages, "Messages: answer, stream, submit or poll", (*required, "max_tokens")
+            "anthropic",
+            messages,
+            "Messages: answer, stream, submit or poll",
+            (*required, "max_tokens"),
+            example=examples.ANTHROPIC,
         ),
         f"{messages}/count_tokens": _operation(
-            "anthropic", f"{messages}/count_tokens", "Count the tokens of a request", required, jobs=False
+            "anthropic",
+            f"{messages}/count_tokens",
+            "Count the tokens of a request",
+            required,
+            jobs=False,
+            example=counted,
         ),
     }
     for request_type in AZURE_TYPES:
@@ -74,12 +86,15 @@ def _method(path: str, method: str) -> dict[str, Any]:
     more = [_KEY, *([_ALT] if method.startswith("stream") else [])]
     jobs = method not in {"countTokens", "streamGenerateContent"}
     summary = f"{method}: " + ("answer, submit or poll" if jobs else "answer")
-    return _operation("genai", path, summary, required, more=more, jobs=jobs)
+    return _operation(
+        "genai", path, summary, required, more=more, jobs=jobs, example=examples.BY_GENAI_METHOD.get(method)
+    )
 
 
 def _deployment(path: str, request_type: RequestType) -> dict[str, Any]:
     multipart = request_type.form == "multipart"
     named = tuple(name for name in request_type.required if name != "model")
+    example = examples.BY_REQUEST_TYPE.get(request_type.name, {})
     operation = _operation(
         "azure",
         path,
@@ -87,6 +102,7 @@ def _deployment(path: str, request_type: RequestType) -> dict[str, Any]:
         named,
         more=[_API_VERSION],
         media_type="multipart/form-data" if multipart else "application/json",
+        example={name: value for name, value in example.items() if name != "model"},
     )
     if request_type.binary or multipart:
         operation["post"]["responses"]["200"]["content"]["*/*"] = BYTES
@@ -102,6 +118,7 @@ def _operation(
     more: list[dict[str, Any]] | None = None,
     jobs: bool = True,
     media_type: str = "application/json",
+    example: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """A path with its one operation: a POST."""
     named = [part[1:-1] for step in path.split("/") for part in [step.partition(":")[0]] if part.startswith("{")]
@@ -124,7 +141,10 @@ def _operation(
             "summary": summary,
             "operationId": operation_id("post", path.replace(":", "/")),
             "parameters": [*in_path, *in_query, *parameters(*(ASYNC_HEADERS if jobs else ()))],
-            "requestBody": {"required": True, "content": {media_type: {"schema": schema}}},
+            "requestBody": {
+                "required": True,
+                "content": {media_type: {"schema": schema, **({"example": example} if example else {})}},
+            },
             "responses": {
                 "200": {
                     "description": "The answer; of an open job its empty form.",

@@ -26,6 +26,7 @@ async def live() -> Response:
     return as_response(json_reply({"status": "ok"}))
 
 
+@router.get("/health", summary="As `/health/ready`", responses={503: {"description": "Not now"}})
 @router.get("/health/ready", summary="Whether it can serve everything", responses={503: {"description": "Not now"}})
 async def ready(services: ServicesDep, request: Request) -> Response:
     """200, or 503 with what is missing; synchronous calls are served without the store, jobs are not.

@@ -1,9 +1,16 @@
 """The founding examples run as written on `finops serve --demo`, without any provider's key."""
 
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
 import httpx
 import openai
 import pytest
 
+from api.app import create_app
+from shared.settings.model import Settings
 from tests.journeys.callers import QUESTION, plain_http, sdk
 from tests.served import Served
 
@@ -60,3 +67,41 @@ def test_every_simulated_provider_lists_its_models(served_gateway: Served) -> No
 def test_the_start_says_what_is_simulated(served_gateway: Served) -> None:
     assert "simulated, free of charge: sim, openai, anthropic, vertex, azure, ollama" in served_gateway.log
     assert httpx.get(f"{served_gateway.simulator_url}/sim/health", trust_env=False).status_code == 200
+
+
+def example_calls() -> list[Any]:
+    """Every operation of the OpenAPI document that has an example, on one of its paths."""
+    found = {}
+    for path, operations in create_app(Settings(), environ={}).openapi()["paths"].items():
+        content = operations.get("post", {}).get("requestBody", {}).get("content", {}).get("application/json", {})
+        if "example" in content and not path.startswith(("/openai/v1/", "/v1/", "/genai/v1/", "/genai/v1beta1/")):
+            found[path] = content["example"]
+    return [pytest.param(path, body, id=path) for path, body in found.items()]
+
+
+@pytest.mark.parametrize(("path", "body"), example_calls())
+def test_an_example_of_the_api_documentation_runs(served_gateway: Served, path: str, body: dict[str, Any]) -> None:
+    path = path.replace("{deployment}", "azure/gpt-4o").replace("{model}", "vertex/gemini-2.5-flash")
+    with plain_http(served_gateway) as client:
+        answer = client.post(path, json=body)
+        assert answer.status_code == 200, answer.text
+
+
+CHROMIUM = shutil.which("chromium")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+def test_a_browser_without_the_internet_shows_the_documentation(served_gateway: Served, tmp_path: Path) -> None:
+    offline = (
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    )
+    command = [str(CHROMIUM), *offline, f"--user-data-dir={tmp_path}", "--virtual-time-budget=20000", "--dump-dom"]
+    shown = subprocess.run(
+        [*command, f"{served_gateway.url}/docs"], capture_output=True, text=True, timeout=100, check=True
+    ).stdout
+    assert 'id="operations-tag-inference"' in shown
+    assert 'id="operations-tag-administration"' in shown
+    assert "Authorize" in shown
