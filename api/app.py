@@ -16,6 +16,7 @@ from api.admin import alerts as admin_alerts
 from api.admin import audit as admin_audit
 from api.admin import jobs as admin_jobs
 from api.admin import keys as admin_keys
+from api.admin import runs as admin_runs
 from api.admin import usage as admin_usage
 from api.admin import webhooks as admin_webhooks
 from api.endpoints.base import AsgiEndpoint
@@ -29,7 +30,7 @@ from api.middleware.fast_routes import FastRoutes
 from api.middleware.request_id import RequestId
 from api.openapi.document import describe
 from api.pages import docs, front
-from api.routes import anthropic, genai, health, jobs, models, usage
+from api.routes import anthropic, genai, health, jobs, models, runs, usage
 from api.routes.async_jobs import PREFIX as ASYNC_PREFIX
 from api.routes.async_jobs import AsyncPoll, AsyncSubmit
 from api.routes.batches import BatchById, BatchCreate, BatchList
@@ -216,9 +217,10 @@ def _add_routes(app: FastAPI) -> None:
     app.include_router(front.router)
     app.include_router(docs.router)
     app.include_router(health.router)
-    for admin in (admin_keys, admin_jobs, admin_webhooks, admin_alerts, admin_usage, admin_audit):
+    for admin in (admin_keys, admin_jobs, admin_webhooks, admin_alerts, admin_usage, admin_audit, admin_runs):
         app.include_router(admin.router)
     app.include_router(usage.router)
+    app.include_router(runs.router)
     for request_type in AZURE_TYPES:
         path = f"/openai/deployments/{{deployment:path}}/{request_type.path}"
         _add(app, path, InferenceEndpoint(request_type, read_deployment_request), ["POST"])

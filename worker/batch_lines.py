@@ -13,6 +13,7 @@ from shared.batches.store import BatchStore, Line, is_written
 from shared.errors import GatewayError, JobNotFound, RateLimited, StoreUnavailable
 from shared.governance.keys.caller import Caller
 from shared.governance.ledger.writer import who
+from shared.governance.limits.runs import run_in_metadata
 from shared.inference.call import Call
 from shared.inference.submission import Submitter
 from shared.jobs.model import Job, NewJob, Priority, State
@@ -95,6 +96,8 @@ class LineJobs:
         }
         if call.dimensions:
             context["dimensions"] = dict(call.dimensions)
+        if call.run is not None:
+            context["run"] = call.run.to_json()
         return NewJob(
             id=call.job_id,
             owner=batch.owner,
@@ -188,6 +191,7 @@ def _call(batch: Batch, caller: Caller, request: RequestBody, job_id: str) -> Ca
         job_id=job_id,
         surface="openai",
         dimensions=batch.dimensions,
+        run=batch.run or run_in_metadata(request.fields),
     )
 
 

@@ -9,6 +9,7 @@ import orjson
 
 from shared.errors import GatewayError, InternalError, StoreUnavailable
 from shared.governance.keys.authenticate import Authenticator
+from shared.governance.limits.runs import Run
 from shared.inference.call import Answer, Call, RetryLater
 from shared.inference.call_cost import CallCost
 from shared.inference.inference import Inference
@@ -101,6 +102,7 @@ class JobRunner:
             defers=True,
             surface=str(claim.context.get("surface", "")),
             dimensions=claim.context.get("dimensions") or {},
+            run=Run.from_json(claim.context.get("run")),
         )
 
 

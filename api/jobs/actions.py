@@ -5,6 +5,7 @@ import orjson
 from api.services import Services
 from shared.errors import JobFinished, JobNotFound
 from shared.governance.keys.caller import Caller
+from shared.governance.limits.runs import Run
 from shared.inference.call import Call
 from shared.jobs.model import Job, State
 from shared.surfaces.multipart import form_fields
@@ -51,4 +52,5 @@ def _call_of(job: Job, body: bytes, caller: Caller) -> Call:
         content_type=job.content_type,
         caller=caller,
         job_id=job.id,
+        run=Run.from_json(job.context.get("run")),
     )

@@ -12,6 +12,7 @@ from api.http.disconnect import Hangup
 from api.http.headers import passed_headers
 from api.http.request_context import Receive, RequestContext, header_lines
 from api.http.routing_hints import limits, session_of
+from api.http.runs import run_of
 from api.jobs.async_headers import SubmitOptions, polled_id, submit_options, wait_s
 from api.jobs.background import BACKGROUND_FIELDS, STREAM_FIELDS, background_options
 from api.services import Services
@@ -119,6 +120,7 @@ def call_of(context: RequestContext, request: RequestBody) -> Call:
         begin_by=begin_by,
         surface=context.surface,
         dimensions=dimensions_of(context.headers),
+        run=run_of(context.headers, request.fields),
     )
 
 
@@ -180,6 +182,8 @@ def _context(context: RequestContext, request: RequestBody, call: Call) -> dict[
         stored["session"] = call.session
     if call.dimensions:
         stored["dimensions"] = dict(call.dimensions)
+    if call.run is not None:
+        stored["run"] = call.run.to_json()
     echo = echo_of(request.request_type, request.fields)
     if echo:
         stored["echo"] = echo

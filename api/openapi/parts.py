@@ -17,6 +17,8 @@ ASYNC_HEADERS = (
     ("x-bf-async-deadline", "Seconds from submit; past it the job fails with 504 `deadline_exceeded`."),
     ("Prefer", "`wait=N`: as `x-bf-async-wait`."),
     ("Idempotency-Key", "The same key, caller and body within 24 h give the same job; another body is a 409."),
+    ("x-bf-run-id", "The run that the request belongs to; see `GET /v1/runs/{run_id}`."),
+    ("x-bf-run-budget-usd", "Budget of the run in USD; the first request sets it, later ones may lower it."),
 )
 FIELDS: dict[str, Mapping[str, Any]] = {
     **{field.name: field.schema for request_type in REQUEST_TYPES for field in request_type.fields},

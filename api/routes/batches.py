@@ -13,6 +13,7 @@ from api.http.dimensions import dimensions_of
 from api.http.ownership import Nobody, Owner, list_owner
 from api.http.query import read_limit, unknown_cursor
 from api.http.request_context import Receive, Reply, RequestContext, Scope, Send, json_reply, send_reply
+from api.http.runs import run_of
 from api.jobs.async_headers import submit_options
 from api.services import Services
 from shared.batches.keys import is_our_batch, is_our_file
@@ -86,6 +87,7 @@ async def _new_batch(services: Services, context: RequestContext, body: bytes) -
         blind_retry=options.blind_retry,
         file_ttl_s=file_ttl_s,
         dimensions=dimensions_of(context.headers),
+        run=run_of(context.headers, fields),
     )
 
 

@@ -12,6 +12,7 @@ from api.http.disconnect import Hangup
 from api.http.forwarding import requested_provider, send_raw
 from api.http.headers import forwarded_headers
 from api.http.request_context import Receive, RequestContext, Scope, Send
+from api.http.runs import run_of
 from api.middleware.fast_routes import POSTED
 from api.services import Services
 from shared.errors import MethodNotAllowed, NotFound
@@ -98,6 +99,7 @@ class PassthroughEndpoint(AsgiEndpoint):
             provider=provider,
             request_id=context.request_id,
             dimensions=dimensions_of(context.headers),
+            run=run_of(context.headers),
         )
         with Hangup(receive):
             answer = await services.inference.forwarder.forward(request, context.caller)

@@ -135,3 +135,34 @@ class ForecastAnswer(BaseModel):
     data: list[ForecastItem]
     has_more: bool
     last_id: str | None
+
+
+class RunAnswer(BaseModel):
+    """A run."""
+
+    object: Literal["run"]
+    id: str
+    budget_usd: float | None = Field(description="Its cap; null: none.")
+    spent_usd: float
+    reserved_usd: float = Field(description="Estimates of calls and jobs in progress.")
+    calls: int = Field(description="Admitted calls, streams included.")
+    jobs: int = Field(description="Admitted jobs, lines of batches included.")
+    created_at: str
+    last_used_at: str
+
+
+class OwnedRun(RunAnswer):
+    """A run with its owner; neither a team nor a key: a caller without one."""
+
+    team: str | None
+    key: str | None
+
+
+class RunPage(BaseModel):
+    """A page of runs, the last used first."""
+
+    object: Literal["list"]
+    data: list[OwnedRun]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool

@@ -19,6 +19,8 @@ from typing import Any, Self
 
 import orjson
 
+from shared.governance.limits.runs import Run
+
 
 class Status(StrEnum):
     """The status of a batch, as OpenAI names it."""
@@ -129,6 +131,7 @@ class Batch:
     Attributes:
         endpoint: With ``/v1``, e.g. ``/v1/chat/completions``.
         input: Id of the input file; ``output_file`` and ``error_file`` are reserved for its results.
+        run: The run that its calls belong to; None: what each line's metadata says.
         times: Unix seconds by status reached.
         output_parts: Number of written parts of the output; 0: no file. Likewise ``error_parts``.
         turn: Number of the latest turn, the fencing token of its writes.
@@ -143,6 +146,7 @@ class Batch:
     model: str
     metadata: Mapping[str, str] | None
     dimensions: Mapping[str, str] = field(default_factory=dict)
+    run: Run | None = None
     created_s: int
     expires_s: int
     times: Mapping[Status, int]
@@ -173,6 +177,7 @@ class Batch:
             model=record.text("model"),
             metadata=record.json("metadata"),
             dimensions=record.json("dimensions") or {},
+            run=Run.from_json(record.json("run")),
             created_s=record.number("created_s"),
             expires_s=record.number("expires_s"),
             times={status: record.number(f"{status}_s") for status in _STAMPS},

@@ -11,6 +11,7 @@ from shared.batches.files import no_such_file
 from shared.batches.model import Batch, Cursor, Status
 from shared.batches.scripts import scripts_on
 from shared.errors import IdempotencyConflict, NotFound, RequestLimited
+from shared.governance.limits.runs import Run
 from shared.jobs.keys import group_ended
 from shared.store.commands import Argument, RedisCommands
 
@@ -33,6 +34,7 @@ class NewBatch:
         blind_retry: Whether an SDK repeats a request that got no answer.
         file_ttl_s: Lifetime of its output and error files.
         dimensions: Cost dimensions of its calls.
+        run: The run that its calls belong to; None: what each line's metadata says.
         window_s: Completion window.
     """
 
@@ -47,6 +49,7 @@ class NewBatch:
     blind_retry: bool = False
     file_ttl_s: int = 30 * 86_400
     dimensions: Mapping[str, str] = field(default_factory=dict)
+    run: Run | None = None
     window_s: int = WINDOW_S
 
 
@@ -117,6 +120,8 @@ class BatchStore:
             args += ("metadata", orjson.dumps(new.metadata))
         if new.dimensions:
             args += ("dimensions", orjson.dumps(dict(new.dimensions)))
+        if new.run is not None:
+            args += ("run", orjson.dumps(new.run.to_json()))
         reply = await self._scripts.run("create", args)
         match reply[0]:
             case b"conflict":

@@ -11,6 +11,7 @@
     │   ├── VirtualKeyNotFound         401  authentication_error    virtual_key_not_found
     │   └── AdminKeyRequired           401  authentication_error    admin_key_required
     ├── BudgetExceeded                 402  insufficient_quota      budget_exceeded
+    │   └── RunBudgetExceeded          402  insufficient_quota      run_budget_exceeded
     ├── Forbidden                      403  permission_error
     │   ├── VirtualKeyBlocked          403  permission_error        virtual_key_blocked
     │   ├── ProviderBlocked            403  permission_error        provider_blocked
@@ -18,6 +19,7 @@
     ├── NotFound                       404  invalid_request_error   not_found
     │   ├── JobNotFound                404  invalid_request_error   job_not_found
     │   ├── KeyNotFound                404  invalid_request_error   key_not_found
+    │   ├── RunNotFound                404  invalid_request_error   run_not_found
     │   └── ModelNotFound              404  invalid_request_error   model_not_found
     ├── MethodNotAllowed               405  invalid_request_error   method_not_allowed
     ├── Conflict                       409  invalid_request_error
@@ -66,6 +68,7 @@ from shared.errors.limits import (
     QueueFull,
     RateLimited,
     RequestLimited,
+    RunBudgetExceeded,
     TokenLimited,
     TooManyAttempts,
 )
@@ -89,6 +92,7 @@ from shared.errors.requests import (
     ProviderBlocked,
     RequestTooLarge,
     RetryRefused,
+    RunNotFound,
     Unauthorised,
     UnknownProvider,
     Unsupported,
@@ -136,6 +140,8 @@ __all__ = [
     "RequestLimited",
     "RequestTooLarge",
     "RetryRefused",
+    "RunBudgetExceeded",
+    "RunNotFound",
     "StoreUnavailable",
     "TokenLimited",
     "TooManyAttempts",

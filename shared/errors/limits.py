@@ -11,6 +11,12 @@ class BudgetExceeded(GatewayError):
     code = "budget_exceeded"
 
 
+class RunBudgetExceeded(BudgetExceeded):
+    """The budget of the request's run (``x-bf-run-budget-usd``) is spent or reserved."""
+
+    code = "run_budget_exceeded"
+
+
 class RateLimited(GatewayError):
     """Too many requests at once; ``Retry-After`` says when to try again."""
 

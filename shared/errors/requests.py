@@ -104,6 +104,15 @@ class KeyNotFound(NotFound):
         super().__init__(f"Unknown virtual key id {key_id[:64]!r}.")
 
 
+class RunNotFound(NotFound):
+    """The run is unknown, has expired, or belongs to another caller."""
+
+    code = "run_not_found"
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(f"Unknown run {run_id[:128]!r}. It may have expired, or belong to another caller.")
+
+
 class ModelNotFound(NotFound):
     """No provider serves the model."""
 

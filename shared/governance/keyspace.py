@@ -5,6 +5,8 @@ from shared.store.keyspace import Key
 KEYS: tuple[Key, ...] = (
     Key("finops:meter:<kind>:<scope>:<window>:<start>", "hash", "its window + 1 hour", "used and held of a limit"),
     Key("finops:meter:<kind>:<scope>:rolling:<window>", "hash", "the window + 1 hour", "the same, per slice"),
+    Key("finops:run:<owner>:<run>", "hash", "30 days after its last use", "a run's budget, what it used and holds"),
+    Key("finops:runs", "sorted set", "30 days after the last use, 100,000 entries", "runs by their last use"),
     Key("finops:hold:<id>", "hash", "its deadline + 1 day", "what a call or job has reserved, and where"),
     Key("finops:holds", "sorted set", "permanent, empties itself", "open reservations by their deadline"),
     Key("finops:books", "hash", "permanent, one", "how long entries are kept, and which thresholds raise alerts"),
@@ -25,6 +27,7 @@ KEYS: tuple[Key, ...] = (
     Key("finops:audit", "stream", "permanent, 100,000 entries", "what administrators did"),
 )
 
+RUNS = "finops:runs"
 LEDGER = "finops:ledger"
 ALERTS = "finops:alerts"
 ALERT_WATCH = "finops:alerts:watch"
@@ -52,6 +55,11 @@ def key_made(name: str) -> str:
 def key_hash(digest: str) -> str:
     """The entry that leads from a value's hash to its key."""
     return f"finops:keyhash:{digest}"
+
+
+def run(owner: str, run_id: str) -> str:
+    """The budget and the counters of a run."""
+    return f"finops:run:{owner}:{run_id}"
 
 
 def usage_hour(hour: str) -> str:

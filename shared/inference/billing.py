@@ -6,7 +6,6 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
 
-from shared.governance.keys.caller import Caller
 from shared.governance.ledger.writer import Ledger, Redaction
 from shared.governance.limits.guard import UNLIMITED, LimitGuard, Reservation
 from shared.governance.limits.model import Limit, limits_of
@@ -60,7 +59,7 @@ class Billing:
         Raises:
             BudgetExceeded, RequestLimited, TokenLimited, StoreUnavailable: See ``LimitGuard.admit``.
         """
-        limits = (*call.caller.limits, *self.limits_of(targets[0]))
+        limits = self._limits(call, targets[0])
         return await self._reserve(uuid.uuid4().hex, limits, call, targets) if limits else UNLIMITED
 
     async def reserve_job(self, job_id: str, call: Call, targets: Sequence[Target]) -> Reservation:
@@ -69,11 +68,11 @@ class Billing:
         Raises:
             BudgetExceeded, RequestLimited, TokenLimited, StoreUnavailable: See ``LimitGuard.admit``.
         """
-        limits = (*call.caller.limits, *self.limits_of(targets[0]))
+        limits = self._limits(call, targets[0])
         estimate = self._estimate(call, targets[0])
         if not limits:
             return Reservation(estimate=estimate)
-        reservation = await self._reserve(job_id, limits, call, targets, renewed=False)
+        reservation = await self._reserve(job_id, limits, call, targets, of_job=True)
         return replace(reservation, estimate=estimate)
 
     async def reserve_fallback(self, call: Call, target: Target) -> Reservation:
@@ -85,14 +84,18 @@ class Billing:
         limits = self.limits_of(target)
         return await self._reserve(uuid.uuid4().hex, limits, call, (target,)) if limits else UNLIMITED
 
-    async def check_forwarded(self, caller: Caller, provider: str) -> Reservation:
+    async def check_forwarded(self, call: Call, provider: str) -> Reservation:
         """Check the limits of a request that is forwarded unread: it counts as a request, its cost is unknown.
 
         Raises:
             BudgetExceeded, RequestLimited, TokenLimited, StoreUnavailable: See ``LimitGuard.admit``.
         """
-        limits = (*caller.limits, *self._providers.get(provider, ()))
+        limits = (*call.caller.limits, *self._providers.get(provider, ()), *_run_limit(call))
         return await self.guard.admit(uuid.uuid4().hex, limits, cost=0, tokens=0)
+
+    def _limits(self, call: Call, target: Target) -> tuple[Limit, ...]:
+        """Return every limit of a call at its first target."""
+        return (*call.caller.limits, *self.limits_of(target), *_run_limit(call))
 
     def limits_of(self, target: Target) -> tuple[Limit, ...]:
         """Return the limits of a target's provider and model."""
@@ -170,7 +173,7 @@ class Billing:
         return estimate
 
     async def _reserve(
-        self, reservation: str, limits: Sequence[Limit], call: Call, targets: Sequence[Target], *, renewed: bool = True
+        self, reservation: str, limits: Sequence[Limit], call: Call, targets: Sequence[Target], *, of_job: bool = False
     ) -> Reservation:
         cost = tokens = 0
         if any(limit.estimated for limit in limits):
@@ -181,7 +184,11 @@ class Billing:
                 self.prices.estimate(target.provider.name, target.model, usage, variant=variant).micro_usd
                 for target in targets
             )
-        return await self.guard.admit(reservation, limits, cost=cost, tokens=tokens, renewed=renewed)
+        return await self.guard.admit(reservation, limits, cost=cost, tokens=tokens, renewed=not of_job, of_job=of_job)
+
+
+def _run_limit(call: Call) -> tuple[Limit, ...]:
+    return (call.run.limit(call.caller.run_owner),) if call.run is not None else ()
 
 
 def _tier(call: Call) -> str:

@@ -8,6 +8,7 @@ import orjson
 
 from shared.errors import GatewayError
 from shared.governance.keys.caller import ANONYMOUS, Caller
+from shared.governance.limits.runs import Run
 from shared.providers.base import Provider
 from shared.surfaces.request_types import RequestType
 
@@ -45,6 +46,7 @@ class Call:
         defers: Whether a longer wait raises ``RetryLater`` (a job gives its slot back) or ends the attempts.
         surface: The format that the caller speaks; Anthropic's and Google's allow fields beyond OpenAI's.
         dimensions: Names and values for the ledger.
+        run: The run that it belongs to; None: none.
     """
 
     request_type: RequestType
@@ -64,6 +66,7 @@ class Call:
     defers: bool = False
     surface: str = ""
     dimensions: Mapping[str, str] = field(default_factory=dict)
+    run: Run | None = None
 
     def passed_on(self) -> Mapping[str, str]:
         """Return the headers for the provider; a job's id is the idempotency key, so that it can recognise a re-run."""

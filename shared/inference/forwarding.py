@@ -43,10 +43,11 @@ class Forwarder:
             request_id=request.request_id,
             surface="openai",
             dimensions=request.dimensions,
+            run=request.run,
         )
         call_cost = CallCost(billing, call)
         try:
-            call_cost.reservation = await billing.check_forwarded(caller, request.provider)
+            call_cost.reservation = await billing.check_forwarded(call, request.provider)
             call_cost.sent(request.provider, "", "")
             answer = await self._passthrough.forward(request, caller)
         except BaseException as error:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from shared.errors import Unsupported
 from shared.governance.keys.caller import Caller
+from shared.governance.limits.runs import Run
 from shared.providers.base import Provider
 from shared.providers.client import ProviderClient, UpstreamResponse
 from shared.providers.health.selection import choose_key
@@ -22,6 +23,7 @@ class RawRequest:
         provider: Name of the provider that owns the resource.
         request_id: For the ledger.
         dimensions: Names and values for the ledger.
+        run: The run that it belongs to; None: none.
     """
 
     method: str
@@ -32,6 +34,7 @@ class RawRequest:
     provider: str = DEFAULT_PROVIDER
     request_id: str = ""
     dimensions: Mapping[str, str] = field(default_factory=dict)
+    run: Run | None = None
 
     @property
     def free(self) -> bool:

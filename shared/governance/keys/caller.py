@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from urllib.parse import quote
 
 from shared.errors import ModelBlocked, ProviderBlocked, VirtualKeyBlocked
 from shared.governance.limits.model import Limit
@@ -47,6 +48,17 @@ class Caller:
     dimensions: tuple[tuple[str, str], ...] = ()
     expires_at: float = 0.0
     revoked: bool = False
+
+    @property
+    def run_owner(self) -> str:
+        """The owner of its runs: its team, else its key, else the hash of its bearer token.
+
+        Percent-encoded with ``~`` for ``%``, so that it has no colon and stands in a query string as it is.
+        """
+        if not self.team and not self.key_id:
+            return self.scope or "~"
+        name = f"team:{self.team}" if self.team else f"key:{self.key_id}"
+        return quote(name, safe="").replace("~", "%7E").replace("%", "~")
 
     def check(self, now: float | None = None) -> None:
         """Raise if the key is not active.

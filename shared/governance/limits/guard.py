@@ -5,7 +5,7 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -90,6 +90,7 @@ class LimitGuard:
         cost: int,
         tokens: int,
         renewed: bool = True,
+        of_job: bool = False,
         clock: str = "",
     ) -> Reservation:
         """Reserve a call's estimate under all its limits, or under none. Without limits: no round trip.
@@ -101,6 +102,7 @@ class LimitGuard:
             tokens: Estimate.
             renewed: Whether this process keeps the reservation alive until it is ended; otherwise it runs out, unless
                 somebody else takes it over (the submit of a job does).
+            of_job: Whether a run counts it as a job rather than a call.
             clock: Milliseconds, instead of the store's clock.
 
         Raises:
@@ -110,6 +112,7 @@ class LimitGuard:
         if not limits:
             return UNLIMITED
         args: list[Argument] = [reservation, round(self.reservation_ttl_s * 1000), cost, tokens, clock]
+        args.append("jobs" if of_job else "calls")
         estimated = False
         for limit in limits:
             counts = LIMIT_KINDS[limit.kind].meter
@@ -122,7 +125,7 @@ class LimitGuard:
             raise StoreUnavailable("The store did not answer: limits cannot be checked. Try again.") from error
         except ResponseError as error:
             raise StoreUnavailable("The store refuses reservations.", refused=True) from error
-        limit_statuses = tuple([LimitStatus(limit, *facts[at * 3 : at * 3 + 3]) for at, limit in enumerate(limits)])
+        limit_statuses = _statuses(limits, facts)
         if refused:
             reached = refusal(limit_statuses[int(refused) - 1])
             reached.headers = rate_headers(limit_statuses)
@@ -139,12 +142,12 @@ class LimitGuard:
         Raises:
             StoreUnavailable: No answer.
         """
-        args = [word for limit in limits for word in (limit.kind, limit.scope, limit.window)]
+        args = [word for limit in limits for word in (limit.kind, limit.scope, limit.window, limit.amount)]
         try:
             facts = await self._commands.script(self._scripts["peek"], (), args, retry_safe=True)
         except StoreConnectionError as error:
             raise StoreUnavailable("The store did not answer: limits cannot be read. Try again.") from error
-        return tuple([LimitStatus(limit, *facts[at * 3 : at * 3 + 3]) for at, limit in enumerate(limits)])
+        return _statuses(limits, facts)
 
     def ended(self, reservation: str) -> None:
         """Stop renewing a reservation."""
@@ -178,6 +181,16 @@ class LimitGuard:
                 await self._commands.script(self._scripts["renew"], (), [round(self.reservation_ttl_s * 1000), *some])
 
 
+def _statuses(limits: Sequence[Limit], facts: Sequence[int]) -> tuple[LimitStatus, ...]:
+    """Read the scripts' replies; the amount that binds may differ from the configured one."""
+    statuses = []
+    for at, limit in enumerate(limits):
+        used, held, reset_ms, amount = facts[at * 4 : at * 4 + 4]
+        binding = limit if amount == limit.amount else replace(limit, amount=amount)
+        statuses.append(LimitStatus(binding, used, held, reset_ms))
+    return tuple(statuses)
+
+
 def rate_headers(limit_statuses: Sequence[LimitStatus], *, requests: int = 0, tokens: int = 0) -> dict[str, str]:
     """OpenAI's rate limit headers; ``requests`` and ``tokens`` were taken since the statuses were read."""
     taken = {"requests": requests, "tokens": tokens}
@@ -201,14 +214,20 @@ def refusal(limit_status: LimitStatus) -> GatewayError:
     limit = limit_status.limit
     wait_s = max(1, math.ceil(limit_status.reset_ms / 1000))
     name = limit.description[0].upper() + limit.description[1:]
-    error = LIMIT_KINDS[limit.kind].error
+    if limit.is_run:
+        return limit.error(
+            f"{name} is spent: of {_usd(limit.amount)}, {_usd(limit_status.used)} is used and "
+            f"{_usd(limit_status.held)} reserved by calls in progress. A run's budget does not renew itself; "
+            "use another run to go on.",
+            should_retry=False,
+        )
     if limit.is_budget:
         message = (
             f"{name} is spent: of {_usd(limit.amount)}, {_usd(limit_status.used)} is used and "
             f"{_usd(limit_status.held)} reserved by calls in progress. Raise it, or wait {wait_s} s."
         )
-        return error(message, should_retry=False)
-    return error(f"{name} is reached: {limit.amount}. Try again in {wait_s} s.", retry_after_s=wait_s)
+        return limit.error(message, should_retry=False)
+    return limit.error(f"{name} is reached: {limit.amount}. Try again in {wait_s} s.", retry_after_s=wait_s)
 
 
 def _left(limit_status: LimitStatus, taken: int) -> int:

@@ -4,11 +4,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from shared.errors import BudgetExceeded, RequestLimited, TokenLimited
+from shared.errors import BudgetExceeded, RequestLimited, RunBudgetExceeded, TokenLimited
 from shared.governance.limits.windows import parse_window
 from shared.settings.model import BudgetSettings, Limited, RateLimitSettings
 
 MICRO = 1_000_000
+NO_AMOUNT = -1
+"""The amount of a run without a cap: its use is counted, and nothing refused."""
+RUN_WINDOW = "run"
+"""The window of a run's budget: the run's whole life."""
 Meter = Literal["requests", "tokens", "cost"]
 
 
@@ -61,8 +65,9 @@ class Limit:
 
     Attributes:
         kind: Name of a ``LimitKind``.
-        scope: Whose meter: ``key:<id>``, ``team:<name>``, ``customer:<name>``, ``provider:<name>``, ``model:<name>``.
-        window: A window's name.
+        scope: Whose meter: ``key:<id>``, ``team:<name>``, ``customer:<name>``, ``provider:<name>``, ``model:<name>``,
+            ``run:<owner>:<id>``.
+        window: A window's name, or ``RUN_WINDOW``.
         amount: In the kind's stored unit: calls, tokens, or micro-USD.
     """
 
@@ -82,8 +87,20 @@ class Limit:
         return LIMIT_KINDS[self.kind].meter == "cost"
 
     @property
+    def is_run(self) -> bool:
+        """Whether it is the budget of a run."""
+        return self.window == RUN_WINDOW
+
+    @property
+    def error(self) -> type[BudgetExceeded | RequestLimited | TokenLimited]:
+        """What a caller gets when it is reached."""
+        return RunBudgetExceeded if self.is_run else LIMIT_KINDS[self.kind].error
+
+    @property
     def description(self) -> str:
-        """The limit in messages: ``the budget of key:team-a for this day (UTC)``."""
+        """The limit in messages: ``the budget of key:team-a for this day (UTC)``, ``the budget of run agent-7``."""
+        if self.is_run:
+            return f"the budget of run {self.scope.partition(':')[2].partition(':')[2]}"
         return f"the {LIMIT_KINDS[self.kind].label} of {self.scope} for {parse_window(self.window).description}"
 
 

@@ -1,11 +1,11 @@
 #!lua
 --!include prelude.lua
 -- Lets a call pass all the limits that bind it, or none. Arguments: id, how long its hold lasts without renewal (ms),
--- estimated cost, estimated tokens, clock ('' the server's own), then per limit: kind, meter (requests, tokens or cost:
--- what it counts), scope, window, amount. Money and
--- tokens are let pass while anything is left, so that the last call may exceed them by its own estimate and no more;
--- requests are counted exactly, and stay counted. Answers {0, facts} or {number of the refusing limit, facts}, with
--- facts as used, held and milliseconds to the window's end (or to the first room, when refused) per limit.
+-- estimated cost, estimated tokens, clock ('' the server's own), what a run counts it as (calls or jobs), then per
+-- limit: kind, meter (requests, tokens or cost: what it counts), scope, window, amount. Money and tokens are let pass
+-- while anything is left, so that the last call may exceed them by its own estimate and no more; requests are counted
+-- exactly, and stay counted. Answers {0, facts} or {number of the refusing limit, facts}, with facts as used, held,
+-- milliseconds to the window's end (or to the first room, when refused) and the amount that binds per limit.
 local id, keep, cost, tokens = ARGV[1], num(ARGV[2]), num(ARGV[3]), num(ARGV[4])
 local now = ARGV[5] ~= '' and num(ARGV[5]) or now_ms()
 sweep_holds(now)
@@ -13,12 +13,14 @@ local known = call('HGET', hold_key(id), 'state') == 'held'
 local amounts = {requests = 1, tokens = tokens, cost = cost}
 
 local meters, facts, refused = {}, {}, 0
-for at = 6, #ARGV, 5 do
-  local m = read_meter(ARGV[at], ARGV[at + 2], ARGV[at + 3], now)
-  m.counts, m.limit = ARGV[at + 1], num(ARGV[at + 4])
+for at = 7, #ARGV, 5 do
+  local m = read_meter(ARGV[at], ARGV[at + 2], ARGV[at + 3], num(ARGV[at + 4]), now)
+  m.counts = ARGV[at + 1]
   meters[#meters + 1] = m
+  -- An existing run's cap is lowered whether this call passes or not: its caller says how much the run may cost.
+  if m.lowers and m.run_exists then call('HSET', m.key, 'budget', int(m.limit)) end
   local taken = m.used + m.held
-  local over = m.counts == 'requests' and taken + 1 > m.limit or taken >= m.limit
+  local over = m.limit >= 0 and (m.counts == 'requests' and taken + 1 > m.limit or taken >= m.limit)
   if over and not known and refused == 0 then refused = #meters end
 end
 for i, m in ipairs(meters) do
@@ -26,6 +28,7 @@ for i, m in ipairs(meters) do
   facts[#facts + 1] = m.used
   facts[#facts + 1] = m.held
   facts[#facts + 1] = math.max(0, until_ms)
+  facts[#facts + 1] = m.limit
 end
 if refused > 0 or known then return {refused, facts} end
 
@@ -34,8 +37,10 @@ for _, m in ipairs(meters) do
   if m.counts == 'requests' then
     add_to_meter(m, 'u', 1)
   else
+    if m.window == 'run' then use_run(m, ARGV[6], now) end
     add_to_meter(m, 'h', amounts[m.counts])
-    kept[#kept + 1] = {m.key, m.at, m.counts, m.limit, m.scope, m.window}
+    -- Thresholds of runs raise no alerts: there may be thousands an hour.
+    kept[#kept + 1] = {m.key, m.at, m.counts, m.window == 'run' and 0 or m.limit, m.scope, m.window}
   end
 end
 if #kept > 0 then

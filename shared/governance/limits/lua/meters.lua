@@ -6,6 +6,9 @@ local ENDED_MS = 86400000       -- an ended hold is remembered for a day: a late
 local GRACE_MS = 3600000        -- a meter outlives its window, for late readers
 local UNIT_MS = {m = 60000, h = 3600000, d = 86400000, w = 604800000, M = 2592000000}
 local SLICES = 60
+local RUN_MS = 30 * UNIT_MS.d   -- a run is forgotten when it has not been used for so long
+local RUNS = 'finops:runs'
+local MAX_RUNS = 100000
 
 local function hold_key(id) return 'finops:hold:' .. id end
 
@@ -30,8 +33,10 @@ local function days_of(year, month, day)
   return era * 146097 + yoe * 365 + math.floor(yoe / 4) - math.floor(yoe / 100) + doy - 719468
 end
 
--- Start and end of the window around now; of a rolling one the slice's start, and when it is counted no more.
+-- Start and end of the window around now; of a rolling one the slice's start, and when it is counted no more; of a run
+-- its end if it is not used again.
 local function window_of(name, now)
+  if name == 'run' then return now, now + RUN_MS end
   local count, unit = string.match(name, '^rolling:(%d+)(%a)$')
   if count then
     local slice = math.floor(UNIT_MS[unit] * num(count) / SLICES)
@@ -50,10 +55,20 @@ local function window_of(name, now)
   return start, start + UNIT_MS[unit]
 end
 
--- A meter as it stands: key, suffix of its fields ('' or the slice), used, held, when room comes back.
-local function read_meter(kind, scope, window, now)
+-- A meter as it stands: key, suffix of its fields ('' or the slice), used, held, when room comes back, the amount that
+-- binds. A run's cap is the lowest that any of its requests asked for; below 0: none.
+local function read_meter(kind, scope, window, amount, now)
   local start, ends, slice = window_of(window, now)
-  local m = {kind = kind, scope = scope, window = window, ends = ends, used = 0, held = 0}
+  local m = {kind = kind, scope = scope, window = window, ends = ends, used = 0, held = 0, limit = amount}
+  if window == 'run' then
+    m.key, m.at = 'finops:' .. scope, ''
+    local f = call('HMGET', m.key, 'u', 'h', 'budget', 'created_ms')
+    m.used, m.held, m.run_exists = num(f[1]), num(f[2]), f[4]
+    local cap = f[3] and num(f[3]) or -1
+    m.lowers = amount >= 0 and (cap < 0 or amount < cap)
+    if not m.lowers then m.limit = cap end
+    return m
+  end
   if not slice then
     m.key, m.at = 'finops:meter:' .. kind .. ':' .. scope .. ':' .. window .. ':' .. int(start), ''
     local f = call('HMGET', m.key, 'u', 'h')
@@ -80,6 +95,18 @@ end
 local function add_to_meter(m, field, amount)
   call('HINCRBY', m.key, field .. m.at, int(amount))
   call('PEXPIREAT', m.key, int(m.ends + GRACE_MS))
+end
+
+-- Notes that a run is used: its cap if that is new or lower, one call or job more, and its place in the list of runs.
+local function use_run(m, counter, now)
+  call('HSETNX', m.key, 'created_ms', int(now))
+  call('HSET', m.key, 'used_ms', int(now))
+  call('HINCRBY', m.key, counter, 1)
+  if m.lowers then call('HSET', m.key, 'budget', int(m.limit)) end
+  call('ZADD', RUNS, int(now), string.sub(m.scope, 5))
+  call('ZREMRANGEBYSCORE', RUNS, '-inf', int(now - RUN_MS))
+  call('ZREMRANGEBYRANK', RUNS, 0, -MAX_RUNS - 1)
+  call('PEXPIRE', RUNS, int(RUN_MS))
 end
 
 -- Adds an entry to the stream of alerts, once until a time: fields are its names and values.
@@ -131,7 +158,7 @@ local function end_hold(id, state, cost, tokens, now, scopes)
       if amount > 0 and concerns(meter.scope, scopes) then
         local after = call('HINCRBY', meter.key, 'u' .. meter.at, int(amount))
         if meter.counts == 'cost' then
-          if meter.at ~= '' then after = read_meter(string.match(meter.key, '^finops:meter:([^:]+)'), meter.scope, meter.window, now).used end
+          if meter.at ~= '' then after = read_meter(string.match(meter.key, '^finops:meter:([^:]+)'), meter.scope, meter.window, 0, now).used end
           alert_thresholds(meter, after - amount, after, now)
         end
       end
