@@ -43,6 +43,7 @@ logger = logging.getLogger("finops.api")
 ANTHROPIC_PREFIX = "/anthropic/"
 GENAI_PREFIX = "/genai/"
 
+_WITH_RETRY_AFTER = frozenset({429, 503})
 # Not taken over from an upstream's error: its framing, and the headers that the gateway sets itself.
 _OURS = frozenset({"content-type", "content-length", "transfer-encoding", "connection", "x-request-id", "retry-after"})
 
@@ -50,8 +51,11 @@ _OURS = frozenset({"content-type", "content-length", "transfer-encoding", "conne
 def error_reply(error: GatewayError, surface: str = "", request_id: str = "") -> Reply:
     """Render an error in the envelope of the surface that the request came through."""
     headers: list[HeaderLine] = [JSON_TYPE]
-    if error.retry_after_s is not None:
-        headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after_s))))
+    retry_after_s = error.retry_after_s
+    if retry_after_s is None and error.status in _WITH_RETRY_AFTER and error.should_retry is not False:
+        retry_after_s = 1.0  # the provider did not say
+    if retry_after_s is not None:
+        headers.append((b"retry-after", b"%d" % max(1, math.ceil(retry_after_s))))
     if error.should_retry is not None:
         headers.append((b"x-should-retry", b"true" if error.should_retry else b"false"))
     headers += [(header_text(name), header_text(value)) for name, value in error.headers.items() if name not in _OURS]

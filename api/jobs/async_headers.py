@@ -71,8 +71,8 @@ def wants_job(context: RequestContext) -> bool:
 
 
 def polled_id(context: RequestContext) -> str:
-    """The job that ``x-bf-async-id`` asks for; any text, which may name nothing."""
-    return _value(context, POLL)
+    """The job that ``x-bf-async-id`` asks for; any text of any length, which may name nothing."""
+    return context.headers.get(POLL, b"").strip().decode("latin-1")
 
 
 def wait_s(context: RequestContext) -> float:
@@ -202,7 +202,8 @@ def _webhook(context: RequestContext, settings: Settings) -> str:
         return text
     if "://" not in text:
         raise InvalidRequest(
-            "The header x-bf-async-webhook must be the name of a configured webhook or an https URL.",
+            f"Unknown webhook {text[:64]!r}: the header x-bf-async-webhook must be the name of a configured webhook or "
+            "an https URL.",
             param=_spell(WEBHOOK),
         )
     fault = _url_fault(text, insecure=settings.server.allow_private_network)

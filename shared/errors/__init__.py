@@ -46,6 +46,7 @@
     │   └── CircuitOpen                503  api_error               circuit_open
     └── UpstreamFailure                502  upstream_error          upstream_error
         ├── UpstreamRefused           (its)  (its)                  (its)   the provider's own error
+        ├── AnswerTooLarge            502  upstream_error          answer_too_large
         ├── UpstreamTimeout            504  upstream_timeout        upstream_timeout
         └── DeadlineExceeded           504  deadline_exceeded       deadline_exceeded
 
@@ -102,6 +103,7 @@ from shared.errors.requests import (
     VirtualKeyRequired,
 )
 from shared.errors.upstream import (
+    AnswerTooLarge,
     DeadlineExceeded,
     UpstreamFailure,
     UpstreamRefused,
@@ -110,6 +112,7 @@ from shared.errors.upstream import (
 
 __all__ = [
     "AdminKeyRequired",
+    "AnswerTooLarge",
     "AttemptsExhausted",
     "BudgetExceeded",
     "CircuitOpen",

@@ -61,6 +61,13 @@ class UpstreamRefused(UpstreamFailure):
         return {"error": {**self.error, **known}}
 
 
+class AnswerTooLarge(UpstreamFailure):
+    """The provider's answer exceeds ``server.max_answer_mb``; it is not asked again, which would cost as much."""
+
+    code = "answer_too_large"
+    retryable = False
+
+
 class UpstreamTimeout(UpstreamFailure):
     """The provider timed out."""
 

@@ -1,7 +1,7 @@
 """Assembly of a process's inference path from its configuration, for both composition roots."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from redis.asyncio import Redis
@@ -11,6 +11,7 @@ from shared.inference.billing import Billing
 from shared.inference.conversations import Conversations
 from shared.inference.inference import Inference
 from shared.inference.route import Routing
+from shared.providers.answer_memory import MEGABYTE, AnswerMemory
 from shared.providers.client import ProviderClient, gate_of
 from shared.providers.health.board import HealthBoard
 from shared.providers.health.sharing import SharedHealth
@@ -23,7 +24,7 @@ from shared.providers.hosts.entra import EntraTokens
 from shared.providers.hosts.fetch import TransportFetch
 from shared.providers.hosts.google import GoogleTokens
 from shared.providers.hosts.vertex import VertexHost
-from shared.providers.registry import configured_providers, rows_of
+from shared.providers.registry import Providers, configured_providers, rows_of
 from shared.providers.transport import Limits, UpstreamTransport
 from shared.providers.wires.anthropic import AnthropicWire
 from shared.providers.wires.base import Wire
@@ -33,6 +34,7 @@ from shared.providers.wires.ollama import OllamaWire
 from shared.providers.wires.openai import OpenAIWire
 from shared.providers.wires.vertex import VertexWire
 from shared.settings.model import Settings
+from shared.settings.secrets import secrets_of
 from shared.store.commands import RedisCommands
 from shared.telemetry.upstream import UNWATCHED, SpendWatch, UpstreamWatch
 
@@ -96,7 +98,16 @@ def build_inference(
         await sender.aclose()
 
     gates = {name: gate_of(provider) for name, provider in providers.items()}
-    client = ProviderClient(sender, {host.name: host for host in hosts}, {wire.name: wire for wire in _wires()}, gates)
+    client = ProviderClient(
+        sender,
+        {host.name: host for host in hosts},
+        {wire.name: wire for wire in _wires()},
+        gates,
+        secrets=_secrets(settings, providers),
+        memory=AnswerMemory(
+            int(settings.server.max_answer_mb * MEGABYTE), int(settings.server.max_answers_mb * MEGABYTE)
+        ),
+    )
     board = HealthBoard(providers, gates)
     return Inference(
         providers,
@@ -110,6 +121,14 @@ def build_inference(
         close=close,
         sharing=SharedHealth(board, store.commands, store.subscription) if store else None,
     )
+
+
+def _secrets(settings: Settings, providers: Providers) -> Iterator[str]:
+    """Everything that no error message may repeat."""
+    yield from secrets_of(settings)
+    for provider in providers.values():
+        yield from (key.value for key in provider.keys)
+        yield from provider.headers.values()
 
 
 def _wires() -> list[Wire]:

@@ -12,13 +12,14 @@ from shared.errors import (
     CircuitOpen,
     DeadlineExceeded,
     GatewayError,
+    InvalidRequest,
     ModelNotFound,
     Overloaded,
     ProviderRateLimited,
     RequestLimited,
     TokenLimited,
-    UnsupportedParameter,
     UpstreamFailure,
+    UpstreamRefused,
 )
 from shared.inference.call import Call, RetryLater, Target
 from shared.inference.call_cost import CallCost
@@ -239,13 +240,20 @@ class Attempts:
 
 
 def failure_to_report(before: GatewayError | None, error: GatewayError) -> GatewayError:
-    """Return the failure to report if no further target answers; one that cannot express the call is passed over.
+    """Return the failure to report if no further target answers.
+
+    A fallback that refuses the request itself (400) never hides the failure before it.
 
     Raises:
         GatewayError: No other target would do better.
     """
-    if before is not None and isinstance(error, UnsupportedParameter):
+    if before is not None and _refuses_request(error):
         return before
     if judge(error) is Verdict.GIVE_UP:
         raise error
     return error
+
+
+def _refuses_request(error: GatewayError) -> bool:
+    """Whether a target refused the request as such: another one may accept it."""
+    return isinstance(error, InvalidRequest) or (isinstance(error, UpstreamRefused) and judge(error) is Verdict.GIVE_UP)

@@ -314,6 +314,7 @@ class Inference:
             provider=target.provider.name,
             model=target.model,
             on_failure=partial(health.failed, key.name if key else "", target.model),
+            scrubber=self._client.scrubber,
             ended=partial(self._store_bridged, outgoing.call, outgoing.wire),
         )
 

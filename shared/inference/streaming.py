@@ -7,6 +7,7 @@ from typing import Any
 from shared.errors import GatewayError, UpstreamFailure, UpstreamRefused
 from shared.inference.call_cost import CallCost
 from shared.providers.client import UpstreamResponse
+from shared.providers.scrub import Scrubber
 from shared.providers.wires.base import MalformedAnswer, ProviderRequest, Wire
 
 
@@ -15,6 +16,7 @@ class ProviderStream:
 
     Args:
         on_failure: Called when the stream, once begun, ends badly.
+        scrubber: Removes secrets from the errors that a stream reports.
         ended: Awaited once the answer is complete, before its end is yielded.
     """
 
@@ -27,6 +29,7 @@ class ProviderStream:
         provider: str,
         model: str,
         on_failure: Callable[[GatewayError], None],
+        scrubber: Scrubber,
         ended: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._ended = ended
@@ -37,6 +40,7 @@ class ProviderStream:
         self._chunks = exchange.chunks()
         self._first = b""
         self._on_failure = on_failure
+        self._scrubber = scrubber
         self.status = exchange.status
         self.content_type = exchange.content_type
         self.headers: Mapping[str, str] = exchange.headers
@@ -79,6 +83,9 @@ class ProviderStream:
             if self.whole is None:
                 async for events in self._translated():
                     yield events
+                if last := self._translation.end():
+                    await self._end()
+                    yield last
                 if not self._translation.complete:
                     raise UpstreamFailure(
                         f"Provider {self.provider!r} ended its stream before the answer was complete."
@@ -131,6 +138,7 @@ class ProviderStream:
 
     async def _translated(self) -> AsyncIterator[bytes]:
         translation = self._translation
+        self._raise_error()  # one that came together with the first events
         async for chunk in self._chunks:
             try:
                 events = translation.feed(chunk)
@@ -141,5 +149,8 @@ class ProviderStream:
             if events:
                 self._events += events.count(b"data:")
                 yield events
-            if translation.error is not None:
-                raise UpstreamRefused(502, translation.error, provider=self.provider)
+            self._raise_error()
+
+    def _raise_error(self) -> None:
+        if self._translation.error is not None:
+            raise UpstreamRefused(502, self._scrubber.error(self._translation.error), provider=self.provider)

@@ -1,23 +1,32 @@
 """Send one upstream request: the host resolves the URL, the transport sends, failures become our errors."""
 
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from functools import lru_cache, partial
+from math import inf
 from types import TracebackType
 from typing import Final, Protocol, Self
 
 import httpx
 
-from shared.errors import Overloaded, UpstreamFailure, UpstreamRefused, UpstreamTimeout
+from shared.errors import AnswerTooLarge, Overloaded, UpstreamFailure, UpstreamRefused, UpstreamTimeout
+from shared.providers.answer_memory import UNCOUNTED_BYTES, AnswerMemory, AnswerOverLimit
 from shared.providers.base import Provider, ProviderKey
 from shared.providers.health.gate import Gate
-from shared.providers.hosts.base import Host
+from shared.providers.hosts.base import Destination, Host
 from shared.providers.resilience import retry_after_s
-from shared.providers.transport import MalformedRequest, Origin, RawResponse, Timeouts, encode_headers
+from shared.providers.scrub import Scrubber
+from shared.providers.transport import (
+    BodyTooLarge,
+    MalformedRequest,
+    Origin,
+    RawResponse,
+    Timeouts,
+    encode_headers,
+)
 from shared.providers.wires.base import UpstreamRequest, Wire
 from shared.settings.model import TimeoutSettings
 
-MAX_ANSWER_BYTES: Final = 256 * 1024 * 1024
 MAX_ERROR_BYTES: Final = 1024 * 1024
 GATE_WAIT_S: Final = 10.0
 
@@ -54,10 +63,11 @@ class UpstreamResponse:
     Iterating gives the body as it comes; failures on the way are ours, not httpx's.
     """
 
-    def __init__(self, response: RawResponse, provider: Provider, gate: Gate) -> None:
+    def __init__(self, response: RawResponse, provider: Provider, gate: Gate, memory: AnswerMemory) -> None:
         self._response = response
         self._provider = provider
         self._gate = gate
+        self._memory = memory
         self._open = True
         self.status = response.status
         self.content_type = (response.header(b"content-type") or b"application/octet-stream").decode("latin-1")
@@ -72,11 +82,28 @@ class UpstreamResponse:
 
         Raises:
             UpstreamFailure: It was cut, stalled or too long.
+            Overloaded: The process is reading too many large answers.
         """
+        most = self._memory.max_answer_bytes
         try:
-            return await self._response.read(MAX_ANSWER_BYTES)
+            if self._response.complete or _declared_bytes(self._response) <= min(UNCOUNTED_BYTES, most):
+                return await self._response.read(most)
+            return await self._read_counted()
+        except (AnswerOverLimit, BodyTooLarge) as error:
+            raise AnswerTooLarge(
+                f"The provider {self._provider.name!r} sent an answer of more than {most / 1024 / 1024:g} MB, "
+                "the limit of this gateway (server.max_answer_mb)."
+            ) from error
         except httpx.HTTPError as error:
             raise failure(error, self._provider) from error
+
+    async def _read_counted(self) -> bytes:
+        pieces: list[bytes] = []
+        with self._memory.answer() as held:
+            async for piece in self._response.chunks():
+                held.add(len(piece))
+                pieces.append(piece)
+            return b"".join(pieces)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it comes."""
@@ -109,7 +136,16 @@ class UpstreamResponse:
 
 
 class ProviderClient:
-    """Calls providers; holds their connections and their concurrency limits."""
+    """Calls providers; holds their connections and their concurrency limits.
+
+    Args:
+        sender: Sends requests.
+        hosts: By name.
+        wires: By name.
+        gates: The concurrency limits of providers; missing ones are made.
+        secrets: Removed from the providers' error messages.
+        memory: Bounds the answers that are being read.
+    """
 
     def __init__(
         self,
@@ -117,11 +153,16 @@ class ProviderClient:
         hosts: Mapping[str, Host],
         wires: Mapping[str, Wire],
         gates: Mapping[str, Gate] | None = None,
+        *,
+        secrets: Iterable[str] = (),
+        memory: AnswerMemory | None = None,
     ) -> None:
         self._sender = sender
         self._hosts = hosts
         self._wires = wires
         self._gates: dict[str, Gate] = dict(gates or {})
+        self._memory = memory or AnswerMemory()
+        self.scrubber = Scrubber(secrets)
 
     def wire(self, provider: Provider) -> Wire:
         """The format that the provider speaks."""
@@ -149,23 +190,18 @@ class ProviderClient:
 
         Raises:
             UpstreamRefused: Any other status, with the provider's error.
-            UpstreamFailure: No usable answer; UpstreamTimeout where it was silence.
+            UpstreamFailure: No usable answer (redirects are not followed); UpstreamTimeout where it was silence.
             Overloaded: The provider's concurrency limit is reached.
         """
         gate = self._gate(provider)
         await gate.enter(wait_s)
         try:
-            response = await self._send(
-                provider,
-                key,
-                model,
-                request,
-                passed=headers,
-                timeouts=_timeouts(provider.timeouts, total_s, stream=stream),
-            )
+            destination = await self._hosts[provider.host].destination(provider, key, model, request)
+            timeouts = _timeouts(provider.timeouts, total_s, stream=stream)
+            response = await self._send(provider, destination, request, passed=headers, timeouts=timeouts)
             if 200 <= response.status < 300:
-                return UpstreamResponse(response, provider, gate)
-            raise await self._refusal(provider, response)
+                return UpstreamResponse(response, provider, gate, self._memory)
+            raise await self._refusal(provider, destination, response)
         except BaseException:
             gate.leave()
             raise
@@ -173,30 +209,32 @@ class ProviderClient:
     async def _send(
         self,
         provider: Provider,
-        key: ProviderKey | None,
-        model: str,
+        destination: Destination,
         request: UpstreamRequest,
         *,
         passed: Mapping[str, str],
         timeouts: Timeouts,
     ) -> RawResponse:
-        destination = await self._hosts[provider.host].destination(provider, key, model, request)
         try:
-            head = _head(
+            ours = (
                 destination.origin,
                 destination.headers,
                 request.content_type,
                 tuple(request.headers.items()),
                 tuple(provider.headers.items()),
-                tuple(passed.items()),
             )
+            # What callers send is never cached: their bytes would stay in memory.
+            head = _header_pairs(*ours, passed=passed) if passed else _head(*ours)
             return await self._sender.send(
                 destination.origin, request.method, destination.target, head, request.body, timeouts=timeouts
             )
         except (httpx.HTTPError, MalformedRequest) as error:
             raise failure(error, provider) from error
 
-    async def _refusal(self, provider: Provider, response: RawResponse) -> UpstreamRefused:
+    async def _refusal(self, provider: Provider, destination: Destination, response: RawResponse) -> UpstreamFailure:
+        if not 400 <= response.status < 600:
+            await response.aclose()
+            return _unusable(provider, response.status)
         try:
             body = await response.read(MAX_ERROR_BYTES)
         except httpx.HTTPError:
@@ -204,6 +242,8 @@ class ProviderClient:
         finally:
             await response.aclose()
         status, error = self._wires[provider.wire].error(response.status, body)
+        credentials = [part for _, value in destination.headers for part in (value, value.partition(" ")[2])]
+        error = self.scrubber.error(error, credentials)
         detail = {"message": f"The provider {provider.name} answered {response.status}.", **_without_empty(error)}
         wait_s = retry_after_s(response.header(b"retry-after-ms"), response.header(b"retry-after"), time.time())
         if wait_s is None and isinstance(error.get("retry_after_s"), float):
@@ -224,20 +264,31 @@ def gate_of(provider: Provider) -> Gate:
     return Gate(provider.concurrency, GATE_WAIT_S, partial(_overloaded, provider))
 
 
-@lru_cache(maxsize=4096)
-def _head(  # noqa: PLR0917 - positional, so that it can be cached cheaply
-    origin: Origin, host: HeaderPairs, content_type: str, wire: HeaderPairs, provider: HeaderPairs, passed: HeaderPairs
-) -> bytes:
+@lru_cache(maxsize=1024)
+def _head(origin: Origin, host: HeaderPairs, content_type: str, wire: HeaderPairs, provider: HeaderPairs) -> bytes:
     """The header block of a request; the same for most requests of a provider, so it is made once.
 
     Raises:
         MalformedRequest: A name or value cannot be sent.
     """
+    return encode_headers(_header_pairs(origin, host, content_type, wire, provider, passed={}))
+
+
+def _header_pairs(
+    origin: Origin,
+    host: HeaderPairs,
+    content_type: str,
+    wire: HeaderPairs,
+    provider: HeaderPairs,
+    *,
+    passed: Mapping[str, str],
+) -> list[tuple[bytes, bytes]]:
+    """The headers of a request: the host's override the wire's, those the configured ones, those the caller's."""
     headers = {
         "accept": "*/*",
         "accept-encoding": "identity",
         "user-agent": "finops-gateway",
-        **dict(passed),
+        **passed,
         **dict(provider),
         **dict(wire),
         **dict(host),
@@ -245,7 +296,7 @@ def _head(  # noqa: PLR0917 - positional, so that it can be cached cheaply
     }
     if content_type:
         headers["content-type"] = content_type
-    return encode_headers([(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()])
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
 
 
 @lru_cache(maxsize=4096)
@@ -257,6 +308,20 @@ def _timeouts(limits: TimeoutSettings, total_s: float, *, stream: bool) -> Timeo
         idle_s=max(limits.first_token_s, limits.stream_idle_s) if stream else limits.stream_idle_s,
         total_s=total_s,
     )
+
+
+def _declared_bytes(response: RawResponse) -> float:
+    declared = response.header(b"content-length")
+    return int(declared) if declared is not None and declared.isdigit() else inf
+
+
+def _unusable(provider: Provider, status: int) -> UpstreamFailure:
+    if status < 400:
+        return UpstreamFailure(
+            f"The provider {provider.name!r} answered with a redirect ({status}), which is not followed. "
+            "Check its base_url."
+        )
+    return UpstreamFailure(f"The provider {provider.name!r} answered with the invalid status {status}.")
 
 
 def _overloaded(provider: Provider) -> Overloaded:

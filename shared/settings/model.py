@@ -63,6 +63,8 @@ class ServerSettings(Section):
     shutdown_grace_s: Annotated[float, Field(ge=0, le=3600)] = 30
     allow_private_network: bool = False
     max_total_s: Seconds = 1800
+    max_answer_mb: Annotated[float, Field(gt=0, le=1024)] = 32
+    max_answers_mb: Annotated[float, Field(gt=0, le=65_536)] = 512
 
     @property
     def max_body_bytes(self) -> int:
@@ -136,6 +138,7 @@ class BreakerSettings(Section):
     min_requests: Annotated[int, Field(ge=1, le=1_000_000)] = 100
     error_rate: Annotated[float, Field(gt=0, le=1)] = 0.5
     open_s: Annotated[float, Field(gt=0, le=3600)] = 5
+    consecutive_failures: Annotated[int, Field(ge=1, le=1_000_000)] = 5
 
 
 class RetrySettings(Section):

@@ -54,7 +54,6 @@ async def test_a_failure_before_the_first_byte_is_retried_and_falls_back(inferen
     ("fault", "error"),
     [
         ("cut=3", UpstreamFailure),
-        ("no_done", UpstreamFailure),
         ("bad_chunk=3", UpstreamFailure),
         ("error_event=3", UpstreamRefused),
     ],

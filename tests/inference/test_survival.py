@@ -120,11 +120,11 @@ async def test_a_circuit_that_opens_under_a_call_ends_it_with_what_it_met(build,
 
 async def test_streams_that_break_off_open_the_circuit_too(build, provider) -> None:
     inference = build(providers={"sim": provider(breaker={**BREAKER, "min_requests": 1, "open_s": 60})})
-    stream = await inference.stream(chat("sim/gpt@no_done", stream=True))
-    with pytest.raises(Exception, match="before the answer was complete"):
+    stream = await inference.stream(chat("sim/gpt@cut=3", stream=True))
+    with pytest.raises(Exception, match="closed the connection"):
         [_ async for _ in stream]
     with pytest.raises(CircuitOpen):
-        await inference.stream(chat("sim/gpt@no_done", stream=True))
+        await inference.stream(chat("sim/gpt@cut=3", stream=True))
 
 
 async def test_a_provider_that_says_too_many_gets_fewer_at_once(build, provider, sim: RunningSimulator) -> None:

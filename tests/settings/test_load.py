@@ -5,6 +5,7 @@ import pytest
 from shared.settings.errors import JSON, fault_of
 from shared.settings.load import InvalidConfiguration, effective, load_settings
 from shared.settings.model import Settings
+from shared.settings.secrets import secrets_of
 
 CONTRACT = """
 [redis]
@@ -147,3 +148,15 @@ def test_secrets_are_masked_in_output(tmp_path: Path) -> None:
     assert not any(
         secret in str(document) for name, secret in ENVIRON.items() if name != "GOOGLE_APPLICATION_CREDENTIALS"
     )
+
+
+def test_every_configured_secret_is_found() -> None:
+    settings = Settings.model_validate(
+        {
+            "redis": {"url": "redis://:store-password@host:1/0"},
+            "auth": {"admin_key": "the-admin-key"},
+            "providers": {"p": {"wire": "openai", "keys": [{"value": "a-provider-key"}], "credentials": "http://[bad"}},
+        }
+    )
+    found = set(secrets_of(settings))
+    assert {"store-password", "the-admin-key", "a-provider-key", "http://[bad"} < found

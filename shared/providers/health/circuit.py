@@ -1,4 +1,7 @@
-"""A circuit breaker: counts over a sliding window, opens on error rate, half-opens with one probe. Pure."""
+"""A circuit breaker: opens on the error rate of a sliding window or on failures in a row, half-opens with one probe.
+
+Pure: time comes in as a parameter.
+"""
 
 from collections import deque
 from collections.abc import Callable
@@ -32,6 +35,7 @@ class Circuit:
         "_bucket_until",
         "_failed_at",
         "_good",
+        "_in_a_row",
         "_on_change",
         "_past",
         "_probe_until",
@@ -44,6 +48,7 @@ class Circuit:
         self._on_change = on_change
         self._good = 0
         self._bad = 0
+        self._in_a_row = 0
         self._bucket_until = 0.0
         # (end of the bucket, good, bad), the oldest first.
         self._past: deque[tuple[float, int, int]] = deque(maxlen=BUCKETS)
@@ -85,6 +90,7 @@ class Circuit:
         if now >= self._bucket_until:
             self._turn(now)
         self._good += 1
+        self._in_a_row = 0
         if self.open_until:
             self.close()
             self._on_change(self)
@@ -94,6 +100,7 @@ class Circuit:
         if now >= self._bucket_until:
             self._turn(now)
         self._bad += 1
+        self._in_a_row += 1
         self._failed_at = now
         if self.open_until:
             if now >= self.open_until:
@@ -108,7 +115,7 @@ class Circuit:
     def close(self) -> None:
         """Close it and forget what was counted: it deserves a fresh look."""
         self.open_until = self._probe_until = 0.0
-        self._good = self._bad = 0
+        self._good = self._bad = self._in_a_row = 0
         self._past.clear()
 
     def counts(self, now: float) -> tuple[int, int]:
@@ -119,6 +126,8 @@ class Circuit:
         return self._good + bad + sum(bucket[1] for bucket in recent), bad
 
     def _too_many(self, now: float) -> bool:
+        if self._in_a_row >= self._settings.consecutive_failures:
+            return True
         total, bad = self.counts(now)
         return total >= self._settings.min_requests and bad >= self._settings.error_rate * total
 

@@ -9,6 +9,8 @@ from functools import lru_cache
 
 import httpx
 
+MAX_CACHED_BYTES = 512
+MAX_CACHED_BLOCK_BYTES = 8192
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _VALUE = rb"[\t\x20-\x7e\x80-\xff]*"
 _is_token = re.compile(_TOKEN).fullmatch
@@ -25,8 +27,16 @@ class MalformedRequest(httpx.LocalProtocolError, ValueError):
     """The caller's method, target, header or body cannot be sent as HTTP/1.1."""
 
 
-@lru_cache(maxsize=1024)
 def encode_request_line(method: str, target: bytes) -> bytes:
+    """Make the first line of a request; long targets, which hold callers' bytes, are not cached.
+
+    Raises:
+        MalformedRequest: The method is no token, or CONNECT; the target is empty or has blanks or control bytes.
+    """
+    return _known_request_line(method, target) if len(target) <= MAX_CACHED_BYTES else _request_line(method, target)
+
+
+def _request_line(method: str, target: bytes) -> bytes:
     """Make the first line of a request.
 
     Raises:
@@ -39,6 +49,9 @@ def encode_request_line(method: str, target: bytes) -> bytes:
     if not _is_target(target):
         raise MalformedRequest("the target must be visible ASCII; percent-encode everything else")
     return b"%b %b HTTP/1.1\r\n" % (name, target)
+
+
+_known_request_line = lru_cache(maxsize=1024)(_request_line)
 
 
 def encode_headers(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
@@ -94,7 +107,8 @@ def encode_request(
     """
     line = encode_request_line(method, target)
     if isinstance(headers, bytes):
-        block = _complete_known_block(headers, authority)
+        complete = _complete_known_block if len(headers) <= MAX_CACHED_BLOCK_BYTES else _complete_block
+        block = complete(headers, authority)
     else:
         block = _complete_block(encode_headers(headers), authority)
     if body or method in _BODY_EXPECTED:

@@ -85,6 +85,13 @@ class StreamTranslation(Protocol):
         """
         ...
 
+    def end(self) -> bytes:
+        """Take the end of the provider's stream; give what the caller still lacks, and set ``complete`` if that is all.
+
+        The default is for formats whose own end must be there.
+        """
+        return b""
+
 
 class TokenCount(NamedTuple):
     """How a provider counts the tokens of a request.

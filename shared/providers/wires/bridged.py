@@ -123,7 +123,7 @@ class BridgedWire(Wire):
         return replace(request, request_type=CHAT, fields=fields, body=orjson.dumps(fields))
 
 
-class BridgedStream:
+class BridgedStream(StreamTranslation):
     """A chat's stream being translated twice: from the provider's format to chat, and from chat to a Response's."""
 
     def __init__(self, chat: StreamTranslation, events: ResponseEvents, wire: BridgedWire) -> None:
@@ -140,8 +140,15 @@ class BridgedStream:
         Raises:
             MalformedAnswer: They are not of the provider's format, or hold content that a Response cannot.
         """
+        return self._convert(self._chat.feed(data))
+
+    def end(self) -> bytes:
+        """Complete the Response if the chat's stream may end here."""
+        return self._convert(self._chat.end())
+
+    def _convert(self, chunks: bytes) -> bytes:
         try:
-            events = self._events.feed(self._chat.feed(data))
+            events = self._events.feed(chunks)
             self.error = self._chat.error or self._events.error
             if self._chat.complete and self.error is None:
                 events += self._events.finish()

@@ -11,12 +11,19 @@ from typing import Any
 
 import orjson
 
-from shared.providers.wires.base import MalformedAnswer, ProviderRequest, Translated, UpstreamRequest, Wire
+from shared.providers.wires.base import (
+    MalformedAnswer,
+    ProviderRequest,
+    StreamTranslation,
+    Translated,
+    UpstreamRequest,
+    Wire,
+)
 from shared.providers.wires.reading import plain_text
 from shared.surfaces.dialect import Dialect
 from shared.surfaces.request_types import REQUEST_TYPES
 from shared.surfaces.responses.conversation import Reasoning
-from shared.surfaces.sse import EventSplitter, EventTooLong, event_data
+from shared.surfaces.sse import DONE, EventSplitter, EventTooLong, event_data
 
 # Fields for the gateway, not for the provider.
 GATEWAY_FIELDS = frozenset({"fallbacks"})
@@ -144,19 +151,21 @@ def _with_model_part(request: ProviderRequest) -> bytes:
     return _MODEL_PART.sub(lambda part: part.group(1) + request.model.encode(), request.body, count=1)
 
 
-class OpenAIStream:
+class OpenAIStream(StreamTranslation):
     """One forwarded stream: complete events go on unchanged.
 
     Args:
         uncounted: The caller did not ask what the stream used: the event that only says that is for the gateway alone.
     """
 
-    __slots__ = ("_ends_with_done", "_splitter", "_uncounted", "complete", "error", "usage")
+    __slots__ = ("_ends_with_done", "_finished", "_open", "_splitter", "_uncounted", "complete", "error", "usage")
 
     def __init__(self, *, ends_with_done: bool, uncounted: bool = False) -> None:
         self._ends_with_done = ends_with_done
         self._uncounted = uncounted
         self._splitter = EventSplitter()
+        self._finished = False
+        self._open: set[object] = set()  # choices without a finish_reason yet
         self.usage: Mapping[str, Any] = {}
         self.complete = False
         self.error: Mapping[str, Any] | None = None
@@ -178,6 +187,13 @@ class OpenAIStream:
         except EventTooLong as error:
             raise MalformedAnswer(str(error)) from error
         return b"".join(passed)
+
+    def end(self) -> bytes:
+        """Complete a stream whose choices all have their ``finish_reason``: not every server writes ``[DONE]``."""
+        if self.complete or self.error is not None or not self._finished or self._open:
+            return b""
+        self.complete = True
+        return DONE
 
     def _watch(self, event: bytes) -> bool:
         """Learn from an event; whether the caller is to see it."""
@@ -205,8 +221,21 @@ class OpenAIStream:
             self.error = error if isinstance(error, dict) else fields
         elif not self._ends_with_done and kind in _FINAL_TYPES:
             self.complete = True
+        if self._ends_with_done:
+            self._read_choices(fields.get("choices"))
         usage = fields.get("usage")
         if usage is None and self.complete:
             usage = (fields.get("response") or {}).get("usage")
         if usage:
             self.usage = usage
+
+    def _read_choices(self, choices: object) -> None:
+        for choice in choices if isinstance(choices, list) else ():
+            if not isinstance(choice, dict):
+                continue
+            index = choice.get("index")
+            if choice.get("finish_reason") is None:
+                self._open.add(index if isinstance(index, int) else 0)
+            else:
+                self._finished = True
+                self._open.discard(index if isinstance(index, int) else 0)

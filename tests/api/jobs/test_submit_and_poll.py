@@ -95,6 +95,7 @@ async def test_an_empty_id_is_a_poll_too_and_is_never_executed(gateway: Gateway,
         "resp_" + "0" * 48,
         "\xe9\xff",
         "{finops}",
+        "x" * 3000,
     ],
 )
 async def test_unknown_ids_are_one_and_the_same_404(gateway: Gateway, job_id: str):

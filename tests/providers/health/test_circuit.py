@@ -88,3 +88,20 @@ def test_a_closed_one_lets_calls_pass_unnoticed() -> None:
     made, _ = circuit()
     made.enter(1)
     assert made.wait_s(1) == 0
+
+
+def test_five_failures_in_a_row_open_it_at_any_traffic() -> None:
+    changes: list[bool] = []
+    made = Circuit(BreakerSettings(), lambda each: changes.append(each.closed))
+    for hour in range(4):
+        made.failed(hour * 3600)
+    made.succeeded(4 * 3600)
+    for hour in range(5, 9):
+        made.failed(hour * 3600)
+    assert made.closed
+    made.failed(9 * 3600)
+    assert made.state(9 * 3600) is CircuitState.OPEN
+    made.succeeded(9 * 3600 + 6)
+    made.failed(9 * 3600 + 7)
+    assert made.closed, "the count begins anew"
+    assert changes == [False, True]

@@ -8,14 +8,14 @@ from typing import Any
 
 from shared.providers.wires.anthropic.answer import error_object, head_of, read_usage
 from shared.providers.wires.anthropic.decoder import ContentDecoder
-from shared.providers.wires.base import MalformedAnswer, ProviderRequest
+from shared.providers.wires.base import MalformedAnswer, ProviderRequest, StreamTranslation
 from shared.providers.wires.blocks import index_of, object_of
 from shared.providers.wires.chunks import ChunkWriter
 from shared.providers.wires.reading import read_json_object
 from shared.surfaces.sse import EventSplitter, EventTooLong, event_data
 
 
-class AnthropicStream:
+class AnthropicStream(StreamTranslation):
     """One stream being translated; see ``StreamTranslation``."""
 
     __slots__ = ("_counts", "_decoder", "_finished", "_request", "_splitter", "_writer", "complete", "error", "usage")

@@ -6,7 +6,7 @@ Source: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Conv
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from shared.providers.wires.base import MalformedAnswer, ProviderRequest
+from shared.providers.wires.base import MalformedAnswer, ProviderRequest, StreamTranslation
 from shared.providers.wires.bedrock.answer import error_object, read_usage
 from shared.providers.wires.bedrock.decoder import ContentDecoder
 from shared.providers.wires.bedrock.frames import Frame, FrameSplitter
@@ -15,7 +15,7 @@ from shared.providers.wires.chunks import ChunkWriter
 from shared.providers.wires.reading import read_json_object
 
 
-class BedrockStream:
+class BedrockStream(StreamTranslation):
     """One stream being translated; see ``StreamTranslation``.
 
     Its end is the event with the usage: the stop reason comes before it.

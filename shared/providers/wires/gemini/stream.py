@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from shared.providers.wires.base import MalformedAnswer, ProviderRequest
+from shared.providers.wires.base import MalformedAnswer, ProviderRequest, StreamTranslation
 from shared.providers.wires.chunks import ChunkWriter
 from shared.providers.wires.gemini.answer import candidates_of, head_of, index_of, read_usage
 from shared.providers.wires.gemini.decoder import ContentDecoder, blocked, logprobs_of
@@ -20,7 +20,7 @@ from shared.providers.wires.reading import read_json_object
 from shared.surfaces.sse import EventSplitter, EventTooLong, event_data
 
 
-class GeminiStream:
+class GeminiStream(StreamTranslation):
     """One stream being translated; see ``StreamTranslation``."""
 
     __slots__ = ("_decoders", "_expected", "_request", "_splitter", "_writer", "complete", "error", "usage")

@@ -6,7 +6,7 @@ Sources: https://docs.ollama.com/api/streaming, https://docs.ollama.com/api/erro
 from collections.abc import Mapping
 from typing import Any
 
-from shared.providers.wires.base import MalformedAnswer, ProviderRequest
+from shared.providers.wires.base import MalformedAnswer, ProviderRequest, StreamTranslation
 from shared.providers.wires.chunks import ChunkWriter, Delta
 from shared.providers.wires.ollama.answer import read_logprobs, read_usage
 from shared.providers.wires.ollama.decoder import ContentDecoder
@@ -15,7 +15,7 @@ from shared.providers.wires.reading import read_json_object
 MAX_LINE_BYTES = 16 * 1024 * 1024
 
 
-class OllamaStream:
+class OllamaStream(StreamTranslation):
     """One stream of JSON lines being translated; see ``StreamTranslation``."""
 
     __slots__ = ("_begun", "_decoder", "_rest", "_writer", "complete", "error", "usage")
