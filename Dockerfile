@@ -11,6 +11,7 @@ RUN --mount=type=cache,target=/root/.cache/uv uv sync --frozen --no-dev --no-ins
 
 COPY api ./api
 COPY cli ./cli
+COPY console ./console
 COPY shared ./shared
 COPY simulator ./simulator
 COPY worker ./worker

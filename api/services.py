@@ -6,9 +6,11 @@ from typing import cast
 from api.http.login_throttle import LoginThrottle
 from api.http.long_polls import LongPolls
 from api.http.request_context import Scope
+from api.http.shared_answers import SharedAnswers
 from shared.batches.files import FileStore
 from shared.batches.store import BatchStore
 from shared.governance.keys.authenticate import Authenticator
+from shared.governance.keys.sessions import Sessions
 from shared.governance.keys.store import VirtualKeyStore
 from shared.governance.ledger.audit import Audit
 from shared.inference.inference import Inference
@@ -43,6 +45,8 @@ class Services:
     attempts: LoginThrottle
     files: FileStore
     batches: BatchStore
+    sessions: Sessions
+    shared_answers: SharedAnswers
 
     async def aclose(self) -> None:
         """Close every connection."""

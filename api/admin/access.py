@@ -57,6 +57,11 @@ async def require_admin(request: Request) -> None:
     context: RequestContext = request.scope[SCOPE_KEY]
     context.surface = "api"
     services = services_of(request.scope)
+    if b"cookie" in context.headers:
+        caller = await services.governance.signed_in(context.headers)
+        if caller is not None and caller.admin:
+            context.caller = caller
+            return
     fingerprint = services.governance.fingerprint_of(context.headers)
     address = request.client.host if request.client else ""
     if not fingerprint or not services.attempts.allow(address, fingerprint):

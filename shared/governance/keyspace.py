@@ -24,6 +24,8 @@ KEYS: tuple[Key, ...] = (
     Key("finops:keyhash:<hash>", "string", "permanent, or the grace period", "the key that a value belongs to"),
     Key("finops:keys", "sorted set", "permanent, one", "virtual keys by age"),
     Key("finops:keys:changed", "channel", "-", "ids of virtual keys that changed"),
+    Key("finops:session:<hash>", "string", "12 hours", "a console session: who is signed in"),
+    Key("finops:session-ticket:<hash>", "string", "2 minutes", "a one-time way into the console"),
     Key("finops:audit", "stream", "permanent, 100,000 entries", "what administrators did"),
 )
 
@@ -60,6 +62,16 @@ def key_hash(digest: str) -> str:
 def run(owner: str, run_id: str) -> str:
     """The budget and the counters of a run."""
     return f"finops:run:{owner}:{run_id}"
+
+
+def session(digest: str) -> str:
+    """A console session, by the hash of its token."""
+    return f"finops:session:{digest}"
+
+
+def session_ticket(digest: str) -> str:
+    """A one-time way into the console, by its hash."""
+    return f"finops:session-ticket:{digest}"
 
 
 def usage_hour(hour: str) -> str:

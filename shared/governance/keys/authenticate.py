@@ -9,6 +9,7 @@ from shared.errors import VirtualKeyNotFound, VirtualKeyRequired
 from shared.governance.keys.cache import VirtualKeyCache
 from shared.governance.keys.caller import ANONYMOUS, Caller
 from shared.governance.keys.model import PREFIX, VirtualKey, caller_of_key, is_made_id
+from shared.governance.keys.sessions import Sessions
 from shared.settings.model import Settings
 
 MAX_KEY_BYTES = 4096
@@ -26,10 +27,16 @@ class Authenticator:
     Args:
         admin_key: Replaces the configured one (the key generated at first start).
         ring: Cache of the keys created at run time; None: only configured keys exist.
+        sessions: Sign-in sessions of the console; None: there are none.
     """
 
     def __init__(
-        self, settings: Settings, *, admin_key: str | None = None, ring: VirtualKeyCache | None = None
+        self,
+        settings: Settings,
+        *,
+        admin_key: str | None = None,
+        ring: VirtualKeyCache | None = None,
+        sessions: Sessions | None = None,
     ) -> None:
         configured = settings.auth.admin_key
         admin_key = admin_key or (configured.get_secret_value() if configured else None)
@@ -45,6 +52,7 @@ class Authenticator:
             if key.value is not None
         }
         self._ring = ring
+        self._sessions = sessions
 
     @property
     def single_tenant(self) -> bool:
@@ -108,7 +116,23 @@ class Authenticator:
             if secret.startswith(_PREFIX):
                 raise VirtualKeyNotFound(f"Unknown virtual key in {name.decode()}.", param=name.decode())
             bearer = bearer or (digest if secret else b"")
-        return self._anonymous(bearer)
+        return (b"cookie" in headers and await self.signed_in(headers)) or self._anonymous(bearer)
+
+    async def signed_in(self, headers: Mapping[bytes, bytes]) -> Caller | None:
+        """Return the caller of the console session that the headers carry; None: there is no session.
+
+        Raises:
+            VirtualKeyBlocked: The key that signed in was revoked or has expired since.
+            StoreUnavailable: The store did not answer.
+        """
+        session = await self._sessions.of_request(headers) if self._sessions is not None else None
+        if session is None:
+            return None
+        if session.is_admin:
+            return ADMINISTRATOR
+        caller = await self.owner(session.key_id)
+        caller.check()
+        return caller
 
     def is_admin(self, headers: Mapping[bytes, bytes]) -> bool:
         """Whether the headers carry the admin key."""

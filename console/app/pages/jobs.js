@@ -1,0 +1,79 @@
+/** Which jobs are there, and what should happen to them? */
+import { html, useState } from "../lib/html.js";
+import { call } from "../lib/api.js";
+import { duration, epoch, money } from "../lib/format.js";
+import { usePages } from "../lib/poll.js";
+import { session } from "../lib/session.js";
+import { Filters, filterValues } from "../ui/filters.js";
+import { Card, Empty, Id, PageHead, Problem, Status, When } from "../ui/parts.js";
+import { Confirm } from "../ui/dialog.js";
+import { More, Table } from "../ui/table.js";
+import { toast } from "../ui/toast.js";
+
+const STATUSES = /** @type {[string, string][]} */ (["pending", "processing", "completed", "failed", "cancelled"].map((name) => [name, name]));
+const FILTERS = [
+  { name: "status", label: "Status", options: STATUSES },
+  { name: "model", label: "Model", placeholder: "Model, e.g. openai/gpt-4o" },
+];
+
+export default function Jobs() {
+  const admin = session.value?.role === "admin";
+  const values = filterValues(FILTERS.map((filter) => filter.name));
+  const pages = usePages((after, signal) => call(admin ? "jobs" : "ownJobs", { query: { ...values, after, limit: 50 }, signal }), [values]);
+  const [selected, setSelected] = useState(/** @type {Set<string>} */ (new Set()));
+  return html`<${PageHead} title="Jobs"><a class="button" href="/ui/try">Submit a job</a></${PageHead}>
+    <${Filters} filters=${FILTERS} />
+    <${Problem} error=${pages.error} stale=${pages.stale} retry=${pages.reload} />
+    <${Card} pad=${false}>
+      ${selected.size ? html`<${Selection} rows=${pages.rows} selected=${selected} clear=${() => setSelected(new Set())} reload=${pages.reload} admin=${admin} />` : null}
+      <${Table} label="Jobs" rows=${pages.rows} loading=${pages.loading} selected=${selected} onSelect=${setSelected}
+        keyOf=${(/** @type {any} */ job) => job.id} href=${(/** @type {any} */ job) => `/ui/jobs/${job.id}`}
+        empty=${html`<${Empty} title="No jobs match">Add the header x-bf-async: true to any call, or clear the filters.</${Empty}>`}
+        foot=${html`<${More} pages=${pages} noun="jobs" />`}
+        columns=${COLUMNS} /></${Card}>`;
+}
+
+const COLUMNS = [
+  { title: "Job", cell: (/** @type {any} */ job) => html`<${Id} id=${job.id} />` },
+  { title: "Status", cell: (/** @type {any} */ job) => html`<${Status} status=${job.status} />` },
+  { title: "Model", cell: (/** @type {any} */ job) => html`<span class="clip" title=${job.model}>${job.model}</span>` },
+  { title: "Type", cell: (/** @type {any} */ job) => job.request_type },
+  { title: "Labels", cell: (/** @type {any} */ job) => Object.entries(job.labels ?? {}).slice(0, 3).map(([name, value]) => html`<span class="tag" title=${`${name}: ${value}`}>${name}: ${value}</span> `) },
+  { title: "Attempts", right: true, cell: (/** @type {any} */ job) => job.attempts },
+  { title: "Ran", right: true, cell: (/** @type {any} */ job) => ranFor(job) },
+  { title: "Cost", right: true, cell: (/** @type {any} */ job) => (job.cost_usd == null ? "" : money(job.cost_usd)) },
+  { title: "Submitted", cell: (/** @type {any} */ job) => html`<${When} at=${job.created_at} />` },
+];
+
+/** @param {any} job */
+export function ranFor(job) {
+  if (!job.started_at) return "";
+  return duration((job.completed_at ? epoch(job.completed_at) : Date.now() / 1000) - epoch(job.started_at));
+}
+
+const ENDED = new Set(["completed", "failed", "cancelled"]);
+
+/** @param {{ rows: any[], selected: Set<string>, clear: () => void, reload: () => void, admin: boolean }} props */
+function Selection({ rows, selected, clear, reload, admin }) {
+  const [asking, setAsking] = useState("");
+  const chosen = rows.filter((job) => selected.has(job.id));
+  const cancellable = chosen.filter((job) => !ENDED.has(job.status));
+  const retryable = chosen.filter((job) => job.status === "failed");
+  const jobs = asking === "cancel" ? cancellable : retryable;
+  async function act() {
+    const name = asking === "cancel" ? (admin ? "cancelJob" : "cancelOwnJob") : admin ? "retryJob" : "retryOwnJob";
+    const results = await Promise.allSettled(jobs.map((job) => call(name, { path: { job_id: job.id } })));
+    const failed = results.filter((result) => result.status === "rejected").length;
+    toast(failed ? `${jobs.length - failed} of ${jobs.length} jobs changed; ${failed} refused.` : `${jobs.length} jobs changed.`, failed ? "bad" : "");
+    clear();
+    reload();
+  }
+  return html`<div class="row" style=${{ padding: "8px 16px", borderBottom: "1px solid var(--border)" }}>
+    <span>${chosen.length} selected</span>
+    <button class="small" disabled=${!cancellable.length} onClick=${() => setAsking("cancel")}>Cancel ${cancellable.length}</button>
+    <button class="small" disabled=${!retryable.length} onClick=${() => setAsking("retry")}>Retry ${retryable.length}</button>
+    <button class="small plain" onClick=${clear}>Clear selection</button>
+    ${asking ? html`<${Confirm} title=${asking === "cancel" ? "Cancel jobs" : "Retry jobs"} action=${asking === "cancel" ? "Cancel jobs" : "Retry jobs"} danger=${asking === "cancel"}
+      text=${asking === "cancel" ? `${jobs.length} jobs will be cancelled. Running calls are aborted and charged for what they used.` : `${jobs.length} failed jobs will run again under their keys' limits.`}
+      onConfirm=${act} onClose=${() => setAsking("")} />` : null}</div>`;
+}

@@ -1,0 +1,22 @@
+/** What runs here, and is it ready? */
+import { html } from "../lib/html.js";
+import { call } from "../lib/api.js";
+import { usePoll } from "../lib/poll.js";
+import { session } from "../lib/session.js";
+import { Card, Facts, Loading, PageHead, Problem, Status, When } from "../ui/parts.js";
+
+export default function System() {
+  const live = usePoll((signal) => call("system", { signal }), [], 5000);
+  const data = live.data;
+  return html`<${PageHead} title="System" /><${Problem} error=${live.error} stale=${live.stale} retry=${live.reload} />
+    ${live.loading ? html`<${Loading} />` : null}
+    ${data ? html`<div class="stack"><div class="grid halves"><${Card} title="Gateway"><${Facts} facts=${[
+        ["Version", data.version],
+        ["Ready", html`<${Status} status=${data.ready ? "ok" : "failed"} />`],
+        ["Providers", String(data.providers)],
+        ["Session ends", html`<${When} at=${session.value?.expires_at} />`],
+        ["API reference", html`<a href="/docs" target="_blank" rel="noreferrer">/docs</a>`],
+      ]} /></${Card}>
+      <${Card} title="Store"><${Facts} facts=${Object.entries(data.store).map(([name, value]) => [name.replace(/_/g, " "), String(value)])} /></${Card}></div>
+      <${Card} title="Configuration in force"><pre>${JSON.stringify(data.configuration, null, 2)}</pre></${Card}></div>` : null}`;
+}
