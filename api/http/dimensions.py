@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 
 from shared.errors import InvalidRequest
+from shared.governance.keys.caller import Caller
 
 PREFIX = b"x-bf-dim-"
 MAX_DIMENSIONS = 10
@@ -12,14 +13,15 @@ _NAME = re.compile(rb"[a-z0-9][a-z0-9_\-]{0,39}")
 _NONE: Mapping[str, str] = {}
 
 
-def dimensions_of(headers: Mapping[bytes, bytes]) -> Mapping[str, str]:
+def dimensions_of(headers: Mapping[bytes, bytes], caller: Caller) -> Mapping[str, str]:
     """Parse the dimensions in the headers.
 
     Args:
         headers: Lower-case names.
+        caller: Whose key may fix dimensions, which its calls cannot override.
 
     Raises:
-        InvalidRequest: There are too many, or a name or value is invalid.
+        InvalidRequest: There are too many, a name or value is invalid, or the caller's key fixes another value.
     """
     names = [name for name in headers if name.startswith(PREFIX)]
     if not names:
@@ -36,4 +38,11 @@ def dimensions_of(headers: Mapping[bytes, bytes]) -> Mapping[str, str]:
                 param="x-bf-dim",
             )
         found[name.decode()] = value
+    for dimension, fixed in caller.dimensions:
+        if found.get(dimension, fixed) != fixed:
+            raise InvalidRequest(
+                f"The virtual key fixes the dimension {dimension!r}: leave out x-bf-dim-{dimension}.",
+                code="dimension_fixed",
+                param=f"x-bf-dim-{dimension}",
+            )
     return found

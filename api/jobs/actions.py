@@ -52,5 +52,6 @@ def _call_of(job: Job, body: bytes, caller: Caller) -> Call:
         content_type=job.content_type,
         caller=caller,
         job_id=job.id,
+        dimensions=job.context.get("dimensions") or {},
         run=Run.from_json(job.context.get("run")),
     )

@@ -119,7 +119,7 @@ def call_of(context: RequestContext, request: RequestBody) -> Call:
         deadline=deadline,
         begin_by=begin_by,
         surface=context.surface,
-        dimensions=dimensions_of(context.headers),
+        dimensions=dimensions_of(context.headers, context.caller),
         run=run_of(context.headers, request.fields),
     )
 

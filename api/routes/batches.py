@@ -86,7 +86,7 @@ async def _new_batch(services: Services, context: RequestContext, body: bytes) -
         idempotency_key=options.idempotency_key,
         blind_retry=options.blind_retry,
         file_ttl_s=file_ttl_s,
-        dimensions=dimensions_of(context.headers),
+        dimensions=dimensions_of(context.headers, context.caller),
         run=run_of(context.headers, fields),
     )
 

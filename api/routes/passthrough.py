@@ -98,7 +98,7 @@ class PassthroughEndpoint(AsgiEndpoint):
             headers=forwarded_headers(context.headers),
             provider=provider,
             request_id=context.request_id,
-            dimensions=dimensions_of(context.headers),
+            dimensions=dimensions_of(context.headers, context.caller),
             run=run_of(context.headers),
         )
         with Hangup(receive):

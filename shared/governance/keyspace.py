@@ -5,6 +5,7 @@ from shared.store.keyspace import Key
 KEYS: tuple[Key, ...] = (
     Key("finops:meter:<kind>:<scope>:<window>:<start>", "hash", "its window + 1 hour", "used and held of a limit"),
     Key("finops:meter:<kind>:<scope>:rolling:<window>", "hash", "the window + 1 hour", "the same, per slice"),
+    Key("finops:values:<kind>:<scope>:<window>:<start>", "string", "its window + 1 hour", "values with a meter each"),
     Key("finops:run:<owner>:<run>", "hash", "30 days after its last use", "a run's budget, what it used and holds"),
     Key("finops:runs", "sorted set", "30 days after the last use, 100,000 entries", "runs by their last use"),
     Key("finops:hold:<id>", "hash", "its deadline + 1 day", "what a call or job has reserved, and where"),

@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from shared.governance.ledger.writer import Ledger, Redaction
+from shared.governance.limits.each import EachLimits
 from shared.governance.limits.guard import UNLIMITED, LimitGuard, Reservation
 from shared.governance.limits.model import Limit, limits_of
 from shared.governance.pricing.prices import MILLION, Cost, PriceBook
@@ -51,6 +52,7 @@ class Billing:
             for pattern, model in settings.models.items()
             if (limits := limits_of(f"model:{pattern}", model))
         ]
+        self._each = EachLimits(settings.limits) if settings.limits else None
         self._has_own = bool(self._providers or self._models)
 
     async def reserve(self, call: Call, targets: Sequence[Target]) -> Reservation:
@@ -90,12 +92,18 @@ class Billing:
         Raises:
             BudgetExceeded, RequestLimited, TokenLimited, StoreUnavailable: See ``LimitGuard.admit``.
         """
-        limits = (*call.caller.limits, *self._providers.get(provider, ()), *_run_limit(call))
+        limits = (*call.caller.limits, *self._providers.get(provider, ()), *self._own_limits(call))
         return await self.guard.admit(uuid.uuid4().hex, limits, cost=0, tokens=0)
 
     def _limits(self, call: Call, target: Target) -> tuple[Limit, ...]:
         """Return every limit of a call at its first target."""
-        return (*call.caller.limits, *self.limits_of(target), *_run_limit(call))
+        return (*call.caller.limits, *self.limits_of(target), *self._own_limits(call))
+
+    def _own_limits(self, call: Call) -> tuple[Limit, ...]:
+        """Return the limits that a call brings with it: of its dimensions and end user, and of its run."""
+        caller = call.caller
+        found = self._each.of(caller.dimensions, call.dimensions, call.fields) if self._each is not None else ()
+        return found if call.run is None else (*found, call.run.limit(caller.run_owner))
 
     def limits_of(self, target: Target) -> tuple[Limit, ...]:
         """Return the limits of a target's provider and model."""
@@ -185,10 +193,6 @@ class Billing:
                 for target in targets
             )
         return await self.guard.admit(reservation, limits, cost=cost, tokens=tokens, renewed=not of_job, of_job=of_job)
-
-
-def _run_limit(call: Call) -> tuple[Limit, ...]:
-    return (call.run.limit(call.caller.run_owner),) if call.run is not None else ()
 
 
 def _tier(call: Call) -> str:

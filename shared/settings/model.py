@@ -25,6 +25,7 @@ WebhookEvent = Literal[
 WireName = Literal["openai", "anthropic", "gemini", "ollama", "bedrock"]
 CloudName = Literal["azure", "vertex", "bedrock"]
 Usd = Annotated[float, Field(ge=0, le=1e9)]
+_EACH = re.compile(r"user|dimension:[a-z0-9][a-z0-9_\-]{0,39}")
 _WINDOW = re.compile(r"1[mhdwM]|rolling:[1-9][0-9]{0,2}[mhdwM]")
 
 
@@ -40,6 +41,15 @@ Label = Annotated[str, Field(max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Pattern = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 DimensionName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_\-]{0,39}$")]
 DimensionValue = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+
+def _known_each(value: object) -> object:
+    if not isinstance(value, str) or not _EACH.fullmatch(value):
+        raise ValueError("must be user or dimension:<name>")
+    return value
+
+
+EachName = Annotated[str, BeforeValidator(_known_each)]
 
 
 class Section(BaseModel):
@@ -181,6 +191,12 @@ class Limited(Section):
     def all_rate_limits(self) -> tuple[RateLimitSettings, ...]:
         """Both forms together."""
         return (*((self.rate_limit,) if self.rate_limit else ()), *self.rate_limits)
+
+
+class EachSettings(Section):
+    """Limits that every value of a dimension, or every end user, has for itself."""
+
+    each: Limited
 
 
 class ProviderSettings(Limited):
@@ -342,6 +358,7 @@ class Settings(Section):
     teams: dict[str, Limited] = {}
     customers: dict[str, Limited] = {}
     models: dict[str, Limited] = {}
+    limits: dict[EachName, EachSettings] = {}
     prices: dict[str, PriceSettings] = {}
     ledger: LedgerSettings = LedgerSettings()
     webhooks: dict[str, WebhookSettings] = {}

@@ -66,7 +66,7 @@ class Limit:
     Attributes:
         kind: Name of a ``LimitKind``.
         scope: Whose meter: ``key:<id>``, ``team:<name>``, ``customer:<name>``, ``provider:<name>``, ``model:<name>``,
-            ``run:<owner>:<id>``.
+            ``run:<owner>:<id>``, ``dimension:<name>:<value>``, ``user:<value>``.
         window: A window's name, or ``RUN_WINDOW``.
         amount: In the kind's stored unit: calls, tokens, or micro-USD.
     """

@@ -9,6 +9,7 @@ local SLICES = 60
 local RUN_MS = 30 * UNIT_MS.d   -- a run is forgotten when it has not been used for so long
 local RUNS = 'finops:runs'
 local MAX_RUNS = 100000
+local MAX_VALUES = 100000       -- of one dimension in one window; a meter takes about 150 bytes
 
 local function hold_key(id) return 'finops:hold:' .. id end
 
@@ -55,6 +56,20 @@ local function window_of(name, now)
   return start, start + UNIT_MS[unit]
 end
 
+-- Callers name the values of dimensions and their end users: past MAX_VALUES in a window, new ones share one meter.
+local function bound_values(m, kind, window, start, slice, now)
+  local base = string.match(m.scope, '^(dimension:[^:]+):') or string.match(m.scope, '^(user):')
+  if not base or call('EXISTS', m.key) == 1 then return end
+  local since = slice and now - now % (slice * SLICES) or start
+  local values = 'finops:values:' .. kind .. ':' .. base .. ':' .. window .. ':' .. int(since)
+  if num(call('GET', values)) < MAX_VALUES then
+    m.values = values
+  else
+    m.key = string.gsub(m.key, '^(finops:meter:' .. kind .. ':).*$', '%1') .. base .. ':(other):' .. window
+    if not slice then m.key = m.key .. ':' .. int(start) end
+  end
+end
+
 -- A meter as it stands: key, suffix of its fields ('' or the slice), used, held, when room comes back, the amount that
 -- binds. A run's cap is the lowest that any of its requests asked for; below 0: none.
 local function read_meter(kind, scope, window, amount, now)
@@ -71,11 +86,13 @@ local function read_meter(kind, scope, window, amount, now)
   end
   if not slice then
     m.key, m.at = 'finops:meter:' .. kind .. ':' .. scope .. ':' .. window .. ':' .. int(start), ''
+    bound_values(m, kind, window, start, slice, now)
     local f = call('HMGET', m.key, 'u', 'h')
     m.used, m.held = num(f[1]), num(f[2])
     return m
   end
   m.key, m.at = 'finops:meter:' .. kind .. ':' .. scope .. ':' .. window, int(start)
+  bound_values(m, kind, window, start, slice, now)
   local oldest, first = start - slice * SLICES, nil
   local f = call('HGETALL', m.key)
   for i = 1, #f, 2 do
@@ -95,6 +112,10 @@ end
 local function add_to_meter(m, field, amount)
   call('HINCRBY', m.key, field .. m.at, int(amount))
   call('PEXPIREAT', m.key, int(m.ends + GRACE_MS))
+  if m.values then
+    call('INCR', m.values)
+    call('PEXPIREAT', m.values, int(m.ends + GRACE_MS))
+  end
 end
 
 -- Notes that a run is used: its cap if that is new or lower, one call or job more, and its place in the list of runs.
