@@ -47,7 +47,8 @@ def run_api(
         listener = socket.socket(fileno=fd) if fd is not None else _listen(settings.server.host, settings.server.port)
     except OSError as error:
         where = f"file descriptor {fd}" if fd is not None else f"{settings.server.host} port {settings.server.port}"
-        print(f"cannot listen on {where}: {error.strerror or error}", file=sys.stderr)  # noqa: T201 - for people
+        fix = "stop what listens there, or choose another port (FINOPS_PORT)"
+        print(f"Error: cannot listen on {where}: {error.strerror or error}; {fix}", file=sys.stderr)  # noqa: T201
         return 1
     with listener:
         try:

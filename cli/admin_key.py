@@ -2,6 +2,9 @@
 
 import os
 import secrets
+import tomllib
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -16,6 +19,18 @@ def read_admin_key(data_dir: Path) -> str | None:
         return (data_dir / FILE_NAME).read_text(encoding="utf-8").strip() or None
     except (OSError, UnicodeDecodeError):
         return None
+
+
+def configured_admin_key(environ: Mapping[str, str]) -> str | None:
+    """Return the admin key that the environment or its configuration file sets, read without the whole settings."""
+    if environ.get("FINOPS_ADMIN_KEY"):
+        return environ["FINOPS_ADMIN_KEY"]
+    key: object = None
+    with suppress(OSError, ValueError, KeyError, TypeError):  # no file, not TOML, or no such setting
+        key = tomllib.loads(Path(environ["FINOPS_CONFIG"]).read_text(encoding="utf-8"))["auth"]["admin_key"]
+    if not isinstance(key, str):
+        return None
+    return (environ.get(key.removeprefix("env.")) if key.startswith("env.") else key) or None
 
 
 def ensure_admin_key(data_dir: Path) -> tuple[str, bool]:

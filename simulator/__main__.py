@@ -1,6 +1,8 @@
 """`python -m simulator --port N`."""
 
 import argparse
+import socket
+import sys
 from collections.abc import Sequence
 
 from simulator.serve import serve
@@ -13,7 +15,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--port", type=int, default=9100)
     parser.add_argument("--api-key", action="append", default=[], help="accept only this key; may be repeated")
     options = parser.parse_args(arguments)
-    serve(options.host, options.port, api_keys=options.api_key)
+    listener = socket.create_server((options.host, options.port))
+    print(f"simulator running on http://{options.host}:{listener.getsockname()[1]}", file=sys.stderr)  # noqa: T201
+    serve(listener, api_keys=options.api_key)
 
 
 if __name__ == "__main__":

@@ -63,11 +63,11 @@ def _config(app: Simulator, **options: Json) -> uvicorn.Config:
     )
 
 
-def serve(host: str = "127.0.0.1", port: int = 9100, *, api_keys: Iterable[str] = ()) -> None:
-    """Serve until a signal ends the process; open requests get one second."""
+def serve(listener: socket.socket, *, api_keys: Iterable[str] = ()) -> None:
+    """Serve a listening socket until a signal ends the process; open requests get one second."""
     app = create_app(api_keys=api_keys)
-    config = _config(app, host=host, port=port, loop="uvloop", log_level="info", timeout_graceful_shutdown=1)
-    uvicorn.Server(config).run()
+    config = _config(app, loop="uvloop", log_level="warning", timeout_graceful_shutdown=1)
+    uvicorn.Server(config).run(sockets=[listener])
 
 
 class RunningSimulator:

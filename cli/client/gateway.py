@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import IO, Any, Self, TypeVar
 from urllib.parse import quote, urlsplit
@@ -18,6 +18,10 @@ T = TypeVar("T")
 # A wait that the gateway holds open must not look like a dead gateway.
 SLACK_S = 15.0
 LIVE = frozenset({"pending", "processing"})
+UUID_LENGTH = 36
+SHORTEST_PREFIX = 4
+PAGE_SIZE = 100
+MOST_PAGES = 20
 
 
 class GatewayRequestError(click.ClickException):
@@ -86,6 +90,43 @@ class Gateway:
     async def page(self, path: str, parameters: Mapping[str, str | int]) -> dict[str, Any]:
         """Fetch a page of a list."""
         return await self._json("GET", path, params=parameters)
+
+    async def job_id(self, text: str) -> str:
+        """Complete the first characters of a job's id.
+
+        Raises:
+            GatewayRequestError: Several jobs begin so.
+        """
+        if not SHORTEST_PREFIX <= len(text) < UUID_LENGTH:
+            return text
+        found = [job["id"] async for job in self._pages("/v1/async/jobs") if str(job.get("id")).startswith(text)]
+        return text if text in found else _only(found, text, "jobs begin with")
+
+    async def key_id(self, text: str) -> str:
+        """Find a virtual key's id by its id or name; an active key of that name before others.
+
+        Raises:
+            GatewayRequestError: Several keys have that name.
+        """
+        if text.startswith("vk_"):
+            return text
+        keys = [key async for key in self._pages("/api/keys")]
+        if any(key["id"] == text for key in keys):
+            return text
+        named = [key for key in keys if key.get("name") == text]
+        active = [key for key in named if key.get("status") == "active"]
+        return _only([key["id"] for key in active or named], text, "keys are named")
+
+    async def _pages(self, path: str) -> AsyncIterator[dict[str, Any]]:
+        """Iterate over the entries of a list, the first pages of it."""
+        after: dict[str, str | int] = {}
+        for _ in range(MOST_PAGES):
+            page = await self.page(path, {"limit": PAGE_SIZE, **after})
+            for entry in page.get("data") or ():
+                yield entry
+            if not page.get("has_more"):
+                return
+            after = {"after": page["last_id"]}
 
     async def save(self, path: str, parameters: Mapping[str, str | int], file: IO[bytes]) -> int:
         """Stream a download into a file and return its size in bytes.
@@ -158,6 +199,17 @@ def _job(job_id: str) -> str:
     return f"/v1/async/jobs/{quote(job_id, safe='')}"
 
 
+def _only(ids: Sequence[str], text: str, several: str) -> str:
+    """Return the one id found; the text itself if there is none, so that the gateway refuses it.
+
+    Raises:
+        GatewayRequestError: There are several.
+    """
+    if len(ids) > 1:
+        raise GatewayRequestError(f"{len(ids)} {several} {text!r}: {', '.join(ids[:5])}; pass a complete id")
+    return ids[0] if ids else text
+
+
 def _document(reply: httpx.Response) -> dict[str, Any]:
     try:
         document = reply.json()
@@ -176,4 +228,15 @@ def _error_message(reply: httpx.Response) -> str:
         code = error.get("code")
     except (ValueError, KeyError, TypeError, AttributeError):
         return f"{reply.url} answered {reply.status_code}; is it a FinOps gateway?"
-    return plain(f"{message} ({reply.status_code}{f' {code}' if code else ''})")
+    return plain(f"{message} ({reply.status_code}{f' {code}' if code else ''})" + _key_hint(reply))
+
+
+def _key_hint(reply: httpx.Response) -> str:
+    """Return what to do about a refused key; empty for other errors."""
+    if reply.status_code != 401:
+        return ""
+    fault = "The key that was sent is not accepted" if "authorization" in reply.request.headers else "No key was sent"
+    return (
+        f"\n{fault}: pass --key or set FINOPS_KEY. For a `finops serve` on this machine, FINOPS_ADMIN_KEY or "
+        "--data-dir (its data directory) gives the admin key."
+    )

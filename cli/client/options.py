@@ -1,5 +1,6 @@
 """Options of the commands that call a gateway, and the key they use. Imports no HTTP client: ``--help`` needs none."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from urllib.parse import urlsplit
 import click
 
 from cli import options
-from cli.admin_key import read_admin_key
+from cli.admin_key import configured_admin_key, read_admin_key
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -18,6 +19,7 @@ Decorated = Callable[..., Any]
 url_option = click.option(
     "--url", envvar="FINOPS_URL", default=DEFAULT_URL, show_default=True, help="URL of the gateway (FINOPS_URL)."
 )
+wide_option = click.option("--wide", is_flag=True, help="Print all columns and complete ids, however wide.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
 
 
@@ -36,11 +38,12 @@ def gateway_options(command: Decorated) -> Decorated:
 def credentials(url: str, key: str | None, data_dir: Path) -> str:
     """Return the key to use.
 
-    The given key; without one, and for a gateway on this machine only, the admin key of the data directory.
+    The given key; without one, and for a gateway on this machine only, the admin key: that of the environment or its
+    configuration file, else that of the data directory.
     """
     if key:
         return key
-    return (read_admin_key(data_dir) or "") if is_local(url) else ""
+    return (configured_admin_key(os.environ) or read_admin_key(data_dir) or "") if is_local(url) else ""
 
 
 def is_local(url: str) -> bool:

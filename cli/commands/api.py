@@ -38,6 +38,10 @@ def command(
     if settings.redis.url is None:
         environ["FINOPS_REDIS_URL"] = options.needed_store_url(settings, data_dir)
         settings = options.settings_of(environ)
+    if fd is None:
+        from cli.supervisor.listening import open_listeners
+
+        fd = open_listeners(settings.server.host, settings.server.port, 1)[0].detach()
     admin_key = None if settings.auth.admin_key else read_admin_key(data_dir)
     without_pydantic_v1()
     from api.server import run_api

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.client.options import credentials, gateway_options
+from cli.client.options import credentials, gateway_options, wide_option
 from cli.client.requests import RequestOptions, body_of, headers_of
 from cli.examples import examples
 from shared.surfaces.request_types import BY_NAME
@@ -108,9 +108,10 @@ def get(*, job_id: str, output: Path | None, url: str, key: str | None, as_json:
     from cli.views.output import echo_json
 
     async def call(gateway: "Gateway") -> tuple[dict[str, Any], bytes | None]:
-        envelope = await gateway.get(job_id)
+        complete = await gateway.job_id(job_id)
+        envelope = await gateway.get(complete)
         wanted = output is not None and envelope.get("status") == "completed"
-        return envelope, await gateway.content(job_id) if wanted else None
+        return envelope, await gateway.content(complete) if wanted else None
 
     envelope, content = call_gateway(url, credentials(url, key, data_dir), call)
     if output is not None:
@@ -149,9 +150,8 @@ def wait(
     from cli.views.job_progress import wait_for
     from cli.views.output import err
 
-    ids = list(dict.fromkeys(job_ids))
-
     async def call(gateway: "Gateway") -> list[dict[str, Any]]:
+        ids = list(dict.fromkeys([await gateway.job_id(job_id) for job_id in job_ids]))
         try:
             async with asyncio.timeout(timeout):
                 return await wait_for(gateway, ids, err())
@@ -159,7 +159,7 @@ def wait(
             raise click.ClickException(f"the jobs have not ended within {timeout:g} s; they keep running") from None
 
     envelopes = call_gateway(url, credentials(url, key, data_dir), call)
-    _finish(envelopes, as_json=as_json, many=len(ids) > 1)
+    _finish(envelopes, as_json=as_json, many=len(envelopes) > 1)
 
 
 def _finish(envelopes: list[dict[str, Any]], *, as_json: bool, many: bool) -> None:
@@ -185,6 +185,7 @@ def _finish(envelopes: list[dict[str, Any]], *, as_json: bool, many: bool) -> No
 @click.option("--limit", type=click.IntRange(1, 100), default=20, show_default=True, help="Jobs per page.")
 @click.option("--after", metavar="ID", help="Only jobs older than this one: the next page.")
 @click.option("--dead", is_flag=True, help="List dead-lettered jobs; needs the admin key.")
+@wide_option
 @gateway_options
 def list_(
     *,
@@ -193,6 +194,7 @@ def list_(
     limit: int,
     after: str | None,
     dead: bool,
+    wide: bool,
     url: str,
     key: str | None,
     as_json: bool,
@@ -212,7 +214,7 @@ def list_(
     if as_json:
         echo_json(page)
     else:
-        print_list(page)
+        print_list(page, wide=wide)
 
 
 def _act(job_ids: tuple[str, ...], action: str, url: str, key: str, *, as_json: bool) -> None:
@@ -220,7 +222,7 @@ def _act(job_ids: tuple[str, ...], action: str, url: str, key: str, *, as_json: 
     from cli.views.output import echo_json
 
     async def call(gateway: "Gateway") -> list[dict[str, Any]]:
-        return [await gateway.act(job_id, action) for job_id in job_ids]
+        return [await gateway.act(await gateway.job_id(job_id), action) for job_id in job_ids]
 
     envelopes = call_gateway(url, key, call)
     if as_json:

@@ -7,7 +7,7 @@ from urllib.parse import quote
 import click
 
 from cli.client.key_options import key_rules, rules_of, seconds_of
-from cli.client.options import credentials, gateway_options
+from cli.client.options import credentials, gateway_options, wide_option
 from cli.examples import examples
 
 if TYPE_CHECKING:
@@ -55,8 +55,9 @@ def create(*, name: str, url: str, key: str | None, as_json: bool, data_dir: Pat
 @click.option("--status", type=click.Choice(["active", "revoked", "expired"]), help="Only keys in this state.")
 @click.option("--limit", type=click.IntRange(1, 100), default=50, show_default=True, help="Keys per page.")
 @click.option("--after", metavar="ID", help="Only keys newer than this one: the next page.")
+@wide_option
 @gateway_options
-def list_(*, url: str, key: str | None, as_json: bool, data_dir: Path, **filters: Any) -> None:  # noqa: ANN401
+def list_(*, wide: bool, url: str, key: str | None, as_json: bool, data_dir: Path, **filters: Any) -> None:  # noqa: ANN401
     """List keys: configured ones first, then the others, oldest first."""
     from cli.views.keys import print_keys
     from cli.views.output import echo_json
@@ -66,11 +67,11 @@ def list_(*, url: str, key: str | None, as_json: bool, data_dir: Path, **filters
     if as_json:
         echo_json(page)
     else:
-        print_keys(page)
+        print_keys(page, wide=wide)
 
 
 @command.command(name="show", epilog=examples("finops keys show vk_3f0c…", "finops keys show team-a --json"))
-@click.argument("key_id", metavar="ID")
+@click.argument("key_id", metavar="ID|NAME")
 @gateway_options
 def show(*, key_id: str, url: str, key: str | None, as_json: bool, data_dir: Path) -> None:
     """Show a key: what it may use and spend, and the state of its limits."""
@@ -79,7 +80,8 @@ def show(*, key_id: str, url: str, key: str | None, as_json: bool, data_dir: Pat
     from cli.views.output import echo_json
 
     async def call(gateway: "Gateway") -> tuple[dict[str, Any], dict[str, Any]]:
-        return await gateway.administer("GET", _path(key_id)), await gateway.administer("GET", _path(key_id, "limits"))
+        found = await gateway.key_id(key_id)
+        return await gateway.administer("GET", _path(found)), await gateway.administer("GET", _path(found, "limits"))
 
     document, limit_status = call_gateway(url, credentials(url, key, data_dir), call)
     if as_json:
@@ -92,7 +94,7 @@ def show(*, key_id: str, url: str, key: str | None, as_json: bool, data_dir: Pat
     name="change",
     epilog=examples("finops keys change vk_3f0c… --budget 100/1d", "finops keys change vk_3f0c… --weight 2 --name web"),
 )
-@click.argument("key_id", metavar="ID")
+@click.argument("key_id", metavar="ID|NAME")
 @click.option("--name", help="New name.")
 @key_rules
 @gateway_options
@@ -116,7 +118,7 @@ def change(
     body = rules_of(rules) | ({"name": name} if name else {})
     if not body:
         raise click.UsageError("nothing to change: pass at least one option")
-    changed = _administer(url, credentials(url, key, data_dir), "PATCH", _path(key_id), json=body)
+    changed = _on_key(url, credentials(url, key, data_dir), "PATCH", key_id, json=body)
     if as_json:
         echo_json(changed)
     else:
@@ -124,7 +126,7 @@ def change(
 
 
 @command.command(name="rotate", epilog=examples("finops keys rotate vk_3f0c… --grace 24h"))
-@click.argument("key_id", metavar="ID")
+@click.argument("key_id", metavar="ID|NAME")
 @click.option("--grace", default="0", show_default=True, metavar="SPAN", help="How long the old value keeps working.")
 @gateway_options
 def rotate(*, key_id: str, grace: str, url: str, key: str | None, as_json: bool, data_dir: Path) -> None:
@@ -134,7 +136,7 @@ def rotate(*, key_id: str, grace: str, url: str, key: str | None, as_json: bool,
 
     grace_s = seconds_of(grace, "--grace")
     secret = credentials(url, key, data_dir)
-    rotated = _administer(url, secret, "POST", _path(key_id, "rotate"), json={"grace_s": grace_s})
+    rotated = _on_key(url, secret, "POST", key_id, "rotate", json={"grace_s": grace_s})
     if as_json:
         echo_json(rotated)
     else:
@@ -142,7 +144,7 @@ def rotate(*, key_id: str, grace: str, url: str, key: str | None, as_json: bool,
 
 
 @command.command(name="revoke", epilog=examples("finops keys revoke vk_3f0c…"))
-@click.argument("key_ids", metavar="ID...", nargs=-1, required=True)
+@click.argument("key_ids", metavar="ID|NAME...", nargs=-1, required=True)
 @gateway_options
 def revoke(*, key_ids: tuple[str, ...], url: str, key: str | None, as_json: bool, data_dir: Path) -> None:
     """Revoke keys permanently; their queued jobs fail."""
@@ -150,7 +152,8 @@ def revoke(*, key_ids: tuple[str, ...], url: str, key: str | None, as_json: bool
     from cli.views.output import echo_json
 
     async def call(gateway: "Gateway") -> list[dict[str, Any]]:
-        return [await gateway.administer("POST", _path(key_id, "revoke")) for key_id in key_ids]
+        found = [await gateway.key_id(key_id) for key_id in key_ids]
+        return [await gateway.administer("POST", _path(key_id, "revoke")) for key_id in found]
 
     revoked = call_gateway(url, credentials(url, key, data_dir), call)
     if as_json:
@@ -164,6 +167,16 @@ def _administer(url: str, key: str, method: str, path: str, **request: Any) -> d
     from cli.client.gateway import call_gateway
 
     return call_gateway(url, key, lambda gateway: gateway.administer(method, path, **request))
+
+
+def _on_key(url: str, key: str, method: str, key_id: str, action: str = "", **request: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Call the administration of the key with that id or name."""
+    from cli.client.gateway import call_gateway
+
+    async def call(gateway: "Gateway") -> dict[str, Any]:
+        return await gateway.administer(method, _path(await gateway.key_id(key_id), action), **request)
+
+    return call_gateway(url, key, call)
 
 
 def _path(key_id: str, action: str = "") -> str:

@@ -22,7 +22,11 @@ def command(host: str, port: int, api_keys: tuple[str, ...]) -> None:
     The model name sets the behaviour: gpt-4o@latency=3 answers after 3 s, gpt-4o@status=429,times=2 refuses twice.
     """
     end_on_signals()
-    hold_lifeline()
+    supervised = hold_lifeline() is not None
+    from cli.supervisor.listening import open_listeners, url_of
     from simulator.serve import serve
 
-    serve(host, port, api_keys=api_keys)
+    [listener] = open_listeners(host, port, 1)
+    if not supervised:
+        click.echo(f"finops: simulating providers on {url_of(listener)}", err=True)
+    serve(listener, api_keys=api_keys)

@@ -8,7 +8,7 @@ from typing import IO, Any
 import click
 
 from cli import options
-from cli.client.options import credentials, json_option, url_option
+from cli.client.options import credentials, json_option, url_option, wide_option
 from cli.examples import examples
 
 VIRTUAL_KEY_PREFIX = "sk-bf-"
@@ -167,6 +167,7 @@ def _write_atomically(output: Path, write: Callable[[IO[bytes]], int]) -> int:
 @command.command(name="calls", epilog=examples("finops usage calls --only status=5xx", "finops usage calls --json"))
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="Calls per page.")
 @click.option("--cursor", help="Cursor of the next page, from the previous one.")
+@wide_option
 @_span_options
 @json_option
 @_gateway_options
@@ -174,6 +175,7 @@ def calls(
     *,
     limit: int,
     cursor: str | None,
+    wide: bool,
     from_: str | None,
     to: str | None,
     only: tuple[str, ...],
@@ -191,7 +193,7 @@ def calls(
     if as_json:
         echo_json(page)
     else:
-        print_calls(page)
+        print_calls(page, wide=wide)
 
 
 @command.command(name="forecast", epilog=examples("finops usage forecast", "finops usage forecast --by team --json"))

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from cli.client.gateway import LIVE, Gateway, GatewayRequestError
 from cli.text import plain
-from cli.views.output import cell, duration
+from cli.views.output import between, cell, duration
 
 # Each job is one long poll; with many jobs each poll is longer, to limit the load on the gateway.
 SHORTEST_POLL_S = 1.0
@@ -55,8 +55,16 @@ class WatchedJob:
         ]
         return ", ".join(part for part in parts if part)
 
+    def mark(self) -> Spinner | Text:
+        """Return the sign before its line: turning while it has not ended, else by its outcome."""
+        if self.status in LIVE or not self.envelope:
+            return Spinner("dots", style="cyan")
+        return Text(*(("\N{CHECK MARK}", "green") if self.status == "completed" else ("\N{BALLOT X}", "red")))
+
     def elapsed(self) -> str:
-        """Return the time since the last change of status."""
+        """Return the time since the last change of status; of an ended job, how long it ran."""
+        if self.envelope.get("completed_at"):
+            return between(self.envelope.get("started_at"), self.envelope["completed_at"]) or "not run"
         return duration(time.monotonic() - self._since)
 
 
@@ -113,9 +121,7 @@ def _lines(watched: list[WatchedJob]) -> Table:
     grid = Table.grid(padding=(0, 1))
     displayed = [job for job in watched if job.status in LIVE or not job.envelope][:15] or watched[-1:]
     for job in displayed:
-        running = job.status in LIVE or not job.envelope
-        mark = Spinner("dots", style="cyan") if running else Text("\N{CHECK MARK}", style="green")
-        grid.add_row(mark, cell(job.id), cell(job.status), job.elapsed(), job.details())
+        grid.add_row(job.mark(), cell(job.id), cell(job.status), job.elapsed(), job.details())
     ended = sum(job.status not in LIVE and bool(job.envelope) for job in watched)
     if len(watched) > 1:
         grid.add_row("", Text(f"{ended} of {len(watched)} ended"))

@@ -4,30 +4,37 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.console import Console
 from rich.text import Text
 
 from cli.text import plain
-from cli.views.output import age, between, cell, out, table
+from cli.views.output import age, between, cell, fitted, out, short_ids, table
 
 _COLUMNS = ("id", "type", "model", "status", "age", "run", "attempts")
+_DROPPED = ("attempts", "run", "type", "age")
 
 
-def print_list(page: Mapping[str, Any]) -> None:
+def print_list(page: Mapping[str, Any], *, wide: bool = False) -> None:
     """Print a page of jobs as a table, with the option for the next page."""
     jobs = page.get("data") or []
-    console = out()
+    console = out(wide=wide)
     if not jobs:
         console.print("no jobs")
         return
-    console.print(table(_COLUMNS, [_row(job) for job in jobs]))
+    _print_jobs(console, jobs)
     if page.get("has_more"):
         console.print(f"\nmore with --after {plain(page.get('last_id'))}", markup=False)
 
 
-def _row(job: Mapping[str, Any]) -> Sequence[object]:
+def _print_jobs(console: Console, jobs: Sequence[Mapping[str, Any]]) -> None:
+    ids = short_ids([str(job.get("id")) for job in jobs], console)
+    console.print(fitted(_COLUMNS, [_row(job, name) for job, name in zip(jobs, ids, strict=True)], console, _DROPPED))
+
+
+def _row(job: Mapping[str, Any], job_id: str) -> Sequence[object]:
     run = between(job.get("started_at"), job.get("completed_at")) or age(job.get("started_at"))
     return (
-        job.get("id"),
+        job_id,
         job.get("request_type"),
         job.get("model"),
         job.get("status"),
@@ -53,7 +60,7 @@ def print_ended(jobs: Sequence[Mapping[str, Any]]) -> None:
     """Print ended jobs: the result of a single one, a table of several."""
     console = out()
     if len(jobs) > 1:
-        console.print(table(_COLUMNS, [_row(job) for job in jobs]))
+        _print_jobs(console, jobs)
         return
     [job] = jobs
     if job.get("status") == "completed":

@@ -6,20 +6,21 @@ from typing import Any
 from rich.text import Text
 
 from cli.text import plain
-from cli.views.output import age, err, out, table
+from cli.views.output import age, err, fitted, out, table
 
 _COLUMNS = ("id", "name", "status", "team", "customer", "limits", "models", "age")
+_DROPPED = ("customer", "models", "age", "team", "limits")
 _HIDDEN_FIELDS = frozenset({"object", "budgets", "rate_limits", "value"})
 
 
-def print_keys(page: Mapping[str, Any]) -> None:
+def print_keys(page: Mapping[str, Any], *, wide: bool = False) -> None:
     """Print a page of keys as a table, with the option for the next page."""
     keys = page.get("data") or []
-    console = out()
+    console = out(wide=wide)
     if not keys:
         console.print("no keys")
         return
-    console.print(table(_COLUMNS, [_row(key) for key in keys]))
+    console.print(fitted(_COLUMNS, [_row(key) for key in keys], console, _DROPPED))
     if page.get("has_more"):
         console.print(f"\nmore with --after {plain(page.get('last_id'))}", markup=False)
 

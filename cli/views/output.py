@@ -15,6 +15,8 @@ from cli.text import plain
 
 # Width of lines that go to a file or a pipe, where nothing may be cut off.
 PLAIN_WIDTH = 400
+SHORT_ID = 8
+GAP = 2  # between the columns of a table
 
 STATUS_STYLES = {
     "pending": "yellow",
@@ -31,9 +33,9 @@ STATUS_STYLES = {
 }
 
 
-def out() -> Console:
-    """Return the console on standard output, for results."""
-    return _console(sys.stdout)
+def out(*, wide: bool = False) -> Console:
+    """Return the console on standard output, for results; a wide one lets the terminal break lines."""
+    return Console(file=sys.stdout, highlight=False, width=PLAIN_WIDTH, height=25) if wide else _console(sys.stdout)
 
 
 def err() -> Console:
@@ -64,6 +66,37 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str |
     for row in rows:
         result.add_row(*(item if isinstance(item, Text) else cell(item) for item in row))
     return result
+
+
+def fitted(
+    columns: Sequence[str], rows: Sequence[Sequence[object]], console: Console, drop: Sequence[str] = ()
+) -> Table:
+    """Return a table without the columns for which the console is too narrow.
+
+    Args:
+        drop: Names of columns that may be left out, the least important first.
+    """
+    kept = list(range(len(columns)))
+    widths = [max(len(columns[at]), *(len(_text(row[at])) for row in rows)) for at in kept]
+    for name in drop:
+        if sum(widths[at] + GAP for at in kept) - GAP <= console.width:
+            break
+        kept.remove(columns.index(name))
+    return table([columns[at] for at in kept], [[row[at] for at in kept] for row in rows])
+
+
+def _text(value: object) -> str:
+    return value.plain if isinstance(value, Text) else cell(value).plain
+
+
+def short_ids(ids: Sequence[str], console: Console) -> list[str]:
+    """Return the ids, on a terminal shortened to prefixes that are unique among them; commands take these."""
+    if not console.is_terminal or console.width >= PLAIN_WIDTH:
+        return list(ids)
+    length = SHORT_ID
+    while len({each[:length] for each in ids}) < len(set(ids)):
+        length += 1
+    return [each[:length] for each in ids]
 
 
 def age(at: str | None) -> str:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from cli.text import plain
-from cli.views.output import duration, out, table
+from cli.views.output import duration, fitted, out, table
 
 BAR_WIDTH = 48
 CHARTED_GROUPS = 6
@@ -129,13 +129,14 @@ def _print_unpriced(console: Console, unpriced: Sequence[Row]) -> None:
     )
 
 
-def print_calls(page: Mapping[str, Any]) -> None:
+def print_calls(page: Mapping[str, Any], *, wide: bool = False) -> None:
     """Print a page of calls, with the option for the next page."""
-    console = out()
+    console = out(wide=wide)
     calls: Sequence[Row] = page.get("data") or []
     columns = ("ended", "key", "team", "type", "model", "status", "tokens", "latency", "cost", "request")
     if calls:
-        console.print(table(columns, [_call(call) for call in calls]))
+        dropped = ("request", "team", "key", "type", "tokens", "latency")
+        console.print(fitted(columns, [_call(call) for call in calls], console, dropped))
     else:
         console.print("no matching calls on this page" if page.get("next_cursor") else "no calls")
     if page.get("next_cursor"):

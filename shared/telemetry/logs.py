@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from enum import Enum
 from typing import Any, Protocol, TextIO
 
 import orjson
@@ -23,6 +24,7 @@ _SECRETS = re.compile(
 )
 # Quiet lines leave together, after so long: a system call for each costs more than its making.
 KEPT_S = 0.02
+_COLOURS = {logging.WARNING: 33, logging.ERROR: 31, logging.CRITICAL: 31}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -46,7 +48,9 @@ def configure(options: LogOptions, tier: str, stream: TextIO | None = None) -> N
         tier: A field of each JSON line: ``api``, ``worker``, ``cli``.
         stream: Instead of standard error.
     """
-    handler = JoinedLines(stream or sys.stderr, JsonLines(tier) if options.format == "json" else TextLines())
+    stream = stream or sys.stderr
+    form = JsonLines(tier) if options.format == "json" else TextLines(coloured=stream.isatty())
+    handler = JoinedLines(stream, form)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(options.level.upper())
@@ -174,16 +178,39 @@ class JsonLines(logging.Formatter):
 
 
 class TextLines(logging.Formatter):
-    """A record as a line for people: time of day, level, logger, message, fields as ``name=value``."""
+    """A record as a line for people: time of day, level, logger, message, fields as ``name=value``.
+
+    Args:
+        coloured: Warnings are yellow and errors red: for a terminal.
+    """
+
+    def __init__(self, *, coloured: bool = False) -> None:
+        super().__init__()
+        self._coloured = coloured
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, without its end; only a traceback makes it several."""
         at = time.strftime("%H:%M:%S", time.localtime(record.created))
-        fields = "".join(f" {name}={value}" for name, value in record.__dict__.items() if name not in _STANDARD)
+        fields = "".join(f" {name}={_plain(value)}" for name, value in record.__dict__.items() if name not in _STANDARD)
         line = _CONTROL.sub(" ", f"{at} {record.levelname:<7} {record.name} {_message_of(record)}{fields}")
+        if self._coloured and record.levelno in _COLOURS:
+            line = f"\x1b[{_COLOURS[record.levelno]}m{line}\x1b[0m"
         if record.exc_info:
             line += "\n" + scrub(self.formatException(record.exc_info))
         return line
+
+
+def _plain(value: object) -> str:
+    """A field's value without Python's notation: ``a,b`` of a list, ``name:value`` of a table, an enum's value."""
+    if isinstance(value, Enum):
+        return str(value.value)
+    if isinstance(value, Mapping):
+        return ",".join(f"{name}:{_plain(item)}" for name, item in value.items()) or "-"
+    if isinstance(value, list | tuple | set | frozenset):
+        return ",".join(map(_plain, value)) or "-"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return "-" if value is None else str(value)
 
 
 def _message_of(record: logging.LogRecord) -> str:

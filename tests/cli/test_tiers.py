@@ -75,11 +75,12 @@ def test_the_api_joins_the_store_and_the_admin_key_of_a_data_directory(tmp_path:
         store.stop()
 
 
-def test_a_taken_port_is_said(tmp_path: Path) -> None:
+@pytest.mark.parametrize("arguments", [("api", "--redis-url", "redis://127.0.0.1:1"), ("simulate",)])
+def test_a_taken_port_is_named_with_what_to_do(arguments: tuple[str, ...]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         ran = subprocess.run(
-            [*FINOPS, "api", "--port", port, "--redis-url", "redis://127.0.0.1:1"],
+            [*FINOPS, *arguments, "--port", port],
             env=clean_environ(),
             capture_output=True,
             text=True,
@@ -87,7 +88,7 @@ def test_a_taken_port_is_said(tmp_path: Path) -> None:
             check=False,
         )
     assert ran.returncode == 1
-    assert f"port {port}" in ran.stderr
+    assert f"Error: port {port} of 127.0.0.1 is in use; stop what listens there" in ran.stderr
     assert "Traceback" not in ran.stderr
 
 

@@ -50,11 +50,14 @@ async def test_the_command_serves_until_it_is_told_to_stop():
 
 def test_the_command_line_reaches_the_server(monkeypatch):
     seen = {}
-    monkeypatch.setattr(serve.uvicorn.Server, "run", lambda server: seen.update(config=server.config))
-    monkeypatch.setattr(sys, "argv", ["simulator", "--host", "127.0.0.2", "--port", "9", "--api-key", "sk-a"])
+    monkeypatch.setattr(
+        serve.uvicorn.Server, "run", lambda server, sockets: seen.update(config=server.config, at=sockets[0])
+    )
+    monkeypatch.setattr(sys, "argv", ["simulator", "--host", "127.0.0.2", "--port", "0", "--api-key", "sk-a"])
     monkeypatch.delitem(sys.modules, "simulator.__main__")  # runpy warns of what is imported already
     runpy.run_module("simulator", run_name="__main__")
-    assert (seen["config"].host, seen["config"].port, seen["config"].loop) == ("127.0.0.2", 9, "uvloop")
+    with seen["at"] as listener:
+        assert (listener.getsockname()[0], seen["config"].loop) == ("127.0.0.2", "uvloop")
     assert seen["config"].app._api_keys == frozenset({"sk-a"})
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import orjson
 import pytest
 
+from shared.jobs.model import State
 from shared.settings.model import LogSettings
 from shared.telemetry.logs import Clock, RequestLines, configure, scrub
 from tests.waiting import wait_until
@@ -217,3 +218,29 @@ def test_a_record_that_cannot_be_formatted_and_a_closed_stream_end_nothing(
     assert "Logging error" in capsys.readouterr().err
     output.close()
     logging.getLogger("finops").warning("into the void")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_text_has_no_notation_of_pythons() -> None:
+    output = io.StringIO()
+    configure(LogSettings(format="text"), "cli", output)
+    values = {"queues": [State.QUEUED, "b"], "detail": {"grace_s": 86400.0}, "nothing": None, "none": [], "no": {}}
+    logging.getLogger("finops").info("worker", extra=values)
+    assert output.getvalue().rstrip().endswith("worker queues=queued,b detail=grace_s:86400 nothing=- none=- no=-")
+
+
+def test_a_terminal_has_warnings_and_errors_in_colour() -> None:
+    output = Terminal()
+    configure(LogSettings(format="text"), "cli", output)
+    logging.getLogger("finops").info("plain")
+    logging.getLogger("finops").warning("careful")
+    logging.getLogger("finops").error("broken")
+    plain, careful, broken = output.getvalue().splitlines()
+    assert "\x1b" not in plain
+    assert careful.startswith("\x1b[33m")
+    assert careful.endswith("careful\x1b[0m")
+    assert broken.startswith("\x1b[31m")
