@@ -5,6 +5,7 @@ from shared.governance import keyspace as governance
 from shared.inference import keys as inference
 from shared.jobs import keys as jobs
 from shared.providers.health import keys as health
+from shared.store import probe as store
 from shared.store.keyspace import Key
 
 KEYS_BY_OWNER: dict[str, tuple[Key, ...]] = {
@@ -13,6 +14,7 @@ KEYS_BY_OWNER: dict[str, tuple[Key, ...]] = {
     "inference": inference.KEYS,
     "health": health.KEYS,
     "governance": governance.KEYS,
+    "store": store.KEYS,
 }
 """The tables by their owner."""
 

@@ -5,6 +5,8 @@ import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from redis.exceptions import RedisError
+
 from shared.errors import StoreUnavailable
 from shared.jobs import keys
 from shared.jobs.scripts import EngineScripts
@@ -39,11 +41,13 @@ class Heartbeat:
                 await self._scripts.execute_many([("SET", key, text, "PX", TTL_MS) for key in (self._key, keys.HEALTH)])
             except StoreUnavailable:
                 logger.debug("heartbeat skipped: the store is unavailable")
+            except Exception:  # a missed heartbeat is no reason to stop work
+                logger.exception("heartbeat failed")
             await asyncio.sleep(EVERY_S)
 
     async def end(self) -> None:
         """Delete this worker's key; the shared one expires when no other worker refreshes it."""
         try:
             await self._scripts.execute("DEL", self._key)
-        except StoreUnavailable:
+        except (StoreUnavailable, RedisError):
             logger.debug("the heartbeat key was not deleted; it expires by itself")

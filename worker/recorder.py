@@ -5,6 +5,8 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
+from redis.exceptions import ResponseError
+
 from shared import clock
 from shared.errors import InternalError, StoreUnavailable
 from shared.jobs.model import Deferral, Outcome, State
@@ -34,6 +36,7 @@ class Recorder:
 
     Whatever arrives during a write is sent together in the next one. A write that got no answer is repeated until it
     does; writes are fenced, so repeating them is harmless, and those of jobs that another worker took over are dropped.
+    A write that is refused is repeated too, unless the store takes other writes: then the ending itself is at fault.
 
     Args:
         store: Takes outcomes.
@@ -131,15 +134,21 @@ class Recorder:
             self._mark_written(handle, finish, accepted)
 
     async def _retry_until_answered(self, send: Callable[[], Awaitable[T]]) -> T:
-        """Send until the store answers."""
+        """Send until the store takes it.
+
+        Raises:
+            Exception: What was sent is at fault: the store takes other writes.
+        """
         failures = 0
         while True:
             try:
                 return await send()
-            except StoreUnavailable as error:
+            except (StoreUnavailable, ResponseError) as error:
+                if isinstance(error, ResponseError) and await self._store.is_writable():
+                    raise
                 if failures == 0:
                     logger.warning(
-                        "outcomes are waiting for the store: %s", error.message, extra={"waiting": len(self._endings)}
+                        "outcomes are waiting for the store: %s", error, extra={"waiting": len(self._endings)}
                     )
                 await asyncio.sleep(clock.back_off_s(failures))
                 failures += 1

@@ -94,7 +94,9 @@ class Renewal:
                 return
             try:
                 lost = await queue.renew(leases)
-            except (StoreUnavailable, RedisError):
+            except Exception as error:
+                if not isinstance(error, StoreUnavailable | RedisError):
+                    logger.exception("leases could not be renewed; trying again")
                 await asyncio.sleep(min(self._limits.lease_s / 10, 0.2))
                 continue
             self._report(len(leases) - len(lost), lost)

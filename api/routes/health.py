@@ -11,7 +11,8 @@ from api.endpoints.deps import ServicesDep, as_response
 from api.http.request_context import Reply, json_reply
 from api.services import Services
 from shared.errors import GatewayError
-from shared.store.errors import StoreConnectionError
+from shared.store.errors import REFUSALS, StoreConnectionError, StoreRefused
+from shared.store.probe import check_writable
 from shared.telemetry.metrics import CONTENT_TYPE
 
 router = APIRouter(tags=["operations"])
@@ -36,9 +37,10 @@ async def ready(services: ServicesDep, request: Request) -> Response:
     verbose = {"providers": services.inference.states()} if "verbose" in request.query_params else {}
     try:
         async with asyncio.timeout(STORE_ANSWER_S):
-            await services.commands.execute("PING", retry_safe=True)
-    except STORE_FAULTS:
-        missing = {"redis": "The job store does not answer; submits and polls are refused until it does."}
+            await check_writable(services.commands)
+    except STORE_FAULTS as error:
+        reason = REFUSALS[error.code] if isinstance(error, StoreRefused) else "The job store does not answer."
+        missing = {"redis": f"{reason} Submits and polls are refused until that changes."}
         return as_response(
             json_reply({"status": "unavailable", "missing": missing, **verbose}, 503, ((b"retry-after", b"1"),))
         )

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
+from redis.exceptions import ResponseError
 
 from shared.errors import StoreUnavailable
 from shared.store.commands import Argument, Command, RedisCommands
-from shared.store.errors import StoreConnectionError
+from shared.store.errors import REFUSALS, StoreConnectionError, StoreRefused
+from shared.store.refusals import refusal_of
 from shared.store.scripts import Script, load_scripts
 
 # The Lua that reserves and books what jobs cost. Named, not imported: governance and jobs are independent layers in
@@ -73,14 +74,9 @@ class EngineScripts:
 
 
 def as_caller_sees(error: StoreConnectionError | ResponseError) -> Exception:
-    """Translate a store failure: unreachable, full, read-only or without disk is ``StoreUnavailable``; else unchanged.
-
-    Redis names its reason in the first word of the error: https://redis.io/docs/latest/develop/reference/protocol-spec/
-    """
-    if isinstance(error, StoreConnectionError):
-        return StoreUnavailable()
-    if isinstance(error, OutOfMemoryError):
-        return StoreUnavailable("The job store is full.", refused=True)
-    if isinstance(error, ReadOnlyError) or str(error).startswith("MISCONF"):
-        return StoreUnavailable("The job store does not accept writes.", refused=True)
-    return error
+    """Translate a store failure: ``StoreUnavailable`` unless the command itself is at fault, which stays as it is."""
+    refusal = error if isinstance(error, StoreConnectionError) else refusal_of(error)
+    if isinstance(refusal, StoreRefused):
+        detail = f" {refusal.reason}." if refusal.code == "NOPERM" else ""
+        return StoreUnavailable(REFUSALS[refusal.code] + detail, refused=True)
+    return error if refusal is None else StoreUnavailable()

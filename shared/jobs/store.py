@@ -10,6 +10,7 @@ from shared.jobs.endings import DEADLINE_ERROR, cancelled_error
 from shared.jobs.model import Claim, Job, Outcome, Priority, State, job_from_fields
 from shared.jobs.scripts import EngineScripts
 from shared.store.commands import Argument, RedisCommands
+from shared.store.probe import is_writable
 
 SUMMARY_FIELDS = (
     "owner", "type", "request_id", "priority", "ttl_s", "created_ms", "due_ms", "started_ms", "completed_ms",
@@ -71,7 +72,12 @@ class JobStore:
     """
 
     def __init__(self, commands: RedisCommands) -> None:
+        self._commands = commands
         self._scripts = EngineScripts(commands)
+
+    async def is_writable(self) -> bool:
+        """Tell whether the store takes writes now."""
+        return await is_writable(self._commands)
 
     async def get(self, job_id: str) -> Job | None:
         """Return a job, or None if it does not exist (any more); one round trip.

@@ -3,7 +3,7 @@
 import re
 import ssl
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Any, Literal, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 CertificateCheck = Literal["required", "optional", "none"]
@@ -11,7 +11,11 @@ CertificateCheck = Literal["required", "optional", "none"]
 _TLS_OPTIONS = frozenset({"ssl_cert_reqs", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_check_hostname"})
 # Greedy up to the last @: a password with an unescaped @ or / must not leak its tail.
 _PASSWORD = re.compile(r"(?<=://)([^:/?#]*):.*@", re.DOTALL)
-_PASSWORD_OPTION = re.compile(r"([?&]password=)[^&]*", re.IGNORECASE)
+_PASSWORD_OPTION = re.compile(r"([?&](?:sentinel_)?password=)[^&]*", re.IGNORECASE)
+_SENTINEL_OPTIONS = frozenset({"sentinel_username", "sentinel_password"})
+_SENTINEL_PORT = 26379
+_CLUSTER_SCHEMES = frozenset({"redis+cluster", "rediss+cluster"})
+_SCHEMES = frozenset({"redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel"})
 
 
 @dataclass(frozen=True)
@@ -37,10 +41,27 @@ class Tls:
             context.load_cert_chain(self.certificate_file, self.key_file)
         return context
 
+    def arguments(self) -> dict[str, Any]:
+        """Return redis-py's arguments for a connection with these settings."""
+        return {
+            "ssl": True,
+            "ssl_cert_reqs": self.verify,
+            "ssl_check_hostname": self.check_hostname,
+            "ssl_ca_certs": self.ca_file,
+            "ssl_certfile": self.certificate_file,
+            "ssl_keyfile": self.key_file or self.certificate_file,
+        }
+
 
 @dataclass(frozen=True)
 class Address:
-    """Address and credentials of a store: a socket file (`path`) or a host and port."""
+    """Address and credentials of a store: a socket file (`path`), a host and port, or Sentinels that know them.
+
+    Attributes:
+        sentinels: Hosts and ports of the Sentinels; empty for a fixed address.
+        service: The name under which the Sentinels know the primary.
+        sentinel_username: For the Sentinels themselves, where they ask for it.
+    """
 
     url: str
     path: str | None
@@ -50,6 +71,10 @@ class Address:
     username: str | None
     password: str | None
     tls: Tls | None
+    sentinels: tuple[tuple[str, int], ...] = ()
+    service: str = ""
+    sentinel_username: str | None = None
+    sentinel_password: str | None = None
 
     def __repr__(self) -> str:
         return f"Address({mask(self.url)})"
@@ -61,22 +86,34 @@ def mask(url: str) -> str:
 
 
 def parse_address(url: str) -> Address:
-    """Read `redis://`, `rediss://` (TLS) and `unix://` URLs, as redis-py writes them.
+    """Read `redis://`, `rediss://` (TLS), `unix://` and `redis+sentinel://` URLs, as redis-py writes the first three.
 
     Redis: `redis://[user]:[password]@host:port/db`; socket file: `unix://[user]:[password]@/path?db=0`.
-    TLS options are query parameters: `ssl_ca_certs`, `ssl_certfile`, `ssl_keyfile`,
+    Sentinel: `redis+sentinel://[user]:[password]@host[:port],host[:port]/name[/db]` with the store's credentials;
+    those of the Sentinels are the options `sentinel_username` and `sentinel_password`; `rediss+sentinel://` uses TLS
+    for both. TLS options are query parameters: `ssl_ca_certs`, `ssl_certfile`, `ssl_keyfile`,
     `ssl_cert_reqs=required|optional|none`, `ssl_check_hostname=true|false`. The host name is checked
     unless the URL says otherwise.
 
     Raises:
         ValueError: The URL is invalid; the message never contains the password.
     """
+    scheme = url.partition("://")[0]
+    if scheme in _CLUSTER_SCHEMES:
+        raise ValueError(
+            f"{mask(url)}: Redis Cluster is not supported yet: the job engine's scripts need all keys on one server. "
+            "Use a server without cluster mode, or redis+sentinel:// for failover"
+        )
+    if scheme in {"redis+sentinel", "rediss+sentinel"}:
+        return _parse_sentinel(url)
     try:
         parts = urlsplit(url)
     except ValueError as error:
         raise ValueError(f"{mask(url)}: not a URL ({error})") from None
-    if parts.scheme not in {"redis", "rediss", "unix"}:
-        raise ValueError(f"{mask(url)}: a store URL begins with redis://, rediss:// or unix://")
+    if parts.scheme not in _SCHEMES:
+        raise ValueError(
+            f"{mask(url)}: a store URL begins with redis://, rediss://, unix://, redis+sentinel:// or rediss+sentinel://"
+        )
     options = _read_options(url, parts.query, parts.scheme)
     is_socket = parts.scheme == "unix"
     if is_socket and not parts.path:
@@ -93,23 +130,63 @@ def parse_address(url: str) -> Address:
     )
 
 
+def _parse_sentinel(url: str) -> Address:
+    scheme, _, rest = url.partition("://")
+    rest, _, query = rest.partition("?")
+    netloc, _, path = rest.partition("/")
+    credentials, _, hosts = netloc.rpartition("@")
+    username, _, password = credentials.partition(":")
+    options = _read_options(url, query, scheme)
+    service, _, db = path.strip("/").partition("/")
+    if not service:
+        raise ValueError(f"{mask(url)}: the primary's name is missing: redis+sentinel://host,host/name")
+    sentinels = tuple(_read_sentinel(url, host) for host in hosts.split(","))
+    return Address(
+        url=url,
+        path=None,
+        host=sentinels[0][0],
+        port=sentinels[0][1],
+        db=_read_db(url, options.get("db", db)),
+        username=unquote(username) or None,
+        password=unquote(password) or None,
+        tls=_read_tls(url, options) if scheme == "rediss+sentinel" else None,
+        sentinels=sentinels,
+        service=unquote(service),
+        sentinel_username=options.get("sentinel_username"),
+        sentinel_password=options.get("sentinel_password"),
+    )
+
+
+def _read_sentinel(url: str, host: str) -> tuple[str, int]:
+    one = f"redis://{host.strip()}"
+    try:
+        name = urlsplit(one).hostname
+    except ValueError:
+        name = None
+    if not name:
+        raise ValueError(f"{mask(url)}: the host of a Sentinel is missing or invalid")
+    return unquote(name), _read_port(url, one, default=_SENTINEL_PORT)
+
+
 def _read_options(url: str, query: str, scheme: str) -> dict[str, str]:
     options = dict(parse_qsl(query, keep_blank_values=True))
-    known = {"db"} | (_TLS_OPTIONS if scheme == "rediss" else frozenset())
+    known = {"db"} | (_TLS_OPTIONS if scheme.startswith("rediss") else frozenset())
+    if scheme.endswith("+sentinel"):
+        known |= _SENTINEL_OPTIONS
     unknown = sorted(options.keys() - known)
     if unknown:
         raise ValueError(f"{mask(url)}: unknown option {unknown[0]}; known: {', '.join(sorted(known))}")
     return options
 
 
-def _read_port(url: str) -> int:
+def _read_port(url: str, part: str = "", *, default: int = 6379) -> int:
     try:
-        port = urlsplit(url).port
+        port = urlsplit(part or url).port
     except ValueError:
         port = 0
     if port == 0:
         raise ValueError(f"{mask(url)}: the port must be a number from 1 to 65535")
-    return port or 6379
+    return port or default
 
 
 def _read_db(url: str, text: str) -> int:

@@ -6,10 +6,11 @@ from typing import Any, Protocol, TypeVar
 
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import DataError, NoScriptError
+from redis.exceptions import DataError, NoScriptError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from shared.store.errors import StoreConnectionError
+from shared.store.errors import StoreConnectionError, StoreRefused
+from shared.store.refusals import refusal_of
 from shared.store.scripts import Script
 
 Argument = str | bytes | int | float | memoryview
@@ -22,7 +23,8 @@ class RedisCommands(Protocol):
     """Executes commands and scripts; replies are raw (bytes, integers, None, lists of them), never decoded.
 
     `retry_safe=True` says that executing a command twice is harmless; it is then sent once more when
-    the connection is lost. Everything else fails instead, because it may have been executed.
+    the connection is lost. Everything else fails instead, because it may have been executed. A command that
+    a demoted server refused is sent once more too, to whoever answers at the address by then.
     """
 
     async def execute(self, *args: Argument, retry_safe: bool = False) -> Any:  # noqa: ANN401 a reply is anything
@@ -32,6 +34,7 @@ class RedisCommands(Protocol):
             redis.exceptions.ResponseError: The server refuses it.
             redis.exceptions.DataError: An argument is not text, bytes or a number.
             StoreConnectionError: No answer; it may or may not have been executed.
+            StoreRefused: The server executes nothing now; a StoreConnectionError too.
         """
         ...
 
@@ -55,6 +58,7 @@ class RedisCommands(Protocol):
             redis.exceptions.ResponseError: The script fails.
             redis.exceptions.DataError: An argument is not text, bytes or a number.
             StoreConnectionError: No answer; it may or may not have been executed.
+            StoreRefused: The server executes nothing now; a StoreConnectionError too.
         """
         ...
 
@@ -119,16 +123,25 @@ async def run_script(
     *,
     retry_safe: bool,
 ) -> Any:  # noqa: ANN401
-    """Run a script by its hash; when the server does not have it, load it and run it in one write.
+    """Run a script by its hash; load it first when the server does not have it.
 
-    Loaded rather than sent with EVAL: servers evict scripts that came with EVAL when there are many.
+    Loaded rather than sent with EVAL: servers evict scripts that came with EVAL when there are many. EVAL is what is
+    left when the store's user may not load scripts, or another client flushes them all the time.
     """
-    call = ("EVALSHA", script.sha1, len(keys), *keys, *args)
+    arguments = (len(keys), *keys, *args)
     try:
-        return await commands.execute(*call, retry_safe=retry_safe)
+        return await commands.execute("EVALSHA", script.sha1, *arguments, retry_safe=retry_safe)
     except NoScriptError:
-        replies = await commands.execute_many([("SCRIPT", "LOAD", script.source), call], retry_safe=retry_safe)
-        return replies[1]
+        pass
+    try:
+        await commands.execute("SCRIPT", "LOAD", script.source, retry_safe=True)
+        return await commands.execute("EVALSHA", script.sha1, *arguments, retry_safe=retry_safe)
+    except NoScriptError:
+        pass
+    except StoreRefused as error:
+        if error.code != "NOPERM":
+            raise
+    return await commands.execute("EVAL", script.source, *arguments, retry_safe=retry_safe)
 
 
 def raise_first_error(replies: Sequence[Any]) -> None:
@@ -141,11 +154,15 @@ def raise_first_error(replies: Sequence[Any]) -> None:
 
 @contextmanager
 def translated_faults() -> Iterator[None]:
-    """Translate redis-py's connection errors into `StoreConnectionError`."""
+    """Translate redis-py's connection errors into `StoreConnectionError`, refusals that pass into `StoreRefused`."""
     try:
         yield
     except (RedisConnectionError, RedisTimeoutError, OSError) as error:
         raise StoreConnectionError(f"the store does not answer: {error}") from error
+    except ResponseError as error:
+        if (refusal := refusal_of(error)) is None:
+            raise
+        raise refusal from error
     except UnicodeEncodeError as error:
         raise DataError("an argument holds text that has no UTF-8 form") from error
 
@@ -154,6 +171,9 @@ async def _send_once_or_twice(send: Callable[[], Awaitable[T]], *, retry_safe: b
     try:
         with translated_faults():
             return await send()
+    except StoreRefused as error:
+        if not error.moved:
+            raise
     except StoreConnectionError:
         if not retry_safe:
             raise

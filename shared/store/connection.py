@@ -17,6 +17,9 @@ from redis.exceptions import ResponseError
 
 from shared.store.address import Address, mask, parse_address
 from shared.store.commands import translated_faults
+from shared.store.errors import StoreConnectionError
+from shared.store.locator import Locator, check_role
+from shared.store.refusals import is_moved
 
 __all__ = ["StoreFacts", "connect", "connect_arq", "describe", "mask"]
 
@@ -79,27 +82,71 @@ def connect_arq(url: str, **limits: Any) -> ArqRedis:  # noqa: ANN401 those of `
     return client
 
 
-class _HealthyWhenNew(AbstractConnection):
-    """A connection whose introduction is not health-checked.
+class _StoreConnection(AbstractConnection):
+    """A connection to the primary: where it is, is asked at each connecting.
 
-    redis-py 5.3 sends PING before it says who it is, and tries a failed PING again on a new connection,
-    which sends PING first: without end, when a server takes connections and is silent.
+    Three things that redis-py 5.3 does otherwise:
+
+    - It sends PING before it says who it is, and tries a failed PING again on a new connection, which sends PING
+      first: without end, when a server takes connections and is silent. An introduction is not health-checked here.
+    - It stays connected to a server that has become a replica. Here the connection is replaced before its next use.
+    - It does not connect to a server that forbids CLIENT SETNAME. The name is a courtesy here.
     """
 
+    has_moved = False
+    locator: Locator | None = None
+
     async def on_connect(self) -> None:
+        self.has_moved = False
         self.next_health_check = asyncio.get_running_loop().time() + self.health_check_interval
-        await super().on_connect()
+        name, self.client_name = self.client_name, None
+        try:
+            await super().on_connect()
+        finally:
+            self.client_name = name
+        if name:
+            await self._ask("CLIENT", "SETNAME", name)
+        if self.locator is not None and self.locator.finds_primary:
+            try:
+                check_role(await self._ask("ROLE"))
+            except StoreConnectionError as error:
+                raise RedisConnectionError(str(error)) from error
+
+    async def _ask(self, *command: str) -> object:
+        await self.send_command(*command, check_health=False)
+        try:
+            return await self.read_response()
+        except ResponseError:  # an ACL may forbid it
+            return None
+
+    async def read_response(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401 redis-py's reply
+        try:
+            return await super().read_response(*args, **options)
+        except ResponseError as error:
+            self.has_moved = self.has_moved or is_moved(error)
+            raise
+
+    async def can_read_destructive(self) -> bool:
+        """Tell whether the connection cannot be used again; redis-py's pools ask and then connect anew."""
+        return self.has_moved or bool(await super().can_read_destructive())  # type: ignore[no-untyped-call]
 
 
-class _Tcp(_HealthyWhenNew, Connection):
+class _Tcp(_StoreConnection, Connection):
+    def __init__(self, *, locator: Locator, **arguments: Any) -> None:  # noqa: ANN401 redis-py's
+        super().__init__(**arguments)
+        self.locator = locator
+
+    async def _connect(self) -> None:
+        assert self.locator is not None  # noqa: S101 - set by the constructor
+        self.host, self.port = await self.locator.find()
+        await super()._connect()  # type: ignore[no-untyped-call]
+
+
+class _TlsOverTcp(_Tcp, SSLConnection):
     pass
 
 
-class _TlsOverTcp(_HealthyWhenNew, SSLConnection):
-    pass
-
-
-class _SocketFile(_HealthyWhenNew, UnixDomainSocketConnection):
+class _SocketFile(_StoreConnection, UnixDomainSocketConnection):
     pass
 
 
@@ -126,18 +173,17 @@ def _location(address: Address) -> dict[str, Any]:
     """Return redis-py's connection arguments for the address."""
     if address.path is not None:
         return {"connection_class": _SocketFile, "path": address.path}
-    location: dict[str, Any] = {"host": address.host, "port": address.port, "socket_keepalive": True}
+    location: dict[str, Any] = {
+        "host": address.host,
+        "port": address.port,
+        "socket_keepalive": True,
+        "locator": Locator(address),
+    }
     if address.tls is None:
         return {"connection_class": _Tcp, **location}
-    return {
-        "connection_class": _TlsOverTcp,
-        "ssl_cert_reqs": address.tls.verify,
-        "ssl_check_hostname": address.tls.check_hostname,
-        "ssl_ca_certs": address.tls.ca_file,
-        "ssl_certfile": address.tls.certificate_file,
-        "ssl_keyfile": address.tls.key_file or address.tls.certificate_file,
-        **location,
-    }
+    tls = address.tls.arguments()
+    del tls["ssl"]  # redis-py's word for the class
+    return {"connection_class": _TlsOverTcp, **tls, **location}
 
 
 @dataclass(frozen=True)

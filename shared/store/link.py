@@ -21,6 +21,7 @@ class Link(asyncio.Protocol):
 
     Commands of one turn of the loop leave in one write. Replies come in the order of the commands
     (https://valkey.io/topics/pipelining/), so a future per command in a queue is all the book-keeping.
+    A link that is silent for too long while replies are due has a fault; a large reply that arrives slowly is progress.
     A fault ends the link for good: everything in flight gets `StoreConnectionError` as its reply, as a
     value, which costs less than an exception per future and cannot go unretrieved.
 
@@ -44,8 +45,16 @@ class Link(asyncio.Protocol):
         self._paused = False
         self._writable = asyncio.Event()
         self._lost = asyncio.Event()
+        self._retired = ""
+        self._heard_at = self._opened_at = loop.time()
+        self._unsent = 0
         self.open = False
         self.fault: str | None = None
+
+    @property
+    def age_s(self) -> float:
+        """How long the link has existed."""
+        return self._loop.time() - self._opened_at
 
     def send(self, packed: bytes, replies: int = 0) -> asyncio.Future[Any]:
         """Queue a packed command for this turn's write; call it only while `open`.
@@ -76,9 +85,18 @@ class Link(asyncio.Protocol):
             StoreConnectionError: The link ended.
         """
         while not self.open:
-            if self.fault is not None:
-                raise StoreConnectionError(self.fault)
+            if self.fault is not None or self._retired:
+                raise StoreConnectionError(self.fault or self._retired)
             await self._writable.wait()
+
+    def retire(self, reason: str) -> None:
+        """Accept no more commands; the link ends when those in flight are answered."""
+        self._retired = reason
+        if not self._pending:
+            self.fail(reason)
+            return
+        self._close_gate()
+        self._writable.set()
 
     async def end(self, reason: str) -> None:
         """End the link and wait until its socket is closed."""
@@ -130,6 +148,7 @@ class Link(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Deliver replies to their callers; see `asyncio.Protocol`."""
+        self._heard_at = self._loop.time()
         try:
             self._reader.feed(data)
             self._deliver()
@@ -151,6 +170,8 @@ class Link(asyncio.Protocol):
             pending.popleft()
             if not future.done():  # its caller may have been cancelled; the order stays
                 future.set_result(reply)
+        if self._retired and not pending:
+            self.fail(self._retired)
 
     def _flush(self) -> None:
         outgoing, self._outgoing = self._outgoing, []
@@ -163,24 +184,36 @@ class Link(asyncio.Protocol):
 
     def _open_gate(self) -> None:
         """Admit callers again once there is room for many: one by one would wake all of them for each."""
-        if self.fault is None and not self._paused and len(self._pending) <= self._max_in_flight // 2:
+        if (
+            self.fault is None
+            and not self._retired
+            and not self._paused
+            and len(self._pending) <= self._max_in_flight // 2
+        ):
             self.open = True
             self._writable.set()
 
     def _check_timeout(self) -> None:
-        """Check whether the oldest command is overdue; one timer serves any number of commands."""
+        """Check whether the oldest command is overdue; one timer serves any number of commands.
+
+        A command's time begins again with each byte that arrives, and while what is to be sent before it moves.
+        """
         self._timer = None
         if not self._pending:
             return
         oldest, sent_at, _ = self._pending[0]
-        due_at = sent_at + self._timeout_s
+        before, self._unsent = self._unsent, self._transport.get_write_buffer_size() if self._transport else 0
+        if self._unsent and self._unsent != before:
+            self._heard_at = self._loop.time()
+        due_at = max(sent_at, self._heard_at) + self._timeout_s
         if due_at > self._loop.time():
             self._timer = self._loop.call_at(due_at, self._check_timeout)
         else:
             self._timer = self._loop.call_later(SECOND_CHECK_S, self._check_again, oldest)
 
     def _check_again(self, overdue: asyncio.Future[Any]) -> None:
-        if self._pending and self._pending[0][0] is overdue:
+        silent = self._loop.time() - self._heard_at >= self._timeout_s
+        if silent and self._pending and self._pending[0][0] is overdue:
             self.fail(f"the store did not answer within {self._timeout_s:g} s")
         else:
             self._check_timeout()

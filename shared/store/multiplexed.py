@@ -8,12 +8,14 @@ from typing import Any
 
 import hiredis
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import DataError
+from redis.exceptions import DataError, ResponseError
 
 from shared.store.address import mask, parse_address
 from shared.store.commands import Argument, Command, raise_first_error, run_script
 from shared.store.errors import StoreConnectionError
 from shared.store.link import Link
+from shared.store.locator import Locator, check_role
+from shared.store.refusals import refusal_of
 from shared.store.scripts import Script
 
 
@@ -22,6 +24,8 @@ def _both(names: str) -> frozenset[str | bytes]:
 
 
 MAY_BLOCK = _both("XREAD XREADGROUP")
+# A server that refuses every write is not connected to again more often than this.
+REPLACE_LINK_S = 1.0
 # They would block all other callers, or change the meaning of their commands.
 UNSHAREABLE = MAY_BLOCK | _both(
     "AUTH BLMOVE BLMPOP BLPOP BRPOP BRPOPLPUSH BZMPOP BZPOPMAX BZPOPMIN DISCARD EXEC HELLO MONITOR MULTI "
@@ -59,12 +63,14 @@ class MultiplexedClient:
         client_name: str = "finops",
     ) -> None:
         self._address = parse_address(url)
+        self._locator = Locator(self._address, timeout_s=connect_timeout_s / 2)
         self._tls: ssl.SSLContext | None = self._address.tls.context() if self._address.tls else None
         self._timeout_s = timeout_s
         self._connect_timeout_s = connect_timeout_s
         self._max_in_flight = max_in_flight
         self._client_name = client_name
         self._link: Link | None = None
+        self._retired: list[Link] = []
         self._opening: asyncio.Task[Link] | None = None
         self._closed = False
 
@@ -80,7 +86,7 @@ class MultiplexedClient:
             link = await self._usable_link()
         reply = await link.send(packed)
         if isinstance(reply, Exception):
-            reply = await self._settle(reply, packed, 0, retry_safe=retry_safe)
+            reply = await self._settle(link, reply, packed, 0, retry_safe=retry_safe)
         return reply
 
     async def execute_many(self, commands: Sequence[Command], *, retry_safe: bool = False) -> list[Any]:
@@ -94,8 +100,10 @@ class MultiplexedClient:
         packed = b"".join([_pack(command) for command in commands])
         link = await self._usable_link()
         replies = await link.send(packed, len(commands))
-        if isinstance(replies, Exception):
-            replies = await self._settle(replies, packed, len(commands), retry_safe=retry_safe)
+        moved = not isinstance(replies, Exception) and any(self._has_moved(link, reply) for reply in replies)
+        if isinstance(replies, Exception) or (moved and retry_safe):
+            fault = replies if isinstance(replies, Exception) else StoreConnectionError("the primary has moved")
+            replies = await self._settle(link, fault, packed, len(commands), retry_safe=retry_safe)
         raise_first_error(replies)
         return list(replies)
 
@@ -111,17 +119,34 @@ class MultiplexedClient:
         if self._opening is not None:
             self._opening.cancel()
             await asyncio.wait([self._opening])
-        if self._link is not None:
-            await self._link.end("the connection to the store was closed")
+        for link in (*self._retired, *filter(None, (self._link,))):
+            await link.end("the connection to the store was closed")
 
-    async def _settle(self, fault: Exception, packed: bytes, replies: int, *, retry_safe: bool) -> Any:  # noqa: ANN401
-        """Resend a `retry_safe` command after a connection failure; raise every other error."""
+    async def _settle(self, link: Link, fault: Exception, packed: bytes, replies: int, *, retry_safe: bool) -> Any:  # noqa: ANN401
+        """Resend a `retry_safe` command after a connection failure, and one that a demoted server refused.
+
+        Raises every other error.
+        """
         reply: Any = fault
-        if retry_safe and isinstance(fault, StoreConnectionError):
-            link = await self._usable_link()
-            reply = await link.send(packed, replies)
+        lost = retry_safe and isinstance(fault, StoreConnectionError)
+        if lost or self._has_moved(link, fault):
+            usable = await self._usable_link()
+            reply = await usable.send(packed, replies)
         raise_first_error([reply])
         return reply
+
+    def _has_moved(self, link: Link, reply: object) -> bool:
+        """Retire the link if a reply says that its server is no longer the primary; tell whether to send again."""
+        refusal = refusal_of(reply) if isinstance(reply, ResponseError) else None
+        if refusal is None or not refusal.moved:
+            return False
+        if self._link is link:
+            if link.age_s < REPLACE_LINK_S:
+                return False
+            self._link = None
+            self._retired = [old for old in self._retired if old.fault is None] + [link]
+            link.retire(str(refusal))
+        return True
 
     async def _usable_link(self) -> Link:
         """Return a link that accepts a command now, connecting if necessary.
@@ -180,7 +205,8 @@ class MultiplexedClient:
         if address.path is not None:
             await loop.create_unix_connection(lambda: link, address.path)
             return
-        transport, _ = await loop.create_connection(lambda: link, address.host, address.port, ssl=self._tls)
+        host, port = await self._locator.find()
+        transport, _ = await loop.create_connection(lambda: link, host, port, ssl=self._tls)
         # Detects a peer that vanished silently, also on an idle connection.
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
@@ -193,11 +219,15 @@ class MultiplexedClient:
             commands.insert(0, ("AUTH", *user, address.password or ""))
         if address.db:
             commands.append(("SELECT", address.db))
+        if self._locator.finds_primary:
+            commands.append(("ROLE",))
         replies = await link.send(b"".join(_pack(command, shared=False) for command in commands), len(commands))
         raise_first_error([replies])
         for command, reply in zip(commands, replies, strict=True):
+            if command[0] == "ROLE":
+                check_role(reply)
             # The client name is optional: a server may forbid it. A connection error means that it is not ready.
-            if command[0] != "CLIENT" or isinstance(reply, RedisConnectionError):
+            elif command[0] != "CLIENT" or isinstance(reply, RedisConnectionError):
                 _raise_refusal(str(command[0]), reply)
 
 

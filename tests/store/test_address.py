@@ -34,7 +34,7 @@ def test_tls_is_checked_unless_the_url_says_otherwise() -> None:
 @pytest.mark.parametrize(
     ("url", "fault"),
     [
-        ("http://h", "begins with redis://, rediss:// or unix://"),
+        ("http://h", "begins with redis://, rediss://, unix://, redis.sentinel://"),
         ("", "begins with"),
         ("localhost:6379", "begins with"),
         ("unix://", "path of the socket file"),

@@ -3,9 +3,10 @@
 import asyncio
 
 import pytest
-from redis.exceptions import DataError, OutOfMemoryError, ResponseError
+from redis.exceptions import DataError, ResponseError
 
 from shared.store.commands import RedisCommands
+from shared.store.errors import StoreRefused
 from shared.store.scripts import Script
 
 MOVE = Script(
@@ -85,7 +86,7 @@ async def test_large_values_arrive_whole(commands: RedisCommands) -> None:
 async def test_a_full_store_is_a_refusal_unless_the_script_may_write_all_the_same(commands: RedisCommands) -> None:
     await commands.execute("CONFIG", "SET", "maxmemory", "1")
     try:
-        with pytest.raises(OutOfMemoryError):
+        with pytest.raises(StoreRefused, match="OOM"):
             await commands.execute("SET", "a", "1")
         assert await commands.script(MOVE, ["a"], ["1"]) == [b"1", 1, None]
     finally:

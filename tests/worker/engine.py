@@ -65,8 +65,10 @@ class Bench:
 @asynccontextmanager
 async def bench_on(url: str, limits: QueueLimits = SHORT) -> AsyncIterator[Bench]:
     commands = MultiplexedClient(url)
-    yield Bench(url, commands, JobQueue(commands, limits), JobStore(commands), EventLog(commands))
-    await commands.aclose()
+    try:
+        yield Bench(url, commands, JobQueue(commands, limits), JobStore(commands), EventLog(commands))
+    finally:
+        await commands.aclose()
 
 
 @asynccontextmanager

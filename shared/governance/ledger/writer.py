@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import orjson
-from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 
 from shared import clock
 from shared.governance.keys.caller import Caller
@@ -22,6 +21,7 @@ from shared.governance.pricing.usage import Usage
 from shared.settings.model import LedgerSettings
 from shared.store.commands import Argument, RedisCommands
 from shared.store.errors import StoreConnectionError
+from shared.store.probe import is_writable
 
 RECORD_VERSION = 1
 MAX_BATCH = 200
@@ -251,26 +251,29 @@ class Ledger:
         args: list[Argument] = [self._writer, self._batch, ""]
         for line in lines:
             args += line
-        await self._retry(lambda: self._commands.script(self._scripts["settle"], (), args), len(lines))
+        booked = await self._retry(lambda: self._commands.script(self._scripts["settle"], (), args), len(lines))
+        if not booked and len(lines) > 1:  # the others are not at fault
+            for line in lines:
+                await self._book([line])
 
-    async def _retry(self, send: Callable[[], Awaitable[object]], entries: int) -> None:
-        """Send until answered."""
+    async def _retry(self, send: Callable[[], Awaitable[object]], entries: int) -> bool:
+        """Send until answered; False when the store refuses what was sent, but takes other writes."""
         failures = 0
         while True:
             try:
                 await send()
-            except (StoreConnectionError, ReadOnlyError, OutOfMemoryError) as error:
+            except Exception as error:
+                if not isinstance(error, StoreConnectionError) and await is_writable(self._commands):
+                    logger.exception("the store rejected ledger entries", extra={"entries": entries})
+                    return False
                 if failures == 0:
                     logger.warning(
                         "ledger entries are waiting for the store: %s", error, extra={"entries": len(self._waiting)}
                     )
                 await asyncio.sleep(clock.back_off_s(failures))
                 failures += 1
-            except ResponseError:
-                logger.exception("the store rejected ledger entries", extra={"entries": entries})
-                return
             else:
-                return
+                return True
 
     async def _configure(self) -> None:
         if self._configured:

@@ -1,0 +1,148 @@
+"""Servers of a test's own: primaries, replicas and Sentinels on free ports of 127.0.0.1."""
+
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import redis
+
+from shared.store.server_process import find_bundled_server
+
+SERVICE = "main"
+START_S = 10.0
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def find_binary() -> str:
+    """The installed redis-server, else the bundled one: both can be Sentinels too."""
+    return shutil.which("redis-server") or str(find_bundled_server())
+
+
+class Server:
+    """One process; ``start`` it again after ``kill`` to bring it back on its port."""
+
+    def __init__(self, directory: Path, *options: str, sentinel: bool = False) -> None:
+        self.directory = directory
+        self.port = free_port()
+        self._options = options
+        self._sentinel = sentinel
+        self.process: subprocess.Popen[bytes] | None = None
+        directory.mkdir(parents=True)
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}"
+
+    def start(self) -> "Server":
+        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.directory), *self._options]
+        if self._sentinel:
+            options = [str(self.directory / "sentinel.conf"), "--sentinel"]
+        self.process = subprocess.Popen(
+            [find_binary(), *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=self.directory
+        )
+        give_up_at = time.monotonic() + START_S
+        while True:
+            with suppress(redis.RedisError):
+                self.ask("PING")
+                return self
+            if self.process.poll() is not None or time.monotonic() > give_up_at:
+                raise RuntimeError(f"the server on port {self.port} does not start")
+            time.sleep(0.01)
+
+    def ask(self, *command: object) -> object:
+        with redis.Redis(port=self.port, socket_timeout=2) as client:
+            return client.execute_command(*command)
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+
+@contextmanager
+def server(directory: Path, *options: str) -> Iterator[Server]:
+    """A server that keeps nothing on disk unless the options say so."""
+    made = Server(directory, *(options or ("--save", "", "--appendonly", "no"))).start()
+    try:
+        yield made
+    finally:
+        made.kill()
+
+
+class SentinelSet:
+    """A primary, replicas, and three Sentinels that watch them."""
+
+    def __init__(self, directory: Path, *, replicas: int = 1, down_after_ms: int = 400, options: tuple[str, ...] = ()):
+        plain = options or ("--save", "", "--appendonly", "no")
+        self.nodes = [
+            Server(directory / f"node{at}", *plain, "--repl-diskless-sync-delay", "0") for at in range(replicas + 1)
+        ]
+        self.sentinels = [Server(directory / f"sentinel{at}", sentinel=True) for at in range(3)]
+        self._down_after_ms = down_after_ms
+
+    @property
+    def url(self) -> str:
+        return f"redis+sentinel://{','.join(f'127.0.0.1:{one.port}' for one in self.sentinels)}/{SERVICE}"
+
+    def start(self) -> "SentinelSet":
+        primary = self.nodes[0].start()
+        for replica in self.nodes[1:]:
+            replica.start().ask("REPLICAOF", "127.0.0.1", primary.port)
+        for sentinel in self.sentinels:
+            (sentinel.directory / "sentinel.conf").write_text(
+                f"port {sentinel.port}\nbind 127.0.0.1\ndir {sentinel.directory}\n"
+                f"sentinel monitor {SERVICE} 127.0.0.1 {primary.port} 2\n"
+                f"sentinel down-after-milliseconds {SERVICE} {self._down_after_ms}\n"
+                f"sentinel failover-timeout {SERVICE} 2000\n"
+            )
+            sentinel.start()
+        self.until_complete()
+        return self
+
+    def primary(self) -> Server:
+        """The node that the Sentinels name."""
+        _, port = self.sentinels[0].ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)  # type: ignore[misc]
+        return next(node for node in self.nodes if node.port == int(port))
+
+    def stop(self) -> None:
+        for one in (*self.sentinels, *self.nodes):
+            one.kill()
+
+    def until_complete(self) -> None:
+        """Block until each Sentinel knows the others, and each replica follows the primary that they name."""
+        give_up_at = time.monotonic() + 30
+        while not self._is_complete():
+            if time.monotonic() > give_up_at:
+                raise RuntimeError("the Sentinels did not find each other")
+            time.sleep(0.02)
+
+    def _is_complete(self) -> bool:
+        for sentinel in self.sentinels:
+            with redis.Redis(port=sentinel.port) as client:
+                state = client.sentinel_master(SERVICE)
+            if (state["num-slaves"], state["num-other-sentinels"]) != (len(self.nodes) - 1, 2):
+                return False
+        primary = self.primary()
+        roles = [node.ask("ROLE") for node in self.nodes if node is not primary]
+        return all(role[0] == b"slave" and role[3] == b"connected" and role[2] == primary.port for role in roles)  # type: ignore[index]
+
+
+@contextmanager
+def sentinel_set(directory: Path, **options) -> Iterator[SentinelSet]:
+    """A Sentinel set that runs while the block does."""
+    made = SentinelSet(directory, **options)
+    try:
+        yield made.start()
+    finally:
+        made.stop()
