@@ -16,6 +16,7 @@ from shared.governance.ledger.writer import who
 from shared.governance.limits.runs import run_in_metadata
 from shared.inference.call import Call
 from shared.inference.submission import Submitter
+from shared.jobs.labels import metadata_labels
 from shared.jobs.model import Job, NewJob, Priority, State
 from shared.jobs.store import JobStore
 from shared.surfaces.request_body import RequestBody, check_for_submit, read_request
@@ -113,6 +114,7 @@ class LineJobs:
             max_queued=self._max_queued,
             fingerprint=call.job_id,
             group=batch.id,
+            labels=metadata_labels(call.fields),
         )
 
     async def collect(

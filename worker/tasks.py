@@ -139,6 +139,11 @@ def completed(answer: Answer, call_cost: CallCost | None = None) -> Outcome:
     )
 
 
+def _tried(call_cost: CallCost) -> dict[str, str]:
+    """Return the provider and model of the last attempt."""
+    return {"provider": call_cost.provider, "model": call_cost.model} if call_cost.provider else {}
+
+
 def failed(error: GatewayError, call_cost: CallCost | None = None) -> Outcome:
     """Return the outcome of a job that ended with an error; SDKs raise it when they poll."""
     return Outcome(
@@ -146,5 +151,5 @@ def failed(error: GatewayError, call_cost: CallCost | None = None) -> Outcome:
         status_code=error.status,
         error=error.envelope()["error"],
         ledger=call_cost.entry or call_cost.failed(error) if call_cost else b"",
-        meta=call_cost.costs() if call_cost else {},
+        meta={**_tried(call_cost), **call_cost.costs()} if call_cost else {},
     )

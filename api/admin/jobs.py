@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import Query
+from fastapi import Query, Request
 from starlette.responses import Response
 
 from api.admin.access import admin_router
@@ -11,7 +11,7 @@ from api.http.ownership import Everyone
 from api.http.query import read_limit, unknown_cursor
 from api.http.request_context import json_reply
 from api.jobs.actions import cancel
-from api.jobs.lists import list_jobs, page_reply, read_job_list_query
+from api.jobs.lists import list_jobs, list_parameters, page_reply, read_job_list_query
 from api.jobs.replies import envelope_reply
 from api.services import Services
 from shared.errors import JobNotFound
@@ -22,12 +22,10 @@ router = admin_router("/api")
 Text = Annotated[str | None, Query()]
 
 
-@router.get("/jobs", summary="List all callers' jobs, newest first")
-async def list_all(
-    services: ServicesDep, status: Text = None, model: Text = None, after: Text = None, limit: Text = None
-) -> Response:
+@router.get("/jobs", summary="List and search all callers' jobs", openapi_extra=list_parameters(admin=True))
+async def list_all(request: Request, services: ServicesDep) -> Response:
     """A page of envelopes without results."""
-    page = await list_jobs(services.store, Everyone(), read_job_list_query(status, model, after, limit))
+    page = await list_jobs(services.store, Everyone(), read_job_list_query(request.query_params, admin=True))
     return as_response(page_reply(page))
 
 

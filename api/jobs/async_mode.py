@@ -21,6 +21,7 @@ from shared.governance.keys.caller import Caller
 from shared.governance.ledger.writer import who
 from shared.governance.limits.guard import Reservation
 from shared.inference.call import Call
+from shared.jobs.labels import metadata_labels
 from shared.jobs.model import Job, NewJob
 from shared.jobs.queue import Submission
 from shared.providers.registry import DEFAULT_PROVIDER
@@ -156,6 +157,7 @@ def _new_job(
         webhook=options.webhook,
         fingerprint=digest_of(request),
         keep_payload=request.request_type is RESPONSES,
+        labels=metadata_labels(request.fields),
     )
 
 

@@ -13,7 +13,7 @@ from api.http.request_context import Receive, Scope, Send, json_reply
 from api.http.streaming import send_event_log
 from api.jobs.actions import cancel, retry
 from api.jobs.async_mode import find, find_and_wait
-from api.jobs.lists import list_jobs, page_reply, read_job_list_query
+from api.jobs.lists import list_jobs, list_parameters, page_reply, read_job_list_query
 from api.jobs.replies import content_reply, envelope_reply, job_headers
 from api.services import Services
 from shared.errors import JobNotFound
@@ -26,18 +26,10 @@ router = APIRouter(prefix="/v1/async/jobs", tags=["jobs"], route_class=AuditedRo
 Text = Annotated[str | None, Query()]
 
 
-@router.get("", summary="List your jobs, newest first")
-async def list_own(
-    *,
-    services: ServicesDep,
-    caller: CallerDep,
-    status: Text = None,
-    model: Text = None,
-    after: Text = None,
-    limit: Text = None,
-) -> Response:
+@router.get("", summary="List and search your jobs", openapi_extra=list_parameters())
+async def list_own(request: Request, services: ServicesDep, caller: CallerDep) -> Response:
     """A page of envelopes without results; pass its ``last_id`` as ``after`` for the next page."""
-    query = read_job_list_query(status, model, after, limit)
+    query = read_job_list_query(request.query_params)
     page = await list_jobs(services.store, await list_owner(services.governance, caller), query)
     visible = page.jobs if caller.admin else tuple(job for job in page.jobs if _is_own(job, caller))
     return as_response(page_reply(page, visible))

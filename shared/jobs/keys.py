@@ -7,7 +7,7 @@ never expire and are not listed here as permanent.
 import hashlib
 import re
 
-from shared.jobs.model import Priority
+from shared.jobs.model import Priority, State
 from shared.store.keyspace import Key
 
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,80}\Z")
@@ -52,6 +52,16 @@ KEYS: tuple[Key, ...] = (
     Key("finops:jobs:waiting", "sorted set", "permanent, empties itself", "callers, by waiting jobs"),
     Key("finops:jobs:dead", "sorted set", "permanent, 10,000 ids", "the dead-letter list"),
     Key("finops:jobs:all", "sorted set", "permanent, 100,000 ids", "jobs by age, for administrators"),
+    Key("finops:jobs:live", "sorted set", "permanent, empties itself", "jobs that have not ended, by creation"),
+    Key("finops:jobs:completed", "sorted set", "permanent, 100,000 ids", "completed jobs, by creation"),
+    Key("finops:jobs:failed", "sorted set", "permanent, 100,000 ids", "failed jobs, by creation"),
+    Key("finops:jobs:cancelled", "sorted set", "permanent, 100,000 ids", "cancelled jobs, by creation"),
+    Key(
+        "finops:jobs:index:<number>",
+        "sorted set",
+        "permanent, 4096 of them, 100,000 ids each",
+        "jobs by creation whose model, provider, label, team, ... has this hash",
+    ),
     Key("finops:owner:<owner>:jobs", "sorted set", "30 days, refreshed; 10,000 ids", "an owner's jobs by age"),
     Key("finops:group:<group>:ended", "list", "30 days, refreshed", "ids of a group's ended jobs, until they are read"),
     Key("finops:idem:<scope>:<key>", "hash", "24 hours", "the job that an idempotency key made"),
@@ -72,6 +82,7 @@ DEADLINES = "finops:jobs:deadlines"
 WAITING = "finops:jobs:waiting"
 DEAD = "finops:jobs:dead"
 ALL_JOBS = "finops:jobs:all"
+LIVE = "finops:jobs:live"
 CANCEL_CHANNEL = "finops:cancel"
 WEBHOOK_OUTBOX = "finops:webhooks:outbox"
 WEBHOOK_SECRET = "finops:webhooks:secret"  # noqa: S105 - a key's name
@@ -133,6 +144,21 @@ def wake(priority: Priority) -> str:
 def owner_jobs(owner: str) -> str:
     """An owner's jobs by age."""
     return f"finops:owner:{owner}:jobs"
+
+
+def ended_jobs(state: State) -> str:
+    """Jobs that have ended in a state, by creation."""
+    return f"finops:jobs:{state}"
+
+
+def keeps_cursors(set_key: str) -> bool:
+    """Tell whether a set is a list whose expired jobs still serve as cursors for a day."""
+    return set_key == ALL_JOBS or set_key.startswith("finops:owner:")
+
+
+def index(number: int) -> str:
+    """One of the index sets of lists, by its number (``labels.index_of``)."""
+    return f"finops:jobs:index:{number}"
 
 
 def group_ended(group: str) -> str:

@@ -123,6 +123,7 @@ class NewJob:
         fingerprint: Identifies the request for idempotency keys and blind retries; empty: a hash of type and payload.
         keep_payload: Keep the request body as long as the result (Responses serve their input items).
         group: Ended jobs of a group are listed in ``keys.group_ended``, for a reader of all of them.
+        labels: Names and values by which lists find the job, beside the dimensions in ``context``.
     """
 
     id: str
@@ -147,6 +148,7 @@ class NewJob:
     fingerprint: str = ""
     keep_payload: bool = False
     group: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         if not (0 < self.weight < math.inf):
@@ -174,7 +176,7 @@ class Job:
 
     ``due_ms`` is from when it can be claimed, ``started_ms`` the latest start. ``queue_position`` (1: next) and
     ``estimated_start_ms`` are set for queued jobs only, ``reason`` for jobs that wait again: ``lost_lease``,
-    ``released``, or the reason of a deferral.
+    ``released``, or the reason of a deferral. ``labels`` is as stored (``labels.labels_field``).
     """
 
     id: str
@@ -202,6 +204,7 @@ class Job:
     error: Mapping[str, Any] | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
     reason: str = ""
+    labels: str = ""
     queue_position: int | None = None
     estimated_start_ms: int | None = None
 
@@ -209,6 +212,18 @@ class Job:
     def live(self) -> bool:
         """Whether the job has not ended."""
         return not self.state.terminal
+
+    @property
+    def label_pairs(self) -> dict[str, str]:
+        """The job's labels by name; of two values of one name the later one."""
+        lines = (line[2:] for line in self.labels.split("\n") if line.startswith("l:"))
+        pairs = (_unescape(line).partition(":") for line in lines)
+        return {name: value for name, _, value in pairs}
+
+
+def _unescape(text: str) -> str:
+    """Undo the escapes of a line of ``labels``."""
+    return text.replace("\\\\", "\0").replace("\\n", "\n").replace("\0", "\\") if "\\" in text else text
 
 
 def job_from_fields(job_id: str, fields: Mapping[bytes, bytes]) -> Job:
@@ -255,6 +270,7 @@ def job_from_fields(job_id: str, fields: Mapping[bytes, bytes]) -> Job:
         error=json(b"error"),
         meta=json(b"meta") or {},
         reason=text(b"reason"),
+        labels=text(b"labels"),
     )
 
 

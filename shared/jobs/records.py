@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from shared.jobs import keys
+from shared.jobs.labels import index_of, index_sets, labels_field, provider_of, stored_lines
 from shared.jobs.model import Claim, Job, NewJob, Outcome, Priority, State, job_from_fields
 from shared.jobs.replies import ClaimRow, JobCreated, JobFound, QueueForecast
 from shared.store.commands import Argument
@@ -27,6 +28,8 @@ def fingerprint(new: NewJob) -> str:
 
 def submit_args(new: NewJob, max_queued: int) -> list[Argument]:
     """Return the arguments of ``submit.lua``."""
+    lines = stored_lines(new)
+    sets = index_sets(new, lines)
     args: list[Argument] = [
         new.id,
         new.owner or ANONYMOUS,
@@ -40,7 +43,11 @@ def submit_args(new: NewJob, max_queued: int) -> list[Argument]:
         *repeat_args(new),
         new.payload,
         new.owner,
+        len(sets),
+        *sets,
     ]
+    if lines:
+        args += ("labels", labels_field(lines))
     for name, value in record_fields(new):
         if value:
             args += (name, value)
@@ -97,6 +104,7 @@ def job_as_submitted(new: NewJob, reply: JobCreated) -> Job:
         due_ms=due_ms,
         deadline_ms=0 if new.deadline_s is None else created_ms + max(1, round(new.deadline_s * 1000)),
         webhook=new.webhook,
+        labels=labels_field(stored_lines(new)),
         queue_position=position,
         estimated_start_ms=start_ms,
     )
@@ -168,7 +176,7 @@ def finish_args(
     """
     args: list[Argument] = [claim.id, claim.token]
     if outcome is None:
-        args += ("", 0, "", "", "", "", "", "")
+        args += ("", 0, "", "", "", "", "", "", "")
     else:
         args += (
             str(outcome.state),
@@ -179,8 +187,17 @@ def finish_args(
             orjson.dumps(outcome.meta) if outcome.meta else "",
             outcome.ledger,
             "1" if outcome.dead_letter else "",
+            _answering_index(claim, outcome),
         )
     args += (flushed, len(events))
     for name, data in events:
         args += (name, data)
     return args
+
+
+def _answering_index(claim: Claim, outcome: Outcome) -> str:
+    """Return the number of the index set of the provider that answered, if it is not the one that was asked for."""
+    provider = outcome.meta.get("provider")
+    if not isinstance(provider, str) or provider == provider_of(claim.model):
+        return ""
+    return str(index_of("provider", provider))

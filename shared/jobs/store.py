@@ -1,22 +1,32 @@
 """The job store: reads jobs and writes their outcomes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from shared.errors import JobLive, JobNotFound, RetryRefused
 from shared.jobs import keys, records
 from shared.jobs.endings import DEADLINE_ERROR, cancelled_error
+from shared.jobs.filters import EVERYTHING, JobFilter
 from shared.jobs.model import Claim, Job, Outcome, Priority, State, job_from_fields
 from shared.jobs.scripts import EngineScripts
 from shared.store.commands import Argument, RedisCommands
 from shared.store.probe import is_writable
 
 SUMMARY_FIELDS = (
-    "owner", "type", "request_id", "priority", "ttl_s", "created_ms", "due_ms", "started_ms", "completed_ms",
-    "expires_ms", "deadline_ms", "attempts", "status_code", "result_type", "error", "reason",
+    "state", "model", "owner", "type", "request_id", "priority", "ttl_s", "created_ms", "due_ms", "started_ms",
+    "completed_ms", "expires_ms", "deadline_ms", "attempts", "status_code", "result_type", "error", "reason", "labels",
 )  # fmt: skip
-_SUMMARY_NAMES = tuple(name.encode() for name in ("state", "model", *SUMMARY_FIELDS))
+_SUMMARY_NAMES = tuple(name.encode() for name in SUMMARY_FIELDS)
+# One call of list.lua stays under 5 ms on a busy machine: 3 to 8 µs a record, 10 to 20 µs a row.
+SCANNED_AT_ONCE = 400
+ROWS_AT_ONCE = 100
+# From here on a list of all jobs, or of an owner's, may have lost older ones (submit.lua trims it by 64).
+INDEXED_JOBS = 100_000
+OWNER_JOBS = 10_000
+
+Order = Literal["asc", "desc"]
+Rows = list[Sequence[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +49,7 @@ class Finish:
 
 @dataclass(frozen=True, slots=True)
 class JobPage:
-    """A page of jobs, newest first, without results; the cursor of the next page is the last job's id."""
+    """A page of jobs without results; the cursor of the next page is the last job's id."""
 
     jobs: tuple[Job, ...]
     has_more: bool
@@ -173,15 +183,21 @@ class JobStore:
         return records.job_from_reply(job_id, reply)
 
     async def list(
-        self, owner: str | None, *, state: State | None = None, model: str = "", after: str = "", limit: int = 20
+        self,
+        owner: str | None,
+        wanted: JobFilter = EVERYTHING,
+        *,
+        order: Order = "desc",
+        after: str = "",
+        limit: int = 20,
     ) -> JobPage:
-        """List an owner's jobs, newest first; None lists everybody's.
+        """List an owner's jobs by creation; None lists everybody's.
 
         Args:
             owner: The owner; jobs submitted without a key are in no list.
-            state: Only jobs in this state.
-            model: Only jobs of this model.
-            after: The last id of the previous page.
+            wanted: What jobs.
+            order: ``desc``: newest first.
+            after: The last id of the previous page; its job may be gone for up to a day.
             limit: 1 to 1000.
 
         Raises:
@@ -190,8 +206,16 @@ class JobStore:
         """
         if owner == "":
             return JobPage((), has_more=False)
-        set_key = keys.ALL_JOBS if owner is None else keys.owner_jobs(owner)
-        return await self._page(set_key, str(state or ""), model, after, limit)
+        limit = min(max(limit, 1), 1000)
+        own_list = keys.ALL_JOBS if owner is None else keys.owner_jobs(owner)
+        position = await self._position(own_list, after)
+        rows: dict[bytes, Sequence[Any]] = {}
+        for set_key in await self._smallest_union(own_list, wanted):
+            mine = wanted if owner is None else replace(wanted, keys=(owner,))
+            for row in await self._scan(set_key, mine, order, position, limit + 1):
+                rows[row[0]] = row
+        jobs = sorted(map(_summary, rows.values()), key=_by_creation, reverse=order == "desc")
+        return JobPage(tuple(jobs[:limit]), has_more=len(jobs) > limit)
 
     async def dead(self, *, after: str = "", limit: int = 20) -> JobPage:
         """List the dead letters, newest first.
@@ -200,7 +224,10 @@ class JobStore:
             JobNotFound: The cursor is not in the list (any more).
             StoreUnavailable: No answer.
         """
-        return await self._page(keys.DEAD, "", "", after, limit)
+        limit = min(max(limit, 1), 1000)
+        position = await self._position(keys.DEAD, after)
+        rows = await self._scan(keys.DEAD, EVERYTHING, "desc", position, limit + 1)
+        return JobPage(tuple(map(_summary, rows[:limit])), has_more=len(rows) > limit)
 
     async def stats(self) -> QueueStats:
         """Return statistics for metrics and autoscaling.
@@ -219,12 +246,58 @@ class JobStore:
             callers={name.decode(): int(n) for name, n in zip(callers[::2], callers[1::2], strict=True)},
         )
 
-    async def _page(self, set_key: str, state: str, model: str, after: str, limit: int) -> JobPage:
-        limit = min(max(limit, 1), 1000)
-        reply = await self._scripts.run("list", [set_key, after, limit, state, model, *SUMMARY_FIELDS], retry_safe=True)
-        if reply is None:
+    async def _position(self, set_key: str, after: str) -> tuple[Argument, Argument]:
+        """Return score and id of a cursor."""
+        if not after:
+            return "", ""
+        score = await self._scripts.execute("ZSCORE", set_key, after, retry_safe=True)
+        if score is None:
             raise JobNotFound(after)
-        return JobPage(tuple(_summary(row) for row in reply[0]), has_more=bool(reply[1]))
+        return score, after
+
+    async def _smallest_union(self, own_list: str, wanted: JobFilter) -> Sequence[str]:
+        """Return sets that together hold all wanted jobs: the list itself, or those of an index that are smaller."""
+        choices = [tuple(map(keys.index, numbers)) for numbers in wanted.index_choices()]
+        if wanted.states:
+            choices.append(tuple(dict.fromkeys(map(_state_set, wanted.states))))
+        if wanted.keys:
+            choices.append(tuple(dict.fromkeys(map(keys.owner_jobs, wanted.keys))))
+        if not choices:
+            return (own_list,)
+        names = list(dict.fromkeys([own_list, keys.ALL_JOBS, *(name for choice in choices for name in choice)]))
+        counts = await self._scripts.execute_many([("ZCARD", name) for name in names])
+        sizes: dict[str, int] = dict(zip(names, counts, strict=True))
+        if own_list != keys.ALL_JOBS and sizes[keys.ALL_JOBS] >= INDEXED_JOBS:
+            return (own_list,)  # the indexes hold the newest jobs of all owners, the owner's list older ones as well
+        if wanted.keys and any(sizes[keys.owner_jobs(key)] >= OWNER_JOBS for key in wanted.keys):
+            choices.pop()  # and here it is the owner's list that has lost the older ones
+        return min(((own_list,), *choices), key=lambda choice: sum(sizes[name] for name in choice))
+
+    async def _scan(
+        self, set_key: str, wanted: JobFilter, order: Order, position: tuple[Argument, Argument], count: int
+    ) -> Sequence[Sequence[Any]]:
+        """Return the first rows of a set after a position, read in pieces that are short for the store."""
+        rows: Rows = []
+        low, high = wanted.created_after_ms, wanted.created_before_ms
+        bounds = ("-inf" if low is None else low, "+inf" if high is None else high)
+        prune = "" if keys.keeps_cursors(set_key) else "1"
+        options = (SCANNED_AT_ONCE, wanted.as_json(), prune, *SUMMARY_FIELDS)
+        while True:
+            most = min(count - len(rows), ROWS_AT_ONCE)
+            args: tuple[Argument, ...] = (set_key, order, *position, *bounds, most, *options)
+            found, last = await self._scripts.run("list", args, retry_safe=True)
+            rows += found
+            if last is None or len(rows) >= count:
+                return rows
+            position = (last[0], last[1])
+
+
+def _state_set(state: State) -> str:
+    return keys.ended_jobs(state) if state.terminal else keys.LIVE
+
+
+def _by_creation(job: Job) -> tuple[int, str]:
+    return job.created_ms, job.id
 
 
 def _check_job_id(job_id: str) -> None:

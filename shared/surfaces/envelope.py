@@ -52,6 +52,8 @@ class JobView(Protocol):
     @property
     def error(self) -> Mapping[str, Any] | None: ...
     @property
+    def label_pairs(self) -> Mapping[str, str]: ...
+    @property
     def queue_position(self) -> int | None: ...
     @property
     def estimated_start_ms(self) -> int | None: ...
@@ -80,6 +82,8 @@ def envelope(job: JobView, *, with_result: bool = True) -> dict[str, Any]:
         "created_at": rfc3339_ms(job.created_ms),
         "attempts": job.attempts,
     }
+    if labels := job.label_pairs:
+        envelope["labels"] = labels
     _add_times(job, envelope, ended=ended)
     if job.state == "queued" and job.queue_position is not None:
         envelope["queue_position"] = job.queue_position

@@ -4,7 +4,7 @@ import re
 
 from shared.governance.keyspace import LEDGER
 from shared.jobs import keys
-from shared.jobs.model import Priority
+from shared.jobs.model import Priority, State
 from shared.jobs.queue import JobQueue
 from shared.jobs.scripts import engine_scripts
 from shared.jobs.store import JobStore
@@ -57,15 +57,16 @@ async def test_deleted_jobs_leave_no_keys(queue: JobQueue, store: JobStore, comm
         await store.delete(job.id)
     await queue.claim("w", 1)
     left = {name.decode() for name in await commands.execute("KEYS", "*")}
-    assert {name.split(":")[1] for name in left} <= {"dedupe", "jobs", "caller"}
-    assert {name for name in left if ":jobs:" in name} == {keys.CLOCK}
+    assert {name.split(":")[1] for name in left} <= {"dedupe", "jobs", "caller", "owner"}
+    lists = {name for name in left if name.split(":")[1] == "jobs" and ":index:" not in name}
+    assert lists == {keys.CLOCK, keys.ALL_JOBS}  # ids stay in lists for a day, as cursors
 
 
 def test_python_and_lua_build_the_same_names() -> None:
     prelude = engine_scripts()["prelude"].source
     for name in (
         keys.CLOCK, keys.LEASES, keys.DEFERRED, keys.DEADLINES, keys.WAITING, keys.DEAD, keys.ALL_JOBS, LEDGER,
-        keys.CANCEL_CHANNEL, keys.WEBHOOK_OUTBOX, *keys.ARQ_QUEUES.values(),
+        keys.LIVE, keys.CANCEL_CHANNEL, keys.WEBHOOK_OUTBOX, *keys.ARQ_QUEUES.values(),
     ):  # fmt: skip
         assert f"'{name}'" in prelude
     for built, parts in (
@@ -76,6 +77,8 @@ def test_python_and_lua_build_the_same_names() -> None:
         (keys.caller("ID"), "'finops:caller:' .. name"),
         (keys.group_ended("ID"), "'finops:group:' .. group .. ':ended'"),
         (keys.owner_jobs("ID"), "'finops:owner:' .. owner .. ':jobs'"),
+        (keys.ended_jobs(State.FAILED).replace("failed", "ID"), "'finops:jobs:' .. state"),
+        (keys.index(7).replace("7", "ID"), "'finops:jobs:index:' .. number"),
         (keys.wake(Priority.LOW).replace("low", "ID"), "'finops:wake:' .. priority"),
         (keys.priority_callers(Priority.LOW).replace("low", "ID"), "'finops:lane:' .. priority .. ':callers'"),
         (

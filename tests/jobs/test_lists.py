@@ -1,14 +1,17 @@
 """Lists of jobs: an owner's, everybody's, the dead."""
 
+from dataclasses import replace
+
 import pytest
 
 from shared.errors import JobNotFound
 from shared.jobs import keys
+from shared.jobs.filters import JobFilter
 from shared.jobs.model import State
 from shared.jobs.queue import JobQueue
 from shared.jobs.store import JobStore
 from shared.store.commands import RedisCommands
-from tests.jobs.conftest import DONE, claim_one, new_job
+from tests.jobs.conftest import BROKEN, DONE, claim_one, new_job
 
 
 async def make(queue: JobQueue, count: int, **options: object) -> list[str]:
@@ -42,17 +45,43 @@ async def test_lists_filter_by_state_and_model(queue: JobQueue, store: JobStore)
     (other,) = await make(queue, 1, owner="a", model="sim/slow")
     claim = await claim_one(queue)
     await store.finish(claim, DONE)
-    assert [job.id for job in (await store.list("a", model="sim/slow")).jobs] == [other]
-    (done,) = (await store.list("a", state=State.COMPLETED)).jobs
+    assert [job.id for job in (await store.list("a", JobFilter(models=("sim/slow",)))).jobs] == [other]
+    (done,) = (await store.list("a", JobFilter(states=(State.COMPLETED,)))).jobs
     assert (done.id, done.status_code, done.owner, done.result) == (claim.id, 200, "a", b"")
-    assert not (await store.list("a", state=State.FAILED)).jobs
+    assert not (await store.list("a", JobFilter(states=(State.FAILED,)))).jobs
 
 
-async def test_expired_jobs_are_removed_from_lists(queue: JobQueue, store: JobStore, commands: RedisCommands) -> None:
-    gone, stored = (await make(queue, 1, owner="a")) + (await make(queue, 1, owner="a"))
+async def test_expired_jobs_serve_as_cursors_for_a_day(
+    queue: JobQueue, store: JobStore, commands: RedisCommands
+) -> None:
+    oldest, gone, newest = [(await make(queue, 1, owner="a"))[0] for _ in range(3)]
     await commands.execute("DEL", keys.job(gone))
-    assert [job.id for job in (await store.list("a")).jobs] == [stored]
-    assert await commands.execute("ZCARD", keys.owner_jobs("a")) == 1
+    for job_id, age_ms in ((oldest, 2), (gone, 1), (newest, 0)):
+        await commands.execute("ZADD", keys.owner_jobs("a"), await now_ms(commands) - age_ms, job_id)
+    assert [job.id for job in (await store.list("a")).jobs] == [newest, oldest]
+    assert [job.id for job in (await store.list("a", after=gone)).jobs] == [oldest]
+    await commands.execute("ZADD", keys.owner_jobs("a"), await now_ms(commands) - 86_400_001, gone)
+    assert [job.id for job in (await store.list("a", order="asc")).jobs] == [oldest, newest]
+    with pytest.raises(JobNotFound):
+        await store.list("a", after=gone)
+
+
+async def now_ms(commands: RedisCommands) -> int:
+    seconds, micros = await commands.execute("TIME")
+    return int(seconds) * 1000 + int(micros) // 1000
+
+
+async def test_expired_jobs_leave_the_dead_letters(queue: JobQueue, store: JobStore, commands: RedisCommands) -> None:
+    await make(queue, 2, owner="a")
+    first, second = [await claim_one(queue) for _ in range(2)]
+    for claim in (first, second):
+        await store.finish(claim, replace(BROKEN, dead_letter=True))
+    await commands.execute("DEL", keys.job(first.id))
+    assert [job.id for job in (await store.dead(limit=1)).jobs] == [second.id]
+    assert await commands.execute("ZCARD", keys.DEAD) == 1
+    assert not (await store.dead(after=second.id)).jobs
+    with pytest.raises(JobNotFound):
+        await store.dead(after=first.id)
 
 
 async def test_an_unknown_cursor_is_an_error(queue: JobQueue, store: JobStore) -> None:

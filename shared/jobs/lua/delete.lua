@@ -1,12 +1,11 @@
 #!lua flags=allow-oom
 --!include prelude.lua
--- Removes every key of a job that has ended. Answers 'gone', 'live' or 'deleted'.
+-- Removes every key of a job that has ended; its id stays in the lists for a day, as a cursor. Answers 'gone', 'live' or 'deleted'.
 local id = ARGV[1]
 local job = read_job(id)
 if not job then return 'gone' end
 if job.state == 'queued' or job.state == 'deferred' or job.state == 'running' then return 'live' end
 call('DEL', job_key(id), payload_key(id), events_key(id), arq_result_key(id), arq_job_key(id), arq_progress_key(id))
 call('ZREM', DEAD, id)
-call('ZREM', ALL, id)
-if job.owner ~= '' then call('ZREM', owner_key(job.owner), id) end
+call('ZREM', ended_key(job.state), id)
 return 'deleted'

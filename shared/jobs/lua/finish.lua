@@ -1,7 +1,8 @@
 #!lua flags=allow-oom
 --!include prelude.lua
 -- Writes events and outcomes of runs, each fenced by its token. Per item: id, token, state ('' for events alone), status,
--- result type, result, error, meta, ledger entry, '1' for the dead-letter list, how many events the run has written
+-- result type, result, error, meta, ledger entry, '1' for the dead-letter list, a further
+-- index set ('': none), how many events the run has written
 -- before (or -1: not counted), number of events, then name and data of each. Events that a call with a lost answer wrote
 -- are skipped. Answers 1 or 0 per item: written, or the lease was lost.
 local now = now_ms()
@@ -25,15 +26,16 @@ end
 local at = 1
 while at <= #ARGV do
   local id, token, state = ARGV[at], ARGV[at + 1], ARGV[at + 2]
-  local events = num(ARGV[at + 11])
+  local events = num(ARGV[at + 12])
   local job = read_job(id)
   local ours = job and job.state == 'running' and job.lease == token
   if ours then
-    if events > 0 then append_events(id, num(ARGV[at + 10]), at + 12, events) end
+    if events > 0 then append_events(id, num(ARGV[at + 11]), at + 13, events) end
     if state ~= '' then
       conclude(job, now, {
         token = token, state = state, status = num(ARGV[at + 3]), result_type = ARGV[at + 4], result = ARGV[at + 5],
         error = ARGV[at + 6], meta = ARGV[at + 7], ledger = ARGV[at + 8], dead = ARGV[at + 9] == '1',
+        index = ARGV[at + 10],
       })
     elseif events > 0 then
       call('PUBLISH', signal_key(id), 'running')
@@ -42,7 +44,7 @@ while at <= #ARGV do
   -- A finish sent twice, because its first answer was lost, is recorded once and accepted twice.
   local again = not ours and job and state ~= '' and job.state == state and job.lease == token
   answers[#answers + 1] = (ours or again) and 1 or 0
-  at = at + 12 + events * 2
+  at = at + 13 + events * 2
 end
 settle()
 return answers

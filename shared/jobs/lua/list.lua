@@ -1,31 +1,105 @@
 #!lua flags=allow-oom
 --!include prelude.lua
--- One page of a list of jobs, newest first, without bodies. ARGV: the list's key, after which id, limit, state, model,
--- then the fields wanted. Ids whose record has expired are taken off the list on the way.
-local set, after, limit, state, model = ARGV[1], ARGV[2], num(ARGV[3]), ARGV[4], ARGV[5]
-local fields = {'state', 'model'}
-for i = 6, #ARGV do fields[#fields + 1] = ARGV[i] end
-local from = 0
-if after ~= '' then
-  local rank = call('ZREVRANK', set, after)
-  if not rank then return false end
-  from = rank + 1
+-- One piece of a list of jobs, in order of creation, without bodies. ARGV: the set, 'desc' or 'asc', the position after
+-- which to begin (score and member, or two empty texts), bounds of creation (exclusive; '-inf' and '+inf'), most rows,
+-- most records to look at, the filter (JobFilter.as_json), '1' to forget expired jobs at once, then the fields wanted.
+-- Answers {rows, {score, member} of the last record that was looked at, or false at the end of the list}.
+local set, order, score, member = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local low, high = ARGV[5], ARGV[6]
+local limit, budget, filter, prune = num(ARGV[7]), num(ARGV[8]), cjson.decode(ARGV[9]), ARGV[10] == '1'
+local wanted = {}
+for i = 11, #ARGV do wanted[#wanted + 1] = ARGV[i] end
+local descending = order == 'desc'
+local RANK = descending and 'ZREVRANK' or 'ZRANK'
+local RANGE = descending and 'ZREVRANGE' or 'ZRANGE'
+-- An expired job stays as a cursor for a day.
+local forget_before = prune and math.huge or now_ms() - 86400000
+
+local COMPARED = {'state', 'type', 'model', 'priority', 'owner'}
+local fields, at = {'state'}, {state = 1}
+local function need(name)
+  if not at[name] then
+    fields[#fields + 1] = name
+    at[name] = #fields
+  end
 end
-local rows, gone, scanned, more = {}, {}, 0, 0
-while more == 0 and scanned < 20000 do
-  local ids = call('ZREVRANGE', set, int(from), int(from + 199))
-  if #ids == 0 then break end
-  for _, id in ipairs(ids) do
-    local f = call('HMGET', job_key(id), unpack(fields))
-    if not f[1] then
-      gone[#gone + 1] = id
-    elseif (state == '' or f[1] == state) and (model == '' or f[2] == model) then
-      if #rows == limit then more = 1 break end
-      rows[#rows + 1] = {id, f}
+for _, name in ipairs(COMPARED) do if filter[name] then need(name) end end
+if filter.labels or filter.teams or filter.customers then need('labels') end
+if filter.provider then need('model') end
+if filter.provider or filter.cost then need('meta') end
+if filter.code then need('error') end
+
+local function has_one(text, lines)
+  for _, line in ipairs(lines) do if string.find(text, line, 1, true) then return true end end
+  return false
+end
+
+-- Values are read from the JSON that the engine wrote; a quotation mark inside a text is escaped there.
+local function provider_of(meta, model)
+  return string.match(meta, '"provider":"([^"]*)"') or string.match(model, '^([^/]*)/') or filter.default_provider
+end
+
+local function fits(f)
+  for _, name in ipairs(COMPARED) do
+    if filter[name] and not filter[name][f[at[name]] or ''] then return false end
+  end
+  if filter.labels then
+    for _, line in ipairs(filter.labels) do
+      if not string.find(f[at.labels] or '', line, 1, true) then return false end
     end
   end
-  from = from + #ids
-  scanned = scanned + #ids
+  if filter.teams and not has_one(f[at.labels] or '', filter.teams) then return false end
+  if filter.customers and not has_one(f[at.labels] or '', filter.customers) then return false end
+  if filter.code and not filter.code[string.match(f[at.error] or '', '"code":"([^"]*)"') or ''] then return false end
+  if filter.provider and not filter.provider[provider_of(f[at.meta] or '', f[at.model] or '')] then return false end
+  if filter.cost then
+    local cost = tonumber(string.match(f[at.meta] or '', '"cost_micro_usd":(%d+)'))
+    return cost ~= nil and cost >= filter.cost[1] and cost <= filter.cost[2]
+  end
+  return true
 end
-for i = 1, #gone, 1000 do call('ZREM', set, unpack(gone, i, math.min(i + 999, #gone))) end
-return {rows, more}
+
+-- How many entries of the set come before the first one to look at.
+local function begin()
+  local from = 0
+  if descending then
+    if high ~= '+inf' then from = call('ZCOUNT', set, high, '+inf') end
+  elseif low ~= '-inf' then
+    from = call('ZCOUNT', set, '-inf', low)
+  end
+  if member == '' then return from end
+  local added = call('ZADD', set, 'NX', score, member)  -- its place is needed, whether the job is in the set or not
+  local rank = call(RANK, set, member)
+  if added == 1 then call('ZREM', set, member) else rank = rank + 1 end
+  return math.max(from, rank)
+end
+
+local function beyond(created)
+  if descending then return low ~= '-inf' and created <= num(low) end
+  return high ~= '+inf' and created >= num(high)
+end
+
+local from = begin()
+local rows, gone, position, scanned, ended = {}, {}, false, 0, false
+while not ended and #rows < limit and scanned < budget do
+  local count = math.min(100, budget - scanned)
+  local page = call(RANGE, set, int(from), int(from + count - 1), 'WITHSCORES')
+  local full = false
+  for i = 1, #page, 2 do
+    local id, created = page[i], num(page[i + 1])
+    ended, full = beyond(created), #rows == limit
+    if ended or full then break end
+    local f = call('HMGET', job_key(id), unpack(fields))
+    if not f[1] then
+      if created < forget_before then gone[#gone + 1] = id end
+    elseif fits(f) then
+      rows[#rows + 1] = {id, call('HMGET', job_key(id), unpack(wanted))}
+    end
+    position = {page[i + 1], id}
+  end
+  ended = ended or (not full and #page < count * 2)
+  from = from + count
+  scanned = scanned + count
+end
+if #gone > 0 then call('ZREM', set, unpack(gone)) end
+return {rows, (not ended) and position}

@@ -9,6 +9,7 @@ local DEADLINES = 'finops:jobs:deadlines'
 local WAITING = 'finops:jobs:waiting'
 local DEAD = 'finops:jobs:dead'
 local ALL = 'finops:jobs:all'
+local LIVE = 'finops:jobs:live'
 local OUTBOX = 'finops:webhooks:outbox'
 local CANCEL = 'finops:cancel'
 local LIVE_MS = 2592000000      -- safety expiry of a live job's keys: 30 days
@@ -27,6 +28,8 @@ local function callers_key(priority) return 'finops:lane:' .. priority .. ':call
 local function wake_key(priority) return 'finops:wake:' .. priority end
 local function owner_key(owner) return 'finops:owner:' .. owner .. ':jobs' end
 local function group_key(group) return 'finops:group:' .. group .. ':ended' end
+local function ended_key(state) return 'finops:jobs:' .. state end
+local function index_key(number) return 'finops:jobs:index:' .. number end
 local function arq_job_key(id) return 'arq:job:' .. id end
 local function arq_progress_key(id) return 'arq:in-progress:' .. id end
 local function arq_result_key(id) return 'arq:result:' .. id end
@@ -143,6 +146,7 @@ local function update_listing(c, priority, away)
 end
 
 local unleased = {}  -- jobs that no longer run: their leases are removed in one command
+local ended, ended_ids = {}, {}  -- by state: creation and id of jobs that have ended, likewise
 
 local function write_caller(c)
   local changed = {}
@@ -160,10 +164,23 @@ local function write_caller(c)
   if #changed > 0 then call('HSET', caller_key(c.name), unpack(changed)) end
 end
 
+local function list_ended(job, state)
+  local entries = ended[state] or {}
+  ended[state] = entries
+  entries[#entries + 1] = int(job.created)
+  entries[#entries + 1] = job.id
+  ended_ids[#ended_ids + 1] = job.id
+end
+
 local function settle()
   if #unleased > 0 then
     call('ZREM', LEASES, unpack(unleased))
     unleased = {}
+  end
+  if #ended_ids > 0 then
+    call('ZREM', LIVE, unpack(ended_ids))
+    for state, entries in pairs(ended) do call('ZADD', ended_key(state), unpack(entries)) end
+    ended, ended_ids = {}, {}
   end
   for name, c in pairs(callers) do
     local away = parked(c)
@@ -304,7 +321,7 @@ local function write_side_entries(job, now, outcome)
 end
 
 -- Writes the outcome of a live job with everything that follows from it. outcome: state, status, error; of runs also token, result, result_type, meta,
--- ledger, dead. The token stays in the record, so that a finish whose answer was lost on the way may be sent again.
+-- ledger, dead, index. The token stays in the record, so that a finish whose answer was lost on the way may be sent again.
 local function conclude(job, now, outcome)
   if job.state == 'running' then leave_running(job) else leave_waiting(job) end
   local id = job.id
@@ -320,6 +337,8 @@ local function conclude(job, now, outcome)
   end
   call('HSET', job_key(id), unpack(fields))
   call('PEXPIRE', job_key(id), int(ttl))
+  list_ended(job, outcome.state)
+  if outcome.index and outcome.index ~= '' then call('ZADD', index_key(outcome.index), int(job.created), id) end
   if job.keep or outcome.state == 'failed' then
     call('PEXPIRE', payload_key(id), int(ttl))
     call('DEL', arq_progress_key(id), arq_job_key(id))

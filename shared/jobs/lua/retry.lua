@@ -13,6 +13,8 @@ call('HDEL', job_key(id), 'result', 'result_type', 'error', 'meta', 'completed_m
   'started_ms', 'deadline_ms', 'reason')
 call('HSET', job_key(id), 'state', 'queued', 'lease', '', 'attempts', '0', 'due_ms', int(now), 'seq', int(job.seq))
 call('ZREM', DEAD, id)
+call('ZREM', ended_key('failed'), id)
+call('ZADD', LIVE, int(job.created), id)
 call('DEL', arq_result_key(id), events_key(id))
 call('SET', arq_job_key(id), '{"t":null,"f":"run_job","a":["' .. id .. '"],"k":{},"et":' .. int(now) .. '}')
 reopen_hold(id)

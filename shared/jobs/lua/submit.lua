@@ -10,7 +10,8 @@ local weight, limit = num(ARGV[6]), num(ARGV[7])
 local max_total, max_own = num(ARGV[8]), num(ARGV[9])
 local idem, fingerprint, dedupe, blind = ARGV[10], ARGV[11], ARGV[12], ARGV[13]
 local payload, owner = ARGV[14], ARGV[15]
-local FIRST = 16
+local FIRST_INDEX = 17
+local FIRST = FIRST_INDEX + num(ARGV[16])
 
 local same = earlier(idem, fingerprint, dedupe, blind) or known(id)
 if same then return same end
@@ -60,8 +61,16 @@ call('PEXPIRE', events_key(id), keep)
 settle()
 
 local trims = job.seq % 64 == 0  -- lists may be that much longer than they say
+local listed = {LIVE}
+for i = FIRST_INDEX, FIRST - 1 do listed[#listed + 1] = index_key(ARGV[i]) end
 call('ZADD', ALL, int(now), id)
-if trims then call('ZREMRANGEBYRANK', ALL, '0', '-100001') end
+for _, key in ipairs(listed) do call('ZADD', key, int(now), id) end
+if trims then
+  call('ZREMRANGEBYRANK', ALL, '0', '-100001')
+  local oldest = call('ZRANGE', ALL, '0', '0', 'WITHSCORES')
+  for _, state in ipairs({'completed', 'failed', 'cancelled'}) do listed[#listed + 1] = ended_key(state) end
+  for _, key in ipairs(listed) do call('ZREMRANGEBYSCORE', key, '-inf', '(' .. oldest[2]) end
+end
 if owner ~= '' then
   call('ZADD', owner_key(owner), int(now), id)
   if trims then call('ZREMRANGEBYRANK', owner_key(owner), '0', '-10001') end
