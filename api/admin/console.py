@@ -11,12 +11,11 @@ from starlette.responses import Response
 
 from api.admin.access import admin_router
 from api.endpoints.deps import ServicesDep, as_response
-from api.http.ownership import Everyone
 from api.http.request_context import json_reply
-from api.jobs.lists import JobListQuery, list_jobs
 from api.services import Services
 from shared import clock
 from shared.governance.ledger.reports import Reports, UsageQuery, UsageRow
+from shared.jobs.filters import JobFilter
 from shared.jobs.model import State
 from shared.settings.load import effective
 from shared.surfaces.envelope import envelope
@@ -75,7 +74,7 @@ async def create_ticket(services: ServicesDep) -> Response:
 
 async def _live(services: Services) -> dict[str, Any]:
     stats = await services.store.stats()
-    failed = await list_jobs(services.store, Everyone(), JobListQuery((State.FAILED,), "", "", FAILED_JOBS))
+    failed = await services.store.list(None, JobFilter(states=(State.FAILED,)), limit=FAILED_JOBS)
     queues = stats.priorities.values()
     return {
         "queue": {
