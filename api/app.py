@@ -32,7 +32,7 @@ from api.middleware.fast_routes import FastRoutes
 from api.middleware.request_id import RequestId
 from api.openapi.document import describe
 from api.pages import docs, front
-from api.routes import anthropic, console, genai, health, jobs, models, runs, usage
+from api.routes import anthropic, console, genai, health, jobs, models, runs, usage, webhooks
 from api.routes.async_jobs import PREFIX as ASYNC_PREFIX
 from api.routes.async_jobs import AsyncPoll, AsyncSubmit
 from api.routes.batches import BatchById, BatchCreate, BatchList
@@ -64,6 +64,8 @@ from shared.store.multiplexed import MultiplexedClient
 from shared.surfaces.request_types import REQUEST_TYPES
 from shared.telemetry.metrics import Metrics
 from shared.telemetry.provider_metrics import watch_providers
+from shared.webhooks.secrets import WebhookSecrets
+from shared.webhooks.store import DeliveryStore
 
 VERSION = importlib.metadata.version("finops-gateway")  # here, as a read would block a running loop
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
@@ -209,6 +211,8 @@ def build_services(
         batches=BatchStore(commands),
         sessions=sessions,
         shared_answers=SharedAnswers(),
+        deliveries=DeliveryStore(commands, settings.webhooks_delivery),
+        webhook_secrets=WebhookSecrets(commands, settings),
     )
 
 
@@ -234,6 +238,7 @@ _ROUTERS = (
 def _add_routes(app: FastAPI) -> None:
     """Add the routes; those that forward to a provider come last, so that the gateway's own have precedence."""
     app.include_router(jobs.router)
+    app.include_router(webhooks.router)
     for request_type in REQUEST_TYPES:
         path = f"{ASYNC_PREFIX}/{request_type.path}/{{job_id}}"
         _add(app, path, AsyncPoll(request_type), ["GET"])

@@ -22,6 +22,8 @@ from shared.jobs.waiting import OutcomeWaiters
 from shared.settings.model import Settings
 from shared.store.commands import RedisCommands
 from shared.telemetry.metrics import Metrics
+from shared.webhooks.secrets import WebhookSecrets
+from shared.webhooks.store import DeliveryStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,8 @@ class Services:
     batches: BatchStore
     sessions: Sessions
     shared_answers: SharedAnswers
+    deliveries: DeliveryStore
+    webhook_secrets: WebhookSecrets
 
     async def aclose(self) -> None:
         """Close every connection."""

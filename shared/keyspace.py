@@ -7,6 +7,7 @@ from shared.jobs import keys as jobs
 from shared.providers.health import keys as health
 from shared.store import probe as store
 from shared.store.keyspace import Key
+from shared.webhooks import keys as webhooks
 
 KEYS_BY_OWNER: dict[str, tuple[Key, ...]] = {
     "jobs": jobs.KEYS,
@@ -15,6 +16,7 @@ KEYS_BY_OWNER: dict[str, tuple[Key, ...]] = {
     "health": health.KEYS,
     "governance": governance.KEYS,
     "store": store.KEYS,
+    "webhooks": webhooks.KEYS,
 }
 """The tables by their owner."""
 

@@ -19,6 +19,7 @@ from shared.store.commands import PooledCommands, RedisCommands
 from shared.store.connection import connect
 from shared.store.embedded import EmbeddedStore
 from shared.store.multiplexed import MultiplexedClient
+from shared.webhooks.scripts import webhook_scripts
 from tests.certificates import make_certificate
 from tests.examples import load_profile
 from tests.served import Served, served
@@ -58,6 +59,7 @@ def scripts() -> None:
     engine_scripts()
     batch_scripts()
     governance_scripts()
+    webhook_scripts()
     PriceBook.warm()
 
 

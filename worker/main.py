@@ -35,10 +35,12 @@ from shared.store.multiplexed import MultiplexedClient
 from shared.telemetry.logs import configure
 from shared.telemetry.metrics import Metrics
 from shared.telemetry.provider_metrics import watch_providers
+from shared.webhooks.scripts import webhook_scripts
 from worker.alerts import watch_spending
 from worker.batch_lines import LineJobs
 from worker.batch_turns import BatchTurns
 from worker.batches import BatchLoop
+from worker.delivery_lane import DeliveryLane
 from worker.exposition import serve_metrics
 from worker.leased_worker import LeasedWorker, WorkerOptions
 from worker.outbox import Outbox
@@ -91,6 +93,7 @@ def run_worker(
     engine_scripts()  # read before the loop runs: files block
     batch_scripts()
     governance_scripts()
+    webhook_scripts()
     PriceBook.warm()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -146,8 +149,10 @@ def _assemble(
     for _ in range(BATCH_LOOPS):
         loop = BatchLoop(BatchStore(commands), turns)
         exits.push_async_callback(_cancel, asyncio.create_task(loop.run(), name="finops-batches"))
-    queue = JobQueue(commands, options.limits)
-    outbox = Outbox(reader, queue, JobStore(commands), delivery, options.worker_id, count=metrics.alerted)
+    lane = DeliveryLane(delivery, settings.webhooks_delivery.concurrency, metrics)
+    exits.push_async_callback(lane.aclose)
+    exits.push_async_callback(_cancel, asyncio.create_task(lane.run(), name="finops-deliveries"))
+    outbox = Outbox(reader, delivery, options.worker_id, count=metrics.alerted, wake=lane.wake)
     exits.push_async_callback(_cancel, asyncio.create_task(outbox.run(), name="finops-outbox"))
     if settings.ledger.anomalies:
         every_s = settings.ledger.anomaly_check_s

@@ -1,4 +1,4 @@
-"""Turns outcomes and alerts into webhook deliveries: one job per entry and webhook, however often it is read.
+"""Turns outcomes and alerts into webhook deliveries: one per entry and webhook, however often it is read.
 
 Both are streams, written by the same scripts that record the outcome or the spending.
 """
@@ -8,30 +8,26 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-import orjson
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from shared.errors import GatewayError
 from shared.governance.forecasts.alerts import alert_of
 from shared.governance.keyspace import ALERTS
+from shared.jobs import keys
 from shared.jobs.keys import WEBHOOK_OUTBOX
-from shared.jobs.model import NewJob
-from shared.jobs.queue import JobQueue
-from shared.jobs.store import JobStore
-from shared.surfaces.webhook import alert_event, event_id
-from worker.webhooks import DELIVERY, WebhookDelivery
+from shared.surfaces.webhook import alert_event
+from shared.webhooks.events import delivery_of_alert, delivery_of_outcome
+from worker.webhooks import WebhookDelivery
 
 log = logging.getLogger("finops.webhooks")
 
 STREAMS: Final = (WEBHOOK_OUTBOX, ALERTS)
 GROUP = "relay"
-OWNER = "~webhooks"
 BATCH = 100
 BLOCK_MS = 5_000
 ABANDONED_MS = 30_000
 PAUSE_S = 1.0
-DELIVERY_TTL_S = 3600
 
 Entry = tuple[bytes, Mapping[bytes, bytes]]
 
@@ -41,24 +37,24 @@ class Outbox:
 
     Args:
         redis: A dedicated client, because reads block.
+        delivery: Holds the deliveries, and knows who subscribes to what.
         name: The worker's unique name.
         count: Called with the kind of each alert.
+        wake: Called when deliveries were added.
     """
 
     def __init__(
         self,
         redis: Redis,
-        queue: JobQueue,
-        store: JobStore,
         delivery: WebhookDelivery,
         name: str,
         *,
         count: Callable[[str], None] | None = None,
+        wake: Callable[[], None] | None = None,
     ) -> None:
         self._count = count
+        self._wake = wake
         self._redis = redis
-        self._queue = queue
-        self._store = store
         self._delivery = delivery
         self._name = name
 
@@ -112,34 +108,36 @@ class Outbox:
 
     async def _relay_outcome(self, entry: Entry) -> None:
         entry_id, fields = entry
-        job_id, webhook, state = (fields[name].decode() for name in (b"job", b"webhook", b"state"))
+        job_id, target, state = (fields[name].decode() for name in (b"job", b"webhook", b"state"))
         at_ms = int(entry_id.split(b"-")[0])
-        request_type = fields.get(b"type", b"").decode()
-        if not request_type:
-            job = await self._store.get(job_id)
-            request_type = job.request_type if job else ""
-        if self._delivery.subscribes(webhook, job_id, request_type, state):
-            payload = {"job": job_id, "webhook": webhook, "state": state, "request_type": request_type, "at_ms": at_ms}
-            await self._queue.submit(_delivery_job(event_id(job_id, state), payload))
+        request_type, owner = await self._described(job_id, fields)
+        if self._delivery.subscribes(target, job_id, request_type, state):
+            webhook, url = self._delivery.split(target)
+            about = (job_id, state, request_type, at_ms)
+            new = delivery_of_outcome(entry_id.decode(), *about, owner=owner, webhook=webhook, url=url)
+            await self._delivery.store.add(new)
+            self._added()
+
+    async def _described(self, job_id: str, fields: Mapping[bytes, bytes]) -> tuple[str, str]:
+        """Return a job's request type and owner, from its record where the entry lacks them."""
+        request_type, owner = fields.get(b"type"), fields.get(b"owner")
+        if request_type is None or owner is None:
+            record: Any = self._redis.hmget(keys.job(job_id), ["type", "owner"])
+            recorded_type, recorded_owner = await record
+            request_type = recorded_type if request_type is None else request_type
+            owner = recorded_owner if owner is None else owner
+        return (request_type or b"").decode(), (owner or b"").decode()
 
     async def _relay_alert(self, entry: Entry) -> None:
         alert = alert_of(*entry)
         event = alert_event(alert.to_dict())
         for webhook in self._delivery.subscribers(alert.kind):
-            payload = {"job": alert.id, "webhook": webhook, "event": event}
-            await self._queue.submit(_delivery_job(event_id(alert.id, webhook), payload))
+            url = self._delivery.url_of(webhook)
+            await self._delivery.store.add(delivery_of_alert(entry[0].decode(), event, webhook, url))
+            self._added()
         if self._count is not None:
             self._count(alert.kind)
 
-
-def _delivery_job(job_id: str, payload: Mapping[str, object]) -> NewJob:
-    """Build the delivery job; its id is derived from the entry, so that an entry relayed twice is delivered once."""
-    return NewJob(
-        id=job_id,
-        owner=OWNER,
-        request_type=DELIVERY,
-        model="",
-        payload=orjson.dumps(payload),
-        ttl_s=DELIVERY_TTL_S,
-        max_queued=1_000_000,
-    )
+    def _added(self) -> None:
+        if self._wake is not None:
+            self._wake()

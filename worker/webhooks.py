@@ -1,34 +1,32 @@
-"""Delivers webhook events: outcomes of jobs and batches, and alerts.
-
-A delivery is a job itself: leased, deferred between tries, ended exactly once.
-"""
+"""Attempts to deliver webhook events: outcomes of jobs and batches, alerts, and tests."""
 
 import logging
 import math
-from collections.abc import Mapping
+import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from typing import Any, Final
 
 import httpx
 import orjson
 
-from shared.errors import InternalError, UpstreamFailure
-from shared.jobs.callback_secret import callback_secret
-from shared.jobs.model import Claim, Deferral, Outcome, State
+from shared import clock
+from shared.jobs.model import Claim, Outcome, State
 from shared.settings.model import Settings
 from shared.store.commands import RedisCommands
-from shared.surfaces.webhook import event_body, event_id, event_type, native_event_type, signed_headers
-from worker.public_address import PrivateAddress, resolve_public
+from shared.surfaces.webhook import event_type, native_event_type, signed_headers
+from shared.webhooks.events import delivery_of_alert, delivery_of_outcome
+from shared.webhooks.model import Attempt, DeliveryClaim
+from shared.webhooks.secrets import WebhookSecrets
+from shared.webhooks.store import DeliveryStore, Finish
+from worker.event_sender import EventSender
+from worker.public_address import PrivateAddress
 
 log = logging.getLogger("finops.webhooks")
 
-DELIVERY = "webhook.delivery"
-TIMEOUT_S = 10.0
+DELIVERY: Final = "webhook.delivery"
+"""Request type of the jobs that deliveries were in releases before their own lane; such jobs may still be queued."""
 FIRST_DELAY_S = 5.0
 MAX_DELAY_S = 4 * 3600.0
-GIVE_UP_S = 72 * 3600.0
 GONE = 410
 
 
@@ -37,21 +35,24 @@ class Receiver:
     """The receiver of an event."""
 
     url: str
-    secret: str
+    secrets: tuple[str, ...]
     private: bool
 
 
 class WebhookDelivery:
-    """Delivers one event per run.
+    """Attempts deliveries, and knows which webhook wants which event.
 
     Args:
-        commands: The store, which holds the secret for callbacks to URLs without a configured webhook.
+        settings: The effective configuration.
+        commands: The store, which holds deliveries and secrets.
     """
 
     def __init__(self, settings: Settings, commands: RedisCommands) -> None:
         self._settings = settings
-        self._commands = commands
-        self._client: httpx.AsyncClient | None = None
+        self._limits = settings.webhooks_delivery
+        self._secrets = WebhookSecrets(commands, settings)
+        self._sender = EventSender(concurrency=self._limits.concurrency, timeout_s=self._limits.timeout_s)
+        self.store = DeliveryStore(commands, self._limits)
 
     def subscribes(self, webhook: str, job_id: str, request_type: str, state: str) -> bool:
         """Tell whether a webhook is subscribed to such events; a URL without a configured webhook gets all."""
@@ -64,85 +65,88 @@ class WebhookDelivery:
         """Return the names of the webhooks subscribed to an event."""
         return [name for name, webhook in self._settings.webhooks.items() if event in webhook.events]
 
-    async def run(self, claim: Claim) -> Outcome | Deferral:
+    def url_of(self, webhook: str) -> str:
+        """Return a configured webhook's URL; empty: it is no longer configured."""
+        configured = self._settings.webhooks.get(webhook)
+        return configured.url if configured else ""
+
+    async def run(self, claim: Claim) -> Outcome:
+        """Move a delivery that an earlier release queued as a job to the deliveries' own lane."""
+        payload: dict[str, Any] = orjson.loads(claim.payload)
+        webhook, url = self.split(payload["webhook"])
+        if "event" in payload:
+            new = delivery_of_alert(claim.id, payload["event"], webhook, url)
+        else:
+            about = (payload["job"], payload["state"], payload["request_type"], payload["at_ms"])
+            new = delivery_of_outcome(claim.id, *about, owner="", webhook=webhook, url=url)
+        await self.store.add(new)
+        return Outcome(state=State.COMPLETED, status_code=200, result=b"{}")
+
+    def split(self, webhook: str) -> tuple[str, str]:
+        """Split a job's webhook into the name of a configured one, or empty, and the URL."""
+        return ("", webhook) if "://" in webhook else (webhook, self.url_of(webhook))
+
+    async def attempt(self, claim: DeliveryClaim) -> Finish:
         """Attempt one delivery.
 
         Returns:
-            A completed outcome on 2xx; a failed one on 410 or after three days; otherwise a deferral.
+            ``delivered`` on 2xx; ``failed`` on 410, on an address that is not public, and when the time to retry is
+            over; else ``retry``.
         """
-        payload = orjson.loads(claim.payload)
-        try:
-            status = await self._post(payload)
-        except PrivateAddress:
-            return _failed(InternalError("The webhook's host does not resolve to a public address."))
-        except (httpx.HTTPError, OSError) as error:
-            status = 0
-            log.info("webhook unreachable", extra={"about": payload["job"], "reason": type(error).__name__})
-        if 200 <= status < 300:
-            return Outcome(state=State.COMPLETED, status_code=200, result=b"{}")
-        age_s = (claim.started_ms - claim.created_ms) / 1000
-        delay_s = next_delay_s(age_s)
-        if status == GONE or age_s + delay_s > GIVE_UP_S:
-            log.warning("webhook delivery abandoned", extra={"about": payload["job"], "status": status})
-            return _failed(
-                UpstreamFailure(f"The webhook did not accept the event (last status: {status or 'no answer'}).")
-            )
-        return Deferral(delay_s=delay_s, reason="webhook_unanswered")
-
-    async def _post(self, payload: Mapping[str, Any]) -> int:
-        receiver = await self._receiver(payload["webhook"])
+        receiver = await self._receiver(claim)
         if receiver is None:
-            return GONE
-        identity, body = _event(payload)
-        headers = signed_headers(receiver.secret, identity, body)
-        parts = urlsplit(receiver.url)
-        url, extensions = receiver.url, {}
-        if not receiver.private:
-            port = parts.port or (443 if parts.scheme == "https" else 80)
-            address = await resolve_public(parts.hostname or "", port)
-            netloc = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
-            url = urlunsplit((parts.scheme, netloc, parts.path or "/", parts.query, ""))
-            headers["host"] = parts.netloc
-            extensions = {"sni_hostname": parts.hostname}
-        answer = await self._http().post(url, content=body, headers=headers, extensions=extensions)
-        return answer.status_code
+            return Finish("failed", reason="webhook_not_configured")
+        at, started = clock.now(), time.perf_counter()
+        status, answer, error, counts = None, "", "", True
+        try:
+            headers = signed_headers(receiver.secrets, claim.event_id, claim.body, at)
+            answered = await self._sender.send(receiver.url, claim.body, headers, private=receiver.private)
+            status, answer = answered.status, answered.answer
+        except TimeoutError:
+            error = "timeout"
+        except PrivateAddress:
+            error, counts = "address_not_public", False
+        except (httpx.InvalidURL, ValueError):
+            error, counts = "invalid_url_or_secret", False
+        except (httpx.HTTPError, OSError) as reason:
+            error = "timeout" if isinstance(reason, httpx.TimeoutException) else "unreachable"
+        attempt = Attempt(
+            at_ms=round(at.timestamp() * 1000),
+            status=status,
+            duration_ms=round((time.perf_counter() - started) * 1000),
+            answer=answer,
+            error=error,
+        )
+        return self._judge(claim, attempt, counts=counts)
 
-    async def _receiver(self, webhook: str) -> Receiver | None:
-        """Resolve a webhook's name or URL by the current configuration; None: the name is no longer configured."""
-        configured = self._settings.webhooks.get(webhook)
-        if configured is not None:
-            private = configured.allow_private_network or self._settings.server.allow_private_network
-            return Receiver(configured.url, configured.secret.get_secret_value(), private)
-        if "://" not in webhook:
+    def _judge(self, claim: DeliveryClaim, attempt: Attempt, *, counts: bool) -> Finish:
+        if attempt.status is not None and 200 <= attempt.status < 300:
+            return Finish("delivered", attempt)
+        reason = attempt.error or f"status_{attempt.status}"
+        delay_s = next_delay_s(claim.age_s)
+        if not counts or attempt.status == GONE:
+            return Finish("failed", attempt, counts=counts, reason=reason)
+        if claim.age_s + delay_s > self._limits.retry_for_s:
+            log.warning("webhook delivery abandoned", extra={"delivery": claim.id, "reason": reason})
+            return Finish("failed", attempt, counts=True, reason="given_up")
+        return Finish("retry", attempt, delay_s=delay_s, counts=True, reason=reason)
+
+    async def _receiver(self, claim: DeliveryClaim) -> Receiver | None:
+        """Resolve a webhook by the current configuration; None: the name is no longer configured."""
+        anywhere = self._settings.server.allow_private_network
+        if not claim.webhook:
+            return Receiver(claim.url, (await self._secrets.of_key(claim.owner),), anywhere)
+        configured = self._settings.webhooks.get(claim.webhook)
+        if configured is None:
             return None
-        return Receiver(webhook, await callback_secret(self._commands), self._settings.server.allow_private_network)
-
-    def _http(self) -> httpx.AsyncClient:
-        if self._client is None:
-            self._client = httpx.AsyncClient(timeout=TIMEOUT_S, follow_redirects=False, trust_env=False)
-        return self._client
+        secrets = await self._secrets.of_webhook(claim.webhook)
+        return Receiver(configured.url, secrets, configured.allow_private_network or anywhere)
 
     async def aclose(self) -> None:
         """Close the connections to receivers."""
-        if self._client is not None:
-            await self._client.aclose()
+        await self._sender.aclose()
 
 
 def next_delay_s(age_s: float) -> float:
     """Return the seconds to the next attempt: half of the event's age, between five seconds and four hours."""
     return min(max(FIRST_DELAY_S, math.ceil(age_s / 2)), MAX_DELAY_S)
-
-
-def _event(payload: Mapping[str, Any]) -> tuple[str, bytes]:
-    """Return id and body of the event of a delivery: the alert that it carries, or the end of a job."""
-    event = payload.get("event")
-    if event is not None:
-        return event["id"], orjson.dumps(event)
-    at = datetime.fromtimestamp(payload["at_ms"] / 1000, UTC)
-    return event_id(payload["job"], payload["state"]), event_body(
-        payload["job"], payload["request_type"], payload["state"], at
-    )
-
-
-def _failed(error: InternalError | UpstreamFailure) -> Outcome:
-    return Outcome(state=State.FAILED, status_code=error.status, error=error.envelope()["error"])

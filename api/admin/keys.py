@@ -9,7 +9,7 @@ from api.admin.access import admin_router
 from api.admin.key_bodies import KeyChange, KeyRotation, NewKey, settings_in
 from api.endpoints.deps import ContextDep, ServicesDep, as_response
 from api.http.query import list_reply, read_limit
-from api.http.request_context import AuditEvent, HeaderLine, Reply, json_reply
+from api.http.request_context import NO_STORE, AuditEvent, Reply, json_reply
 from api.services import Services
 from shared import clock
 from shared.errors import InvalidRequest, KeyNotFound, UnknownProvider
@@ -24,7 +24,6 @@ router = admin_router("/api/keys")
 
 Text = Annotated[str | None, Query()]
 _STATUSES = ("active", "revoked", "expired")
-_NO_STORE: HeaderLine = (b"cache-control", b"no-store")
 
 
 @router.post("", summary="Create a virtual key", status_code=201)
@@ -118,7 +117,7 @@ def _document(key: VirtualKey) -> dict[str, Any]:
 
 
 def _with_value(key: VirtualKey, value: str, status: int = 200) -> Reply:
-    return json_reply({**_document(key), "value": value}, status, (_NO_STORE,))
+    return json_reply({**_document(key), "value": value}, status, (NO_STORE,))
 
 
 def _check_fallbacks(services: Services, body: KeyRules) -> None:

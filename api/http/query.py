@@ -1,6 +1,6 @@
 """Query parameters and pages of lists, in OpenAI's form."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -27,6 +27,18 @@ def read_limit(text: str | None, *, default: int = DEFAULT_LIMIT, most: int = MA
     if text.isascii() and text.isdigit() and len(text) <= 6 and 1 <= int(text) <= most:
         return int(text)
     raise InvalidRequest(f"limit must be a whole number from 1 to {most}.", param="limit")
+
+
+def refuse_unknown(params: Iterable[str], known: Collection[str]) -> None:
+    """Refuse query parameters that an endpoint does not have.
+
+    Raises:
+        InvalidRequest: There is one; the message lists those that exist.
+    """
+    for name in params:
+        if name not in known:
+            parameter = name[:64]
+            raise InvalidRequest(f"Unknown parameter {parameter!r}. Known: {', '.join(known)}.", param=parameter)
 
 
 def list_reply(objects: Sequence[Mapping[str, Any]], *, more: bool, last_id: str | None = None) -> Reply:

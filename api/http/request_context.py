@@ -16,6 +16,7 @@ HeaderLine = tuple[bytes, bytes]
 
 SCOPE_KEY = "finops"
 JSON_TYPE: HeaderLine = (b"content-type", b"application/json")
+NO_STORE: HeaderLine = (b"cache-control", b"no-store")
 
 
 class AuditEvent(NamedTuple):

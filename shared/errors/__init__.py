@@ -20,6 +20,8 @@
     │   ├── JobNotFound                404  invalid_request_error   job_not_found
     │   ├── KeyNotFound                404  invalid_request_error   key_not_found
     │   ├── RunNotFound                404  invalid_request_error   run_not_found
+    │   ├── DeliveryNotFound           404  invalid_request_error   delivery_not_found
+    │   ├── WebhookNotFound            404  invalid_request_error   webhook_not_found
     │   └── ModelNotFound              404  invalid_request_error   model_not_found
     ├── MethodNotAllowed               405  invalid_request_error   method_not_allowed
     ├── Conflict                       409  invalid_request_error
@@ -77,6 +79,7 @@ from shared.errors.requests import (
     AdminKeyRequired,
     ClientGone,
     Conflict,
+    DeliveryNotFound,
     Forbidden,
     IdempotencyConflict,
     InvalidRequest,
@@ -101,6 +104,7 @@ from shared.errors.requests import (
     VirtualKeyBlocked,
     VirtualKeyNotFound,
     VirtualKeyRequired,
+    WebhookNotFound,
 )
 from shared.errors.upstream import (
     AnswerTooLarge,
@@ -119,6 +123,7 @@ __all__ = [
     "ClientGone",
     "Conflict",
     "DeadlineExceeded",
+    "DeliveryNotFound",
     "Forbidden",
     "GatewayError",
     "IdempotencyConflict",
@@ -158,4 +163,5 @@ __all__ = [
     "VirtualKeyBlocked",
     "VirtualKeyNotFound",
     "VirtualKeyRequired",
+    "WebhookNotFound",
 ]

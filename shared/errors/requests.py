@@ -1,5 +1,7 @@
 """Errors of the request itself: not valid, not authorised, not found, in conflict, too large (4xx)."""
 
+from collections.abc import Iterable
+
 from shared.errors.base import GatewayError
 
 
@@ -111,6 +113,25 @@ class RunNotFound(NotFound):
 
     def __init__(self, run_id: str) -> None:
         super().__init__(f"Unknown run {run_id[:128]!r}. It may have expired, or belong to another caller.")
+
+
+class DeliveryNotFound(NotFound):
+    """Unknown webhook delivery, or one that has expired."""
+
+    code = "delivery_not_found"
+
+    def __init__(self, delivery_id: str) -> None:
+        super().__init__(f"Unknown delivery {delivery_id[:64]!r}. It may have expired.")
+
+
+class WebhookNotFound(NotFound):
+    """No webhook of this name is configured."""
+
+    code = "webhook_not_found"
+
+    def __init__(self, name: str, configured: Iterable[str]) -> None:
+        known = ", ".join(sorted(configured)) or "none"
+        super().__init__(f"Unknown webhook {name[:64]!r}. Configured: {known[:500]}.")
 
 
 class ModelNotFound(NotFound):

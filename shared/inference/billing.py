@@ -110,14 +110,14 @@ class Billing:
         if not self._has_own:
             return ()
         own = self._providers.get(target.provider.name, ())
-        return (*own, *(limit for pattern, more in self._models if _matches(target.name, pattern) for limit in more))
+        return (*own, *(limit for pattern, more in self._models if fnmatchcase(target.name, pattern) for limit in more))
 
     def scopes(self, provider: str, model: str) -> tuple[str, ...] | None:
         """Return the meters of an answer's provider and model; None if no provider or model has limits."""
         if not self._has_own:
             return None
         name = f"{provider}/{model}"
-        patterns = [f"model:{pattern}" for pattern, _ in self._models if _matches(name, pattern)]
+        patterns = [f"model:{pattern}" for pattern, _ in self._models if fnmatchcase(name, pattern)]
         return (f"provider:{provider}", *patterns)
 
     def cost(self, provider: str, model: str, usage: Usage, call: Call) -> Cost:
@@ -193,11 +193,6 @@ class Billing:
                 for target in targets
             )
         return await self.guard.admit(reservation, limits, cost=cost, tokens=tokens, renewed=not of_job, of_job=of_job)
-
-
-def _matches(name: str, pattern: str) -> bool:
-    """Whether a model's name matches, in any case: some providers route case-insensitively."""
-    return fnmatchcase(name.lower(), pattern.lower())
 
 
 def _tier(call: Call) -> str:

@@ -67,12 +67,6 @@ KEYS: tuple[Key, ...] = (
     Key("finops:idem:<scope>:<key>", "hash", "24 hours", "the job that an idempotency key made"),
     Key("finops:dedupe:<request>", "string", "2 minutes", "the job that a submit made, for an SDK's blind retries"),
     Key("finops:webhooks:outbox", "stream", "permanent, 100,000 entries", "outcomes to deliver to webhooks"),
-    Key(
-        "finops:webhooks:secret",
-        "string",
-        "permanent, one",
-        "signs callbacks to URLs that no webhook is configured for",
-    ),
 )
 
 CLOCK = "finops:jobs:clock"
@@ -85,7 +79,6 @@ ALL_JOBS = "finops:jobs:all"
 LIVE = "finops:jobs:live"
 CANCEL_CHANNEL = "finops:cancel"
 WEBHOOK_OUTBOX = "finops:webhooks:outbox"
-WEBHOOK_SECRET = "finops:webhooks:secret"  # noqa: S105 - a key's name
 HEALTH = "arq:queue:health-check"
 
 ARQ_QUEUES = {Priority.HIGH: "arq:queue:high", Priority.NORMAL: "arq:queue", Priority.LOW: "arq:queue:low"}

@@ -21,6 +21,7 @@ WebhookEvent = Literal[
     "batch.cancelled",
     "budget.threshold",
     "spend.anomaly",
+    "webhook.disabled",
 ]
 WireName = Literal["openai", "anthropic", "gemini", "ollama", "bedrock"]
 CloudName = Literal["azure", "vertex", "bedrock"]
@@ -307,6 +308,30 @@ class WebhookSettings(Section):
     allow_private_network: bool = False
 
 
+class DeliverySettings(Section):
+    """Deliveries of webhook events; each limit is of one worker, or of all where it says so.
+
+    Attributes:
+        concurrency: Attempts that a worker makes at once.
+        max_per_endpoint: Attempts at once to one receiver, of all workers.
+        max_per_key: Attempts at once to the URLs of one virtual key, of all workers.
+        max_pending: Pending deliveries of one webhook or virtual key; further ones are recorded as failed.
+        timeout_s: Time of one attempt, name resolution included.
+        retry_for_s: How long a delivery is retried.
+        disable_after_s: An endpoint that fails for so long without any success is disabled.
+        keep_s: How long ended deliveries are listed.
+    """
+
+    concurrency: Annotated[int, Field(gt=0, le=1000)] = 64
+    max_per_endpoint: Annotated[int, Field(gt=0, le=1000)] = 8
+    max_per_key: Annotated[int, Field(gt=0, le=1000)] = 16
+    max_pending: Annotated[int, Field(gt=0, le=100_000)] = 10_000
+    timeout_s: Annotated[float, Field(gt=0, le=60)] = 10
+    retry_for_s: Annotated[float, Field(gt=0, le=6 * 86_400)] = 72 * 3600
+    disable_after_s: Annotated[float, Field(gt=0, le=30 * 86_400)] = 86_400
+    keep_s: Annotated[float, Field(ge=60, le=30 * 86_400)] = 7 * 86_400
+
+
 class RouteTargetSettings(Section):
     """One target of a route."""
 
@@ -362,3 +387,4 @@ class Settings(Section):
     prices: dict[str, PriceSettings] = {}
     ledger: LedgerSettings = LedgerSettings()
     webhooks: dict[str, WebhookSettings] = {}
+    webhooks_delivery: DeliverySettings = DeliverySettings()

@@ -1,14 +1,16 @@
 """Webhook payloads: a thin, signed event. Sources: standardwebhooks.com and OpenAI's webhook events."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from standardwebhooks.webhooks import Webhook
 
 from shared.surfaces.request_types import RESPONSES
+
+TEST_EVENT: Final = "webhook.test"
 
 
 def event_id(job_id: str, state: str) -> str:
@@ -54,18 +56,32 @@ def alert_event(alert: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def signed_headers(secret: str, identity: str, body: bytes, at: datetime | None = None) -> dict[str, str]:
-    """The three headers of Standard Webhooks.
+def signed_headers(secrets: Sequence[str], identity: str, body: bytes, at: datetime | None = None) -> dict[str, str]:
+    """The three headers of Standard Webhooks, with one signature per secret.
 
     Args:
-        secret: ``whsec_`` and base64, or any text.
+        secrets: Each ``whsec_`` and base64, or any text.
         identity: The event's id.
     """
     at = at or datetime.now(UTC)
-    webhook = Webhook(secret) if secret.startswith("whsec_") else Webhook(secret.encode())
     return {
         "content-type": "application/json",
         "webhook-id": identity,
         "webhook-timestamp": str(int(at.timestamp())),
-        "webhook-signature": webhook.sign(identity, at, body.decode()),
+        "webhook-signature": " ".join(_signer(secret).sign(identity, at, body.decode()) for secret in secrets),
+    }
+
+
+def _signer(secret: str) -> Webhook:
+    return Webhook(secret) if secret.startswith("whsec_") else Webhook(secret.encode())
+
+
+def trial_event(webhook: str, identity: str, at: datetime) -> dict[str, Any]:
+    """Build the event by which an operator tries a webhook."""
+    return {
+        "id": identity,
+        "object": "event",
+        "created_at": int(at.timestamp()),
+        "type": TEST_EVENT,
+        "data": {"webhook": webhook},
     }

@@ -101,6 +101,7 @@ class Metrics:
         self._make_spend_metrics()
         self._make_job_metrics()
         self._make_queue_metrics()
+        self._make_delivery_metrics()
 
     def _make_request_metrics(self) -> None:
         registry = self.registry
@@ -185,6 +186,29 @@ class Metrics:
         self._queue_running = gauge("running", "Jobs under a lease, of all workers.")
         self._queue_dead = gauge("dead", "Jobs in the dead-letter list.")
 
+    def _make_delivery_metrics(self) -> None:
+        registry = self.registry
+        self._deliveries = _Series(
+            Counter(
+                "finops_webhook_attempts",
+                "Attempts to deliver events; result: delivered, failed (for good), pending (retried), lost.",
+                ["result"],
+                registry=registry,
+            )
+        )
+        self._delivery_seconds = Histogram(
+            "finops_webhook_attempt_seconds",
+            "How long an attempt to deliver an event took.",
+            buckets=REQUEST_BUCKETS_S,
+            registry=registry,
+        )
+        self._deliveries_pending = Gauge(
+            "finops_webhook_pending", "Events that are still to be delivered, of all workers.", registry=registry
+        )
+        self._endpoints_disabled = Gauge(
+            "finops_webhook_endpoints_disabled", "Endpoints that failed for a day.", registry=registry
+        )
+
     # ------------------------------------------------------------------ requests
 
     def request(self, surface: str, request_type: str, status: int, provider: str, seconds: float) -> None:
@@ -263,6 +287,18 @@ class Metrics:
     def alerted(self, kind: str) -> None:
         """An alert was passed on to those who want to know."""
         self._alerts(kind).inc()
+
+    # ------------------------------------------------------------------ deliveries
+
+    def delivery_attempted(self, seconds: float, result: str) -> None:
+        """Record an attempt to deliver an event."""
+        self._deliveries(result).inc()
+        self._delivery_seconds.observe(seconds)
+
+    def deliveries_stored(self, pending: int, disabled: int) -> None:
+        """Set how many deliveries are pending and how many endpoints disabled."""
+        self._deliveries_pending.set(pending)
+        self._endpoints_disabled.set(disabled)
 
     # ------------------------------------------------------------------ scrape
 

@@ -13,9 +13,6 @@ from shared.governance.forecasts.anomalies import AnomalyWatch
 from shared.governance.ledger.writer import Ledger
 from shared.governance.limits.guard import LimitGuard
 from shared.governance.limits.model import Limit
-from shared.jobs.model import Outcome, State
-from shared.jobs.queue import JobQueue
-from shared.jobs.store import JobStore
 from shared.settings.model import Settings
 from shared.store.connection import connect
 from shared.store.multiplexed import MultiplexedClient
@@ -62,8 +59,7 @@ async def relay(
 ) -> None:
     """Two workers read until so many alerts are taken and none is left half done."""
     redis = connect(url, timeout_s=None)
-    queue, jobs = JobQueue(store), JobStore(store)
-    boxes = [Outbox(redis, queue, jobs, delivery, name, count=count) for name in ("one", "two")]
+    boxes = [Outbox(redis, delivery, name, count=count) for name in ("one", "two")]
     relays = [asyncio.create_task(box.run()) for box in boxes]
 
     async def read() -> bool:
@@ -81,10 +77,10 @@ async def relay(
     await redis.aclose()
 
 
-async def deliver(store: MultiplexedClient, delivery: WebhookDelivery) -> list[Any]:
-    claims = (await JobQueue(store).claim("w", 100)).claims
-    outcomes = [await delivery.run(claim) for claim in claims]
-    assert all(isinstance(outcome, Outcome) and outcome.state is State.COMPLETED for outcome in outcomes)
+async def deliver(delivery: WebhookDelivery) -> list[Any]:
+    claims = (await delivery.store.claim(100)).claims
+    for claim in claims:
+        assert await delivery.store.finish(claim, await delivery.attempt(claim)) == "delivered"
     return list(claims)
 
 
@@ -97,7 +93,7 @@ async def test_a_threshold_alert_reaches_every_subscribed_webhook(
     await overspend(store, 85)
     counted: list[str] = []
     await relay(redis_url, store, delivery, 2, counted.append)
-    assert len(await deliver(store, delivery)) == 4
+    assert len(await deliver(delivery)) == 4
     events = [(headers, orjson.loads(body)) for headers, body in receiver.requests]
     for (headers, body), (_, raw) in zip(events, receiver.requests, strict=True):
         Webhook(SECRET).verify(raw, headers)
@@ -124,13 +120,13 @@ async def test_an_alert_read_by_a_dead_worker_is_delivered_by_another_exactly_on
     monkeypatch.setattr("worker.outbox.BLOCK_MS", 20)
     await overspend(store, 55)
     await relay(redis_url, store, delivery, 1)
-    first = {claim.id for claim in await deliver(store, delivery)}
+    first = {claim.id for claim in await deliver(delivery)}
     # As if the worker that read it had died before it acknowledged it.
     await store.execute("XGROUP", "SETID", "finops:alerts", GROUP, "0", "ENTRIESREAD", 0)
     await store.execute("XREADGROUP", "GROUP", GROUP, "dead", "STREAMS", "finops:alerts", ">")
     await relay(redis_url, store, delivery, 1)
     assert len(first) == 2
-    assert await deliver(store, delivery) == []
+    assert await deliver(delivery) == []
     assert await store.execute("XLEN", "finops:alerts") == 1
 
 

@@ -24,6 +24,7 @@ call('PEXPIRE', batch_key(id), LIVE_MS)
 call('ZREM', OPEN, id)
 call('DEL', done_key(id), ended_key(id))
 if f[3] and f[3] ~= '' then
-  call('XADD', OUTBOX, 'MAXLEN', '~', '100000', '*', 'job', id, 'webhook', f[3], 'state', status, 'type', 'batch')
+  call('XADD', OUTBOX, 'MAXLEN', '~', '100000', '*', 'job', id, 'webhook', f[3], 'state', status, 'type', 'batch',
+    'owner', f[1] or '')
 end
 return 1

@@ -1,4 +1,4 @@
-"""Alerts about spending: budget thresholds, and keys that spend far above their baseline."""
+"""Alerts: budget thresholds, keys that spend far above their baseline, disabled webhook endpoints."""
 
 import re
 from collections.abc import Mapping
@@ -13,7 +13,8 @@ from shared.store.errors import StoreConnectionError
 
 THRESHOLD: Final = "budget.threshold"
 ANOMALY: Final = "spend.anomaly"
-KINDS: Final = (THRESHOLD, ANOMALY)
+DISABLED: Final = "webhook.disabled"
+KINDS: Final = (THRESHOLD, ANOMALY, DISABLED)
 MAX_SCAN = 10_000
 _PAGE = 500
 _ID = re.compile(r"alert_([0-9]{1,16}-[0-9]{1,9})", re.ASCII)
@@ -25,13 +26,15 @@ class Alert:
 
     Attributes:
         id: The same in the API and in webhooks.
-        kind: ``budget.threshold`` or ``spend.anomaly``.
-        scope: Whose money: ``key:<id>``, ``team:<name>``, ``customer:<name>``, ``provider:<name>``, ``model:<name>``.
+        kind: ``budget.threshold``, ``spend.anomaly`` or ``webhook.disabled``.
+        scope: Whose money: ``key:<id>``, ``team:<name>``, ``customer:<name>``, ``provider:<name>``, ``model:<name>``;
+            of a disabled endpoint ``webhook:<name or origin>``.
         window: Of the budget, or of the baseline: ``1d``.
         used: Micro-USD in the window when the alert was raised.
         limit: The budget, micro-USD; 0: the alert is not about a budget.
         percent: The threshold that was passed.
         usual: The key's baseline for the window, micro-USD.
+        since_ms: Since when a disabled endpoint has failed.
     """
 
     id: str
@@ -43,22 +46,23 @@ class Alert:
     limit: int = 0
     percent: int = 0
     usual: int = 0
+    since_ms: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """The form of the API and of webhooks; money in USD."""
-        about: dict[str, Any] = {"usual_usd": self.usual / MICRO}
-        if self.kind == THRESHOLD:
-            about = {"percent": self.percent, "limit_usd": self.limit / MICRO}
-        return {
+        base = {
             "id": self.id,
             "object": "alert",
             "created_at": self.at_ms // 1000,
             "type": self.kind,
             "scope": self.scope,
-            "window": self.window,
-            **about,
-            "used_usd": self.used / MICRO,
         }
+        if self.kind == DISABLED:
+            return base | {"failing_since": self.since_ms // 1000}
+        about: dict[str, Any] = {"usual_usd": self.usual / MICRO}
+        if self.kind == THRESHOLD:
+            about = {"percent": self.percent, "limit_usd": self.limit / MICRO}
+        return base | {"window": self.window, **about, "used_usd": self.used / MICRO}
 
 
 def alert_of(entry_id: bytes, fields: Mapping[bytes, bytes]) -> Alert:
@@ -80,6 +84,7 @@ def alert_of(entry_id: bytes, fields: Mapping[bytes, bytes]) -> Alert:
         limit=number(b"limit"),
         percent=number(b"percent"),
         usual=number(b"usual"),
+        since_ms=number(b"since_ms"),
     )
 
 

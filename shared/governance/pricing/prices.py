@@ -195,13 +195,9 @@ class PriceBook:
         return UNPRICED if price is None else price.most(usage)
 
     def _find(self, provider: str, model: str, variant: str) -> Price | None:
-        name = f"{provider}/{model}".lower()
-        patterns = self._configured.items()
-        configured = next((each for pattern, each in patterns if fnmatchcase(name, pattern.lower())), None)
-        source = self._sources.get(provider, "")
-        published = self._published(source, model, variant)
-        if published is None and not model.islower():  # some providers take names in any case
-            published = self._published(source, model.lower(), variant)
+        name = f"{provider}/{model}"
+        configured = next((each for pattern, each in self._configured.items() if fnmatchcase(name, pattern)), None)
+        published = self._published(self._sources.get(provider, ""), model, variant)
         return published if configured is None else _combined(configured, published, batch=variant == "batch")
 
     @staticmethod

@@ -311,7 +311,8 @@ local function write_side_entries(job, now, outcome)
     call('PEXPIRE', group_key(job.group), LIVE_MS)
   end
   if job.webhook ~= '' then
-    call('XADD', OUTBOX, 'MAXLEN', '~', '100000', '*', 'job', job.id, 'webhook', job.webhook, 'state', outcome.state)
+    call('XADD', OUTBOX, 'MAXLEN', '~', '100000', '*', 'job', job.id, 'webhook', job.webhook, 'state', outcome.state,
+      'owner', job.owner)
   end
   settle_outcome(job.id, 'settled', entry_of(job, now, outcome), now)
   if outcome.dead then

@@ -1,0 +1,1 @@
+"""Webhook deliveries: their queue, history and signing secrets."""
