@@ -1,11 +1,16 @@
 """Request bodies of ``/api/keys``."""
 
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field, field_validator
 
+from shared import clock
 from shared.governance.keys.store import MAX_GRACE_S
+from shared.governance.limits.model import MICRO
 from shared.settings.model import KeyRules, Section
+
+MOST_AHEAD = timedelta(days=366)
 
 KeyName = Annotated[str, Field(min_length=1, max_length=100, description="Display name in logs, reports and errors.")]
 
@@ -28,6 +33,24 @@ class KeyRotation(Section):
     grace_s: Annotated[
         int, Field(ge=0, le=MAX_GRACE_S, description="Seconds for which the previous values keep working.")
     ] = 0
+
+
+class LimitRaise(Section):
+    """A raise of a budget."""
+
+    limit: Annotated[str, Field(max_length=500, description="`id` of a budget in `GET /api/keys/{id}/limits`.")]
+    amount_usd: Annotated[
+        float, Field(ge=1 / MICRO, le=1e9, allow_inf_nan=False, description="Added to the budget, in USD.")
+    ]
+    until: Annotated[AwareDatetime, Field(description="When it is over; with an offset, at most 366 days ahead.")]
+    reason: Annotated[str, Field(min_length=1, max_length=500, description="Kept in the audit trail.")]
+
+    @field_validator("until")
+    @classmethod
+    def _within_a_year(cls, value: datetime) -> datetime:
+        if value > clock.now() + MOST_AHEAD:
+            raise ValueError("must be at most 366 days ahead")
+        return value
 
 
 def settings_in(body: KeyRules) -> dict[str, Any]:

@@ -1,16 +1,18 @@
 """``/api/keys``: create, change and revoke virtual keys at run time. A value is returned once, when it is created."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import Query
 from starlette.responses import Response
 
 from api.admin.access import admin_router
-from api.admin.key_bodies import KeyChange, KeyRotation, NewKey, settings_in
+from api.admin.key_bodies import KeyChange, KeyRotation, LimitRaise, NewKey, settings_in
 from api.endpoints.deps import ContextDep, ServicesDep, as_response
 from api.http.query import list_reply, read_limit
 from api.http.request_context import NO_STORE, AuditEvent, Reply, json_reply
 from api.services import Services
+from api.usage.models import RaisedLimit
 from shared import clock
 from shared.errors import InvalidRequest, KeyNotFound, UnknownProvider
 from shared.governance.forecasts.limit_status import limit_status_of
@@ -18,6 +20,8 @@ from shared.governance.keys.model import VirtualKey, caller_of_key
 from shared.governance.keys.store import KeyFilter
 from shared.governance.ledger.reports import Reports
 from shared.governance.limits.guard import LimitGuard
+from shared.governance.limits.model import MICRO, Limit
+from shared.governance.limits.raises import Raise, Raises
 from shared.settings.model import KeyRules
 
 router = admin_router("/api/keys")
@@ -71,9 +75,24 @@ async def limits(key_id: str, services: ServicesDep) -> Response:
     """Limits of the key, its team and its customer: used, reserved and remaining, and a forecast for budgets."""
     key = await services.keys.get(key_id)
     caller = caller_of_key(key, services.settings)
-    guard, reports = LimitGuard(services.commands), Reports(services.commands)
-    found = await limit_status_of(guard, reports, caller.limits, clock.now())
-    return as_response(json_reply({"object": "list", "id": key.id, "data": found}))
+    return as_response(json_reply({"object": "list", "id": key.id, "data": await _status(services, caller.limits)}))
+
+
+@router.post("/{key_id}/limits/raise", summary="Raise a budget for a time", response_model=RaisedLimit)
+async def raise_limit(key_id: str, body: LimitRaise, services: ServicesDep, context: ContextDep) -> Response:
+    """The limit's status. A second raise of a budget replaces the first; it is over by itself at `until`."""
+    context.audit_event = AuditEvent(key_id, body.model_dump(mode="json"))
+    limits = caller_of_key(await services.keys.get(key_id), services.settings).limits
+    budgets = {limit.id: limit for limit in limits if limit.is_budget}
+    limit = budgets.get(body.limit)
+    if limit is None:
+        named = f"its budgets: {', '.join(budgets)}" if budgets else "it has no budget"
+        raise InvalidRequest(f"limit must be the id of a budget of this key; {named}.", param="limit")
+    more = Raise(round(body.amount_usd * MICRO), round(body.until.timestamp() * 1000), body.reason)
+    if not await Raises(services.commands).add(limit, more):
+        raise InvalidRequest("until must be in the future.", param="until")
+    (status,) = await _status(services, (limit,))
+    return as_response(json_reply(status))
 
 
 @router.patch("/{key_id}", summary="Change a virtual key")
@@ -110,6 +129,11 @@ async def delete(key_id: str, services: ServicesDep) -> Response:
     """Revokes the key and removes its record; its spending stays in the ledger."""
     await services.keys.delete(key_id)
     return as_response(json_reply({"id": key_id, "object": "virtual_key", "deleted": True}))
+
+
+async def _status(services: Services, limits: Sequence[Limit]) -> list[dict[str, Any]]:
+    commands = services.commands
+    return await limit_status_of(LimitGuard(commands), Reports(commands), Raises(commands), limits, clock.now())
 
 
 def _document(key: VirtualKey) -> dict[str, Any]:

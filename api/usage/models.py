@@ -166,3 +166,29 @@ class RunPage(BaseModel):
     first_id: str | None
     last_id: str | None
     has_more: bool
+
+
+class LimitRaiseAnswer(BaseModel):
+    """A raise of a budget."""
+
+    amount_usd: float
+    until: str
+    reason: str
+
+
+class RaisedLimit(BaseModel):
+    """A budget that is raised for a time; `limit_usd` is with the raise."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str
+    kind: Literal["budget"]
+    of: str
+    of_name: str
+    window: str
+    limit_usd: float
+    used_usd: float
+    reserved_usd: float
+    left_usd: float
+    resets_at: str
+    raise_: LimitRaiseAnswer = Field(alias="raise")

@@ -62,7 +62,7 @@ def rules_of(options: Mapping[str, Any]) -> dict[str, Any]:
     if rates:
         settings["rate_limits"] = rates
     if options["expires_at"]:
-        settings["expires_at"] = _expiry(options["expires_at"])
+        settings["expires_at"] = time_of(options["expires_at"], "--expires")
     if options["dimensions"]:
         settings["dimensions"] = dict(_pair(text) for text in options["dimensions"])
     return settings
@@ -111,16 +111,20 @@ def _number(text: str, option: str) -> float:
     return float(digits) * _TIMES[found[1]]
 
 
-def _expiry(text: str) -> str:
-    """Return an RFC 3339 time; a day without a time means midnight, UTC."""
+def time_of(text: str, option: str) -> str:
+    """Return a time, or a span from now, in RFC 3339; a day without a time means midnight, UTC.
+
+    Raises:
+        click.BadParameter: The text is neither.
+    """
     try:
         if _SPAN.fullmatch(text):
-            at = datetime.now(UTC) + timedelta(seconds=seconds_of(text, "--expires"))
+            at = datetime.now(UTC) + timedelta(seconds=seconds_of(text, option))
         else:
             at = datetime.fromisoformat(text)
     except (ValueError, OverflowError):
         raise click.BadParameter(
-            f"{text!r} is neither a time such as 2027-01-31 nor a span such as 90d", param_hint="--expires"
+            f"{text!r} is neither a time such as 2027-01-31 nor a span such as 90d", param_hint=option
         ) from None
     return (at if at.tzinfo else at.replace(tzinfo=UTC)).isoformat(timespec="seconds")
 

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import click
 
-from cli.client.key_options import key_rules, rules_of, seconds_of
+from cli.client.key_options import key_rules, rules_of, seconds_of, time_of
 from cli.client.options import credentials, gateway_options, wide_option
 from cli.examples import examples
 
@@ -141,6 +141,43 @@ def rotate(*, key_id: str, grace: str, url: str, key: str | None, as_json: bool,
         echo_json(rotated)
     else:
         print_value(rotated, grace_s=grace_s)
+
+
+@command.command(
+    name="raise",
+    epilog=examples(
+        "finops keys raise vk_3f0c… budget:key:vk_3f0c…:1d --amount 20 --until 8h --reason 'release night'",
+        "finops keys raise team-a budget:team:web:1M --amount 500 --until 2027-02-01 --reason 'audit'",
+    ),
+)
+@click.argument("key_id", metavar="ID|NAME")
+@click.argument("limit", metavar="LIMIT")
+@click.option("--amount", type=float, required=True, metavar="USD", help="How much is added to the budget.")
+@click.option("--until", required=True, metavar="TIME|SPAN", help="When it is over, such as 2027-01-31 or 8h.")
+@click.option("--reason", required=True, help="Why; kept in the audit trail.")
+@gateway_options
+def raise_(
+    *,
+    key_id: str,
+    limit: str,
+    amount: float,
+    until: str,
+    reason: str,
+    url: str,
+    key: str | None,
+    as_json: bool,
+    data_dir: Path,
+) -> None:
+    """Raise a budget for a time; LIMIT is its id in `finops keys show`."""
+    from cli.views.keys import print_raised
+    from cli.views.output import echo_json
+
+    body = {"limit": limit, "amount_usd": amount, "until": time_of(until, "--until"), "reason": reason}
+    raised = _on_key(url, credentials(url, key, data_dir), "POST", key_id, "limits/raise", json=body)
+    if as_json:
+        echo_json(raised)
+    else:
+        print_raised(raised)
 
 
 @command.command(name="revoke", epilog=examples("finops keys revoke vk_3f0c…"))

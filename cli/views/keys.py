@@ -56,7 +56,9 @@ def print_key(key: Mapping[str, Any], limit_statuses: Sequence[Mapping[str, Any]
     if limit_statuses:
         console.print()
         console.print(
-            table(("limit", "of", "window", "used", "reserved", "left", "resets", "forecast"), _rows(limit_statuses))
+            table(
+                ("limit", "of", "window", "used", "reserved", "left", "resets", "forecast", "id"), _rows(limit_statuses)
+            )
         )
 
 
@@ -77,9 +79,18 @@ def _rows(limit_statuses: Sequence[Mapping[str, Any]]) -> list[Sequence[object]]
             *(_amount(limit_status, name) for name in ("used", "reserved", "left")),
             limit_status["resets_at"],
             _forecast(limit_status.get("forecast")),
+            Text(plain(limit_status["id"])),
         )
         for limit_status in limit_statuses
     ]
+
+
+def print_raised(limit_status: Mapping[str, Any]) -> None:
+    """Print what a budget is raised to, and until when."""
+    until = plain(limit_status["raise"]["until"])
+    out().print(
+        f"{plain(limit_status['id'])}: {_amount(limit_status, 'limit')} until {until}", markup=False, emoji=False
+    )
 
 
 def _amount(limit_status: Mapping[str, Any], name: str) -> str:

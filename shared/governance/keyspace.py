@@ -8,6 +8,7 @@ KEYS: tuple[Key, ...] = (
     Key("finops:values:<kind>:<scope>:<window>:<start>", "string", "its window + 1 hour", "values with a meter each"),
     Key("finops:run:<owner>:<run>", "hash", "30 days after its last use", "a run's budget, what it used and holds"),
     Key("finops:runs", "sorted set", "30 days after the last use, 100,000 entries", "runs by their last use"),
+    Key("finops:raises", "hash", "the end of the last raise", "budgets that are raised for a time"),
     Key("finops:hold:<id>", "hash", "its deadline + 1 day", "what a call or job has reserved, and where"),
     Key("finops:holds", "sorted set", "permanent, empties itself", "open reservations by their deadline"),
     Key("finops:books", "hash", "permanent, one", "how long entries are kept, and which thresholds raise alerts"),
@@ -31,6 +32,7 @@ KEYS: tuple[Key, ...] = (
 )
 
 RUNS = "finops:runs"
+RAISES = "finops:raises"
 LEDGER = "finops:ledger"
 ALERTS = "finops:alerts"
 ALERT_WATCH = "finops:alerts:watch"

@@ -46,6 +46,12 @@ class TestCommands:
         assert value not in document.stdout
         assert json.loads(keys("show", key_id, "--json").stdout)["limits"][1]["used"] == 1
 
+        limit = f"budget:key:{key_id}:1d"
+        raise_it = ("raise", key_id, limit, "--amount", "20", "--until", "8h", "--reason", "release night")
+        assert f"{limit}: $70 until" in keys(*raise_it).stdout
+        assert json.loads(keys(*raise_it, "--json").stdout)["raise"]["reason"] == "release night"
+        assert keys(*raise_it[:6], "someday", *raise_it[7:]).exit_code == 2
+
         rotated = json.loads(keys("rotate", key_id, "--grace", "1h", "--json").stdout)
         assert status_of(gateway, value) == status_of(gateway, rotated["value"]) == 200
         assert "working for 3600 s" in keys("rotate", key_id, "--grace", "1h").stderr

@@ -9,11 +9,12 @@ from shared.governance.forecasts.rates import RATE_WINDOW, forecast, hourly_rate
 from shared.governance.ledger.reports import Reports, UsageQuery
 from shared.governance.limits.guard import LimitGuard, LimitStatus
 from shared.governance.limits.model import LIMIT_KINDS, MICRO, Limit
+from shared.governance.limits.raises import Raise, Raises
 from shared.governance.limits.windows import parse_window
 
 
 async def limit_status_of(
-    guard: LimitGuard, reports: Reports, limits: Sequence[Limit], now: datetime
+    guard: LimitGuard, reports: Reports, raises: Raises, limits: Sequence[Limit], now: datetime
 ) -> list[dict[str, Any]]:
     """Return the public form of each limit; money in USD.
 
@@ -22,6 +23,7 @@ async def limit_status_of(
     Args:
         guard: Reads the meters.
         reports: Read the spend per hour.
+        raises: Read what is raised for a time.
         limits: A caller's own, its team's and its customer's.
         now: UTC.
 
@@ -34,7 +36,12 @@ async def limit_status_of(
     for limit in limits:
         if _has_forecast(limit) and limit.scope not in rates:
             rates[limit.scope] = await _rate(reports, limit.scope, now)
-    return [_to_dict(limit_status, rates, now) for limit_status in await guard.peek(limits)]
+    found = zip(await guard.peek(limits), await raises.of(limits, now.timestamp() * 1000), strict=True)
+    return [{**_to_dict(limit_status, rates, now), **_raised(more)} for limit_status, more in found]
+
+
+def _raised(more: Raise | None) -> dict[str, Any]:
+    return {} if more is None else {"raise": more.to_dict()}
 
 
 def _has_forecast(limit: Limit) -> bool:
@@ -60,6 +67,7 @@ def _to_dict(limit_status: LimitStatus, rates: Mapping[str, float], now: datetim
         "left": max(0, limit.amount - limit_status.used - limit_status.held),
     }
     document: dict[str, Any] = {
+        "id": limit.id,
         "kind": row.public,
         "of": kind,
         "of_name": owner,

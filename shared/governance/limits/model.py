@@ -87,6 +87,11 @@ class Limit:
         return LIMIT_KINDS[self.kind].meter == "cost"
 
     @property
+    def id(self) -> str:
+        """The limit in the administration API: ``budget:key:team-a:1d``."""
+        return f"{LIMIT_KINDS[self.kind].public}:{self.scope}:{self.window}"
+
+    @property
     def is_run(self) -> bool:
         """Whether it is the budget of a run."""
         return self.window == RUN_WINDOW

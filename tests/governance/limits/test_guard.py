@@ -19,6 +19,7 @@ from shared.governance.ledger.reports import Reports
 from shared.governance.ledger.writer import Ledger
 from shared.governance.limits.guard import RESERVATION_TTL_S, UNLIMITED, LimitGuard, LimitStatus, governance_scripts
 from shared.governance.limits.model import LIMIT_KINDS, Limit, LimitKind, limits_of
+from shared.governance.limits.raises import Raises
 from shared.governance.limits.windows import UNIT_MS, parse_window
 from shared.settings.model import Limited, RateLimitSettings
 from shared.store.multiplexed import MultiplexedClient
@@ -215,7 +216,7 @@ async def test_a_row_in_the_table_makes_a_kind_of_limit(
     await guard.admit("b", limits[:2], cost=0, tokens=0)
     with pytest.raises(RequestLimited, match="limit of embedding_calls"):
         await guard.admit("c", limits[:2], cost=0, tokens=0)
-    rows = await limit_status_of(guard, Reports(store), limits, datetime.now(UTC))
+    rows = await limit_status_of(guard, Reports(store), Raises(store), limits, datetime.now(UTC))
     assert [(row["kind"], row["used"], row["left"]) for row in rows[1:]] == [
         ("embedding_calls", 2, 0),
         ("embedding_tokens", 110, 0),

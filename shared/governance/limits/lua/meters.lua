@@ -8,6 +8,7 @@ local UNIT_MS = {m = 60000, h = 3600000, d = 86400000, w = 604800000, M = 259200
 local SLICES = 60
 local RUN_MS = 30 * UNIT_MS.d   -- a run is forgotten when it has not been used for so long
 local RUNS = 'finops:runs'
+local RAISES = 'finops:raises'
 local MAX_RUNS = 100000
 local MAX_VALUES = 100000       -- of one dimension in one window; a meter takes about 150 bytes
 
@@ -56,6 +57,16 @@ local function window_of(name, now)
   return start, start + UNIT_MS[unit]
 end
 
+-- How much a budget is raised now. One command for a call under budgets where none is raised; 0.4 us of the store's CPU.
+local raises
+local function raised_by(scope, window, now)
+  if raises == nil then raises = call('EXISTS', RAISES) == 1 end
+  local raised = raises and call('HGET', RAISES, 'budget:' .. scope .. ':' .. window)
+  if not raised then return 0 end
+  local amount, until_ms = string.match(raised, '^(%d+) (%d+) ')
+  return num(until_ms) > now and num(amount) or 0
+end
+
 -- Callers name the values of dimensions and their end users: past MAX_VALUES in a window, new ones share one meter.
 local function bound_values(m, kind, window, start, slice, now)
   local base = string.match(m.scope, '^(dimension:[^:]+):') or string.match(m.scope, '^(user):')
@@ -84,6 +95,7 @@ local function read_meter(kind, scope, window, amount, now)
     if not m.lowers then m.limit = cap end
     return m
   end
+  if kind == 'cost' then m.limit = amount + raised_by(scope, window, now) end
   if not slice then
     m.key, m.at = 'finops:meter:' .. kind .. ':' .. scope .. ':' .. window .. ':' .. int(start), ''
     bound_values(m, kind, window, start, slice, now)
