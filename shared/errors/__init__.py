@@ -11,7 +11,8 @@
     │   ├── VirtualKeyNotFound         401  authentication_error    virtual_key_not_found
     │   └── AdminKeyRequired           401  authentication_error    admin_key_required
     ├── BudgetExceeded                 402  insufficient_quota      budget_exceeded
-    │   └── RunBudgetExceeded          402  insufficient_quota      run_budget_exceeded
+    │   ├── RunBudgetExceeded          402  insufficient_quota      run_budget_exceeded
+    │   └── PriceUnknown               402  insufficient_quota      price_unknown
     ├── Forbidden                      403  permission_error
     │   ├── VirtualKeyBlocked          403  permission_error        virtual_key_blocked
     │   ├── ProviderBlocked            403  permission_error        provider_blocked
@@ -67,6 +68,7 @@ from shared.errors.limits import (
     BudgetExceeded,
     CircuitOpen,
     Overloaded,
+    PriceUnknown,
     ProviderRateLimited,
     QueueFull,
     RateLimited,
@@ -141,6 +143,7 @@ __all__ = [
     "ModelNotFound",
     "NotFound",
     "Overloaded",
+    "PriceUnknown",
     "ProviderBlocked",
     "ProviderRateLimited",
     "QueueFull",

@@ -17,6 +17,12 @@ class RunBudgetExceeded(BudgetExceeded):
     code = "run_budget_exceeded"
 
 
+class PriceUnknown(BudgetExceeded):
+    """A budget binds the call, and what the call may use has no known price."""
+
+    code = "price_unknown"
+
+
 class RateLimited(GatewayError):
     """Too many requests at once; ``Retry-After`` says when to try again."""
 

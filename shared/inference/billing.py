@@ -6,18 +6,20 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
 
+from shared.errors import PriceUnknown
 from shared.governance.ledger.writer import Ledger, Redaction
 from shared.governance.limits.each import EachLimits
 from shared.governance.limits.guard import UNLIMITED, LimitGuard, Reservation
 from shared.governance.limits.model import Limit, limits_of
-from shared.governance.pricing.prices import MILLION, Cost, PriceBook
-from shared.governance.pricing.usage import Usage, upper_estimate
+from shared.governance.pricing.prices import Cost, PriceBook
+from shared.governance.pricing.published import MILLION
+from shared.governance.pricing.usage import Usage, choices_of, hosted_tools, output_tokens_held, tier_of
 from shared.inference.call import Call, Target
+from shared.inference.output_limits import CostBounds, can_limit_output
+from shared.inference.unpriced import unknown_price
 from shared.settings.model import Settings
 from shared.store.commands import RedisCommands
 from shared.telemetry.upstream import UNWATCHED, SpendWatch
-
-_TIERS = frozenset({"flex", "priority", "fast"})
 
 
 class Billing:
@@ -53,6 +55,7 @@ class Billing:
             if (limits := limits_of(f"model:{pattern}", model))
         ]
         self._each = EachLimits(settings.limits) if settings.limits else None
+        self._allows_unpriced = settings.ledger.unpriced == "allow"
         self._has_own = bool(self._providers or self._models)
 
     async def reserve(self, call: Call, targets: Sequence[Target]) -> Reservation:
@@ -84,6 +87,7 @@ class Billing:
             BudgetExceeded, RequestLimited, TokenLimited, StoreUnavailable: See ``LimitGuard.admit``.
         """
         limits = self.limits_of(target)
+        self._check_price(call, target, self._limits(call, target))
         return await self._reserve(uuid.uuid4().hex, limits, call, (target,)) if limits else UNLIMITED
 
     async def check_forwarded(self, call: Call, provider: str) -> Reservation:
@@ -120,9 +124,9 @@ class Billing:
         patterns = [f"model:{pattern}" for pattern, _ in self._models if fnmatchcase(name, pattern)]
         return (f"provider:{provider}", *patterns)
 
-    def cost(self, provider: str, model: str, usage: Usage, call: Call) -> Cost:
-        """Price what a call used."""
-        return self.prices.cost(provider, model, usage, variant=_tier(call))
+    def cost(self, provider: str, model: str, usage: Usage, call: Call, tier: str | None = None) -> Cost:
+        """Price what a call used, at the service tier that the answer names, else at the requested one."""
+        return self.prices.cost(provider, model, usage, variant=tier_of(call.fields) if tier is None else tier)
 
     def price(self, provider: str, model: str) -> float | None:
         """Return what ``least_cost`` routes compare: four prompt tokens and one output token; None if unknown."""
@@ -167,11 +171,14 @@ class Billing:
         await self.guard.aclose()
 
     def _estimate(self, call: Call, target: Target) -> dict[str, Any]:
-        """Return a job's target, the cost of its prompt, and its output's rates in micro-USD per million tokens."""
+        """Return a job's target, the cost of its prompt, its most output, and that's rates in micro-USD per million."""
         provider, model = target.provider.name, target.model
-        prompt = Usage(input=upper_estimate(call.request_type, call.fields, call.body).input)
+        most = call.upper_estimate(self.prices.size(provider, model))
+        prompt = Usage(input=most.input)
         cost = self.cost(provider, model, prompt, call)
         estimate: dict[str, Any] = {"provider": provider, "model": model, "input": prompt.input, "priced": cost.priced}
+        if most.output:
+            estimate["output"] = most.output
         answered = self.cost(provider, model, prompt._replace(output=MILLION), call)
         if cost.priced:
             estimate |= {"cost": cost.micro_usd, "list": cost.list_micro_usd}
@@ -183,18 +190,46 @@ class Billing:
     async def _reserve(
         self, reservation: str, limits: Sequence[Limit], call: Call, targets: Sequence[Target], *, of_job: bool = False
     ) -> Reservation:
-        cost = tokens = 0
-        if any(limit.estimated for limit in limits):
-            usage = upper_estimate(call.request_type, call.fields, call.body)
-            tokens = usage.tokens
-            variant = _tier(call)
-            cost = max(
-                self.prices.estimate(target.provider.name, target.model, usage, variant=variant).micro_usd
-                for target in targets
-            )
-        return await self.guard.admit(reservation, limits, cost=cost, tokens=tokens, renewed=not of_job, of_job=of_job)
+        if not any(limit.estimated for limit in limits):
+            return await self.guard.admit(reservation, limits, cost=0, tokens=0, renewed=not of_job, of_job=of_job)
+        self._check_price(call, targets[0], limits)
+        most = max((self._bounds(call, target) for target in targets), key=lambda bounds: bounds.cost)
+        admitted = await self.guard.admit(
+            reservation, limits, cost=most.cost, tokens=most.tokens, least=None if of_job else most.least,
+            renewed=not of_job, of_job=of_job,
+        )  # fmt: skip
+        try:  # a run's cap may be known to the store alone
+            self._check_price(call, targets[0], [status.limit for status in admitted.limit_statuses])
+        except PriceUnknown:
+            self.guard.ended(reservation)
+            self.ledger.release(reservation)
+            raise
+        if admitted.cost < most.cost:
+            admitted.output = most.output_for(admitted.cost)
+        return admitted
 
+    def _bounds(self, call: Call, target: Target) -> CostBounds:
+        provider, model = target.provider.name, target.model
+        usage = call.upper_estimate(self.prices.size(provider, model))
+        variant = tier_of(call.fields)
+        cost = self.prices.estimate(provider, model, usage, variant=variant).micro_usd
+        tokens = output_tokens_held(call.fields, usage)
+        if not can_limit_output(call):
+            return CostBounds(cost, tokens)
+        prompt = self.prices.estimate(provider, model, usage._replace(output=0), variant=variant).micro_usd
+        return CostBounds(cost, tokens, prompt, usage.output, choices_of(call.fields))
 
-def _tier(call: Call) -> str:
-    tier = call.fields.get("service_tier")
-    return tier if isinstance(tier, str) and tier in _TIERS else ""
+    def _check_price(self, call: Call, target: Target, limits: Sequence[Limit]) -> None:
+        """Refuse a call under a budget whose price is not known.
+
+        Raises:
+            PriceUnknown: It could use something that has no price.
+        """
+        budget = next((limit for limit in limits if limit.is_budget and limit.amount >= 0), None)
+        if budget is None or self._allows_unpriced:
+            return
+        provider, model = target.provider.name, target.model
+        price = self.prices.price(provider, model, variant=tier_of(call.fields))
+        missing = None if price is None else price.lacks(call.request_type.usage, Usage(**hosted_tools(call.fields)))
+        if missing is None or missing:
+            raise unknown_price(budget, f"{provider}/{model}", call.request_type.usage, missing or ())

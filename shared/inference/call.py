@@ -9,6 +9,8 @@ import orjson
 from shared.errors import GatewayError
 from shared.governance.keys.caller import ANONYMOUS, Caller
 from shared.governance.limits.runs import Run
+from shared.governance.pricing.model_sizes import ModelSize
+from shared.governance.pricing.usage import Usage, upper_estimate
 from shared.providers.base import Provider
 from shared.surfaces.request_types import RequestType
 
@@ -47,6 +49,7 @@ class Call:
         surface: The format that the caller speaks; Anthropic's and Google's allow fields beyond OpenAI's.
         dimensions: Names and values for the ledger.
         run: The run that it belongs to; None: none.
+        stored_tokens: About how long the stored conversation is that it continues; None: not known.
     """
 
     request_type: RequestType
@@ -67,12 +70,17 @@ class Call:
     surface: str = ""
     dimensions: Mapping[str, str] = field(default_factory=dict)
     run: Run | None = None
+    stored_tokens: int | None = None
 
     def passed_on(self) -> Mapping[str, str]:
         """Return the headers for the provider; a job's id is the idempotency key, so that it can recognise a re-run."""
         if not self.job_id:
             return self.headers
         return {**self.headers, "idempotency-key": self.job_id}
+
+    def upper_estimate(self, size: ModelSize) -> Usage:
+        """Return the most that the call can use at a model of that size."""
+        return upper_estimate(self.request_type, self.fields, self.body, size, self.stored_tokens)
 
     def with_fields(self, fields: dict[str, Any], *, stream: bool) -> Self:
         """Return the same call with another JSON body."""

@@ -9,7 +9,7 @@ from shared.governance.ledger.writer import CallOutcome, entry_of
 from shared.governance.limits.guard import UNLIMITED, Reservation
 from shared.governance.limits.model import MICRO
 from shared.governance.pricing.prices import UNPRICED, Cost
-from shared.governance.pricing.usage import Usage, answer_estimate, upper_estimate, used_by
+from shared.governance.pricing.usage import Usage, answer_estimate, choices_of, tier_of, used_by
 from shared.inference.billing import Billing
 from shared.inference.call import Call, Target
 from shared.surfaces.request_types import MODERATIONS
@@ -104,36 +104,43 @@ class CallCost:
         if usage.empty and call.request_type is not MODERATIONS:
             usage, estimated = answer_estimate(call.request_type, call.fields, call.body, body), True
         content = self._billing.content(call, body)
-        return self._close(usage, status, "", estimated=estimated, content=content)
+        return self._close(usage, status, "", estimated=estimated, content=content, tier=_tier(reported))
 
     def streamed(self, reported: Mapping[str, Any], events: int, error: BaseException | None = None) -> bytes:
         """Close a call whose stream ended, was cut, or was given up by the caller.
 
         Args:
-            reported: The provider's usage, empty if it never arrived: the events are then counted as output tokens.
+            reported: The provider's usage, empty if it never arrived: the events are then counted as output tokens,
+                unless the caller has left: it may not have seen what it used, so what it reserved is charged.
             events: Number of events that arrived.
             error: Why it did not end well.
 
         Returns:
             The ledger entry.
         """
-        usage, estimated = used_by(self._call.request_type, self._call.fields, reported), False
-        if usage.empty:
-            usage, estimated = Usage(input=self._estimate().input, output=events), True
-        elif error is not None and usage.output < events:  # counted up to its beginning, as Anthropic's streams are
-            usage, estimated = usage._replace(output=events), True
+        call = self._call
+        usage, estimated = used_by(call.request_type, call.fields, reported), False
+        if usage.empty or (error is not None and usage.output < events):
+            # Counted up to its beginning, as Anthropic's streams are, or not at all.
+            estimated, most = True, self._most()
+            output = most.output if self.reservation.reservation and _left(error) else events
+            usage = Usage(input=most.input, output=output) if usage.empty else usage._replace(output=output)
         status, code = _status_and_code(error)
-        return self._close(usage, status, code, estimated=estimated)
+        return self._close(usage, status, code, estimated=estimated, tier=_tier(reported))
 
     def failed(self, error: BaseException) -> bytes:
-        """Close a call without an answer; one that its caller cut off at a provider is charged its prompt.
+        """Close a call without an answer; one that its caller cut off at a provider is charged what it reserved.
+
+        Without a reservation it is charged its prompt.
 
         Returns:
             The ledger entry.
         """
         status, code = _status_and_code(error)
         if status == ClientGone.status and self.attempts:
-            return self._close(Usage(input=self._estimate().input), status, code, estimated=True)
+            most = self._most()
+            output = most.output if self.reservation.reservation else 0
+            return self._close(Usage(input=most.input, output=output), status, code, estimated=True)
         return self._close(Usage(), status, code)
 
     def abandon(self) -> None:
@@ -159,12 +166,13 @@ class CallCost:
         estimated: bool = False,
         content: Mapping[str, Any] | None = None,
         cost: Cost | None = None,
+        tier: str | None = None,
     ) -> bytes:
         """Book the call, once; a run of a job is booked with the job's outcome instead."""
         call = self._call
         if cost is None:
             nothing = usage.empty and status >= 400
-            cost = UNPRICED if nothing else self._billing.cost(self.provider, self.model, usage, call)
+            cost = UNPRICED if nothing else self._billing.cost(self.provider, self.model, usage, call, tier)
         self.cost = cost
         entry = entry_of(
             CallOutcome(
@@ -203,11 +211,28 @@ class CallCost:
         tokens = (usage.input, usage.output, usage.cached)
         self._billing.watch.spent(self._call.caller.team, self.provider, self.model, micro_usd, tokens)
 
-    def _estimate(self) -> Usage:
-        return upper_estimate(self._call.request_type, self._call.fields, self._call.body)
+    def _most(self) -> Usage:
+        """Return the most that the call may have used at its last target, as it was reserved."""
+        reserved = self.reservation
+        most = self._call.upper_estimate(self._billing.prices.size(self.provider, self.model))
+        if reserved.output is not None:
+            return most._replace(output=min(most.output, reserved.output * choices_of(self._call.fields)))
+        if reserved.reservation and not reserved.cost:  # only tokens are limited, and usual answers held
+            return most._replace(output=max(0, min(most.output, reserved.tokens - most.input)))
+        return most
 
     def _elapsed_ms(self) -> int:
         return round((time.perf_counter() - self._started) * 1000)
+
+
+def _left(error: BaseException | None) -> bool:
+    """Whether a call's end means that its caller went away."""
+    return error is not None and _status_and_code(error)[0] == ClientGone.status
+
+
+def _tier(reported: Mapping[str, Any]) -> str | None:
+    """Return the service tier that the answer names and that has a price of its own; None: it names none."""
+    return tier_of(reported) if isinstance(reported.get("service_tier"), str) else None
 
 
 def _status_and_code(error: BaseException | None) -> tuple[int, str]:

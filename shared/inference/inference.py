@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from math import inf
 from typing import Any, NamedTuple, TypeVar
@@ -10,6 +11,7 @@ import orjson
 
 from shared.errors import GatewayError, UnsupportedParameter, UpstreamFailure, UpstreamRefused, UpstreamTimeout
 from shared.governance.limits.guard import UNLIMITED, Reservation
+from shared.governance.pricing.usage import BYTES_PER_TOKEN
 from shared.inference.attempts import Attempt, Attempts
 from shared.inference.billing import Billing
 from shared.inference.call import Answer, Call, Target
@@ -18,6 +20,7 @@ from shared.inference.catalogue import Catalogue
 from shared.inference.conversations import Conversations
 from shared.inference.forwarding import Forwarder
 from shared.inference.model_lists import ModelLists
+from shared.inference.output_limits import with_output_limit
 from shared.inference.passthrough import Passthrough
 from shared.inference.route import Routing
 from shared.inference.streaming import ProviderStream
@@ -135,6 +138,7 @@ class Inference:
         if self._billing is None:
             return UNLIMITED
         targets = self._route(call)
+        call = _continuing(call, await self._recall(call))
         try:
             return await self._billing.reserve_job(job_id, call, targets)
         except GatewayError as error:
@@ -239,13 +243,16 @@ class Inference:
     async def _run(self, call: Call, call_cost: CallCost | None, receive: Receive[T]) -> tuple[T, CallCost | None]:
         """Make attempts until one is received; without one, close the cost unless it belongs to a job."""
         recalled = await self._recall(call)
+        call = _continuing(call, recalled)
         targets = self._route(call)
         cost = call_cost or self.open_call_cost(call)
         attempts = self._attempts(call, cost)
 
         async def once(attempt: Attempt) -> T:
-            wire, ask = self._translation(call, attempt.target, recalled)
-            return await receive(Outgoing(call, attempts, attempt, wire, ask, wire.request(ask)))
+            output = None if cost is None else cost.reservation.output
+            sent = call if output is None else with_output_limit(call, attempt.target, output)
+            wire, ask = self._translation(sent, attempt.target, recalled)
+            return await receive(Outgoing(sent, attempts, attempt, wire, ask, wire.request(ask)))
 
         if cost is None:
             return await attempts.over(targets, once), None
@@ -349,6 +356,13 @@ class Inference:
     async def _store(self, call: Call, response: Mapping[str, Any]) -> None:
         if self.conversations is not None:
             await self.conversations.keep(call.fields, response, call.caller)
+
+
+def _continuing(call: Call, recalled: Recalled) -> Call:
+    """Return the call with the size of the stored conversation that it continues, if that is stored here."""
+    if not recalled.history:
+        return call
+    return replace(call, stored_tokens=len(orjson.dumps(recalled.history)) // BYTES_PER_TOKEN)
 
 
 async def _begin(stream: ProviderStream) -> None:

@@ -265,7 +265,8 @@ class TierSettings(Section):
 class PriceSettings(Section):
     """Prices of a model: USD per million tokens unless the name says otherwise; unset prices stay as published.
 
-    ``discount`` is the part taken off everything (0.1: ten percent), ``batch_discount`` that of batches.
+    ``discount`` is the part taken off everything (0.1: ten percent), ``batch_discount`` that of batches. ``max_output``
+    is the most tokens that the model answers, which a call without a limit of its own reserves.
     """
 
     input: Usd | None = None
@@ -281,6 +282,11 @@ class PriceSettings(Section):
     image: Usd | None = None
     second: Usd | None = None
     request: Usd | None = None
+    cache_write_1h: Usd | None = None
+    web_search: Usd | None = None
+    file_search: Usd | None = None
+    code_session: Usd | None = None
+    max_output: Annotated[int, Field(gt=0, le=10_000_000)] | None = None
     tiers: tuple[TierSettings, ...] = ()
     discount: Annotated[float, Field(ge=0, le=1)] = 0.0
     batch_discount: Annotated[float, Field(ge=0, le=1)] | None = None
@@ -297,6 +303,7 @@ class LedgerSettings(Section):
     anomalies: bool = True
     anomaly_check_s: Annotated[float, Field(ge=1, le=86_400)] = 300
     reservation_s: Annotated[float, Field(ge=1, le=3600)] = 120
+    unpriced: Literal["refuse", "allow"] = "refuse"
 
 
 class WebhookSettings(Section):

@@ -277,6 +277,7 @@ async def test_a_jobs_estimate_holds_what_an_ended_run_is_charged(build: Build) 
         "provider": "sim",
         "model": "gpt",
         "input": prompt,
+        "output": 128_000,
         "priced": True,
         "cost": round(prompt * 0.9),
         "list": prompt,

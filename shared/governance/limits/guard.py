@@ -47,6 +47,7 @@ class Reservation:
         limit_statuses: Its limits when it was admitted.
         estimate: What a job's record keeps, to charge a run that its caller ends (``charge`` in the engine's
             ``prelude.lua``).
+        output: Most tokens of the answer that the budget still pays for; None: all that the call may use.
     """
 
     reservation: str = ""
@@ -54,6 +55,7 @@ class Reservation:
     cost: int = 0
     tokens: int = 0
     estimate: Mapping[str, Any] = field(default_factory=dict)
+    output: int | None = None
 
     def headers(self) -> dict[str, str]:
         """OpenAI's rate limit headers, of the tightest limit of each kind.
@@ -89,6 +91,7 @@ class LimitGuard:
         *,
         cost: int,
         tokens: int,
+        least: int | None = None,
         renewed: bool = True,
         of_job: bool = False,
         clock: str = "",
@@ -100,6 +103,8 @@ class LimitGuard:
             limits: All limits of the call.
             cost: Estimate, micro-USD.
             tokens: Estimate.
+            least: The call can be limited to what its budgets have left, down to this cost in micro-USD; the
+                reservation's ``cost`` is then what was reserved. None: it cannot.
             renewed: Whether this process keeps the reservation alive until it is ended; otherwise it runs out, unless
                 somebody else takes it over (the submit of a job does).
             of_job: Whether a run counts it as a job rather than a call.
@@ -112,7 +117,7 @@ class LimitGuard:
         if not limits:
             return UNLIMITED
         args: list[Argument] = [reservation, round(self.reservation_ttl_s * 1000), cost, tokens, clock]
-        args.append("jobs" if of_job else "calls")
+        args += ("jobs" if of_job else "calls", cost if least is None else least)
         estimated = False
         for limit in limits:
             counts = LIMIT_KINDS[limit.kind].meter
@@ -120,7 +125,7 @@ class LimitGuard:
             args += (limit.kind, counts, limit.scope, limit.window, limit.amount)
         try:
             # Requests alone leave no hold by which a second sending would be recognised.
-            refused, facts = await self._commands.script(self._scripts["admit"], (), args)
+            refused, facts, reserved = await self._commands.script(self._scripts["admit"], (), args)
         except StoreConnectionError as error:
             raise StoreUnavailable("The store did not answer: limits cannot be checked. Try again.") from error
         except ResponseError as error:
@@ -134,7 +139,7 @@ class LimitGuard:
             return Reservation("", limit_statuses, cost, tokens)
         if renewed:
             self._keep(reservation)
-        return Reservation(reservation, limit_statuses, cost, tokens)
+        return Reservation(reservation, limit_statuses, int(reserved), tokens)
 
     async def peek(self, limits: Sequence[Limit]) -> tuple[LimitStatus, ...]:
         """Read the status of limits without charging them.

@@ -1,19 +1,21 @@
 #!lua
 --!include prelude.lua
 -- Lets a call pass all the limits that bind it, or none. Arguments: id, how long its hold lasts without renewal (ms),
--- estimated cost, estimated tokens, clock ('' the server's own), what a run counts it as (calls or jobs), then per
--- limit: kind, meter (requests, tokens or cost: what it counts), scope, window, amount. Money and tokens are let pass
--- while anything is left, so that the last call may exceed them by its own estimate and no more; requests are counted
--- exactly, and stay counted. Answers {0, facts} or {number of the refusing limit, facts}, with facts as used, held,
--- milliseconds to the window's end (or to the first room, when refused) and the amount that binds per limit.
+-- estimated cost, estimated tokens, clock ('' the server's own), what a run counts it as (calls or jobs), least cost,
+-- then per limit: kind, meter (requests, tokens or cost: what it counts), scope, window, amount. Where budgets have less
+-- left than the estimated cost, what they have is reserved, but never less than the least cost (its caller limits the
+-- call accordingly). Money and tokens are let pass while anything is left, so that the last call may exceed them by its
+-- own estimate and no more; requests are counted exactly, and stay counted. Answers {0, facts, reserved cost} or {number
+-- of the refusing limit, facts, 0}, with facts as used, held, milliseconds to the window's end (or to the first room,
+-- when refused) and the amount that binds per limit.
 local id, keep, cost, tokens = ARGV[1], num(ARGV[2]), num(ARGV[3]), num(ARGV[4])
 local now = ARGV[5] ~= '' and num(ARGV[5]) or now_ms()
 sweep_holds(now)
-local known = call('HGET', hold_key(id), 'state') == 'held'
-local amounts = {requests = 1, tokens = tokens, cost = cost}
+local hold = call('HMGET', hold_key(id), 'state', 'cost')
+local known, least = hold[1] == 'held', num(ARGV[7])
 
 local meters, facts, refused = {}, {}, 0
-for at = 7, #ARGV, 5 do
+for at = 8, #ARGV, 5 do
   local m = read_meter(ARGV[at], ARGV[at + 2], ARGV[at + 3], num(ARGV[at + 4]), now)
   m.counts = ARGV[at + 1]
   meters[#meters + 1] = m
@@ -22,6 +24,7 @@ for at = 7, #ARGV, 5 do
   local taken = m.used + m.held
   local over = m.limit >= 0 and (m.counts == 'requests' and taken + 1 > m.limit or taken >= m.limit)
   if over and not known and refused == 0 then refused = #meters end
+  if m.counts == 'cost' and m.limit >= 0 then cost = math.min(cost, math.max(least, m.limit - taken)) end
 end
 for i, m in ipairs(meters) do
   local until_ms = (i == refused and m.frees or m.ends) - now
@@ -30,8 +33,10 @@ for i, m in ipairs(meters) do
   facts[#facts + 1] = math.max(0, until_ms)
   facts[#facts + 1] = m.limit
 end
-if refused > 0 or known then return {refused, facts} end
+if refused > 0 then return {refused, facts, 0} end
+if known then return {0, facts, num(hold[2])} end
 
+local amounts = {requests = 1, tokens = tokens, cost = cost}
 local kept = {}
 for _, m in ipairs(meters) do
   if m.counts == 'requests' then
@@ -48,4 +53,4 @@ if #kept > 0 then
   call('PEXPIRE', hold_key(id), int(keep + ENDED_MS))
   call('ZADD', HOLDS, int(now + keep), id)
 end
-return {0, facts}
+return {0, facts, cost}

@@ -6,34 +6,21 @@ knows is *unpriced*: its calls are booked as such and reported, never silently a
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
+from shared.governance.pricing.model_sizes import ModelSize, model_size
+from shared.governance.pricing.published import MILLION, Rates, published_price
 from shared.governance.pricing.usage import Usage
 from shared.settings.model import PriceSettings
+from shared.surfaces.request_types import UsageRule
 
-MILLION = 1_000_000
 REMEMBERED = 4_096
 # Some providers' prices depend on the time of day, and all change some day.
 REMEMBERED_S = 300.0
 
-# Unit: the name of the published price, and what it is per, in our units (tokens, characters, milliseconds, calls).
-_PUBLISHED_UNITS: Mapping[str, tuple[tuple[str, int], ...]] = {
-    "input": (("input_mtok", MILLION),),
-    "output": (("output_mtok", MILLION),),
-    "cached": (("cache_read_mtok", MILLION),),
-    "cache_write": (("cache_write_mtok", MILLION),),
-    "reasoning": (("output_reasoning_mtok", MILLION),),
-    "audio_input": (("input_audio_mtok", MILLION),),
-    "audio_output": (("output_audio_mtok", MILLION),),
-    "image_input": (("input_image_mtok", MILLION),),
-    "image_output": (("output_image_mtok", MILLION),),
-    "characters": (("input_mchars", MILLION),),
-    "milliseconds": (("input_audio_hours", 3_600_000), ("audio_hours", 3_600_000)),
-    "requests": (("requests_kcount", 1_000),),
-}
 _CONFIGURED_UNITS: Mapping[str, tuple[str, int]] = {
     "input": ("input", MILLION),
     "output": ("output", MILLION),
@@ -48,13 +35,20 @@ _CONFIGURED_UNITS: Mapping[str, tuple[str, int]] = {
     "images": ("image", 1),
     "milliseconds": ("second", 1_000),
     "requests": ("request", 1),
+    "cache_write_1h": ("cache_write_1h", MILLION),
+    "web_searches": ("web_search", 1),
+    "file_searches": ("file_search", 1),
+    "code_sessions": ("code_session", 1),
 }
-_WHOLES = ("input", "output", "characters", "images", "milliseconds")
-_PARTS_OF_INPUT = ("cached", "cache_write", "audio_input", "image_input")
+_TOOLS = ("web_searches", "file_searches", "code_sessions")
+_ALONE = ("characters", "images", "milliseconds", *_TOOLS)
+_WHOLES = ("input", "output", *_ALONE)
+_PARTS_OF_INPUT = ("cached", "cache_write_1h", "cache_write", "audio_input", "image_input")
 _PARTS_OF_OUTPUT = ("reasoning", "audio_output", "image_output")
 
-Rates = Mapping[str, int]
-"""Unit to its price in micro-USD per million of the unit."""
+# A cache for an hour is written at twice the price of input, one for five minutes at 1.25 times:
+# https://docs.anthropic.com/en/docs/build-with-claude/prompt-caching#pricing
+_HOUR_BY_MINUTES = (8, 5)
 
 
 class Cost(NamedTuple):
@@ -85,12 +79,16 @@ class Price:
         tiers: Prices in place of those for calls whose prompt has more tokens than that, ascending.
         remaining_ppm: Share that is left after the discount, in millionths.
         source: ``configuration``, ``published``, ``free``, or the first with one of the others.
+        context: The model's context window in tokens; None: unknown.
+        max_output: The most tokens of an answer in the configuration; None: not set.
     """
 
     rates: Rates
     tiers: tuple[tuple[int, Rates], ...] = ()
     remaining_ppm: int = MILLION
     source: str = "published"
+    context: int | None = None
+    max_output: int | None = None
 
     def covers(self, usage: Usage) -> bool:
         """Whether everything that was used has a price; unknown usage has none unless calls have one."""
@@ -104,10 +102,7 @@ class Price:
 
         A part of the tokens (cached, reasoning, …) that has a price of its own is taken out of its whole.
         """
-        rates = self.rates
-        for above, dearer in self.tiers:
-            if usage.input > above:
-                rates = {**rates, **dearer}
+        rates = self._rates_for(usage)
         total = rates.get("requests", 0)
         for whole, parts in (("input", _PARTS_OF_INPUT), ("output", _PARTS_OF_OUTPUT)):
             left = getattr(usage, whole)
@@ -116,11 +111,32 @@ class Price:
                     total += count * rates[part]
                     left -= count
             total += left * rates.get(whole, 0)
-        for unit in ("characters", "images", "milliseconds"):
+        for unit in _ALONE:
             count = getattr(usage, unit)
             if count:
                 total += count * rates.get(unit, 0)
         return Cost(_divided(total * self.remaining_ppm, MILLION * MILLION), list_micro_usd=_divided(total, MILLION))
+
+    def _rates_for(self, usage: Usage) -> Rates:
+        rates = self.rates
+        for above, dearer in self.tiers:
+            if usage.input > above:
+                rates = {**rates, **dearer}
+        if usage.cache_write_1h and "cache_write_1h" not in rates and "cache_write" in rates:
+            return {**rates, "cache_write_1h": rates["cache_write"] * _HOUR_BY_MINUTES[0] // _HOUR_BY_MINUTES[1]}
+        return rates
+
+    def lacks(self, rule: UsageRule, estimate: Usage) -> tuple[str, ...]:
+        """Return the units that a call may use and that have no price here.
+
+        Args:
+            rule: How the endpoint's use is estimated.
+            estimate: What the call may use; of it, only the provider's tools are looked at.
+        """
+        tokens = ("input",) if rule == "prompt" else ("input", "output")
+        alone = {"images": "images", "characters": "characters", "audio": "milliseconds"}.get(rule, "")
+        missing = () if alone in self.rates else tuple(unit for unit in tokens if unit not in self.rates)
+        return (*missing, *(unit for unit in _TOOLS if getattr(estimate, unit) and unit not in self.rates))
 
     def most(self, usage: Usage) -> Cost:
         """Upper bound of the cost of an estimate: cheaper parts (cached tokens) are ignored, dearer ones assumed."""
@@ -160,7 +176,7 @@ class PriceBook:
     @staticmethod
     def warm() -> None:
         """Read the published prices; takes up to half a second, so call it in a thread when a process starts."""
-        _published("openai", "gpt-4o", {})
+        published_price("openai", "gpt-4o", {})
 
     def price(self, provider: str, model: str, *, variant: str = "") -> Price | None:
         """The price of a provider's model; None: unknown.
@@ -194,6 +210,11 @@ class PriceBook:
         price = self.price(provider, model, variant=variant)
         return UNPRICED if price is None else price.most(usage)
 
+    def size(self, provider: str, model: str) -> ModelSize:
+        """What a provider's model can read and answer."""
+        price = self.price(provider, model)
+        return model_size(model) if price is None else model_size(model, price.context, price.max_output)
+
     def _find(self, provider: str, model: str, variant: str) -> Price | None:
         name = f"{provider}/{model}"
         configured = next((each for pattern, each in self._configured.items() if fnmatchcase(name, pattern)), None)
@@ -205,7 +226,8 @@ class PriceBook:
         if source == FREE:
             return _FREE_PRICE
         context = {"processing": "batch"} if variant == "batch" else {"service_tier": variant} if variant else {}
-        return _published(source, model, context) if source else None
+        found = published_price(source, model, context) if source else None
+        return Price(found.rates, found.tiers, context=found.context) if found else None
 
 
 def _combined(configured: PriceSettings, published: Price | None, *, batch: bool) -> Price | None:
@@ -221,15 +243,16 @@ def _combined(configured: PriceSettings, published: Price | None, *, batch: bool
     )
     if not rates and published is None:
         return None
+    most = configured.max_output
     remaining = round((1 - configured.discount) * MILLION)
     if batch and configured.batch_discount is not None:
         remaining = round(remaining * (1 - configured.batch_discount))
     if published is None:
-        return Price(rates, tiers, remaining, "configuration")
+        return Price(rates, tiers, remaining, "configuration", max_output=most)
     source = f"configuration and {published.source}" if rates else published.source
     # A tier of published prices must not bring back what the configuration replaced.
     below = tuple((above, {u: r for u, r in tier.items() if u not in rates}) for above, tier in published.tiers)
-    return Price({**published.rates, **rates}, tiers or below, remaining, source)
+    return Price({**published.rates, **rates}, tiers or below, remaining, source, published.context, most)
 
 
 _TIERED = ("input", "output", "cached", "cache_write", "reasoning")
@@ -238,51 +261,6 @@ _TIERED = ("input", "output", "cached", "cache_write", "reasoning")
 def _rate(settings: object, name: str, per: int) -> int | None:
     usd = getattr(settings, name)
     return None if usd is None else round(usd * MILLION * MILLION / per)
-
-
-def _published(provider: str, model: str, context: Mapping[str, str]) -> Price | None:
-    """The data's price of a model now.
-
-    Imported here: the data costs a quarter of a second and 28 MB, which the command line need not pay.
-    """
-    from datetime import UTC, datetime  # noqa: PLC0415
-
-    from genai_prices.data_snapshot import get_snapshot  # noqa: PLC0415
-
-    try:
-        _, found = get_snapshot().find_provider_model(model, None, provider, None)
-    except LookupError:
-        return None
-    prices = found.get_prices(datetime.now(tz=UTC), context or None)
-    reader = _TierReader()
-    rates = {
-        unit: rate
-        for unit, names in _PUBLISHED_UNITS.items()
-        if (rate := _first(reader.read(unit, getattr(prices, name), per) for name, per in names)) is not None
-    }
-    return Price(rates, reader.tiers()) if rates else None
-
-
-def _first(rates: Iterable[int | None]) -> int | None:
-    return next((rate for rate in rates if rate is not None), None)
-
-
-@dataclass(slots=True)
-class _TierReader:
-    """Gathers the tiers of published prices, which the data keeps per unit, per threshold."""
-
-    found: dict[int, dict[str, int]] = field(default_factory=dict)
-
-    def read(self, unit: str, price: Any, per: int) -> int | None:  # noqa: ANN401 - Decimal or the data's tiers
-        if price is None:
-            return None
-        for tier in getattr(price, "tiers", ()):
-            self.found.setdefault(tier.start, {})[unit] = round(tier.price * MILLION * MILLION / per)
-        whole: int = round(getattr(price, "base", price) * MILLION * MILLION / per)
-        return whole
-
-    def tiers(self) -> tuple[tuple[int, Rates], ...]:
-        return tuple(sorted(self.found.items()))
 
 
 def _divided(amount: int, by: int) -> int:

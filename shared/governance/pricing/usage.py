@@ -3,13 +3,18 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from shared.governance.pricing.model_sizes import LONGEST, UNKNOWN_SIZE, ModelSize
 from shared.surfaces.request_types import RequestType
 
 MOST = 10**12
 BYTES_PER_TOKEN = 4
-IMAGE_TOKENS = 1_500  # of a picture in a prompt; high-detail pictures are between 765 and 1,700 at most providers
+# Of a picture in a prompt: high-detail pictures are between 765 and 1,700 at most providers, 3,779 at gpt-4.1-nano.
+IMAGE_TOKENS = 3_800
+FILE_TOKENS = 100_000  # of a document that the request only names
+AUDIO_TOKENS_PER_S = 32  # Gemini; OpenAI counts 10
+TOOL_CALLS = 10  # of a tool that the provider runs, where the request sets no limit
 DRAWN_TOKENS = 6_300  # of a picture that is made: gpt-image-1, high quality, 1024 x 1536
-DEFAULT_OUTPUT_TOKENS = 4_096
+DEFAULT_OUTPUT_TOKENS = 4_096  # held under a limit of tokens for a call that does not limit its answer
 BYTES_PER_AUDIO_SECOND = 4_000  # 32 kbit/s: shorter than any usual recording of that size could be long
 _LARGE = 64 * 1024
 
@@ -21,6 +26,10 @@ class Usage(NamedTuple):
         milliseconds: Of sound, where sound is paid for by its length.
         images: Pictures made.
         characters: Of text to be spoken.
+        cache_write_1h: Written to a cache that keeps them for an hour; not part of ``cache_write``.
+        web_searches: Searches of the web by the provider's own tool.
+        file_searches: Searches of files by the provider's own tool.
+        code_sessions: Sessions of the provider's code interpreter.
     """
 
     input: int = 0
@@ -35,6 +44,10 @@ class Usage(NamedTuple):
     milliseconds: int = 0
     images: int = 0
     characters: int = 0
+    cache_write_1h: int = 0
+    web_searches: int = 0
+    file_searches: int = 0
+    code_sessions: int = 0
 
     @property
     def tokens(self) -> int:
@@ -55,8 +68,14 @@ _OUTPUT_PARTS = ("completion_tokens_details", "output_tokens_details", "output_t
 _INPUT_UNITS = {
     "cached_tokens": "cached",
     "cache_write_tokens": "cache_write",
+    "cache_write_1h_tokens": "cache_write_1h",
     "audio_tokens": "audio_input",
     "image_tokens": "image_input",
+}
+_TOOL_UNITS = {
+    "web_search_requests": "web_searches",
+    "file_search_requests": "file_searches",
+    "code_interpreter_sessions": "code_sessions",
 }
 _OUTPUT_UNITS = {"reasoning_tokens": "reasoning", "audio_tokens": "audio_output", "image_tokens": "image_output"}
 
@@ -76,6 +95,12 @@ def usage_of(raw: Mapping[str, Any]) -> Usage:
         for name, count in _part(raw, *names).items():
             if count and name in units:
                 parts[units[name]] = min(_count(count), whole)
+    written_1h = parts.get("cache_write_1h")
+    if written_1h:  # the provider's sum of written tokens counts these too
+        parts["cache_write"] = max(0, parts.get("cache_write", 0) - written_1h)
+    tools = raw.get("server_tool_use")
+    if isinstance(tools, Mapping):
+        parts |= {_TOOL_UNITS[name]: _count(count) for name, count in tools.items() if name in _TOOL_UNITS}
     seconds = raw.get("seconds")
     if seconds:
         parts["milliseconds"] = _milliseconds(seconds)
@@ -86,23 +111,31 @@ def used_by(request_type: RequestType, fields: Mapping[str, Any], raw: Mapping[s
     """Usage of an answered call: the provider's count, and what only the request states (pictures, characters)."""
     usage = usage_of(raw)
     if request_type.usage == "images" and not usage.output:
-        return usage._replace(images=_choices(fields))
+        return usage._replace(images=choices_of(fields))
     if request_type.usage == "characters" and usage.empty:
         return usage._replace(characters=_length(fields.get("input")))
     return usage
 
 
-def upper_estimate(request_type: RequestType, fields: Mapping[str, Any], body: bytes) -> Usage:
+def upper_estimate(
+    request_type: RequestType,
+    fields: Mapping[str, Any],
+    body: bytes,
+    size: ModelSize = UNKNOWN_SIZE,
+    stored: int | None = None,
+) -> Usage:
     """Upper estimate of a call's usage before it is made.
 
     Args:
         request_type: The endpoint.
         fields: The parsed request.
         body: The raw request; its UTF-8 length counts Chinese fairly where counting letters would not.
+        size: What the model can read and answer.
+        stored: Tokens of the stored conversation that the request continues; None: as many as the model can read.
     """
     rule = request_type.usage
     if rule == "images":
-        n = _choices(fields)
+        n = choices_of(fields)
         prompt = _length(fields.get("prompt")) // BYTES_PER_TOKEN + 1
         return Usage(input=prompt, output=DRAWN_TOKENS * n, image_output=DRAWN_TOKENS * n, images=n)
     if rule == "characters":
@@ -111,10 +144,14 @@ def upper_estimate(request_type: RequestType, fields: Mapping[str, Any], body: b
     if rule == "audio":
         seconds = len(body) // BYTES_PER_AUDIO_SECOND + 1
         return Usage(input=seconds * 10, output=seconds * 5, milliseconds=seconds * 1000)
-    prompt = _prompt_tokens(fields, body)
+    prompt, audio = _prompt(fields, body)
     if rule == "prompt":
-        return Usage(input=prompt)
-    return Usage(input=prompt, output=_most_output(fields))
+        return Usage(input=prompt, audio_input=audio)
+    if continues_stored(fields):
+        prompt += size.context if stored is None else stored
+    output = min(_max_output(request_type, fields, size) * choices_of(fields), MOST)
+    written = prompt - audio if b'"1h"' in body else 0
+    return Usage(prompt, output, audio_input=audio, cache_write_1h=written, **hosted_tools(fields))
 
 
 def answer_estimate(request_type: RequestType, fields: Mapping[str, Any], body: bytes, answer: bytes) -> Usage:
@@ -125,43 +162,142 @@ def answer_estimate(request_type: RequestType, fields: Mapping[str, Any], body: 
     return Usage(input=most.input, output=min(len(answer) // BYTES_PER_TOKEN + 1, most.output))
 
 
-def _prompt_tokens(fields: Mapping[str, Any], body: bytes) -> int:
-    if len(body) <= _LARGE:
-        return len(body) // BYTES_PER_TOKEN + 1
-    size, images = _text_and_images(fields)
-    return size // BYTES_PER_TOKEN + images * IMAGE_TOKENS + 1
+def limits_output(fields: Mapping[str, Any]) -> bool:
+    """Whether a request sets any limit on its answer, in whatever name or form."""
+    return any(fields.get(name) is not None for name in _OUTPUT_LIMITS)
 
 
-def _text_and_images(value: Any) -> tuple[int, int]:  # noqa: ANN401 - any JSON
-    """Length of all text in a request, and how many pictures or files stand in it as base64."""
-    size = images = 0
-    left = [value]
+def continues_stored(fields: Mapping[str, Any]) -> bool:
+    """Whether a request's prompt is partly stored at the provider, where its size is not known."""
+    return any(fields.get(name) for name in _STORED)
+
+
+def output_tokens_held(fields: Mapping[str, Any], usage: Usage) -> int:
+    """Tokens to hold under a limit of tokens: no more than a usual answer for a call that does not limit its own.
+
+    Holding the model's maximum would let one such call use up a limit per minute.
+    """
+    if limits_output(fields):
+        return usage.tokens
+    return usage.input + min(usage.output, DEFAULT_OUTPUT_TOKENS * choices_of(fields))
+
+
+_STORED = ("previous_response_id", "conversation")
+# What servers call the limit of an answer. One that does not know a name ignores it, so those beside it count too.
+_OUTPUT_LIMITS = (
+    "max_tokens", "max_completion_tokens", "max_output_tokens", "maxOutputTokens", "max_new_tokens", "n_predict",
+    "num_predict",
+)  # fmt: skip
+_OWN_LIMITS = {
+    "chat.completions": ("max_completion_tokens", "max_tokens"),
+    "completions": ("max_tokens",),
+    "responses": ("max_output_tokens",),
+}
+
+
+def _max_output(request_type: RequestType, fields: Mapping[str, Any], size: ModelSize) -> int:
+    """Most output tokens of one choice: the largest limit present, if the endpoint knows one and all are valid."""
+    own = _OWN_LIMITS.get(request_type.name, _OUTPUT_LIMITS)
+    if all(fields.get(name) is None for name in own):
+        return size.output
+    present = [fields[name] for name in _OUTPUT_LIMITS if fields.get(name) is not None]
+    if any(isinstance(limit, bool) or not isinstance(limit, int) or limit <= 0 for limit in present):
+        return size.output
+    return int(min(max(present), size.output if size.published else LONGEST))
+
+
+def hosted_tools(fields: Mapping[str, Any]) -> dict[str, int]:
+    """Most calls of the tools that the provider runs and charges for."""
+    tools = fields.get("tools")
+    counts: dict[str, int] = {}
+    for tool in tools if isinstance(tools, list) else ():
+        kind = str(tool.get("type", "")) if isinstance(tool, Mapping) else ""
+        unit = next((unit for prefix, unit in _HOSTED.items() if kind.startswith(prefix)), None)
+        if unit == "code_sessions":
+            counts[unit] = counts.get(unit, 0) + 1
+        elif unit is not None:
+            counts[unit] = counts.get(unit, 0) + _tool_calls(tool.get("max_uses"), fields.get("max_tool_calls"))
+    if fields.get("web_search_options") is not None:
+        counts["web_searches"] = counts.get("web_searches", 0) + TOOL_CALLS
+    return counts
+
+
+_HOSTED = {"web_search": "web_searches", "file_search": "file_searches", "code_interpreter": "code_sessions"}
+
+
+def _tool_calls(*limits: object) -> int:
+    valid = [limit for limit in limits if isinstance(limit, int) and not isinstance(limit, bool) and limit > 0]
+    return min(min(valid, default=TOOL_CALLS), 10_000)
+
+
+_REFERENCES = (b"image", b"file", b"audio", b"document")
+_PICTURES = frozenset({"image_url", "input_image", "image"})
+_DOCUMENTS = frozenset({"file", "input_file", "document"})
+_SOUND = "input_audio"
+
+
+class _Prompt(NamedTuple):
+    """Tokens of a prompt, and how many of them are sound."""
+
+    tokens: int
+    audio: int = 0
+
+
+def _prompt(fields: Mapping[str, Any], body: bytes) -> _Prompt:
+    if len(body) <= _LARGE and not any(word in body for word in _REFERENCES):
+        return _Prompt(len(body) // BYTES_PER_TOKEN + 1)
+    size = attached = audio = 0
+    left: list[Any] = [fields]
     while left:
         item = left.pop()
         if isinstance(item, str):
-            if item.startswith("data:") or (len(item) > _LARGE and " " not in item[:_LARGE]):
-                images += 1
-            else:
-                size += len(item)
+            size += len(item) if item.isascii() else len(item.encode(errors="replace"))
         elif isinstance(item, Mapping):
-            left.extend(item.values())
+            here, heard = _attachment(item)
+            attached, audio = attached + here, audio + heard
+            if not here and not heard:
+                size += sum(map(len, item)) + BYTES_PER_TOKEN * len(item)
+                left.extend(item.values())
         elif isinstance(item, list):
             left.extend(item)
         else:
             size += BYTES_PER_TOKEN
-    return size, images
+    return _Prompt(size // BYTES_PER_TOKEN + attached + audio + 1, audio)
 
 
-def _most_output(fields: Mapping[str, Any]) -> int:
-    for name in ("max_completion_tokens", "max_output_tokens", "max_tokens"):
-        if fields.get(name) is not None:
-            return min(_count(fields[name]) * _choices(fields), MOST)
-    return DEFAULT_OUTPUT_TOKENS * _choices(fields)
+def _attachment(item: Mapping[str, Any]) -> tuple[int, int]:
+    """Tokens of a picture or document, and of a sound; 0 and 0 if the object is neither."""
+    kind = item.get("type")
+    if kind == _SOUND:
+        return 0, _audio_tokens(item.get(_SOUND))
+    if "image_url" in item or (isinstance(kind, str) and kind in _PICTURES):
+        return IMAGE_TOKENS, 0
+    return (FILE_TOKENS, 0) if isinstance(kind, str) and kind in _DOCUMENTS else (0, 0)
 
 
-def _choices(fields: Mapping[str, Any]) -> int:
-    n = fields.get("n")
-    return min(max(1, _count(int(n) if isinstance(n, str) and n.isdecimal() else n)), 10_000)
+def _audio_tokens(sound: object) -> int:
+    data = sound.get("data") if isinstance(sound, Mapping) else None
+    return _length(data) * 3 // 4 // BYTES_PER_AUDIO_SECOND * AUDIO_TOKENS_PER_S + AUDIO_TOKENS_PER_S
+
+
+_TIERS = frozenset({"flex", "priority", "fast", "batch"})
+
+
+def tier_of(fields: Mapping[str, Any]) -> str:
+    """Return the service tier of a request or a usage that has a price of its own; else empty."""
+    tier = fields.get("service_tier")
+    return tier if isinstance(tier, str) and tier in _TIERS else ""
+
+
+def choices_of(fields: Mapping[str, Any]) -> int:
+    """How many answers a request has made: ``n`` or ``best_of`` of each prompt, whichever is larger."""
+    prompt = fields.get("prompt")
+    prompts = len(prompt) if isinstance(prompt, list) and prompt and not isinstance(prompt[0], int) else 1
+    return min(max(_positive(fields.get("n")), _positive(fields.get("best_of"))) * prompts, 10_000)
+
+
+def _positive(value: object) -> int:
+    return max(1, _count(int(value) if isinstance(value, str) and value.isdecimal() else value))
 
 
 def _length(text: object) -> int:

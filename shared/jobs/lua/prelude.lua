@@ -274,10 +274,10 @@ local function write_arq_result(job, now, outcome, ttl)
     .. '","id":"' .. job.id .. '"}', 'PX', int(ttl))
 end
 
--- Charges a run that its caller ended by a cancel or a deadline: otherwise a caller could read the events and cancel
--- just before the end. The prompt as estimated at submit, and a token per event so far, as for abandoned streams.
+-- Charges a run that its caller ended by a cancel or a deadline what was reserved for it: otherwise a caller could read
+-- the events and cancel just before the end. Records of older versions know no most output: a token per event so far.
 local function charge(entry, id, estimate)
-  local emitted = num(call('HGET', job_key(id), 'said'))
+  local emitted = num(estimate.output or call('HGET', job_key(id), 'said'))
   local function with_output(amount, rate) return num(amount) + math.floor(emitted * num(rate) / 1000000 + 0.5) end
   entry.provider, entry.model, entry.estimated = estimate.provider, estimate.model, true
   entry.input, entry.output = num(estimate.input), emitted

@@ -255,8 +255,8 @@ async def test_script_and_python_agree_on_windows(store: MultiplexedClient, name
     past = [0, 951_782_400_000, 1_709_164_799_999, 1_735_689_600_000, 1_767_225_599_999, 4_102_444_800_000]
     for now in (*future, *past):
         id_ = uuid.uuid4().hex
-        (_, facts) = await store.script(
-            governance_scripts()["admit"], (), [id_, 1000, 0, 0, now, "calls", "requests", "requests", id_, name, 10]
+        (_, facts, _) = await store.script(
+            governance_scripts()["admit"], (), [id_, 1000, 0, 0, now, "calls", 0, "requests", "requests", id_, name, 10]
         )
         assert facts[2] == window.end_ms(now) - now
         if now in future:  # meters of windows long past are gone at once
@@ -297,3 +297,14 @@ def test_known_windows() -> None:
 def test_invalid_windows_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not a window"):
         parse_window(text)
+
+
+async def test_a_call_that_can_be_limited_reserves_what_is_left(guard: LimitGuard, store: MultiplexedClient) -> None:
+    two = (budget(100), budget(80, "team:t"))
+    assert (await guard.admit("a", two, cost=60, tokens=0, least=5)).cost == 60
+    assert (await guard.admit("b", two, cost=60, tokens=0, least=5)).cost == 20
+    assert (await guard.admit("b", two, cost=60, tokens=0, least=5)).cost == 20, "once"
+    with pytest.raises(BudgetExceeded):
+        await guard.admit("c", two, cost=60, tokens=0, least=5)
+    assert (await guard.admit("d", (budget(100),), cost=60, tokens=0, least=30)).cost == 30, "never less than the least"
+    assert sorted(held for _, held in (await meter_sums(store)).values()) == [80, 110]

@@ -1,0 +1,122 @@
+"""Published prices: the data of ``genai-prices``, and a table of what it lacks."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+MILLION = 1_000_000
+Rates = Mapping[str, int]
+"""Unit to its price in micro-USD per million of the unit."""
+
+# Unit: the name of the published price, and what it is per, in our units (tokens, characters, milliseconds, calls).
+_PUBLISHED_UNITS: Mapping[str, tuple[tuple[str, int], ...]] = {
+    "input": (("input_mtok", MILLION),),
+    "output": (("output_mtok", MILLION),),
+    "cached": (("cache_read_mtok", MILLION),),
+    "cache_write": (("cache_write_mtok", MILLION),),
+    "reasoning": (("output_reasoning_mtok", MILLION),),
+    "audio_input": (("input_audio_mtok", MILLION),),
+    "audio_output": (("output_audio_mtok", MILLION),),
+    "image_input": (("input_image_mtok", MILLION),),
+    "image_output": (("output_image_mtok", MILLION),),
+    "characters": (("input_mchars", MILLION),),
+    "milliseconds": (("input_audio_hours", 3_600_000), ("audio_hours", 3_600_000)),
+    "requests": (("requests_kcount", 1_000),),
+    "cache_write_1h": (("cache_write_1h_mtok", MILLION),),
+    "web_searches": (("web_searches_kcount", 1_000),),
+    "file_searches": (("storage_searches_kcount", 1_000),),
+}
+_USD: Final = MILLION * MILLION
+OWN_TABLE: Final = "2026-11"
+"""When the table was last compared with the providers' pages: https://openai.com/api/pricing/."""
+
+# Provider in the data and beginning of the model's name to rates that the data lacks, added to what it has.
+_OWN: tuple[tuple[str, str, Rates], ...] = (
+    ("openai", r"(omni|text)-moderation", {"requests": 0, "input": 0}),  # free
+    ("openai|azure", r"ft:gpt-4\.1-nano", {"input": _USD * 2 // 10, "cached": _USD // 20, "output": _USD * 8 // 10}),
+    ("openai|azure", r"ft:gpt-4\.1-mini", {"input": _USD * 8 // 10, "cached": _USD // 5, "output": _USD * 32 // 10}),
+    ("openai|azure", r"ft:gpt-4\.1", {"input": _USD * 3, "cached": _USD * 3 // 4, "output": _USD * 12}),
+    ("openai", r"gpt-4o(-mini)?-search-preview", {"requests": _USD * 25 // 1_000}),  # each call is a search
+    ("openai", r"gpt-5-search-api", {"requests": _USD // 100}),
+    ("openai|azure", r"", {"code_sessions": _USD * 3 // 100}),  # a container of 1 GB
+)
+
+
+class Published(NamedTuple):
+    """What is published of a model.
+
+    Attributes:
+        tiers: Rates in place of the others for prompts with more tokens than that, ascending.
+        context: Its context window; None: unknown.
+    """
+
+    rates: Rates
+    tiers: tuple[tuple[int, Rates], ...] = ()
+    context: int | None = None
+
+
+def published_price(provider: str, model: str, context: Mapping[str, str]) -> Published | None:
+    """Return what is published of a model's price now; None: nothing.
+
+    Imported here: the data costs a quarter of a second and 28 MB, which the command line need not pay.
+
+    Args:
+        provider: Its id in the data.
+        model: As the provider calls it.
+        context: What selects a variant of the price: ``service_tier``, ``processing``.
+    """
+    from datetime import UTC, datetime  # noqa: PLC0415
+
+    from genai_prices.data_snapshot import get_snapshot  # noqa: PLC0415
+
+    try:
+        _, found = get_snapshot().find_provider_model(model, None, provider, None)
+    except LookupError:
+        own = _own_rates(provider, model)
+        return Published(own) if own.keys() - _EXTRAS else None
+    prices = found.get_prices(datetime.now(tz=UTC), context or None)
+    reader = _TierReader()
+    rates = {
+        unit: rate
+        for unit, names in _PUBLISHED_UNITS.items()
+        if (rate := _first(reader.read(unit, getattr(prices, name), per) for name, per in names)) is not None
+    }
+    rates = {**_own_rates(provider, model), **rates}
+    return Published(rates, reader.tiers(), found.context_window) if rates.keys() - _EXTRAS else None
+
+
+_EXTRAS = frozenset({"code_sessions"})
+
+
+def _own_rates(provider: str, model: str) -> dict[str, int]:
+    """The first row that names the model, and those that name every model of its provider."""
+    rates: dict[str, int] = {}
+    named = False
+    for providers, pattern, row in _OWN:
+        if provider in providers.split("|") and (not pattern or (not named and re.match(pattern, model))):
+            rates |= row
+            named = named or bool(pattern)
+    return rates
+
+
+def _first(rates: Iterable[int | None]) -> int | None:
+    return next((rate for rate in rates if rate is not None), None)
+
+
+@dataclass(slots=True)
+class _TierReader:
+    """Gathers the tiers of published prices, which the data keeps per unit, per threshold."""
+
+    found: dict[int, dict[str, int]] = field(default_factory=dict)
+
+    def read(self, unit: str, price: Any, per: int) -> int | None:  # noqa: ANN401 - Decimal or the data's tiers
+        if price is None:
+            return None
+        for tier in getattr(price, "tiers", ()):
+            self.found.setdefault(tier.start, {})[unit] = round(tier.price * MILLION * MILLION / per)
+        whole: int = round(getattr(price, "base", price) * MILLION * MILLION / per)
+        return whole
+
+    def tiers(self) -> tuple[tuple[int, Rates], ...]:
+        return tuple(sorted(self.found.items()))
