@@ -232,7 +232,7 @@ async def test_a_repeat_is_not_counted(start: Start) -> None:
 
 
 @everywhere
-async def test_a_run_that_is_cancelled_is_charged_what_its_followers_saw(start: Start, place: str) -> None:
+async def test_a_run_that_is_cancelled_is_charged_what_was_reserved_for_it(start: Start, place: str) -> None:
     gateway = await gateway_with(start, budget={"limit_usd": 0.000001})
     job_id = (await ask(gateway, place, "job")).headers["x-bf-async-id"]
     (claim,) = await gateway.worker.claim()
@@ -241,6 +241,6 @@ async def test_a_run_that_is_cancelled_is_charged_what_its_followers_saw(start: 
     for _ in range(2):
         assert (await gateway.post(f"/v1/async/jobs/{job_id}/cancel", headers=mine)).status_code == 200
     (entry,) = await booked(gateway)
-    assert (entry["code"], entry["priced"], entry["estimated"], entry["output"]) == ("cancelled", True, True, 5)
-    assert entry["cost"] == entry["list"] == entry["input"] + 50 > 50
+    assert (entry["code"], entry["priced"], entry["estimated"], entry["output"]) == ("cancelled", True, True, 50)
+    assert entry["cost"] == entry["list"] == entry["input"] + 500 > 500
     assert (await ask(gateway, place, "job")).status_code == 402, "what it was charged has spent the budget"

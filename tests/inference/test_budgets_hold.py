@@ -8,6 +8,7 @@ import pytest
 from shared.errors import PriceUnknown
 from shared.governance.keys.caller import Caller
 from shared.governance.limits.model import Limit
+from shared.governance.limits.runs import Run
 from shared.inference.output_limits import can_limit_output, with_output_limit
 from shared.store.multiplexed import MultiplexedClient
 from shared.surfaces.request_types import COMPLETIONS, EMBEDDINGS, RESPONSES
@@ -135,3 +136,20 @@ async def test_a_job_reserves_the_models_maximum_and_is_charged_it_when_cancelle
     inference, _ = build()
     estimate = (await inference.reserve("j", chat("sim/gpt", caller=capped(10**9)))).estimate
     assert estimate["output"] == 128_000
+
+
+async def test_a_run_whose_cap_only_the_store_knows_refuses_what_has_no_price(
+    build: Build, store: MultiplexedClient
+) -> None:
+    inference, billing = build(prices={"sim/priced": {"input": 1, "output": 10}})
+    capped_run = chat("sim/priced")
+    capped_run.run = Run("r", 10**6)
+    await inference.answer(capped_run)
+    later = chat("sim/other")
+    later.run = Run("r")
+    with pytest.raises(PriceUnknown):
+        await inference.answer(later)
+    await billing.ledger.flush()
+    free = chat("sim/other")
+    free.run = Run("uncapped")
+    await inference.answer(free)
