@@ -145,6 +145,7 @@ async def test_a_run_whose_cap_only_the_store_knows_refuses_what_has_no_price(
     capped_run = chat("sim/priced")
     capped_run.run = Run("r", 10**6)
     await inference.answer(capped_run)
+    await billing.ledger.flush()
     later = chat("sim/other")
     later.run = Run("r")
     with pytest.raises(PriceUnknown):
