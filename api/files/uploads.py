@@ -123,6 +123,11 @@ class Upload:
         return self._form is not None and self._form.ended and self._form.filename is not None
 
     @property
+    def lacks_file(self) -> bool:
+        """Whether it is a whole form whose field ``file`` is missing or is not a file."""
+        return self._form is not None and self._form.ended and self._form.filename is None
+
+    @property
     def raw(self) -> bytes:
         """The body as it came; empty once it was known to be of a batch."""
         return bytes(self._raw)

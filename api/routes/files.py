@@ -50,6 +50,9 @@ class FileUpload(AsgiEndpoint):
         """
         requested, query = requested_provider(context, scope.get("query_string", b"").decode("latin-1"))
         upload = await read_upload(receive, context, services.files, services.settings)
+        if upload.lacks_file:
+            await upload.spool.discard()
+            raise InvalidRequest("The form must hold a file in the field 'file'.", param="file")
         if not upload.of_batch:
             await self._passthrough.take_over(services, context, scope, replay(upload.raw, receive), send)
             return

@@ -114,14 +114,14 @@ class Billing:
         if not self._has_own:
             return ()
         own = self._providers.get(target.provider.name, ())
-        return (*own, *(limit for pattern, more in self._models if fnmatchcase(target.name, pattern) for limit in more))
+        return (*own, *(limit for pattern, more in self._models if _matches(target.name, pattern) for limit in more))
 
     def scopes(self, provider: str, model: str) -> tuple[str, ...] | None:
         """Return the meters of an answer's provider and model; None if no provider or model has limits."""
         if not self._has_own:
             return None
         name = f"{provider}/{model}"
-        patterns = [f"model:{pattern}" for pattern, _ in self._models if fnmatchcase(name, pattern)]
+        patterns = [f"model:{pattern}" for pattern, _ in self._models if _matches(name, pattern)]
         return (f"provider:{provider}", *patterns)
 
     def cost(self, provider: str, model: str, usage: Usage, call: Call, tier: str | None = None) -> Cost:
@@ -233,3 +233,8 @@ class Billing:
         missing = None if price is None else price.lacks(call.request_type.usage, Usage(**hosted_tools(call.fields)))
         if missing is None or missing:
             raise unknown_price(budget, f"{provider}/{model}", call.request_type.usage, missing or ())
+
+
+def _matches(name: str, pattern: str) -> bool:
+    """Whether a model's name matches, in any case: some providers route case-insensitively."""
+    return fnmatchcase(name.lower(), pattern.lower())

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from shared.errors import UnknownProvider
+from shared.errors import InvalidRequest, UnknownProvider
 from shared.providers.base import Provider, ProviderKey
 from shared.settings.model import KeySettings, ProviderSettings, Settings
 from shared.surfaces.request_types import (
@@ -209,8 +209,11 @@ class Providers(Mapping[str, Provider]):
     def resolve(self, model: str) -> tuple[Provider, str]:
         """Split ``provider/model``; without a slash the default provider's.
 
+        A deployment's own name stands for its model, whose rules and prices then count.
+
         Raises:
             UnknownProvider: The prefix names no configured provider.
+            InvalidRequest: The name is not in its canonical form.
         """
         prefix, slash, rest = model.partition("/")
         name, upstream_model = (prefix, rest) if slash else (DEFAULT_PROVIDER, model)
@@ -221,7 +224,9 @@ class Providers(Mapping[str, Provider]):
             raise UnknownProvider(
                 f"The model {model!r} names a provider but no model. Write provider/model.", param="model"
             )
-        return provider, upstream_model
+        if upstream_model[0].isspace() or "/" in upstream_model:
+            _check_segments(model, upstream_model)
+        return provider, model_of(provider, upstream_model) if provider.deployments else upstream_model
 
     def _unknown(self, name: str) -> str:
         configured = ", ".join(sorted(self._providers)) or "none"
@@ -229,6 +234,30 @@ class Providers(Mapping[str, Provider]):
         needs = " or ".join(" and ".join(names) for names in row.variables) if row else ""
         hint = f"set {needs}" if needs else f"add [providers.{name[:64]}] with its wire and base_url to finops.toml"
         return f"Unknown provider {name[:64]!r}. Configured: {configured}. To add it, {hint}."
+
+
+def model_of(provider: Provider, name: str) -> str:
+    """Return the model that a deployment's name stands for; any other name is a model's."""
+    if name in provider.deployments:
+        return name
+    lower = name.lower()
+    same = [model for model in provider.deployments if model.lower() == lower]
+    behind = [model for model, deployment in provider.deployments.items() if deployment.lower() == lower]
+    return (same or behind or [name])[0]
+
+
+def _check_segments(model: str, upstream_model: str) -> None:
+    """Refuse names that some servers read as another name: rules would not apply to them.
+
+    Raises:
+        InvalidRequest: A segment between slashes is empty, a dot or two, or begins or ends with white space.
+    """
+    for segment in upstream_model.split("/"):
+        if segment in {"", ".", ".."} or segment != segment.strip():
+            raise InvalidRequest(
+                f"The model name {model[:100]!r} is not canonical: it has an empty segment, a dot or a space beside a slash.",
+                param="model",
+            )
 
 
 def rows_of(settings: Settings) -> dict[str, ProviderRow]:

@@ -1,6 +1,7 @@
 """Multipart forms, read only as far as is needed: text fields, and what a file is called. Source: RFC 7578."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -38,6 +39,7 @@ class _Reader:
 
     def __init__(self, wanted: str = "") -> None:
         self.fields: dict[str, str] = {}
+        self.files: set[str] = set()
         self.content = bytearray()
         self.filename: str | None = None
         self._wanted = wanted.encode()
@@ -96,14 +98,39 @@ class _Reader:
         name = self._part.disposition.get(b"name", b"").decode("utf-8", "replace")
         if not name:
             raise MalformedForm("a part without a name")
+        if name == "model" and name in self.fields:
+            raise MalformedForm("more than one field 'model'")
+        if self._file:
+            self.files.add(name)
         self.fields[name] = "" if self._file else self._part.value.decode("utf-8", "replace")
 
     def _finish(self) -> None:
         self.ended = True
 
 
+class Form(NamedTuple):
+    """A form as read.
+
+    Attributes:
+        fields: Text fields by name; a file is there with an empty value.
+        files: Names of the fields that are files.
+    """
+
+    fields: dict[str, str]
+    files: set[str]
+
+
 def form_fields(body: bytes, content_type: str) -> dict[str, str]:
     """The form's text fields by name; a file is there with an empty value.
+
+    Raises:
+        MalformedForm: As ``read_form``.
+    """
+    return read_form(body, content_type).fields
+
+
+def read_form(body: bytes, content_type: str) -> Form:
+    """Read a whole form.
 
     Raises:
         MalformedForm: No multipart body, no boundary, cut short, or far too large in its parts.
@@ -117,7 +144,7 @@ def form_fields(body: bytes, content_type: str) -> dict[str, str]:
         raise MalformedForm(str(error)) from error
     if not reader.ended:
         raise MalformedForm("the closing boundary is missing")
-    return reader.fields
+    return Form(reader.fields, reader.files)
 
 
 def _parser(content_type: str, reader: _Reader) -> MultipartParser:

@@ -12,12 +12,14 @@ from typing import Any
 import orjson
 
 from shared.errors import InvalidRequest
-from shared.surfaces.multipart import MalformedForm, form_fields
+from shared.surfaces.multipart import Form, MalformedForm, read_form
 from shared.surfaces.request_types import RESPONSES, RequestType
+from shared.surfaces.unique_model import check_single_model
 
 MAX_MODEL_CHARS = 256
 _TRUE_WORDS = frozenset({"true", "1"})
 _FALSE_WORDS = frozenset({"false", "0", ""})
+_FILE_FIELDS = frozenset({"file", "image", "mask"})
 _RESPONSE_CONTENT = ("input", "prompt", "previous_response_id", "conversation")
 
 
@@ -64,14 +66,26 @@ def read_request(request_type: RequestType, body: bytes, content_type: str) -> R
 
 def _read_form(request_type: RequestType, body: bytes, content_type: str) -> RequestBody:
     try:
-        fields: dict[str, Any] = dict(form_fields(body, content_type))
+        form = read_form(body, content_type)
     except MalformedForm as error:
         raise InvalidRequest(
             f"The body is not the multipart/form-data that this endpoint takes: {str(error)[:200]}."
         ) from None
+    fields: dict[str, Any] = dict(form.fields)
     _require(request_type, {name.removesuffix("[]") for name in fields})
+    _check_files(form)
     stream = request_type.streams and _form_flag(fields.get("stream"))
     return RequestBody(request_type, body, _model(request_type, fields), fields, stream, content_type)
+
+
+def _check_files(form: Form) -> None:
+    """Refuse text where a file belongs, and files where text does."""
+    for name in form.fields:
+        plain = name.removesuffix("[]")
+        if plain in _FILE_FIELDS and name not in form.files:
+            raise InvalidRequest(f"The form field {plain!r} must be a file.", param=plain)
+        if plain == "model" and name in form.files:
+            raise InvalidRequest("The form field 'model' must be text, not a file.", param="model")
 
 
 def digest_of(request: RequestBody) -> str:
@@ -108,7 +122,8 @@ def read_object(body: bytes) -> dict[str, Any]:
     """The JSON object that the body holds.
 
     Raises:
-        InvalidRequest: It is empty, no JSON (NaN, invalid UTF-8 and absurd nesting included) or no object.
+        InvalidRequest: It is empty, no JSON (NaN, invalid UTF-8 and absurd nesting included) or no object, or it names
+            its model twice.
     """
     if not body:
         raise InvalidRequest("The request body is empty; send a JSON object.")
@@ -118,6 +133,7 @@ def read_object(body: bytes) -> dict[str, Any]:
         raise InvalidRequest(f"The request body is not valid JSON: {str(error)[:200]}.") from None
     if type(fields) is not dict:
         raise InvalidRequest(f"The request body must be a JSON object, not {_kind(fields)}.")
+    check_single_model(body, fields)
     return fields
 
 
@@ -150,7 +166,7 @@ def _model(request_type: RequestType, fields: Mapping[str, Any]) -> str:
         raise InvalidRequest(
             f"The field 'model' must be at most {MAX_MODEL_CHARS} printable characters.", param="model"
         )
-    return model
+    return model.strip()
 
 
 def _check_messages(messages: object) -> None:

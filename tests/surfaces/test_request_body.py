@@ -23,9 +23,13 @@ def read(request_type, **fields):
     return read_request(request_type, orjson.dumps(fields), "application/json")
 
 
+def filename(name: str) -> str:
+    return '; filename="a"' if name.removesuffix("[]") in {"file", "image"} else ""
+
+
 def form(boundary: str, **fields: str) -> tuple[bytes, str]:
     parts = "".join(
-        f'--{boundary}\r\ncontent-disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        f'--{boundary}\r\ncontent-disposition: form-data; name="{name}"{filename(name)}\r\n\r\n{value}\r\n'
         for name, value in fields.items()
     )
     return f"{parts}--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}"

@@ -1,6 +1,7 @@
 """The caller of a request and its permissions."""
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from urllib.parse import quote
@@ -72,13 +73,13 @@ class Caller:
             raise VirtualKeyBlocked(f"The virtual key {self.name!r} has expired.")
 
     def may_use(self, provider: str, model: str) -> bool:
-        """Whether its patterns allow the provider's model."""
-        if self.providers != ("*",) and not any(fnmatchcase(provider, pattern) for pattern in self.providers):
+        """Whether its patterns allow the provider's model; upper and lower case are the same."""
+        if self.providers != ("*",) and not _any_matches(self.providers, provider):
             return False
         name = f"{provider}/{model}"
-        if self.denied_models and any(fnmatchcase(name, pattern) for pattern in self.denied_models):
+        if self.denied_models and _any_matches(self.denied_models, name):
             return False
-        return self.models == ("*",) or any(fnmatchcase(name, pattern) for pattern in self.models)
+        return self.models == ("*",) or _any_matches(self.models, name)
 
     def authorise(self, provider: str, model: str) -> None:
         """Raise unless the key may use the provider's model.
@@ -101,13 +102,18 @@ class Caller:
         )
 
     def _knows(self, provider: str) -> bool:
-        return any(fnmatchcase(provider, pattern) for pattern in self.providers) and any(
-            fnmatchcase(provider, pattern.partition("/")[0]) for pattern in self.models
-        )
+        owners = [pattern.partition("/")[0] for pattern in self.models]
+        return _any_matches(self.providers, provider) and _any_matches(owners, provider)
 
     def may_see(self, owner: str) -> bool:
         """Whether it may see a job or file: its own, one without an owner, or any as administrator."""
         return self.admin or not owner or owner == self.key_id
+
+
+def _any_matches(patterns: Iterable[str], name: str) -> bool:
+    """Whether a pattern matches the name, in any case: some providers route case-insensitively."""
+    lower = name.lower()
+    return any(fnmatchcase(lower, pattern.lower()) for pattern in patterns)
 
 
 ANONYMOUS = Caller()

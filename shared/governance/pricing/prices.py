@@ -216,9 +216,13 @@ class PriceBook:
         return model_size(model) if price is None else model_size(model, price.context, price.max_output)
 
     def _find(self, provider: str, model: str, variant: str) -> Price | None:
-        name = f"{provider}/{model}"
-        configured = next((each for pattern, each in self._configured.items() if fnmatchcase(name, pattern)), None)
-        published = self._published(self._sources.get(provider, ""), model, variant)
+        name = f"{provider}/{model}".lower()
+        patterns = self._configured.items()
+        configured = next((each for pattern, each in patterns if fnmatchcase(name, pattern.lower())), None)
+        source = self._sources.get(provider, "")
+        published = self._published(source, model, variant)
+        if published is None and not model.islower():  # some providers take names in any case
+            published = self._published(source, model.lower(), variant)
         return published if configured is None else _combined(configured, published, batch=variant == "batch")
 
     @staticmethod
