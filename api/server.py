@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 from api.app import create_app
 from api.http.protocol import JoiningProtocol
+from shared.providers.references import check_references
 from shared.providers.registry import IncompleteProvider, configured_providers
 from shared.settings.model import Settings
 from shared.telemetry.logs import configure
@@ -52,7 +53,8 @@ def run_api(
         return 1
     with listener:
         try:
-            configured_providers(settings, os.environ if environ is None else environ)
+            providers = configured_providers(settings, os.environ if environ is None else environ)
+            check_references(settings, providers)
         except IncompleteProvider as error:
             print(f"the configuration is refused: {error}", file=sys.stderr)  # noqa: T201 - for people
             return 1

@@ -31,7 +31,7 @@ COMMANDS: Mapping[str, CommandRow] = {
     "jobs": CommandRow("cli.commands.jobs", "Submit, watch and manage jobs."),
     "keys": CommandRow("cli.commands.keys", "Create, show and revoke virtual keys."),
     "usage": CommandRow("cli.commands.usage", "Show usage, costs and spend forecasts."),
-    "config": CommandRow("cli.commands.config", "Show the effective configuration."),
+    "config": CommandRow("cli.commands.config", "Check and show the configuration."),
     "providers": CommandRow("cli.commands.providers", "List providers, and which are configured."),
     "doctor": CommandRow("cli.commands.doctor", "Check configuration, store, providers and workers."),
     "demo": CommandRow("cli.commands.demo", "Show the whole system at work in half a minute."),

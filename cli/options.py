@@ -4,7 +4,7 @@ The settings are imported when they are read: pydantic is two thirds of the time
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,11 +38,14 @@ data_dir_option = click.option(
 )
 
 
-def read_settings(config: Path | None, **overrides: str | int | None) -> "tuple[Settings, dict[str, str]]":
+def read_settings(
+    config: Path | None, also: Collection[str] = (), /, **overrides: str | int | None
+) -> "tuple[Settings, dict[str, str]]":
     """Read the effective settings, and return them with the environment that gives them to a child process.
 
     Args:
         config: The file, if any.
+        also: Names of providers that are added later, to which the configuration may refer.
         overrides: ``FINOPS_*`` variables that the command line sets; None: not set.
 
     Raises:
@@ -51,27 +54,42 @@ def read_settings(config: Path | None, **overrides: str | int | None) -> "tuple[
     environ = dict(os.environ) | {name: str(value) for name, value in overrides.items() if value is not None}
     if config is not None:
         environ["FINOPS_CONFIG"] = str(config)
-    return settings_of(environ), environ
+    return settings_of(environ, also), environ
 
 
-def settings_of(environ: Mapping[str, str]) -> "Settings":
+def settings_of(environ: Mapping[str, str], also: Collection[str] = ()) -> "Settings":
     """Read the settings from an environment.
 
     Raises:
         click.ClickException: The configuration is invalid.
     """
+    from shared.providers.references import check_references
     from shared.providers.registry import configured_providers
     from shared.settings.load import load_settings
-    from shared.store.address import parse_address
 
     try:
         settings = load_settings(environ=environ)
-        configured_providers(settings, environ)
+        check_references(settings, configured_providers(settings, environ), also)
         if settings.redis.url is not None:
-            parse_address(settings.redis.url.get_secret_value())
+            _check_store_url(settings.redis.url.get_secret_value(), environ)
     except ValueError as error:
         raise click.ClickException(f"invalid configuration:\n{error}") from None
     return settings
+
+
+def _check_store_url(url: str, environ: Mapping[str, str]) -> None:
+    """Check the form of the store's URL.
+
+    Raises:
+        ValueError: It is not one; the message says where it was set.
+    """
+    from shared.store.address import parse_address
+
+    try:
+        parse_address(url)
+    except ValueError as error:
+        source = "FINOPS_REDIS_URL or --redis-url" if environ.get("FINOPS_REDIS_URL") else "redis.url"
+        raise ValueError(f"{source}: {error}") from None
 
 
 def store_url(settings: "Settings", data_dir: Path) -> str | None:

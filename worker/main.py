@@ -27,7 +27,8 @@ from shared.jobs.model import Priority
 from shared.jobs.queue import JobQueue, QueueLimits
 from shared.jobs.scripts import engine_scripts
 from shared.jobs.store import JobStore
-from shared.providers.registry import IncompleteProvider
+from shared.providers.references import check_references
+from shared.providers.registry import IncompleteProvider, configured_providers
 from shared.settings.model import Settings
 from shared.store.address import parse_address
 from shared.store.connection import connect
@@ -95,9 +96,11 @@ def run_worker(
     governance_scripts()
     webhook_scripts()
     PriceBook.warm()
+    environ = os.environ if environ is None else environ
     try:
+        check_references(settings, configured_providers(settings, environ))
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_work(settings, options, metrics_address, os.environ if environ is None else environ))
+            runner.run(_work(settings, options, metrics_address, environ))
     except IncompleteProvider as error:
         return _refuse(f"invalid configuration: {error}")
     except OSError as error:

@@ -83,7 +83,7 @@ async def _accept(
     await services.inference.authorise(call)
 
     def show_limits(reservation: Reservation) -> None:
-        context.lines = header_lines(reservation.headers())
+        context.lines += header_lines(reservation.headers())
 
     new = _new_job(services, context, request, call, options, native=native)
     return await services.submitter.submit(call, new, show_limits), options.wait_s

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Iterable
 
+from api.http.misspelt_headers import WARNING, unknown_headers, warning_of
 from api.http.request_context import SCOPE_KEY, App, HeaderLine, Message, Receive, RequestContext, Scope, Send
 
 _NONE: frozenset[bytes] = frozenset()
@@ -31,6 +32,9 @@ class RequestId:
         repeated = _repeated(lines) if len(headers) != len(lines) else _NONE
         context = RequestContext(request_id, headers, repeated=repeated, started=time.perf_counter(), raw_headers=lines)
         scope[SCOPE_KEY] = context
+        unknown = unknown_headers(headers)
+        if unknown and (warning := warning_of(unknown)):
+            context.lines = ((WARNING, warning.encode()),)
         line = (b"x-request-id", request_id.encode())
 
         def send_with_headers(message: Message) -> object:

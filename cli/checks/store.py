@@ -17,6 +17,7 @@ from shared.store.commands import PooledCommands, RedisCommands, translated_faul
 from shared.store.connection import StoreFacts, connect, describe, mask
 from shared.store.errors import StoreConnectionError
 
+_REFUSED = ("Authentication required", "WRONGPASS", "invalid username-password", "NOAUTH", "AUTH failed")
 OLDEST = {"redis": (7, 0), "valkey": (7, 2)}
 FSYNC_FROM = (7, 2)  # WAITAOF: https://redis.io/docs/latest/commands/waitaof/
 SLOW_MS = 5.0
@@ -40,11 +41,19 @@ async def check_store(url: str, settings: Settings) -> list[Finding]:
         workers = await _count_workers(redis)
         unpriced = await find_unpriced(PooledCommands(redis))
     except (StoreConnectionError, StoreUnavailable) as error:
-        problem = f"{mask(url)} does not answer: {click.unstyle(str(error))}"
-        return [fail("store", problem, "start Redis there, or correct the URL; nothing can be queued until then")]
+        return [_unusable(url, click.unstyle(str(error)))]
     finally:
         await redis.aclose()
     return [ok("store", mask(url)), *_judge(facts, settings), _judge_skew(skew_s), _judge_workers(workers), unpriced]
+
+
+def _unusable(url: str, reason: str) -> Finding:
+    """Describe why the store cannot be used: a refused password or user, else no answer."""
+    if any(text in reason for text in _REFUSED):
+        fix = "correct the user name and password in its URL: redis://:password@host or redis://user:password@host"
+        return fail("store", f"{mask(url)} refuses the password: {reason}", fix)
+    problem = f"{mask(url)} does not answer: {reason.removeprefix('the store does not answer: ')}"
+    return fail("store", problem, "start Redis there, or correct the URL; nothing can be queued until then")
 
 
 def _judge(facts: StoreFacts, settings: Settings) -> Iterator[Finding]:

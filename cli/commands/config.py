@@ -1,4 +1,4 @@
-"""``finops config``: show the effective configuration."""
+"""``finops config``: check and show the configuration."""
 
 from pathlib import Path
 from typing import Any
@@ -9,9 +9,26 @@ from cli import options
 from cli.examples import examples
 
 
-@click.group(name="config", epilog=examples("finops config show --config finops.toml"))
+@click.group(
+    name="config",
+    epilog=examples("finops config check --config finops.toml", "finops config show --config finops.toml"),
+)
 def command() -> None:
-    """Show the effective configuration."""
+    """Check and show the configuration."""
+
+
+@command.command(name="check", epilog=examples("finops config check --config finops.toml"))
+@options.config_option
+def check(config: Path | None) -> None:
+    """Check file and environment as a start does, without starting anything; exit with 1 if they are invalid.
+
+    Each fault is printed with its key and what to do. References to providers that are not configured are faults too.
+    """
+    from shared.providers.registry import configured_providers
+
+    settings, environ = options.read_settings(config)
+    providers = ", ".join(sorted(configured_providers(settings, environ))) or "none"
+    click.echo(f"{environ.get('FINOPS_CONFIG') or 'environment alone'}: valid; providers: {providers}")
 
 
 @command.command(name="show", epilog=examples("finops config show --config finops.toml", "finops config show --json"))
@@ -19,12 +36,19 @@ def command() -> None:
 @options.redis_url_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def show(config: Path | None, redis_url: str | None, as_json: bool) -> None:
-    """Print every effective setting: defaults, file and environment combined; secrets are masked."""
+    """Print every effective setting: defaults, file and environment combined; secrets are masked.
+
+    environment_providers are those that variables alone configure, such as OPENAI_API_KEY.
+    """
     from cli.views.output import echo_json, out, table
+    from shared.providers.registry import configured_providers
     from shared.settings.load import effective
 
-    settings, _ = options.read_settings(config, FINOPS_REDIS_URL=redis_url)
+    settings, environ = options.read_settings(config, FINOPS_REDIS_URL=redis_url)
     document = effective(settings)
+    document["environment_providers"] = [
+        name for name in configured_providers(settings, environ) if name not in settings.providers
+    ]
     if as_json:
         echo_json(document)
         return

@@ -48,10 +48,12 @@ def command(
     """
     import asyncio
 
+    from cli.supervisor.demo_config import TABLES
     from cli.supervisor.foreground import run_until_signal
     from cli.supervisor.system import Plan
 
-    settings, environ = options.read_settings(config, FINOPS_HOST=host, FINOPS_PORT=port, FINOPS_REDIS_URL=redis_url)
+    overrides = {"FINOPS_HOST": host, "FINOPS_PORT": port, "FINOPS_REDIS_URL": redis_url}
+    settings, environ = options.read_settings(config, TABLES if demo else (), **overrides)
     if sys.stderr.isatty() and "format" not in settings.log.model_fields_set:
         environ["FINOPS_LOG_FORMAT"] = "text"
     plan = Plan(

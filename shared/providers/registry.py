@@ -1,5 +1,6 @@
 """The known providers, one row each. To add one that speaks OpenAI's wire, add a row."""
 
+import difflib
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -219,7 +220,7 @@ class Providers(Mapping[str, Provider]):
         name, upstream_model = (prefix, rest) if slash else (DEFAULT_PROVIDER, model)
         provider = self._providers.get(name)
         if provider is None:
-            raise UnknownProvider(self._unknown(name), param="model")
+            raise UnknownProvider(self.unknown(name), param="model")
         if not upstream_model:
             raise UnknownProvider(
                 f"The model {model!r} names a provider but no model. Write provider/model.", param="model"
@@ -228,12 +229,15 @@ class Providers(Mapping[str, Provider]):
             _check_segments(model, upstream_model)
         return provider, model_of(provider, upstream_model) if provider.deployments else upstream_model
 
-    def _unknown(self, name: str) -> str:
+    def unknown(self, name: str) -> str:
+        """Describe an unknown provider's name: what is configured, what was probably meant, what to do."""
         configured = ", ".join(sorted(self._providers)) or "none"
         row = BY_NAME.get(name)
         needs = " or ".join(" and ".join(names) for names in row.variables) if row else ""
         hint = f"set {needs}" if needs else f"add [providers.{name[:64]}] with its wire and base_url to finops.toml"
-        return f"Unknown provider {name[:64]!r}. Configured: {configured}. To add it, {hint}."
+        near = difflib.get_close_matches(name[:64], [*self._providers, *BY_NAME], n=1, cutoff=0.75) if not row else []
+        meant = f" Did you mean {near[0]!r}?" if near else ""
+        return f"Unknown provider {name[:64]!r}. Configured: {configured}.{meant} To add it, {hint}."
 
 
 def model_of(provider: Provider, name: str) -> str:

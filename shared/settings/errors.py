@@ -46,6 +46,23 @@ _RULES: Mapping[str, str] = {
     "date_from_datetime_parsing": "must be a date (RFC 3339)",
 }
 _MAX_KEY = 200
+# Errors of settings that are numbers, switches or choices: never secrets.
+_SHOWN = frozenset(
+    {"int_parsing", "int_from_float", "float_parsing", "bool_parsing", "literal_error", "enum"}
+    | {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}
+)
+# What people type at first, by what it is called here.
+_SYNONYMS: Mapping[str, str] = {
+    "api_key": "keys",
+    "apikey": "keys",
+    "key": "keys",
+    "token": "keys",
+    "api_base": "base_url",
+    "endpoint": "base_url",
+    "type": "wire",
+    "master_key": "admin_key",
+}
+_EXAMPLES: Mapping[str, str] = {"keys": ', as in keys = ["env.OPENAI_API_KEY"]'}
 
 
 def fault_of(entry: Mapping[str, Any], model: type[BaseModel], notation: Mapping[str, str] = TOML) -> str:
@@ -59,11 +76,22 @@ def fault_of(entry: Mapping[str, Any], model: type[BaseModel], notation: Mapping
     path = ".".join(str(part) for part in entry["loc"])[:_MAX_KEY]
     if entry["type"] != "extra_forbidden":
         rule = _RULES.get(entry["type"])
-        return f"{path}: {rule.format_map({**notation, **entry.get('ctx', {})}) if rule else 'is not valid'}"
+        text = rule.format_map({**notation, **entry.get("ctx", {})}) if rule else "is not valid"
+        return f"{path}: {text}{_value_of(entry)}"
     known = _known_names(model, entry["loc"][:-1])
-    near = difflib.get_close_matches(str(entry["loc"][-1])[:100], known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(sorted(known))}"
+    name = str(entry["loc"][-1])[:100]
+    meant = _SYNONYMS.get(name, "")
+    near = [meant] if meant in known else difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}{_EXAMPLES.get(meant, '')}?" if near else f"known here: {', '.join(sorted(known))}"
     return f"{path}: unknown key; {hint}"
+
+
+def _value_of(entry: Mapping[str, Any]) -> str:
+    """The refused value, where no secret can stand."""
+    value = entry.get("input")
+    if entry["type"] not in _SHOWN or not isinstance(value, str | int | float):
+        return ""
+    return f", not {str(value)[:40]!r}" if isinstance(value, str) else f", not {value}"
 
 
 def _known_names(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:

@@ -1,6 +1,8 @@
 """Load ``Settings`` from ``finops.toml`` and the environment, with errors that name file, key and remedy."""
 
+import difflib
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,6 +29,23 @@ ENVIRONMENT: Mapping[str, tuple[str, ...]] = {
     "FINOPS_JOBS_MAX_RUN_S": ("jobs", "max_run_s"),
     "FINOPS_JOBS_RESULT_TTL_S": ("jobs", "result_ttl_s"),
 }
+
+# Other variables of the commands and the processes.
+_OTHER_VARIABLES = frozenset(
+    {
+        "FINOPS_CONFIG",
+        "FINOPS_DATA_DIR",
+        "FINOPS_KEY",
+        "FINOPS_LIFELINE",
+        "FINOPS_URL",
+        "FINOPS_WORKER_METRICS_HOST",
+        "FINOPS_WORKER_METRICS_PORT",
+    }
+)
+# Kubernetes sets these for each service, among them one that is called finops:
+# https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
+_OF_KUBERNETES = re.compile(r"FINOPS_(\w+_)?(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_(TCP|UDP)(_(PORT|PROTO|ADDR))?)?)")
+_OF_BENCHMARKS = "FINOPS_BENCH_"
 
 # A secret that is generated when absent may refer to a variable that is not set.
 _OPTIONAL_REFERENCES = frozenset({("auth", "admin_key")})
@@ -57,9 +76,10 @@ def load_settings(path: Path | None = None, environ: Mapping[str, str] | None = 
     source = str(path) if path else "environment"
     raw = _read(path) if path else {}
     faults: list[str] = []
+    faults += _unknown_variables(environ, referred=_references(raw))
     raw = _resolve(raw, environ, (), faults)
     for name, key_path in ENVIRONMENT.items():
-        if environ.get(name):
+        if environ.get(name) and not _of_kubernetes(name, environ[name]):
             _put(raw, key_path, environ[name])
     if faults:
         raise InvalidConfiguration(source, faults)
@@ -95,6 +115,35 @@ def _resolve(value: Any, environ: Mapping[str, str], key_path: tuple[str, ...], 
             faults.append(f"{'.'.join(key_path)}: the environment variable {name} is not set")
         return None
     return value
+
+
+def _references(value: Any) -> frozenset[str]:  # noqa: ANN401 - any part of the file
+    """The variables that the file names as ``env.NAME``."""
+    if isinstance(value, dict):
+        return frozenset().union(*map(_references, value.values()))
+    if isinstance(value, list):
+        return frozenset().union(*map(_references, value))
+    return frozenset({value.removeprefix("env.")} if isinstance(value, str) and value.startswith("env.") else ())
+
+
+def _unknown_variables(environ: Mapping[str, str], referred: frozenset[str]) -> list[str]:
+    """Faults of variables that nobody reads: a misspelt switch would stay off in silence."""
+    known = ENVIRONMENT.keys() | _OTHER_VARIABLES
+    faults = []
+    for name in sorted(environ):
+        if not name.startswith("FINOPS_") or name in known or name in referred or name.startswith(_OF_BENCHMARKS):
+            continue
+        if not _of_kubernetes(name, environ[name]):
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known - {'FINOPS_LIFELINE'}))}"
+            faults.append(f"the environment variable {name} is unknown; {hint}")
+    return faults
+
+
+def _of_kubernetes(name: str, value: str) -> bool:
+    """Whether a variable is one that Kubernetes set; `FINOPS_PORT` is ours unless it holds an address."""
+    ours = name in ENVIRONMENT and not value.startswith(("tcp://", "udp://"))
+    return not ours and _OF_KUBERNETES.fullmatch(name) is not None
 
 
 def _put(raw: dict[str, Any], key_path: tuple[str, ...], value: str) -> None:

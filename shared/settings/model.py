@@ -4,7 +4,7 @@ import re
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 Seconds = Annotated[float, Field(gt=0, le=7 * 86_400)]
 WebhookEvent = Literal[
@@ -131,6 +131,11 @@ class KeySettings(Section):
     value: SecretStr
     weight: Annotated[float, Field(ge=0)] = 1.0
     models: tuple[str, ...] = ("*",)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, value: object) -> object:
+        return {"value": value} if isinstance(value, str) else value
 
 
 class TimeoutSettings(Section):
@@ -344,6 +349,11 @@ class RouteTargetSettings(Section):
 
     model: str
     weight: Annotated[float, Field(gt=0, le=1_000_000)] = 1.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, value: object) -> object:
+        return {"model": value} if isinstance(value, str) else value
 
 
 class RouteSettings(Section):

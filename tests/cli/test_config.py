@@ -69,3 +69,24 @@ def test_a_store_url_that_is_none_is_refused_and_its_password_is_not_repeated(fi
     assert refused.exit_code == 1
     assert "redis://" in refused.stderr
     assert "hunter2" not in refused.stderr
+
+
+def test_a_check_says_what_is_configured_or_what_is_wrong(
+    finops: Finops, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GEMINI_API_KEY", "AIza-0123456789")
+    good = finops("config", "check", "--config", file)
+    assert (good.exit_code, good.stdout.strip()) == (0, f"{file}: valid; providers: gemini, openai")
+    assert finops("config", "check").stdout.strip() == "environment alone: valid; providers: gemini"
+    shown = finops("config", "show", "--config", file, "--json").stdout
+    assert json.loads(shown)["environment_providers"] == ["gemini"]
+    bad = tmp_path / "bad.toml"
+    bad.write_text("[aliases]\nfast = 'opnai/gpt-4o'\n[providers.openai]\nkeys = ['sk-1']\n")
+    for words in (("config", "check"), ("doctor",), ("serve",), ("api", "--redis-url", "redis://127.0.0.1:1")):
+        refused = finops(*words, "--config", str(bad))
+        assert refused.exit_code == 1
+        text = " ".join(refused.output.split())
+        assert "aliases.fast: 'opnai/gpt-4o' leads to no configured provider" in text
+        assert "Did you mean 'openai'?" in text
+    monkeypatch.setenv("FINOPS_REDIS_URL", "foo")
+    assert "FINOPS_REDIS_URL or --redis-url: foo" in finops("config", "check").stderr

@@ -11,7 +11,7 @@ import pytest
 from cli.admin_key import ensure_admin_key
 from cli.checks.findings import Finding
 from cli.checks.providers import check_providers
-from cli.checks.store import LISTED, _judge, _judge_skew, _judge_workers, check_store, find_unpriced
+from cli.checks.store import LISTED, _judge, _judge_skew, _judge_workers, _unusable, check_store, find_unpriced
 from shared.governance.keys.caller import ANONYMOUS
 from shared.governance.ledger.writer import CallOutcome, Ledger, entry_of
 from shared.governance.pricing.usage import Usage
@@ -230,3 +230,12 @@ def test_a_deaf_store_does_not_hold_the_doctor_for_long(finops: Finops) -> None:
     began = time.monotonic()
     assert finops("doctor", "--redis-url", "redis://127.0.0.1:1/0").exit_code == 1
     assert time.monotonic() - began < 10
+
+
+def test_a_wrong_password_is_named_as_such() -> None:
+    finding = _unusable("redis://h/0", "the store does not answer: Authentication required.")
+    assert "password" in finding.fix
+    assert "start Redis" not in finding.fix
+    gone = _unusable("redis://h/0", "the store does not answer: connection refused")
+    assert gone.message == "redis://h/0 does not answer: connection refused"
+    assert "start Redis" in gone.fix

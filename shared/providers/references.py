@@ -1,0 +1,71 @@
+"""Checks that what a configuration refers to exists: providers of aliases, routes and fallbacks, receivers' URLs."""
+
+from collections.abc import Collection, Iterator
+from urllib.parse import urlsplit
+
+from shared.providers.registry import DEFAULT_PROVIDER, IncompleteProvider, Providers
+from shared.settings.model import Settings
+
+
+class InvalidReference(IncompleteProvider):
+    """The configuration refers to something that does not exist; one line per fault."""
+
+
+def check_references(settings: Settings, providers: Providers, also: Collection[str] = ()) -> None:
+    """Refuse a configuration that cannot work.
+
+    Args:
+        settings: The effective configuration.
+        providers: The configured providers.
+        also: Names of providers that are added later.
+
+    Raises:
+        InvalidReference: A name leads to no configured provider, or a webhook's URL cannot be called.
+    """
+    faults = [*_models(settings, providers, also), *_webhooks(settings)]
+    if faults:
+        raise InvalidReference("\n".join(faults))
+
+
+def _models(settings: Settings, providers: Providers, also: Collection[str]) -> Iterator[str]:
+    for place, model in _named_models(settings):
+        if model in settings.aliases or model in settings.routes:
+            continue
+        name = model.partition("/")[0] if "/" in model else DEFAULT_PROVIDER
+        if name not in providers and name not in also:
+            yield f"{place}: {model!r} leads to no configured provider. {providers.unknown(name)}"
+
+
+def _named_models(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Iterate over all models that the configuration sends calls to, with the keys that name them."""
+    for name, model in settings.aliases.items():
+        yield f"aliases.{name}", model
+    for name, route in settings.routes.items():
+        for at, target in enumerate(route.targets):
+            yield f"routes.{name}.targets.{at}", target.model
+    for name, models in settings.fallbacks.items():
+        for at, model in enumerate(models):
+            yield f"fallbacks.{name}.{at}", model
+    for name, key in settings.virtual_keys.items():
+        for at, model in enumerate(key.fallbacks):
+            yield f"virtual_keys.{name}.fallbacks.{at}", model
+
+
+def _webhooks(settings: Settings) -> Iterator[str]:
+    for name, webhook in settings.webhooks.items():
+        private = webhook.allow_private_network or settings.server.allow_private_network
+        fault = _url_fault(webhook.url, insecure=private)
+        if fault:
+            yield f"webhooks.{name}.url: {fault}"
+
+
+def _url_fault(url: str, *, insecure: bool) -> str:
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return "is not a valid URL"
+    if parts.scheme != "https" and not (insecure and parts.scheme == "http"):
+        more = "" if insecure else "; http:// is for private networks, with allow_private_network = true"
+        return f"must start with https://{more}"
+    return "" if host and port != 0 else "names no host"
