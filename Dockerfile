@@ -7,7 +7,7 @@ WORKDIR /src
 
 # Dependencies first: they change less often than we do.
 COPY pyproject.toml uv.lock README.md LICENSE ./
-RUN --mount=type=cache,target=/root/.cache/uv uv sync --frozen --no-dev --no-install-project
+RUN --mount=type=cache,target=/root/.cache/uv uv sync --frozen --no-dev --all-extras --no-install-project
 
 COPY api ./api
 COPY cli ./cli
@@ -15,15 +15,18 @@ COPY console ./console
 COPY shared ./shared
 COPY simulator ./simulator
 COPY worker ./worker
-RUN --mount=type=cache,target=/root/.cache/uv uv sync --frozen --no-dev --no-editable
+RUN --mount=type=cache,target=/root/.cache/uv uv sync --frozen --no-dev --all-extras --no-editable
 
 FROM python:3.13-slim
 
-RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/finops finops
+RUN groupadd --system --gid 10001 finops \
+    && useradd --system --uid 10001 --gid 10001 --create-home --home-dir /var/lib/finops finops
 COPY --from=build /opt/finops /opt/finops
 ENV PATH=/opt/finops/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 FINOPS_DATA_DIR=/var/lib/finops/data
 WORKDIR /var/lib/finops
-USER finops
+# By number, so that Kubernetes can see that it is not root (runAsNonRoot).
+USER 10001:10001
+VOLUME /var/lib/finops
 
 EXPOSE 8080
 # Running calls and jobs end, or go back to the queue, on SIGTERM.

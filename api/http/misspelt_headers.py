@@ -51,7 +51,7 @@ KNOWN = frozenset(
 
 
 def unknown_headers(names: Iterable[bytes]) -> list[bytes]:
-    """Return the gateway's own-looking headers that it does not know; on the path of every request (0.5 us)."""
+    """Return the gateway's own-looking headers that it does not know; on the path of every request (1.6 us)."""
     return [name for name in names if name[:5] == PREFIX and name not in KNOWN and not name.startswith(DIMENSION)]
 
 
