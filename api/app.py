@@ -52,6 +52,7 @@ from shared.governance.keys.store import VirtualKeyStore
 from shared.governance.ledger.audit import Audit
 from shared.inference.assembly import SharedStore, build_billing, build_inference
 from shared.inference.submission import Submitter
+from shared.jobs.durability import ANSWER_TIMEOUT_S
 from shared.jobs.events import EventLog
 from shared.jobs.queue import JobQueue, QueueLimits
 from shared.jobs.store import JobStore
@@ -61,6 +62,7 @@ from shared.store.commands import PooledCommands
 from shared.store.connection import connect
 from shared.store.errors import StoreConnectionError
 from shared.store.multiplexed import MultiplexedClient
+from shared.store.requirements import check_server
 from shared.surfaces.request_types import REQUEST_TYPES
 from shared.telemetry.metrics import Metrics
 from shared.telemetry.provider_metrics import watch_providers
@@ -100,7 +102,7 @@ def create_app(
         app.state.services = services
         try:
             services.inference.start()
-            await _check_durability(services)
+            await _check_store(services)
             yield
         finally:
             await services.aclose()
@@ -152,13 +154,15 @@ def _surround(app: ASGIApp, *, settings: Settings, metrics: Metrics) -> ASGIApp:
     return RequestId(app)
 
 
-async def _check_durability(services: Services) -> None:
-    """Check that the store is as durable as configured; an unreachable store is checked again at each submit.
+async def _check_store(services: Services) -> None:
+    """Check that jobs can be kept on the store as configured; an unreachable one is accepted: it may start later.
 
     Raises:
-        DurabilityRefused: ``jobs.durability`` is ``fsync`` and the store has no append-only file.
+        StoreUnsuitable: The store is a cluster, or evicts keys.
+        DurabilityRefused: It cannot do what ``jobs.durability`` asks for.
     """
     with suppress(StoreUnavailable, StoreConnectionError):
+        await check_server(services.commands, allow_eviction=services.settings.redis.allow_eviction)
         await services.queue.check_durability()
 
 
@@ -176,10 +180,7 @@ def build_services(
         return connect(url, connect_timeout_s=STORE_CONNECT_TIMEOUT_S, timeout_s=None, client_name="finops-api-waits")
 
     waiters = OutcomeWaiters(store, events, subscription)
-    # WAITAOF blocks its connection, so it has one of its own.
-    durable = (
-        PooledCommands(connect(url, client_name="finops-api-disk")) if settings.jobs.durability == "fsync" else None
-    )
+    durable = _durable_connection(settings, url)
     inference = build_inference(
         settings,
         environ,
@@ -233,6 +234,17 @@ _ROUTERS = (
     runs.router,
     console.router,
 )
+
+
+def _durable_connection(settings: Settings, url: str) -> PooledCommands | None:
+    """Return a connection for submits that wait for disk or replicas; such a wait blocks its connection."""
+    if settings.jobs.durability == "everysec":
+        return None
+    return PooledCommands(
+        connect(
+            url, timeout_s=ANSWER_TIMEOUT_S, connect_timeout_s=STORE_CONNECT_TIMEOUT_S, client_name="finops-api-disk"
+        )
+    )
 
 
 def _add_routes(app: FastAPI) -> None:

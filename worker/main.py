@@ -32,7 +32,9 @@ from shared.providers.registry import IncompleteProvider, configured_providers
 from shared.settings.model import Settings
 from shared.store.address import parse_address
 from shared.store.connection import connect
+from shared.store.errors import StoreConnectionError
 from shared.store.multiplexed import MultiplexedClient
+from shared.store.requirements import StoreUnsuitable, check_server
 from shared.telemetry.logs import configure
 from shared.telemetry.metrics import Metrics
 from shared.telemetry.provider_metrics import watch_providers
@@ -101,7 +103,7 @@ def run_worker(
         check_references(settings, configured_providers(settings, environ))
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_work(settings, options, metrics_address, environ))
-    except IncompleteProvider as error:
+    except (IncompleteProvider, StoreUnsuitable) as error:
         return _refuse(f"invalid configuration: {error}")
     except OSError as error:
         return _refuse(f"the worker cannot start: {error}")
@@ -113,6 +115,7 @@ async def _work(
 ) -> None:
     metrics = Metrics("worker")
     async with AsyncExitStack() as exits:
+        await _check_store(settings)
         worker = _assemble(settings, options, metrics, environ, exits)
         if metrics_address is not None:
             await exits.enter_async_context(serve_metrics(metrics, *metrics_address, ready=worker.ready.is_set))
@@ -124,6 +127,22 @@ async def _work(
         gc.freeze()
         await worker.serve()
     logger.info("worker stopped")
+
+
+async def _check_store(settings: Settings) -> None:
+    """Check that jobs can be kept on the store; an unreachable one is waited for.
+
+    Raises:
+        StoreUnsuitable: The store is a cluster, or evicts keys.
+    """
+    assert settings.redis.url is not None  # noqa: S101 - checked by the caller
+    commands = MultiplexedClient(settings.redis.url.get_secret_value(), client_name="finops-check")
+    try:
+        await check_server(commands, allow_eviction=settings.redis.allow_eviction)
+    except StoreConnectionError as error:
+        logger.warning("the job store is not available yet: %s", error)
+    finally:
+        await commands.aclose()
 
 
 def _assemble(

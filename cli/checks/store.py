@@ -16,6 +16,7 @@ from shared.settings.model import Settings
 from shared.store.commands import PooledCommands, RedisCommands, translated_faults
 from shared.store.connection import StoreFacts, connect, describe, mask
 from shared.store.errors import StoreConnectionError
+from shared.store.requirements import CLUSTER_MODE
 
 _REFUSED = ("Authentication required", "WRONGPASS", "invalid username-password", "NOAUTH", "AUTH failed")
 OLDEST = {"redis": (7, 0), "valkey": (7, 2)}
@@ -59,8 +60,11 @@ def _unusable(url: str, reason: str) -> Finding:
 def _judge(facts: StoreFacts, settings: Settings) -> Iterator[Finding]:
     yield _judge_version(facts)
     yield _judge_role(facts)
+    if facts.is_cluster:
+        yield fail("store mode", CLUSTER_MODE, "use a server with cluster-enabled no; redis+sentinel:// for failover")
+    yield from _judge_replicas(facts, settings)
     yield from _judge_persistence(facts, settings)
-    yield _judge_eviction(facts)
+    yield _judge_eviction(facts, allowed=settings.redis.allow_eviction)
     yield _judge_memory(facts)
     yield _judge_latency(facts)
 
@@ -109,15 +113,29 @@ def _judge_persistence(facts: StoreFacts, settings: Settings) -> Iterator[Findin
         )
 
 
-def _judge_eviction(facts: StoreFacts) -> Finding:
+def _judge_replicas(facts: StoreFacts, settings: Settings) -> Iterator[Finding]:
+    if settings.jobs.durability != "replicated":
+        return
+    wanted, found = settings.jobs.min_replicas, facts.replicas
+    if found is None:
+        yield warn("durability", "the number of replicas is unknown", f"make sure that {wanted} are connected")
+    elif found < wanted:
+        problem = f"{found} replicas are connected, jobs.min_replicas is {wanted}: every submit is refused"
+        yield fail("durability", problem, "start replicas, or lower jobs.min_replicas")
+    else:
+        yield ok("durability", f"{found} replicas are connected, {wanted} must confirm a job")
+
+
+def _judge_eviction(facts: StoreFacts, *, allowed: bool = False) -> Finding:
     policy = facts.eviction_policy
     if policy is None:
         return warn("store eviction", "unknown", "make sure that maxmemory-policy is noeviction")
     if policy == "noeviction":
         return ok("store eviction", policy)
     fix = "CONFIG SET maxmemory-policy noeviction: any other policy deletes accepted jobs when memory is short"
-    judge = fail if facts.max_memory_bytes else warn
-    return judge("store eviction", policy, fix)
+    if allowed:
+        return warn("store eviction", f"{policy}, allowed by redis.allow_eviction", fix)
+    return fail("store eviction", policy, f"{fix}; API and workers do not start, unless redis.allow_eviction is true")
 
 
 def _judge_memory(facts: StoreFacts) -> Finding:

@@ -1,67 +1,165 @@
-"""Waits until submits are in the append-only file, many submits per wait."""
+"""Answers submits once they are on disk or on replicas, many submits per wait."""
 
 import asyncio
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from redis.exceptions import ResponseError
+from redis.exceptions import NoScriptError, ResponseError
 
 from shared.errors import StoreUnavailable
 from shared.jobs import keys
-from shared.jobs.scripts import EngineScripts
-from shared.store.commands import RedisCommands
+from shared.jobs.scripts import as_caller_sees, engine_scripts
+from shared.store.commands import Argument, Command, PooledCommands
+from shared.store.errors import StoreConnectionError
+
+Mode = Literal["fsync", "replicated"]
 
 SYNC_TIMEOUT_MS = 5000
+REPLICA_TIMEOUT_MS = 2000
+ANSWER_TIMEOUT_S = SYNC_TIMEOUT_MS / 1000 + 2
+"""For the connection that waits: longer than the server waits."""
 
 
 class DurabilityRefused(ValueError):
-    """``durability = "fsync"`` needs a server with WAITAOF (Redis 7.2, Valkey 7.2) and ``appendonly yes``."""
+    """The server cannot wait for its disk (``fsync``) or for its replicas (``replicated``)."""
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A submit that waits for its round; without a command only for what was written before."""
+
+    command: Command | None
+    answer: "asyncio.Future[Any]"
 
 
 class Durability:
-    """Waits until everything written so far is on the server's disk.
+    """Sends submits and the wait for their durability in one write on one connection.
 
-    The server writes its log in order: when a write is on disk, so are all before it. One wait therefore serves every
-    submit that was answered before it began. https://redis.io/docs/latest/commands/waitaof/
+    On one connection, because a primary that fails between a submit and a wait on another one would answer for a job
+    that it never had. The server replicates and logs writes in order: one wait serves all submits before it. Submits
+    that arrive during a wait are sent together in the next round.
+    https://redis.io/docs/latest/commands/waitaof/ and https://redis.io/docs/latest/commands/wait/
 
     Args:
-        commands: A connection that may block for as long as the disk needs.
+        commands: A connection of its own, which blocks while the server waits; with ``ANSWER_TIMEOUT_S``.
+        mode: ``fsync``: wait for the append-only file; ``replicated``: for replicas.
+        min_replicas: How many replicas must have the write, with ``replicated``.
     """
 
-    def __init__(self, commands: RedisCommands) -> None:
-        self._scripts = EngineScripts(commands)
-        self._round: asyncio.Task[None] | None = None
-        self._next: asyncio.Task[None] | None = None
+    def __init__(self, commands: PooledCommands, mode: Mode = "fsync", min_replicas: int = 1) -> None:
+        self._commands = commands
+        self._mode = mode
+        self._min_replicas = min_replicas
+        self._waiting: list[_Pending] = []
+        self._rounds: asyncio.Task[None] | None = None
 
     async def check(self) -> None:
         """Check once that the server supports it.
 
         Raises:
             DurabilityRefused: It does not.
-            StoreUnavailable: No answer.
+            StoreUnavailable: No answer, or the replicas are away now.
         """
         try:
             await self.sync()
         except ResponseError as error:
+            need = (
+                "Redis or Valkey 7.2 with appendonly yes" if self._mode == "fsync" else "a server with the command WAIT"
+            )
             raise DurabilityRefused(
-                'jobs.durability = "fsync" needs Redis or Valkey 7.2 with appendonly yes; the store replied: '
-                + str(error)
+                f'jobs.durability = "{self._mode}" needs {need}; the store replied: {error}'
             ) from error
 
     async def sync(self) -> None:
-        """Wait until all writes so far are on disk.
+        """Wait until all writes so far are durable.
 
         Raises:
-            StoreUnavailable: The disk did not answer in time.
+            StoreUnavailable: Disk or replicas did not answer in time.
         """
-        if self._next is None:
-            self._next = asyncio.create_task(self._after(self._round))
-        await asyncio.shield(self._next)
+        await self._add(None)
 
-    async def _after(self, running: "asyncio.Task[None] | None") -> None:
-        if running is not None:
-            await asyncio.wait([running])
-        self._round, self._next = self._next, None
-        written = ("HINCRBY", keys.CLOCK, "synced", 1)
-        replies = await self._scripts.execute_many([written, ("WAITAOF", 1, 0, SYNC_TIMEOUT_MS)])
-        if int(replies[1][0]) < 1:
-            raise StoreUnavailable("The job store's disk is too slow.", retry_after_s=math.ceil(SYNC_TIMEOUT_MS / 1000))
+    async def run(self, name: str, args: Sequence[Argument]) -> Any:  # noqa: ANN401 a script's reply
+        """Run a script and return its reply once what it wrote is durable; it may be executed twice.
+
+        Raises:
+            StoreUnavailable: No answer, or disk or replicas did not answer in time.
+        """
+        return await self._add(("EVALSHA", engine_scripts()[name].sha1, 0, *args), name)
+
+    async def _add(self, command: Command | None, script: str = "") -> Any:  # noqa: ANN401
+        for last in (False, True):
+            pending = _Pending(command, asyncio.get_running_loop().create_future())
+            self._waiting.append(pending)
+            if self._rounds is None or self._rounds.done():
+                self._rounds = asyncio.create_task(self._run_rounds(), name="finops-durability")
+            try:
+                return await pending.answer
+            except NoScriptError:
+                if last:
+                    raise
+                await self._load(script)
+        raise AssertionError  # pragma: no cover - the loop returns or raises
+
+    async def _load(self, script: str) -> None:
+        try:
+            await self._commands.execute("SCRIPT", "LOAD", engine_scripts()[script].source, retry_safe=True)
+        except (StoreConnectionError, ResponseError) as error:
+            raise as_caller_sees(error) from error
+
+    async def _run_rounds(self) -> None:
+        while self._waiting:
+            round_, self._waiting = self._waiting, []
+            try:
+                await self._run_round([pending for pending in round_ if not pending.answer.done()])
+            except Exception as error:  # noqa: BLE001 - every submit gets an answer
+                for pending in round_:
+                    _fail(pending, error)
+
+    async def _run_round(self, round_: Sequence[_Pending]) -> None:
+        submits = [pending.command for pending in round_ if pending.command is not None]
+        # WAIT and WAITAOF wait for the last write of their connection: a submit that was there before wrote nothing.
+        mark = ("HINCRBY", keys.CLOCK, "synced", 1)
+        try:
+            replies = await self._commands.exchange([*submits, mark, self._wait_command()])
+        except StoreConnectionError as error:
+            raise as_caller_sees(error) from error
+        failure = self._judge(replies[-2], replies[-1])
+        answers = iter(replies)
+        for pending in round_:
+            reply = None if pending.command is None else next(answers)
+            if isinstance(reply, StoreConnectionError | ResponseError):
+                _fail(pending, reply if isinstance(reply, NoScriptError) else as_caller_sees(reply))
+            elif failure is not None:
+                _fail(pending, failure)
+            elif not pending.answer.done():
+                pending.answer.set_result(reply)
+
+    def _wait_command(self) -> Command:
+        if self._mode == "fsync":
+            return ("WAITAOF", 1, 0, SYNC_TIMEOUT_MS)
+        return ("WAIT", self._min_replicas, REPLICA_TIMEOUT_MS)
+
+    def _judge(self, mark: object, reply: Any) -> Exception | None:  # noqa: ANN401
+        """Return why what was written is not durable, None when it is."""
+        for error in (mark, reply):
+            if isinstance(error, StoreConnectionError | ResponseError):
+                return as_caller_sees(error)
+        if self._mode == "fsync":
+            if int(reply[0]) >= 1:
+                return None
+            return StoreUnavailable(
+                "The job store's disk is too slow.", retry_after_s=math.ceil(SYNC_TIMEOUT_MS / 1000)
+            )
+        if int(reply) >= self._min_replicas:
+            return None
+        return StoreUnavailable(
+            f"Only {int(reply)} of the job store's replicas confirmed the job; {self._min_replicas} are required.",
+            retry_after_s=math.ceil(REPLICA_TIMEOUT_MS / 1000),
+        )
+
+
+def _fail(pending: _Pending, error: Exception) -> None:
+    if not pending.answer.done():
+        pending.answer.set_exception(error)

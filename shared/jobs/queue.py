@@ -13,7 +13,7 @@ from shared.jobs.model import Claim, Deferral, Job, NewJob, Priority
 from shared.jobs.replies import ClaimReply, ClaimRow, JobCreated, JobFound, JobRejected
 from shared.jobs.scripts import EngineScripts
 from shared.settings.model import JobSettings
-from shared.store.commands import Argument, RedisCommands
+from shared.store.commands import Argument, PooledCommands, RedisCommands
 
 INLINE_PAYLOAD_BYTES = 64 * 1024
 RENEWAL_CHUNK = 250
@@ -28,13 +28,15 @@ class QueueLimits:
         max_queued: Most waiting jobs; beyond it ``QueueFull``.
         max_attempts: Starts of a job that loses its workers, before it fails.
         lease_s: How long a claim holds without renewal.
-        durability: ``fsync``: a submit is answered once it is on disk.
+        durability: ``fsync``: a submit is answered once it is on disk; ``replicated``: once replicas have it.
+        min_replicas: How many, with ``replicated``.
     """
 
     max_queued: int = 100_000
     max_attempts: int = 3
     lease_s: float = 4.0
-    durability: Literal["everysec", "fsync"] = "everysec"
+    durability: Literal["everysec", "fsync", "replicated"] = "everysec"
+    min_replicas: int = 1
 
     @classmethod
     def of(cls, settings: JobSettings) -> Self:
@@ -44,6 +46,7 @@ class QueueLimits:
             max_attempts=settings.max_attempts,
             lease_s=settings.lease_s,
             durability=settings.durability,
+            min_replicas=settings.min_replicas,
         )
 
     @property
@@ -83,25 +86,27 @@ class JobQueue:
     Args:
         commands: The store.
         limits: The limits that all processes share.
-        durable: With ``durability = "fsync"``, a separate connection for waiting, so that it blocks no other command.
+        durable: With ``durability`` other than ``everysec``, a connection of its own for submits, which blocks while
+            the server waits for its disk or its replicas.
     """
 
     def __init__(
-        self, commands: RedisCommands, limits: QueueLimits | None = None, *, durable: RedisCommands | None = None
+        self, commands: RedisCommands, limits: QueueLimits | None = None, *, durable: PooledCommands | None = None
     ) -> None:
         self.limits = limits or QueueLimits()
         self._scripts = EngineScripts(commands)
         self._durability = None
-        if self.limits.durability == "fsync":
+        if self.limits.durability != "everysec":
             if durable is None:
                 raise ValueError("durability needs a connection to wait on")
-            self._durability = Durability(durable)
+            self._durability = Durability(durable, self.limits.durability, self.limits.min_replicas)
 
     async def check_durability(self) -> None:
         """Reject a durability that the server cannot provide; called once at start.
 
         Raises:
-            DurabilityRefused: ``fsync`` with a server that has no WAITAOF or no append-only file.
+            DurabilityRefused: ``fsync`` with a server that has no WAITAOF or no append-only file; ``replicated`` with
+                one that has no WAIT.
             StoreUnavailable: No answer.
         """
         if self._durability is not None:
@@ -119,11 +124,9 @@ class JobQueue:
         if not keys.is_job_id(new.id):
             raise ValueError(f"invalid job id: {new.id!r}")
         args = records.submit_args(new, self.limits.max_queued)
-        reply = await self._scripts.run("submit", args, retry_safe=True)
-        submission = _submission(new, reply)
         if self._durability is not None:
-            await self._durability.sync()
-        return submission
+            return _submission(new, await self._durability.run("submit", args))
+        return _submission(new, await self._scripts.run("submit", args, retry_safe=True))
 
     async def find_repeated(self, new: NewJob) -> Submission | None:
         """Find the job that the same request made before, as ``submit`` would; accepts nothing.
@@ -139,7 +142,7 @@ class JobQueue:
             return None
         submission = _submission(new, reply)
         if self._durability is not None:
-            await self._durability.sync()  # the first submit may be unanswered because it was not on disk yet
+            await self._durability.sync()  # the first submit may be unanswered because it was not durable yet
         return submission
 
     async def reweigh(self, owner: str, weight: float, max_concurrent: int) -> None:

@@ -63,6 +63,7 @@ class RedisSettings(Section):
     """The job store; without a URL ``finops serve`` starts its own."""
 
     url: SecretStr | None = None
+    allow_eviction: bool = False
 
 
 class ServerSettings(Section):
@@ -102,7 +103,8 @@ class JobSettings(Section):
     lease_s: Annotated[float, Field(ge=0.2, le=3600)] = 4
     concurrency: Annotated[int, Field(gt=0, le=100_000)] = 1000
     shutdown_grace_s: Annotated[float, Field(ge=0, le=3600)] = 30
-    durability: Literal["everysec", "fsync"] = "everysec"
+    durability: Literal["everysec", "fsync", "replicated"] = "everysec"
+    min_replicas: Annotated[int, Field(ge=1, le=100)] = 1
     stream_output: bool = True
 
 

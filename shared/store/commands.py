@@ -91,16 +91,29 @@ class PooledCommands:
 
     async def execute_many(self, commands: Sequence[Command], *, retry_safe: bool = False) -> list[Any]:
         """See `RedisCommands.execute_many`."""
+        replies = await self._exchange(commands, retry_safe=retry_safe)
+        raise_first_error(replies)
+        return replies
 
+    async def exchange(self, commands: Sequence[Command]) -> list[Any]:
+        """Execute commands in one write on one connection, in which nobody's come between them; all are retry-safe.
+
+        Returns:
+            A reply per command; errors are in the list, translated as `RedisCommands` documents.
+
+        Raises:
+            StoreConnectionError: No answer.
+        """
+        return [_as_value(reply) for reply in await self._exchange(commands, retry_safe=True)]
+
+    async def _exchange(self, commands: Sequence[Command], *, retry_safe: bool) -> list[Any]:
         async def send() -> list[Any]:
             async with self._raw.pipeline(transaction=False) as pipeline:
                 for command in commands:
                     pipeline.execute_command(*command)
                 return await pipeline.execute(raise_on_error=False)
 
-        replies = await _send_once_or_twice(send, retry_safe=retry_safe)
-        raise_first_error(replies)
-        return replies
+        return await _send_once_or_twice(send, retry_safe=retry_safe)
 
     async def script(
         self, script: Script, keys: Sequence[str | bytes], args: Sequence[Argument] = (), *, retry_safe: bool = False
@@ -150,6 +163,15 @@ def raise_first_error(replies: Sequence[Any]) -> None:
         if isinstance(reply, Exception):
             with translated_faults():
                 raise reply
+
+
+def _as_value(reply: Any) -> Any:  # noqa: ANN401
+    """Return an error as its translation, anything else as it is."""
+    try:
+        raise_first_error([reply])
+    except (StoreConnectionError, ResponseError) as error:
+        return error
+    return reply
 
 
 @contextmanager

@@ -196,6 +196,7 @@ class StoreFacts:
         persistent: Whether it writes an append-only file or snapshots.
         appendfsync: `always`, `everysec` or `no`; None without an append-only file.
         max_memory_bytes: 0 means no limit.
+        replicas: Connected ones.
         latency_ms: Of five PINGs, one after the other.
     """
 
@@ -209,6 +210,7 @@ class StoreFacts:
     latency_ms: tuple[float, ...]
     is_cluster: bool
     role: str | None
+    replicas: int | None = None
 
 
 async def describe(redis: Redis) -> StoreFacts:
@@ -234,6 +236,7 @@ async def describe(redis: Redis) -> StoreFacts:
         latency_ms=tuple(latency_ms),
         is_cluster=bool(_yes(info.get("cluster_enabled"))),
         role=_text(info.get("role")),
+        replicas=_number(info.get("connected_slaves")),
     )
 
 

@@ -16,7 +16,7 @@ from shared.governance.keys.caller import ANONYMOUS
 from shared.governance.ledger.writer import CallOutcome, Ledger, entry_of
 from shared.governance.pricing.usage import Usage
 from shared.settings.load import load_settings
-from shared.settings.model import JobSettings, ProviderSettings, Settings
+from shared.settings.model import JobSettings, ProviderSettings, RedisSettings, Settings
 from shared.store.connection import StoreFacts, connect
 from shared.store.embedded import EmbeddedStore
 from shared.store.multiplexed import MultiplexedClient
@@ -59,8 +59,8 @@ def test_a_healthy_store_has_nothing_to_fix() -> None:
         ({"appendfsync": None}, "store persistence", "WARN"),
         ({"appendfsync": None, "persistent": None}, "store persistence", "WARN"),
         ({"appendfsync": None, "persistent": False}, "store persistence", "FAIL"),
-        ({"eviction_policy": "allkeys-lru"}, "store eviction", "WARN"),
-        ({"eviction_policy": "allkeys-lru", "max_memory_bytes": 10**9}, "store eviction", "FAIL"),
+        ({"eviction_policy": "allkeys-lru"}, "store eviction", "FAIL"),
+        ({"is_cluster": True}, "store mode", "FAIL"),
         ({"eviction_policy": None}, "store eviction", "WARN"),
         ({"used_memory_bytes": None}, "store memory", "WARN"),
         ({"used_memory_bytes": 70, "max_memory_bytes": 100}, "store memory", "OK"),
@@ -80,6 +80,17 @@ def test_fsync_durability_is_checked_against_what_the_store_can(facts: dict[str,
     promising = Settings(jobs=JobSettings(durability="fsync"))
     assert judged(promising, **facts)["durability"].level == "FAIL"
     assert "durability" not in judged(promising)
+
+
+def test_eviction_that_is_allowed_by_name_is_a_warning() -> None:
+    allowing = Settings(redis=RedisSettings(allow_eviction=True))
+    assert judged(allowing, eviction_policy="allkeys-lru")["store eviction"].level == "WARN"
+
+
+@pytest.mark.parametrize(("replicas", "level"), [(None, "WARN"), (1, "FAIL"), (2, "OK")])
+def test_replicated_durability_is_checked_against_the_replicas(replicas: int | None, level: str) -> None:
+    promising = Settings(jobs=JobSettings(durability="replicated", min_replicas=2))
+    assert judged(promising, replicas=replicas)["durability"].level == level
 
 
 def test_a_wrong_clock_and_missing_workers_are_warnings() -> None:

@@ -14,14 +14,17 @@ from shared.store.server_process import find_bundled_server
 
 SERVICE = "main"
 START_S = 10.0
+MAX_PORT = 55_000
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of 127.0.0.1 that nobody listens on; a cluster's bus is 10,000 above it."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        if port <= MAX_PORT:
+            return port
 
 
 def find_binary() -> str:

@@ -93,7 +93,7 @@ def test_the_file_may_be_named_by_the_environment(tmp_path: Path) -> None:
         ("[jobs]\nmax_atempts = 3\n", "jobs.max_atempts: unknown key; did you mean 'max_attempts'?"),
         ("[providers.openai]\nkeyz = []\n", "providers.openai.keyz: unknown key; did you mean 'keys'?"),
         ("[jobbs]\n", "jobbs: unknown key; did you mean 'jobs'?"),
-        ("[redis]\nzzzzzzz = 1\n", "redis.zzzzzzz: unknown key; known here: url"),
+        ("[redis]\nzzzzzzz = 1\n", "redis.zzzzzzz: unknown key; known here: allow_eviction, url"),
         (
             "[providers.x]\nkeys = [{ value = 'k', wait = 1 }]\n",
             "providers.x.keys.0.wait: unknown key; did you mean 'weight'?",
@@ -105,7 +105,7 @@ def test_the_file_may_be_named_by_the_environment(tmp_path: Path) -> None:
         ("[jobs]\nmax_attempts = 'x'\n", "jobs.max_attempts: must be a whole number"),
         ("[jobs]\nmax_attempts = 101\n", "jobs.max_attempts: must be at most 100"),
         ("[jobs]\nlease_s = nan\n", "jobs.lease_s: must be at most 3600"),
-        ("[jobs]\ndurability = 'some'\n", "jobs.durability: must be 'everysec' or 'fsync'"),
+        ("[jobs]\ndurability = 'some'\n", "jobs.durability: must be 'everysec', 'fsync' or 'replicated'"),
         ("[jobs]\nstream_output = 'perhaps'\n", "jobs.stream_output: must be true or false"),
         ("[providers.x]\nkeys = 'k'\n", "providers.x.keys: must be an array"),
         ("[providers.x]\nbase_url = 5\n", "providers.x.base_url: must be a string"),

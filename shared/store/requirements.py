@@ -1,0 +1,52 @@
+"""What a server must be for the job engine: no cluster mode, no eviction."""
+
+from collections.abc import Mapping
+
+from redis.exceptions import ResponseError
+
+from shared.store.commands import RedisCommands
+from shared.store.errors import StoreRefused
+
+CLUSTER_MODE = (
+    "the server runs in cluster mode, which is not supported yet: the job engine's scripts need all keys on one server"
+)
+
+
+class StoreUnsuitable(ValueError):
+    """The server answers, but jobs cannot be kept on it; the message says what to change."""
+
+
+async def check_server(commands: RedisCommands, *, allow_eviction: bool) -> None:
+    """Reject a server that cannot run the engine's scripts or that deletes accepted jobs.
+
+    Args:
+        commands: The store.
+        allow_eviction: Accept a policy that evicts keys when memory is full.
+
+    Raises:
+        StoreUnsuitable: Its mode or policy.
+        StoreConnectionError: No answer.
+    """
+    facts = {**await _read_info(commands, "cluster"), **await _read_info(commands, "memory")}
+    if facts.get("cluster_enabled") == "1":
+        raise StoreUnsuitable(f"{CLUSTER_MODE}; set cluster-enabled no, or use a server without it")
+    policy = facts.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction" and not allow_eviction:
+        raise StoreUnsuitable(
+            f"the store's maxmemory-policy is {policy}: a full store would delete accepted jobs; "
+            "CONFIG SET maxmemory-policy noeviction, or set [redis] allow_eviction = true"
+        )
+
+
+async def _read_info(commands: RedisCommands, section: str) -> Mapping[str, str]:
+    """Read a section of INFO; empty when the server or the user's rights do not give it."""
+    try:
+        reply: bytes = await commands.execute("INFO", section, retry_safe=True)
+    except ResponseError:
+        return {}
+    except StoreRefused as error:
+        if error.code != "NOPERM":
+            raise
+        return {}
+    lines = (line.partition(":") for line in reply.decode(errors="replace").splitlines())
+    return {name: value.strip() for name, separator, value in lines if separator}
