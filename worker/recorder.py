@@ -9,7 +9,7 @@ from redis.exceptions import ResponseError
 
 from shared import clock
 from shared.errors import InternalError, StoreUnavailable
-from shared.jobs.model import Deferral, Outcome, State
+from shared.jobs.model import UNKNOWN_HISTORY, Deferral, Outcome, State
 from shared.jobs.queue import JobQueue
 from shared.jobs.store import Finish, JobStore
 from worker.handle import RunHandle
@@ -28,7 +28,9 @@ OnRecorded = Callable[[RunHandle, Ending, bool], None]
 def internal_error() -> Outcome:
     """Return the outcome of a run that failed unexpectedly."""
     error = InternalError("The job failed inside the gateway; see the log entries with its id.")
-    return Outcome(state=State.FAILED, status_code=error.status, error=error.envelope()["error"])
+    return Outcome(
+        state=State.FAILED, status_code=error.status, error=error.envelope()["error"], history=UNKNOWN_HISTORY
+    )
 
 
 class Recorder:

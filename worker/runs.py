@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 
 from shared.errors import DeadlineExceeded
-from shared.jobs.model import Claim, Deferral, Outcome, State
+from shared.jobs.model import UNKNOWN_HISTORY, Claim, Deferral, Outcome, State
 from worker.handle import RunHandle
 from worker.metrics import EngineMetrics
 from worker.options import WorkerOptions
@@ -25,7 +25,9 @@ def deadline_exceeded(claim: Claim) -> Outcome:
     """Return the outcome of a run that reached its time limit."""
     limit = "deadline" if claim.deadline_ms else "longest run time"
     error = DeadlineExceeded(f"The job's {limit} passed before it was done.")
-    return Outcome(state=State.FAILED, status_code=error.status, error=error.envelope()["error"])
+    return Outcome(
+        state=State.FAILED, status_code=error.status, error=error.envelope()["error"], history=UNKNOWN_HISTORY
+    )
 
 
 class Runs:

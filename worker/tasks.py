@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -10,13 +11,14 @@ import orjson
 from shared.errors import GatewayError, InternalError, StoreUnavailable
 from shared.governance.keys.authenticate import Authenticator
 from shared.governance.limits.runs import Run
-from shared.inference.call import Answer, Call, RetryLater
+from shared.inference.call import Answer, Call, RetryLater, UpstreamAttempt
 from shared.inference.call_cost import CallCost
 from shared.inference.inference import Inference
 from shared.jobs.model import Claim, Deferral, Outcome, State
 from shared.surfaces.multipart import form_fields
 from shared.surfaces.request_types import BY_NAME
 from worker.handle import RunHandle
+from worker.history import history_of
 from worker.retry import deferral_after
 from worker.streamed import answer_streamed, can_stream
 from worker.webhooks import DELIVERY, WebhookDelivery
@@ -27,6 +29,14 @@ log = logging.getLogger("finops.worker")
 PATIENCE_S = 3.0
 # In the context of jobs that are lines of a batch: nobody reads their events.
 BATCH = "batch"
+
+
+@dataclass(slots=True)
+class _Run:
+    """What a run leaves for its job's history."""
+
+    attempts: list[UpstreamAttempt] = field(default_factory=list)
+    call_cost: CallCost | None = None
 
 
 class JobRunner:
@@ -50,12 +60,19 @@ class JobRunner:
         Returns:
             The outcome, or when to come back. Failures are outcomes too: only a cancellation is raised.
         """
+        run = _Run()
+        ending = await self._end(claim, handle, run)
+        history = history_of(claim, run.attempts, ending, run.call_cost)
+        return replace(ending, history=history) if history else ending
+
+    async def _end(self, claim: Claim, handle: RunHandle, run: "_Run") -> Outcome | Deferral:
         call_cost: CallCost | None = None
         try:
             if claim.request_type == DELIVERY:
                 return await self._webhooks.run(claim)
             call = await self._call(claim)
-            call_cost = self._inference.open_call_cost(call)
+            call.attempt_log = run.attempts
+            call_cost = run.call_cost = self._inference.open_call_cost(call)
             call.caller.check()  # the key may have been revoked or have expired since the submit
             answer = await self._answer(call, handle, call_cost)
             if BATCH not in claim.context:  # readers of a batch's output do not know its jobs

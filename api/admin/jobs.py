@@ -10,11 +10,13 @@ from api.endpoints.deps import ServicesDep, as_response
 from api.http.ownership import Everyone
 from api.http.query import read_limit, unknown_cursor
 from api.http.request_context import json_reply
-from api.jobs.actions import cancel
+from api.jobs.actions import cancel, retry
 from api.jobs.lists import list_jobs, list_parameters, page_reply, read_job_list_query
 from api.jobs.replies import envelope_reply
+from api.jobs.retry_changes import RETRY_BODY, read_retry_changes
 from api.services import Services
 from shared.errors import JobNotFound
+from shared.governance.keys.authenticate import ADMINISTRATOR
 from shared.jobs.model import Job
 
 router = admin_router("/api")
@@ -51,10 +53,15 @@ async def cancel_any(job_id: str, services: ServicesDep) -> Response:
     return as_response(envelope_reply(await cancel(services, await _find(services, job_id))))
 
 
-@router.post("/jobs/{job_id}/retry", summary="Run any failed job again", status_code=202)
-async def retry_any(job_id: str, services: ServicesDep) -> Response:
-    """Puts a failed job back into the queue, also one of the dead-letter list."""
-    return as_response(envelope_reply(await services.store.retry((await _find(services, job_id)).id)))
+@router.post("/jobs/{job_id}/retry", summary="Run any failed job again", status_code=202, openapi_extra=RETRY_BODY)
+async def retry_any(request: Request, job_id: str, services: ServicesDep) -> Response:
+    """Puts a failed job back into the queue, also one of the dead-letter list.
+
+    The body may change the model, priority, deadline and fallbacks; earlier attempts stay in ``history``.
+    """
+    job = await _find(services, job_id)
+    changes = read_retry_changes(await request.body())
+    return as_response(envelope_reply(await retry(services, ADMINISTRATOR, job, changes)))
 
 
 @router.get("/queue", summary="Get the depth and age of the queue")

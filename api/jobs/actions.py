@@ -1,13 +1,15 @@
 """Actions on jobs: cancel, and retry on the owner's budget."""
 
+from dataclasses import replace
+
 import orjson
 
+from api.jobs.retry_changes import with_fallbacks
 from api.services import Services
-from shared.errors import JobFinished, JobNotFound
+from shared.errors import InvalidRequest, JobFinished, JobNotFound
 from shared.governance.keys.caller import Caller
-from shared.governance.limits.runs import Run
 from shared.inference.call import Call
-from shared.jobs.model import Job, State
+from shared.jobs.model import UNCHANGED, Job, RetryChanges, State
 from shared.surfaces.multipart import form_fields
 from shared.surfaces.request_types import BY_NAME
 
@@ -25,33 +27,44 @@ async def cancel(services: Services, job: Job) -> Job:
     return job
 
 
-async def retry(services: Services, caller: Caller, job: Job) -> Job:
+async def retry(services: Services, caller: Caller, job: Job, changes: RetryChanges = UNCHANGED) -> Job:
     """Put a failed job back into the queue; it passes its key's limits again unless an administrator retries it.
 
     Raises:
         JobNotFound: Its request body has expired.
         RetryRefused: The job has not failed.
-        GatewayError: A limit is reached, or the call is invalid.
+        GatewayError: A limit is reached, or the call would be refused whatever happens.
     """
-    if job.state is not State.FAILED or caller.admin:
+    if job.state is not State.FAILED or (caller.admin and changes == UNCHANGED):
         return await services.store.retry(job.id)
     body = await services.store.payload(job.id)
     if body is None:
         raise JobNotFound(job.id)
-    return await services.submitter.retry(_call_of(job, body, caller))
+    owner = await services.governance.owner(job.owner) if caller.admin else caller
+    call = _call_of(job, body, owner, changes)
+    if changes.fallbacks is not None:
+        changes = replace(changes, payload=call.body)
+    if changes != UNCHANGED:
+        await services.inference.authorise(call)
+    if caller.admin:
+        return await services.store.retry(job.id, changes)
+    return await services.submitter.retry(call, changes)
 
 
-def _call_of(job: Job, body: bytes, caller: Caller) -> Call:
+def _call_of(job: Job, body: bytes, caller: Caller, changes: RetryChanges) -> Call:
     request_type = BY_NAME[job.request_type]
     multipart = request_type.form == "multipart"
+    if changes.fallbacks is not None:
+        if multipart:
+            raise InvalidRequest(f"fallbacks cannot be changed for {request_type.name}.", param="fallbacks")
+        body = with_fallbacks(body, changes)
     return Call(
         request_type=request_type,
-        model=job.model,
+        model=changes.model or job.model,
         body=body,
         fields=form_fields(body, job.content_type) if multipart else orjson.loads(body),
         content_type=job.content_type,
         caller=caller,
         job_id=job.id,
-        dimensions=job.context.get("dimensions") or {},
-        run=Run.from_json(job.context.get("run")),
+        surface=str(job.context.get("surface", "")),
     )

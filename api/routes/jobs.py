@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from api.admin.audited import AuditedRoute
 from api.endpoints.deps import CallerDep, ContextDep, ServicesDep, as_response
+from api.http.bodies import read_bounded_body
 from api.http.disconnect import Hangup
 from api.http.ownership import list_owner
 from api.http.request_context import Receive, Scope, Send, json_reply
@@ -15,6 +16,7 @@ from api.jobs.actions import cancel, retry
 from api.jobs.async_mode import find, find_and_wait
 from api.jobs.lists import list_jobs, list_parameters, page_reply, read_job_list_query
 from api.jobs.replies import content_reply, envelope_reply, job_headers
+from api.jobs.retry_changes import MAX_BODY_BYTES, RETRY_BODY, read_retry_changes
 from api.services import Services
 from shared.errors import JobNotFound
 from shared.governance.keys.caller import Caller
@@ -71,14 +73,17 @@ async def delete_job(job_id: str, services: ServicesDep, caller: CallerDep) -> R
     return as_response(json_reply({"id": job.id, "object": "job", "deleted": True}))
 
 
-@router.post("/{job_id}/retry", summary="Run a failed job again", status_code=202)
-async def retry_job(job_id: str, services: ServicesDep, caller: CallerDep) -> Response:
+@router.post("/{job_id}/retry", summary="Run a failed job again", status_code=202, openapi_extra=RETRY_BODY)
+async def retry_job(request: Request, job_id: str, services: ServicesDep, caller: CallerDep) -> Response:
     """Puts a failed job back into the queue with all its attempts; any other job is a 409.
+
+    The body may change the model, priority, deadline and fallbacks; earlier attempts stay in ``history``.
 
     The key's limits apply as to a new job: an exhausted budget is a 402, a rate limit a 429.
     """
     job = await find(services, caller, job_id)
-    return as_response(envelope_reply(await retry(services, caller, job)))
+    changes = read_retry_changes(await read_bounded_body(request.receive, MAX_BODY_BYTES))
+    return as_response(envelope_reply(await retry(services, caller, job, changes)))
 
 
 @router.get("/{job_id}/events", summary="Follow a job", response_class=Response)

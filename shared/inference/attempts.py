@@ -21,7 +21,7 @@ from shared.errors import (
     UpstreamFailure,
     UpstreamRefused,
 )
-from shared.inference.call import Call, RetryLater, Target
+from shared.inference.call import Call, RetryLater, Target, UpstreamAttempt
 from shared.inference.call_cost import CallCost
 from shared.providers.base import ProviderKey
 from shared.providers.health.board import HealthBoard, ProviderHealth
@@ -195,6 +195,7 @@ class Attempts:
         except GatewayError as error:
             took_s = time.perf_counter() - started
             self._watch.attempt(name, error.status, took_s)
+            self._log(target, key, took_s, error.status, error.code or error.type)
             over = self._time() >= self._begin_by
             if not over or took_s >= target.provider.timeouts.first_token_s:
                 health.failed(key.name if key else "", target.model, error)
@@ -203,9 +204,17 @@ class Attempts:
             raise
         took_s = time.perf_counter() - started
         self._watch.attempt(name, 200, took_s)
+        self._log(target, key, took_s, 200, "")
         if not health.quiet:
             health.answered(key.name if key else "", target.model, took_s)
         return answer
+
+    def _log(self, target: Target, key: ProviderKey | None, took_s: float, status: int, code: str) -> None:
+        log = self._call.attempt_log
+        if log is not None:
+            now = time.time()
+            name = target.provider.name
+            log.append(UpstreamAttempt(name, target.model, key.name if key else "", now - took_s, now, status, code))
 
     def _wait_s(self, health: ProviderHealth, error: GatewayError, attempt: int, target: Target) -> float:
         if error.retry_after_s is None:

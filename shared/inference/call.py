@@ -28,6 +28,29 @@ class Target:
         return f"{self.provider.name}/{self.model}"
 
 
+@dataclass(slots=True)
+class UpstreamAttempt:
+    """One upstream request of a call, as the history of a job has it.
+
+    Attributes:
+        provider: Name of the provider.
+        model: As the provider calls it.
+        key: Name of the provider's credential; empty: none.
+        started: Unix seconds.
+        ended: Unix seconds; of a stream, when it had begun.
+        status: HTTP status of its end.
+        code: Error code; empty: it was answered.
+    """
+
+    provider: str
+    model: str
+    key: str
+    started: float
+    ended: float
+    status: int
+    code: str = ""
+
+
 @dataclass(slots=True, kw_only=True)
 class Call:
     """One inference request, from a caller or from a job.
@@ -50,6 +73,7 @@ class Call:
         dimensions: Names and values for the ledger.
         run: The run that it belongs to; None: none.
         stored_tokens: About how long the stored conversation is that it continues; None: not known.
+        attempt_log: Where its upstream attempts are noted; None: nowhere.
     """
 
     request_type: RequestType
@@ -71,6 +95,7 @@ class Call:
     dimensions: Mapping[str, str] = field(default_factory=dict)
     run: Run | None = None
     stored_tokens: int | None = None
+    attempt_log: list["UpstreamAttempt"] | None = None
 
     def passed_on(self) -> Mapping[str, str]:
         """Return the headers for the provider; a job's id is the idempotency key, so that it can recognise a re-run."""

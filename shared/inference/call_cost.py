@@ -29,6 +29,7 @@ class CallCost:
         entry: The ledger entry, JSON; empty until the call has ended.
         reservation: What is reserved for the call's first target.
         cost: What the call cost; ``UNPRICED`` until it has ended.
+        usage: What it used, once it has ended.
     """
 
     def __init__(self, billing: Billing, call: Call) -> None:
@@ -46,6 +47,7 @@ class CallCost:
         self.targets = 0
         self.first_ms = 0
         self.cost: Cost = UNPRICED
+        self.usage = Usage()
 
     async def open(self, targets: Sequence[Target]) -> None:
         """Reserve what the call may cost; for a run of a job, do nothing.
@@ -173,7 +175,7 @@ class CallCost:
         if cost is None:
             nothing = usage.empty and status >= 400
             cost = UNPRICED if nothing else self._billing.cost(self.provider, self.model, usage, call, tier)
-        self.cost = cost
+        self.cost, self.usage = cost, usage
         entry = entry_of(
             CallOutcome(
                 caller=call.caller,

@@ -21,7 +21,7 @@ from shared.errors import (
 from shared.governance.limits.guard import Reservation
 from shared.inference.call import Call
 from shared.inference.inference import Inference
-from shared.jobs.model import Job, NewJob
+from shared.jobs.model import UNCHANGED, Job, NewJob, RetryChanges
 from shared.jobs.queue import JobQueue, Submission
 from shared.jobs.store import JobStore
 
@@ -85,7 +85,7 @@ class Submitter:
             self._give_back(new.id, reservation)
         return submission
 
-    async def retry(self, call: Call) -> Job:
+    async def retry(self, call: Call, changes: RetryChanges = UNCHANGED) -> Job:
         """Reserve what a failed job may cost when it runs again, then put it back into the queue.
 
         Raises:
@@ -95,7 +95,7 @@ class Submitter:
         """
         reservation = await self._inference.reserve(call.job_id, call)
         try:
-            return await self._store.retry(call.job_id)
+            return await self._store.retry(call.job_id, changes)
         except GatewayError as error:
             self._give_back_after(error, call.job_id, reservation)
             raise

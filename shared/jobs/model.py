@@ -23,6 +23,8 @@ from typing import Any, Self
 import orjson
 
 RECORD_VERSION = 1
+# Of a run that was cut off: the history then has one entry without a provider.
+UNKNOWN_HISTORY = b"-"
 MAX_DELAY_S = 8 * 86_400
 
 
@@ -176,7 +178,8 @@ class Job:
 
     ``due_ms`` is from when it can be claimed, ``started_ms`` the latest start. ``queue_position`` (1: next) and
     ``estimated_start_ms`` are set for queued jobs only, ``reason`` for jobs that wait again: ``lost_lease``,
-    ``released``, or the reason of a deferral. ``labels`` is as stored (``labels.labels_field``).
+    ``released``, or the reason of a deferral. ``labels`` is as stored (``labels.labels_field``),
+    ``history`` the last upstream attempts, a JSON object a line.
     """
 
     id: str
@@ -205,6 +208,7 @@ class Job:
     meta: Mapping[str, Any] = field(default_factory=dict)
     reason: str = ""
     labels: str = ""
+    history: bytes = b""
     queue_position: int | None = None
     estimated_start_ms: int | None = None
 
@@ -271,6 +275,7 @@ def job_from_fields(job_id: str, fields: Mapping[bytes, bytes]) -> Job:
         meta=json(b"meta") or {},
         reason=text(b"reason"),
         labels=text(b"labels"),
+        history=fields.get(b"history", b""),
     )
 
 
@@ -286,6 +291,7 @@ class Outcome:
         meta: Further facts for the envelope, metrics and the ledger: provider, model that answered, usage, cost; JSON.
         dead_letter: Add the job to the dead-letter list.
         ledger: One JSON entry for the cost ledger, written only if this outcome is the one that counts.
+        history: The run's upstream attempts, JSON objects with a line feed between them, or ``UNKNOWN_HISTORY``.
     """
 
     state: State
@@ -296,6 +302,7 @@ class Outcome:
     meta: Mapping[str, Any] = field(default_factory=dict)
     dead_letter: bool = False
     ledger: bytes = b""
+    history: bytes = b""
 
     def __post_init__(self) -> None:
         if not self.state.terminal:
@@ -310,17 +317,41 @@ class Deferral:
         delay_s: Delay from now; 0: at once, at the head of its caller's jobs.
         reason: An identifier for logs, metrics and the event log, e.g. ``retry_after``; letters, digits, ``_``.
         counts: Whether the attempt counts; one that ends with a provider's Retry-After does not.
+        history: As of ``Outcome``.
     """
 
     delay_s: float
     reason: str = "deferred"
     counts: bool = False
+    history: bytes = b""
 
     def __post_init__(self) -> None:
         if not (0 <= self.delay_s <= MAX_DELAY_S):
             raise ValueError(f"delay_s must be between 0 and {MAX_DELAY_S}")
         if not re.fullmatch(r"\w{1,40}", self.reason, re.ASCII):
             raise ValueError("reason must be 1 to 40 letters, digits or _")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryChanges:
+    """What a retry changes of its job; empty or None: nothing.
+
+    Attributes:
+        model: The model to ask instead.
+        priority: The job's new priority.
+        deadline_s: From the retry.
+        fallbacks: Models to try after it, in the request body's form.
+        payload: The request body with these fallbacks.
+    """
+
+    model: str = ""
+    priority: Priority | None = None
+    deadline_s: float | None = None
+    fallbacks: tuple[Any, ...] | None = None
+    payload: bytes = b""
+
+
+UNCHANGED = RetryChanges()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -249,7 +249,8 @@ class JobQueue:
             StoreUnavailable: No answer.
         """
         delay_ms = math.ceil(deferral.delay_s * 1000)
-        args = (claim.id, claim.token, delay_ms, "1" if deferral.counts else "", deferral.reason)
+        counts = "1" if deferral.counts else ""
+        args = (claim.id, claim.token, delay_ms, counts, deferral.reason, deferral.history)
         return bool(await self._scripts.run("defer", args, retry_safe=True))
 
 

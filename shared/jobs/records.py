@@ -9,7 +9,7 @@ import orjson
 
 from shared.jobs import keys
 from shared.jobs.labels import index_of, index_sets, labels_field, provider_of, stored_lines
-from shared.jobs.model import Claim, Job, NewJob, Outcome, Priority, State, job_from_fields
+from shared.jobs.model import Claim, Job, NewJob, Outcome, Priority, RetryChanges, State, job_from_fields
 from shared.jobs.replies import ClaimRow, JobCreated, JobFound, QueueForecast
 from shared.store.commands import Argument
 
@@ -176,7 +176,7 @@ def finish_args(
     """
     args: list[Argument] = [claim.id, claim.token]
     if outcome is None:
-        args += ("", 0, "", "", "", "", "", "", "")
+        args += ("", 0, "", "", "", "", "", "", "", "")
     else:
         args += (
             str(outcome.state),
@@ -188,11 +188,23 @@ def finish_args(
             outcome.ledger,
             "1" if outcome.dead_letter else "",
             _answering_index(claim, outcome),
+            outcome.history,
         )
     args += (flushed, len(events))
     for name, data in events:
         args += (name, data)
     return args
+
+
+def retry_args(job_id: str, changes: RetryChanges) -> list[Argument]:
+    """Return the arguments of ``retry.lua``."""
+    sets: list[int] = []
+    if changes.model:
+        sets += (index_of("model", changes.model), index_of("provider", provider_of(changes.model)))
+    if changes.priority is not None:
+        sets.append(index_of("priority", changes.priority))
+    deadline_ms = 0 if changes.deadline_s is None else max(1, round(changes.deadline_s * 1000))
+    return [job_id, changes.model, str(changes.priority or ""), deadline_ms, changes.payload, *sets]
 
 
 def _answering_index(claim: Claim, outcome: Outcome) -> str:

@@ -8,7 +8,7 @@ from shared.errors import JobLive, JobNotFound, RetryRefused
 from shared.jobs import keys, records
 from shared.jobs.endings import DEADLINE_ERROR, cancelled_error
 from shared.jobs.filters import EVERYTHING, JobFilter
-from shared.jobs.model import Claim, Job, Outcome, Priority, State, job_from_fields
+from shared.jobs.model import UNCHANGED, Claim, Job, Outcome, Priority, RetryChanges, State, job_from_fields
 from shared.jobs.scripts import EngineScripts
 from shared.store.commands import Argument, RedisCommands
 from shared.store.probe import is_writable
@@ -166,8 +166,8 @@ class JobStore:
             raise JobLive(f"Job {job_id} has not ended; cancel it before you delete it.")
         return bool(answer == b"deleted")
 
-    async def retry(self, job_id: str) -> Job:
-        """Queue a failed job again, with all its attempts and without its deadline.
+    async def retry(self, job_id: str, changes: RetryChanges = UNCHANGED) -> Job:
+        """Queue a failed job again, with all its attempts and without its deadline, unless the changes have one.
 
         Raises:
             JobNotFound: It or its request body does not exist.
@@ -175,7 +175,7 @@ class JobStore:
             StoreUnavailable: No answer.
         """
         _check_job_id(job_id)
-        reply = await self._scripts.run("retry", [job_id])
+        reply = await self._scripts.run("retry", records.retry_args(job_id, changes))
         if reply == b"gone":
             raise JobNotFound(job_id)
         if isinstance(reply, bytes):

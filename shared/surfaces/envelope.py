@@ -52,6 +52,8 @@ class JobView(Protocol):
     @property
     def error(self) -> Mapping[str, Any] | None: ...
     @property
+    def history(self) -> bytes: ...
+    @property
     def label_pairs(self) -> Mapping[str, str]: ...
     @property
     def queue_position(self) -> int | None: ...
@@ -93,6 +95,8 @@ def envelope(job: JobView, *, with_result: bool = True) -> dict[str, Any]:
         envelope["result"] = _result(job)
         if not _is_json(job.result_type):
             envelope["result_type"] = job.result_type
+    if with_result and job.history:
+        envelope["history"] = [_history_entry(line) for line in job.history.split(b"\n")]
     if job.error is not None and job.state in ("failed", "cancelled"):
         envelope["error"] = dict(job.error)
     return envelope
@@ -107,6 +111,11 @@ def _add_times(job: JobView, envelope: dict[str, Any], *, ended: bool) -> None:
         envelope["completed_at"] = rfc3339_ms(job.completed_ms)
         if job.expires_ms:
             envelope["expires_at"] = rfc3339_ms(job.expires_ms)
+
+
+def _history_entry(line: bytes) -> dict[str, Any]:
+    entry: dict[str, Any] = orjson.loads(line)
+    return {**entry, "started_at": rfc3339_ms(entry["started_at"])}
 
 
 def _is_json(content_type: str) -> bool:

@@ -7,7 +7,7 @@ local job = read_job(id)
 if not job then return false end
 if job.state == 'queued' or job.state == 'deferred' or job.state == 'running' then
   local ran = job.state == 'running'
-  conclude(job, now_ms(), {state = 'cancelled', status = 409, error = ARGV[2]})
+  conclude(job, now_ms(), {state = 'cancelled', status = 409, error = ARGV[2], code = 'job_cancelled'})
   settle()
   if ran then call('PUBLISH', CANCEL, id) end
 end

@@ -35,8 +35,10 @@ local function lose(id)
   elseif job.attempts >= max_attempts then
     conclude(job, now, {
       state = 'failed', status = 500, dead = true, error = string.format(attempts_error, int(job.attempts)),
+      code = 'lost_lease',
     })
   else
+    add_ended_run(job, now, nil, 'lost_lease')
     wait_again(job, now, now, 'lost_lease', job.attempts)
     reruns = reruns + 1
   end

@@ -2,7 +2,7 @@
 --!include prelude.lua
 -- Writes events and outcomes of runs, each fenced by its token. Per item: id, token, state ('' for events alone), status,
 -- result type, result, error, meta, ledger entry, '1' for the dead-letter list, a further
--- index set ('': none), how many events the run has written
+-- index set ('': none), the run's history ('-': unknown), how many events the run has written
 -- before (or -1: not counted), number of events, then name and data of each. Events that a call with a lost answer wrote
 -- are skipped. Answers 1 or 0 per item: written, or the lease was lost.
 local now = now_ms()
@@ -23,19 +23,21 @@ local function append_events(id, before, first, events)
   end
 end
 
+local function code_of(error) return string.match(error, '"code":"([%w_]*)"') or '' end
+
 local at = 1
 while at <= #ARGV do
   local id, token, state = ARGV[at], ARGV[at + 1], ARGV[at + 2]
-  local events = num(ARGV[at + 12])
+  local events = num(ARGV[at + 13])
   local job = read_job(id)
   local ours = job and job.state == 'running' and job.lease == token
   if ours then
-    if events > 0 then append_events(id, num(ARGV[at + 11]), at + 13, events) end
+    if events > 0 then append_events(id, num(ARGV[at + 12]), at + 14, events) end
     if state ~= '' then
       conclude(job, now, {
         token = token, state = state, status = num(ARGV[at + 3]), result_type = ARGV[at + 4], result = ARGV[at + 5],
         error = ARGV[at + 6], meta = ARGV[at + 7], ledger = ARGV[at + 8], dead = ARGV[at + 9] == '1',
-        index = ARGV[at + 10],
+        index = ARGV[at + 10], history = ARGV[at + 11] ~= '-' and ARGV[at + 11] or nil, code = code_of(ARGV[at + 6]),
       })
     elseif events > 0 then
       call('PUBLISH', signal_key(id), 'running')
@@ -44,7 +46,7 @@ while at <= #ARGV do
   -- A finish sent twice, because its first answer was lost, is recorded once and accepted twice.
   local again = not ours and job and state ~= '' and job.state == state and job.lease == token
   answers[#answers + 1] = (ours or again) and 1 or 0
-  at = at + 13 + events * 2
+  at = at + 14 + events * 2
 end
 settle()
 return answers

@@ -63,7 +63,7 @@ local function notify(id, state, data)
 end
 
 local FIELDS = {'state', 'lease', 'owner', 'priority', 'ttl_s', 'webhook', 'created_ms', 'started_ms', 'attempts',
-  'deadline_ms', 'keep', 'seq', 'group'}
+  'deadline_ms', 'keep', 'seq', 'group', 'history', 'runs_before'}
 
 -- The part of a record that decides what may happen to the job; nil when there is none.
 local function read_job(id)
@@ -74,7 +74,7 @@ local function read_job(id)
     id = id, state = f[1], lease = f[2] or '', owner = owner, caller = owner == '' and '-' or owner,
     priority = f[4] or 'normal', ttl_ms = num(f[5] or 3600) * 1000, webhook = f[6] or '', created = num(f[7]),
     started = num(f[8]), attempts = num(f[9]), deadline = num(f[10]), keep = f[11] == '1', seq = num(f[12]),
-    group = f[13] or '',
+    group = f[13] or '', history = f[14] or '', runs_before = num(f[15]),
   }
 end
 
@@ -237,6 +237,29 @@ local function leave_running(job)
   c.running = math.max(0, c.running - 1)
 end
 
+-- Appends upstream attempts, JSON objects with a line feed between them, to the record's last 50. Runs are counted over
+-- explicit retries.
+local function add_history(job, lines)
+  if not lines or lines == '' then return end
+  if job.runs_before > 0 then
+    lines = string.gsub(lines, '{"run":(%d+)', function(run) return '{"run":' .. int(num(run) + job.runs_before) end)
+  end
+  local all = job.history == '' and lines or job.history .. '\n' .. lines
+  local _, feeds = string.gsub(all, '\n', '\n')
+  for _ = 50, feeds do all = string.gsub(all, '^[^\n]*\n', '', 1) end
+  job.history = all
+  call('HSET', job_key(job.id), 'history', all)
+end
+
+-- The entry of a run that tells nothing itself: its worker was lost, or its caller or its deadline ended it.
+local function add_ended_run(job, now, status, code)
+  local worker = string.match(job.lease, '^(.*):') or ''
+  add_history(job, '{"run":' .. int(job.attempts) .. ',"worker":' .. cjson.encode(worker)
+    .. ',"provider":null,"model":null,"key":null,"status":' .. (status and int(status) or 'null') .. ',"code":"' .. code
+    .. '","started_at":' .. int(job.started) .. ',"duration_ms":' .. int(math.max(0, now - job.started))
+    .. ',"input_tokens":null,"output_tokens":null,"cost_usd":null}')
+end
+
 -- A running job waits again: released, deferred (due later) or taken from a worker that is gone.
 local function wait_again(job, now, due, reason, attempts)
   leave_running(job)
@@ -322,9 +345,14 @@ local function write_side_entries(job, now, outcome)
 end
 
 -- Writes the outcome of a live job with everything that follows from it. outcome: state, status, error; of runs also token, result, result_type, meta,
--- ledger, dead, index. The token stays in the record, so that a finish whose answer was lost on the way may be sent again.
+-- ledger, dead, index, history (nil: the run tells nothing). The token stays in the record, so that a finish whose answer was lost on the way may be sent again.
 local function conclude(job, now, outcome)
-  if job.state == 'running' then leave_running(job) else leave_waiting(job) end
+  if job.state == 'running' then
+    leave_running(job)
+    if outcome.history then add_history(job, outcome.history) else add_ended_run(job, now, outcome.status, outcome.code) end
+  else
+    leave_waiting(job)
+  end
   local id = job.id
   local ttl = outcome.dead and math.max(job.ttl_ms, DEAD_MS) or job.ttl_ms
   local fields = {'state', outcome.state, 'lease', outcome.token or '', 'completed_ms', int(now), 'expires_ms', int(now + ttl),
@@ -353,7 +381,7 @@ local function conclude(job, now, outcome)
 end
 
 local function miss_deadline(job, now, error)
-  conclude(job, now, {state = 'failed', status = 504, error = error})
+  conclude(job, now, {state = 'failed', status = 504, error = error, code = 'deadline_exceeded'})
 end
 
 local function overdue(job, now) return job.deadline > 0 and job.deadline <= now end

@@ -1,17 +1,29 @@
 #!lua
 --!include prelude.lua
--- Puts a failed job back into the queue as if it were new. Answers 'gone', its state when it has not failed, or the record.
+-- Puts a failed job back into the queue as if it were new. ARGV: id, then what changes ('' or 0: nothing): model,
+-- priority, deadline in ms, request body, and the further index sets of these. Answers 'gone', its state when it has not failed, or the record.
 local id = ARGV[1]
 local job = read_job(id)
 if not job or (job.state == 'failed' and call('EXISTS', payload_key(id)) == 0) then return 'gone' end
 if job.state ~= 'failed' then return job.state end
 local now = now_ms()
+local model, priority, deadline, payload = ARGV[2], ARGV[3], num(ARGV[4]), ARGV[5]
 job.state = 'queued'
+if priority ~= '' then job.priority = priority end
+if payload ~= '' then call('SET', payload_key(id), payload, 'KEEPTTL') end
 job.seq = call('HINCRBY', CLOCK, 'seq', 1)
 call('HINCRBY', job_key(id), 'events_base', call('LLEN', events_key(id)))
 call('HDEL', job_key(id), 'result', 'result_type', 'error', 'meta', 'completed_ms', 'expires_ms', 'status_code',
   'started_ms', 'deadline_ms', 'reason')
-call('HSET', job_key(id), 'state', 'queued', 'lease', '', 'attempts', '0', 'due_ms', int(now), 'seq', int(job.seq))
+call('HSET', job_key(id), 'state', 'queued', 'lease', '', 'attempts', '0', 'due_ms', int(now), 'seq', int(job.seq),
+  'priority', job.priority, 'runs_before', int(job.runs_before + job.attempts))
+if model ~= '' then call('HSET', job_key(id), 'model', model) end
+if payload ~= '' then call('HSET', job_key(id), 'size', #payload) end
+if deadline > 0 then
+  call('HSET', job_key(id), 'deadline_ms', int(now + deadline))
+  call('ZADD', DEADLINES, int(now + deadline), id)
+end
+for i = 6, #ARGV do call('ZADD', index_key(ARGV[i]), int(job.created), id) end
 call('ZREM', DEAD, id)
 call('ZREM', ended_key('failed'), id)
 call('ZADD', LIVE, int(job.created), id)
