@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, CommandRow] = {
     "worker": CommandRow("cli.commands.worker", "Run one worker process."),
     "jobs": CommandRow("cli.commands.jobs", "Submit, watch and manage jobs."),
     "keys": CommandRow("cli.commands.keys", "Create, show and revoke virtual keys."),
+    "webhooks": CommandRow("cli.commands.webhooks", "Inspect, repeat and test webhook deliveries."),
     "usage": CommandRow("cli.commands.usage", "Show usage, costs and spend forecasts."),
     "config": CommandRow("cli.commands.config", "Check and show the configuration."),
     "providers": CommandRow("cli.commands.providers", "List providers, and which are configured."),

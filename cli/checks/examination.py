@@ -16,6 +16,7 @@ from cli.checks.providers import check_providers
 from cli.checks.store import check_store
 from shared.governance.limits.guard import governance_scripts
 from shared.settings.model import Settings
+from shared.webhooks.scripts import webhook_scripts
 
 GROUP_AND_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
@@ -30,6 +31,7 @@ def examine(config: Path | None, redis_url: str | None, data_dir: Path) -> list[
     source = environ.get("FINOPS_CONFIG") or "environment alone"
     findings.append(check_admin_key(settings, data_dir))
     governance_scripts()  # read before the event loop runs: files block
+    webhook_scripts()
     return [ok("configuration", source), *findings, *asyncio.run(_check_services(settings, environ, data_dir))]
 
 

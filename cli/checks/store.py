@@ -17,6 +17,7 @@ from shared.store.commands import PooledCommands, RedisCommands, translated_faul
 from shared.store.connection import StoreFacts, connect, describe, mask
 from shared.store.errors import StoreConnectionError
 from shared.store.requirements import CLUSTER_MODE
+from shared.webhooks.store import DeliveryStore
 
 _REFUSED = ("Authentication required", "WRONGPASS", "invalid username-password", "NOAUTH", "AUTH failed")
 OLDEST = {"redis": (7, 0), "valkey": (7, 2)}
@@ -41,11 +42,19 @@ async def check_store(url: str, settings: Settings) -> list[Finding]:
         skew_s = await _clock_skew(redis)
         workers = await _count_workers(redis)
         unpriced = await find_unpriced(PooledCommands(redis))
+        webhooks = await find_disabled_endpoints(PooledCommands(redis), settings)
     except (StoreConnectionError, StoreUnavailable) as error:
         return [_unusable(url, click.unstyle(str(error)))]
     finally:
         await redis.aclose()
-    return [ok("store", mask(url)), *_judge(facts, settings), _judge_skew(skew_s), _judge_workers(workers), unpriced]
+    return [
+        ok("store", mask(url)),
+        *_judge(facts, settings),
+        _judge_skew(skew_s),
+        _judge_workers(workers),
+        unpriced,
+        webhooks,
+    ]
 
 
 def _unusable(url: str, reason: str) -> Finding:
@@ -192,6 +201,22 @@ async def find_unpriced(commands: RedisCommands) -> Finding:
         f"calls of the last {UNPRICED_DAYS} days without a price: {', '.join(models[:LISTED])}{more}",
         f'add their prices as [prices."{click.unstyle(first)}"] in finops.toml; until then no budget counts them',
     )
+
+
+async def find_disabled_endpoints(commands: RedisCommands, settings: Settings) -> Finding:
+    """Find receivers of events that are disabled because every delivery failed for a day.
+
+    Raises:
+        StoreUnavailable: The store does not answer.
+    """
+    store = DeliveryStore(commands, settings.webhooks_delivery)
+    disabled, pending = await store.disabled(), await store.pending()
+    if not disabled:
+        return ok("webhooks", f"no endpoint is disabled, {pending} deliveries are pending")
+    names = [click.unstyle(name) for name in disabled[:LISTED]]
+    more = f" and {len(disabled) - LISTED} more" if len(disabled) > LISTED else ""
+    fix = "repair the receiver, then run `finops webhooks test NAME`: an endpoint that accepts an event is enabled"
+    return warn("webhooks", f"disabled after failing for a day: {', '.join(names)}{more}", fix)
 
 
 async def _clock_skew(redis: Redis) -> float:

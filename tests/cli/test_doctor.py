@@ -11,12 +11,22 @@ import pytest
 from cli.admin_key import ensure_admin_key
 from cli.checks.findings import Finding
 from cli.checks.providers import check_providers
-from cli.checks.store import LISTED, _judge, _judge_skew, _judge_workers, _unusable, check_store, find_unpriced
+from cli.checks.store import (
+    LISTED,
+    _judge,
+    _judge_skew,
+    _judge_workers,
+    _unusable,
+    check_store,
+    find_disabled_endpoints,
+    find_unpriced,
+)
 from shared.governance.keys.caller import ANONYMOUS
 from shared.governance.ledger.writer import CallOutcome, Ledger, entry_of
 from shared.governance.pricing.usage import Usage
 from shared.settings.load import load_settings
 from shared.settings.model import JobSettings, ProviderSettings, RedisSettings, Settings
+from shared.store.commands import RedisCommands
 from shared.store.connection import StoreFacts, connect
 from shared.store.embedded import EmbeddedStore
 from shared.store.multiplexed import MultiplexedClient
@@ -250,3 +260,16 @@ def test_a_wrong_password_is_named_as_such() -> None:
     gone = _unusable("redis://h/0", "the store does not answer: connection refused")
     assert gone.message == "redis://h/0 does not answer: connection refused"
     assert "start Redis" in gone.fix
+
+
+async def test_disabled_webhook_endpoints_are_reported(commands: RedisCommands) -> None:
+    settings = Settings()
+    assert (await find_disabled_endpoints(commands, settings)).level == "OK"
+    for number in range(LISTED + 2):
+        await commands.execute("ZADD", "finops:deliveries:disabled", number, f"e{number}")
+        await commands.execute("HSET", f"finops:endpoint:e{number}", "label", f"hook-{number}")
+    finding = await find_disabled_endpoints(commands, settings)
+    assert finding.level == "WARN"
+    assert "hook-0, hook-1" in finding.message
+    assert "and 2 more" in finding.message
+    assert "finops webhooks test" in finding.fix
