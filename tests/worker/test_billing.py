@@ -12,7 +12,7 @@ from shared.store.commands import PooledCommands
 from shared.store.multiplexed import MultiplexedClient
 from simulator.serve import RunningSimulator
 from tests.inference.conftest import sim  # noqa: F401 - a fixture
-from tests.inference.test_billing import Books, books, spent, store, warm  # noqa: F401 - fixtures
+from tests.inference.test_billing import Build, build, spent, store, warm  # noqa: F401 - fixtures
 from tests.waiting import wait_until
 from tests.worker.test_tasks import claim, handle_of
 from worker.tasks import JobRunner
@@ -29,10 +29,10 @@ def runner_of(inference: object) -> JobRunner:
 
 
 async def test_a_run_that_is_deferred_releases_what_it_reserved_at_a_fallback(
-    books: Books,  # noqa: F811
+    build: Build,  # noqa: F811
     store: MultiplexedClient,  # noqa: F811
 ) -> None:
-    inference, billing = books(other={**LIMITED, "retry": {"max_attempts": 2}})
+    inference, billing = build(other={**LIMITED, "retry": {"max_attempts": 2}})
     job = claim("sim/gpt@status=503", FIRST_FAILS % b"status=429,retry_after=60")
     assert isinstance(await runner_of(inference).run(job, handle_of(job)), Deferral)
     await billing.ledger.flush()
@@ -41,11 +41,11 @@ async def test_a_run_that_is_deferred_releases_what_it_reserved_at_a_fallback(
 
 
 async def test_a_run_that_is_stopped_releases_what_it_reserved_at_a_fallback(
-    books: Books,  # noqa: F811
+    build: Build,  # noqa: F811
     store: MultiplexedClient,  # noqa: F811
     sim: RunningSimulator,  # noqa: F811
 ) -> None:
-    inference, billing = books(other=LIMITED)
+    inference, billing = build(other=LIMITED)
     job = claim("sim/gpt@status=503", FIRST_FAILS % b"hang")
     run = asyncio.create_task(runner_of(inference).run(job, handle_of(job)))
     await wait_until(lambda: len(sim.log.entries) == 2)
@@ -58,10 +58,10 @@ async def test_a_run_that_is_stopped_releases_what_it_reserved_at_a_fallback(
 
 
 async def test_the_record_of_a_job_keeps_what_it_cost(
-    books: Books,  # noqa: F811
+    build: Build,  # noqa: F811
     store: MultiplexedClient,  # noqa: F811
 ) -> None:
-    inference, _ = books()
+    inference, _ = build()
     job = claim("sim/gpt")
     outcome = await runner_of(inference).run(job, handle_of(job))
     assert isinstance(outcome, Outcome)
