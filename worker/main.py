@@ -51,8 +51,10 @@ from worker.tasks import JobRunner
 from worker.webhooks import WebhookDelivery
 
 BATCH_LOOPS = 2
+CANCEL_AGAIN_S = 0.2
 BATCH_WINDOW = 1000
 """Most lines of a batch that are jobs at once: enough for any concurrency, few enough for the store's memory."""
+
 
 logger = logging.getLogger("finops.worker")
 
@@ -207,8 +209,10 @@ def _batch_turns(
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.wait([task])
+    """Cancel a background task and wait for its end; again where a library has swallowed the cancellation."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=CANCEL_AGAIN_S)
 
 
 def _refuse(reason: str) -> int:
