@@ -8,12 +8,20 @@ from typing import Any
 
 import orjson
 
-from shared.errors import GatewayError, InternalError, StoreUnavailable
+from shared.errors import (
+    BudgetExceeded,
+    GatewayError,
+    InternalError,
+    RequestLimited,
+    StoreUnavailable,
+    TokenLimited,
+)
 from shared.governance.keys.authenticate import Authenticator
 from shared.governance.limits.runs import Run
 from shared.inference.call import Answer, Call, RetryLater, UpstreamAttempt
 from shared.inference.call_cost import CallCost
 from shared.inference.inference import Inference
+from shared.inference.submission import PARKED, parked_s
 from shared.jobs.model import Claim, Deferral, Outcome, State
 from shared.surfaces.multipart import form_fields
 from shared.surfaces.request_types import BY_NAME
@@ -74,6 +82,7 @@ class JobRunner:
             call.attempt_log = run.attempts
             call_cost = run.call_cost = self._inference.open_call_cost(call)
             call.caller.check()  # the key may have been revoked or have expired since the submit
+            await self._reserve_parked(claim, call)
             answer = await self._answer(call, handle, call_cost)
             if BATCH not in claim.context:  # readers of a batch's output do not know its jobs
                 await self._inference.keep_job(call, answer)
@@ -90,9 +99,21 @@ class JobRunner:
                 InternalError("The job failed inside the gateway; see the log entries with its id."), call_cost
             )
         finally:
+            self._inference.run_ended(claim.id)
             if call_cost is not None:
                 call_cost.abandon()
         return completed(answer, call_cost)
+
+    async def _reserve_parked(self, claim: Claim, call: Call) -> None:
+        """Reserve what a job may cost that was submitted while a limit was spent; if one still is, it waits on."""
+        if PARKED not in claim.context:
+            return
+        try:
+            await self._inference.reserve_parked(call)
+        except (BudgetExceeded, RequestLimited, TokenLimited) as error:
+            if not error.parks:
+                raise
+            raise RetryLater(parked_s(error), PARKED, error) from error
 
     async def _answer(self, call: Call, handle: RunHandle, call_cost: CallCost | None) -> Answer:
         if self._streams and BATCH not in handle.claim.context and can_stream(call):

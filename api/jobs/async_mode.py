@@ -21,6 +21,7 @@ from shared.governance.keys.caller import Caller
 from shared.governance.ledger.writer import who
 from shared.governance.limits.guard import Reservation
 from shared.inference.call import Call
+from shared.inference.submission import PARKED
 from shared.jobs.labels import metadata_labels
 from shared.jobs.model import Job, NewJob
 from shared.jobs.queue import Submission
@@ -33,7 +34,7 @@ from shared.surfaces.response_ids import mint_response_id
 # A response may leave its model to a stored prompt: the default provider knows, its body goes on as it is.
 _UNNAMED_MODEL = f"{DEFAULT_PROVIDER}/default"
 # What of a job's context its caller may be answered with.
-_PUBLIC_CONTEXT = frozenset({"echo", "stream"})
+_PUBLIC_CONTEXT = frozenset({"echo", "stream", PARKED})
 
 
 async def submit(

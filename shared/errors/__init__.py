@@ -67,6 +67,7 @@ from shared.errors.gateway import (
 from shared.errors.limits import (
     BudgetExceeded,
     CircuitOpen,
+    LimitReached,
     Overloaded,
     PriceUnknown,
     ProviderRateLimited,
@@ -138,6 +139,7 @@ __all__ = [
     "JobNotFound",
     "KeyNotFound",
     "KeyRevoked",
+    "LimitReached",
     "MethodNotAllowed",
     "ModelBlocked",
     "ModelNotFound",

@@ -3,7 +3,21 @@
 from shared.errors.base import GatewayError
 
 
-class BudgetExceeded(GatewayError):
+class LimitReached:
+    """What errors of a caller's limits have in common.
+
+    Attributes:
+        limit: The limit's id, as in the administration API.
+        turns_in_s: Seconds until its window gives room again.
+        parks: Whether a job waits for that rather than fail (``on_exhausted = "park"``).
+    """
+
+    limit: str = ""
+    turns_in_s: float = 0.0
+    parks: bool = False
+
+
+class BudgetExceeded(LimitReached, GatewayError):
     """The caller's budget is spent or reserved."""
 
     status = 402
@@ -32,13 +46,13 @@ class RateLimited(GatewayError):
     retryable = True
 
 
-class RequestLimited(RateLimited):
+class RequestLimited(LimitReached, RateLimited):
     """The caller's requests per window are used up."""
 
     code = "request_limited"
 
 
-class TokenLimited(RateLimited):
+class TokenLimited(LimitReached, RateLimited):
     """The caller's tokens per window are used up."""
 
     code = "token_limited"

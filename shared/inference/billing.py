@@ -80,6 +80,19 @@ class Billing:
         reservation = await self._reserve(job_id, limits, call, targets, of_job=True)
         return replace(reservation, estimate=estimate)
 
+    async def reserve_parked(self, call: Call, targets: Sequence[Target]) -> Reservation:
+        """Reserve what a job may cost that has waited for room without a reservation; renewed until it is ended.
+
+        Raises:
+            BudgetExceeded, RequestLimited, TokenLimited, StoreUnavailable: See ``LimitGuard.admit``.
+        """
+        limits = self._limits(call, targets[0])
+        return await self._reserve(call.job_id, limits, call, targets, of_job=True, renewed=True)
+
+    def estimate_of_job(self, call: Call, target: Target) -> Mapping[str, Any]:
+        """Return what a job's record keeps to charge a run that its caller ends."""
+        return self._estimate(call, target)
+
     async def reserve_fallback(self, call: Call, target: Target) -> Reservation:
         """Reserve what a call may cost at a fallback, whose provider or model may have limits of its own.
 
@@ -188,15 +201,23 @@ class Billing:
         return estimate
 
     async def _reserve(
-        self, reservation: str, limits: Sequence[Limit], call: Call, targets: Sequence[Target], *, of_job: bool = False
+        self,
+        reservation: str,
+        limits: Sequence[Limit],
+        call: Call,
+        targets: Sequence[Target],
+        *,
+        of_job: bool = False,
+        renewed: bool | None = None,
     ) -> Reservation:
+        renewed = not of_job if renewed is None else renewed
         if not any(limit.estimated for limit in limits):
-            return await self.guard.admit(reservation, limits, cost=0, tokens=0, renewed=not of_job, of_job=of_job)
+            return await self.guard.admit(reservation, limits, cost=0, tokens=0, renewed=renewed, of_job=of_job)
         self._check_price(call, targets[0], limits)
         most = max((self._bounds(call, target) for target in targets), key=lambda bounds: bounds.cost)
         admitted = await self.guard.admit(
             reservation, limits, cost=most.cost, tokens=most.tokens, least=None if of_job else most.least,
-            renewed=not of_job, of_job=of_job,
+            renewed=renewed, of_job=of_job,
         )  # fmt: skip
         try:  # a run's cap may be known to the store alone
             self._check_price(call, targets[0], [status.limit for status in admitted.limit_statuses])

@@ -9,7 +9,14 @@ from typing import Any, NamedTuple, TypeVar
 
 import orjson
 
-from shared.errors import GatewayError, UnsupportedParameter, UpstreamFailure, UpstreamRefused, UpstreamTimeout
+from shared.errors import (
+    GatewayError,
+    LimitReached,
+    UnsupportedParameter,
+    UpstreamFailure,
+    UpstreamRefused,
+    UpstreamTimeout,
+)
 from shared.governance.limits.guard import UNLIMITED, Reservation
 from shared.governance.pricing.usage import BYTES_PER_TOKEN
 from shared.inference.attempts import Attempt, Attempts
@@ -35,8 +42,7 @@ from shared.surfaces.request_types import RESPONSES
 from shared.telemetry.upstream import UNWATCHED, UpstreamWatch
 
 T = TypeVar("T")
-# Not every server that speaks Anthropic's format can count tokens.
-_NO_SUCH_ENDPOINT = frozenset({404, 405, 501})
+_NO_SUCH_ENDPOINT = frozenset({404, 405, 501})  # not every server that speaks Anthropic's format counts tokens
 
 
 class Outgoing(NamedTuple):
@@ -142,8 +148,27 @@ class Inference:
         try:
             return await self._billing.reserve_job(job_id, call, targets)
         except GatewayError as error:
-            CallCost(self._billing, call).failed(error)
+            if not (isinstance(error, LimitReached) and error.parks):
+                CallCost(self._billing, call).failed(error)
             raise
+
+    async def reserve_parked(self, call: Call) -> None:
+        """Reserve what a parked job may cost before it runs; nothing but its end gives that back.
+
+        Raises:
+            GatewayError: A limit is spent, or the call would be refused whatever happens.
+        """
+        if self._billing is not None:
+            await self._billing.reserve_parked(_continuing(call, await self._recall(call)), self._route(call))
+
+    def run_ended(self, job_id: str) -> None:
+        """Stop renewing what ``reserve_parked`` reserved."""
+        if self._billing is not None:
+            self._billing.guard.ended(job_id)
+
+    def estimate_of_job(self, call: Call) -> Mapping[str, Any]:
+        """Return what the record of a job without a reservation keeps, to charge a run that its caller ends."""
+        return {} if self._billing is None else self._billing.estimate_of_job(call, self._route(call)[0])
 
     def give_back(self, job_id: str) -> None:
         """Release the reservation of a job that was not made."""

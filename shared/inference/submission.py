@@ -9,6 +9,7 @@
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from shared.errors import (
     BudgetExceeded,
@@ -21,13 +22,21 @@ from shared.errors import (
 from shared.governance.limits.guard import Reservation
 from shared.inference.call import Call
 from shared.inference.inference import Inference
-from shared.jobs.model import UNCHANGED, Job, NewJob, RetryChanges
+from shared.jobs.model import MAX_DELAY_S, UNCHANGED, Job, NewJob, RetryChanges
 from shared.jobs.queue import JobQueue, Submission
 from shared.jobs.store import JobStore
 
+PARKED = "parked"
+"""In the context of a job that waits for a limit's next window; its run makes the reservation."""
+AFTER_TURN_S = 0.05
 OnReserved = Callable[[Reservation], None]
 # After these the job exists, or may exist, under the reserved id: its end settles the reservation, or its time does.
 _MAY_HAVE_TAKEN_EFFECT = (StoreUnavailable, RetryRefused)
+
+
+def parked_s(error: BudgetExceeded | RequestLimited | TokenLimited) -> float:
+    """Return how long a job waits for a limit's next window; past ``MAX_DELAY_S`` it looks again, and waits on."""
+    return min(error.turns_in_s + AFTER_TURN_S, MAX_DELAY_S)
 
 
 def _ignore(_reservation: Reservation) -> None:
@@ -71,9 +80,11 @@ class Submitter:
             return found
         try:
             reservation = await self._inference.reserve(new.id, call)
-        except (BudgetExceeded, RequestLimited, TokenLimited):
+        except (BudgetExceeded, RequestLimited, TokenLimited) as error:
             if found := await self._queue.find_repeated(new):
                 return found
+            if error.parks:
+                return await self._park(call, new, error)
             raise
         on_reserved(reservation)
         try:
@@ -84,6 +95,21 @@ class Submitter:
         if submission.job.id != new.id or not submission.job.live:  # it was there before, and may have ended
             self._give_back(new.id, reservation)
         return submission
+
+    async def _park(self, call: Call, new: NewJob, error: BudgetExceeded | RequestLimited | TokenLimited) -> Submission:
+        """Submit a job without a reservation that waits for the next window; its run reserves.
+
+        Raises:
+            GatewayError: Its deadline comes before, or no job is taken now.
+        """
+        delay_s = max(new.delay_s, parked_s(error))
+        if new.deadline_s is not None and new.deadline_s <= delay_s:
+            if (call_cost := self._inference.open_call_cost(call)) is not None:
+                call_cost.failed(error)
+            raise error
+        context = {**new.context, PARKED: {"limit": error.limit}}
+        parked = replace(new, context=context, delay_s=delay_s)
+        return await self._queue.submit(parked.estimated(self._inference.estimate_of_job(call)))
 
     async def retry(self, call: Call, changes: RetryChanges = UNCHANGED) -> Job:
         """Reserve what a failed job may cost when it runs again, then put it back into the queue.

@@ -25,6 +25,8 @@ WebhookEvent = Literal[
 ]
 WireName = Literal["openai", "anthropic", "gemini", "ollama", "bedrock"]
 CloudName = Literal["azure", "vertex", "bedrock"]
+OnExhausted = Literal["reject", "park"]
+"""What becomes of a job that meets a spent window: refused, or stored until the next one."""
 Usd = Annotated[float, Field(ge=0, le=1e9)]
 _EACH = re.compile(r"user|dimension:[a-z0-9][a-z0-9_\-]{0,39}")
 _WINDOW = re.compile(r"1[mhdwM]|rolling:[1-9][0-9]{0,2}[mhdwM]")
@@ -172,6 +174,7 @@ class BudgetSettings(Section):
 
     limit_usd: Usd
     window: WindowName = "1d"
+    on_exhausted: OnExhausted = "reject"
 
 
 class RateLimitSettings(Section):
@@ -180,6 +183,7 @@ class RateLimitSettings(Section):
     requests: Annotated[int, Field(gt=0, le=10**12)] | None = None
     tokens: Annotated[int, Field(gt=0, le=10**15)] | None = None
     window: WindowName = "1m"
+    on_exhausted: OnExhausted = "reject"
 
 
 class Limited(Section):

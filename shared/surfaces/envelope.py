@@ -34,6 +34,10 @@ class JobView(Protocol):
     @property
     def model(self) -> str: ...
     @property
+    def context(self) -> Mapping[str, Any]: ...
+    @property
+    def due_ms(self) -> int: ...
+    @property
     def created_ms(self) -> int: ...
     @property
     def started_ms(self) -> int: ...
@@ -103,6 +107,9 @@ def envelope(job: JobView, *, with_result: bool = True) -> dict[str, Any]:
 
 
 def _add_times(job: JobView, envelope: dict[str, Any], *, ended: bool) -> None:
+    if job.state == "deferred" and (parked := job.context.get("parked")):
+        envelope["waiting_for"] = parked["limit"]
+        envelope["eta"] = rfc3339_ms(job.due_ms)
     if job.started_ms:
         envelope["started_at"] = rfc3339_ms(job.started_ms)
     elif job.state == "queued" and job.estimated_start_ms:

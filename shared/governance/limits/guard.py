@@ -6,12 +6,14 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from functools import cache
 from typing import Any, NamedTuple
 
 from redis.exceptions import ResponseError
 
-from shared.errors import GatewayError, StoreUnavailable
+from shared.clock import now, rfc3339
+from shared.errors import BudgetExceeded, RequestLimited, StoreUnavailable, TokenLimited
 from shared.governance.limits.model import LIMIT_KINDS, MICRO, Limit
 from shared.store.commands import Argument, RedisCommands
 from shared.store.errors import StoreConnectionError
@@ -214,8 +216,15 @@ def rate_headers(limit_statuses: Sequence[LimitStatus], *, requests: int = 0, to
     return lines
 
 
-def refusal(limit_status: LimitStatus) -> GatewayError:
+def refusal(limit_status: LimitStatus) -> BudgetExceeded | RequestLimited | TokenLimited:
     """The error that a caller gets for a limit that is reached."""
+    error = _refusal(limit_status)
+    error.limit, error.parks = limit_status.limit.id, limit_status.limit.parks
+    error.turns_in_s = limit_status.reset_ms / 1000
+    return error
+
+
+def _refusal(limit_status: LimitStatus) -> BudgetExceeded | RequestLimited | TokenLimited:
     limit = limit_status.limit
     wait_s = max(1, math.ceil(limit_status.reset_ms / 1000))
     name = limit.description[0].upper() + limit.description[1:]
@@ -229,10 +238,19 @@ def refusal(limit_status: LimitStatus) -> GatewayError:
     if limit.is_budget:
         message = (
             f"{name} is spent: of {_usd(limit.amount)}, {_usd(limit_status.used)} is used and "
-            f"{_usd(limit_status.held)} reserved by calls in progress. Raise it, or wait {wait_s} s."
+            f"{_usd(limit_status.held)} reserved by calls in progress; {_usd(_left(limit_status, 0))} is left. "
+            f"Raise it, or wait {wait_s} s, until {_turns_at(limit_status)}."
         )
         return limit.error(message, should_retry=False)
-    return limit.error(f"{name} is reached: {limit.amount}. Try again in {wait_s} s.", retry_after_s=wait_s)
+    message = (
+        f"{name} is reached: {limit.amount}, of which {_left(limit_status, 0)} are left until "
+        f"{_turns_at(limit_status)}. Try again in {wait_s} s."
+    )
+    return limit.error(message, retry_after_s=wait_s)
+
+
+def _turns_at(limit_status: LimitStatus) -> str:
+    return rfc3339(now() + timedelta(milliseconds=limit_status.reset_ms))
 
 
 def _left(limit_status: LimitStatus, taken: int) -> int:

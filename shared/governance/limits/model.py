@@ -69,12 +69,14 @@ class Limit:
             ``run:<owner>:<id>``, ``dimension:<name>:<value>``, ``user:<value>``.
         window: A window's name, or ``RUN_WINDOW``.
         amount: In the kind's stored unit: calls, tokens, or micro-USD.
+        parks: Whether a job that meets it spent waits for its next window.
     """
 
     kind: str
     scope: str
     window: str
     amount: int
+    parks: bool = False
 
     @property
     def estimated(self) -> bool:
@@ -124,4 +126,4 @@ def _limits(scope: str, section: str, settings: BudgetSettings | RateLimitSettin
     for kind in LIMIT_KINDS.values():
         amount = getattr(settings, kind.field, None) if kind.section == section else None
         if amount is not None:
-            yield Limit(kind.name, scope, settings.window, round(amount * kind.scale))
+            yield Limit(kind.name, scope, settings.window, round(amount * kind.scale), settings.on_exhausted == "park")

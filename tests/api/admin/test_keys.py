@@ -21,7 +21,7 @@ async def test_a_key_is_made_shown_without_its_value_and_used(gateway: Gateway) 
     )
     document = (await gateway.http.get(f"/api/keys/{made['id']}", headers=ADMIN)).json()
     assert document == {name: value for name, value in made.items() if name != "value"}
-    assert document["budgets"] == [{"limit_usd": 5.0, "window": "1d"}]
+    assert document["budgets"] == [{"limit_usd": 5.0, "window": "1d", "on_exhausted": "reject"}]
     assert (await use(gateway, made["value"])).status_code == 200
 
 
