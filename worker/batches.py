@@ -9,6 +9,7 @@ from shared.batches.model import Batch
 from shared.batches.store import BatchStore, Turn, TurnLost
 from shared.errors import GatewayError
 from worker.batch_turns import IDLE_MS, BatchTurns
+from worker.outage import OutageLog
 
 log = logging.getLogger("finops.batches")
 
@@ -19,9 +20,14 @@ MAX_TRIES = 50
 
 
 class BatchLoop:
-    """Takes turns at the batch that has waited longest."""
+    """Takes turns at the batch that has waited longest.
 
-    def __init__(self, store: BatchStore, turns: BatchTurns) -> None:
+    Args:
+        outage: Logs outages of the store, for several loops.
+    """
+
+    def __init__(self, store: BatchStore, turns: BatchTurns, outage: OutageLog | None = None) -> None:
+        self._outage = outage or OutageLog()
         self._store = store
         self._turns = turns
         self._wait_s = POLL_S
@@ -36,11 +42,13 @@ class BatchLoop:
         task = asyncio.current_task()
         while task is None or not task.cancelling():
             try:
-                if not await self.take_turn():
+                taken = await self.take_turn()
+                self._outage.back()
+                if not taken:
                     wait_s, self._wait_s = self._wait_s, POLL_S
                     await asyncio.sleep(wait_s)
             except GatewayError as error:
-                log.warning("batches are waiting for the store", extra={"reason": type(error).__name__})
+                self._outage.away(error)
                 await asyncio.sleep(PAUSE_S)
 
     async def take_turn(self) -> bool:

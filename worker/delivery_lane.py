@@ -11,6 +11,7 @@ from shared import clock
 from shared.errors import GatewayError
 from shared.webhooks.model import ClaimedDeliveries, DeliveryClaim
 from shared.webhooks.store import DeliveryStore, Finish
+from worker.outage import OutageLog
 from worker.webhooks import WebhookDelivery
 
 log = logging.getLogger("finops.webhooks")
@@ -38,9 +39,17 @@ class DeliveryLane:
         delivery: Makes the attempts.
         concurrency: Attempts at once.
         metrics: Receives counts.
+        outage: Logs outages of the store, for several loops.
     """
 
-    def __init__(self, delivery: WebhookDelivery, concurrency: int, metrics: DeliveryMetrics) -> None:
+    def __init__(
+        self,
+        delivery: WebhookDelivery,
+        concurrency: int,
+        metrics: DeliveryMetrics,
+        outage: OutageLog | None = None,
+    ) -> None:
+        self._outage = outage or OutageLog()
         self._delivery = delivery
         self._store: DeliveryStore = delivery.store
         self._concurrency = concurrency
@@ -60,10 +69,12 @@ class DeliveryLane:
             try:
                 claimed = await self._store.claim(self._concurrency - len(self._running))
             except (GatewayError, RedisError, OSError) as error:
-                log.warning("deliveries wait for the store", extra={"reason": type(error).__name__})
+                self._outage.away(error)
                 await asyncio.sleep(clock.back_off_s(failures))
                 failures += 1
                 continue
+            if failures:
+                self._outage.back()
             failures = 0
             self._metrics.deliveries_stored(claimed.pending, claimed.disabled)
             self._start(claimed)

@@ -46,6 +46,7 @@ from worker.batches import BatchLoop
 from worker.delivery_lane import DeliveryLane
 from worker.exposition import serve_metrics
 from worker.leased_worker import LeasedWorker, WorkerOptions
+from worker.outage import OutageLog
 from worker.outbox import Outbox
 from worker.tasks import JobRunner
 from worker.webhooks import WebhookDelivery
@@ -170,13 +171,14 @@ def _assemble(
     reader = connect(url, timeout_s=None, max_connections=1, client_name="finops-outbox")
     exits.push_async_callback(reader.aclose)
     turns = _batch_turns(settings, commands, options, inference, governance)
+    outage = OutageLog()
     for _ in range(BATCH_LOOPS):
-        loop = BatchLoop(BatchStore(commands), turns)
+        loop = BatchLoop(BatchStore(commands), turns, outage)
         exits.push_async_callback(_cancel, asyncio.create_task(loop.run(), name="finops-batches"))
-    lane = DeliveryLane(delivery, settings.webhooks_delivery.concurrency, metrics)
+    lane = DeliveryLane(delivery, settings.webhooks_delivery.concurrency, metrics, outage)
     exits.push_async_callback(lane.aclose)
     exits.push_async_callback(_cancel, asyncio.create_task(lane.run(), name="finops-deliveries"))
-    outbox = Outbox(reader, delivery, options.worker_id, count=metrics.alerted, wake=lane.wake)
+    outbox = Outbox(reader, delivery, options.worker_id, count=metrics.alerted, wake=lane.wake, outage=outage)
     exits.push_async_callback(_cancel, asyncio.create_task(outbox.run(), name="finops-outbox"))
     if settings.ledger.anomalies:
         every_s = settings.ledger.anomaly_check_s

@@ -18,6 +18,7 @@ from shared.jobs import keys
 from shared.jobs.keys import WEBHOOK_OUTBOX
 from shared.surfaces.webhook import alert_event
 from shared.webhooks.events import delivery_of_alert, delivery_of_outcome
+from worker.outage import OutageLog
 from worker.webhooks import WebhookDelivery
 
 log = logging.getLogger("finops.webhooks")
@@ -41,6 +42,7 @@ class Outbox:
         name: The worker's unique name.
         count: Called with the kind of each alert.
         wake: Called when deliveries were added.
+        outage: Logs outages of the store, for several loops.
     """
 
     def __init__(
@@ -51,7 +53,9 @@ class Outbox:
         *,
         count: Callable[[str], None] | None = None,
         wake: Callable[[], None] | None = None,
+        outage: OutageLog | None = None,
     ) -> None:
+        self._outage = outage or OutageLog()
         self._count = count
         self._wake = wake
         self._redis = redis
@@ -66,13 +70,14 @@ class Outbox:
                 if not ready:
                     await self._join()
                     ready = True
+                    self._outage.back()
                 for stream in STREAMS:
                     await self._relay(stream, await self._abandoned(stream))
                 for name, entries in await self._next():
                     await self._relay(name.decode(), entries)
             except (RedisError, OSError, GatewayError) as error:
                 ready = False
-                log.warning("the outbox is waiting for the store", extra={"reason": type(error).__name__})
+                self._outage.away(error)
                 await asyncio.sleep(PAUSE_S)
 
     async def _join(self) -> None:

@@ -149,8 +149,9 @@ class Runs:
             self.completed += ending.state is State.COMPLETED
             self.failed += ending.state is State.FAILED
             self._metrics.ran(seconds, state, claim.request_type)
-        if logger.isEnabledFor(logging.INFO):
-            logger.info("job %s", state, extra=_log_fields(handle, ending, seconds))
+        level = logging.WARNING if state == State.FAILED else logging.INFO
+        if logger.isEnabledFor(level):
+            logger.log(level, "job %s", state, extra=_log_fields(handle, ending, seconds))
 
     async def _run(self, handle: RunHandle) -> None:
         claim = handle.claim
@@ -213,6 +214,8 @@ class Runs:
 def _log_fields(handle: RunHandle, ending: Ending, seconds: float) -> dict[str, object]:
     claim = handle.claim
     return {
+        **(_outcome_fields(ending) if isinstance(ending, Outcome) else {}),
+        "key": claim.owner,
         "job_id": claim.id,
         "request_id": claim.request_id,
         "request_type": claim.request_type,
@@ -222,3 +225,17 @@ def _log_fields(handle: RunHandle, ending: Ending, seconds: float) -> dict[str, 
         "wait_ms": claim.started_ms - claim.due_ms,
         "run_ms": round(seconds * 1000),
     }
+
+
+def _outcome_fields(outcome: Outcome) -> dict[str, object]:
+    """Why it failed, and what it used; fields that do not apply are left out, and so are texts of the provider."""
+    meta, error = outcome.meta, outcome.error or {}
+    usage = meta.get("usage") or {}
+    fields = {
+        "code": error.get("code") or error.get("type"),
+        "provider": meta.get("provider"),
+        "input_tokens": usage.get("prompt_tokens") or usage.get("input_tokens"),
+        "output_tokens": usage.get("completion_tokens") or usage.get("output_tokens"),
+        "cost_micro_usd": meta.get("cost_micro_usd"),
+    }
+    return {name: value for name, value in fields.items() if value is not None}

@@ -11,9 +11,11 @@ import click
 from cli import options
 from cli.admin_key import FILE_NAME
 from cli.checks.findings import Finding, fail, ok, warn
+from cli.checks.gateway import check_gateway
 from cli.checks.governance import check_admin_key, check_keys
 from cli.checks.providers import check_providers
 from cli.checks.store import check_store
+from cli.client.options import credentials
 from shared.governance.limits.guard import governance_scripts
 from shared.settings.model import Settings
 from shared.webhooks.scripts import webhook_scripts
@@ -21,8 +23,12 @@ from shared.webhooks.scripts import webhook_scripts
 GROUP_AND_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
-def examine(config: Path | None, redis_url: str | None, data_dir: Path) -> list[Finding]:
-    """Run every check; with an invalid configuration, only those that do not depend on it."""
+def examine(config: Path | None, redis_url: str | None, data_dir: Path, url: str | None = None) -> list[Finding]:
+    """Run every check; with an invalid configuration, only those that do not depend on it.
+
+    Args:
+        url: URL of the running gateway; None: the configured address, on this machine.
+    """
     findings = check_files(data_dir)
     try:
         settings, environ = options.read_settings(config, FINOPS_REDIS_URL=redis_url)
@@ -32,7 +38,26 @@ def examine(config: Path | None, redis_url: str | None, data_dir: Path) -> list[
     findings.append(check_admin_key(settings, data_dir))
     governance_scripts()  # read before the event loop runs: files block
     webhook_scripts()
-    return [ok("configuration", source), *findings, *asyncio.run(_check_services(settings, environ, data_dir))]
+    url = url or local_url(settings)
+    gateway, running = asyncio.run(check_gateway(url, credentials(url, None, data_dir)))
+    services = asyncio.run(_check_services(settings, environ, data_dir))
+    return [ok("configuration", source), gateway, *findings, *_with_providers(services, running)]
+
+
+def local_url(settings: Settings) -> str:
+    """Return the URL of a gateway with these settings on this machine."""
+    host = settings.server.host
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - the wildcard is replaced
+    return f"http://[{host}]:{settings.server.port}" if ":" in host else f"http://{host}:{settings.server.port}"
+
+
+def _with_providers(findings: list[Finding], running: list[str]) -> list[Finding]:
+    """Replace the warning that no provider is configured here, if the running gateway has some."""
+    text = f"none in this environment; the running gateway has {', '.join(running)}"
+    return [
+        ok("providers", text) if running and finding.check == "providers" and finding.level == "WARN" else finding
+        for finding in findings
+    ]
 
 
 async def _check_services(settings: Settings, environ: Mapping[str, str], data_dir: Path) -> list[Finding]:

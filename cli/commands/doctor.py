@@ -12,13 +12,14 @@ from cli.examples import examples
 @options.config_option
 @options.redis_url_option
 @options.data_dir_option
+@click.option("--url", envvar="FINOPS_URL", help="URL of the running gateway (FINOPS_URL); default: as configured.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def command(*, config: Path | None, redis_url: str | None, data_dir: Path, as_json: bool) -> None:
-    """Check configuration, store, providers and workers, with a remedy for each problem; exit with 1 on a FAIL."""
+def command(*, config: Path | None, redis_url: str | None, data_dir: Path, url: str | None, as_json: bool) -> None:
+    """Check configuration, gateway, store and providers, with a remedy for each problem; exit with 1 on a FAIL."""
     from cli.checks.examination import examine
     from cli.views.output import echo_json, out, table
 
-    findings = examine(config, redis_url, data_dir)
+    findings = examine(config, redis_url, data_dir, url)
     if as_json:
         echo_json([finding.to_dict() for finding in findings])
     else:

@@ -1,0 +1,49 @@
+"""Check of the running gateway: whether it answers, its version, and the providers that it has."""
+
+from typing import Any
+
+import click
+import httpx
+
+from cli.checks.findings import Finding, fail, ok, warn
+from cli.client.options import is_local
+
+TIMEOUT_S = 4.0
+CHECK = "gateway"
+
+
+async def check_gateway(url: str, key: str) -> tuple[Finding, list[str]]:
+    """Ask a gateway for its health.
+
+    Args:
+        key: The admin key, with which it says more; may be empty.
+
+    Returns:
+        The finding, and the names of the gateway's providers; none if it does not say.
+    """
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+    try:
+        async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT_S, trust_env=not is_local(url)) as client:
+            front = _json(await client.get("/"))
+            health = await client.get("/health/ready", params={"verbose": "1"}, headers=headers)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        reason = click.unstyle(str(error) or type(error).__name__)
+        fix = "start it with `finops serve`, or name its address with --url or FINOPS_URL"
+        return warn(CHECK, f"none answers at {url}: {reason}", fix), []
+    if front.get("name") != "FinOps gateway":
+        return warn(CHECK, f"what answers at {url} is not this gateway", "name its address with --url"), []
+    document = _json(health)
+    providers = sorted(document.get("providers") or {})
+    name = f"{url} answers, version {click.unstyle(str(front.get('version')))}"
+    if health.status_code != 200:
+        missing = ", ".join(document.get("missing") or {}) or "something"
+        return fail(CHECK, f"{name}, but lacks {missing}", "see the other lines for the reason"), providers
+    return ok(CHECK, f"{name}; providers: {', '.join(providers) or 'none'}"), providers
+
+
+def _json(reply: httpx.Response) -> dict[str, Any]:
+    try:
+        document = reply.json()
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
