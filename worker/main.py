@@ -92,6 +92,7 @@ def run_worker(
         priorities=tuple(queues),
         max_run_s=settings.jobs.max_run_s,
         grace_s=settings.jobs.shutdown_grace_s,
+        max_result_bytes=int(settings.jobs.max_result_mb * 1024 * 1024),
         # Submits of a worker have no caller waiting; the append-only file keeps the order of writes anyway.
         limits=dataclasses.replace(QueueLimits.of(settings.jobs), durability="everysec"),
     )

@@ -25,6 +25,7 @@ class WorkerOptions:
         max_run_s: Longest run time; a job's own deadline may be earlier.
         grace_s: How long runs may continue after a stop signal.
         limits: The limits that all processes of a deployment share.
+        max_result_bytes: The largest result that is stored.
         worker_id: The name in lease tokens and keys.
     """
 
@@ -33,6 +34,7 @@ class WorkerOptions:
     max_run_s: float = 3600.0
     grace_s: float = 30.0
     limits: QueueLimits = field(default_factory=QueueLimits)
+    max_result_bytes: int = 16 * 1024 * 1024
     worker_id: str = field(default_factory=new_worker_id)
 
     def __post_init__(self) -> None:

@@ -4,8 +4,9 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
 
-from shared.errors import DeadlineExceeded
+from shared.errors import DeadlineExceeded, ResultTooLarge
 from shared.jobs.model import UNKNOWN_HISTORY, Claim, Deferral, Outcome, State
 from worker.handle import RunHandle
 from worker.metrics import EngineMetrics
@@ -28,6 +29,15 @@ def deadline_exceeded(claim: Claim) -> Outcome:
     return Outcome(
         state=State.FAILED, status_code=error.status, error=error.envelope()["error"], history=UNKNOWN_HISTORY
     )
+
+
+def result_too_large(outcome: Outcome, limit: int) -> Outcome:
+    """Return the outcome of a run whose result is not stored; what it cost stays."""
+    mebibytes = 1024 * 1024
+    error = ResultTooLarge(
+        f"The result has {len(outcome.result) / mebibytes:.1f} MiB; jobs.max_result_mb allows {limit / mebibytes:g}."
+    )
+    return replace(outcome, state=State.FAILED, status_code=error.status, result=b"", error=error.envelope()["error"])
 
 
 class Runs:
@@ -160,6 +170,8 @@ class Runs:
             ending = await self._function(claim, handle)
             if not isinstance(ending, Outcome | Deferral):
                 raise TypeError(f"a run must return an Outcome or a Deferral, not {type(ending).__name__}")
+            if isinstance(ending, Outcome) and len(ending.result) > self._options.max_result_bytes:
+                ending = result_too_large(ending, self._options.max_result_bytes)
         except asyncio.CancelledError:
             ending = self._ending_of_cancelled(handle)
         except (Exception, SystemExit):

@@ -162,7 +162,9 @@ class System:
                 directory = await asyncio.to_thread(DataDirectory.hold, data_dir)
                 self._exits.push_async_callback(asyncio.to_thread, directory.release)
                 return
-            store = await self._exits.enter_async_context(EmbeddedStore(data_dir))
+            limit_mb = self.plan.settings.redis.max_memory_mb
+            limit = None if limit_mb is None else limit_mb * 1024 * 1024
+            store = await self._exits.enter_async_context(EmbeddedStore(data_dir, max_memory_bytes=limit))
         except (DataDirectoryInUse, StoreConnectionError) as error:
             raise click.ClickException(str(error)) from None
         self._environ["FINOPS_REDIS_URL"] = store.url

@@ -50,6 +50,7 @@
     └── UpstreamFailure                502  upstream_error          upstream_error
         ├── UpstreamRefused           (its)  (its)                  (its)   the provider's own error
         ├── AnswerTooLarge            502  upstream_error          answer_too_large
+        ├── ResultTooLarge            502  upstream_error          result_too_large
         ├── UpstreamTimeout            504  upstream_timeout        upstream_timeout
         └── DeadlineExceeded           504  deadline_exceeded       deadline_exceeded
 
@@ -112,6 +113,7 @@ from shared.errors.requests import (
 from shared.errors.upstream import (
     AnswerTooLarge,
     DeadlineExceeded,
+    ResultTooLarge,
     UpstreamFailure,
     UpstreamRefused,
     UpstreamTimeout,
@@ -152,6 +154,7 @@ __all__ = [
     "RateLimited",
     "RequestLimited",
     "RequestTooLarge",
+    "ResultTooLarge",
     "RetryRefused",
     "RunBudgetExceeded",
     "RunNotFound",

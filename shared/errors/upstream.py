@@ -61,6 +61,13 @@ class UpstreamRefused(UpstreamFailure):
         return {"error": {**self.error, **known}}
 
 
+class ResultTooLarge(UpstreamFailure):
+    """The result of a job exceeds ``jobs.max_result_mb``."""
+
+    code = "result_too_large"
+    retryable = False
+
+
 class AnswerTooLarge(UpstreamFailure):
     """The provider's answer exceeds ``server.max_answer_mb``; it is not asked again, which would cost as much."""
 

@@ -9,7 +9,12 @@ KEYS: tuple[Key, ...] = (
     Key("finops:run:<owner>:<run>", "hash", "30 days after its last use", "a run's budget, what it used and holds"),
     Key("finops:runs", "sorted set", "30 days after the last use, 100,000 entries", "runs by their last use"),
     Key("finops:raises", "hash", "the end of the last raise", "budgets that are raised for a time"),
-    Key("finops:hold:<id>", "hash", "its deadline + 1 day", "what a call or job has reserved, and where"),
+    Key(
+        "finops:hold:<id>",
+        "hash",
+        "10 minutes after it is settled; its deadline + 1 day",
+        "what a call or job has reserved, and where",
+    ),
     Key("finops:holds", "sorted set", "permanent, empties itself", "open reservations by their deadline"),
     Key("finops:books", "hash", "permanent, one", "how long entries are kept, and which thresholds raise alerts"),
     Key("finops:ledger", "stream", "permanent, 1,000,000 entries", "cost entries, one per outcome"),

@@ -18,6 +18,8 @@ _LIVE = "30 days while live, refreshed at each change; then the result's lifetim
 KEYS: tuple[Key, ...] = (
     Key("finops:job:<id>", "hash", _LIVE, "the record: state, lease, attempts, times, result"),
     Key("finops:job:<id>:payload", "string", "until the outcome; of a failed job as the record", "the request body"),
+    Key("finops:job:<id>:result", "string", "as the record", "a result of more than 256 KiB"),
+    Key("finops:job:<id>:part:<token>", "string", "10 minutes, until it is taken", "a large body on its way"),
     Key("finops:job:<id>:events", "list", _LIVE + "; 10,000 entries", "status changes and output deltas"),
     Key("finops:job:<id>:signal", "channel", "-", "notifies of changes of the record or the event log"),
     Key("finops:cancel", "channel", "-", "ids of running jobs that were cancelled, for the workers"),
@@ -97,6 +99,16 @@ def job(job_id: str) -> str:
 def payload(job_id: str) -> str:
     """The request body of a job."""
     return f"finops:job:{job_id}:payload"
+
+
+def result(job_id: str) -> str:
+    """The result of a job, if it is too large for the record."""
+    return f"finops:job:{job_id}:result"
+
+
+def part(job_id: str, token: str) -> str:
+    """A large body of a job until a script takes it; ``token``: of the run's lease, or ``new`` of a submit."""
+    return f"finops:job:{job_id}:part:{token.replace(':', '.')}"
 
 
 def events(job_id: str) -> str:

@@ -178,8 +178,8 @@ class Job:
 
     ``due_ms`` is from when it can be claimed, ``started_ms`` the latest start. ``queue_position`` (1: next) and
     ``estimated_start_ms`` are set for queued jobs only, ``reason`` for jobs that wait again: ``lost_lease``,
-    ``released``, or the reason of a deferral. ``labels`` is as stored (``labels.labels_field``),
-    ``history`` the last upstream attempts, a JSON object a line.
+    ``released``, or the reason of a deferral. ``result_size`` is set where the result is stored
+    beside the record. ``labels`` is as stored (``labels.labels_field``), ``history`` the last upstream attempts, a JSON object a line.
     """
 
     id: str
@@ -204,6 +204,7 @@ class Job:
     status_code: int = 0
     result_type: str = ""
     result: bytes = b""
+    result_size: int = 0
     error: Mapping[str, Any] | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
     reason: str = ""
@@ -271,6 +272,7 @@ def job_from_fields(job_id: str, fields: Mapping[bytes, bytes]) -> Job:
         status_code=number(b"status_code"),
         result_type=text(b"result_type"),
         result=fields.get(b"result", b""),
+        result_size=number(b"result_size"),
         error=json(b"error"),
         meta=json(b"meta") or {},
         reason=text(b"reason"),

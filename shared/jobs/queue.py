@@ -1,12 +1,15 @@
 """The queue: submits, claims, and claims given back."""
 
+import asyncio
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
-from shared.errors import IdempotencyConflict, QueueFull
+from shared.errors import IdempotencyConflict, QueueFull, StoreUnavailable
 from shared.jobs import keys, records
+from shared.jobs.bodies import read_parts, with_result, write_parts
 from shared.jobs.durability import Durability
 from shared.jobs.endings import ATTEMPTS_ERROR, DEADLINE_ERROR
 from shared.jobs.model import Claim, Deferral, Job, NewJob, Priority
@@ -124,9 +127,36 @@ class JobQueue:
         if not keys.is_job_id(new.id):
             raise ValueError(f"invalid job id: {new.id!r}")
         args = records.submit_args(new, self.limits.max_queued)
+        if len(new.payload) > records.LARGE_BYTES:
+            return await self._submit_large(new, args)
+        return await self._send(new, args)
+
+    async def _send(self, new: NewJob, args: Sequence[Argument]) -> Submission:
         if self._durability is not None:
-            return _submission(new, await self._durability.run("submit", args))
-        return _submission(new, await self._scripts.run("submit", args, retry_safe=True))
+            reply = await self._durability.run("submit", args)
+        else:
+            reply = await self._scripts.run("submit", args, retry_safe=True)
+        return await self._with_result(_submission(new, reply))
+
+    async def _submit_large(self, new: NewJob, args: Sequence[Argument]) -> Submission:
+        part = keys.part(new.id, "new")
+        await write_parts(self._scripts, part, new.payload)
+        created = False
+        try:
+            submission = await self._send(new, args)
+            created = submission.created
+        finally:
+            if not created:  # it was refused, or repeated: nobody takes the body
+                with suppress(StoreUnavailable):
+                    await self._scripts.execute("DEL", part, retry_safe=True)
+        return submission
+
+    async def _with_result(self, submission: Submission) -> Submission:
+        """Return a submission of a job that ended before, with its result."""
+        if not submission.job.result_size:
+            return submission
+        job = await with_result(self._scripts, submission.job)
+        return replace(submission, job=job or submission.job)
 
     async def find_repeated(self, new: NewJob) -> Submission | None:
         """Find the job that the same request made before, as ``submit`` would; accepts nothing.
@@ -140,7 +170,7 @@ class JobQueue:
         reply = await self._scripts.run("repeat", records.repeat_args(new), retry_safe=True)
         if reply is None:
             return None
-        submission = _submission(new, reply)
+        submission = await self._with_result(_submission(new, reply))
         if self._durability is not None:
             await self._durability.sync()  # the first submit may be unanswered because it was not durable yet
         return submission
@@ -193,7 +223,9 @@ class JobQueue:
         large = [row.id for row in rows if row.payload is None]
         fetched: dict[bytes, bytes | None] = {}
         if large:
-            payloads = await self._scripts.execute_many([("GET", keys.payload(job_id.decode())) for job_id in large])
+            payloads = await asyncio.gather(
+                *(read_parts(self._scripts, keys.payload(job_id.decode())) for job_id in large)
+            )
             fetched = dict(zip(large, payloads, strict=True))
         now_ms = int(claimed.now_ms)
         claims = [

@@ -14,6 +14,8 @@ from shared.jobs.replies import ClaimRow, JobCreated, JobFound, QueueForecast
 from shared.store.commands import Argument
 
 ANONYMOUS = "-"
+LARGE_BYTES = 256 * 1024
+"""A larger request body or result is not in a script's arguments, but written before in parts (``bodies.py``)."""
 
 
 def fingerprint(new: NewJob) -> str:
@@ -41,7 +43,7 @@ def submit_args(new: NewJob, max_queued: int) -> list[Argument]:
         max_queued,
         new.max_queued,
         *repeat_args(new),
-        new.payload,
+        b"" if len(new.payload) > LARGE_BYTES else new.payload,
         new.owner,
         len(sets),
         *sets,
@@ -182,7 +184,7 @@ def finish_args(
             str(outcome.state),
             outcome.status_code,
             outcome.result_type if outcome.result else "",
-            outcome.result,
+            b"" if len(outcome.result) > LARGE_BYTES else outcome.result,
             orjson.dumps(outcome.error) if outcome.error is not None else "",
             orjson.dumps(outcome.meta) if outcome.meta else "",
             outcome.ledger,

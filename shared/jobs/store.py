@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from shared.errors import JobLive, JobNotFound, RetryRefused
 from shared.jobs import keys, records
+from shared.jobs.bodies import read_parts, with_result, write_parts
 from shared.jobs.endings import DEADLINE_ERROR, cancelled_error
 from shared.jobs.filters import EVERYTHING, JobFilter
 from shared.jobs.model import UNCHANGED, Claim, Job, Outcome, Priority, RetryChanges, State, job_from_fields
@@ -90,7 +91,7 @@ class JobStore:
         return await is_writable(self._commands)
 
     async def get(self, job_id: str) -> Job | None:
-        """Return a job, or None if it does not exist (any more); one round trip.
+        """Return a job, or None if it does not exist (any more); one round trip, and more for a large result.
 
         Raises:
             StoreUnavailable: No answer.
@@ -101,7 +102,9 @@ class JobStore:
         if reply is None:
             return None
         job = records.job_from_reply(job_id, reply[0])
-        return records.with_forecast(job, reply[1], int(reply[2])) if len(reply) > 2 else job
+        if len(reply) > 2:
+            return records.with_forecast(job, reply[1], int(reply[2]))
+        return await with_result(self._scripts, job)
 
     async def payload(self, job_id: str) -> bytes | None:
         """Return the request body while it is stored: of live and failed jobs, and those with ``keep_payload``.
@@ -111,8 +114,7 @@ class JobStore:
         """
         if not keys.is_job_id(job_id):
             return None
-        body: bytes | None = await self._scripts.execute("GET", keys.payload(job_id), retry_safe=True)
-        return body
+        return await read_parts(self._scripts, keys.payload(job_id))
 
     async def finish(self, claim: Claim, outcome: Outcome, events: Sequence[tuple[str, bytes]] = ()) -> bool:
         """Write the outcome of a run with everything that follows from it, atomically.
@@ -133,6 +135,8 @@ class JobStore:
         """
         args: list[Argument] = []
         for item in items:
+            if item.outcome is not None and len(item.outcome.result) > records.LARGE_BYTES:
+                await write_parts(self._scripts, keys.part(item.claim.id, item.claim.token), item.outcome.result)
             args += records.finish_args(item.claim, item.outcome, item.events, item.flushed)
         return [bool(answer) for answer in await self._scripts.run("finish", args)]
 
@@ -147,7 +151,10 @@ class JobStore:
         reply = await self._scripts.run("cancel", [job_id, cancelled_error(job_id)], retry_safe=True)
         if reply is None:
             raise JobNotFound(job_id)
-        return records.job_from_reply(job_id, reply)
+        job = await with_result(self._scripts, records.job_from_reply(job_id, reply))
+        if job is None:
+            raise JobNotFound(job_id)
+        return job
 
     async def delete(self, job_id: str) -> bool:
         """Delete a job that has ended.

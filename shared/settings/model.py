@@ -62,10 +62,11 @@ class Section(BaseModel):
 
 
 class RedisSettings(Section):
-    """The job store; without a URL ``finops serve`` starts its own."""
+    """The job store; without a URL ``finops serve`` starts its own, which ``max_memory_mb`` is for."""
 
     url: SecretStr | None = None
     allow_eviction: bool = False
+    max_memory_mb: Annotated[int, Field(ge=16)] | None = None
 
 
 class ServerSettings(Section):
@@ -107,6 +108,7 @@ class JobSettings(Section):
     shutdown_grace_s: Annotated[float, Field(ge=0, le=3600)] = 30
     durability: Literal["everysec", "fsync", "replicated"] = "everysec"
     min_replicas: Annotated[int, Field(ge=1, le=100)] = 1
+    max_result_mb: Annotated[float, Field(gt=0, le=512)] = 16
     stream_output: bool = True
 
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from shared.store.datadir import DataDirectory
 from shared.store.errors import StoreConnectionError
-from shared.store.server_process import Listening, ServerProcess, find_bundled_server, find_server
+from shared.store.server_process import Listening, ServerProcess, available_memory, find_bundled_server, find_server
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +27,8 @@ class EmbeddedStore:
     Args:
         data_dir: Where everything is kept; made if absent, and private to this user.
         port: Listen on this port of 127.0.0.1 too. Without a password: for tests only.
+        max_memory_bytes: A full store refuses new jobs, rather than the machine running out of memory; None: half of
+            the machine's, or of what its control group allows.
         binary: A server to use instead of the bundled one: a path, or a name to be found on PATH.
         start_timeout_s: How long reading the append-only file may take.
         stop_grace_s: How long an orderly end may take before the server is killed.
@@ -37,12 +39,14 @@ class EmbeddedStore:
         data_dir: Path,
         *,
         port: int | None = None,
+        max_memory_bytes: int | None = None,
         binary: str | Path | None = None,
         start_timeout_s: float = 60.0,
         stop_grace_s: float = 5.0,
     ) -> None:
         self._path = data_dir
         self._port = port
+        self._max_memory_bytes = max_memory_bytes or available_memory() // 2
         self._binary = binary
         self._start_timeout_s = start_timeout_s
         self._stop_grace_s = stop_grace_s
@@ -158,7 +162,13 @@ class EmbeddedStore:
 
     def _launch(self, binary: Path, listening: Listening, directory: DataDirectory) -> ServerProcess:
         """Start one run of the server and wait for it; leaves nothing behind when it does not come up."""
-        server = ServerProcess(binary, directory.path, listening, inherited=[directory.lock_descriptor])
+        server = ServerProcess(
+            binary,
+            directory.path,
+            listening,
+            inherited=[directory.lock_descriptor],
+            max_memory_bytes=self._max_memory_bytes,
+        )
         try:
             directory.record(server_pid=server.pid, url=_socket_url(listening.socket))
             server.wait_until_ready(self._start_timeout_s)

@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 LOG_FILE = "store.log"
 OLDEST_VERSION = (7, 2)
 SHELL = "/bin/sh"
+CONTROL_GROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 # Reads until its parent's end of the pipe closes, which the kernel does however the parent dies, then
 # ends its process group, the server included. TERM lets the server flush; KILL is for one that hangs.
@@ -32,6 +33,19 @@ class Listening(NamedTuple):
 
     socket: Path
     port: int | None
+
+
+def available_memory(limit_file: Path = CONTROL_GROUP_LIMIT) -> int:
+    """Return the machine's memory in bytes, or the limit of our control group if that is lower.
+
+    https://docs.kernel.org/admin-guide/cgroup-v2.html#memory-interface-files
+    """
+    physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        limit = limit_file.read_text().strip()
+    except OSError:
+        return physical
+    return min(physical, int(limit)) if limit.isdigit() else physical
 
 
 def find_bundled_server() -> Path:
@@ -85,8 +99,23 @@ class ServerProcess:
     pipe open, and with it the server; we never do that.)
     """
 
-    def __init__(self, binary: Path, directory: Path, listening: Listening, inherited: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        binary: Path,
+        directory: Path,
+        listening: Listening,
+        inherited: Sequence[int] = (),
+        *,
+        max_memory_bytes: int = 0,
+    ) -> None:
         """Start the process; `wait_until_ready` tells when it serves.
+
+        Args:
+            binary: The server.
+            directory: Where it keeps its data.
+            listening: Its addresses.
+            inherited: File descriptors that it keeps open.
+            max_memory_bytes: When it is full; 0: never.
 
         Raises:
             StoreConnectionError: The operating system does not start it.
@@ -98,7 +127,7 @@ class ServerProcess:
         self._guard = _start_guard()
         try:
             self._server = subprocess.Popen(  # noqa: S603 our own binary, or the one its owner named
-                [binary, *_server_options(listening)],
+                [binary, *_server_options(listening, max_memory_bytes)],
                 cwd=directory,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -213,7 +242,7 @@ def _ask(path: Path, command: bytes) -> bytes:
         return connection.recv(256)
 
 
-def _server_options(listening: Listening) -> list[str]:
+def _server_options(listening: Listening, max_memory_bytes: int) -> list[str]:
     """Write the server's settings: durable within a second, never evicting, nothing on the network.
 
     https://valkey.io/topics/valkey.conf/
@@ -230,6 +259,7 @@ def _server_options(listening: Listening) -> list[str]:
         "appendfsync": "everysec",
         "aof-load-truncated": "yes",
         "save": "",
+        "maxmemory": str(max_memory_bytes),
         "maxmemory-policy": "noeviction",
     }
     return [argument for name, value in options.items() for argument in (f"--{name}", value)]

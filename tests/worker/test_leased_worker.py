@@ -463,3 +463,15 @@ async def test_arqs_own_ways_to_start_a_worker_still_work(bench: Bench) -> None:
     worker.stop()
     await serving
     await worker.close()
+
+
+async def test_a_result_that_is_too_large_fails_its_job_and_keeps_its_cost(bench: Bench) -> None:
+    async def run(claim: Claim, handle: RunHandle) -> Outcome:
+        return Outcome(state=State.COMPLETED, status_code=200, result=claim.payload, meta={"cost_usd": 1})
+
+    async with working(bench.url, run, max_result_bytes=1000):
+        fits, exceeds = await bench.submit(payload=b"x" * 1000), await bench.submit(payload=b"x" * 1001)
+        job = await bench.until_state(exceeds, State.FAILED)
+        assert (job.status_code, job.error["code"], job.meta) == (502, "result_too_large", {"cost_usd": 1})
+        assert "jobs.max_result_mb" in job.error["message"]
+        await bench.until_state(fits, State.COMPLETED)

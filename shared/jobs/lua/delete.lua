@@ -5,7 +5,7 @@ local id = ARGV[1]
 local job = read_job(id)
 if not job then return 'gone' end
 if job.state == 'queued' or job.state == 'deferred' or job.state == 'running' then return 'live' end
-call('DEL', job_key(id), payload_key(id), events_key(id), arq_result_key(id), arq_job_key(id), arq_progress_key(id))
+call('DEL', job_key(id), payload_key(id), result_key(id), events_key(id), arq_result_key(id), arq_job_key(id), arq_progress_key(id))
 call('ZREM', DEAD, id)
 call('ZREM', ended_key(job.state), id)
 return 'deleted'

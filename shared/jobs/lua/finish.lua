@@ -25,17 +25,22 @@ end
 
 local function code_of(error) return string.match(error, '"code":"([%w_]*)"') or '' end
 
+local lost_part = false
 local at = 1
 while at <= #ARGV do
   local id, token, state = ARGV[at], ARGV[at + 1], ARGV[at + 2]
   local events = num(ARGV[at + 13])
   local job = read_job(id)
   local ours = job and job.state == 'running' and job.lease == token
+  -- A large result is not in the arguments: it has been written before, in parts.
+  local part = ours and ARGV[at + 4] ~= '' and ARGV[at + 5] == '' and part_key(id, token)
+  if part and call('EXISTS', part) == 0 then ours, lost_part = false, true end
   if ours then
     if events > 0 then append_events(id, num(ARGV[at + 12]), at + 14, events) end
     if state ~= '' then
       conclude(job, now, {
         token = token, state = state, status = num(ARGV[at + 3]), result_type = ARGV[at + 4], result = ARGV[at + 5],
+        part = part,
         error = ARGV[at + 6], meta = ARGV[at + 7], ledger = ARGV[at + 8], dead = ARGV[at + 9] == '1',
         index = ARGV[at + 10], history = ARGV[at + 11] ~= '-' and ARGV[at + 11] or nil, code = code_of(ARGV[at + 6]),
       })
@@ -49,4 +54,5 @@ while at <= #ARGV do
   at = at + 14 + events * 2
 end
 settle()
+if lost_part then return redis.error_reply('TRYAGAIN a large result has expired before it was taken') end
 return answers

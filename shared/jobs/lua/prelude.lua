@@ -20,6 +20,8 @@ local SWEEP = 100               -- due jobs, dead leases and deadlines looked af
 
 local function job_key(id) return 'finops:job:' .. id end
 local function payload_key(id) return 'finops:job:' .. id .. ':payload' end
+local function part_key(id, token) return 'finops:job:' .. id .. ':part:' .. string.gsub(token, ':', '.') end
+local function result_key(id) return 'finops:job:' .. id .. ':result' end
 local function events_key(id) return 'finops:job:' .. id .. ':events' end
 local function signal_key(id) return 'finops:job:' .. id .. ':signal' end
 local function caller_key(name) return 'finops:caller:' .. name end
@@ -328,7 +330,7 @@ local function entry_of(job, now, outcome)
   return cjson.encode(entry)
 end
 
-local function write_side_entries(job, now, outcome)
+local function write_side_entries(job, now, outcome, ttl)
   if job.group ~= '' then
     call('RPUSH', group_key(job.group), job.id)
     call('PEXPIRE', group_key(job.group), LIVE_MS)
@@ -338,6 +340,7 @@ local function write_side_entries(job, now, outcome)
       'owner', job.owner)
   end
   settle_outcome(job.id, 'settled', entry_of(job, now, outcome), now)
+  if outcome.state == 'failed' then keep_hold(job.id, ttl) end
   if outcome.dead then
     call('ZADD', DEAD, int(now), job.id)
     call('ZREMRANGEBYRANK', DEAD, '0', '-10001')
@@ -364,6 +367,12 @@ local function conclude(job, now, outcome)
       fields[#fields + 1] = value
     end
   end
+  if outcome.part then
+    fields[#fields + 1] = 'result_size'
+    fields[#fields + 1] = int(call('STRLEN', outcome.part))
+    call('RENAME', outcome.part, result_key(id))
+    call('PEXPIRE', result_key(id), int(ttl))
+  end
   call('HSET', job_key(id), unpack(fields))
   call('PEXPIRE', job_key(id), int(ttl))
   list_ended(job, outcome.state)
@@ -375,7 +384,7 @@ local function conclude(job, now, outcome)
     call('DEL', arq_progress_key(id), arq_job_key(id), payload_key(id))
   end
   write_arq_result(job, now, outcome, ttl)
-  write_side_entries(job, now, outcome)
+  write_side_entries(job, now, outcome, ttl)
   notify(id, outcome.state, {name = 'job.' .. outcome.state, more = ',"status_code":' .. int(outcome.status)})
   call('PEXPIRE', events_key(id), int(ttl))
 end

@@ -13,7 +13,7 @@ if priority ~= '' then job.priority = priority end
 if payload ~= '' then call('SET', payload_key(id), payload, 'KEEPTTL') end
 job.seq = call('HINCRBY', CLOCK, 'seq', 1)
 call('HINCRBY', job_key(id), 'events_base', call('LLEN', events_key(id)))
-call('HDEL', job_key(id), 'result', 'result_type', 'error', 'meta', 'completed_ms', 'expires_ms', 'status_code',
+call('HDEL', job_key(id), 'result', 'result_size', 'result_type', 'error', 'meta', 'completed_ms', 'expires_ms', 'status_code',
   'started_ms', 'deadline_ms', 'reason')
 call('HSET', job_key(id), 'state', 'queued', 'lease', '', 'attempts', '0', 'due_ms', int(now), 'seq', int(job.seq),
   'priority', job.priority, 'runs_before', int(job.runs_before + job.attempts))
@@ -27,7 +27,7 @@ for i = 6, #ARGV do call('ZADD', index_key(ARGV[i]), int(job.created), id) end
 call('ZREM', DEAD, id)
 call('ZREM', ended_key('failed'), id)
 call('ZADD', LIVE, int(job.created), id)
-call('DEL', arq_result_key(id), events_key(id))
+call('DEL', arq_result_key(id), events_key(id), result_key(id))
 call('SET', arq_job_key(id), '{"t":null,"f":"run_job","a":["' .. id .. '"],"k":{},"et":' .. int(now) .. '}')
 reopen_hold(id)
 prolong_hold(id, now + LIVE_MS, now)

@@ -46,7 +46,12 @@ end
 for i = FIRST, #ARGV do fields[#fields + 1] = ARGV[i] end
 call('HSET', job_key(id), unpack(fields))
 call('PEXPIRE', job_key(id), keep)
-call('SET', payload_key(id), payload, 'PX', keep)
+if payload == '' and call('EXISTS', part_key(id, 'new')) == 1 then  -- a large one has been written before, in parts
+  call('RENAME', part_key(id, 'new'), payload_key(id))
+  call('PEXPIRE', payload_key(id), keep)
+else
+  call('SET', payload_key(id), payload, 'PX', keep)
+end
 prolong_hold(id, now + delay + LIVE_MS, now)  -- from here on the job's end releases its reservation
 call('SET', arq_job_key(id), '{"t":null,"f":"run_job","a":["' .. id .. '"],"k":{},"et":' .. int(now) .. '}', 'PX', keep)
 if job.state == 'deferred' then

@@ -2,7 +2,8 @@
 -- call or job has reserved, until it is settled, released, or past its deadline. Includers have `call`, `int`, `num`.
 local HOLDS = 'finops:holds'
 local ALERTS = 'finops:alerts'
-local ENDED_MS = 86400000       -- an ended hold is remembered for a day: a late settlement still finds its meters
+local ENDED_MS = 86400000       -- an expired hold is remembered for a day: a late settlement still finds its meters
+local SETTLED_MS = 600000       -- a settled one for ten minutes: each call under a limit leaves one, 100/s 60,000 of them
 local GRACE_MS = 3600000        -- a meter outlives its window, for late readers
 local UNIT_MS = {m = 60000, h = 3600000, d = 86400000, w = 604800000, M = 2592000000}
 local SLICES = 60
@@ -198,10 +199,13 @@ local function end_hold(id, state, cost, tokens, now, scopes)
     end
   end
   call('HSET', key, 'state', state)
-  call('PEXPIRE', key, int(ENDED_MS))
+  call('PEXPIRE', key, int(state == 'expired' and ENDED_MS or SETTLED_MS))
   call('ZREM', HOLDS, id)
   return 1
 end
+
+-- Keeps a settled hold for a retry, which counts under the same limits.
+local function keep_hold(id, ms) call('PEXPIRE', hold_key(id), int(ms)) end
 
 -- Extends a hold that is still open.
 local function prolong_hold(id, until_ms, now)
