@@ -179,7 +179,8 @@ class Job:
     ``due_ms`` is from when it can be claimed, ``started_ms`` the latest start. ``queue_position`` (1: next) and
     ``estimated_start_ms`` are set for queued jobs only, ``reason`` for jobs that wait again: ``lost_lease``,
     ``released``, or the reason of a deferral. ``result_size`` is set where the result is stored
-    beside the record. ``labels`` is as stored (``labels.labels_field``), ``history`` the last upstream attempts, a JSON object a line.
+    beside the record. ``labels`` is as stored (``labels.labels_field``), ``history`` the last upstream attempts, a JSON
+    object a line.
     """
 
     id: str

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.redis_servers import Server, server
 from shared.errors import IdempotencyConflict, StoreUnavailable
 from shared.jobs import durability as durability_module
 from shared.jobs import keys
@@ -13,7 +14,6 @@ from shared.jobs.durability import Durability, DurabilityRefused
 from shared.jobs.queue import JobQueue, QueueLimits
 from shared.store.commands import PooledCommands
 from shared.store.connection import connect
-from tests.failover.servers import Server, server
 from tests.jobs.conftest import new_job, until
 
 REPLICATED = QueueLimits(durability="replicated")

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from bench.redis_servers import SERVICE, SentinelSet, Server, sentinel_set, server
 from shared.errors import StoreUnavailable
 from shared.jobs.model import Claim, Job, State
 from shared.store.address import parse_address
@@ -20,7 +21,6 @@ from shared.store.connection import connect
 from shared.store.errors import StoreConnectionError, StoreRefused
 from shared.store.locator import Locator
 from shared.store.multiplexed import MultiplexedClient
-from tests.failover.servers import SERVICE, SentinelSet, Server, sentinel_set, server
 from tests.jobs.conftest import until
 from tests.worker.engine import Bench, bench_on, done, working
 from worker.handle import RunHandle

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from api.app import create_app
+from bench.redis_servers import server
 from shared.settings.model import Settings
 from shared.store.errors import StoreConnectionError, StoreRefused
 from shared.store.multiplexed import MultiplexedClient
 from shared.store.requirements import StoreUnsuitable, check_server
-from tests.failover.servers import server
 from worker.main import run_worker
 
 PLAIN = ("--save", "", "--appendonly", "no")

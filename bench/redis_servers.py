@@ -1,4 +1,4 @@
-"""Servers of a test's own: primaries, replicas and Sentinels on free ports of 127.0.0.1."""
+"""Servers of our own: primaries, replicas and Sentinels on free ports of 127.0.0.1."""
 
 import shutil
 import socket
