@@ -13,7 +13,7 @@ from api.http.bodies import drain, replay
 from api.http.disconnect import Hangup
 from api.http.forwarding import check_provider, requested_provider, send_raw
 from api.http.headers import forwarded_headers
-from api.http.ownership import Nobody, Owner, list_owner
+from api.http.ownership import Nobody, Owner, access_of, list_owner
 from api.http.query import read_limit, unknown_cursor
 from api.http.request_context import Receive, Reply, RequestContext, Scope, Send, header_text, json_reply, send_reply
 from api.services import Services
@@ -69,7 +69,8 @@ class FileUpload(AsgiEndpoint):
             return
         request = await _for_provider(context, upload, provider, query)
         with Hangup(receive):
-            answer = await services.inference.forwarder.forward(request, context.caller)
+            access = await access_of(services.governance, context.caller)
+            answer = await services.inference.forwarder.forward(request, context.caller, access)
             context.provider = provider
             await send_raw(send, answer)
 

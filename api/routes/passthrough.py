@@ -1,7 +1,6 @@
 """Forwards resources that one provider keeps (files, stored completions, …), unchanged in both directions."""
 
 from typing import NoReturn
-from urllib.parse import unquote
 
 from starlette.routing import Match
 
@@ -11,6 +10,7 @@ from api.http.dimensions import dimensions_of
 from api.http.disconnect import Hangup
 from api.http.forwarding import requested_provider, send_raw
 from api.http.headers import forwarded_headers
+from api.http.ownership import access_of
 from api.http.request_context import Receive, RequestContext, Scope, Send
 from api.http.runs import run_of
 from api.middleware.fast_routes import POSTED
@@ -18,39 +18,7 @@ from api.services import Services
 from shared.errors import MethodNotAllowed, NotFound
 from shared.inference.passthrough import RawRequest
 from shared.providers.registry import DEFAULT_PROVIDER
-from shared.surfaces.request_types import REQUEST_TYPES
-
-# The resource families of the OpenAI API that a provider keeps for itself.
-FAMILIES = frozenset(
-    {
-        "agents",
-        "assistants",
-        "audio",
-        "batches",
-        "chat",
-        "chatkit",
-        "containers",
-        "content_provenance_checks",
-        "conversations",
-        "decisions",
-        "evals",
-        "files",
-        "fine_tuning",
-        "images",
-        "live",
-        "models",
-        "realtime",
-        "responses",
-        "safety",
-        "skills",
-        "threads",
-        "uploads",
-        "vaults",
-        "vector_stores",
-        "videos",
-    }
-)
-_ANSWERED_HERE = frozenset(request_type.path for request_type in REQUEST_TYPES)
+from shared.surfaces.forwarded_paths import match_path
 
 
 class PassthroughEndpoint(AsgiEndpoint):
@@ -68,16 +36,15 @@ class PassthroughEndpoint(AsgiEndpoint):
         """Label the request, and refuse paths that no provider has.
 
         Raises:
-            NotFound: The resource family is unknown.
-            MethodNotAllowed: The gateway serves the path, with another method.
+            NotFound: No provider has the path.
+            MethodNotAllowed: The path is served with another method.
         """
         super().prepare(context, scope)
-        path = self._path(scope)
-        segments = unquote(path).strip("/").split("/")
-        if segments[0] not in FAMILIES or any(segment in {"", ".", ".."} for segment in segments):
+        path = match_path(self._path(scope))
+        if path is None:
             _refuse(scope)
-        if scope["method"] != "GET" and path.strip("/") in _ANSWERED_HERE:
-            _refuse(scope)
+        if scope["method"] not in path.methods:
+            raise MethodNotAllowed(f"{scope['method']} is not allowed on {scope['path'][:200]!r}.")
 
     async def handle(
         self, services: Services, context: RequestContext, scope: Scope, receive: Receive, send: Send
@@ -89,7 +56,10 @@ class PassthroughEndpoint(AsgiEndpoint):
         """
         named, query = requested_provider(context, scope.get("query_string", b"").decode("latin-1"))
         provider = named or DEFAULT_PROVIDER
-        path = self._path(scope)
+        matched = match_path(self._path(scope))
+        assert matched is not None  # noqa: S101 - ``prepare`` refuses every other path
+        path = matched.path
+        access = await access_of(services.governance, context.caller)
         request = RawRequest(
             method=scope["method"],
             path=f"{path}?{query}" if query else path,
@@ -102,7 +72,7 @@ class PassthroughEndpoint(AsgiEndpoint):
             run=run_of(context.headers),
         )
         with Hangup(receive):
-            answer = await services.inference.forwarder.forward(request, context.caller)
+            answer = await services.inference.forwarder.forward(request, context.caller, access)
             context.provider = provider
             await send_raw(send, answer)
 

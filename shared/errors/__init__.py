@@ -15,6 +15,7 @@
     │   └── PriceUnknown               402  insufficient_quota      price_unknown
     ├── Forbidden                      403  permission_error
     │   ├── VirtualKeyBlocked          403  permission_error        virtual_key_blocked
+    │   ├── PassthroughBlocked         403  permission_error        passthrough_blocked
     │   ├── ProviderBlocked            403  permission_error        provider_blocked
     │   └── ModelBlocked               403  permission_error        model_blocked
     ├── NotFound                       404  invalid_request_error   not_found
@@ -97,6 +98,7 @@ from shared.errors.requests import (
     ModelBlocked,
     ModelNotFound,
     NotFound,
+    PassthroughBlocked,
     ProviderBlocked,
     RequestTooLarge,
     RetryRefused,
@@ -147,6 +149,7 @@ __all__ = [
     "ModelNotFound",
     "NotFound",
     "Overloaded",
+    "PassthroughBlocked",
     "PriceUnknown",
     "ProviderBlocked",
     "ProviderRateLimited",

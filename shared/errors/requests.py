@@ -77,6 +77,12 @@ class ModelBlocked(Forbidden):
     code = "model_blocked"
 
 
+class PassthroughBlocked(Forbidden):
+    """The virtual key may not use objects in a provider's account."""
+
+    code = "passthrough_blocked"
+
+
 class NotFound(GatewayError):
     """The resource does not exist."""
 

@@ -10,6 +10,7 @@ from shared.governance.pricing.prices import FREE, PriceBook
 from shared.inference.billing import Billing
 from shared.inference.conversations import Conversations
 from shared.inference.inference import Inference
+from shared.inference.owned_ids import OwnedIds
 from shared.inference.route import Routing
 from shared.providers.answer_memory import MEGABYTE, AnswerMemory
 from shared.providers.client import ProviderClient, gate_of
@@ -120,6 +121,7 @@ def build_inference(
         conversations=Conversations(store.commands) if store else None,
         close=close,
         sharing=SharedHealth(board, store.commands, store.subscription) if store else None,
+        owned=OwnedIds(store.commands) if store else None,
     )
 
 

@@ -103,13 +103,20 @@ class Billing:
         self._check_price(call, target, self._limits(call, target))
         return await self._reserve(uuid.uuid4().hex, limits, call, (target,)) if limits else UNLIMITED
 
-    async def check_forwarded(self, call: Call, provider: str) -> Reservation:
+    async def check_forwarded(self, call: Call, provider: str, *, reads: bool = False) -> Reservation:
         """Check the limits of a request that is forwarded unread: it counts as a request, its cost is unknown.
+
+        Args:
+            call: The request.
+            provider: Its provider.
+            reads: Whether it makes nothing that could cost: only limits of requests bind it.
 
         Raises:
             BudgetExceeded, RequestLimited, TokenLimited, StoreUnavailable: See ``LimitGuard.admit``.
         """
         limits = (*call.caller.limits, *self._providers.get(provider, ()), *self._own_limits(call))
+        if reads:
+            limits = tuple(limit for limit in limits if not limit.estimated)
         return await self.guard.admit(uuid.uuid4().hex, limits, cost=0, tokens=0)
 
     def _limits(self, call: Call, target: Target) -> tuple[Limit, ...]:

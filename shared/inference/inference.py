@@ -28,6 +28,7 @@ from shared.inference.conversations import Conversations
 from shared.inference.forwarding import Forwarder
 from shared.inference.model_lists import ModelLists
 from shared.inference.output_limits import with_output_limit
+from shared.inference.owned_ids import OwnedIds
 from shared.inference.passthrough import Passthrough
 from shared.inference.route import Routing
 from shared.inference.streaming import ProviderStream
@@ -74,6 +75,7 @@ class Inference:
         conversations: Stores responses; None: none are stored.
         close: Awaited when this is closed: closes what the client was built on.
         sharing: Exchanges the providers' health with other processes; None: it stays in this process.
+        owned: Owners of what providers keep; None: nobody owns anything.
 
     Attributes:
         providers: The configured providers.
@@ -95,6 +97,7 @@ class Inference:
         conversations: Conversations | None = None,
         close: Callable[[], Awaitable[None]],
         sharing: SharedHealth | None = None,
+        owned: OwnedIds | None = None,
     ) -> None:
         self._client = client
         self._routing = routing
@@ -107,7 +110,8 @@ class Inference:
         self.providers = providers
         self.conversations = conversations
         self.catalogue = Catalogue(routing, ModelLists(providers, client))
-        self.forwarder = Forwarder(Passthrough(providers, client), billing)
+        self._owned = owned
+        self.forwarder = Forwarder(Passthrough(providers, client), billing, owned)
 
     def start(self) -> None:
         """Start the exchange with other processes; needs a running event loop. Calls are answered without it too."""

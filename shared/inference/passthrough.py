@@ -1,8 +1,9 @@
 """Requests that belong to one provider and are forwarded untouched: its files, its stored responses."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Self
 
 from shared.errors import Unsupported
 from shared.governance.keys.caller import Caller
@@ -38,29 +39,49 @@ class RawRequest:
 
     @property
     def free(self) -> bool:
-        """Whether providers do not charge for it: storing files, and cancelling what runs."""
+        """Whether providers do not charge for it: reading, deleting, storing files, and cancelling what runs."""
+        if self.method not in {"POST", "PUT", "PATCH"}:
+            return True
         steps = self.path.partition("?")[0].strip("/").split("/")
         return steps[0] in {"files", "uploads"} or steps[-1] == "cancel"
 
 
 class RawAnswer:
-    """A provider's unread answer; iterate its body once, or close it."""
+    """A provider's unread answer; iterate its body once, or close it.
+
+    Attributes:
+        observer: Awaited with each piece of the body before it is passed on.
+    """
 
     def __init__(self, exchange: UpstreamResponse) -> None:
         self._exchange = exchange
+        self._body: bytes | None = None
+        self.observer: Callable[[bytes], Awaitable[None]] | None = None
         self.status = exchange.status
         self.content_type = exchange.content_type
         self.headers: Mapping[str, str] = exchange.headers
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        if self._body is not None:
+            yield self._body
+            return
         try:
             async for chunk in self._exchange.chunks():
+                if self.observer is not None:
+                    await self.observer(chunk)
                 yield chunk
         finally:
             await self.aclose()
 
+    def with_body(self, body: bytes) -> Self:
+        """Return the answer with another body in place of the one that was read."""
+        self._body = body
+        return self
+
     async def read(self) -> bytes:
         """Return the whole body."""
+        if self._body is not None:
+            return self._body
         async with self._exchange as exchange:
             return await exchange.read()
 
@@ -85,7 +106,10 @@ class Passthrough:
         """
         provider = self.owner(request.provider, caller)
         upstream = UpstreamRequest(
-            path=request.path, body=request.body, content_type=request.content_type, method=request.method
+            path=request.path,
+            body=request.body if request.method in {"POST", "PUT", "PATCH"} else b"",
+            content_type=request.content_type if request.body else "",
+            method=request.method,
         )
         exchange = await self._client.open(
             provider,
@@ -96,6 +120,16 @@ class Passthrough:
             total_s=provider.timeouts.total_s,
         )
         return RawAnswer(exchange)
+
+    def authorise(self, name: str, caller: Caller) -> None:
+        """Check that the caller may use a model.
+
+        Raises:
+            InvalidRequest: The name is not in its canonical form.
+            ProviderBlocked, ModelBlocked: The caller may not use it.
+        """
+        provider, model = self._providers.resolve(name)
+        caller.authorise(provider.name, model)
 
     def owner(self, name: str, caller: Caller) -> Provider:
         """Return the provider of that name, if it has such resources and the caller may use it.

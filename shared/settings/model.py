@@ -256,6 +256,7 @@ class KeyRules(Limited):
     max_concurrent_jobs: Annotated[int, Field(gt=0, le=10**9)] | None = None
     expires_at: datetime | None = None
     dimensions: Annotated[dict[DimensionName, DimensionValue], Field(max_length=10)] = {}
+    passthrough: Literal["off", "owned", "account"] = "owned"
 
 
 class VirtualKeySettings(KeyRules):

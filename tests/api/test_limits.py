@@ -151,7 +151,7 @@ async def test_a_stream_that_was_read_to_its_end_is_booked_as_an_answer(start: S
 
 
 async def test_what_is_forwarded_unread_counts_and_is_booked(start: Start, sim: RunningSimulator) -> None:
-    gateway = await gateway_with(start, rate_limit={"requests": 2, "window": "1d"})
+    gateway = await gateway_with(start, rate_limit={"requests": 3, "window": "1d"})
     mine = {"x-bf-vk": KEY_A, "x-bf-provider": "sim"}
 
     async def upload() -> httpx.Response:
@@ -159,20 +159,26 @@ async def test_what_is_forwarded_unread_counts_and_is_booked(start: Start, sim: 
         return await gateway.http.post("/v1/files", files=sent, data={"purpose": "batch"}, headers=mine)
 
     file_id = (first := await upload()).json()["id"]
-    assert first.headers["x-ratelimit-remaining-requests"] == "1"
+    assert first.headers["x-ratelimit-remaining-requests"] == "2"
     assert (await gateway.http.get(f"/v1/files/{file_id}", headers=mine)).status_code == 200
     batch = {"input_file_id": file_id, "endpoint": "/v1/chat/completions", "completion_window": "24h"}
     assert (await gateway.post("/v1/batches", batch, headers=mine)).status_code in {200, 400}
     asked = len(sim.log.entries)
     refused = await upload()
     assert (refused.status_code, refused.json()["error"]["code"]) == (429, "request_limited")
-    assert (await gateway.http.delete(f"/v1/files/{file_id}", headers=mine)).status_code == 200
-    assert len(sim.log.entries) == asked + 1
+    assert (await gateway.http.delete(f"/v1/files/{file_id}", headers=mine)).status_code == 429
+    assert len(sim.log.entries) == asked
     assert (await gateway.post("/v1/batches?provider=nobody", batch, headers={"x-bf-vk": KEY_A})).status_code == 400
     entries = await booked(gateway)
-    assert [entry["type"] for entry in entries] == ["passthrough"] * 3
-    assert [entry["asked"] for entry in entries] == ["sim/files", "sim/batches", "sim/files"]
-    assert [entry["status"] for entry in entries][::2] == [200, 429]
+    assert [entry["type"] for entry in entries] == ["passthrough"] * 5
+    assert [entry["asked"] for entry in entries] == [
+        "sim/files",
+        f"sim/files/{file_id}",
+        "sim/batches",
+        "sim/files",
+        f"sim/files/{file_id}",
+    ]
+    assert [entry["status"] for entry in entries][::3] == [200, 429]
     assert entries[0]["priced"] is True
 
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Literal
 from urllib.parse import quote
 
 from shared.errors import ModelBlocked, ProviderBlocked, VirtualKeyBlocked
@@ -31,6 +32,7 @@ class Caller:
         dimensions: Names and values that are booked with its calls.
         expires_at: Unix seconds; 0: never.
         revoked: Whether the key was revoked.
+        passthrough: Which objects in a provider's account it may use: none, its own, or all.
     """
 
     key_id: str = ""
@@ -49,6 +51,7 @@ class Caller:
     dimensions: tuple[tuple[str, str], ...] = ()
     expires_at: float = 0.0
     revoked: bool = False
+    passthrough: Literal["off", "owned", "account"] = "owned"
 
     @property
     def run_owner(self) -> str:

@@ -117,6 +117,7 @@ def caller_of_key(key: VirtualKey, settings: Settings) -> Caller:
         fallbacks=rules.fallbacks,
         limits=_all_limits(key.id, rules, settings),
         dimensions=tuple(sorted(rules.dimensions.items())),
+        passthrough=rules.passthrough,
         expires_at=_unix(rules.expires_at) if rules.expires_at else 0.0,
         revoked=bool(key.revoked_at),
     )
