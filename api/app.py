@@ -17,6 +17,7 @@ from api.admin import audit as admin_audit
 from api.admin import console as admin_console
 from api.admin import jobs as admin_jobs
 from api.admin import keys as admin_keys
+from api.admin import pauses as admin_pauses
 from api.admin import runs as admin_runs
 from api.admin import usage as admin_usage
 from api.admin import webhooks as admin_webhooks
@@ -224,6 +225,7 @@ _ROUTERS = (
     health.router,
     admin_keys.router,
     admin_jobs.router,
+    admin_pauses.router,
     admin_webhooks.router,
     admin_alerts.router,
     admin_usage.router,

@@ -64,6 +64,9 @@ KEYS: tuple[Key, ...] = (
         "permanent, 4096 of them, 100,000 ids each",
         "jobs by creation whose model, provider, label, team, ... has this hash",
     ),
+    Key("finops:jobs:pauses", "hash", "permanent, 100 of them", "the pauses of the queue, by scope"),
+    Key("finops:jobs:set-aside", "sorted set", "permanent, empties itself", "jobs that a pause kept from a claim"),
+    Key("finops:jobs:coming-back", "sorted set", "permanent, empties itself", "such jobs after their pause has ended"),
     Key("finops:owner:<owner>:jobs", "sorted set", "30 days, refreshed; 10,000 ids", "an owner's jobs by age"),
     Key("finops:group:<group>:ended", "list", "30 days, refreshed", "ids of a group's ended jobs, until they are read"),
     Key("finops:idem:<scope>:<key>", "hash", "24 hours", "the job that an idempotency key made"),
@@ -79,6 +82,7 @@ WAITING = "finops:jobs:waiting"
 DEAD = "finops:jobs:dead"
 ALL_JOBS = "finops:jobs:all"
 LIVE = "finops:jobs:live"
+PAUSES = "finops:jobs:pauses"
 CANCEL_CHANNEL = "finops:cancel"
 WEBHOOK_OUTBOX = "finops:webhooks:outbox"
 HEALTH = "arq:queue:health-check"

@@ -18,7 +18,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import orjson
 
@@ -172,6 +172,22 @@ class NewJob:
         return replace(self, context={**self.context, "estimate": estimate}) if estimate else self
 
 
+class PausedBy(Protocol):
+    """A pause as a job tells of it."""
+
+    @property
+    def scope(self) -> str:
+        """What is paused."""
+
+    @property
+    def reason(self) -> str:
+        """Why."""
+
+    @property
+    def until_ms(self) -> int | None:
+        """Unix milliseconds; None: until it is resumed."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """A stored job. Times are unix milliseconds by Redis's clock, 0 where not reached.
@@ -181,6 +197,7 @@ class Job:
     ``released``, or the reason of a deferral. ``result_size`` is set where the result is stored
     beside the record. ``labels`` is as stored (``labels.labels_field``), ``history`` the last upstream attempts, a JSON
     object a line.
+    ``paused_by`` is why a waiting job is not claimed.
     """
 
     id: str
@@ -213,6 +230,7 @@ class Job:
     history: bytes = b""
     queue_position: int | None = None
     estimated_start_ms: int | None = None
+    paused_by: tuple["PausedBy", ...] = ()
 
     @property
     def live(self) -> bool:

@@ -10,6 +10,7 @@ from shared.jobs.bodies import read_parts, with_result, write_parts
 from shared.jobs.endings import DEADLINE_ERROR, cancelled_error
 from shared.jobs.filters import EVERYTHING, JobFilter
 from shared.jobs.model import UNCHANGED, Claim, Job, Outcome, Priority, RetryChanges, State, job_from_fields
+from shared.jobs.pauses import Pause, PauseStore, pauses_of, read_pauses
 from shared.jobs.scripts import EngineScripts
 from shared.store.commands import Argument, RedisCommands
 from shared.store.probe import is_writable
@@ -73,6 +74,7 @@ class QueueStats:
     running: int
     dead: int
     callers: dict[str, int]
+    pauses: int = 0
 
 
 class JobStore:
@@ -103,7 +105,8 @@ class JobStore:
             return None
         job = records.job_from_reply(job_id, reply[0])
         if len(reply) > 2:
-            return records.with_forecast(job, reply[1], int(reply[2]))
+            job = records.with_forecast(job, reply[1], int(reply[2]))
+            return _with_pauses(job, read_pauses(reply[3], int(reply[2]))) if reply[3] else job
         return await with_result(self._scripts, job)
 
     async def payload(self, job_id: str) -> bytes | None:
@@ -222,7 +225,7 @@ class JobStore:
             for row in await self._scan(set_key, mine, order, position, limit + 1):
                 rows[row[0]] = row
         jobs = sorted(map(_summary, rows.values()), key=_by_creation, reverse=order == "desc")
-        return JobPage(tuple(jobs[:limit]), has_more=len(jobs) > limit)
+        return JobPage(await self._paused(jobs[:limit]), has_more=len(jobs) > limit)
 
     async def dead(self, *, after: str = "", limit: int = 20) -> JobPage:
         """List the dead letters, newest first.
@@ -242,7 +245,7 @@ class JobStore:
         Raises:
             StoreUnavailable: No answer.
         """
-        rows, deferred, running, dead, callers = await self._scripts.run("stats", (), retry_safe=True)
+        rows, deferred, running, dead, callers, pauses = await self._scripts.run("stats", (), retry_safe=True)
         return QueueStats(
             priorities={
                 Priority(name.decode()): PriorityStats(int(depth), int(age) / 1000) for name, depth, age in rows
@@ -250,8 +253,16 @@ class JobStore:
             deferred=int(deferred),
             running=int(running),
             dead=int(dead),
+            pauses=int(pauses),
             callers={name.decode(): int(n) for name, n in zip(callers[::2], callers[1::2], strict=True)},
         )
+
+    async def _paused(self, jobs: Sequence[Job]) -> tuple[Job, ...]:
+        """Return the jobs with the pauses that hold for them."""
+        if not any(job.live for job in jobs):
+            return tuple(jobs)
+        pauses = await PauseStore(self._commands).list()
+        return tuple(_with_pauses(job, pauses) for job in jobs) if pauses else tuple(jobs)
 
     async def _position(self, set_key: str, after: str) -> tuple[Argument, Argument]:
         """Return score and id of a cursor."""
@@ -297,6 +308,11 @@ class JobStore:
             if last is None or len(rows) >= count:
                 return rows
             position = (last[0], last[1])
+
+
+def _with_pauses(job: Job, pauses: Sequence[Pause]) -> Job:
+    held = pauses_of(job, pauses)
+    return replace(job, paused_by=held) if held else job
 
 
 def _state_set(state: State) -> str:

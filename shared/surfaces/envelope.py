@@ -3,7 +3,7 @@
 # ruff: noqa: D102 - the attributes of JobView say themselves; the job they belong to documents them
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import orjson
@@ -18,6 +18,17 @@ _STATUSES: Mapping[str, str] = {
     "failed": "failed",
     "cancelled": "cancelled",
 }
+
+
+class PauseView(Protocol):
+    """A pause that holds for a job; ``until_ms`` is None for one that lasts until it is resumed."""
+
+    @property
+    def scope(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def until_ms(self) -> int | None: ...
 
 
 class JobView(Protocol):
@@ -56,6 +67,8 @@ class JobView(Protocol):
     @property
     def error(self) -> Mapping[str, Any] | None: ...
     @property
+    def paused_by(self) -> Sequence[PauseView]: ...
+    @property
     def history(self) -> bytes: ...
     @property
     def label_pairs(self) -> Mapping[str, str]: ...
@@ -88,8 +101,7 @@ def envelope(job: JobView, *, with_result: bool = True) -> dict[str, Any]:
         "created_at": rfc3339_ms(job.created_ms),
         "attempts": job.attempts,
     }
-    if labels := job.label_pairs:
-        envelope["labels"] = labels
+    _add_operations(job, envelope, with_history=with_result)
     _add_times(job, envelope, ended=ended)
     if job.state == "queued" and job.queue_position is not None:
         envelope["queue_position"] = job.queue_position
@@ -99,11 +111,18 @@ def envelope(job: JobView, *, with_result: bool = True) -> dict[str, Any]:
         envelope["result"] = _result(job)
         if not _is_json(job.result_type):
             envelope["result_type"] = job.result_type
-    if with_result and job.history:
-        envelope["history"] = [_history_entry(line) for line in job.history.split(b"\n")]
     if job.error is not None and job.state in ("failed", "cancelled"):
         envelope["error"] = dict(job.error)
     return envelope
+
+
+def _add_operations(job: JobView, envelope: dict[str, Any], *, with_history: bool) -> None:
+    if labels := job.label_pairs:
+        envelope["labels"] = labels
+    if job.paused_by:
+        envelope["paused_by"] = [_pause(pause) for pause in job.paused_by]
+    if with_history and job.history:
+        envelope["history"] = [_history_entry(line) for line in job.history.split(b"\n")]
 
 
 def _add_times(job: JobView, envelope: dict[str, Any], *, ended: bool) -> None:
@@ -118,6 +137,11 @@ def _add_times(job: JobView, envelope: dict[str, Any], *, ended: bool) -> None:
         envelope["completed_at"] = rfc3339_ms(job.completed_ms)
         if job.expires_ms:
             envelope["expires_at"] = rfc3339_ms(job.expires_ms)
+
+
+def _pause(pause: PauseView) -> dict[str, Any]:
+    until = None if pause.until_ms is None else rfc3339_ms(pause.until_ms)
+    return {"scope": pause.scope, "reason": pause.reason, "until": until}
 
 
 def _history_entry(line: bytes) -> dict[str, Any]:

@@ -56,6 +56,10 @@ class QueueMetrics(Protocol):
         """Jobs in the dead-letter list."""
 
     @property
+    def pauses(self) -> int:
+        """Pauses in force."""
+
+    @property
     def callers(self) -> Mapping[str, int]:
         """Waiting jobs by caller."""
 
@@ -185,6 +189,7 @@ class Metrics:
         self._queue_deferred = gauge("deferred", "Jobs that wait for a time.")
         self._queue_running = gauge("running", "Jobs under a lease, of all workers.")
         self._queue_dead = gauge("dead", "Jobs in the dead-letter list.")
+        self._queue_pauses = gauge("pauses", "Pauses of the queue in force.")
 
     def _make_delivery_metrics(self) -> None:
         registry = self.registry
@@ -310,6 +315,7 @@ class Metrics:
         self._queue_deferred.set(stats.deferred)
         self._queue_running.set(stats.running)
         self._queue_dead.set(stats.dead)
+        self._queue_pauses.set(stats.pauses)
         self._caller_depth.forget()
         busiest = sorted(stats.callers.items(), key=lambda item: -item[1])[:MAX_CALLER_SERIES]
         for caller, depth in busiest:

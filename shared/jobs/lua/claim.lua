@@ -1,5 +1,6 @@
 #!lua flags=allow-oom
 --!include prelude.lua
+--!include pauses.lua
 -- Gives a worker its next jobs in fair order, after handling what fell due: deferred jobs, dead leases, deadlines.
 -- ARGV: worker, count, lease in ms, most attempts, largest payload to include, error of a missed deadline, format of the
 -- error of spent attempts (%s: their number), then the priorities to serve. Answers {now, ms until something falls due, 1
@@ -11,7 +12,7 @@ local served = {}
 for i = 8, #ARGV do served[#served + 1] = ARGV[i] end
 
 local now = now_ms()
-local hold = beat(now, lease)
+local hold, pausing = beat(now, lease)
 local reruns = 0
 
 local function due_ids(set, limit) return call('ZRANGEBYSCORE', set, '-inf', int(now), 'LIMIT', '0', limit) end
@@ -57,14 +58,33 @@ if now >= hold then
 end
 settle()
 
+local rules = pausing and pause_rules(now)
+if rules then
+  local open = {}
+  for _, priority in ipairs(served) do
+    if not rules.all and not rules.priorities[priority] then open[#open + 1] = priority end
+  end
+  served = open
+end
+
+-- The first callers of a priority, those of paused keys taken off the list.
+local function first_callers(priority)
+  local heads = call('ZRANGE', callers_key(priority), '0', count - 1)
+  if not rules or not next(rules.keys) then return heads end
+  local paused = {}
+  for _, name in ipairs(heads) do if rules.keys[name] then paused[#paused + 1] = name end end
+  if #paused == 0 then return heads end
+  call('ZREM', callers_key(priority), unpack(paused))
+  return first_callers(priority)
+end
+
 -- The competing callers. The first `count` of each priority are enough for `count` picks, because a pick only moves its
 -- caller back.
 local field, competitors = {}, {}
 if count > 0 then
   local seen = {}
   for _, priority in ipairs(served) do
-    local heads = call('ZRANGE', callers_key(priority), '0', count - 1)
-    for _, name in ipairs(heads) do
+    for _, name in ipairs(first_callers(priority)) do
       if not seen[name] then
         seen[name] = true
         local c = caller_of(name)
@@ -100,6 +120,8 @@ local virtual = vtime()
 
 local DETAILS = {'state', 'attempts', 'deadline_ms', 'owner', 'type', 'model', 'request_id', 'content_type', 'context',
   'ttl_s', 'created_ms', 'due_ms', 'webhook', 'reason', 'size'}
+if rules then DETAILS[#DETAILS + 1] = 'labels' end
+local most_aside = 200
 
 local function start(c, id, priority, f)
   local token = worker .. ':' .. int(fence - #claims)
@@ -120,6 +142,11 @@ end
 -- A popped job is a start, a missed deadline, or a record that is no longer there.
 local function take(c, id, priority)
   local f = call('HMGET', job_key(id), unpack(DETAILS))
+  if rules and f[1] == 'queued' and set_aside(rules, f[6] or '', f[16] or '') then
+    call('ZADD', SET_ASIDE, f[11] or '0', id)
+    most_aside = most_aside - 1
+    return
+  end
   local gone = unqueue[priority] or {}
   unqueue[priority] = gone
   if f[1] == 'queued' and num(f[3]) > 0 and num(f[3]) <= now then
@@ -136,8 +163,8 @@ local function take(c, id, priority)
 end
 
 local looks = count * 4
-while #claims < count and looks > 0 do
-  looks = looks - 1
+while #claims < count and looks > 0 and most_aside > 0 do
+  local aside = most_aside
   local at = next_caller()
   if not at then break end
   local c = field[at]
@@ -145,9 +172,11 @@ while #claims < count and looks > 0 do
   if not parked(c) then id, priority = pop(c) end
   if id then
     take(c, id, priority)
+    if aside == most_aside then looks = looks - 1 end
     c.priorities[priority] = true
     c.moved = true
   else
+    looks = looks - 1
     table.remove(field, at)
     if not c.moved then  -- it was listed without a job to start: settle() removes it
       for _, l in ipairs(PRIORITIES) do c.priorities[l] = true end

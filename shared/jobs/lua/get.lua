@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 --!include prelude.lua
 -- A poll: the record, after its deadline was checked, and the forecast of a queued job. ARGV: id, error of a missed
--- deadline. Answers {record, {position, claims per second}, now}, without the time where there is no forecast.
+-- deadline. Answers {record, {position, claims per second}, now, pauses}, without time and pauses where it does not wait.
 local id = ARGV[1]
 local fields = call('HGETALL', job_key(id))
 if #fields == 0 then return false end
@@ -16,4 +16,4 @@ if overdue(job, now) then
   settle()
   return {call('HGETALL', job_key(id)), {0, '0'}}
 end
-return {fields, job.state == 'queued' and forecast(job) or {0, '0'}, int(now)}
+return {fields, job.state == 'queued' and forecast(job) or {0, '0'}, int(now), call('HGETALL', 'finops:jobs:pauses')}

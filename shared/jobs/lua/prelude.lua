@@ -223,7 +223,10 @@ local function leave_waiting(job)
   local c = caller_of(job.caller)
   call('ZREM', QUEUE[job.priority], job.id)
   if job.state == 'queued' then
-    call('ZREM', ready_key(job.priority, job.caller), job.id)
+    if call('ZREM', ready_key(job.priority, job.caller), job.id) == 0 then  -- set aside by a pause
+      call('ZREM', 'finops:jobs:set-aside', job.id)
+      call('ZREM', 'finops:jobs:coming-back', job.id)
+    end
     c.priorities[job.priority] = true
     c.filled[job.priority] = nil
   else
@@ -398,7 +401,7 @@ local function overdue(job, now) return job.deadline > 0 and job.deadline <= now
 -- Live workers beat at least every half second. A longer silence means that no worker could reach the store (or none
 -- ran): leases that expired meanwhile prove nothing until their holders have had time to renew them.
 local function beat(now, lease)
-  local f = call('HMGET', CLOCK, 'beat', 'hold')
+  local f = call('HMGET', CLOCK, 'beat', 'hold', 'pauses')
   local last, hold = num(f[1]), num(f[2])
   if last > 0 and now - last > math.max(1000, lease / 2) then
     hold = now + math.max(500, lease / 2)
@@ -406,7 +409,7 @@ local function beat(now, lease)
   else
     call('HSET', CLOCK, 'beat', int(now))
   end
-  return hold
+  return hold, f[3]
 end
 
 -- The position of a queued job and the speed of the queue: {position, claims per second}. known_depth: the priority's

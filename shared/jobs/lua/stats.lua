@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 --!include prelude.lua
 -- Queue statistics: per priority the number of due jobs and the age of the oldest in ms; deferred, running and dead jobs;
--- and waiting jobs per caller.
+-- waiting jobs per caller; and the number of pauses.
 local now = now_ms()
 local priorities = {}
 for _, priority in ipairs(PRIORITIES) do
@@ -10,4 +10,4 @@ for _, priority in ipairs(PRIORITIES) do
   priorities[#priorities + 1] = {priority, call('ZCOUNT', QUEUE[priority], '-inf', int(now)), int(age)}
 end
 return {priorities, call('ZCARD', DEFERRED), call('ZCARD', LEASES), call('ZCARD', DEAD),
-  call('ZREVRANGE', WAITING, '0', '999', 'WITHSCORES')}
+  call('ZREVRANGE', WAITING, '0', '999', 'WITHSCORES'), call('HLEN', 'finops:jobs:pauses')}
