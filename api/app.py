@@ -118,6 +118,7 @@ def create_app(
         redoc_url=None,
         telemetry={"tracing": False, "metrics": False, "logs": False},  # the gateway has its own; the check costs 5 us
     )
+    app.state.metrics = metrics
     app.surround = partial(_surround, settings=settings, metrics=metrics)
     app.add_middleware(ErrorBoundary)  # inside the framework too, whose outermost layer would answer itself
     install_error_handlers(app)

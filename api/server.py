@@ -5,14 +5,16 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 
 import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
-from api.http.protocol import JoiningProtocol
+from api.http.connection_limits import ConnectionLimits
+from api.http.guarded_protocol import GuardedProtocol
 from shared.providers.references import check_references
 from shared.providers.registry import IncompleteProvider, configured_providers
 from shared.settings.model import Settings
@@ -66,12 +68,18 @@ def run_api(
     return 0
 
 
-def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
-    """Configure uvicorn: the fast parser and loop, the gateway's own logs, no server header."""
+def server_config(app: FastAPI, settings: Settings, on_refused: Callable[[str], None] | None = None) -> uvicorn.Config:
+    """Configure uvicorn: the fast parser and loop, the gateway's own logs, no server header.
+
+    Args:
+        app: The application.
+        settings: For the limits of connections.
+        on_refused: Called with the reason for every request that is refused before the application sees it.
+    """
     return uvicorn.Config(
         app,
         interface="asgi3",
-        http=JoiningProtocol,
+        http=partial(GuardedProtocol, limits=ConnectionLimits(settings.server, on_refused)),  # type: ignore[arg-type]
         loop="uvloop" if os.name == "posix" else "asyncio",
         ws="none",
         lifespan="on",
@@ -89,7 +97,8 @@ class ApiServer(uvicorn.Server):
     """uvicorn with the marks of our process: a line when it serves, and a heap that is settled by then."""
 
     def __init__(self, app: FastAPI, settings: Settings) -> None:
-        super().__init__(server_config(app, settings))
+        metrics = getattr(app.state, "metrics", None)
+        super().__init__(server_config(app, settings, metrics.refused if metrics is not None else None))
         self._app = app
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

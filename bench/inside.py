@@ -22,7 +22,6 @@ from uvicorn.server import ServerState
 
 from api import server
 from api.app import create_app
-from api.http.protocol import JoiningProtocol
 from api.http.request_context import Reply, send_reply
 from api.middleware.access_log import AccessLog
 from bench import machine, samples
@@ -146,7 +145,7 @@ async def measure(
             if outside:
                 config.loaded_app = Outside(app)
             state = ServerState()
-            inside = Inside(lambda: JoiningProtocol(config, state, {}))
+            inside = Inside(lambda: config.http_protocol_class(config, state, {}))
             with mock.patch.object(Dialer, "dial", lambda _self, *arguments: inside.dial(*arguments)):
                 return await _measure(inside, batches, streams=streams)
 

@@ -119,7 +119,7 @@ async def _answer(error: Exception, scope: Scope, send: Send) -> None:
         return
     gateway_error = as_gateway_error(error, context.request_id)
     if context.status == 0:
-        await send_reply(send, error_reply(gateway_error, _surface(scope["path"]), context.request_id))
+        await send_reply(send, error_reply(gateway_error, surface_of(scope["path"]), context.request_id))
     # Otherwise the response is half sent. Returning without its end makes the server drop the connection, which is how
     # HTTP marks a body as incomplete.
 
@@ -146,10 +146,10 @@ async def _render_http_exception(request: Request, error: Exception) -> Response
 
 
 def _for_path(request: Request, gateway_error: GatewayError) -> Reply:
-    return error_reply(gateway_error, _surface(request.url.path), request.scope[SCOPE_KEY].request_id)
+    return error_reply(gateway_error, surface_of(request.url.path), request.scope[SCOPE_KEY].request_id)
 
 
-def _surface(path: str) -> str:
+def surface_of(path: str) -> str:
     """The surface whose envelope callers of a path expect, whether or not anything is served there."""
     if path.startswith(GENAI_PREFIX):
         return "genai"

@@ -19,30 +19,34 @@ from api.http.request_context import Receive
 class JoinedWrites:
     """A transport that keeps what is written until the loop's next turn; everything else is the real one's."""
 
-    __slots__ = ("_call_soon", "_pending", "_transport", "_write")
+    __slots__ = ("_call_soon", "_pending", "_transport", "_write", "sent")
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
         self._write = transport.write
         self._call_soon = loop.call_soon
         self._pending: list[bytes] = []
+        self.sent = 0  # bytes handed to the transport
 
     def write(self, data: bytes) -> None:
         """Buffer the data, to be sent on the loop's next turn."""
         if not self._pending:
-            self._call_soon(self._flush)
+            self._call_soon(self.flush)
         self._pending.append(data)
 
     def close(self) -> None:
         """Send what is kept, then close."""
-        self._flush()
+        self.flush()
         self._transport.close()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Hand what is kept to the transport."""
         pending = self._pending
         if pending:
             self._pending = []
-            self._write(pending[0] if len(pending) == 1 else b"".join(pending))
+            data = pending[0] if len(pending) == 1 else b"".join(pending)
+            self.sent += len(data)
+            self._write(data)
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the real one has
         return getattr(self._transport, name)

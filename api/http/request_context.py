@@ -15,6 +15,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 HeaderLine = tuple[bytes, bytes]
 
 SCOPE_KEY = "finops"
+HEADERS_KEY = "finops.headers"
+"""In the scope, from our server: the headers by name. ``RequestId`` takes them out."""
 JSON_TYPE: HeaderLine = (b"content-type", b"application/json")
 NO_STORE: HeaderLine = (b"cache-control", b"no-store")
 

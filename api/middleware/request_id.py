@@ -8,7 +8,17 @@ from collections import Counter
 from collections.abc import Awaitable, Iterable
 
 from api.http.misspelt_headers import WARNING, unknown_headers, warning_of
-from api.http.request_context import SCOPE_KEY, App, HeaderLine, Message, Receive, RequestContext, Scope, Send
+from api.http.request_context import (
+    HEADERS_KEY,
+    SCOPE_KEY,
+    App,
+    HeaderLine,
+    Message,
+    Receive,
+    RequestContext,
+    Scope,
+    Send,
+)
 
 _NONE: frozenset[bytes] = frozenset()
 _SANE = re.compile(rb"[A-Za-z0-9._-]{1,128}")
@@ -27,7 +37,7 @@ class RequestId:
         if scope["type"] != "http":
             return self._app(scope, receive, send)
         lines = scope["headers"]
-        headers = dict(lines)
+        headers = scope.pop(HEADERS_KEY, None) or dict(lines)
         request_id = _callers_id(headers) or f"req_{self._draw(128):032x}"
         repeated = _repeated(lines) if len(headers) != len(lines) else _NONE
         context = RequestContext(request_id, headers, repeated=repeated, started=time.perf_counter(), raw_headers=lines)

@@ -26,6 +26,7 @@
     │   ├── WebhookNotFound            404  invalid_request_error   webhook_not_found
     │   └── ModelNotFound              404  invalid_request_error   model_not_found
     ├── MethodNotAllowed               405  invalid_request_error   method_not_allowed
+    ├── RequestTimeout                 408  invalid_request_error   request_timeout
     ├── Conflict                       409  invalid_request_error
     │   ├── JobCancelled               409  job_cancelled           job_cancelled
     │   ├── JobLive                    409  invalid_request_error   job_live
@@ -34,12 +35,14 @@
     │   ├── KeyRevoked                 409  invalid_request_error   key_revoked
     │   └── IdempotencyConflict        409  invalid_request_error   idempotency_conflict
     ├── RequestTooLarge                413  invalid_request_error   request_too_large
+    ├── UrlTooLong                     414  invalid_request_error   url_too_long
     ├── RateLimited                    429  rate_limit_error
     │   ├── RequestLimited             429  rate_limit_error        request_limited
     │   ├── TokenLimited               429  rate_limit_error        token_limited
     │   ├── QueueFull                  429  rate_limit_error        queue_full
     │   ├── TooManyAttempts            429  rate_limit_error        too_many_attempts
     │   └── ProviderRateLimited        429  rate_limit_error        provider_rate_limited
+    ├── HeadersTooLarge                431  invalid_request_error   headers_too_large
     ├── ClientGone                     499  client_closed_request   client_closed_request
     ├── InternalError                  500  api_error               internal_error
     ├── Unsupported                    501  invalid_request_error   unsupported_operation
@@ -86,6 +89,7 @@ from shared.errors.requests import (
     Conflict,
     DeliveryNotFound,
     Forbidden,
+    HeadersTooLarge,
     IdempotencyConflict,
     InvalidRequest,
     JobCancelled,
@@ -100,6 +104,7 @@ from shared.errors.requests import (
     NotFound,
     PassthroughBlocked,
     ProviderBlocked,
+    RequestTimeout,
     RequestTooLarge,
     RetryRefused,
     RunNotFound,
@@ -107,6 +112,7 @@ from shared.errors.requests import (
     UnknownProvider,
     Unsupported,
     UnsupportedParameter,
+    UrlTooLong,
     VirtualKeyBlocked,
     VirtualKeyNotFound,
     VirtualKeyRequired,
@@ -133,6 +139,7 @@ __all__ = [
     "DeliveryNotFound",
     "Forbidden",
     "GatewayError",
+    "HeadersTooLarge",
     "IdempotencyConflict",
     "InternalError",
     "InvalidRequest",
@@ -156,6 +163,7 @@ __all__ = [
     "QueueFull",
     "RateLimited",
     "RequestLimited",
+    "RequestTimeout",
     "RequestTooLarge",
     "ResultTooLarge",
     "RetryRefused",
@@ -171,6 +179,7 @@ __all__ = [
     "UpstreamFailure",
     "UpstreamRefused",
     "UpstreamTimeout",
+    "UrlTooLong",
     "VirtualKeyBlocked",
     "VirtualKeyNotFound",
     "VirtualKeyRequired",

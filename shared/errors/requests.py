@@ -13,6 +13,31 @@ class InvalidRequest(GatewayError):
     code: str | None = None
 
 
+class RequestTimeout(GatewayError):
+    """The request did not arrive in time."""
+
+    status = 408
+    type = "invalid_request_error"
+    code = "request_timeout"
+    retryable = True
+
+
+class UrlTooLong(GatewayError):
+    """The URL is too long."""
+
+    status = 414
+    type = "invalid_request_error"
+    code = "url_too_long"
+
+
+class HeadersTooLarge(GatewayError):
+    """The request line and headers are too large or too many."""
+
+    status = 431
+    type = "invalid_request_error"
+    code = "headers_too_large"
+
+
 class UnknownProvider(InvalidRequest):
     """The model's prefix does not name a configured provider."""
 

@@ -75,6 +75,13 @@ class ServerSettings(Section):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 8080
     max_body_mb: Annotated[float, Field(gt=0, le=1024)] = 50
+    max_header_kb: Annotated[int, Field(ge=1, le=1024)] = 64
+    max_headers: Annotated[int, Field(ge=10, le=10_000)] = 200
+    max_connections: Annotated[int, Field(ge=1, le=1_000_000)] = 20_000
+    max_inflight_mb: Annotated[int, Field(ge=1, le=1024 * 1024)] = 1024
+    header_timeout_s: Seconds = 10
+    body_stall_s: Seconds = 60
+    write_stall_s: Seconds = 60
     shutdown_grace_s: Annotated[float, Field(ge=0, le=3600)] = 30
     allow_private_network: bool = False
     max_total_s: Seconds = 1800

@@ -130,6 +130,14 @@ class Metrics:
             registry,
         )
         self._streams = Gauge("finops_streams_open", "Event streams being sent.", registry=registry)
+        self._refused = _Series(
+            Counter(
+                "finops_http_refused",
+                "Requests and connections refused before they were requests.",
+                ["reason"],
+                registry=registry,
+            )
+        )
 
     def _make_spend_metrics(self) -> None:
         registry = self.registry
@@ -245,6 +253,10 @@ class Metrics:
     def stream_closed(self) -> None:
         """It is over, however."""
         self._streams.dec()
+
+    def refused(self, reason: str) -> None:
+        """A request was refused by the HTTP server: malformed, too large, too slow, or too many."""
+        self._refused(reason).inc()
 
     def submitted(self, request_type: str, *, created: bool) -> None:
         """A submit was accepted: a new job, or one that was already made of the same request."""
