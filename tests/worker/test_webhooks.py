@@ -264,3 +264,24 @@ async def test_the_end_of_a_batch_is_sent_as_openais_event(redis_url: str, recei
     assert parsed.data.id == turn.batch.id
     await delivery.aclose()
     await commands.aclose()
+
+
+async def test_the_outbox_waits_for_a_store_that_refuses(
+    redis_url: str, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("worker.outbox.PAUSE_S", 0.01)
+    commands, redis = MultiplexedClient(redis_url), connect(redis_url, timeout_s=None)
+    delivery = WebhookDelivery(settings_with(receiver.url), commands)
+    await commands.execute("SET", "finops:alerts", "of another type")
+    outbox = asyncio.create_task(Outbox(redis, delivery, "one").run())
+    await wait_until(lambda: "waiting for the store" in caplog.text)
+    assert not outbox.done()
+    await commands.execute("DEL", "finops:alerts")
+    fields = ("job", "a", "webhook", "orders", "state", "completed", "type", "responses", "owner", "")
+    await commands.execute("XADD", "finops:webhooks:outbox", "*", *fields)
+    await wait_until(delivery.store.pending)
+    outbox.cancel()
+    await asyncio.gather(outbox, return_exceptions=True)
+    await delivery.aclose()
+    await redis.aclose()
+    await commands.aclose()
