@@ -10,6 +10,7 @@ from api.admin.access import admin_router
 from api.endpoints.deps import ContextDep, ServicesDep, as_response
 from api.http.query import list_reply, read_limit, refuse_unknown
 from api.http.request_context import NO_STORE, AuditEvent, json_reply
+from api.http.webhook_models import DeliveryAnswer, DeliveryList, RotationAnswer, SecretAnswer
 from api.services import Services
 from shared import clock
 from shared.errors import InvalidRequest, WebhookNotFound
@@ -24,7 +25,9 @@ Text = Annotated[str | None, Query(max_length=256)]
 _PARAMETERS = ("status", "webhook", "job", "event", "after", "limit")
 
 
-@router.get("/secret", summary="Get the secret that signs callbacks of calls without a virtual key")
+@router.get(
+    "/secret", summary="Get the secret that signs callbacks of calls without a virtual key", response_model=SecretAnswer
+)
 async def secret(services: ServicesDep, context: ContextDep) -> Response:
     """For receivers of ``x-bf-async-webhook: <URL>``. Virtual keys and configured webhooks have their own secrets."""
     context.audit_event = AuditEvent("webhook secret")  # reading it is audited: whoever knows it can sign
@@ -32,7 +35,7 @@ async def secret(services: ServicesDep, context: ContextDep) -> Response:
     return as_response(json_reply({"secret": found}, headers=(NO_STORE,)))
 
 
-@router.get("/deliveries", summary="List webhook deliveries, newest first")
+@router.get("/deliveries", summary="List webhook deliveries, newest first", response_model=DeliveryList)
 async def list_deliveries(
     *,
     request: Request,
@@ -57,13 +60,15 @@ async def list_deliveries(
     return as_response(list_reply([delivery.to_dict() for delivery in found], more=more))
 
 
-@router.get("/deliveries/{delivery_id}", summary="Get a webhook delivery")
+@router.get("/deliveries/{delivery_id}", summary="Get a webhook delivery", response_model=DeliveryAnswer)
 async def get_delivery(delivery_id: str, services: ServicesDep) -> Response:
     """The event, where it goes, and each attempt to send it."""
     return as_response(json_reply((await services.deliveries.get(delivery_id)).to_dict()))
 
 
-@router.post("/deliveries/{delivery_id}/redeliver", summary="Send an event again", status_code=202)
+@router.post(
+    "/deliveries/{delivery_id}/redeliver", summary="Send an event again", response_model=DeliveryAnswer, status_code=202
+)
 async def redeliver(delivery_id: str, services: ServicesDep) -> Response:
     """Sends it now, whatever became of it, also to a disabled endpoint; then it is retried as a new one.
 
@@ -72,7 +77,7 @@ async def redeliver(delivery_id: str, services: ServicesDep) -> Response:
     return as_response(json_reply((await services.deliveries.redeliver(delivery_id)).to_dict(), 202))
 
 
-@router.post("/{name}/test", summary="Send a test event to a webhook", status_code=202)
+@router.post("/{name}/test", summary="Send a test event to a webhook", response_model=DeliveryAnswer, status_code=202)
 async def send_test(name: str, services: ServicesDep) -> Response:
     """Sends an event of type ``webhook.test``; get the delivery by its id to see what was answered.
 
@@ -84,7 +89,9 @@ async def send_test(name: str, services: ServicesDep) -> Response:
     return as_response(json_reply((await services.deliveries.get(new.id)).to_dict(), 202))
 
 
-@router.post("/{name}/rotate-secret", summary="Rotate the secret that signs a webhook's events")
+@router.post(
+    "/{name}/rotate-secret", summary="Rotate the secret that signs a webhook's events", response_model=RotationAnswer
+)
 async def rotate_secret(name: str, services: ServicesDep) -> Response:
     """The new secret, returned only this once. Events carry the signatures of both for a day."""
     _configured(services, name)

@@ -9,6 +9,7 @@ from api.admin.audited import AuditedRoute
 from api.endpoints.deps import CallerDep, ContextDep, ServicesDep, as_response
 from api.http.query import list_reply, read_limit
 from api.http.request_context import NO_STORE, AuditEvent, json_reply
+from api.http.webhook_models import DeliveryList, SecretAnswer
 from api.jobs.async_mode import find
 from shared.errors import JobNotFound, VirtualKeyRequired
 from shared.governance.keys.caller import Caller
@@ -21,7 +22,9 @@ router = APIRouter(tags=["jobs"], route_class=AuditedRoute)
 Text = Annotated[str | None, Query(max_length=256)]
 
 
-@router.get("/v1/async/jobs/{job_id}/deliveries", summary="List the webhook deliveries of a job")
+@router.get(
+    "/v1/async/jobs/{job_id}/deliveries", summary="List the webhook deliveries of a job", response_model=DeliveryList
+)
 async def list_of_job(
     job_id: str, services: ServicesDep, caller: CallerDep, after: Text = None, limit: Text = None
 ) -> Response:
@@ -40,7 +43,9 @@ async def list_of_job(
     return as_response(list_reply([_visible(delivery, caller) for delivery in own], more=more and bool(own)))
 
 
-@router.get("/v1/webhooks/secret", summary="Get the secret that signs your callbacks to URLs")
+@router.get(
+    "/v1/webhooks/secret", summary="Get the secret that signs your callbacks to URLs", response_model=SecretAnswer
+)
 async def own_secret(services: ServicesDep, caller: CallerDep, context: ContextDep) -> Response:
     """The calling virtual key's own. Configured webhooks have secrets of their own, known to their operators."""
     if not caller.key_id and not caller.admin:

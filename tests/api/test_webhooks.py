@@ -10,6 +10,7 @@ import orjson
 import pytest
 from standardwebhooks.webhooks import Webhook
 
+from api.http.webhook_models import DeliveryAnswer, DeliveryList
 from shared.store.connection import connect
 from tests.api.admin.administering import ADMIN, refused
 from tests.api.conftest import ADMIN_KEY, KEY_A, KEY_B, Gateway, Start
@@ -50,6 +51,7 @@ async def worker_of(gateway: Gateway, redis_url: str) -> AsyncIterator[None]:
 async def rows(gateway: Gateway, query: str = "") -> list[dict[str, Any]]:
     answer = await gateway.http.get(f"/api/webhooks/deliveries?{query}", headers=ADMIN)
     assert answer.status_code == 200, answer.text
+    DeliveryList.model_validate_json(answer.content, strict=True)
     found: list[dict[str, Any]] = answer.json()["data"]
     return found
 
@@ -208,7 +210,11 @@ async def test_rotation_is_audited_without_the_secret(hooked: Gateway) -> None:
 
 
 async def test_the_routes_are_described(hooked: Gateway) -> None:
-    paths = (await hooked.http.get("/openapi.json")).json()["paths"]
+    document = (await hooked.http.get("/openapi.json")).json()
+    paths, schemas = document["paths"], document["components"]["schemas"]
+    example = schemas["DeliveryAnswer"]["example"]
+    assert DeliveryAnswer.model_validate(example).model_dump(exclude_unset=True) == example
+    assert set(example) | {"reason"} == set(schemas["DeliveryAnswer"]["properties"])
     for path, method in (
         ("/api/webhooks/deliveries", "get"),
         ("/api/webhooks/deliveries/{delivery_id}", "get"),
@@ -218,6 +224,7 @@ async def test_the_routes_are_described(hooked: Gateway) -> None:
         ("/v1/async/jobs/{job_id}/deliveries", "get"),
         ("/v1/webhooks/secret", "get"),
     ):
-        assert paths[path][method]["summary"]
+        status = "202" if path.endswith(("/redeliver", "/test")) else "200"
+        assert "$ref" in paths[path][method]["responses"][status]["content"]["application/json"]["schema"]
     names = {parameter["name"] for parameter in paths["/api/webhooks/deliveries"]["get"]["parameters"]}
     assert {"status", "webhook", "job", "event", "after", "limit"} <= names

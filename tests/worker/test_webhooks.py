@@ -274,7 +274,7 @@ async def test_the_outbox_waits_for_a_store_that_refuses(
     delivery = WebhookDelivery(settings_with(receiver.url), commands)
     await commands.execute("SET", "finops:alerts", "of another type")
     outbox = asyncio.create_task(Outbox(redis, delivery, "one").run())
-    await wait_until(lambda: "waiting for the store" in caplog.text)
+    await wait_until(lambda: "the store is away" in caplog.text)
     assert not outbox.done()
     await commands.execute("DEL", "finops:alerts")
     fields = ("job", "a", "webhook", "orders", "state", "completed", "type", "responses", "owner", "")
