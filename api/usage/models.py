@@ -74,10 +74,14 @@ class LoggedCall(BaseModel):
     output_tokens: int
     cached_tokens: int
     cache_write_tokens: int
+    cache_write_1h_tokens: int = Field(description="Those of them that are kept for an hour.")
     reasoning_tokens: int
     images: int
     characters: int
     audio_ms: int
+    web_searches: int = Field(description="By the provider's own tool, as are the next two.")
+    file_searches: int
+    code_sessions: int
     latency_ms: int
     first_token_ms: int
     attempts: int

@@ -23,8 +23,11 @@ _TEXTS = {
 }  # fmt: skip
 _NUMBERS = {
     "status": "status", "input_tokens": "input", "output_tokens": "output", "cached_tokens": "cached",
-    "cache_write_tokens": "cache_write", "reasoning_tokens": "reasoning", "images": "images",
-    "characters": "characters", "audio_ms": "audio_ms", "latency_ms": "latency_ms", "first_token_ms": "first_ms",
+    "cache_write_tokens": "cache_write", "cache_write_1h_tokens": "cache_write_1h",
+    "reasoning_tokens": "reasoning", "images": "images",
+    "characters": "characters", "audio_ms": "audio_ms",
+    "web_searches": "web_searches", "file_searches": "file_searches", "code_sessions": "code_sessions",
+    "latency_ms": "latency_ms", "first_token_ms": "first_ms",
     "attempts": "attempts", "fallbacks": "fallbacks",
 }  # fmt: skip
 CALL_COLUMNS = (

@@ -89,7 +89,7 @@ class BridgedWire(Wire):
         except (MalformedChat, orjson.JSONDecodeError) as error:
             raise MalformedAnswer(str(error)) from error
         self.response = response
-        return Translated(body=orjson.dumps(response), usage=response["usage"] or {})
+        return Translated(body=orjson.dumps(response), usage=translated.usage)
 
     def stream(self, request: ProviderRequest) -> "BridgedStream":
         """The chat's stream as events of a Response."""
@@ -155,6 +155,6 @@ class BridgedStream(StreamTranslation):
         except MalformedChat as error:
             raise MalformedAnswer(str(error)) from error
         if self._events.complete:
-            self.complete, self.usage = True, self._events.usage
+            self.complete, self.usage = True, self._chat.usage or self._events.usage
             self._wire.response = self._events.response
         return events

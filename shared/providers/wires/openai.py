@@ -19,6 +19,7 @@ from shared.providers.wires.base import (
     UpstreamRequest,
     Wire,
 )
+from shared.providers.wires.billed import billed_usage
 from shared.providers.wires.reading import plain_text
 from shared.surfaces.dialect import Dialect
 from shared.surfaces.request_types import REQUEST_TYPES
@@ -76,7 +77,9 @@ class OpenAIWire(Wire):
         except orjson.JSONDecodeError as error:
             raise MalformedAnswer("the answer says that it is JSON and is not") from error
         usage = fields.get("usage") if isinstance(fields, dict) else None
-        return Translated(body=body, content_type=content_type, usage=usage if isinstance(usage, dict) else {})
+        if not isinstance(usage, dict):
+            return Translated(body=body, content_type=content_type)
+        return Translated(body=body, content_type=content_type, usage=billed_usage(usage, fields))
 
     def stream(self, request: ProviderRequest) -> "OpenAIStream":
         """Events forwarded as they are, watched for usage, errors and the end."""
@@ -223,11 +226,12 @@ class OpenAIStream(StreamTranslation):
             self.complete = True
         if self._ends_with_done:
             self._read_choices(fields.get("choices"))
-        usage = fields.get("usage")
-        if usage is None and self.complete:
-            usage = (fields.get("response") or {}).get("usage")
+        answer = fields
+        if fields.get("usage") is None and self.complete and isinstance(fields.get("response"), dict):
+            answer = fields["response"]
+        usage = answer.get("usage")
         if usage:
-            self.usage = usage
+            self.usage = billed_usage(usage, answer) if isinstance(usage, dict) else usage
 
     def _read_choices(self, choices: object) -> None:
         for choice in choices if isinstance(choices, list) else ():

@@ -92,13 +92,20 @@ def usage_of(usage: object) -> dict[str, Any]:
     counts = usage if isinstance(usage, Mapping) else {}
     read = _detail(counts, "prompt_tokens_details", "cached_tokens")
     written = _detail(counts, "prompt_tokens_details", "cache_write_tokens")
-    named = {
+    named: dict[str, Any] = {
         "input_tokens": max(0, int(counts.get("prompt_tokens") or 0) - read - written),
         "cache_creation_input_tokens": written,
         "cache_read_input_tokens": read,
         "output_tokens": int(counts.get("completion_tokens") or 0),
     }
     thought = _detail(counts, "completion_tokens_details", "reasoning_tokens")
+    hour = _detail(counts, "prompt_tokens_details", "cache_write_1h_tokens")
+    if hour:
+        kept = {"ephemeral_5m_input_tokens": max(0, written - hour), "ephemeral_1h_input_tokens": hour}
+        named |= {"cache_creation": kept}
+    searches = _detail(counts, "server_tool_use", "web_search_requests")
+    if searches:
+        named |= {"server_tool_use": {"web_search_requests": searches}}
     return named | ({"output_tokens_details": {"thinking_tokens": thought}} if thought else {})
 
 

@@ -34,6 +34,7 @@ async def busy(start: Start) -> Gateway:
         },
         prices={"sim/gpt*": {"input": 1000, "output": 1000}},
         teams={"search": {"budget": {"limit_usd": 100, "window": "rolling:1d"}}},
+        ledger={"unpriced": "allow"},
     )
     for headers, model, status in (
         (OWN, "sim/gpt-4o", 200),

@@ -10,10 +10,12 @@ import orjson
 
 from shared.providers.wires.anthropic.decoder import ContentDecoder
 from shared.providers.wires.base import MalformedAnswer, ProviderRequest, Translated
+from shared.providers.wires.billed import SEARCHES
 from shared.providers.wires.chunks import join_deltas, whole_answer
 from shared.providers.wires.reading import plain_text, read_count, read_json_object
 
 OVERLOADED_STATUS = 529
+_PRICED_TIERS = frozenset({"priority", "batch"})
 _TIERS = {"standard": "default", "priority": "priority"}
 
 
@@ -59,13 +61,27 @@ def read_usage(usage: object) -> dict[str, Any]:
     prompt = read_count(usage, "input_tokens") + read + written
     completion = read_count(usage, "output_tokens")
     thought = read_count(details, "thinking_tokens") if isinstance(details, Mapping) else 0
+    written_1h = _nested(usage, "cache_creation", "ephemeral_1h_input_tokens")
+    searches = _nested(usage, "server_tool_use", SEARCHES)
+    tier = str(usage.get("service_tier"))
     return {
         "prompt_tokens": prompt,
         "completion_tokens": completion,
         "total_tokens": prompt + completion,
-        "prompt_tokens_details": {"cached_tokens": read, "cache_write_tokens": written},
+        "prompt_tokens_details": {
+            "cached_tokens": read,
+            "cache_write_tokens": written,
+            **({"cache_write_1h_tokens": written_1h} if written_1h else {}),
+        },
         "completion_tokens_details": {"reasoning_tokens": thought},
+        **({"server_tool_use": {SEARCHES: searches}} if searches else {}),
+        **({"service_tier": tier} if tier in _PRICED_TIERS else {}),
     }
+
+
+def _nested(usage: Mapping[str, Any], group: str, name: str) -> int:
+    counts = usage.get(group)
+    return read_count(counts, name) if isinstance(counts, Mapping) else 0
 
 
 def read_error(status: int, body: bytes) -> tuple[int, Mapping[str, Any]]:

@@ -58,12 +58,22 @@ def read_usage(usage: object) -> dict[str, Any]:
     read, written = read_count(usage, "cacheReadInputTokens"), read_count(usage, "cacheWriteInputTokens")
     prompt = read_count(usage, "inputTokens") + read + written
     completion = read_count(usage, "outputTokens")
+    written_1h = _written_for_an_hour(usage.get("cacheDetails"))
     return {
         "prompt_tokens": prompt,
         "completion_tokens": completion,
         "total_tokens": prompt + completion,
-        "prompt_tokens_details": {"cached_tokens": read, "cache_write_tokens": written},
+        "prompt_tokens_details": {
+            "cached_tokens": read,
+            "cache_write_tokens": written,
+            **({"cache_write_1h_tokens": written_1h} if written_1h else {}),
+        },
     }
+
+
+def _written_for_an_hour(details: object) -> int:
+    rows = [each for each in details if isinstance(each, Mapping)] if isinstance(details, list) else []
+    return sum(read_count(each, "inputTokens") for each in rows if each.get("ttl") == "1h")
 
 
 def read_error(status: int, body: bytes) -> tuple[int, Mapping[str, Any]]:

@@ -3,10 +3,12 @@
 Source: https://ai.google.dev/api/generate-content#v1beta.GenerateContentResponse
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from shared.providers.wires.base import MalformedAnswer, ProviderRequest, Translated
+from shared.providers.wires.billed import SEARCHES
 from shared.providers.wires.chunks import join_deltas, whole_answer
 from shared.providers.wires.gemini.decoder import ContentDecoder, blocked, logprobs_of
 from shared.providers.wires.gemini.tools import wants_one_call
@@ -31,7 +33,7 @@ def read_answer(request: ProviderRequest, body: bytes) -> Translated:
         choices = [{"message": join_deltas([refusal]), "finish_reason": "content_filter"}]
     else:
         raise MalformedAnswer("the answer has no candidates")
-    return whole_answer(request, choices, usage, head)
+    return whole_answer(request, choices, with_searches(usage, candidates, request.model), head)
 
 
 def _decode_choice(
@@ -94,6 +96,24 @@ def read_usage(usage: object) -> dict[str, Any]:
             "audio_tokens": _audio(counts, "candidatesTokensDetails"),
         },
     }
+
+
+def with_searches(usage: Mapping[str, Any], candidates: Iterable[Mapping[str, Any]], model: str) -> Mapping[str, Any]:
+    """Return the usage with the charged web searches of the candidates: all queries; before Gemini 3, one a prompt.
+
+    Source: https://ai.google.dev/gemini-api/docs/pricing
+    """
+    grounded = [candidate.get("groundingMetadata") for candidate in candidates]
+    found = [
+        each["webSearchQueries"] for each in grounded if isinstance(each, Mapping) and each.get("webSearchQueries")
+    ]
+    if not found:
+        return usage
+    queries = sum(len(each) for each in found if isinstance(each, list))
+    return {**usage, "server_tool_use": {SEARCHES: 1 if _BEFORE_3.search(model) else max(1, queries)}}
+
+
+_BEFORE_3 = re.compile(r"gemini-[12]\b")
 
 
 def _audio(counts: Mapping[str, Any], name: str) -> int:

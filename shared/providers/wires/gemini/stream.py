@@ -12,7 +12,7 @@ import orjson
 
 from shared.providers.wires.base import MalformedAnswer, ProviderRequest, StreamTranslation
 from shared.providers.wires.chunks import ChunkWriter
-from shared.providers.wires.gemini.answer import candidates_of, head_of, index_of, read_usage
+from shared.providers.wires.gemini.answer import candidates_of, head_of, index_of, read_usage, with_searches
 from shared.providers.wires.gemini.decoder import ContentDecoder, blocked, logprobs_of
 from shared.providers.wires.gemini.errors import error_object
 from shared.providers.wires.gemini.tools import wants_one_call
@@ -23,7 +23,17 @@ from shared.surfaces.sse import EventSplitter, EventTooLong, event_data
 class GeminiStream(StreamTranslation):
     """One stream being translated; see ``StreamTranslation``."""
 
-    __slots__ = ("_decoders", "_expected", "_request", "_splitter", "_writer", "complete", "error", "usage")
+    __slots__ = (
+        "_decoders",
+        "_expected",
+        "_grounded",
+        "_request",
+        "_splitter",
+        "_writer",
+        "complete",
+        "error",
+        "usage",
+    )
 
     def __init__(self, request: ProviderRequest) -> None:
         count = request.fields.get("n")
@@ -33,6 +43,7 @@ class GeminiStream(StreamTranslation):
         self._writer: ChunkWriter | None = None
         self._decoders: dict[int, ContentDecoder] = {}
         self.usage: Mapping[str, Any] = {}
+        self._grounded: dict[int, Mapping[str, Any]] = {}
         self.complete = False
         self.error: Mapping[str, Any] | None = None
 
@@ -76,14 +87,18 @@ class GeminiStream(StreamTranslation):
         writer = self._writer = self._writer or ChunkWriter(self._request, head_of(chunk))
         if chunk.get("usageMetadata"):
             self.usage = read_usage(chunk["usageMetadata"])
-        out = [self._decode(writer, each, at) for at, each in enumerate(candidates_of(chunk))]
+        candidates = candidates_of(chunk)
+        self._grounded |= {
+            index_of(each, at): each for at, each in enumerate(candidates) if "groundingMetadata" in each
+        }
+        out = [self._decode(writer, each, at) for at, each in enumerate(candidates)]
         refusal = None if self._decoders else blocked(chunk.get("promptFeedback"))
         if refusal is not None:
             out.append(writer.write([{"role": "assistant", **refusal}]))
             out.append(writer.finish({}, "content_filter"))
         ended = [decoder for decoder in self._decoders.values() if decoder.ended]
         if refusal is not None or len(ended) >= self._expected:
-            self.usage = self.usage or read_usage(None)
+            self.usage = with_searches(self.usage or read_usage(None), self._grounded.values(), self._request.model)
             self.complete = True
             out.append(writer.end(self.usage))
         return b"".join(out)

@@ -84,6 +84,7 @@ def test_the_prompt_counts_what_caches_held():
         "total_tokens": 173,
         "prompt_tokens_details": {"cached_tokens": 100, "cache_write_tokens": 20},
         "completion_tokens_details": {"reasoning_tokens": 40},
+        "service_tier": "priority",
     }
     assert completion["service_tier"] == "priority"
     assert "service_tier" not in answered(usage=usage | {"service_tier": "batch"})
