@@ -28,7 +28,11 @@ COMMANDS: Mapping[str, CommandRow] = {
     "serve": CommandRow("cli.commands.serve", "Run API, worker and store in one command."),
     "api": CommandRow("cli.commands.api", "Run one API process."),
     "worker": CommandRow("cli.commands.worker", "Run one worker process."),
+    "init": CommandRow("cli.commands.init", "Write a configuration from the environment."),
+    "chat": CommandRow("cli.commands.chat", "Chat with a model from the terminal."),
     "jobs": CommandRow("cli.commands.jobs", "Submit, watch and manage jobs."),
+    "batches": CommandRow("cli.commands.batches", "Run files of requests as batches."),
+    "files": CommandRow("cli.commands.files", "Upload, list and read files."),
     "keys": CommandRow("cli.commands.keys", "Create, show and revoke virtual keys."),
     "webhooks": CommandRow("cli.commands.webhooks", "Inspect, repeat and test webhook deliveries."),
     "usage": CommandRow("cli.commands.usage", "Show usage, costs and spend forecasts."),
@@ -37,6 +41,7 @@ COMMANDS: Mapping[str, CommandRow] = {
     "doctor": CommandRow("cli.commands.doctor", "Check configuration, store, providers and workers."),
     "demo": CommandRow("cli.commands.demo", "Show the whole system at work in half a minute."),
     "bench": CommandRow("cli.commands.bench", "Measure this installation."),
+    "completion": CommandRow("cli.commands.completion", "Print a script for shell completion."),
     "simulate": CommandRow("cli.commands.simulate", "Run simulated provider APIs, free of charge."),
 }
 

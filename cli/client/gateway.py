@@ -154,6 +154,28 @@ class Gateway:
         """Call the administration API and return its document; ``request`` takes httpx's arguments."""
         return await self._json(method, f"/api/{path}", **request)
 
+    async def call(self, method: str, path: str, **request: Any) -> dict[str, Any]:  # noqa: ANN401
+        """Call any path and return its document; ``request`` takes httpx's arguments."""
+        return await self._json(method, path, **request)
+
+    async def stream(self, path: str, body: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        """Call a path that answers server-sent events, and iterate over their JSON data.
+
+        Raises:
+            GatewayRequestError: The call was refused, or the stream broke or held an error.
+        """
+        try:
+            async with self._client.stream("POST", path, json=body, timeout=600.0) as reply:
+                if reply.is_error:
+                    await reply.aread()
+                    raise _response_error(reply)
+                async for line in reply.aiter_lines():
+                    data = line.removeprefix("data:").strip()
+                    if line.startswith("data:") and data != "[DONE]":
+                        yield _event(data)
+        except httpx.TransportError as error:
+            raise self._connection_error(error) from None
+
     async def _json(self, method: str, path: str, **request: Any) -> dict[str, Any]:  # noqa: ANN401
         return _document(await self._send(method, path, **request))
 
@@ -208,6 +230,19 @@ def _only(ids: Sequence[str], text: str, several: str) -> str:
     if len(ids) > 1:
         raise GatewayRequestError(f"{len(ids)} {several} {text!r}: {', '.join(ids[:5])}; pass a complete id")
     return ids[0] if ids else text
+
+
+def _event(data: str) -> dict[str, Any]:
+    try:
+        event = json.loads(data)
+    except ValueError:
+        event = None
+    if not isinstance(event, dict):
+        raise GatewayRequestError("the stream held something that is not a JSON object")
+    if event.get("error"):
+        error = event["error"]
+        raise GatewayRequestError(plain(error.get("message") if isinstance(error, dict) else error))
+    return event
 
 
 def _document(reply: httpx.Response) -> dict[str, Any]:

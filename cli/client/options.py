@@ -23,12 +23,20 @@ wide_option = click.option("--wide", is_flag=True, help="Print all columns and c
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
 
 
+key_option = click.option("--key", envvar="FINOPS_KEY", help="Virtual key or admin key (FINOPS_KEY).")
+
+
+def caller_options(command: Decorated) -> Decorated:
+    """Add ``--url`` and ``--key``, for commands that act for a caller and never as an administrator."""
+    return url_option(key_option(command))
+
+
 def gateway_options(command: Decorated) -> Decorated:
     """Add ``--url``, ``--key``, ``--json`` and ``--data-dir``."""
     for option in (
         options.data_dir_option,
         json_option,
-        click.option("--key", envvar="FINOPS_KEY", help="Virtual key or admin key (FINOPS_KEY)."),
+        key_option,
         url_option,
     ):
         command = option(command)

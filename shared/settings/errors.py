@@ -47,7 +47,7 @@ _RULES: Mapping[str, str] = {
 }
 _MAX_KEY = 200
 # Errors of settings that are numbers, switches or choices: never secrets.
-_SHOWN = frozenset(
+_NEVER_SECRET = frozenset(
     {"int_parsing", "int_from_float", "float_parsing", "bool_parsing", "literal_error", "enum"}
     | {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}
 )
@@ -89,7 +89,7 @@ def fault_of(entry: Mapping[str, Any], model: type[BaseModel], notation: Mapping
 def _value_of(entry: Mapping[str, Any]) -> str:
     """The refused value, where no secret can stand."""
     value = entry.get("input")
-    if entry["type"] not in _SHOWN or not isinstance(value, str | int | float):
+    if entry["type"] not in _NEVER_SECRET or not isinstance(value, str | int | float):
         return ""
     return f", not {str(value)[:40]!r}" if isinstance(value, str) else f", not {value}"
 
