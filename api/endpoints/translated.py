@@ -24,8 +24,9 @@ from api.http.request_context import (
     send_reply,
 )
 from api.http.streaming import EVENT_STREAM, TranslatedEvents, send_translated_stream
-from api.jobs.async_headers import POLL, wants_job
+from api.jobs.async_headers import POLL, wants_job, wants_overflow
 from api.jobs.async_mode import call_of, poll, submit
+from api.jobs.overflow import answer_or_submit
 from api.jobs.replies import STATUSES, job_headers, with_headers
 from api.services import Services
 from shared.errors import JobCancelled, JobFailure, UpstreamFailure
@@ -87,6 +88,15 @@ async def serve(dialect: Dialect, services: Services, context: RequestContext, r
     request = await read(dialect, services, context, receive)
     if as_job:
         await send_reply(send, _job_reply(dialect, await submit(services, context, request, receive), context))
+        return
+    if wants_overflow(context):
+        result = await answer_or_submit(services, context, request, receive)
+        reply = (
+            _job_reply(dialect, result, context)
+            if isinstance(result, Job)
+            else _answer_reply(dialect, result.body, context, _lines(result.headers))
+        )
+        await send_reply(send, reply)
         return
     call = call_of(context, request)
     with Hangup(receive):

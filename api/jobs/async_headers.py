@@ -30,6 +30,7 @@ RETRY_COUNT = b"x-stainless-retry-count"
 
 _ALL = frozenset({SUBMIT, POLL, WAIT, TTL, WEBHOOK, PRIORITY, DELAY, DEADLINE, IDEMPOTENCY})
 _SPELLINGS = {IDEMPOTENCY: "Idempotency-Key"}
+OVERFLOW = "overflow"
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off", ""})
 _NUMBER = re.compile(r"\+?(\d+(\.\d*)?|\.\d+)")
@@ -51,23 +52,28 @@ class SubmitOptions:
 
 
 def wants_job(context: RequestContext) -> bool:
-    """Whether ``x-bf-async`` asks for a job.
+    """Whether ``x-bf-async`` asks for a job in any case.
 
     Raises:
-        InvalidRequest: The value is neither true nor false.
+        InvalidRequest: The value is unknown.
     """
     if SUBMIT not in context.headers:
         return False
     word = _value(context, SUBMIT).lower()
     if word in _TRUE:
         return True
-    if word in _FALSE:
+    if word in _FALSE or word == OVERFLOW:
         return False
     raise InvalidRequest(
-        "The header x-bf-async must be one of 1, true, yes, on (submit as a job) or 0, false, no, off or empty "
-        "(answer now).",
+        "The header x-bf-async must be one of 1, true, yes, on (submit as a job), overflow (answer now, or submit as a "
+        "job where there is no room), or 0, false, no, off or empty (answer now).",
         param="x-bf-async",
     )
+
+
+def wants_overflow(context: RequestContext) -> bool:
+    """Whether ``x-bf-async: overflow`` asks for an answer now, and for a job where the provider has no room."""
+    return SUBMIT in context.headers and _value(context, SUBMIT).lower() == OVERFLOW
 
 
 def polled_id(context: RequestContext) -> str:

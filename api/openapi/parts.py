@@ -7,7 +7,10 @@ from shared.surfaces.request_types import BINARY, REQUEST_TYPES
 
 CALLER = ("x-bf-vk", "The caller's virtual key; it may also be the SDK's API key.")
 ASYNC_HEADERS = (
-    ("x-bf-async", "`1/true/yes/on`: submit as a job and answer at once. `0/false/no/off` or empty: answer now."),
+    (
+        "x-bf-async",
+        "`1/true/yes/on`: as a job. `overflow`: now where there is room, else as a job. `0/false/no/off`, empty: now.",
+    ),
     ("x-bf-async-id", "Poll this job; the body is not looked at."),
     ("x-bf-async-job-result-ttl", "Lifetime of the result in seconds from completion; default 3600, capped."),
     ("x-bf-async-wait", "Seconds to wait for the outcome, on submit and on poll; at most 60."),

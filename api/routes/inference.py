@@ -16,13 +16,15 @@ from api.http.request_context import (
     send_reply,
 )
 from api.http.streaming import send_answer_stream
-from api.jobs.async_headers import POLL, wants_job
+from api.jobs.async_headers import POLL, wants_job, wants_overflow
 from api.jobs.async_mode import call_of, poll, submit
 from api.jobs.background import asks_for_background
 from api.jobs.background_stream import send_response_stream
+from api.jobs.overflow import answer_or_submit
 from api.jobs.replies import native_reply, sdk_reply
 from api.services import Services
-from shared.inference.call import Call
+from shared.inference.call import Answer, Call
+from shared.jobs.model import Job
 from shared.surfaces.request_body import RequestBody
 from shared.surfaces.request_types import RequestType
 
@@ -62,7 +64,10 @@ class InferenceEndpoint(AsgiEndpoint):
             await send_reply(send, sdk_reply(job))
             return
         request = await self._read(request_type, scope, receive)
-        if asks_for_background(request):
+        if wants_overflow(context) and not asks_for_background(request):
+            result = await answer_or_submit(services, context, request, receive)
+            await send_reply(send, sdk_reply(result) if isinstance(result, Job) else _reply(result))
+        elif asks_for_background(request):
             job = await submit(services, context, request, receive, native=True)
             if request.stream:
                 with Hangup(receive):
@@ -93,7 +98,11 @@ class InferenceEndpoint(AsgiEndpoint):
         with Hangup(receive):
             answer = await services.inference.answer(call)
         context.provider = answer.provider
-        await send_reply(send, Reply(answer.status, answer.body, _lines(answer.content_type, answer.headers)))
+        await send_reply(send, _reply(answer))
+
+
+def _reply(answer: Answer) -> Reply:
+    return Reply(answer.status, answer.body, _lines(answer.content_type, answer.headers))
 
 
 def _lines(content_type: str, passed: Mapping[str, str]) -> tuple[HeaderLine, ...]:

@@ -35,6 +35,8 @@ T = TypeVar("T")
 FINE_LIMIT_S = 10.0
 # Calls that were given the same time to come back need not come back at the same moment.
 WAIT_SPREAD = 0.1
+# A provider's own: rate limited, overloaded.
+NO_ROOM_STATUSES = frozenset({429, 503, 529})
 TIMED_OUT = "The request timed out."
 
 
@@ -224,6 +226,9 @@ class Attempts:
         return error.retry_after_s
 
     async def _pause(self, error: GatewayError, wait_s: float) -> None:
+        room_by = self._call.room_by
+        if room_by is not None and self._time() + wait_s > room_by and has_no_room(error):
+            raise error
         if wait_s >= self._left_s() or (wait_s > self._call.patience_s and not self._call.defers):
             raise error
         if wait_s > self._call.patience_s:
@@ -246,6 +251,13 @@ class Attempts:
         if left_s <= 0:
             raise DeadlineExceeded(TIMED_OUT)
         return left_s
+
+
+def has_no_room(error: GatewayError) -> bool:
+    """Tell whether a call failed because its provider had no room, so that the same call may succeed later."""
+    if isinstance(error, Overloaded | ProviderRateLimited):
+        return True
+    return isinstance(error, UpstreamFailure) and error.status in NO_ROOM_STATUSES and error.code not in SPENT_CODES
 
 
 def failure_to_report(before: GatewayError | None, error: GatewayError) -> GatewayError:

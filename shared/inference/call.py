@@ -73,6 +73,7 @@ class Call:
         dimensions: Names and values for the ledger.
         run: The run that it belongs to; None: none.
         stored_tokens: About how long the stored conversation is that it continues; None: not known.
+        room_by: Event loop time past which no attempt waits for a provider's room; None: as patient as otherwise.
         attempt_log: Where its upstream attempts are noted; None: nowhere.
     """
 
@@ -95,6 +96,7 @@ class Call:
     dimensions: Mapping[str, str] = field(default_factory=dict)
     run: Run | None = None
     stored_tokens: int | None = None
+    room_by: float | None = None
     attempt_log: list["UpstreamAttempt"] | None = None
 
     def passed_on(self) -> Mapping[str, str]:

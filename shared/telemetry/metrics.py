@@ -157,6 +157,7 @@ class Metrics:
             return _Series(Counter(f"finops_{name}", text, labels, registry=registry))
 
         self._submitted = counter("jobs_submitted", "Accepted submits; created: new, found.", "request_type", "created")
+        self._overflowed = counter("jobs_overflowed", "Calls that became jobs for want of room.", "reason")
         self._claimed = counter("jobs_claimed", "Claims: starts of an attempt.", "priority")
         self._finished = counter("jobs_finished", "Runs that ended.", "request_type", "outcome")
         self._reruns = counter("jobs_rerun", "Claims of jobs whose worker was lost.", "priority")
@@ -261,6 +262,10 @@ class Metrics:
     def submitted(self, request_type: str, *, created: bool) -> None:
         """A submit was accepted: a new job, or one that was already made of the same request."""
         self._submitted(request_type, "new" if created else "found").inc()
+
+    def overflowed(self, reason: str) -> None:
+        """A call became a job, because its provider had no room."""
+        self._overflowed(reason).inc()
 
     # ------------------------------------------------------------------ the engine's calls (worker/metrics.py)
 
