@@ -32,6 +32,7 @@ RULES: Sequence[Callable[..., Any]] = (
     ),
     click.option("--weight", type=float, help="Share of the queue relative to other keys; default 1."),
     click.option("--max-jobs", "max_concurrent_jobs", type=int, help="Maximum concurrent jobs."),
+    click.option("--max-stored-mb", type=float, help="Most MiB of request bodies and results in the job store."),
     click.option("--expires", "expires_at", metavar="TIME|SPAN", help="Expiry, such as 2027-01-31 or 90d."),
     click.option(
         "--dimension", "dimensions", multiple=True, metavar="NAME=VALUE", help="Dimension recorded with its calls."
@@ -52,7 +53,7 @@ def rules_of(options: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         click.BadParameter: A value is invalid.
     """
-    scalars = ("team", "customer", "weight", "max_concurrent_jobs")
+    scalars = ("team", "customer", "weight", "max_concurrent_jobs", "max_stored_mb")
     lists = ("models", "denied_models", "providers", "fallbacks")
     settings: dict[str, Any] = {name: options[name] for name in scalars if options[name] is not None}
     settings |= {name: list(options[name]) for name in lists if options[name]}

@@ -40,6 +40,7 @@
     │   ├── RequestLimited             429  rate_limit_error        request_limited
     │   ├── TokenLimited               429  rate_limit_error        token_limited
     │   ├── QueueFull                  429  rate_limit_error        queue_full
+    │   ├── StorageFull                429  rate_limit_error        storage_full
     │   ├── TooManyAttempts            429  rate_limit_error        too_many_attempts
     │   └── ProviderRateLimited        429  rate_limit_error        provider_rate_limited
     ├── HeadersTooLarge                431  invalid_request_error   headers_too_large
@@ -80,6 +81,7 @@ from shared.errors.limits import (
     RateLimited,
     RequestLimited,
     RunBudgetExceeded,
+    StorageFull,
     TokenLimited,
     TooManyAttempts,
 )
@@ -169,6 +171,7 @@ __all__ = [
     "RetryRefused",
     "RunBudgetExceeded",
     "RunNotFound",
+    "StorageFull",
     "StoreUnavailable",
     "TokenLimited",
     "TooManyAttempts",

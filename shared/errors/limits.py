@@ -64,6 +64,12 @@ class QueueFull(RateLimited):
     code = "queue_full"
 
 
+class StorageFull(RateLimited):
+    """The caller's request bodies and results take all the room that it may have in the job store."""
+
+    code = "storage_full"
+
+
 class TooManyAttempts(RateLimited):
     """Too many wrong admin keys from this address."""
 

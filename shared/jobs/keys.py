@@ -69,6 +69,9 @@ KEYS: tuple[Key, ...] = (
     Key("finops:jobs:coming-back", "sorted set", "permanent, empties itself", "such jobs after their pause has ended"),
     Key("finops:owner:<owner>:jobs", "sorted set", "30 days, refreshed; 10,000 ids", "an owner's jobs by age"),
     Key("finops:group:<group>:ended", "list", "30 days, refreshed", "ids of a group's ended jobs, until they are read"),
+    Key(
+        "finops:stored:<caller>", "hash", "60 days, refreshed", "bytes that a caller keeps, by the hour they expire in"
+    ),
     Key("finops:idem:<scope>:<key>", "hash", "24 hours", "the job that an idempotency key made"),
     Key("finops:dedupe:<request>", "string", "2 minutes", "the job that a submit made, for an SDK's blind retries"),
     Key("finops:webhooks:outbox", "stream", "permanent, 100,000 entries", "outcomes to deliver to webhooks"),

@@ -118,6 +118,7 @@ class NewJob:
         deadline_s: From submit; after it the job fails. None: ``max_run_s`` from each start alone.
         weight: The owner's fair share.
         max_concurrent: The owner's most concurrent jobs; 0: no limit.
+        max_stored: Most bytes of request bodies and results of the owner in the store; 0: no limit.
         max_queued: The owner's most waiting jobs; beyond it ``QueueFull``.
         idempotency_key: As given by the caller; kept 24 h.
         blind_retry: The SDK marks this as its own retry (``x-stainless-retry-count`` >= 1).
@@ -143,6 +144,7 @@ class NewJob:
     deadline_s: float | None = None
     weight: float = 1.0
     max_concurrent: int = 0
+    max_stored: int = 0
     max_queued: int = 10_000
     idempotency_key: str = ""
     blind_retry: bool = False

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
-from shared.errors import IdempotencyConflict, QueueFull, StoreUnavailable
+from shared.errors import IdempotencyConflict, QueueFull, RequestTooLarge, StorageFull, StoreUnavailable
 from shared.jobs import keys, records
 from shared.jobs.bodies import read_parts, with_result, write_parts
 from shared.jobs.durability import Durability
@@ -20,6 +20,8 @@ from shared.store.commands import Argument, PooledCommands, RedisCommands
 
 INLINE_PAYLOAD_BYTES = 64 * 1024
 RENEWAL_CHUNK = 250
+MEBIBYTE = 1024 * 1024
+STORAGE_RETRY_S = 60
 ALL_PRIORITIES = (Priority.HIGH, Priority.NORMAL, Priority.LOW)
 
 
@@ -299,7 +301,20 @@ def _submission(new: NewJob, reply: Sequence[Any]) -> Submission:
                 should_retry=False,
             )
         case _:
-            raise _queue_full(JobRejected._make(reply))
+            rejected = JobRejected._make(reply)
+            raise _storage_full(new, rejected.depth) if rejected.scope == b"bytes" else _queue_full(rejected)
+
+
+def _storage_full(new: NewJob, stored: int) -> StorageFull | RequestTooLarge:
+    """Build the error: later there may be room, unless the body alone exceeds the limit."""
+    limit = f"{new.max_stored / MEBIBYTE:g} MiB"
+    if len(new.payload) > new.max_stored:
+        return RequestTooLarge(f"The request body exceeds the {limit} that you may keep in the job store.")
+    return StorageFull(
+        f"Your jobs keep {int(stored) / MEBIBYTE:.1f} of {limit} in the job store. Delete results that you have read, "
+        "shorten their lifetime, or submit again when some have expired.",
+        retry_after_s=STORAGE_RETRY_S,
+    )
 
 
 def _queue_full(reply: JobRejected) -> QueueFull:

@@ -47,6 +47,8 @@ def submit_args(new: NewJob, max_queued: int) -> list[Argument]:
         new.owner,
         len(sets),
         *sets,
+        new.max_stored,
+        len(new.payload),
     ]
     if lines:
         args += ("labels", labels_field(lines))

@@ -76,7 +76,10 @@ class JobFound(NamedTuple):
 
 
 class JobRejected(NamedTuple):
-    """The reply of ``submit.lua`` when too many jobs wait; ``scope`` is ``queue`` or ``caller``."""
+    """The reply of ``submit.lua`` when too many jobs wait, or too many bytes are kept.
+
+    ``scope`` is ``queue``, ``caller`` or ``bytes``; ``depth`` are the jobs or bytes.
+    """
 
     outcome: bytes
     scope: bytes

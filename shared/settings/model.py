@@ -116,6 +116,7 @@ class JobSettings(Section):
     durability: Literal["everysec", "fsync", "replicated"] = "everysec"
     min_replicas: Annotated[int, Field(ge=1, le=100)] = 1
     max_result_mb: Annotated[float, Field(gt=0, le=512)] = 16
+    max_stored_mb: Annotated[float, Field(gt=0, le=10**7)] = 4096
     stream_output: bool = True
 
 
@@ -261,6 +262,7 @@ class KeyRules(Limited):
     fallbacks: Annotated[tuple[Pattern, ...], Field(max_length=16)] = ()
     weight: Annotated[float, Field(ge=0.01, le=10_000)] = 1.0
     max_concurrent_jobs: Annotated[int, Field(gt=0, le=10**9)] | None = None
+    max_stored_mb: Annotated[float, Field(gt=0, le=10**7)] | None = None
     expires_at: datetime | None = None
     dimensions: Annotated[dict[DimensionName, DimensionValue], Field(max_length=10)] = {}
     passthrough: Literal["off", "owned", "account"] = "owned"

@@ -21,6 +21,7 @@ class Caller:
         models: Patterns of ``provider/model`` that it may use.
         weight: Its fair share of the queue.
         max_concurrent_jobs: Maximum concurrent jobs; 0: no limit.
+        max_stored_mb: Most MiB of request bodies and results in the job store; 0: as configured for all.
         admin: Whether it authenticated with the admin key: sees every job, charges no budget.
         scope: Namespace of its idempotency keys: the key, or a hash of the bearer token without one.
         team: The key's team.
@@ -40,6 +41,7 @@ class Caller:
     models: tuple[str, ...] = ("*",)
     weight: float = 1.0
     max_concurrent_jobs: int = 0
+    max_stored_mb: float = 0.0
     admin: bool = False
     scope: str = ""
     team: str = ""

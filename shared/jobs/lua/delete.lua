@@ -5,6 +5,8 @@ local id = ARGV[1]
 local job = read_job(id)
 if not job then return 'gone' end
 if job.state == 'queued' or job.state == 'deferred' or job.state == 'running' then return 'live' end
+local f = call('HMGET', job_key(id), 'expires_ms', 'stored')
+count_bytes(job.caller, hour_of(num(f[1])), -num(f[2]))
 call('DEL', job_key(id), payload_key(id), result_key(id), events_key(id), arq_result_key(id), arq_job_key(id), arq_progress_key(id))
 call('ZREM', DEAD, id)
 call('ZREM', ended_key(job.state), id)

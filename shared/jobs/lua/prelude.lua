@@ -265,6 +265,35 @@ local function add_ended_run(job, now, status, code)
     .. ',"input_tokens":null,"output_tokens":null,"cost_usd":null}')
 end
 
+-- Bytes of request bodies and results that a caller keeps: 'live' those of jobs that have not ended, the others by the
+-- hour in which they expire.
+local HOUR_MS = 3600000
+local function stored_key(caller) return 'finops:stored:' .. caller end
+local function hour_of(ms) return int(ms / HOUR_MS) end
+
+local function count_bytes(caller, field, bytes)
+  if bytes == 0 then return end
+  local now = call('HINCRBY', stored_key(caller), field, int(bytes))
+  if now == 0 then
+    call('HDEL', stored_key(caller), field)
+  elseif now == bytes then
+    call('PEXPIRE', stored_key(caller), int(2 * LIVE_MS))  -- with each new field, so about once an hour
+  end
+end
+
+local function stored_bytes(caller, now)
+  local total, this_hour = 0, math.floor(now / HOUR_MS)
+  local f = call('HGETALL', stored_key(caller))
+  for i = 1, #f, 2 do
+    if tonumber(f[i]) and tonumber(f[i]) < this_hour then
+      call('HDEL', stored_key(caller), f[i])
+    else
+      total = total + math.max(0, num(f[i + 1]))
+    end
+  end
+  return total
+end
+
 -- A running job waits again: released, deferred (due later) or taken from a worker that is gone.
 local function wait_again(job, now, due, reason, attempts)
   leave_running(job)
@@ -376,6 +405,13 @@ local function conclude(job, now, outcome)
     call('RENAME', outcome.part, result_key(id))
     call('PEXPIRE', result_key(id), int(ttl))
   end
+  local size = num(call('HGET', job_key(id), 'size'))
+  local kept = #(outcome.result or '') + (outcome.part and num(fields[#fields]) or 0)
+  if job.keep or outcome.state == 'failed' then kept = kept + size end
+  count_bytes(job.caller, 'live', -size)
+  count_bytes(job.caller, hour_of(now + ttl), kept)
+  fields[#fields + 1] = 'stored'
+  fields[#fields + 1] = int(kept)
   call('HSET', job_key(id), unpack(fields))
   call('PEXPIRE', job_key(id), int(ttl))
   list_ended(job, outcome.state)

@@ -8,12 +8,15 @@ if not job or (job.state == 'failed' and call('EXISTS', payload_key(id)) == 0) t
 if job.state ~= 'failed' then return job.state end
 local now = now_ms()
 local model, priority, deadline, payload = ARGV[2], ARGV[3], num(ARGV[4]), ARGV[5]
+local f = call('HMGET', job_key(id), 'expires_ms', 'stored', 'size')
+count_bytes(job.caller, hour_of(num(f[1])), -num(f[2]))
+count_bytes(job.caller, 'live', payload ~= '' and #payload or num(f[3]))
 job.state = 'queued'
 if priority ~= '' then job.priority = priority end
 if payload ~= '' then call('SET', payload_key(id), payload, 'KEEPTTL') end
 job.seq = call('HINCRBY', CLOCK, 'seq', 1)
 call('HINCRBY', job_key(id), 'events_base', call('LLEN', events_key(id)))
-call('HDEL', job_key(id), 'result', 'result_size', 'result_type', 'error', 'meta', 'completed_ms', 'expires_ms', 'status_code',
+call('HDEL', job_key(id), 'result', 'result_size', 'stored', 'result_type', 'error', 'meta', 'completed_ms', 'expires_ms', 'status_code',
   'started_ms', 'deadline_ms', 'reason')
 call('HSET', job_key(id), 'state', 'queued', 'lease', '', 'attempts', '0', 'due_ms', int(now), 'seq', int(job.seq),
   'priority', job.priority, 'runs_before', int(job.runs_before + job.attempts))

@@ -11,7 +11,8 @@ local max_total, max_own = num(ARGV[8]), num(ARGV[9])
 local idem, fingerprint, dedupe, blind = ARGV[10], ARGV[11], ARGV[12], ARGV[13]
 local payload, owner = ARGV[14], ARGV[15]
 local FIRST_INDEX = 17
-local FIRST = FIRST_INDEX + num(ARGV[16])
+local FIRST = FIRST_INDEX + num(ARGV[16]) + 2
+local max_stored, size = num(ARGV[FIRST - 2]), num(ARGV[FIRST - 1])
 
 local same = earlier(idem, fingerprint, dedupe, blind) or known(id)
 if same then return same end
@@ -26,6 +27,10 @@ if total >= max_total then return {'full', 'queue', total, call('HGET', CLOCK, '
 if c.waiting >= max_own then return {'full', 'caller', c.waiting, call('HGET', CLOCK, 'rate') or '0'} end
 
 local now = now_ms()
+if max_stored > 0 then
+  local stored = stored_bytes(caller, now)
+  if stored + size > max_stored then return {'full', 'bytes', stored, '0'} end
+end
 local due = now + delay
 local keep = int(delay + LIVE_MS)
 local job = {
@@ -61,13 +66,14 @@ if job.state == 'deferred' then
 else
   make_ready(job, now)
 end
+count_bytes(caller, 'live', size)
 log_change(id, job.state, {name = 'job.' .. job.state})  -- nobody can be subscribed yet
 call('PEXPIRE', events_key(id), keep)
 settle()
 
 local trims = job.seq % 64 == 0  -- lists may be that much longer than they say
 local listed = {LIVE}
-for i = FIRST_INDEX, FIRST - 1 do listed[#listed + 1] = index_key(ARGV[i]) end
+for i = FIRST_INDEX, FIRST - 3 do listed[#listed + 1] = index_key(ARGV[i]) end
 call('ZADD', ALL, int(now), id)
 for _, key in ipairs(listed) do call('ZADD', key, int(now), id) end
 if trims then
