@@ -48,6 +48,7 @@ from worker.exposition import serve_metrics
 from worker.leased_worker import LeasedWorker, WorkerOptions
 from worker.outage import OutageLog
 from worker.outbox import Outbox
+from worker.provider_batches import ProviderBatchLoop
 from worker.tasks import JobRunner
 from worker.webhooks import WebhookDelivery
 
@@ -176,6 +177,9 @@ def _assemble(
     for _ in range(BATCH_LOOPS):
         loop = BatchLoop(BatchStore(commands), turns, outage)
         exits.push_async_callback(_cancel, asyncio.create_task(loop.run(), name="finops-batches"))
+    if inference.forwarder.batches is not None:
+        follower = ProviderBatchLoop(billing.followed, inference.forwarder.batches, governance)
+        exits.push_async_callback(_cancel, asyncio.create_task(follower.run(), name="finops-provider-batches"))
     lane = DeliveryLane(delivery, settings.webhooks_delivery.concurrency, metrics, outage)
     exits.push_async_callback(lane.aclose)
     exits.push_async_callback(_cancel, asyncio.create_task(lane.run(), name="finops-deliveries"))

@@ -15,6 +15,8 @@ KEYS: tuple[Key, ...] = (
         "10 minutes after it is settled; its deadline + 1 day",
         "what a call or job has reserved, and where",
     ),
+    Key("finops:provider-batch:<id>", "hash", "9 days", "a provider's batch that is followed until it is booked"),
+    Key("finops:provider-batches", "sorted set", "permanent, empties itself", "those batches, by the next look"),
     Key("finops:holds", "sorted set", "permanent, empties itself", "open reservations by their deadline"),
     Key("finops:books", "hash", "permanent, one", "how long entries are kept, and which thresholds raise alerts"),
     Key("finops:ledger", "stream", "permanent, 1,000,000 entries", "cost entries, one per outcome"),
@@ -80,6 +82,11 @@ def session(digest: str) -> str:
 def session_ticket(digest: str) -> str:
     """A one-time way into the console, by its hash."""
     return f"finops:session-ticket:{digest}"
+
+
+def followed_batch(batch_id: str) -> str:
+    """A provider's batch that is followed."""
+    return f"finops:provider-batch:{batch_id}"
 
 
 def usage_hour(hour: str) -> str:

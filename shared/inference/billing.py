@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from shared.errors import PriceUnknown
+from shared.governance.ledger.followed_batches import FollowedBatches
 from shared.governance.ledger.writer import Ledger, Redaction
 from shared.governance.limits.each import EachLimits
 from shared.governance.limits.guard import UNLIMITED, LimitGuard, Reservation
@@ -41,6 +42,7 @@ class Billing:
     ) -> None:
         self.guard = LimitGuard(commands, reservation_ttl_s=settings.ledger.reservation_s)
         self.ledger = Ledger(commands, settings.ledger)
+        self.followed = FollowedBatches(commands)
         self.prices = PriceBook(settings.prices, price_sources)
         self.watch = watch
         self._redaction = Redaction(settings.log.redact) if settings.log.content else None
@@ -118,6 +120,27 @@ class Billing:
         if reads:
             limits = tuple(limit for limit in limits if not limit.estimated)
         return await self.guard.admit(uuid.uuid4().hex, limits, cost=0, tokens=0)
+
+    def limits_of_batch(self, call: Call, provider: str) -> tuple[Limit, ...]:
+        """Return the limits of a provider's batch, but for those of its lines' models."""
+        return (*call.caller.limits, *self._providers.get(provider, ()), *self._own_limits(call))
+
+    @property
+    def limits_models(self) -> bool:
+        """Whether any model has limits of its own."""
+        return bool(self._models)
+
+    def line_of_batch(self, call: Call, target: Target, limits: Sequence[Limit]) -> tuple[int, int]:
+        """Return the most that a line of a provider's batch can cost, micro-USD at batch rates, and its tokens.
+
+        Raises:
+            PriceUnknown: A budget binds it, and it has no price.
+        """
+        self._check_price(call, target, limits)
+        provider, model = target.provider.name, target.model
+        usage = call.upper_estimate(self.prices.size(provider, model))
+        cost = self.prices.estimate(provider, model, usage, variant="batch").micro_usd
+        return cost, output_tokens_held(call.fields, usage)
 
     def _limits(self, call: Call, target: Target) -> tuple[Limit, ...]:
         """Return every limit of a call at its first target."""

@@ -13,6 +13,7 @@ from shared.inference.call_cost import CallCost
 from shared.inference.owned_ids import OwnedIds
 from shared.inference.owned_lists import OwnedList
 from shared.inference.passthrough import Passthrough, RawAnswer, RawRequest
+from shared.inference.provider_batches import ProviderBatches, batch_fields
 from shared.inference.references import made_ids, named_models, referenced_ids
 from shared.surfaces.forwarded_paths import ForwardedPath, match_path
 from shared.surfaces.multipart import MalformedForm, form_fields
@@ -35,12 +36,16 @@ class Forwarder:
         passthrough: Forwards.
         billing: Checks limits and books; None: nothing is billed.
         owned: Owners of the providers' ids; None: without a store, so that no key owns anything.
+
+    Attributes:
+        batches: Batches that providers run; None: nothing is billed.
     """
 
     def __init__(self, passthrough: Passthrough, billing: Billing | None, owned: OwnedIds | None = None) -> None:
         self._passthrough = passthrough
         self._billing = billing
         self._owned = owned
+        self.batches = None if billing is None else ProviderBatches(passthrough, billing)
 
     async def forward(self, request: RawRequest, caller: Caller, access: Access = "account") -> RawAnswer:
         """Forward a request.
@@ -106,6 +111,8 @@ class Forwarder:
     async def _forward(self, request: RawRequest, caller: Caller) -> RawAnswer:
         if self._billing is None:
             return await self._passthrough.forward(request, caller)
+        if self.batches is not None and (fields := batch_fields(request, read_fields(request))) is not None:
+            return await self.batches.create(request, caller, fields)
         return await self._forward_billed(self._billing, request, caller)
 
     async def _forward_billed(self, billing: Billing, request: RawRequest, caller: Caller) -> RawAnswer:

@@ -155,7 +155,7 @@ async def test_what_is_forwarded_unread_counts_and_is_booked(start: Start, sim: 
     mine = {"x-bf-vk": KEY_A, "x-bf-provider": "sim"}
 
     async def upload() -> httpx.Response:
-        sent = {"file": ("a.jsonl", b"{}")}
+        sent = {"file": ("a.jsonl", b'{"custom_id": "a", "body": {"model": "gpt-4o"}}')}
         return await gateway.http.post("/v1/files", files=sent, data={"purpose": "batch"}, headers=mine)
 
     file_id = (first := await upload()).json()["id"]

@@ -94,6 +94,7 @@ class LimitGuard:
         cost: int,
         tokens: int,
         least: int | None = None,
+        whole: bool = False,
         renewed: bool = True,
         of_job: bool = False,
         clock: str = "",
@@ -107,6 +108,7 @@ class LimitGuard:
             tokens: Estimate.
             least: The call can be limited to what its budgets have left, down to this cost in micro-USD; the
                 reservation's ``cost`` is then what was reserved. None: it cannot.
+            whole: Whether the whole cost must fit into what its budgets have left.
             renewed: Whether this process keeps the reservation alive until it is ended; otherwise it runs out, unless
                 somebody else takes it over (the submit of a job does).
             of_job: Whether a run counts it as a job rather than a call.
@@ -119,7 +121,7 @@ class LimitGuard:
         if not limits:
             return UNLIMITED
         args: list[Argument] = [reservation, round(self.reservation_ttl_s * 1000), cost, tokens, clock]
-        args += ("jobs" if of_job else "calls", cost if least is None else least)
+        args += ("jobs" if of_job else "calls", cost if least is None else least, "1" if whole else "")
         estimated = False
         for limit in limits:
             counts = LIMIT_KINDS[limit.kind].meter

@@ -2,7 +2,7 @@
 --!include prelude.lua
 -- Lets a call pass all the limits that bind it, or none. Arguments: id, how long its hold lasts without renewal (ms),
 -- estimated cost, estimated tokens, clock ('' the server's own), what a run counts it as (calls or jobs), least cost,
--- then per limit: kind, meter (requests, tokens or cost: what it counts), scope, window, amount. Where budgets have less
+-- '1' if its whole cost must fit, then per limit: kind, meter (requests, tokens or cost: what it counts), scope, window, amount. Where budgets have less
 -- left than the estimated cost, what they have is reserved, but never less than the least cost (its caller limits the
 -- call accordingly). Money and tokens are let pass while anything is left, so that the last call may exceed them by its
 -- own estimate and no more; requests are counted exactly, and stay counted. Answers {0, facts, reserved cost} or {number
@@ -12,10 +12,10 @@ local id, keep, cost, tokens = ARGV[1], num(ARGV[2]), num(ARGV[3]), num(ARGV[4])
 local now = ARGV[5] ~= '' and num(ARGV[5]) or now_ms()
 sweep_holds(now)
 local hold = call('HMGET', hold_key(id), 'state', 'cost')
-local known, least = hold[1] == 'held', num(ARGV[7])
+local known, least, whole = hold[1] == 'held', num(ARGV[7]), ARGV[8] == '1'
 
 local meters, facts, refused = {}, {}, 0
-for at = 8, #ARGV, 5 do
+for at = 9, #ARGV, 5 do
   local m = read_meter(ARGV[at], ARGV[at + 2], ARGV[at + 3], num(ARGV[at + 4]), now)
   m.counts = ARGV[at + 1]
   meters[#meters + 1] = m
@@ -23,6 +23,7 @@ for at = 8, #ARGV, 5 do
   if m.lowers and m.run_exists then call('HSET', m.key, 'budget', int(m.limit)) end
   local taken = m.used + m.held
   local over = m.limit >= 0 and (m.counts == 'requests' and taken + 1 > m.limit or taken >= m.limit)
+  if whole and m.counts == 'cost' and m.limit >= 0 and taken + cost > m.limit then over = true end
   if over and not known and refused == 0 then refused = #meters end
   if m.counts == 'cost' and m.limit >= 0 then cost = math.min(cost, math.max(least, m.limit - taken)) end
 end

@@ -256,7 +256,9 @@ async def test_script_and_python_agree_on_windows(store: MultiplexedClient, name
     for now in (*future, *past):
         id_ = uuid.uuid4().hex
         (_, facts, _) = await store.script(
-            governance_scripts()["admit"], (), [id_, 1000, 0, 0, now, "calls", 0, "requests", "requests", id_, name, 10]
+            governance_scripts()["admit"],
+            (),
+            [id_, 1000, 0, 0, now, "calls", 0, "", "requests", "requests", id_, name, 10],
         )
         assert facts[2] == window.end_ms(now) - now
         if now in future:  # meters of windows long past are gone at once

@@ -1,0 +1,116 @@
+"""Follows batches that providers run: looks at each under a lease, and books its lines when it has ended."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+
+from shared.errors import GatewayError, StoreUnavailable
+from shared.governance.keys.authenticate import Authenticator
+from shared.governance.keys.caller import Caller
+from shared.governance.ledger.followed_batches import (
+    CLOSE,
+    NO_LINES,
+    BatchTurn,
+    BatchTurnLost,
+    BookedLines,
+    FollowedBatch,
+    FollowedBatches,
+)
+from shared.inference.provider_batches import ProviderBatches, ended_files
+
+log = logging.getLogger("finops.batches")
+
+LOOK_MS = 15_000
+"""Between looks at a running batch: its lines are to be booked within a minute of its end."""
+IDLE_S = 1.0
+PAUSE_S = 1.0
+GIVE_UP_MS = 8 * 86_400_000
+"""Age at which a batch that cannot be read is charged what was reserved: providers run one for a day at most."""
+UNCONFIRMED_MS = 25 * 3_600_000
+_ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
+
+
+class ProviderBatchLoop:
+    """Takes turns at the batches that are followed."""
+
+    def __init__(self, followed: FollowedBatches, batches: ProviderBatches, governance: Authenticator) -> None:
+        self._followed = followed
+        self._batches = batches
+        self._governance = governance
+
+    async def run(self) -> None:
+        """Take turns until cancelled; outages of the store and of providers are waited out."""
+        while True:
+            try:
+                if not await self.take_turn():
+                    await asyncio.sleep(IDLE_S)
+            except StoreUnavailable:
+                log.warning("batches of providers are waiting for the store")
+                await asyncio.sleep(PAUSE_S)
+
+    async def take_turn(self) -> bool:
+        """Look at one batch; False: none was due.
+
+        Raises:
+            StoreUnavailable: No answer; the turn is taken again when its lease ends.
+        """
+        turn = await self._followed.take()
+        if turn is None:
+            return False
+        with suppress(BatchTurnLost):
+            try:
+                await self._step(turn)
+            except StoreUnavailable:
+                raise
+            except GatewayError as error:
+                await self._after_failure(turn, error)
+            except Exception:
+                log.exception("a provider's batch could not be booked", extra={"batch_id": turn.batch.batch})
+        return True
+
+    async def _step(self, turn: BatchTurn) -> None:
+        batch = turn.batch
+        if not batch.batch:  # its creation was cut off: it stays reserved for as long as it could run
+            over = turn.now_ms - batch.created_ms >= UNCONFIRMED_MS
+            await (self._close(batch, NO_LINES) if over else self._wait(batch, UNCONFIRMED_MS))
+            return
+        found = await self._batches.look(batch)
+        if found.get("status") not in _ENDED:
+            await self._wait(batch, LOOK_MS)
+            return
+        await self._book(batch, ended_files(found))
+
+    async def _book(self, batch: FollowedBatch, files: Sequence[str]) -> None:
+        owner = await self._governance.owner(batch.owner)
+        booked, passed = batch.lines, 0
+        for file_id in files:
+            before = passed
+            async for count, lines in self._batches.booked_lines(batch, file_id, owner, max(0, booked - before)):
+                await self._followed.book(batch, booked + count, booked=lines, before=booked, then=60_000)
+                booked += count
+            passed = booked
+        await self._followed.book(batch, booked, before=booked, then=CLOSE)
+
+    async def _after_failure(self, turn: BatchTurn, error: GatewayError) -> None:
+        """Look again later; what is gone, or not readable for days, is charged what was reserved."""
+        batch = turn.batch
+        if error.status == 404 or turn.now_ms - batch.created_ms > GIVE_UP_MS:
+            await self._charge_estimate(batch, "batch_results_gone")
+            return
+        log.warning(
+            "a provider's batch cannot be read",
+            extra={"batch_id": batch.batch, "provider": batch.provider, "reason": error.code},
+        )
+        await self._wait(batch, LOOK_MS)
+
+    async def _charge_estimate(self, batch: FollowedBatch, code: str) -> None:
+        owner: Caller = await self._governance.owner(batch.owner)
+        lines = self._batches.charge_of_estimate(batch, owner, code)
+        await self._close(batch, lines)
+
+    async def _close(self, batch: FollowedBatch, lines: BookedLines) -> None:
+        await self._followed.book(batch, batch.lines + 1, booked=lines, before=batch.lines, then=CLOSE)
+
+    async def _wait(self, batch: FollowedBatch, delay_ms: int) -> None:
+        await self._followed.book(batch, batch.lines, booked=NO_LINES, before=batch.lines, then=delay_ms)
