@@ -14,6 +14,7 @@ from shared.errors import (
     GatewayError,
     InvalidRequest,
     ModelNotFound,
+    NotFound,
     Overloaded,
     ProviderRateLimited,
     RequestLimited,
@@ -277,4 +278,6 @@ def failure_to_report(before: GatewayError | None, error: GatewayError) -> Gatew
 
 def _refuses_request(error: GatewayError) -> bool:
     """Whether a target refused the request as such: another one may accept it."""
-    return isinstance(error, InvalidRequest) or (isinstance(error, UpstreamRefused) and judge(error) is Verdict.GIVE_UP)
+    return isinstance(error, InvalidRequest | NotFound) or (
+        isinstance(error, UpstreamRefused) and judge(error) is Verdict.GIVE_UP
+    )

@@ -30,6 +30,8 @@ from shared.inference.model_lists import ModelLists
 from shared.inference.output_limits import with_output_limit
 from shared.inference.owned_ids import OwnedIds
 from shared.inference.passthrough import Passthrough
+from shared.inference.provider_objects import ProviderObjects
+from shared.inference.references import made_ids
 from shared.inference.route import Routing
 from shared.inference.streaming import ProviderStream
 from shared.inference.translation import NOTHING, supported_types, translation
@@ -110,7 +112,7 @@ class Inference:
         self.providers = providers
         self.conversations = conversations
         self.catalogue = Catalogue(routing, ModelLists(providers, client))
-        self._owned = owned
+        self._objects = ProviderObjects(owned)
         self.forwarder = Forwarder(Passthrough(providers, client), billing, owned)
 
     def start(self) -> None:
@@ -132,6 +134,8 @@ class Inference:
         """
         recalled = await self._recall(call)
         for index, target in enumerate(self._route(call)):
+            if index == 0:
+                await self._objects.check(call, target)
             try:
                 wire, ask = self._translation(call, target, recalled)
                 wire.request(ask)
@@ -280,6 +284,7 @@ class Inference:
         async def once(attempt: Attempt) -> T:
             output = None if cost is None else cost.reservation.output
             sent = call if output is None else with_output_limit(call, attempt.target, output)
+            await self._objects.check(call, attempt.target)
             wire, ask = self._translation(sent, attempt.target, recalled)
             return await receive(Outgoing(sent, attempts, attempt, wire, ask, wire.request(ask)))
 
@@ -303,6 +308,7 @@ class Inference:
         except MalformedAnswer as error:
             raise UpstreamFailure(f"Provider {target.provider.name!r} sent an unusable answer: {error}.") from error
         await self._store_bridged(outgoing.call, wire)
+        await self._objects.record_answer(outgoing.call, target, body)
         return Answer(
             status=exchange.status,
             body=translated.body,
@@ -351,7 +357,7 @@ class Inference:
             model=target.model,
             on_failure=partial(health.failed, key.name if key else "", target.model),
             scrubber=self._client.scrubber,
-            ended=partial(self._store_bridged, outgoing.call, outgoing.wire),
+            ended=partial(self._stream_ended, outgoing),
         )
 
     def _route(self, call: Call) -> list[Target]:
@@ -376,6 +382,12 @@ class Inference:
         if call.request_type is not RESPONSES or self.conversations is None:
             return NOTHING
         return await self.conversations.recall(call.fields, call.caller)
+
+    async def _stream_ended(self, outgoing: Outgoing, made: Mapping[str, Any] | None) -> None:
+        await self._store_bridged(outgoing.call, outgoing.wire)
+        target = outgoing.attempt.target
+        if made is not None and self._objects.records(outgoing.call, target):
+            await self._objects.record(outgoing.call, target, made_ids(made))
 
     async def _store_bridged(self, call: Call, wire: Wire) -> None:
         """Store the response that a bridge made; jobs store theirs when they end."""

@@ -17,7 +17,7 @@ class ProviderStream:
     Args:
         on_failure: Called when the stream, once begun, ends badly.
         scrubber: Removes secrets from the errors that a stream reports.
-        ended: Awaited once the answer is complete, before its end is yielded.
+        ended: Awaited with what the provider has made once the answer is complete, before its end is yielded.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class ProviderStream:
         model: str,
         on_failure: Callable[[GatewayError], None],
         scrubber: Scrubber,
-        ended: Callable[[], Awaitable[None]] | None = None,
+        ended: Callable[[Mapping[str, Any] | None], Awaitable[None]] | None = None,
     ) -> None:
         self._ended = ended
         self._exchange = exchange
@@ -129,7 +129,7 @@ class ProviderStream:
     async def _end(self) -> None:
         if self._ended is not None:
             ended, self._ended = self._ended, None
-            await ended()
+            await ended(self._translation.made)
 
     async def aclose(self) -> None:
         """Close the upstream connection, or return it to the pool when the stream has ended."""

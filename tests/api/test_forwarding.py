@@ -241,3 +241,56 @@ async def test_without_virtual_keys_every_id_is_forwarded(start: Start, rogue: R
     gateway = await start(providers={"openai": {"base_url": rogue.url, "keys": [{"value": "sk-upstream"}]}})
     rogue.answer("200 OK")
     assert (await ask(gateway, "GET", "/assistants/asst_0001", {})).status_code == 200
+
+
+RESPONSE = {"id": "resp_0001", "object": "response", "output": [{"type": "message", "id": "msg_0001"}]}
+
+
+async def respond(gateway: Gateway, headers: dict[str, str], **more: object) -> httpx.Response:
+    return await ask(gateway, "POST", "/responses", headers, {"model": "gpt-4o", "input": "hi", **more})
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_stored_response_of_the_provider_is_its_callers(
+    shared: Gateway, rogue: Rogue, *, streamed: bool
+) -> None:
+    if streamed:
+        event = orjson.dumps({"type": "response.completed", "response": RESPONSE})
+        rogue.reply = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: %b\n\n" % event
+    else:
+        rogue.answer("200 OK", orjson.dumps(RESPONSE))
+    assert (await respond(shared, A, stream=streamed)).status_code == 200
+    rogue.answer("200 OK", orjson.dumps({**RESPONSE, "id": "resp_0002"}))
+    reference = [{"type": "item_reference", "id": "msg_0001"}]
+    for uses in ({"previous_response_id": "resp_0001"}, {"input": reference}, {"conversation": "conv_unknown"}):
+        rogue.heads.clear()
+        refused = await respond(shared, B, **uses)
+        assert refused.status_code == 404
+        assert not rogue.heads
+        job = await ask(
+            shared, "POST", "/responses", {**B, "x-bf-async": "true"}, {"model": "gpt-4o", "input": "", **uses}
+        )
+        assert job.status_code == 404
+        expected = 404 if "conversation" in uses else 200
+        assert (await respond(shared, A, **uses)).status_code == expected
+        assert (await respond(shared, ALL, **uses)).status_code == 200
+    assert (await ask(shared, "GET", "/responses/resp_0001", A)).status_code == 200
+    assert (await ask(shared, "GET", "/responses/resp_0001", B)).status_code == 404
+
+
+async def test_a_file_in_a_chat_is_its_callers(shared: Gateway, rogue: Rogue) -> None:
+    await make(shared, rogue, "file-0001")
+    for key in ("file_id", "file\\u005fid"):
+        body = b'{"model":"gpt-4o","messages":[{"role":"user","content":[{"file":{"%b":"file-0001"}}]}]}' % key.encode()
+        for headers, status in ((A, 200), (B, 404)):
+            answer = await shared.http.post("/openai/chat/completions", content=body, headers=headers)
+            assert answer.status_code == status
+
+
+async def test_a_chat_is_recorded_where_the_provider_keeps_it(shared: Gateway, rogue: Rogue) -> None:
+    chat = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}
+    for number, store in enumerate((False, True)):
+        rogue.answer("200 OK", orjson.dumps({"id": f"chatcmpl-{number}", "choices": []}))
+        await ask(shared, "POST", "/chat/completions", A, {**chat, "store": store})
+        found = await ask(shared, "GET", f"/chat/completions/chatcmpl-{number}", A)
+        assert found.status_code == (200 if store else 404)

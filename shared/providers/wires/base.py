@@ -71,7 +71,10 @@ class StreamTranslation(Protocol):
         usage: Token counts in OpenAI's names, as far as seen.
         complete: Whether the format's own end was seen: a stream that ends before is cut, never a success.
         error: The provider's error inside the stream (OpenAI's error object), once seen; nothing follows it.
+        made: The object that the provider may keep, once the answer is complete; None: it keeps none.
     """
+
+    made: Mapping[str, Any] | None = None
 
     usage: Mapping[str, Any]
     complete: bool

@@ -161,13 +161,24 @@ class OpenAIStream(StreamTranslation):
         uncounted: The caller did not ask what the stream used: the event that only says that is for the gateway alone.
     """
 
-    __slots__ = ("_ends_with_done", "_finished", "_open", "_splitter", "_uncounted", "complete", "error", "usage")
+    __slots__ = (
+        "_ends_with_done",
+        "_finished",
+        "_open",
+        "_splitter",
+        "_uncounted",
+        "complete",
+        "error",
+        "made",
+        "usage",
+    )
 
     def __init__(self, *, ends_with_done: bool, uncounted: bool = False) -> None:
         self._ends_with_done = ends_with_done
         self._uncounted = uncounted
         self._splitter = EventSplitter()
         self._finished = False
+        self.made: Mapping[str, Any] | None = None
         self._open: set[object] = set()  # choices without a finish_reason yet
         self.usage: Mapping[str, Any] = {}
         self.complete = False
@@ -224,8 +235,11 @@ class OpenAIStream(StreamTranslation):
             self.error = error if isinstance(error, dict) else fields
         elif not self._ends_with_done and kind in _FINAL_TYPES:
             self.complete = True
+            self.made = fields.get("response")
         if self._ends_with_done:
             self._read_choices(fields.get("choices"))
+            if self._finished and self.made is None:
+                self.made = {"id": fields.get("id")}
         answer = fields
         if fields.get("usage") is None and self.complete and isinstance(fields.get("response"), dict):
             answer = fields["response"]

@@ -1,0 +1,77 @@
+"""Ownership of what inference calls use and make in a provider's account: stored responses, conversations, files."""
+
+import re
+from collections.abc import Iterable
+
+import orjson
+
+from shared.governance.keys.caller import Caller
+from shared.inference.call import Call, Target
+from shared.inference.forwarding import check_owned
+from shared.inference.owned_ids import OwnedIds
+from shared.inference.references import made_ids, referenced_ids
+from shared.surfaces.request_types import CHAT, RESPONSES
+from shared.surfaces.response_ids import is_ours
+from shared.surfaces.responses.items import response_of
+
+# A body without these names no object of a provider: one search instead of a walk through every message.
+_MAY_REFER = re.compile(rb"file_ids?\"|\\u00[2-7]")
+
+
+class ProviderObjects:
+    """Checks and records the owners of a provider's objects, for calls of virtual keys.
+
+    Args:
+        owned: The owners; None: without a store, so that nothing is owned.
+    """
+
+    def __init__(self, owned: OwnedIds | None) -> None:
+        self._owned = owned
+
+    async def check(self, call: Call, target: Target) -> None:
+        """Check that a call uses only its caller's objects at a target.
+
+        A caller without a key is refused what belongs to a key; a key is refused whatever is not its own.
+
+        Raises:
+            NotFound: It names an object that is unknown or another caller's.
+            StoreUnavailable: No answer.
+        """
+        if self._owned is None or target.provider.wire != "openai" or _has_account(call.caller):
+            return
+        if call.request_type is not RESPONSES and not _MAY_REFER.search(call.body):
+            return
+        ids = {each for each in referenced_ids(call.fields) if not is_ours(each) and response_of(each) is None}
+        if ids:
+            strict = bool(call.caller.key_id)
+            await check_owned(self._owned, target.provider.name, ids, call.caller, strict=strict)
+
+    def records(self, call: Call, target: Target) -> bool:
+        """Whether the provider keeps what the call makes, for a caller that owns it."""
+        if self._owned is None or not call.caller.key_id or target.provider.wire != "openai":
+            return False
+        store = call.fields.get("store")
+        return store is not False if call.request_type is RESPONSES else store is True and call.request_type is CHAT
+
+    async def record_answer(self, call: Call, target: Target, body: bytes) -> None:
+        """Record the owner of a complete answer, if the provider keeps it.
+
+        Raises:
+            StoreUnavailable: No answer.
+        """
+        if self.records(call, target):
+            await self.record(call, target, made_ids(orjson.loads(body)))  # the wire has parsed it: it is JSON
+
+    async def record(self, call: Call, target: Target, ids: Iterable[str]) -> None:
+        """Record the owner of ids that a provider made for a call.
+
+        Raises:
+            StoreUnavailable: No answer.
+        """
+        theirs = [each for each in ids if not is_ours(each)]
+        if self._owned is not None and theirs:
+            await self._owned.record(target.provider.name, theirs, call.caller)
+
+
+def _has_account(caller: Caller) -> bool:
+    return caller.admin or caller.passthrough == "account"
