@@ -12,12 +12,12 @@ from shared.governance.ledger.writer import Ledger, Redaction
 from shared.governance.limits.each import EachLimits
 from shared.governance.limits.guard import UNLIMITED, LimitGuard, Reservation
 from shared.governance.limits.model import Limit, limits_of
-from shared.governance.pricing.prices import Cost, PriceBook
+from shared.governance.pricing.prices import NO_COST, UNPRICED, Cost, PriceBook
 from shared.governance.pricing.published import MILLION
-from shared.governance.pricing.usage import Usage, choices_of, hosted_tools, output_tokens_held, tier_of
+from shared.governance.pricing.usage import Usage, choices_of, hosted_tools, output_tokens_held, seconds_of, tier_of
 from shared.inference.call import Call, Target
 from shared.inference.output_limits import CostBounds, can_limit_output
-from shared.inference.unpriced import unknown_price
+from shared.inference.unpriced import refuse_unpriced, unknown_price
 from shared.settings.model import Settings
 from shared.store.commands import RedisCommands
 from shared.telemetry.upstream import UNWATCHED, SpendWatch
@@ -105,21 +105,64 @@ class Billing:
         self._check_price(call, target, self._limits(call, target))
         return await self._reserve(uuid.uuid4().hex, limits, call, (target,)) if limits else UNLIMITED
 
-    async def check_forwarded(self, call: Call, provider: str, *, reads: bool = False) -> Reservation:
-        """Check the limits of a request that is forwarded unread: it counts as a request, its cost is unknown.
+    async def check_forwarded(
+        self, call: Call, provider: str, *, reads: bool = False, cost: Cost = NO_COST
+    ) -> Reservation:
+        """Check the limits of a request that is forwarded unread: it counts as a request.
 
         Args:
             call: The request.
             provider: Its provider.
             reads: Whether it makes nothing that could cost: only limits of requests bind it.
+            cost: What it costs, which is reserved.
 
         Raises:
             BudgetExceeded, RequestLimited, TokenLimited, StoreUnavailable: See ``LimitGuard.admit``.
+            PriceUnknown: A budget binds it and its price is not known.
         """
         limits = (*call.caller.limits, *self._providers.get(provider, ()), *self._own_limits(call))
         if reads:
             limits = tuple(limit for limit in limits if not limit.estimated)
-        return await self.guard.admit(uuid.uuid4().hex, limits, cost=0, tokens=0)
+        self._check_forwarded_price(call, limits, cost)
+        reservation = uuid.uuid4().hex
+        admitted = await self.guard.admit(reservation, limits, cost=cost.micro_usd, tokens=0)
+        try:
+            self._check_forwarded_price(call, [status.limit for status in admitted.limit_statuses], cost)
+        except PriceUnknown:
+            self._give_up(reservation)
+            raise
+        return admitted
+
+    def _check_forwarded_price(self, call: Call, limits: Sequence[Limit], cost: Cost) -> None:
+        budget = next((limit for limit in limits if limit.is_budget and limit.amount >= 0), None)
+        if budget is not None and not cost.priced and not self._allows_unpriced:
+            raise refuse_unpriced(budget, call.model, "request = 0.10")
+
+    def forwarded_cost(self, provider: str, path: str, fields: Mapping[str, Any]) -> Cost:
+        """Return what a forwarded request costs; ``UNPRICED`` unless the configuration says.
+
+        A price ``request`` of ``provider/path`` applies to the path, and of ``provider/videos`` one of ``second`` too,
+        which may also stand at the video's model.
+
+        Args:
+            provider: Its provider.
+            path: Below the provider's base URL, without query.
+            fields: Of its body.
+        """
+        usage = Usage()
+        names = [path.strip("/")]
+        if names == ["videos"]:
+            usage = Usage(milliseconds=seconds_of(fields) * 1000)
+            names.append(str(fields.get("model") or "sora-2"))
+        for name in names:
+            price = self.prices.price(provider, name)
+            if price is None or price.source == "published":
+                continue
+            if price.covers(usage):
+                return price.cost(usage)
+            if price.covers(Usage()):
+                return price.cost(Usage())
+        return UNPRICED
 
     def limits_of_batch(self, call: Call, provider: str) -> tuple[Limit, ...]:
         """Return the limits of a provider's batch, but for those of its lines' models."""
@@ -252,12 +295,15 @@ class Billing:
         try:  # a run's cap may be known to the store alone
             self._check_price(call, targets[0], [status.limit for status in admitted.limit_statuses])
         except PriceUnknown:
-            self.guard.ended(reservation)
-            self.ledger.release(reservation)
+            self._give_up(reservation)
             raise
         if admitted.cost < most.cost:
             admitted.output = most.output_for(admitted.cost)
         return admitted
+
+    def _give_up(self, reservation: str) -> None:
+        self.guard.ended(reservation)
+        self.ledger.release(reservation)
 
     def _bounds(self, call: Call, target: Target) -> CostBounds:
         provider, model = target.provider.name, target.model

@@ -14,8 +14,6 @@ from shared.inference.billing import Billing
 from shared.inference.call import Call, Target
 from shared.surfaces.request_types import MODERATIONS
 
-FREE_OF_CHARGE = Cost(0)
-
 
 class CallCost:
     """What one call reserves, uses and costs; closed once, however the call ends.
@@ -151,13 +149,13 @@ class CallCost:
             ids, self._fallback_ids = self._fallback_ids, []
             self._billing.abandon(ids)
 
-    def forwarded(self, status: int, *, free: bool) -> bytes:
-        """Close a call that was passed on unread: its cost is known only where such requests are free.
+    def forwarded(self, status: int, cost: Cost) -> bytes:
+        """Close a call that was passed on unread.
 
         Returns:
             The ledger entry.
         """
-        return self._close(Usage(), status, "", cost=FREE_OF_CHARGE if free else UNPRICED)
+        return self._close(Usage(), status, "", cost=cost)
 
     def _close(
         self,

@@ -7,6 +7,7 @@ import orjson
 
 from shared.errors import InvalidRequest, NotFound, PassthroughBlocked
 from shared.governance.keys.caller import Caller
+from shared.governance.pricing.prices import NO_COST, Cost
 from shared.inference.billing import Billing
 from shared.inference.call import Call
 from shared.inference.call_cost import CallCost
@@ -50,8 +51,8 @@ class Forwarder:
     async def forward(self, request: RawRequest, caller: Caller, access: Access = "account") -> RawAnswer:
         """Forward a request.
 
-        A request that makes something is booked; its cost is unknown, so it is booked as unpriced unless providers do
-        not charge for it. All others count as requests.
+        A request that makes something is booked, at the price that the configuration sets. Without one it is booked as
+        unpriced, unless providers do not charge for it, and refused under a budget. All others count as requests.
 
         Args:
             request: The request.
@@ -129,17 +130,23 @@ class Forwarder:
         )
         call_cost = CallCost(billing, call)
         try:
-            call_cost.reservation = await billing.check_forwarded(
-                call, request.provider, reads=request.method not in _WRITES
-            )
+            reads, cost = request.method not in _WRITES, _cost(billing, request)
+            call_cost.reservation = await billing.check_forwarded(call, request.provider, reads=reads, cost=cost)
             call_cost.sent(request.provider, "", "")
             answer = await self._passthrough.forward(request, caller)
         except BaseException as error:
             call_cost.failed(error)
             raise
-        call_cost.forwarded(answer.status, free=request.free)
+        call_cost.forwarded(answer.status, cost)
         answer.headers = {**answer.headers, **call_cost.headers()}
         return answer
+
+
+def _cost(billing: Billing, request: RawRequest) -> Cost:
+    if request.free:
+        return NO_COST
+    path = request.path.partition("?")[0]
+    return billing.forwarded_cost(request.provider, path, read_fields(request))
 
 
 def read_fields(request: RawRequest) -> Mapping[str, Any]:

@@ -9,7 +9,9 @@ from shared.errors import PriceUnknown
 from shared.governance.keys.caller import Caller
 from shared.governance.limits.model import Limit
 from shared.governance.limits.runs import Run
+from shared.governance.pricing.prices import UNPRICED
 from shared.inference.output_limits import can_limit_output, with_output_limit
+from shared.inference.passthrough import RawRequest
 from shared.store.multiplexed import MultiplexedClient
 from shared.surfaces.request_types import COMPLETIONS, EMBEDDINGS, RESPONSES
 from simulator.serve import RunningSimulator
@@ -154,3 +156,59 @@ async def test_a_run_whose_cap_only_the_store_knows_refuses_what_has_no_price(
     free = chat("sim/other")
     free.run = Run("uncapped")
     await inference.answer(free)
+
+
+def forwarded(path: str, body: dict[str, Any]) -> RawRequest:
+    return RawRequest(
+        method="POST", path=path, provider="openai", body=orjson.dumps(body), content_type="application/json"
+    )
+
+
+@pytest.mark.parametrize("path", ["/videos", "/vector_stores", "/threads/runs", "/fine_tuning/jobs"])
+async def test_what_is_forwarded_without_a_price_is_refused_under_a_budget(
+    build: Build, sim: RunningSimulator, path: str
+) -> None:
+    inference, _ = build(providers={"openai": {"base_url": sim.base_url}})
+    before = len(sim.requests)
+    with pytest.raises(PriceUnknown, match=rf'\[prices\."openai{path}"\]\nrequest = 0\.10'):
+        await inference.forwarder.forward(forwarded(path, {"model": "sora-2"}), capped(10**9))
+    assert len(sim.requests) == before
+
+
+@pytest.mark.parametrize(
+    ("prices", "body", "micro_usd"),
+    [
+        ({"openai/videos": {"second": 0.1}}, {"model": "sora-2", "seconds": "8"}, 800_000),
+        ({"openai/sora-2": {"second": 0.1}}, {"model": "sora-2", "seconds": 12}, 1_200_000),
+        ({"openai/sora-2": {"second": 0.1}}, {}, 400_000),
+        ({"openai/sora-2": {"second": 0.1}}, {"seconds": "long"}, 6_000_000),
+        ({"openai/videos": {"request": 0.5}}, {"seconds": "8"}, 500_000),
+        ({"openai/videos": {"input": 1}}, {}, None),
+    ],
+)
+async def test_videos_are_priced_by_their_seconds(
+    build: Build, prices: dict[str, Any], body: dict[str, Any], micro_usd: int | None
+) -> None:
+    _, billing = build(prices=prices)
+    cost = billing.forwarded_cost("openai", "/videos", body)
+    assert (cost.micro_usd if cost.priced else None) == micro_usd
+
+
+async def test_a_forwarded_request_is_reserved_at_its_price(build: Build, store: MultiplexedClient) -> None:
+    _, billing = build(prices={"openai/threads/*": {"request": 0.5}})
+    call = chat("openai/threads/runs", caller=capped(10**9))
+    cost = billing.forwarded_cost("openai", "/threads/runs", {})
+    await billing.check_forwarded(call, "openai", cost=cost)
+    assert await spent(store, "key:c") == (0, 500_000)
+
+
+async def test_a_forwarded_request_of_a_run_whose_cap_only_the_store_knows(build: Build) -> None:
+    inference, billing = build()
+    first = chat("sim/gpt")
+    first.run = Run("r", 10**6)
+    await inference.answer(first)
+    await billing.ledger.flush()
+    call = chat("openai/videos")
+    call.run = Run("r")
+    with pytest.raises(PriceUnknown):
+        await billing.check_forwarded(call, "openai", cost=UNPRICED)

@@ -66,6 +66,7 @@ class Cost(NamedTuple):
 
 
 UNPRICED = Cost(0, priced=False)
+NO_COST = Cost(0)
 FREE: Final = "free"
 """A price source: calls cost nothing unless the configuration says otherwise."""
 

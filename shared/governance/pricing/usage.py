@@ -12,6 +12,7 @@ BYTES_PER_TOKEN = 4
 IMAGE_TOKENS = 3_800
 FILE_TOKENS = 100_000  # of a document that the request only names
 AUDIO_TOKENS_PER_S = 32  # Gemini; OpenAI counts 10
+USUAL_VIDEO_S, LONGEST_VIDEO_S = 4, 60  # https://platform.openai.com/docs/api-reference/videos/create
 TOOL_CALLS = 10  # of a tool that the provider runs, where the request sets no limit
 DRAWN_TOKENS = 6_300  # of a picture that is made: gpt-image-1, high quality, 1024 x 1536
 DEFAULT_OUTPUT_TOKENS = 4_096  # held under a limit of tokens for a call that does not limit its answer
@@ -287,6 +288,15 @@ def tier_of(fields: Mapping[str, Any]) -> str:
     """Return the service tier of a request or a usage that has a price of its own; else empty."""
     tier = fields.get("service_tier")
     return tier if isinstance(tier, str) and tier in _TIERS else ""
+
+
+def seconds_of(fields: Mapping[str, Any]) -> int:
+    """Return the length of the video that a request asks for; a length that cannot be read is the longest there is."""
+    seconds = fields.get("seconds")
+    if seconds is None:
+        return USUAL_VIDEO_S
+    text = str(seconds)
+    return min(int(text), LONGEST_VIDEO_S) if text.isascii() and text.isdecimal() and int(text[:9]) else LONGEST_VIDEO_S
 
 
 def choices_of(fields: Mapping[str, Any]) -> int:
