@@ -16,7 +16,7 @@ from shared.governance.ledger.writer import CallOutcome, entry_of
 from shared.governance.limits.guard import UNLIMITED, Reservation
 from shared.governance.limits.model import MICRO, Limit
 from shared.governance.limits.runs import run_in_metadata
-from shared.governance.pricing.prices import Cost
+from shared.governance.pricing.prices import NO_COST, Cost
 from shared.governance.pricing.usage import answer_estimate, used_by
 from shared.inference.billing import Billing
 from shared.inference.call import Call, Target
@@ -97,7 +97,7 @@ class ProviderBatches:
             call_cost.failed(error)
             raise
         call_cost.sent(request.provider, "", "")
-        call_cost.forwarded(answer.status, free=True)  # its lines are booked when it has ended
+        call_cost.forwarded(answer.status, NO_COST)  # its lines are booked when it has ended
         answer.headers = {**answer.headers, **reservation.headers()}
         return answer
 

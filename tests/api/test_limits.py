@@ -248,6 +248,6 @@ async def test_a_run_that_is_cancelled_is_charged_what_was_reserved_for_it(start
         assert (await gateway.post(f"/v1/async/jobs/{job_id}/cancel", headers=mine)).status_code == 200
     (entry,) = await booked(gateway)
     most = 50 if place == "anthropic" else 16_384  # its body says so; else the model's maximum
-    assert (entry["code"], entry["priced"], entry["estimated"], entry["output"]) == ("cancelled", True, True, most)
+    assert (entry["code"], entry["priced"], entry["estimated"], entry["output"]) == ("job_cancelled", True, True, most)
     assert entry["cost"] == entry["list"] == entry["input"] + 10 * most
     assert (await ask(gateway, place, "job")).status_code == 402, "what it was charged has spent the budget"
