@@ -18,6 +18,7 @@ KEYS: tuple[Key, ...] = (
     Key("finops:deliveries:all", "sorted set", "permanent, 100,000 ids", "deliveries by age"),
     Key("finops:deliveries:status:<status>", "sorted set", "permanent, 100,000 ids", "the same, by status"),
     Key("finops:deliveries:webhook:<webhook>", "sorted set", "30 days, refreshed; 100,000 ids", "those of a webhook"),
+    Key("finops:deliveries:event:<event>", "sorted set", "30 days, refreshed; 100,000 ids", "those of a type"),
     Key("finops:deliveries:job:<job>", "sorted set", "14 days or more; 1,000 ids", "those of a job"),
     Key("finops:webhooks:secret", "string", "permanent, one", "signs callbacks of calls without a virtual key"),
     Key("finops:webhooks:secret:<key>", "string", "permanent, one per key", "signs a virtual key's callbacks to URLs"),
@@ -58,6 +59,11 @@ def by_status(status: str) -> str:
 def by_webhook(webhook: str) -> str:
     """The list of deliveries of a webhook; empty: of URLs."""
     return f"finops:deliveries:webhook:{digest(webhook)}"
+
+
+def by_event(event: str) -> str:
+    """The list of deliveries of events of a type."""
+    return f"finops:deliveries:event:{event}"
 
 
 def by_job(job_id: str) -> str:

@@ -159,8 +159,11 @@ def attempt_of(document: Mapping[str, Any]) -> Attempt:
 
 
 def origin_of(url: str) -> str:
-    """Return scheme, host and port of a URL."""
-    parts = urlsplit(url)
+    """Return scheme, host and port of a URL; of text that is none, a part that tells it from others."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url[:100]
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2].lower()}"
 
 

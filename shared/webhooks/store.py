@@ -23,7 +23,7 @@ from shared.webhooks.model import (
 from shared.webhooks.scripts import scripts_on
 
 LEASE_MARGIN_S = 5.0
-MAX_PIECES = 400
+MAX_PIECES = 600
 _FIELDS = ("event", "job", "webhook", "url", "owner", "status", "reason", "created_ms", "seq")
 
 
@@ -38,12 +38,16 @@ class DeliveryFilter:
 
     @property
     def index(self) -> str:
-        """The shortest list that holds every match."""
+        """A list that holds every match, the one that is likely to be the shortest."""
         if self.job_id:
             return keys.by_job(self.job_id)
-        if self.status in {Status.PENDING, Status.FAILED} or (self.status and not self.webhook):
+        if self.status in {Status.PENDING, Status.FAILED}:
             return keys.by_status(self.status)
-        return keys.by_webhook(self.webhook) if self.webhook else keys.ALL
+        if self.webhook:
+            return keys.by_webhook(self.webhook)
+        if self.event:
+            return keys.by_event(self.event)
+        return keys.by_status(self.status) if self.status else keys.ALL
 
 
 @dataclass(frozen=True, slots=True)

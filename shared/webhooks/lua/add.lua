@@ -15,11 +15,11 @@ call('HSET', delivery_key(id), 'v', '1', 'entry', entry, 'endpoint', endpoint, '
   'seq', seq, 'created_ms', int(now), 'from_ms', int(now), 'status', 'pending', 'reason', '', 'token', '')
 call('HSET', endpoint_key(endpoint), 'label', label, 'group', group)
 call('PEXPIRE', endpoint_key(endpoint), ENDPOINT_MS)
-for _, list in ipairs({ALL, webhook_key(webhook_index)}) do
+for _, list in ipairs({ALL, webhook_key(webhook_index), event_key(event)}) do
   call('ZADD', list, seq, id)
   prune(list)
+  if list ~= ALL then call('PEXPIRE', list, ENDPOINT_MS) end
 end
-call('PEXPIRE', webhook_key(webhook_index), ENDPOINT_MS)
 if job_index ~= '' then
   call('ZADD', job_key(job_index), seq, id)
   call('ZREMRANGEBYRANK', job_key(job_index), 0, -1001)

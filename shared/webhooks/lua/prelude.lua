@@ -21,6 +21,7 @@ local function endpoint_key(endpoint) return 'finops:endpoint:' .. endpoint end
 local function waiting_key(endpoint) return 'finops:endpoint:' .. endpoint .. ':waiting' end
 local function status_key(status) return 'finops:deliveries:status:' .. status end
 local function webhook_key(webhook) return 'finops:deliveries:webhook:' .. webhook end
+local function event_key(event) return 'finops:deliveries:event:' .. event end
 local function job_key(job) return 'finops:deliveries:job:' .. job end
 
 local function int(n) return string.format('%d', math.floor(n)) end
