@@ -9,6 +9,7 @@ import click
 from redis.asyncio import Redis
 
 from cli.checks.findings import Finding, fail, ok, warn
+from cli.checks.rights import check_rights
 from shared.errors import StoreUnavailable
 from shared.governance.ledger.reports import Reports, UsageQuery
 from shared.jobs import keys
@@ -42,6 +43,7 @@ async def check_store(url: str, settings: Settings) -> list[Finding]:
         skew_s = await _clock_skew(redis)
         workers = await _count_workers(redis)
         unpriced = await find_unpriced(PooledCommands(redis))
+        rights = await check_rights(PooledCommands(redis), settings)
         webhooks = await find_disabled_endpoints(PooledCommands(redis), settings)
     except (StoreConnectionError, StoreUnavailable) as error:
         return [_unusable(url, click.unstyle(str(error)))]
@@ -50,6 +52,7 @@ async def check_store(url: str, settings: Settings) -> list[Finding]:
     return [
         ok("store", mask(url)),
         *_judge(facts, settings),
+        rights,
         _judge_skew(skew_s),
         _judge_workers(workers),
         unpriced,
