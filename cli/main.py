@@ -33,6 +33,7 @@ COMMANDS: Mapping[str, CommandRow] = {
     "jobs": CommandRow("cli.commands.jobs", "Submit, watch and manage jobs."),
     "batches": CommandRow("cli.commands.batches", "Run files of requests as batches."),
     "files": CommandRow("cli.commands.files", "Upload, list and read files."),
+    "queue": CommandRow("cli.commands.queue", "Pause, resume and inspect the queue."),
     "keys": CommandRow("cli.commands.keys", "Create, show and revoke virtual keys."),
     "webhooks": CommandRow("cli.commands.webhooks", "Inspect, repeat and test webhook deliveries."),
     "usage": CommandRow("cli.commands.usage", "Show usage, costs and spend forecasts."),

@@ -87,7 +87,7 @@ class Gateway:
         """Fetch the bytes of a binary result."""
         return (await self._send("GET", _job(job_id) + "/content", timeout=120.0)).content
 
-    async def page(self, path: str, parameters: Mapping[str, str | int]) -> dict[str, Any]:
+    async def page(self, path: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Fetch a page of a list."""
         return await self._json("GET", path, params=parameters)
 
@@ -146,9 +146,10 @@ class Gateway:
             raise self._connection_error(error) from None
         return size
 
-    async def act(self, job_id: str, action: str) -> dict[str, Any]:
-        """Cancel or retry a job and return its new envelope."""
-        return await self._json("POST", f"{_job(job_id)}/{action}")
+    async def act(self, job_id: str, action: str, changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Cancel or retry a job, with what is to change, and return its new envelope."""
+        body = {} if changes is None else {"json": dict(changes)}
+        return await self._json("POST", f"{_job(job_id)}/{action}", **body)
 
     async def administer(self, method: str, path: str, **request: Any) -> dict[str, Any]:  # noqa: ANN401
         """Call the administration API and return its document; ``request`` takes httpx's arguments."""

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.client.job_filters import filter_options, filter_parameters, needs_all_jobs
 from cli.client.options import credentials, gateway_options, wide_option
 from cli.client.requests import RequestOptions, body_of, headers_of
 from cli.examples import examples
@@ -175,13 +176,12 @@ def _finish(envelopes: list[dict[str, Any]], *, as_json: bool, many: bool) -> No
         raise click.exceptions.Exit(1)
 
 
-@command.command(name="list", epilog=examples("finops jobs list --status processing", "finops jobs list --dead --json"))
-@click.option(
-    "--status",
-    type=click.Choice(["pending", "processing", "completed", "failed", "cancelled"]),
-    help="Only jobs in this state.",
+@command.command(
+    name="list",
+    epilog=examples("finops jobs list --label app=search --status failed", "finops jobs list --dead --json"),
 )
-@click.option("--model", help="Only jobs of this model.")
+@filter_options
+@click.option("--order", type=click.Choice(["desc", "asc"]), help="By creation: newest (desc) or oldest first.")
 @click.option("--limit", type=click.IntRange(1, 100), default=20, show_default=True, help="Jobs per page.")
 @click.option("--after", metavar="ID", help="Only jobs older than this one: the next page.")
 @click.option("--dead", is_flag=True, help="List dead-lettered jobs; needs the admin key.")
@@ -189,8 +189,7 @@ def _finish(envelopes: list[dict[str, Any]], *, as_json: bool, many: bool) -> No
 @gateway_options
 def list_(
     *,
-    status: str | None,
-    model: str | None,
+    order: str | None,
     limit: int,
     after: str | None,
     dead: bool,
@@ -199,17 +198,19 @@ def list_(
     key: str | None,
     as_json: bool,
     data_dir: Path,
+    **filters: Any,  # noqa: ANN401 - one per option of filter_options
 ) -> None:
     """List jobs, newest first: those of the key, or all jobs with the admin key."""
     from cli.client.gateway import call_gateway
     from cli.views.jobs import print_list
     from cli.views.output import echo_json
 
-    if dead and (status or model):
-        raise click.UsageError("--dead cannot be combined with --status or --model")
-    given = {"status": status, "model": model, "after": after, "limit": limit}
-    parameters: dict[str, str | int] = {name: value for name, value in given.items() if value is not None}
-    path = "/api/jobs/dead" if dead else "/v1/async/jobs"
+    parameters = filter_parameters(filters)
+    if dead and (parameters or order):
+        raise click.UsageError("--dead lists all dead-lettered jobs: it cannot be combined with filters or --order")
+    parameters |= filter_parameters({"order": order, "after": after, "limit": limit})
+    path = "/api/jobs" if needs_all_jobs(filters) else "/v1/async/jobs"
+    path = "/api/jobs/dead" if dead else path
     page = call_gateway(url, credentials(url, key, data_dir), lambda gateway: gateway.page(path, parameters))
     if as_json:
         echo_json(page)
@@ -217,12 +218,14 @@ def list_(
         print_list(page, wide=wide)
 
 
-def _act(job_ids: tuple[str, ...], action: str, url: str, key: str, *, as_json: bool) -> None:
+def _act(
+    job_ids: tuple[str, ...], action: str, url: str, key: str, *, as_json: bool, changes: dict[str, Any] | None = None
+) -> None:
     from cli.client.gateway import call_gateway
     from cli.views.output import echo_json
 
     async def call(gateway: "Gateway") -> list[dict[str, Any]]:
-        return [await gateway.act(await gateway.job_id(job_id), action) for job_id in job_ids]
+        return [await gateway.act(await gateway.job_id(job_id), action, changes) for job_id in job_ids]
 
     envelopes = call_gateway(url, key, call)
     if as_json:
@@ -240,9 +243,33 @@ def cancel(*, job_ids: tuple[str, ...], url: str, key: str | None, as_json: bool
     _act(job_ids, "cancel", url, credentials(url, key, data_dir), as_json=as_json)
 
 
-@command.command(name="retry", epilog=examples("finops jobs list --dead", "finops jobs retry 5f0c…"))
+@command.command(
+    name="retry",
+    epilog=examples(
+        "finops jobs list --dead",
+        "finops jobs retry 5f0c…",
+        "finops jobs retry 5f0c… --model anthropic/claude-sonnet-4-5 --priority high",
+    ),
+)
 @click.argument("job_ids", metavar="ID...", nargs=-1, required=True)
+@click.option("--model", help="Ask this model instead.")
+@click.option("--priority", type=click.Choice(["high", "normal", "low"]), help="Change the priority.")
+@click.option("--deadline", type=float, metavar="SECONDS", help="Fail if it has not ended by then, from now.")
+@click.option("--fallback", "fallbacks", metavar="MODEL", multiple=True, help="Try this model next; repeat for more.")
 @gateway_options
-def retry(*, job_ids: tuple[str, ...], url: str, key: str | None, as_json: bool, data_dir: Path) -> None:
+def retry(
+    *,
+    job_ids: tuple[str, ...],
+    model: str | None,
+    priority: str | None,
+    deadline: float | None,
+    fallbacks: tuple[str, ...],
+    url: str,
+    key: str | None,
+    as_json: bool,
+    data_dir: Path,
+) -> None:
     """Run failed jobs again, including dead-lettered ones, with their full number of attempts."""
-    _act(job_ids, "retry", url, credentials(url, key, data_dir), as_json=as_json)
+    given = {"model": model, "priority": priority, "deadline_s": deadline, "fallbacks": list(fallbacks) or None}
+    changes = {name: value for name, value in given.items() if value is not None}
+    _act(job_ids, "retry", url, credentials(url, key, data_dir), as_json=as_json, changes=changes or None)
