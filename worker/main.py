@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 
 import uvloop
 
@@ -50,6 +51,7 @@ from worker.outage import OutageLog
 from worker.outbox import Outbox
 from worker.provider_batches import ProviderBatchLoop
 from worker.tasks import JobRunner
+from worker.watched import WatchedParts
 from worker.webhooks import WebhookDelivery
 
 BATCH_LOOPS = 2
@@ -174,21 +176,21 @@ def _assemble(
     exits.push_async_callback(reader.aclose)
     turns = _batch_turns(settings, commands, options, inference, governance)
     outage = OutageLog()
+    parts = WatchedParts(worker.stop)
     for _ in range(BATCH_LOOPS):
-        loop = BatchLoop(BatchStore(commands), turns, outage)
-        exits.push_async_callback(_cancel, asyncio.create_task(loop.run(), name="finops-batches"))
+        parts.start("batches", BatchLoop(BatchStore(commands), turns, outage).run)
     if inference.forwarder.batches is not None:
         follower = ProviderBatchLoop(billing.followed, inference.forwarder.batches, governance)
-        exits.push_async_callback(_cancel, asyncio.create_task(follower.run(), name="finops-provider-batches"))
+        parts.start("provider-batches", follower.run)
     lane = DeliveryLane(delivery, settings.webhooks_delivery.concurrency, metrics, outage)
     exits.push_async_callback(lane.aclose)
-    exits.push_async_callback(_cancel, asyncio.create_task(lane.run(), name="finops-deliveries"))
+    parts.start("deliveries", lane.run)
     outbox = Outbox(reader, delivery, options.worker_id, count=metrics.alerted, wake=lane.wake, outage=outage)
-    exits.push_async_callback(_cancel, asyncio.create_task(outbox.run(), name="finops-outbox"))
+    parts.start("outbox", outbox.run)
     if settings.ledger.anomalies:
         every_s = settings.ledger.anomaly_check_s
-        watch = watch_spending(AnomalyWatch(commands, every_s), every_s)
-        exits.push_async_callback(_cancel, asyncio.create_task(watch, name="finops-anomalies"))
+        parts.start("anomalies", partial(watch_spending, AnomalyWatch(commands, every_s), every_s))
+    exits.push_async_callback(parts.aclose)  # the first to end: what it uses is still open
     return worker
 
 
