@@ -37,6 +37,7 @@ COMMANDS: Mapping[str, CommandRow] = {
     "keys": CommandRow("cli.commands.keys", "Create, show and revoke virtual keys."),
     "webhooks": CommandRow("cli.commands.webhooks", "Inspect, repeat and test webhook deliveries."),
     "usage": CommandRow("cli.commands.usage", "Show usage, costs and spend forecasts."),
+    "ui": CommandRow("cli.commands.ui", "Open the web console, signed in."),
     "config": CommandRow("cli.commands.config", "Check and show the configuration."),
     "providers": CommandRow("cli.commands.providers", "List providers, and which are configured."),
     "doctor": CommandRow("cli.commands.doctor", "Check configuration, store, providers and workers."),

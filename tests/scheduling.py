@@ -9,8 +9,10 @@ TOGETHER = {
     "tests/cli/test_jobs.py": "gateway",
     "tests/cli/test_keys.py": "gateway",
     "tests/cli/test_usage.py": "gateway",
+    "tests/cli/test_ui.py": "gateway",
     "tests/journeys/test_shared_gateway.py": "gateway",
     "tests/sdk_js/test_sdk_js.py": "gateway",
+    "tests/browser/test_console.py": "browser",
     "tests/journeys/test_keys.py": "tiers",
     "tests/journeys/test_replacement.py": "replacement",
 }

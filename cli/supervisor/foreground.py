@@ -71,7 +71,7 @@ def _print_banner(system: System) -> None:
     _report(f"data: {plan.data_dir}" + ("" if plan.settings.redis.url is None else " (jobs: in the configured store)"))
     if system.simulated:
         _report(f"simulated, free of charge: {', '.join(system.simulated)}")
-    _report(f"serving on {system.url}  (docs: {system.url}/docs)")
+    _report(f"serving on {system.url}  (console: {system.url}/ui, docs: {system.url}/docs)")
     model = "sim/gpt-4o@latency=3" if plan.demo else "openai/gpt-4o-mini"
     body = f'{{"model": "{model}", "messages": [{{"role": "user", "content": "Hello"}}]}}'
     _report(f"try:  curl {system.url}/v1/async/chat/completions -H 'content-type: application/json' -d '{body}'")

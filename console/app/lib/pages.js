@@ -15,6 +15,7 @@ export const PAGES = [
   { path: "/batches", title: "Batches", module: "batches", section: "Now", roles: ALL },
   { path: "/spend", title: "Spend", module: "spend", section: "Money", roles: ADMIN },
   { path: "/limits", title: "Limits", module: "limits", section: "Money", roles: ADMIN },
+  { path: "/runs", title: "Runs", module: "runs", section: "Money", roles: ADMIN },
   { path: "/keys", title: "Keys", module: "keys", section: "Money", roles: ADMIN },
   { path: "/calls", title: "Calls", module: "calls", section: "Traffic", roles: ADMIN },
   { path: "/providers", title: "Providers", module: "providers", section: "Traffic", roles: ADMIN },

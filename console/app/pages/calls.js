@@ -39,6 +39,6 @@ export default function Calls() {
         { title: "Cost", right: true, cell: (/** @type {any} */ row) => (row.priced ? money(row.cost_usd) : html`<span class="muted">no price</span>`) },
         { title: "Job", cell: (/** @type {any} */ row) => (row.job_id ? html`<a href=${`/ui/jobs/${row.job_id}`}>job</a>` : "") },
       ]} /></${Card}>
-    ${open ? html`<${Dialog} title="Call" onClose=${() => setOpen(null)}><${Facts} facts=${Object.entries(open).map(([name, value]) => [name.replace(/_/g, " "), typeof value === "object" ? (Object.keys(value ?? {}).length ? html`<pre>${pretty(value)}</pre>` : "") : String(value)])} />
+    ${open ? html`<${Dialog} title="Call" onClose=${() => setOpen(null)}><${Facts} facts=${Object.entries(open).map(([name, value]) => [name.replace(/_/g, " "), typeof value === "object" ? (Object.keys(value ?? {}).length ? html`<pre tabindex="0">${pretty(value)}</pre>` : "") : String(value)])} />
       <div class="form-actions"><button onClick=${() => setOpen(null)}>Close</button></div></${Dialog}>` : null}`;
 }

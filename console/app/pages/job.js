@@ -70,9 +70,9 @@ function Output({ job }) {
     return () => stop.abort();
   }, [job.id, running]);
   if (running) {
-    return html`<${Card} title="Live output">${text ? html`<pre aria-live="polite">${text}</pre>` : html`<p class="muted">${job.status === "processing" ? "Running. Text appears here as the model writes it." : "Waiting for a worker."}</p>`}</${Card}>`;
+    return html`<${Card} title="Live output">${text ? html`<pre tabindex="0" aria-live="polite">${text}</pre>` : html`<p class="muted">${job.status === "processing" ? "Running. Text appears here as the model writes it." : "Waiting for a worker."}</p>`}</${Card}>`;
   }
-  if (job.error) return html`<${Card} title="Error"><pre>${pretty(job.error)}</pre></${Card}>`;
+  if (job.error) return html`<${Card} title="Error"><pre tabindex="0">${pretty(job.error)}</pre></${Card}>`;
   if (job.result === undefined) return html`<${Card} title="Result"><p class="muted">The result is not kept any more, or has no body.</p></${Card}>`;
   return html`<${Result} result=${job.result} />`;
 }
@@ -82,7 +82,7 @@ function Result({ result }) {
   const words = answerText(result);
   const [view, setView] = useState(words ? "text" : "json");
   const shown = view === "text" ? words : pretty(result);
-  return html`<${Card} title="Result" actions=${html`${words ? html`<${Segmented} label="Result view" options=${[["text", "Text"], ["json", "JSON"]]} value=${view} onChange=${setView} />` : null}<${Copy} text=${shown} />`}><pre>${shown}</pre></${Card}>`;
+  return html`<${Card} title="Result" actions=${html`${words ? html`<${Segmented} label="Result view" options=${[["text", "Text"], ["json", "JSON"]]} value=${view} onChange=${setView} />` : null}<${Copy} text=${shown} />`}><pre tabindex="0">${shown}</pre></${Card}>`;
 }
 
 /** The text of an answer in any of the formats. @param {any} result @returns {string} */
@@ -114,7 +114,7 @@ function Actions({ job, admin, reload }) {
 function Code({ job }) {
   const [language, setLanguage] = useState("curl");
   const text = pollCode(language, job.id, location.origin);
-  return html`<${Card} title="Poll from code" actions=${html`<${Segmented} label="Language" options=${[["curl", "curl"], ["python", "Python"], ["js", "JavaScript"]]} value=${language} onChange=${setLanguage} /><${Copy} text=${text} />`}><pre>${text}</pre></${Card}>`;
+  return html`<${Card} title="Poll from code" actions=${html`<${Segmented} label="Language" options=${[["curl", "curl"], ["python", "Python"], ["js", "JavaScript"]]} value=${language} onChange=${setLanguage} /><${Copy} text=${text} />`}><pre tabindex="0">${text}</pre></${Card}>`;
 }
 
 /** @param {string} language @param {string} id @param {string} origin */

@@ -18,5 +18,5 @@ export default function System() {
         ["API reference", html`<a href="/docs" target="_blank" rel="noreferrer">/docs</a>`],
       ]} /></${Card}>
       <${Card} title="Store"><${Facts} facts=${Object.entries(data.store).map(([name, value]) => [name.replace(/_/g, " "), String(value)])} /></${Card}></div>
-      <${Card} title="Configuration in force"><pre>${JSON.stringify(data.configuration, null, 2)}</pre></${Card}></div>` : null}`;
+      <${Card} title="Configuration in force"><pre tabindex="0">${JSON.stringify(data.configuration, null, 2)}</pre></${Card}></div>` : null}`;
 }

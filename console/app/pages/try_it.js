@@ -42,7 +42,7 @@ export default function TryIt() {
           ${busy ? html`<button type="button" onClick=${() => stop.current?.abort()}>Stop</button>` : null}<button class="primary" disabled=${busy || !chosen}>Send</button></div></form></${Card}></div>
     <div class="stack"><${Card} title="Answer" actions=${answer.note && !answer.bad ? html`<span class="muted num">${answer.note}</span>` : null}>
         ${answer.bad ? html`<div class="note bad" role="alert">${answer.note}</div>` : null}
-        ${answer.text ? html`<pre aria-live="polite">${answer.text}</pre>` : answer.bad ? null : html`<p class="muted">${busy ? "Waiting for the model." : "The answer appears here."}</p>`}</${Card}>
+        ${answer.text ? html`<pre tabindex="0" aria-live="polite">${answer.text}</pre>` : answer.bad ? null : html`<p class="muted">${busy ? "Waiting for the model." : "The answer appears here."}</p>`}</${Card}>
       <${Code} model=${chosen} prompt=${prompt} mode=${mode} /></div></div>`;
 }
 
@@ -77,7 +77,7 @@ async function ask({ model, prompt, mode, signal, onText }) {
 function Code({ model, prompt, mode }) {
   const [language, setLanguage] = useState("python");
   const text = codeFor(language, model, prompt, mode);
-  return html`<${Card} title="The same from code" actions=${html`<${Segmented} label="Language" options=${[["python", "Python"], ["js", "JavaScript"], ["curl", "curl"]]} value=${language} onChange=${setLanguage} /><${Copy} text=${text} />`}><pre>${text}</pre></${Card}>`;
+  return html`<${Card} title="The same from code" actions=${html`<${Segmented} label="Language" options=${[["python", "Python"], ["js", "JavaScript"], ["curl", "curl"]]} value=${language} onChange=${setLanguage} /><${Copy} text=${text} />`}><pre tabindex="0">${text}</pre></${Card}>`;
 }
 
 /** @param {string} language @param {string} model @param {string} prompt @param {string} mode */

@@ -1,10 +1,59 @@
-/** How do receivers verify what they get? */
+/** Which events reached their receivers, and which did not? */
 import { html, useState } from "../lib/html.js";
 import { call } from "../lib/api.js";
-import { Card, Copy, PageHead } from "../ui/parts.js";
+import { duration } from "../lib/format.js";
+import { usePages } from "../lib/poll.js";
+import { Filters, filterValues } from "../ui/filters.js";
+import { Card, Copy, Empty, Id, PageHead, Problem, Status, When } from "../ui/parts.js";
+import { Dialog } from "../ui/dialog.js";
+import { More, Table } from "../ui/table.js";
 import { toast } from "../ui/toast.js";
 
+const FILTERS = [
+  { name: "status", label: "Status", options: /** @type {[string, string][]} */ (["pending", "delivered", "failed"].map((name) => [name, name])) },
+  { name: "webhook", label: "Webhook" },
+  { name: "job", label: "Job", placeholder: "Id of a job" },
+  { name: "event", label: "Event", placeholder: "async_job.failed" },
+];
+
 export default function Webhooks() {
+  const values = filterValues(FILTERS.map((filter) => filter.name));
+  const pages = usePages((after, signal) => call("deliveries", { query: { ...values, after, limit: 50 }, signal }), [values], 3000);
+  const [open, setOpen] = useState(/** @type {any} */ (null));
+  return html`<${PageHead} title="Webhooks"><${Secret} /></${PageHead}>
+    <${Filters} filters=${FILTERS} /><${Problem} error=${pages.error} stale=${pages.stale} retry=${pages.reload} />
+    <${Card} pad=${false}><${Table} label="Deliveries" rows=${pages.rows} loading=${pages.loading} keyOf=${(/** @type {any} */ delivery) => delivery.id}
+      empty=${html`<${Empty} title="No deliveries match">Add x-bf-async-webhook to a job to be called back when it ends.</${Empty}>`} foot=${html`<${More} pages=${pages} noun="deliveries" />`}
+      columns=${[
+        { title: "Delivery", cell: (/** @type {any} */ one) => html`<button class="small plain mono" onClick=${() => setOpen(one)}><${Id} id=${one.id} /></button>` },
+        { title: "Status", cell: (/** @type {any} */ one) => html`<${Status} status=${one.status} />` },
+        { title: "Event", cell: (/** @type {any} */ one) => one.event },
+        { title: "To", cell: (/** @type {any} */ one) => html`<span class="clip" title=${one.url}>${one.webhook || one.url}</span>` },
+        { title: "Job", cell: (/** @type {any} */ one) => (one.job_id ? html`<a href=${`/ui/jobs/${one.job_id}`}><${Id} id=${one.job_id} /></a>` : "") },
+        { title: "Attempts", right: true, cell: (/** @type {any} */ one) => one.attempts.length },
+        { title: "Created", cell: (/** @type {any} */ one) => html`<${When} at=${one.created_at} />` },
+      ]} /></${Card}>
+    ${open ? html`<${Delivery} delivery=${open} onClose=${() => (setOpen(null), pages.reload())} />` : null}`;
+}
+
+/** @param {{ delivery: any, onClose: () => void }} props */
+function Delivery({ delivery, onClose }) {
+  async function again() {
+    try {
+      await call("redeliver", { path: { delivery_id: delivery.id } });
+      toast("The event is sent again.");
+      onClose();
+    } catch (error) {
+      toast(/** @type {Error} */ (error).message, "bad");
+    }
+  }
+  return html`<${Dialog} title=${delivery.event} onClose=${onClose}><p class="muted mono">${delivery.url}</p>${delivery.reason ? html`<div class="note warn">${delivery.reason}</div>` : null}
+    <ol class="timeline">${delivery.attempts.map((/** @type {any} */ attempt) => html`<li class=${attempt.status >= 200 && attempt.status < 300 ? "good" : "bad"}>
+      <div><div>${attempt.status || attempt.error || "no answer"}, ${duration(attempt.duration_ms / 1000)}</div>${attempt.answer ? html`<pre tabindex="0">${attempt.answer}</pre>` : null}</div><${When} at=${attempt.at} /></li>`)}</ol>
+    <div class="form-actions"><button onClick=${onClose}>Close</button><button class="primary" onClick=${again}>Send again</button></div></${Dialog}>`;
+}
+
+function Secret() {
   const [secret, setSecret] = useState("");
   async function reveal() {
     try {
@@ -13,7 +62,7 @@ export default function Webhooks() {
       toast(/** @type {Error} */ (error).message, "bad");
     }
   }
-  return html`<${PageHead} title="Webhooks" /><${Card} title="Signing secret"><div class="stack">
-    <p class="muted">Callbacks to addresses without a configured webhook are signed with this secret (Standard Webhooks). Configured webhooks use their own.</p>
-    ${secret ? html`<div class="secret"><code>${secret}</code><${Copy} text=${secret} /></div>` : html`<div><button onClick=${reveal}>Show the secret</button></div>`}</div></${Card}>`;
+  return html`<button onClick=${reveal}>Signing secret</button>
+    ${secret ? html`<${Dialog} title="Signing secret" onClose=${() => setSecret("")}><p class="muted">Signs callbacks of calls without a virtual key (Standard Webhooks). Keys and configured webhooks have secrets of their own.</p>
+      <div class="secret"><code>${secret}</code><${Copy} text=${secret} /></div><div class="form-actions"><button class="primary" onClick=${() => setSecret("")}>Done</button></div></${Dialog}>` : null}`;
 }

@@ -26,10 +26,10 @@ export const PageHead = ({ title, sub, children }) => html`
 
 /** @param {{ title?: string, actions?: any, pad?: boolean, children?: any }} props */
 export const Card = ({ title, actions, pad = true, children }) => html`
-  <section class="card" aria-label=${title}>
+  <div class="card">
     ${title ? html`<header><h2>${title}</h2>${actions ? html`<div class="actions">${actions}</div>` : null}</header>` : null}
     ${pad ? html`<div class="body">${children}</div>` : children}
-  </section>`;
+  </div>`;
 
 /** @param {{ label: string, value: any, note?: any, href?: string, bad?: boolean }} props */
 export function Stat({ label, value, note, href, bad }) {

@@ -28,7 +28,7 @@ export function Table({ label, columns, rows, keyOf, href, loading, empty, foot,
     <table aria-rowcount=${rows.length}>
       <thead><tr>
         ${onSelect ? html`<th><input type="checkbox" aria-label="Select all rows" checked=${all} onChange=${() => onSelect(new Set(all ? [] : rows.map(keyOf)))} /></th>` : null}
-        ${columns.map((column) => html`<th scope="col" class=${column.right ? "right" : ""}>${column.title}</th>`)}
+        ${columns.map((column) => html`<th scope="col" class=${column.right ? "right" : ""}>${column.title || html`<span class="visually-hidden">Actions</span>`}</th>`)}
       </tr></thead>
       <tbody>
         ${from ? html`<tr aria-hidden="true"><td colspan="99" style=${{ height: `${from * ROW_PX}px`, padding: 0 }}></td></tr>` : null}
