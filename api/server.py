@@ -31,6 +31,7 @@ def run_api(
     settings: Settings,
     *,
     fd: int | None = None,
+    ready_fd: int | None = None,
     environ: Mapping[str, str] | None = None,
     admin_key: str | None = None,
 ) -> int:
@@ -39,6 +40,7 @@ def run_api(
     Args:
         settings: The effective configuration.
         fd: A listening socket that this process inherited; None: it opens its own.
+        ready_fd: An inherited pipe, to which a byte is written once requests are served.
         environ: Where well-known providers' keys are found; default: the process's environment.
         admin_key: Replaces the configured one.
 
@@ -60,7 +62,7 @@ def run_api(
         except IncompleteProvider as error:
             print(f"the configuration is refused: {error}", file=sys.stderr)  # noqa: T201 - for people
             return 1
-        server = ApiServer(create_app(settings, environ=environ, admin_key=admin_key), settings)
+        server = ApiServer(create_app(settings, environ=environ, admin_key=admin_key), settings, ready_fd)
         try:
             server.run(sockets=[listener])
         except SystemExit:  # uvicorn exits so when the lifespan failed; the log has the reason
@@ -96,10 +98,11 @@ def server_config(app: FastAPI, settings: Settings, on_refused: Callable[[str], 
 class ApiServer(uvicorn.Server):
     """uvicorn with the marks of our process: a line when it serves, and a heap that is settled by then."""
 
-    def __init__(self, app: FastAPI, settings: Settings) -> None:
+    def __init__(self, app: FastAPI, settings: Settings, ready_fd: int | None = None) -> None:
         metrics = getattr(app.state, "metrics", None)
         super().__init__(server_config(app, settings, metrics.refused if metrics is not None else None))
         self._app = app
+        self._ready_fd = ready_fd
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to serve."""
@@ -113,6 +116,9 @@ class ApiServer(uvicorn.Server):
         gc.set_threshold(50_000, 20, 50)
         for listener in sockets or ():
             logger.info("listening", extra={"url": url_of(listener)})
+        if self._ready_fd is not None:
+            os.write(self._ready_fd, b"1")
+            os.close(self._ready_fd)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -20,11 +20,19 @@ from shared.startup import without_pydantic_v1
 @click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65_535), help="Port to listen on; 0: any free one.  [default: 8080]")
 @click.option("--fd", type=click.IntRange(0), help="Inherited listening socket to serve instead.")
+@click.option("--ready-fd", type=click.IntRange(0), hidden=True, help="Write a byte to it once requests are served.")
 @options.config_option
 @options.redis_url_option
 @options.data_dir_option
 def command(
-    *, host: str | None, port: int | None, fd: int | None, config: Path | None, redis_url: str | None, data_dir: Path
+    *,
+    host: str | None,
+    port: int | None,
+    fd: int | None,
+    ready_fd: int | None,
+    config: Path | None,
+    redis_url: str | None,
+    data_dir: Path,
 ) -> None:
     """Serve HTTP until SIGTERM or Ctrl-C.
 
@@ -46,4 +54,4 @@ def command(
     without_pydantic_v1()
     from api.server import run_api
 
-    sys.exit(run_api(settings, fd=fd, environ=environ, admin_key=admin_key))
+    sys.exit(run_api(settings, fd=fd, ready_fd=ready_fd, environ=environ, admin_key=admin_key))

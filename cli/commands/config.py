@@ -31,6 +31,17 @@ def check(config: Path | None) -> None:
     click.echo(f"{environ.get('FINOPS_CONFIG') or 'environment alone'}: valid; providers: {providers}")
 
 
+@command.command(name="diff", epilog=examples("finops config diff old.toml new.toml"))
+@click.argument("old", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("new", type=click.Path(path_type=Path, dir_okay=False))
+def diff(old: Path, new: Path) -> None:
+    """Print the effective settings that differ between two files; secrets are masked."""
+    from shared.settings.differences import differences
+
+    changes = differences(options.read_settings(old)[0], options.read_settings(new)[0])
+    click.echo("\n".join(changes) or "no difference")
+
+
 @command.command(name="show", epilog=examples("finops config show --config finops.toml", "finops config show --json"))
 @options.config_option
 @options.redis_url_option

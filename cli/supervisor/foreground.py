@@ -1,6 +1,7 @@
 """Run a system in the foreground: from its start to a signal, with progress on standard error."""
 
 import asyncio
+import os
 import signal
 
 import click
@@ -24,17 +25,63 @@ async def run_until_signal(plan: Plan) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, on_signal)
+    hangup = _on_hangup(stopping)
     system = System(plan, _report)
     if not await _start(system, stopping):
         return
     try:
         _print_banner(system)
         await _print_new_keys(plan)
-        await stopping.wait()
+        await _serve(system, stopping, hangup)
         _report("stopping: running jobs finish or return to the queue (press Ctrl-C again to stop at once)")
     finally:
         await system.stop(hurry=hurry)
     _report("stopped; all accepted jobs are stored")
+
+
+def _on_hangup(stopping: asyncio.Event) -> asyncio.Event:
+    """Return an event that SIGHUP sets; a terminal that was closed stops instead, unless `nohup` ignores it."""
+    hangup, had_terminal = asyncio.Event(), _has_terminal()
+
+    def on_signal() -> None:
+        (stopping if had_terminal and not _has_terminal() else hangup).set()
+
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, on_signal)
+    return hangup
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
+async def _serve(system: System, stopping: asyncio.Event, hangup: asyncio.Event) -> None:
+    """Serve until asked to stop, and reload the configuration at each hangup."""
+    stop = asyncio.ensure_future(stopping.wait())
+    while not stop.done():
+        work = asyncio.ensure_future(_reload_at(system, hangup))
+        await asyncio.wait([stop, work], return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            work.cancel()
+            await asyncio.wait([work])
+
+
+async def _reload_at(system: System, hangup: asyncio.Event) -> None:
+    await hangup.wait()
+    hangup.clear()
+    _report("reloading the configuration")
+    try:
+        changes = await system.reload()
+    except click.ClickException as error:
+        _report(f"not reloaded, nothing has changed: {error.message}")
+        return
+    for change in changes:
+        _report(f"  {change}")
+    _report("reloaded; every process has the new configuration" if changes else "reloaded; nothing has changed")
 
 
 async def _start(system: System, stopping: asyncio.Event) -> bool:

@@ -1,11 +1,12 @@
 """The whole system on one machine: store, API, simulator and workers as supervised processes."""
 
 import asyncio
+import os
 import socket
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Self
 from urllib.parse import urlsplit
@@ -13,11 +14,13 @@ from urllib.parse import urlsplit
 import click
 
 from cli.admin_key import ensure_admin_key
+from cli.options import settings_of
 from cli.supervisor.children import Child, ChildPlan
-from cli.supervisor.demo_config import SIMULATOR, simulated_providers, with_simulator
+from cli.supervisor.demo_config import SIMULATOR, TABLES, simulated_providers, with_simulator
 from cli.supervisor.lifeline import Lifeline
 from cli.supervisor.listening import free_port, open_listeners, url_of
 from shared.providers.registry import configured_providers
+from shared.settings.differences import differences, fixed_changes
 from shared.settings.model import Settings
 from shared.store.datadir import DataDirectory
 from shared.store.embedded import EmbeddedStore
@@ -55,6 +58,7 @@ class System:
 
     Attributes:
         url: URL of the gateway.
+        settings: The configuration that is in force.
         simulator_url: URL of the simulator; empty without one.
         simulated: Names of the providers that the simulator plays.
         admin_key: The configured key, else the stored one, created if necessary.
@@ -68,6 +72,7 @@ class System:
     def __init__(self, plan: Plan, report: Callable[[str], None]) -> None:
         self.plan = plan
         self.url = ""
+        self.settings = plan.settings
         self.simulator_url = ""
         self.simulated: tuple[str, ...] = ()
         self.admin_key = ""
@@ -114,14 +119,74 @@ class System:
         # The API first: it takes the longest to start, and everybody waits for it.
         for number, listener in enumerate(self._listeners, start=1):
             name = "api" if plan.api_processes == 1 else f"api {number}"
-            child = await self._add(name, ["api", "--fd", str(listener.fileno())], inherited=(listener.fileno(),))
-            self._front.append(child)
+            self._front.append(await self._add_api(name, listener))
         if plan.demo:
             command = ["simulate", "--host", "127.0.0.1", "--port", str(port)]
             self._simulators.append(await self._add("simulator", command))
         for _ in range(plan.workers):
             await self.add_worker()
         await self._until_serving()
+
+    async def _add_api(self, name: str, listener: socket.socket) -> Child:
+        return await self._add(name, ["api", "--fd", str(listener.fileno())], inherited=(listener.fileno(),))
+
+    async def reload(self) -> list[str]:
+        """Read the configuration again, and replace all processes by ones that have it.
+
+        Each process is replaced once its successor serves: both share a socket, so no call fails; jobs end in their
+        grace or go back to the queue. A configuration that is invalid changes nothing.
+
+        Returns:
+            What has changed.
+
+        Raises:
+            click.ClickException: The new configuration is invalid, needs a restart, or an API does not start with it.
+        """
+        plan = self.plan
+        new = await asyncio.to_thread(settings_of, plan.environ, TABLES if plan.demo else ())
+        if fixed := fixed_changes(self.settings, new):
+            raise click.ClickException(f"{', '.join(fixed)} cannot be changed by a reload; restart instead")
+        changes = differences(self.settings, new)
+        if not changes:
+            return []
+        if plan.demo:
+            await self._write_demo_config(new, urlsplit(self.simulator_url).port or 0)
+        for at in range(len(self._front)):
+            await self._replace_api(at)
+        for at in range(len(self.workers)):
+            await self._replace_worker(at)
+        self.settings = new
+        return changes
+
+    async def _replace_api(self, at: int) -> None:
+        """Start a successor on the same socket, and stop the process once the successor serves."""
+        old = self._front[at]
+        reading, writing = os.pipe()
+        command = (*old.plan.command, "--ready-fd", str(writing))
+        child = Child(replace(old.plan, command=command, inherited=(*old.plan.inherited, writing)), self._report)
+        try:
+            await child.start()
+            await _until_ready(child, reading)
+        except BaseException:
+            await child.stop(0.0)
+            raise
+        finally:
+            os.close(reading)
+            os.close(writing)
+        child.plan = old.plan  # for its restarts: nobody waits for it then
+        self._front[at] = child
+        await old.stop(self.settings.server.shutdown_grace_s + CLEAN_UP_S)
+
+    async def _replace_worker(self, at: int) -> None:
+        """Start the successor first, unless both would serve their metrics on one port."""
+        old = self.workers[at]
+        successor = Child(old.plan, self._report)
+        if "FINOPS_WORKER_METRICS_PORT" not in old.plan.environ:
+            await successor.start()
+        await old.stop(self.settings.jobs.shutdown_grace_s + CLEAN_UP_S)
+        if "FINOPS_WORKER_METRICS_PORT" in old.plan.environ:
+            await successor.start()
+        self.workers[at] = successor
 
     async def add_worker(self, *arguments: str) -> Child:
         """Start one more worker process; ``arguments`` are passed to `finops worker`."""
@@ -183,11 +248,15 @@ class System:
         self.simulator_url = f"http://127.0.0.1:{port}"
         if SIMULATOR in self.plan.settings.providers:
             self._report(f"the configuration has a provider {SIMULATOR!r} of its own; the simulator is on port {port}")
-        self.simulated = simulated_providers(configured_providers(self.plan.settings, self._environ))
-        original = self._environ.get("FINOPS_CONFIG")
+        await self._write_demo_config(self.plan.settings, port)
+        return port
+
+    async def _write_demo_config(self, settings: Settings, port: int) -> None:
+        environ = self.plan.environ
+        self.simulated = simulated_providers(configured_providers(settings, environ))
+        original = environ.get("FINOPS_CONFIG")
         config = await asyncio.to_thread(with_simulator, original, port, self.plan.data_dir, self.simulated)
         self._environ["FINOPS_CONFIG"] = str(config)
-        return port
 
     async def _add(
         self,
@@ -232,6 +301,26 @@ class System:
                 raise click.ClickException(f"{child.plan.name} did not start; see its message above")
         if answering not in done:
             raise click.ClickException(f"the API did not answer within {START_TIMEOUT_S:g} s")
+
+
+async def _until_ready(child: Child, descriptor: int) -> None:
+    """Wait until a child has written to its end of a pipe.
+
+    Raises:
+        click.ClickException: It ended, or did not serve in time.
+    """
+    ready, loop = asyncio.Event(), asyncio.get_running_loop()
+    loop.add_reader(descriptor, ready.set)
+    waits = {asyncio.create_task(ready.wait()), asyncio.create_task(child.died())}
+    try:
+        await asyncio.wait(waits, timeout=START_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        loop.remove_reader(descriptor)
+        for task in waits:
+            task.cancel()
+        await asyncio.wait(waits)
+    if not ready.is_set():
+        raise click.ClickException(f"{child.plan.name} did not start with the new configuration; the old one stays")
 
 
 async def until_answering(url: str) -> None:

@@ -90,3 +90,10 @@ def test_a_check_says_what_is_configured_or_what_is_wrong(
         assert "Did you mean 'openai'?" in text
     monkeypatch.setenv("FINOPS_REDIS_URL", "foo")
     assert "FINOPS_REDIS_URL or --redis-url: foo" in finops("config", "check").stderr
+
+
+def test_a_diff_lists_what_differs_between_two_files(finops: Finops, file: str, tmp_path: Path) -> None:
+    other = tmp_path / "other.toml"
+    other.write_text(FILE.replace("max_attempts = 5", "max_attempts = 7"))
+    assert finops("config", "diff", file, str(other)).stdout.strip() == "jobs.max_attempts: 5 -> 7"
+    assert finops("config", "diff", file, file).stdout.strip() == "no difference"
