@@ -4,7 +4,7 @@ import asyncio
 import gzip
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import httpx
 import pytest
@@ -21,20 +21,29 @@ HEAD = b"HTTP/1.1 200 OK\r\n"
 async def endpoint(serve: Serve) -> AsyncIterator[str]:
     """A raw server; gives its URL."""
 
+    handlers: set[asyncio.Task[None]] = set()
+
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
+        task = asyncio.current_task()
+        assert task
+        handlers.add(task)
+        with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             await serve(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            writer.close()
+        writer.transport.abort()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
 
     server = await asyncio.start_server(handle, "127.0.0.1", 0)
-    async with server:
+    try:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hook?a=b"
+    finally:
+        server.close()
+        for task in handlers:
+            task.cancel()
+        await asyncio.gather(*handlers)
 
 
-def answering(*parts: bytes, hang: bool = False) -> tuple[Serve, list[bytes]]:
+def answering(*parts: bytes) -> tuple[Serve, list[bytes]]:
     """A server that sends parts, one after the other, and its requests' heads."""
     heads: list[bytes] = []
 
@@ -43,8 +52,7 @@ def answering(*parts: bytes, hang: bool = False) -> tuple[Serve, list[bytes]]:
         for part in parts:
             writer.write(part)
             await writer.drain()
-        if hang:
-            await reader.read()
+        await reader.read()  # until the sender hangs up, so that nothing sent is lost
 
     return serve, heads
 
@@ -100,14 +108,14 @@ async def test_a_status_counts_although_its_body_never_ends(
     sender: EventSender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(event_sender, "ANSWER_TIMEOUT_S", 0.05)
-    serve, _ = answering(HEAD + b"content-length: 9\r\n\r\npart", hang=True)
+    serve, _ = answering(HEAD + b"content-length: 9\r\n\r\npart")
     async with endpoint(serve) as url:
         assert (await send(sender, url))[0] == 200
 
 
 async def test_a_silent_endpoint_costs_the_time_limit() -> None:
     sender = EventSender(concurrency=1, timeout_s=0.05)
-    serve, _ = answering(hang=True)
+    serve, _ = answering()
     async with endpoint(serve) as url:
         with pytest.raises((TimeoutError, httpx.ReadTimeout)):
             await send(sender, url)
