@@ -27,6 +27,7 @@ from shared.governance.ledger.reports import Reports, UsageQuery
 from shared.governance.ledger.writer import CallOutcome, Ledger, entry_of
 from shared.governance.limits.guard import governance_scripts
 from shared.governance.limits.model import Limit
+from shared.governance.limits.runs import Run
 from shared.governance.pricing.prices import Cost, PriceBook
 from shared.governance.pricing.usage import Usage
 from shared.inference.assembly import price_sources
@@ -81,14 +82,20 @@ async def measured(store: StoreServer, count: int, work: Callable[[], Awaitable[
     return Figures(count / took_s, own_s / count * 1e6, store_s / count * 1e6, trips / count)
 
 
-def call_of(caller: Caller) -> Call:
+def call_of(caller: Caller, run: Run | None = None) -> Call:
     body = orjson.dumps(FIELDS)
     return Call(
-        request_type=CHAT, model="openai/gpt-4o", body=body, fields=FIELDS, caller=caller, request_id="req_bench"
+        request_type=CHAT,
+        model="openai/gpt-4o",
+        body=body,
+        fields=FIELDS,
+        caller=caller,
+        request_id="req_bench",
+        run=run,
     )
 
 
-async def whole_calls(store: StoreServer, caller: Caller, count: int, at_once: int) -> Figures:
+async def whole_calls(store: StoreServer, caller: Caller, count: int, at_once: int, run: Run | None = None) -> Figures:
     """Admit, price, book: everything that the inference path does for the books, around calls that take no time."""
     commands = MultiplexedClient(store.url, timeout_s=60)
     settings = Settings.model_validate({"providers": {"openai": {"keys": [{"value": "sk-bench"}]}}})
@@ -97,7 +104,7 @@ async def whole_calls(store: StoreServer, caller: Caller, count: int, at_once: i
 
     async def some(number_of: int) -> None:
         for _ in range(number_of):
-            call_cost = CallCost(billing, call_of(caller))
+            call_cost = CallCost(billing, call_of(caller, run))
             await call_cost.open((target,))
             call_cost.sent("openai", "gpt-4o", "main")
             call_cost.answered(SAID, 200, b"{}")
@@ -225,13 +232,14 @@ def main() -> None:
     report = Report("Governance", context)
     head = ("", "a second", "own CPU us", "store CPU us", "reads of sockets")
     rows = []
-    for name, caller in (
-        ("no key", ANONYMOUS),
-        ("a key without limits", UNLIMITED),
-        ("a key with four limits", LIMITED),
+    for name, caller, run in (
+        ("no key", ANONYMOUS, None),
+        ("a key without limits", UNLIMITED, None),
+        ("a key with four limits", LIMITED, None),
+        ("four limits and a run's budget", LIMITED, Run("agent-7", MUCH)),
     ):
         for at_once in (1, 64):
-            cost = asyncio.run(whole_calls(store, caller, calls // 10 if at_once == 1 else calls, at_once))
+            cost = asyncio.run(whole_calls(store, caller, calls // 10 if at_once == 1 else calls, at_once, run))
             rows.append(row(f"{name}, {at_once} at once", cost))
     report.section("A call's admission, price and entry, around nothing", table(head, rows))
     store.empty()

@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, CommandRow] = {
     "files": CommandRow("cli.commands.files", "Upload, list and read files."),
     "queue": CommandRow("cli.commands.queue", "Pause, resume and inspect the queue."),
     "keys": CommandRow("cli.commands.keys", "Create, show and revoke virtual keys."),
+    "runs": CommandRow("cli.commands.runs", "Show what runs have spent and reserved."),
     "webhooks": CommandRow("cli.commands.webhooks", "Inspect, repeat and test webhook deliveries."),
     "usage": CommandRow("cli.commands.usage", "Show usage, costs and spend forecasts."),
     "ui": CommandRow("cli.commands.ui", "Open the web console, signed in."),

@@ -8,6 +8,7 @@ from api.jobs.retry_changes import with_fallbacks
 from api.services import Services
 from shared.errors import InvalidRequest, JobFinished, JobNotFound
 from shared.governance.keys.caller import Caller
+from shared.governance.limits.runs import Run
 from shared.inference.call import Call
 from shared.jobs.model import UNCHANGED, Job, RetryChanges, State
 from shared.surfaces.multipart import form_fields
@@ -67,4 +68,6 @@ def _call_of(job: Job, body: bytes, caller: Caller, changes: RetryChanges) -> Ca
         caller=caller,
         job_id=job.id,
         surface=str(job.context.get("surface", "")),
+        dimensions=job.context.get("dimensions") or {},
+        run=Run.from_json(job.context.get("run")),
     )
