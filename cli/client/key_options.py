@@ -35,6 +35,11 @@ RULES: Sequence[Callable[..., Any]] = (
     click.option("--max-stored-mb", type=float, help="Most MiB of request bodies and results in the job store."),
     click.option("--expires", "expires_at", metavar="TIME|SPAN", help="Expiry, such as 2027-01-31 or 90d."),
     click.option(
+        "--passthrough",
+        type=click.Choice(["off", "owned", "account"]),
+        help="Objects in a provider's account that it may use; default owned.",
+    ),
+    click.option(
         "--dimension", "dimensions", multiple=True, metavar="NAME=VALUE", help="Dimension recorded with its calls."
     ),
 )
@@ -53,7 +58,7 @@ def rules_of(options: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         click.BadParameter: A value is invalid.
     """
-    scalars = ("team", "customer", "weight", "max_concurrent_jobs", "max_stored_mb")
+    scalars = ("team", "customer", "weight", "max_concurrent_jobs", "max_stored_mb", "passthrough")
     lists = ("models", "denied_models", "providers", "fallbacks")
     settings: dict[str, Any] = {name: options[name] for name in scalars if options[name] is not None}
     settings |= {name: list(options[name]) for name in lists if options[name]}

@@ -17,6 +17,7 @@ from tests.waiting import wait_until_sync
 NOTHING: dict[str, Any] = {
     "team": None, "customer": None, "budgets": (), "requests": (), "tokens": (), "models": (), "denied_models": (),
     "providers": (), "fallbacks": (), "weight": None, "max_concurrent_jobs": None, "expires_at": None, "dimensions": (),
+    "max_stored_mb": None, "passthrough": None,
 }  # fmt: skip
 
 
@@ -156,3 +157,7 @@ def test_what_steers_a_terminal_is_not_printed(capsys: pytest.CaptureFixture[str
     assert "\x1b" not in document
     assert "[red]x" in document
     assert "in finops.toml" in document
+
+
+def test_access_to_a_providers_objects_is_an_option() -> None:
+    assert rules_of({**NOTHING, "passthrough": "account"}) == {"passthrough": "account"}
