@@ -244,3 +244,14 @@ async def test_a_frozen_primary_is_left_for_the_new_one(sentinels: SentinelSet) 
     assert await asyncio.to_thread(sentinels.primary) is not old
     os.kill(old.process.pid, signal.SIGCONT)
     await client.aclose()
+
+
+async def test_sentinels_may_ask_for_a_password(tmp_path: Path) -> None:
+    with server(tmp_path / "guarded") as guarded:
+        guarded.ask("ACL", "SETUSER", "watcher", "on", ">x", "~*", "&*", "+@all")
+        guarded.ask("ACL", "SETUSER", "default", "off")
+        address = parse_address(
+            f"redis+sentinel://127.0.0.1:{guarded.port}/main?sentinel_username=watcher&sentinel_password=x"
+        )
+        with pytest.raises(StoreConnectionError, match="unknown command"):  # it is no Sentinel, but it let us in
+            await Locator(address).find()

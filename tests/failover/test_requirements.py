@@ -1,15 +1,19 @@
 """Servers on which jobs cannot be kept are refused at start."""
 
+import asyncio
+import contextlib
 from pathlib import Path
 
 import pytest
+from redis.exceptions import ResponseError
 
 from api.app import create_app
-from bench.redis_servers import server
+from bench.redis_servers import Server, server
 from shared.settings.model import Settings
 from shared.store.errors import StoreConnectionError, StoreRefused
 from shared.store.multiplexed import MultiplexedClient
 from shared.store.requirements import StoreUnsuitable, check_server
+from tests.jobs.conftest import until
 from worker.main import run_worker
 
 PLAIN = ("--save", "", "--appendonly", "no")
@@ -67,3 +71,27 @@ async def test_a_server_that_is_away_is_no_verdict(tmp_path: Path) -> None:
     with pytest.raises(StoreConnectionError):
         await check_server(commands, allow_eviction=False)
     await commands.aclose()
+
+
+async def test_a_refusal_for_another_reason_is_no_verdict(tmp_path: Path) -> None:
+    with server(tmp_path / "server", *PLAIN) as busy:
+        commands = MultiplexedClient(busy.url)
+        await commands.execute("CONFIG", "SET", "busy-reply-threshold", 1)
+        spinning = asyncio.create_task(asyncio.to_thread(spin, busy))
+
+        async def refused() -> bool:
+            try:
+                await check_server(commands, allow_eviction=False)
+            except StoreRefused as error:
+                return error.code == "BUSY"
+            return False
+
+        await until(refused)
+        await asyncio.to_thread(busy.ask, "SCRIPT", "KILL")
+        await spinning
+        await commands.aclose()
+
+
+def spin(busy: Server) -> None:
+    with contextlib.suppress(ResponseError):
+        busy.ask("EVAL", "while true do end", 0)

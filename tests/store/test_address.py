@@ -50,6 +50,13 @@ def test_tls_is_checked_unless_the_url_says_otherwise() -> None:
         ("rediss://h?ssl_cert_reqs=maybe", "ssl_cert_reqs"),
         ("rediss://h?ssl_check_hostname=perhaps", "ssl_check_hostname"),
         ("redis://:hunter2@[::1", "not a URL"),
+        ("redis+cluster://:hunter2@h", "Redis Cluster is not supported yet"),
+        ("redis+sentinel://:hunter2@h", "the primary's name is missing"),
+        ("redis+sentinel://:hunter2@h,/main", "host of a Sentinel is missing"),
+        ("redis+sentinel://:hunter2@[::1,h/main", "host of a Sentinel is missing"),
+        ("redis+sentinel://:hunter2@h:0/main", "port"),
+        ("redis+sentinel://:hunter2@h/main/one", "database is not a number"),
+        ("redis+sentinel://h/main?sentinel_password=hunter2&x=1", "unknown option x"),
     ],
 )
 def test_a_bad_url_is_refused_by_name_and_without_its_password(url: str, fault: str) -> None:
@@ -85,3 +92,20 @@ def test_no_password_survives_masking(tail: str) -> None:
 
 def test_an_address_shows_itself_masked() -> None:
     assert repr(parse_address("redis://:hunter2@h")) == "Address(redis://:***@h)"
+
+
+def test_a_sentinel_url_names_hosts_primary_and_credentials() -> None:
+    address = parse_address(
+        "redis+sentinel://app:p%40ss@one,two:26380,[::1]/main/3?sentinel_username=s&sentinel_password=x"
+    )
+    assert address.sentinels == (("one", 26379), ("two", 26380), ("::1", 26379))
+    assert (address.service, address.db, address.username, address.password) == ("main", 3, "app", "p@ss")
+    assert (address.sentinel_username, address.sentinel_password, address.tls) == ("s", "x", None)
+    assert "p%40ss" not in repr(address)
+    assert "=x" not in repr(address)
+
+
+def test_a_sentinel_url_may_use_tls() -> None:
+    address = parse_address("rediss+sentinel://one/main?ssl_cert_reqs=none")
+    assert address.tls is not None
+    assert address.tls.arguments()["ssl_cert_reqs"] == "none"

@@ -375,3 +375,22 @@ async def test_a_loading_server_is_an_error(listen) -> None:
     with pytest.raises(StoreConnectionError, match="loading the dataset"):
         await client.execute("GET", "a")
     await client.aclose()
+
+
+async def test_a_retired_connection_takes_no_more_commands(redis_url: str) -> None:
+    client = MultiplexedClient(redis_url)
+    await client.execute("PING")
+    link = client._link
+    assert link is not None
+    answer = link.send(b"PING\r\n")
+    link.retire("the primary has moved")
+    with pytest.raises(StoreConnectionError, match="has moved"):
+        await link.until_open()
+    assert await answer == b"PONG"
+    assert link.fault == "the primary has moved"
+    await client.execute("PING")
+    again = client._link
+    assert again is not None
+    again.retire("once more")
+    assert again.fault == "once more"
+    await client.aclose()
