@@ -26,6 +26,7 @@ from shared.inference.call_cost import CallCost
 from shared.inference.catalogue import Catalogue
 from shared.inference.conversations import Conversations
 from shared.inference.forwarding import Forwarder
+from shared.inference.late_reads import LateReads
 from shared.inference.model_lists import ModelLists
 from shared.inference.output_limits import with_output_limit
 from shared.inference.owned_ids import OwnedIds
@@ -84,6 +85,7 @@ class Inference:
         conversations: The stored responses; None: none are stored.
         catalogue: The model names that callers may use.
         forwarder: Forwards requests that belong to one provider.
+        late_reads: Streams that are read on after their callers have left.
     """
 
     def __init__(
@@ -110,6 +112,7 @@ class Inference:
         self._close = close
         self._sharing = sharing
         self.providers = providers
+        self.late_reads = LateReads()
         self.conversations = conversations
         self.catalogue = Catalogue(routing, ModelLists(providers, client))
         self._objects = ProviderObjects(owned)
@@ -218,7 +221,7 @@ class Inference:
         stream, cost = await self._run(call, call_cost, self._receive_stream)
         if cost is not None:
             cost.began()
-            stream.call_cost = cost
+            stream.call_cost, stream.late_reads = cost, self.late_reads
             if stream.whole is not None:
                 cost.answered(stream.usage, stream.status, stream.whole)
             stream.headers = {**stream.headers, **cost.headers()}
@@ -269,6 +272,7 @@ class Inference:
         """Write pending ledger entries, and close every upstream connection."""
         if self._sharing is not None:
             await self._sharing.aclose()
+        await self.late_reads.aclose()
         if self._billing is not None:
             await self._billing.aclose()
         await self._close()

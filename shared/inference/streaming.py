@@ -6,6 +6,7 @@ from typing import Any
 
 from shared.errors import GatewayError, UpstreamFailure, UpstreamRefused
 from shared.inference.call_cost import CallCost
+from shared.inference.late_reads import ENDING_EVENTS, LONGEST_S, MOST_BYTES, LateReads
 from shared.providers.client import UpstreamResponse
 from shared.providers.scrub import Scrubber
 from shared.providers.wires.base import MalformedAnswer, ProviderRequest, Wire
@@ -37,7 +38,6 @@ class ProviderStream:
         self._wire = wire
         self._ask = ask
         self._translation = wire.stream(ask)
-        self._chunks = exchange.chunks()
         self._first = b""
         self._on_failure = on_failure
         self._scrubber = scrubber
@@ -49,6 +49,8 @@ class ProviderStream:
         self.attempts = 1
         self.whole: bytes | None = None
         self.call_cost: CallCost | None = None
+        self.late_reads: LateReads | None = None
+        self._reads_on = False
         self._events = 0
         self._usage: Mapping[str, Any] = {}
 
@@ -92,12 +94,17 @@ class ProviderStream:
                     )
             self._settle()
         except BaseException as error:
-            self._settle(error)
-            if isinstance(error, GatewayError):
-                self._on_failure(error)
+            self._interrupt(error)
             raise
         finally:
             await self.aclose()
+
+    def _interrupt(self, error: BaseException) -> None:
+        """Note how the stream ended early; one that its caller has left is read on."""
+        if isinstance(error, Exception) or not self._read_on():
+            self._settle(error)
+        if isinstance(error, GatewayError):
+            self._on_failure(error)
 
     @property
     def ledger(self) -> bytes:
@@ -132,14 +139,19 @@ class ProviderStream:
             await ended(self._translation.made)
 
     async def aclose(self) -> None:
-        """Close the upstream connection, or return it to the pool when the stream has ended."""
+        """Close the upstream connection, or return it to the pool when the stream has ended.
+
+        A stream that holds a reservation and has not been counted yet is read on in the background first.
+        """
+        if self._reads_on or self._read_on():
+            return
         self._settle(GeneratorExit())
         await asyncio.shield(self._exchange.aclose())
 
     async def _translated(self) -> AsyncIterator[bytes]:
         translation = self._translation
         self._raise_error()  # one that came together with the first events
-        async for chunk in self._chunks:
+        while chunk := await self._exchange.more():
             try:
                 events = translation.feed(chunk)
             except MalformedAnswer as error:
@@ -150,6 +162,49 @@ class ProviderStream:
                 self._events += events.count(b"data:")
                 yield events
             self._raise_error()
+
+    def _read_on(self) -> bool:
+        """Start to read on for the provider's count, if the caller has left before it and reserved the cost."""
+        cost, translation = self.call_cost, self._translation
+        ended = translation.complete or translation.error is not None or self.whole is not None
+        if self.late_reads is None or cost is None or cost.entry or not cost.reservation.reservation or ended:
+            return False
+        self._reads_on = True
+        self.late_reads.start(self._count_late())
+        return True
+
+    async def _count_late(self) -> None:
+        late = 0
+        try:
+            async with asyncio.timeout(LONGEST_S):
+                late = await self._read_rest()
+        except (TimeoutError, GatewayError, MalformedAnswer):
+            pass  # charged what it reserved
+        finally:
+            self._settle_late(late)
+            await asyncio.shield(self._exchange.aclose())
+
+    async def _read_rest(self) -> int:
+        """Read to the end of the answer; return how many events came."""
+        late = size = 0
+        translation = self._translation
+        while size <= MOST_BYTES and (chunk := await self._exchange.more()):
+            size += len(chunk)
+            late += translation.feed(chunk).count(b"data:")
+            if translation.complete or translation.error is not None:
+                break
+        else:
+            translation.end()
+        if translation.complete:
+            await self._end()
+        return late
+
+    def _settle_late(self, late: int) -> None:
+        if self.call_cost is None:  # pragma: no cover - only streams with a cost are read on
+            return
+        counted = self._translation.complete and bool(self.usage)
+        missed = not counted or late > ENDING_EVENTS
+        self.call_cost.streamed(self.usage, 0 if counted else self._events, GeneratorExit() if missed else None)
 
     def _raise_error(self) -> None:
         if self._translation.error is not None:

@@ -113,6 +113,17 @@ class UpstreamResponse:
         except httpx.HTTPError as error:
             raise failure(error, self._provider) from error
 
+    async def more(self) -> bytes:
+        """The next piece of the body, empty at its end; after a cancellation it can be read on.
+
+        Raises:
+            UpstreamFailure: It was cut or stalled.
+        """
+        try:
+            return await self._response.more()
+        except httpx.HTTPError as error:
+            raise failure(error, self._provider) from error
+
     def begun(self) -> None:
         """Note the first token: from now on silence is a stall."""
         limits = self._provider.timeouts

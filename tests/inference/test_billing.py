@@ -147,9 +147,40 @@ async def test_a_stream_that_is_given_up_is_settled(build: Build, store: Multipl
     inference, billing = build()
     stream = await inference.stream(chat("sim/gpt", caller=TEAM, stream=True))
     await stream.aclose()
+    await inference.late_reads.wait()
     (entry,) = await entries(billing, store)
-    assert (entry["status"], entry["estimated"]) == (499, True)
+    assert "estimated" not in entry, "it is read on for the provider's count"
+    assert entry["cost"] == entry["input"] + 10 * entry["output"]
     assert await spent(store, "key:a") == (entry["cost"], 0)
+
+
+@pytest.mark.parametrize(("model", "status"), [("sim/gpt@tokens=40,tps=100", 499), ("sim/gpt@tokens=2", 200)])
+async def test_a_stream_whose_reader_left_early_is_booked_as_left(
+    build: Build, store: Any, model: str, status: int
+) -> None:
+    inference, billing = build()
+    caller = Caller(key_id="l", name="l", limits=(Limit("cost", "key:l", "1d", 10**9),))
+    stream = await inference.stream(chat(model, caller=caller, stream=True))
+    await stream.aclose()
+    await inference.late_reads.wait()
+    (entry,) = await entries(billing, store)
+    assert (entry["status"], "estimated" in entry) == (status, False)
+
+
+@pytest.mark.parametrize("fault", ["cut=3", "stall=3", "bad_chunk=3"])
+async def test_what_a_stream_reserved_is_charged_if_its_count_never_comes(
+    build: Build, store: MultiplexedClient, fault: str
+) -> None:
+    inference, billing = build()
+    caller = Caller(key_id="l", name="l", limits=(Limit("cost", "key:l", "1d", 10**9),))
+    stream = await inference.stream(chat(f"sim/gpt@{fault},tps=50", caller=caller, stream=True, max_tokens=1000))
+    await stream.aclose()
+    if "stall" in fault:
+        await inference.late_reads.aclose()
+    await inference.late_reads.wait()
+    (entry,) = await entries(billing, store)
+    assert (entry["status"], entry["estimated"], entry["output"]) == (499, True, 1000)
+    assert await spent(store, "key:l") == (entry["cost"], 0)
 
 
 async def test_a_stream_that_is_cut_is_settled_once(build: Build, store: MultiplexedClient) -> None:

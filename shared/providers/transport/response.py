@@ -95,6 +95,24 @@ class RawResponse:
         finally:
             self._let_go()
 
+    async def more(self) -> bytes:
+        """The next piece of the body, empty at its end; as ``chunks``, but leaving it leaves the connection open.
+
+        Raises:
+            httpx.ReadTimeout, httpx.RemoteProtocolError, httpx.ReadError: As `read`.
+        """
+        self._taken = True
+        exchange = self._exchange
+        while not exchange.queued:
+            if exchange.complete:
+                return b""
+            if exchange.error is not None:
+                raise exchange.error
+            await self._connection.wait_body(exchange)
+        piece = exchange.drain()
+        self._connection.resume(exchange)
+        return piece
+
     def limit_silence(self, idle_s: float) -> None:
         """From now on allow the upstream so much silence within the body."""
         self._exchange.timeouts = replace(self._exchange.timeouts, idle_s=idle_s)
