@@ -9,9 +9,11 @@ import httpx
 from cli.checks.findings import Finding, fail, ok, warn
 from shared.providers.base import Provider
 from shared.providers.registry import BY_NAME, configured_providers
+from shared.providers.transport import UpstreamTransport
 from shared.settings.model import Settings
 
 TIMEOUT_S = 4.0
+_PROXIES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"})
 
 
 async def check_providers(settings: Settings, environ: Mapping[str, str]) -> list[Finding]:
@@ -19,8 +21,19 @@ async def check_providers(settings: Settings, environ: Mapping[str, str]) -> lis
     providers = configured_providers(settings, environ)
     if not providers:
         return [warn("providers", "none is configured", "set OPENAI_API_KEY, or add a [providers.…] table")]
-    async with httpx.AsyncClient(timeout=TIMEOUT_S) as client:
-        return list(await asyncio.gather(*(_check(client, provider) for provider in providers.values())))
+    # The gateway's own transport: what answers here answers there too.
+    async with httpx.AsyncClient(timeout=TIMEOUT_S, transport=UpstreamTransport()) as client:
+        findings = await asyncio.gather(*(_check(client, provider) for provider in providers.values()))
+    return [*_check_proxies(environ), *findings]
+
+
+def _check_proxies(environ: Mapping[str, str]) -> list[Finding]:
+    """Warn of proxies in the environment, which calls to providers do not use."""
+    named = [name for name in environ if name.upper() in _PROXIES and environ[name]]
+    if not named:
+        return []
+    fix = "allow direct connections to the providers, or set their base_url to a forwarding gateway"
+    return [warn("proxy", f"{', '.join(sorted(named))} is set, but providers are called directly", fix)]
 
 
 async def _check(client: httpx.AsyncClient, provider: Provider) -> Finding:

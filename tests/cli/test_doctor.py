@@ -274,3 +274,12 @@ async def test_disabled_webhook_endpoints_are_reported(commands: RedisCommands) 
     assert "hook-0, hook-1" in finding.message
     assert "and 2 more" in finding.message
     assert "finops webhooks test" in finding.fix
+
+
+async def test_a_proxy_is_not_used_for_providers_and_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    async with running() as simulator:
+        settings = Settings(providers={"mine": ProviderSettings(wire="openai", base_url=simulator.base_url)})
+        findings = await check_providers(settings, {"HTTP_PROXY": "http://127.0.0.1:9", "https_proxy": ""})
+    assert [(finding.check, finding.level) for finding in findings] == [("proxy", "WARN"), ("provider mine", "OK")]
+    assert "HTTP_PROXY" in findings[0].message
