@@ -55,6 +55,7 @@ KEYS: tuple[Key, ...] = (
     Key("finops:jobs:dead", "sorted set", "permanent, 10,000 ids", "the dead-letter list"),
     Key("finops:jobs:all", "sorted set", "permanent, 100,000 ids", "jobs by age, for administrators"),
     Key("finops:jobs:live", "sorted set", "permanent, empties itself", "jobs that have not ended, by creation"),
+    Key("finops:jobs:running", "sorted set", "1 minute", "running jobs by creation, made for a list"),
     Key("finops:jobs:completed", "sorted set", "permanent, 100,000 ids", "completed jobs, by creation"),
     Key("finops:jobs:failed", "sorted set", "permanent, 100,000 ids", "failed jobs, by creation"),
     Key("finops:jobs:cancelled", "sorted set", "permanent, 100,000 ids", "cancelled jobs, by creation"),
@@ -85,6 +86,7 @@ WAITING = "finops:jobs:waiting"
 DEAD = "finops:jobs:dead"
 ALL_JOBS = "finops:jobs:all"
 LIVE = "finops:jobs:live"
+RUNNING = "finops:jobs:running"
 PAUSES = "finops:jobs:pauses"
 CANCEL_CHANNEL = "finops:cancel"
 WEBHOOK_OUTBOX = "finops:webhooks:outbox"

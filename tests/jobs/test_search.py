@@ -240,6 +240,7 @@ async def test_pages_are_complete_and_in_order_while_jobs_come_and_go(
 ) -> None:
     monkeypatch.setattr(store_module, "SCANNED_AT_ONCE", 7)
     monkeypatch.setattr(store_module, "ROWS_AT_ONCE", 3)
+    monkeypatch.setattr(store_module, "RUNNING_AT_ONCE", seed % 2 * 100)  # else of all live jobs
     model = Model(store, queue, random.Random(seed))
     for _ in range(60):
         await model.step()
