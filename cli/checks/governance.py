@@ -60,6 +60,7 @@ async def check_keys(settings: Settings, url: str | None) -> list[Finding]:
     active = [key for key in keys if key.status == "active"]
     findings += _judge_expired(keys)
     findings += _judge_unlimited(active, settings)
+    findings += _judge_named_by_callers(active, settings)
     if not settings.auth.require_virtual_key:
         fix = "set auth.require_virtual_key = true: calls without a key are not bound by any limit"
         findings.append(warn("virtual keys", "calls without a key are accepted", fix))
@@ -84,6 +85,18 @@ def _judge_unlimited(keys: list[VirtualKey], settings: Settings) -> Iterator[Fin
     if unlimited:
         fix = "give them, their team or their customer a budget or a rate limit"
         yield warn("virtual keys", f"without any limit: {_list(unlimited)}", fix)
+
+
+def _judge_named_by_callers(keys: list[VirtualKey], settings: Settings) -> Iterator[Finding]:
+    """Find keys that pass a limit of each value by leaving the value out, and have no limits of their own."""
+    unlimited = [key for key in keys if not caller_of_key(key, settings).limits]
+    for name in settings.limits:
+        dimension = name.partition(":")[2]
+        passing = [key.name for key in unlimited if not dimension or dimension not in key.settings.dimensions]
+        if passing:
+            own = "give them a budget too" if not dimension else f"fix the dimension {dimension!r} in them"
+            fix = f"{own}: a call that names no {dimension or 'user'} is not bound by it"
+            yield warn("limits", f"[limits.{name}] is the only limit of {_list(passing)}, whose callers name it", fix)
 
 
 async def _all_keys(settings: Settings, url: str | None) -> list[VirtualKey]:

@@ -88,3 +88,16 @@ async def test_a_store_that_is_not_there_leaves_the_configured_ones(url: str) ->
 def test_each_problem_comes_with_a_fix(tmp_path: Path) -> None:
     findings: list[Finding] = [check_admin_key(Settings(), tmp_path)]
     assert all(finding.fix for finding in findings)
+
+
+async def test_a_limit_of_each_value_that_callers_can_leave_out_is_a_finding() -> None:
+    limits = {name: {"each": LIMIT} for name in ("user", "dimension:customer")}
+    keys = {"fixed": {"dimensions": {"customer": "acme"}}, "free": {}, "capped": LIMIT}
+    findings = [
+        finding for finding in await check_keys(settings_of(keys, limits=limits), None) if finding.check == "limits"
+    ]
+    assert [finding.message for finding in findings] == [
+        "[limits.user] is the only limit of fixed, free, whose callers name it",
+        "[limits.dimension:customer] is the only limit of free, whose callers name it",
+    ]
+    assert {finding.level for finding in findings} == {"WARN"}
