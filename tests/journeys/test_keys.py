@@ -28,6 +28,9 @@ wire = "openai"
 base_url = "http://127.0.0.1:{port}/v1"
 keys = [{{ value = "{key}" }}]
 retry = {{ max_attempts = 1 }}
+[prices."sim/*"]
+input = 1
+output = 2
 """
 
 
