@@ -1,6 +1,5 @@
 """Ownership of what inference calls use and make in a provider's account: stored responses, conversations, files."""
 
-import re
 from collections.abc import Iterable
 
 import orjson
@@ -13,9 +12,6 @@ from shared.inference.references import made_ids, referenced_ids
 from shared.surfaces.request_types import CHAT, RESPONSES
 from shared.surfaces.response_ids import is_ours
 from shared.surfaces.responses.items import response_of
-
-# A body without these names no object of a provider: one search instead of a walk through every message.
-_MAY_REFER = re.compile(rb"file_ids?\"|\\u00[2-7]")
 
 
 class ProviderObjects:
@@ -39,7 +35,7 @@ class ProviderObjects:
         """
         if self._owned is None or target.provider.wire != "openai" or _has_account(call.caller):
             return
-        if call.request_type is not RESPONSES and not _MAY_REFER.search(call.body):
+        if call.request_type is not RESPONSES and not _may_refer(call.body):
             return
         ids = {each for each in referenced_ids(call.fields) if not is_ours(each) and response_of(each) is None}
         if ids:
@@ -71,6 +67,14 @@ class ProviderObjects:
         theirs = [each for each in ids if not is_ours(each)]
         if self._owned is not None and theirs:
             await self._owned.record(target.provider.name, theirs, call.caller)
+
+
+def _may_refer(body: bytes) -> bool:
+    """Whether a chat's body may name a provider's file; two searches instead of a walk through every message.
+
+    The second is for names that are written with escapes. (A regular expression took twenty times as long.)
+    """
+    return b"file_id" in body or b"\\u00" in body
 
 
 def _has_account(caller: Caller) -> bool:
