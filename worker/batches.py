@@ -4,6 +4,8 @@ import asyncio
 import logging
 from contextlib import suppress
 
+from redis.exceptions import RedisError
+
 from shared.batches.lines import fault
 from shared.batches.model import Batch
 from shared.batches.store import BatchStore, Turn, TurnLost
@@ -47,7 +49,7 @@ class BatchLoop:
                 if not taken:
                     wait_s, self._wait_s = self._wait_s, POLL_S
                     await asyncio.sleep(wait_s)
-            except GatewayError as error:
+            except (GatewayError, RedisError) as error:
                 self._outage.away(error)
                 await asyncio.sleep(PAUSE_S)
 
