@@ -34,9 +34,17 @@ OWN_TABLE: Final = "2026-11"
 # Provider in the data and beginning of the model's name to rates that the data lacks, added to what it has.
 _OWN: tuple[tuple[str, str, Rates], ...] = (
     ("openai", r"(omni|text)-moderation", {"requests": 0, "input": 0}),  # free
-    ("openai|azure", r"ft:gpt-4\.1-nano", {"input": _USD * 2 // 10, "cached": _USD // 20, "output": _USD * 8 // 10}),
-    ("openai|azure", r"ft:gpt-4\.1-mini", {"input": _USD * 8 // 10, "cached": _USD // 5, "output": _USD * 32 // 10}),
-    ("openai|azure", r"ft:gpt-4\.1", {"input": _USD * 3, "cached": _USD * 3 // 4, "output": _USD * 12}),
+    (
+        "openai|azure",
+        r"ft:gpt-4\.1-nano",
+        {"input": MILLION * 2 // 10, "cached": MILLION // 20, "output": MILLION * 8 // 10},
+    ),
+    (
+        "openai|azure",
+        r"ft:gpt-4\.1-mini",
+        {"input": MILLION * 8 // 10, "cached": MILLION // 5, "output": MILLION * 32 // 10},
+    ),
+    ("openai|azure", r"ft:gpt-4\.1", {"input": MILLION * 3, "cached": MILLION * 3 // 4, "output": MILLION * 12}),
     ("openai", r"gpt-4o(-mini)?-search-preview", {"requests": _USD * 25 // 1_000}),  # each call is a search
     ("openai", r"gpt-5-search-api", {"requests": _USD // 100}),
     ("openai|azure", r"", {"code_sessions": _USD * 3 // 100}),  # a container of 1 GB
