@@ -103,6 +103,7 @@ def create_app(
         app.state.services = services
         try:
             services.inference.start()
+            await services.governance.start()
             await _check_store(services)
             yield
         finally:

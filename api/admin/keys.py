@@ -37,6 +37,7 @@ async def create(body: NewKey, services: ServicesDep, context: ContextDep) -> Re
     _check_fallbacks(services, body)
     settings = settings_in(body)
     key, value = await services.keys.create(body.name, settings)
+    await services.governance.keys_changed()
     context.audit_event = AuditEvent(key.id, {"name": body.name, **settings})
     return as_response(_with_value(key, value, 201))
 
@@ -128,6 +129,7 @@ async def revoke(key_id: str, services: ServicesDep) -> Response:
 async def delete(key_id: str, services: ServicesDep) -> Response:
     """Revokes the key and removes its record; its spending stays in the ledger."""
     await services.keys.delete(key_id)
+    await services.governance.keys_changed()
     return as_response(json_reply({"id": key_id, "object": "virtual_key", "deleted": True}))
 
 

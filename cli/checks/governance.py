@@ -61,14 +61,14 @@ async def check_keys(settings: Settings, url: str | None) -> list[Finding]:
     findings += _judge_expired(keys)
     findings += _judge_unlimited(active, settings)
     findings += _judge_named_by_callers(active, settings)
-    if not settings.auth.require_virtual_key:
-        fix = "set auth.require_virtual_key = true: calls without a key are not bound by any limit"
+    if settings.auth.require_virtual_key is False:
+        fix = 'set auth.require_virtual_key = "auto": calls without a key are not bound by any limit'
         findings.append(warn("virtual keys", "calls without a key are accepted", fix))
     return findings or [ok("virtual keys", f"{len(active)} active, each with a limit")]
 
 
 def _describe_no_keys(settings: Settings) -> str:
-    if settings.auth.require_virtual_key:
+    if settings.auth.require_virtual_key is True:
         return "none yet, and one is required: create it with `finops keys create`"
     return "none: anyone who can reach the gateway may use it"
 

@@ -97,7 +97,7 @@ class ServerSettings(Section):
 class AuthSettings(Section):
     """Authentication."""
 
-    require_virtual_key: bool = False
+    require_virtual_key: Literal["auto"] | bool = "auto"
     admin_key: SecretStr | None = None
 
 

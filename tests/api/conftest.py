@@ -180,7 +180,8 @@ async def gateway(start: Start) -> Gateway:
 
 @pytest.fixture
 async def tenants(start: Start) -> Gateway:
-    """A gateway with two virtual keys."""
+    """A gateway with two virtual keys, which takes calls without a key too."""
     return await start(
+        auth={"admin_key": ADMIN_KEY, "require_virtual_key": False},
         virtual_keys={"team-a": {"value": KEY_A}, "team-b": {"value": KEY_B, "models": ["openai/*"]}},
     )

@@ -28,6 +28,7 @@ SURFACES = {
 async def shared(start: Start) -> Gateway:
     """A gateway with two keys of one team, and one of another."""
     return await start(
+        auth={"admin_key": ADMIN_KEY, "require_virtual_key": False},
         prices=PRICES,
         virtual_keys={
             "first": {"value": KEY_A, "team": "agents"},

@@ -9,6 +9,7 @@ from shared.errors import VirtualKeyNotFound, VirtualKeyRequired
 from shared.governance.keys.cache import VirtualKeyCache
 from shared.governance.keys.caller import ANONYMOUS, Caller
 from shared.governance.keys.model import PREFIX, VirtualKey, caller_of_key, is_made_id
+from shared.governance.keys.presence import KeyPresence
 from shared.governance.keys.sessions import Sessions
 from shared.settings.model import Settings
 
@@ -41,7 +42,6 @@ class Authenticator:
         configured = settings.auth.admin_key
         admin_key = admin_key or (configured.get_secret_value() if configured else None)
         self._admin = _digest(admin_key.encode()) if admin_key else b""
-        self._required = settings.auth.require_virtual_key
         self._owners = {
             name: caller_of_key(VirtualKey(id=name, name=name, settings=key, configured=True), settings)
             for name, key in settings.virtual_keys.items()
@@ -51,8 +51,26 @@ class Authenticator:
             for name, key in settings.virtual_keys.items()
             if key.value is not None
         }
+        required = settings.auth.require_virtual_key
+        self._required = bool(self._owners) if required == "auto" else required
+        self._presence = KeyPresence(ring) if required == "auto" and not self._required and ring is not None else None
         self._ring = ring
         self._sessions = sessions
+
+    async def start(self) -> None:
+        """Begin to follow whether keys are created, where that decides whether one is required."""
+        if self._presence is not None:
+            await self._presence.start()
+
+    async def keys_changed(self) -> None:
+        """Learn at once that a key was created or deleted by this process; others follow within two seconds."""
+        if self._presence is not None:
+            await self._presence.refresh()
+
+    @property
+    def requires_key(self) -> bool:
+        """Whether calls without a virtual key are refused."""
+        return self._required or (self._presence is not None and self._presence.exists)
 
     @property
     def single_tenant(self) -> bool:
@@ -82,6 +100,8 @@ class Authenticator:
 
     async def aclose(self) -> None:
         """Stop the background tasks."""
+        if self._presence is not None:
+            await self._presence.aclose()
         if self._ring is not None:
             await self._ring.aclose()
 
@@ -164,7 +184,7 @@ class Authenticator:
         return bool(self._admin) and hmac.compare_digest(digest, self._admin)
 
     def _anonymous(self, bearer: bytes) -> Caller:
-        if self._required:
+        if self._required or (self._presence is not None and self._presence.exists):
             raise VirtualKeyRequired(
                 "A virtual key is required. Send it in x-bf-vk, or as the API key of your SDK.", param="x-bf-vk"
             )

@@ -56,13 +56,20 @@ async def test_an_unknown_key_is_a_401(headers: dict[bytes, bytes]) -> None:
 
 
 async def test_any_other_bearer_is_ignored_but_scopes_idempotency() -> None:
-    one = await governance().identify({b"authorization": b"Bearer sk-openai-own"})
-    two = await governance().identify({b"authorization": b"Bearer sk-openai-other"})
+    one = await governance(require_virtual_key=False).identify({b"authorization": b"Bearer sk-openai-own"})
+    two = await governance(require_virtual_key=False).identify({b"authorization": b"Bearer sk-openai-other"})
     assert one.key_id == two.key_id == ""
     assert one.scope != two.scope
     assert b"sk-openai-own" not in one.scope.encode()
-    assert await governance().identify({}) is ANONYMOUS
-    assert await governance().identify({b"authorization": b""}) is ANONYMOUS
+    assert await governance(require_virtual_key=False).identify({}) is ANONYMOUS
+    assert await governance(require_virtual_key=False).identify({b"authorization": b""}) is ANONYMOUS
+
+
+async def test_a_configured_key_makes_keys_required() -> None:
+    assert governance().requires_key
+    with pytest.raises(VirtualKeyRequired):
+        await governance().identify({})
+    assert not Authenticator(Settings()).requires_key
 
 
 async def test_a_key_can_be_required() -> None:
