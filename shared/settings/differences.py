@@ -15,9 +15,9 @@ FIXED = ("server.host", "server.port", "redis.url", "auth.admin_key")
 def differences(old: Settings, new: Settings) -> list[str]:
     """List changed settings, as in ``jobs.max_attempts: 3 -> 5``; absent ones are ``-``, changed secrets are masked."""
     before, after = _flat(_values(old)), _flat(_values(new))
-    shown_before, shown_after = _flat(effective(old)), _flat(effective(new))
+    masked_before, masked_after = _flat(effective(old)), _flat(effective(new))
     changed = [path for path in {**before, **after} if before.get(path) != after.get(path)]
-    return [f"{path}: {_text(shown_before.get(path))} -> {_text(shown_after.get(path))}" for path in changed]
+    return [f"{path}: {_text(masked_before.get(path))} -> {_text(masked_after.get(path))}" for path in changed]
 
 
 def fixed_changes(old: Settings, new: Settings) -> list[str]:

@@ -1,4 +1,4 @@
-"""Classifies the server's errors: refusals that pass are told apart from faults of a command."""
+"""Classifies the server's errors: refusals that pass are kept apart from faults of a command."""
 
 from redis.exceptions import NoPermissionError, OutOfMemoryError, ReadOnlyError, ResponseError
 
