@@ -85,7 +85,7 @@ async def test_a_cancelled_job_gives_its_reservation_back_and_is_booked(
         "t",
         job.id,
         409,
-        "cancelled",
+        "job_cancelled",
     )
     assert entry["priced"] is True
     assert entry["at"] > 1_700_000_000_000

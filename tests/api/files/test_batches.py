@@ -259,7 +259,11 @@ async def test_a_batch_that_breaks_its_workers_is_given_up(gateway: Gateway):
 
 
 async def limited(start: Start, sim, **limits: object) -> Gateway:
-    return await start(providers=providers(sim), virtual_keys={"team-a": {"value": KEY_A, **limits}})
+    return await start(
+        providers=providers(sim),
+        virtual_keys={"team-a": {"value": KEY_A, **limits}},
+        prices={"sim/*": {"input": 1, "output": 1}},
+    )
 
 
 async def test_a_batch_waits_for_its_keys_rate_limit(start: Start, sim, redis):
