@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from shared.settings.errors import fault_of
-from shared.settings.model import Settings
+from shared.settings.model import ProviderSettings, Settings
 
 # Environment alone is enough to start: FINOPS_* names of single settings, and where they belong.
 ENVIRONMENT: Mapping[str, tuple[str, ...]] = {
@@ -46,6 +46,11 @@ _OTHER_VARIABLES = frozenset(
 # https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
 _OF_KUBERNETES = re.compile(r"FINOPS_(\w+_)?(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_(TCP|UDP)(_(PORT|PROTO|ADDR))?)?)")
 _OF_BENCHMARKS = "FINOPS_BENCH_"
+
+# Where a URL holds credentials: before its last @, and in its query. Greedy: a password with an unescaped @ or / must
+# not leak its tail.
+_USERINFO = re.compile(r"(?<=://).*@", re.DOTALL)
+_QUERY = re.compile(r"(?<=\?).+", re.DOTALL)
 
 # A secret that is generated when absent may refer to a variable that is not set.
 _OPTIONAL_REFERENCES = frozenset({("auth", "admin_key")})
@@ -154,7 +159,10 @@ def _put(raw: dict[str, Any], key_path: tuple[str, ...], value: str) -> None:
 
 
 def effective(settings: Settings) -> dict[str, Any]:
-    """The configuration as ``finops config show`` prints it: JSON-able, secrets masked."""
+    """The configuration as ``finops config show`` prints it: JSON-able, secrets masked.
+
+    Secrets are also the values of providers' headers, and what comes before the host and in the query of a URL.
+    """
     return {name: _masked(getattr(settings, name)) for name in Settings.model_fields}
 
 
@@ -162,11 +170,16 @@ def _masked(value: Any) -> Any:  # noqa: ANN401 - any setting
     if isinstance(value, SecretStr):
         return _mask(value.get_secret_value())
     if isinstance(value, BaseModel):
-        return {name: _masked(getattr(value, name)) for name in type(value).model_fields}
+        masked = {name: _masked(getattr(value, name)) for name in type(value).model_fields}
+        if isinstance(value, ProviderSettings):
+            masked["headers"] = {name: _mask(text) for name, text in value.headers.items()}
+        return masked
     if isinstance(value, dict):
         return {key: _masked(item) for key, item in value.items()}
     if isinstance(value, tuple):
         return [_masked(item) for item in value]
+    if isinstance(value, str) and "://" in value:
+        return _QUERY.sub("****", _USERINFO.sub("****@", value))
     return value
 
 

@@ -150,6 +150,28 @@ def test_secrets_are_masked_in_output(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://proxy.example/v1", "https://proxy.example/v1"),
+        ("https://user:secret@proxy.example/v1", "https://****@proxy.example/v1"),
+        ("https://user:sec@ret/x@proxy.example", "https://****@proxy.example"),
+        ("https://proxy.example/v1?token=secret&a=b", "https://proxy.example/v1?****"),
+        ("https://secret@proxy.example?token=secret", "https://****@proxy.example?****"),
+    ],
+)
+def test_credentials_in_urls_are_masked_in_output(url: str, shown: str) -> None:
+    raw = {"providers": {"p": {"wire": "openai", "base_url": url}}, "webhooks": {"w": {"url": url, "secret": "s"}}}
+    document = effective(Settings.model_validate(raw))
+    assert document["providers"]["p"]["base_url"] == document["webhooks"]["w"]["url"] == shown
+
+
+def test_the_values_of_providers_headers_are_masked_in_output() -> None:
+    headers = {"x-corp-token": "a-long-header-secret", "x-short": "secret"}
+    document = effective(Settings.model_validate({"providers": {"openai": {"headers": headers}}}))
+    assert document["providers"]["openai"]["headers"] == {"x-corp-token": "****cret", "x-short": "****"}
+
+
 def test_every_configured_secret_is_found() -> None:
     settings = Settings.model_validate(
         {
