@@ -19,6 +19,7 @@ from cli.supervisor.children import Child, ChildPlan
 from cli.supervisor.demo_config import SIMULATOR, TABLES, simulated_providers, with_simulator
 from cli.supervisor.lifeline import Lifeline
 from cli.supervisor.listening import free_port, open_listeners, url_of
+from shared.environment import minimal_environment
 from shared.providers.registry import configured_providers
 from shared.settings.differences import differences, fixed_changes
 from shared.settings.model import Settings
@@ -122,7 +123,7 @@ class System:
             self._front.append(await self._add_api(name, listener))
         if plan.demo:
             command = ["simulate", "--host", "127.0.0.1", "--port", str(port)]
-            self._simulators.append(await self._add("simulator", command))
+            self._simulators.append(await self._add("simulator", command, configured=False))
         for _ in range(plan.workers):
             await self.add_worker()
         await self._until_serving()
@@ -265,13 +266,16 @@ class System:
         *,
         environ: Mapping[str, str] | None = None,
         inherited: tuple[int, ...] = (),
+        configured: bool = True,
     ) -> Child:
+        """Start a child; one that is not `configured` gets no secret: the environment that any process needs."""
+        base = self._environ if configured else minimal_environment(self._environ)
         grace_s = max(self.plan.settings.jobs.shutdown_grace_s, self.plan.settings.server.shutdown_grace_s)
         plan = ChildPlan(
             name=name,
             # -P: a folder called cli in the working directory is not ours.
             command=(sys.executable, "-P", "-m", "cli", *command),
-            environ={**self._environ, **(environ or {}), **self._lifeline.variable(grace_s + CLEAN_UP_S)},
+            environ={**base, **(environ or {}), **self._lifeline.variable(grace_s + CLEAN_UP_S)},
             inherited=(*inherited, self._lifeline.reading_end),
             output=self.plan.output,
         )

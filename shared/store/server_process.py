@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from shared.environment import minimal_environment
 from shared.store.errors import StoreConnectionError
 
 logger = logging.getLogger(__name__)
@@ -132,6 +133,7 @@ class ServerProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
+                env=minimal_environment(os.environ),
                 pass_fds=inherited,
                 process_group=self._guard.pid,
                 umask=0o077,
@@ -214,6 +216,7 @@ def _start_guard() -> subprocess.Popen[bytes]:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            env=minimal_environment(os.environ),
             process_group=0,
         )
     except OSError as error:
