@@ -196,7 +196,12 @@ def _idempotency_key(context: RequestContext) -> str:
 
 
 def _is_blind_retry(context: RequestContext) -> bool:
-    """Whether the SDK repeats a request whose answer it did not get: it then sends no idempotency key of its own."""
+    """Whether the SDK repeats a request whose answer it did not get: it then sends no idempotency key of its own.
+
+    Never for a caller without any identity: the job that the same body made may be another caller's.
+    """
+    if not (context.caller.key_id or context.caller.scope):
+        return False
     count = context.headers.get(RETRY_COUNT)
     return count is not None and count.isdigit() and len(count) < 10 and int(count) >= 1
 

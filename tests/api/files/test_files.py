@@ -374,9 +374,12 @@ async def test_outputs_live_as_long_as_asked(gateway: Gateway):
 async def test_the_same_request_again_is_the_same_batch(gateway: Gateway):
     file = await upload(gateway, line(model="sim/x"))
     body = {**BATCH, "input_file_id": file["id"]}
-    first = (await gateway.post("/v1/batches", body)).json()["id"]
-    blind = await gateway.post("/v1/batches", body, headers={"x-stainless-retry-count": "1"})
+    bearer, retry = {"authorization": "Bearer sk-mine"}, {"x-stainless-retry-count": "1"}
+    first = (await gateway.post("/v1/batches", body, headers=bearer)).json()["id"]
+    blind = await gateway.post("/v1/batches", body, headers={**bearer, **retry})
     assert blind.json()["id"] == first
+    unknown = [(await gateway.post("/v1/batches", body, headers=retry)).json()["id"] for _ in range(2)]
+    assert len({first, *unknown}) == 3, "callers without any identity may be two"
     key = {"Idempotency-Key": "k"}
     named = (await gateway.post("/v1/batches", body, headers=key)).json()["id"]
     assert named != first

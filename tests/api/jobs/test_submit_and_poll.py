@@ -302,13 +302,23 @@ async def test_an_sdks_blind_retry_finds_the_job_it_made(gateway: Gateway):
     assert fresh != first
 
 
+async def test_equal_retries_of_callers_without_identity_are_two_jobs(gateway: Gateway):
+    retry = {"x-stainless-retry-count": "1"}
+    first, second = await gateway.submit(**retry), await gateway.submit(**retry)
+    assert first != second
+    known = await gateway.submit(authorization="Bearer sk-mine", **retry)
+    other = await gateway.submit(authorization="Bearer sk-other", **retry)
+    assert len({first, second, known, other}) == 4
+    assert await gateway.submit(authorization="Bearer sk-mine", **retry) == known
+
+
 async def test_a_multipart_retry_with_another_boundary_finds_its_job(gateway: Gateway):
     async def send(**headers: str) -> str:
         answer = await gateway.http.post(
             "/openai/audio/transcriptions",
             data={"model": "sim/whisper-1"},
             files={"file": ("a.wav", b"RIFF0000WAVE" * 20)},
-            headers={"x-bf-async": "true", **headers},
+            headers={"x-bf-async": "true", "authorization": "Bearer sk-mine", **headers},
         )
         assert answer.status_code == 200, answer.text
         return answer.headers["x-bf-async-id"]
