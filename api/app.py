@@ -19,6 +19,7 @@ from api.admin import jobs as admin_jobs
 from api.admin import keys as admin_keys
 from api.admin import pauses as admin_pauses
 from api.admin import runs as admin_runs
+from api.admin import scale as admin_scale
 from api.admin import usage as admin_usage
 from api.admin import webhooks as admin_webhooks
 from api.endpoints.base import AsgiEndpoint
@@ -228,6 +229,7 @@ _ROUTERS = (
     admin_keys.router,
     admin_jobs.router,
     admin_pauses.router,
+    admin_scale.router,
     admin_webhooks.router,
     admin_alerts.router,
     admin_usage.router,
