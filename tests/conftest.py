@@ -74,8 +74,12 @@ def real_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedSto
 
 @pytest.fixture(scope="session")
 def served_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """`finops serve --demo`, one for all tests that use it and leave it running: they run in one pytest worker."""
-    with served(tmp_path_factory.mktemp("served") / "data", "--demo") as running:
+    """`finops serve --demo`, one for all tests that use it and leave it running: they run in one pytest worker.
+
+    Some of them make keys; the others go on without one.
+    """
+    folder = tmp_path_factory.mktemp("served") / "data"
+    with served(folder, "--demo", FINOPS_REQUIRE_VIRTUAL_KEY="false") as running:
         yield running
 
 

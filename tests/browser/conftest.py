@@ -29,7 +29,7 @@ def chromium() -> str:
     return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A gateway that has seen some calls, jobs and a key."""
     folder = tmp_path_factory.mktemp("browser") / "data"
@@ -53,8 +53,9 @@ def _use(url: str) -> None:
             client.post("/openai/v1/chat/completions", headers={"x-bf-vk": key, "x-bf-async": "true"}, json=body)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(chromium: str) -> Iterator[Browser]:
+    """Chromium; Playwright's event loop runs in this thread until it is closed, which other modules' tests must not meet."""
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=chromium, args=list(ARGUMENTS))
         yield running
