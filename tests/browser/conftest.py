@@ -55,7 +55,7 @@ def _use(url: str) -> None:
 
 @pytest.fixture(scope="module")
 def browser(chromium: str) -> Iterator[Browser]:
-    """Chromium; Playwright's event loop runs in this thread until it is closed, which other modules' tests must not meet."""
+    """Chromium, of this module alone: Playwright's event loop runs in the tests' thread until it is closed."""
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=chromium, args=list(ARGUMENTS))
         yield running
