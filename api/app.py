@@ -18,6 +18,7 @@ from api.admin import console as admin_console
 from api.admin import jobs as admin_jobs
 from api.admin import keys as admin_keys
 from api.admin import pauses as admin_pauses
+from api.admin import prices as admin_prices
 from api.admin import runs as admin_runs
 from api.admin import scale as admin_scale
 from api.admin import usage as admin_usage
@@ -235,6 +236,7 @@ _ROUTERS = (
     admin_usage.router,
     admin_audit.router,
     admin_runs.router,
+    admin_prices.router,
     admin_console.router,
     usage.router,
     runs.router,

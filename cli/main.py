@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, CommandRow] = {
     "queue": CommandRow("cli.commands.queue", "Pause, resume and inspect the queue."),
     "keys": CommandRow("cli.commands.keys", "Create, show and revoke virtual keys."),
     "runs": CommandRow("cli.commands.runs", "Show what runs have spent and reserved."),
+    "prices": CommandRow("cli.commands.prices", "Show the price of each model, and its source."),
     "webhooks": CommandRow("cli.commands.webhooks", "Inspect, repeat and test webhook deliveries."),
     "usage": CommandRow("cli.commands.usage", "Show usage, costs and spend forecasts."),
     "ui": CommandRow("cli.commands.ui", "Open the web console, signed in."),

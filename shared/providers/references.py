@@ -28,7 +28,7 @@ def check_references(settings: Settings, providers: Providers, also: Collection[
 
 
 def _models(settings: Settings, providers: Providers, also: Collection[str]) -> Iterator[str]:
-    for place, model in _named_models(settings):
+    for place, model in named_models(settings):
         if model in settings.aliases or model in settings.routes:
             continue
         name = model.partition("/")[0] if "/" in model else DEFAULT_PROVIDER
@@ -36,7 +36,7 @@ def _models(settings: Settings, providers: Providers, also: Collection[str]) -> 
             yield f"{place}: {model!r} leads to no configured provider. {providers.unknown(name)}"
 
 
-def _named_models(settings: Settings) -> Iterator[tuple[str, str]]:
+def named_models(settings: Settings) -> Iterator[tuple[str, str]]:
     """Iterate over all models that the configuration sends calls to, with the keys that name them."""
     for name, model in settings.aliases.items():
         yield f"aliases.{name}", model

@@ -21,7 +21,7 @@ REMEMBERED = 4_096
 # Some providers' prices depend on the time of day, and all change some day.
 REMEMBERED_S = 300.0
 
-_CONFIGURED_UNITS: Mapping[str, tuple[str, int]] = {
+CONFIGURED_UNITS: Mapping[str, tuple[str, int]] = {
     "input": ("input", MILLION),
     "output": ("output", MILLION),
     "cached": ("cached", MILLION),
@@ -40,6 +40,7 @@ _CONFIGURED_UNITS: Mapping[str, tuple[str, int]] = {
     "file_searches": ("file_search", 1),
     "code_sessions": ("code_session", 1),
 }
+"""Unit to its name in ``[prices]``, and what its price is per."""
 _TOOLS = ("web_searches", "file_searches", "code_sessions")
 _ALONE = ("characters", "images", "milliseconds", *_TOOLS)
 _WHOLES = ("input", "output", *_ALONE)
@@ -235,11 +236,16 @@ class PriceBook:
         return Price(found.rates, found.tiers, context=found.context) if found else None
 
 
+def configured_price(settings: PriceSettings) -> Price | None:
+    """Return the price that a row of ``[prices]`` sets on its own; None: it sets only a discount."""
+    return _combined(settings, None, batch=False)
+
+
 def _combined(configured: PriceSettings, published: Price | None, *, batch: bool) -> Price | None:
     """Configured prices on top of published ones."""
     rates = {
         unit: rate
-        for unit, (name, per) in _CONFIGURED_UNITS.items()
+        for unit, (name, per) in CONFIGURED_UNITS.items()
         if (rate := _rate(configured, name, per)) is not None
     }
     tiers = tuple(

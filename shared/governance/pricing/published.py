@@ -1,7 +1,9 @@
 """Published prices: the data of ``genai-prices``, and a table of what it lacks."""
 
+import importlib.metadata
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -92,6 +94,38 @@ def published_price(provider: str, model: str, context: Mapping[str, str]) -> Pu
     }
     rates = {**_own_rates(provider, model), **rates}
     return Published(rates, reader.tiers(), found.context_window) if rates.keys() - _EXTRAS else None
+
+
+def model_ids(provider: str) -> list[str]:
+    """Return the ids of a provider's models in the data, those of others that it also serves included."""
+    from genai_prices.data_snapshot import get_snapshot  # noqa: PLC0415
+
+    known = {each.id: each for each in get_snapshot().providers}
+    row = known.get(provider)
+    rows = [row, *(known[name] for name in row.fallback_model_providers or ())] if row else []
+    return list(dict.fromkeys(model.id for each in rows for model in each.models))
+
+
+def published_as(provider: str, model: str) -> tuple[str, str | None]:
+    """Return the data that a published price is from, with its version, and since when the price is in force.
+
+    The date is None where the data has none for it.
+    """
+    from datetime import UTC, datetime  # noqa: PLC0415
+
+    from genai_prices.data_snapshot import get_snapshot  # noqa: PLC0415
+
+    for name in dict.fromkeys((model, model.lower())):  # some providers take names in any case
+        with suppress(LookupError):
+            _, found = get_snapshot().find_provider_model(name, None, provider, None)
+            break
+    else:
+        return "the gateway's own table", OWN_TABLE
+    prices = found.prices if isinstance(found.prices, list) else []
+    starts = [day for each in prices if (day := getattr(each.constraint, "start_date", None)) is not None]
+    today = datetime.now(tz=UTC).date()
+    version = f"genai-prices {importlib.metadata.version('genai-prices')}"
+    return version, max((f"{day:%Y-%m-%d}" for day in starts if day <= today), default=None)
 
 
 _EXTRAS = frozenset({"code_sessions"})
