@@ -70,8 +70,9 @@ def _describe_our_errors(known: dict[str, Any]) -> None:
         named = (name for prefix, name in ENVELOPES.items() if path.startswith(prefix))
         refused = errors("400", schema=next(named, "ErrorEnvelope"))
         for operation in operations.values():
-            if operation["responses"].pop("422", None):
-                operation["responses"] |= refused
+            reads_query = any(parameter["in"] == "query" for parameter in operation.get("parameters", ()))
+            if operation["responses"].pop("422", None) or reads_query:
+                operation["responses"] = refused | operation["responses"]
     for name in ("HTTPValidationError", "ValidationError"):
         known.get("components", {}).get("schemas", {}).pop(name, None)
 

@@ -135,7 +135,8 @@ def settings_for(redis_url: str, base_url: str, **more: Any) -> Settings:
     settings: dict[str, Any] = {
         "redis": {"url": redis_url},
         "providers": {"sim": provider, "openai": provider},
-        "auth": {"admin_key": ADMIN_KEY},
+        # Many tests mix calls with and without a key; tests of "auto" say so.
+        "auth": {"admin_key": ADMIN_KEY, "require_virtual_key": False},
         "log": {"requests": True},
         "server": {"max_body_mb": 1, "shutdown_grace_s": 2},
     }

@@ -25,6 +25,7 @@ class Stats:
     running: int = 0
     dead: int = 0
     callers: dict[str, int] = field(default_factory=dict)
+    pauses: int = 0
 
 
 def scraped(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:

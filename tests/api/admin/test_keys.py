@@ -22,7 +22,7 @@ async def test_a_key_is_made_shown_without_its_value_and_used(gateway: Gateway) 
     document = (await gateway.http.get(f"/api/keys/{made['id']}", headers=ADMIN)).json()
     assert document == {name: value for name, value in made.items() if name != "value"}
     assert document["budgets"] == [{"limit_usd": 5.0, "window": "1d", "on_exhausted": "reject"}]
-    assert (await use(gateway, made["value"])).status_code == 200
+    assert (await use(gateway, made["value"], model="openai/gpt-4o")).status_code == 200
 
 
 async def test_the_answer_with_the_value_is_not_to_be_stored(gateway: Gateway) -> None:
@@ -113,7 +113,7 @@ async def test_a_rotated_key_has_two_values_for_the_grace_period(gateway: Gatewa
 async def test_a_revoked_key_is_refused_and_changed_no_more(gateway: Gateway) -> None:
     made = await make(gateway)
     path = f"/api/keys/{made['id']}"
-    assert (await use(gateway, made["value"])).status_code == 200
+    assert (await use(gateway, made["value"], model="openai/gpt-4o")).status_code == 200
     assert (await gateway.post(f"{path}/revoke", headers=ADMIN)).json()["status"] == "revoked"
     assert (await gateway.post(f"{path}/revoke", headers=ADMIN)).status_code == 200
     await wait_until(lambda: _answers(gateway, made["value"], 403), timeout_s=1.5)
@@ -172,7 +172,7 @@ async def test_the_limits_of_a_key_say_how_they_stand_and_where_they_are_heading
     gateway = await start(teams={"red": {"budget": {"limit_usd": 90, "window": "1M"}}})
     limits = {"budgets": [{"limit_usd": 1}, {"limit_usd": 2, "window": "rolling:1d"}]}
     made = await make(gateway, team="red", rate_limit={"requests": 5, "tokens": 100_000}, **limits)
-    assert (await use(gateway, made["value"])).status_code == 200
+    assert (await use(gateway, made["value"], model="openai/gpt-4o")).status_code == 200
     found = (await gateway.http.get(f"/api/keys/{made['id']}/limits", headers=ADMIN)).json()["data"]
     named = {(row["kind"], row["of"], row["window"]): row for row in found}
     assert (row := named["requests", "key", "1m"])["used"] == 1

@@ -1,8 +1,10 @@
 """`auth.require_virtual_key = "auto"`: calls without a key are refused from the first virtual key on."""
 
 from tests.api.admin.administering import ADMIN
-from tests.api.conftest import CHAT, KEY_A, Gateway, Start
+from tests.api.conftest import ADMIN_KEY, CHAT, KEY_A, Gateway, Start
 from tests.waiting import wait_until
+
+AUTO = {"admin_key": ADMIN_KEY}
 
 
 async def status(gateway: Gateway, **headers: str) -> int:
@@ -16,7 +18,7 @@ async def create(gateway: Gateway) -> str:
 
 
 async def test_the_first_key_closes_the_gateway_and_its_revocation_opens_nothing(start: Start):
-    gateway, other = await start(), await start()
+    gateway, other = await start(auth=AUTO), await start(auth=AUTO)
     assert await status(gateway) == 200
     key = await create(gateway)
     assert await status(gateway) == 401
@@ -27,7 +29,8 @@ async def test_the_first_key_closes_the_gateway_and_its_revocation_opens_nothing
     assert await status(gateway) == 401
 
 
-async def test_a_key_that_is_deleted_is_no_key(gateway: Gateway):
+async def test_a_key_that_is_deleted_is_no_key(start: Start):
+    gateway = await start(auth=AUTO)
     key = await create(gateway)
     assert await status(gateway) == 401
     assert (await gateway.http.delete(f"/api/keys/{key}", headers=ADMIN)).status_code == 200
@@ -35,7 +38,7 @@ async def test_a_key_that_is_deleted_is_no_key(gateway: Gateway):
 
 
 async def test_a_configured_key_closes_the_gateway(start: Start):
-    gateway = await start(virtual_keys={"a": {"value": KEY_A}})
+    gateway = await start(auth=AUTO, virtual_keys={"a": {"value": KEY_A}})
     assert [await status(gateway), await status(gateway, authorization=f"Bearer {KEY_A}")] == [401, 200]
 
 
@@ -45,5 +48,5 @@ async def test_false_leaves_it_open_whatever_exists(tenants: Gateway):
 
 
 async def test_without_a_store_nothing_is_known_and_calls_are_served(start: Start):
-    gateway = await start(redis_url="redis://127.0.0.1:9/0")
+    gateway = await start(auth=AUTO, redis_url="redis://127.0.0.1:9/0")
     assert await status(gateway) == 200
