@@ -85,7 +85,7 @@ def test_a_store_a_key_and_a_provider_sim_of_ones_own_are_used(tmp_path: Path, r
     with served(data_dir, *arguments, **environ) as gateway, plain_http(gateway) as client:
         assert not (data_dir / "admin.key").exists()
         assert "admin key" not in gateway.log
-        assert "jobs are in the configured store" in gateway.log
+        assert "(jobs: in the configured store)" in gateway.log
         assert "the simulator is on port" in gateway.log
         assert client.get("/api/jobs", headers={"authorization": "Bearer an-admin-key-of-ones-own"}).status_code == 200
         figures = httpx.get(f"http://127.0.0.1:{ports}/metrics", trust_env=False).text
