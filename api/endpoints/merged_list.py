@@ -40,12 +40,13 @@ class MergedList(AsgiEndpoint):
         """
         query = read_query(scope.get("query_string", b""))
         after = query.get("after", "")
-        if _names_provider(context, query) or (after and not self.is_ours(after)):
+        provider = _named_provider(context, query)
+        if provider not in ("", GATEWAY) or (after and not self.is_ours(after)):
             await self._passthrough.take_over(services, context, scope, receive, send)
             return
         objects, more = await self.page(services, context, query)
         default = services.inference.providers.get(DEFAULT_PROVIDER)
-        provider_lists = default is not None and default.batches
+        provider_lists = default is not None and default.batches and not provider
         if provider_lists and not objects:
             await self._passthrough.take_over(services, context, _without_cursor(scope), receive, send)
             return
@@ -65,10 +66,9 @@ class MergedList(AsgiEndpoint):
         """
 
 
-def _names_provider(context: RequestContext, query: Mapping[str, str]) -> bool:
-    """Whether the request names a provider, so that the list is that provider's alone."""
-    provider = context.headers.get(b"x-bf-provider", b"").decode("latin-1").strip() or query.get("provider", "")
-    return bool(provider) and provider != GATEWAY
+def _named_provider(context: RequestContext, query: Mapping[str, str]) -> str:
+    """The provider whose list alone is asked for; ``finops``: the gateway's own; empty: both."""
+    return context.headers.get(b"x-bf-provider", b"").decode("latin-1").strip() or query.get("provider", "")
 
 
 def _without_cursor(scope: Scope) -> Scope:

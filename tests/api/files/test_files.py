@@ -292,6 +292,12 @@ async def test_lists_go_on_with_the_providers_own(gateway: Gateway):
     assert rest.data == []
 
 
+async def test_a_list_of_the_gateway_alone_asks_no_provider(gateway: Gateway):
+    for kind in ("files", "batches"):
+        listed = (await gateway.http.get(f"/v1/{kind}", headers={"x-bf-provider": "finops"})).json()
+        assert (listed["data"], listed["has_more"]) == ([], False)
+
+
 async def test_without_such_a_provider_lists_end_with_ours(start: Start, sim):
     gateway = await start(providers={"sim": providers(sim)["sim"]}, virtual_keys=TENANTS)
     assert (await gateway.http.get("/v1/files")).json()["data"] == []
