@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 
-_NAMES = frozenset({"PATH", "HOME", "LANG", "TMPDIR", "TZ", "LD_LIBRARY_PATH"})
-# COVERAGE_*, COV_*: measuring subprocesses is configured by the environment.
-_PREFIXES = ("PYTHON", "LC_", "SSL_CERT_", "COVERAGE", "COV_")
+_NAMES = frozenset({"PATH", "HOME", "LANG", "TMPDIR", "TZ", "LD_LIBRARY_PATH", "LD_PRELOAD"})
+# COVERAGE_*, COV_*: measuring subprocesses is configured by the environment; FAKETIME*: so is a moved clock, which a
+# process and its store must share.
+_PREFIXES = ("PYTHON", "LC_", "SSL_CERT_", "COVERAGE", "COV_", "FAKETIME")
 
 
 def minimal_environment(environ: Mapping[str, str]) -> dict[str, str]:
