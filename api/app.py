@@ -25,8 +25,10 @@ from api.admin import usage as admin_usage
 from api.admin import webhooks as admin_webhooks
 from api.endpoints.base import AsgiEndpoint
 from api.files.uploads import MAX_FIELDS_BYTES
+from api.http.call_slots import CallSlots
+from api.http.client_address import ClientAddresses
 from api.http.errors import ANTHROPIC_PREFIX, GENAI_PREFIX, ErrorBoundary, install_error_handlers
-from api.http.login_throttle import LoginThrottle
+from api.http.login_throttle import KEY_BURST, KEY_REFILL_S, LoginThrottle
 from api.http.long_polls import LongPolls
 from api.http.shared_answers import SharedAnswers
 from api.middleware.access_log import AccessLog
@@ -212,7 +214,10 @@ def build_services(
         waits=LongPolls(),
         keys=VirtualKeyStore(commands, settings),
         audit=Audit(commands),
+        addresses=ClientAddresses(settings.server.trusted_proxies),
         attempts=LoginThrottle(),
+        call_slots=CallSlots(),
+        key_attempts=LoginThrottle(burst=KEY_BURST, refill_s=KEY_REFILL_S),
         files=FileStore(commands, max_owner_bytes=settings.files.max_owner_bytes),
         batches=BatchStore(commands),
         sessions=sessions,

@@ -17,6 +17,7 @@ from api.http.connection_limits import ConnectionLimits
 from api.http.guarded_protocol import GuardedProtocol
 from shared.providers.references import check_references
 from shared.providers.registry import IncompleteProvider, configured_providers
+from shared.settings.exposure import exposures, weak_admin_key
 from shared.settings.model import Settings
 from shared.telemetry.logs import configure
 
@@ -59,7 +60,8 @@ def run_api(
         try:
             providers = configured_providers(settings, os.environ if environ is None else environ)
             check_references(settings, providers)
-        except IncompleteProvider as error:
+            check_exposure(settings, admin_key)
+        except (IncompleteProvider, Exposed) as error:
             print(f"the configuration is refused: {error}", file=sys.stderr)  # noqa: T201 - for people
             return 1
         server = ApiServer(create_app(settings, environ=environ, admin_key=admin_key), settings, ready_fd)
@@ -68,6 +70,26 @@ def run_api(
         except SystemExit:  # uvicorn exits so when the lifespan failed; the log has the reason
             return 1
     return 0
+
+
+class Exposed(ValueError):
+    """Strangers would get in at the configured address."""
+
+
+def check_exposure(settings: Settings, admin_key: str | None) -> None:
+    """Refuse to serve strangers; warn of an admin key that can be guessed.
+
+    Raises:
+        Exposed: They would get in; the message says how, and what to do.
+    """
+    found = exposures(settings, admin_key)
+    if found:
+        raise Exposed("; ".join(f"{problem}: {fix}" for problem, fix in found))
+    configured = settings.auth.admin_key
+    key = admin_key or (configured.get_secret_value() if configured else None)
+    weak = weak_admin_key(key) if key else None
+    if weak is not None:
+        logger.warning("%s; %s", weak.problem, weak.fix)
 
 
 def server_config(app: FastAPI, settings: Settings, on_refused: Callable[[str], None] | None = None) -> uvicorn.Config:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import cast
 
+from api.http.call_slots import CallSlots
+from api.http.client_address import ClientAddresses
 from api.http.login_throttle import LoginThrottle
 from api.http.long_polls import LongPolls
 from api.http.request_context import Scope
@@ -44,7 +46,10 @@ class Services:
     waits: LongPolls
     keys: VirtualKeyStore
     audit: Audit
+    addresses: ClientAddresses
     attempts: LoginThrottle
+    call_slots: CallSlots
+    key_attempts: LoginThrottle
     files: FileStore
     batches: BatchStore
     sessions: Sessions

@@ -28,6 +28,11 @@ redis_url_option = click.option(
     metavar="URL",
     help="URL of the job store; overrides the configuration (FINOPS_REDIS_URL).",
 )
+allow_open_option = click.option(
+    "--allow-open",
+    is_flag=True,
+    help="Serve callers without a key at an address that other machines reach (FINOPS_ALLOW_OPEN).",
+)
 data_dir_option = click.option(
     "--data-dir",
     type=click.Path(path_type=Path, file_okay=False),
@@ -75,6 +80,23 @@ def settings_of(environ: Mapping[str, str], also: Collection[str] = ()) -> "Sett
     except ValueError as error:
         raise click.ClickException(f"invalid configuration:\n{error}") from None
     return settings
+
+
+def check_exposure(settings: "Settings", admin_key: str | None = None) -> None:
+    """Refuse to listen where strangers would get in.
+
+    Args:
+        settings: The effective configuration.
+        admin_key: Replaces the configured one.
+
+    Raises:
+        click.ClickException: They would; the message says how, and what to do.
+    """
+    from shared.settings.exposure import exposures
+
+    found = exposures(settings, admin_key)
+    if found:
+        raise click.ClickException("\n".join(f"{problem}; {fix}" for problem, fix in found))
 
 
 def _check_store_url(url: str, environ: Mapping[str, str]) -> None:

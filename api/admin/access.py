@@ -62,12 +62,9 @@ async def require_admin(request: Request) -> None:
         if caller is not None and caller.admin:
             context.caller = caller
             return
-    fingerprint = services.governance.fingerprint_of(context.headers)
-    address = request.client.host if request.client else ""
-    if not fingerprint or not services.attempts.allow(address, fingerprint):
-        raise AdminKeyRequired(_REFUSED)
     if not services.governance.is_admin(context.headers):
-        services.attempts.wrong(address, fingerprint)
+        fingerprint = services.governance.fingerprint_of(context.headers)
+        services.attempts.wrong(services.addresses.of(request.scope), fingerprint)
         raise AdminKeyRequired(_REFUSED)
     context.caller = ADMINISTRATOR
 

@@ -49,7 +49,7 @@ async def _record(request: Request, path: str, status: int) -> None:
     entry = {
         "at": clock.rfc3339(clock.now(), "milliseconds"),
         "who": services.governance.admin_key_name,
-        "address": request.client.host if request.client else "",
+        "address": services.addresses.of(request.scope),
         "action": f"{request.method} {path}",
         "target": audit_event.target[:_MAX_TARGET],
         "detail": dict(audit_event.detail),

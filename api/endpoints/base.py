@@ -2,9 +2,11 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable
-from typing import final
+from typing import ClassVar, Literal, final
 
+from api.endpoints.callers import caller_of
 from api.http.request_context import SCOPE_KEY, Receive, RequestContext, Scope, Send
+from api.jobs.async_headers import POLL
 from api.services import Services
 
 
@@ -18,6 +20,9 @@ class AsgiEndpoint(ABC):
         surface: ``RequestContext.surface`` of its requests.
         request_type: ``RequestContext.request_type`` of its requests.
     """
+
+    administrable: ClassVar[Literal["never", "polls", "always"]] = "never"
+    """For which requests the admin key is accepted: those that read or end what callers made, never new calls."""
 
     def __init__(self, surface: str, request_type: str) -> None:
         self._surface = surface
@@ -33,7 +38,9 @@ class AsgiEndpoint(ABC):
         context: RequestContext = scope[SCOPE_KEY]
         self.prepare(context, scope)
         services: Services = scope["app"].state.services
-        context.caller = await services.governance.identify(context.headers)
+        mode = self.administrable
+        administrable = mode == "always" or (mode == "polls" and POLL in context.headers)
+        context.caller = await caller_of(services, context, scope, administrable=administrable)
         await self.handle(services, context, scope, receive, send)
 
     def prepare(self, context: RequestContext, scope: Scope) -> None:  # noqa: ARG002 - for subclasses

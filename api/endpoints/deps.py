@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from starlette.responses import Response
 
+from api.endpoints.callers import caller_of
 from api.http.request_context import SCOPE_KEY, Reply, RequestContext
 from api.services import Services, services_of
 from shared.governance.keys.caller import Caller
@@ -24,8 +25,8 @@ ServicesDep = Annotated[Services, Depends(_services)]
 ContextDep = Annotated[RequestContext, Depends(_context)]
 
 
-async def _identify(services: ServicesDep, context: ContextDep) -> Caller:
-    context.caller = await services.governance.identify(context.headers)
+async def _identify(services: ServicesDep, context: ContextDep, request: Request) -> Caller:
+    context.caller = await caller_of(services, context, request.scope, administrable=True)
     return context.caller
 
 

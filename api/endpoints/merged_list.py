@@ -26,6 +26,8 @@ class MergedList(AsgiEndpoint):
         passthrough: Serves the provider's part.
     """
 
+    administrable = "always"
+
     def __init__(self, kind: str, passthrough: AsgiEndpoint) -> None:
         super().__init__("openai", kind)
         self._passthrough = passthrough

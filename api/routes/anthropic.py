@@ -49,6 +49,8 @@ router = APIRouter(tags=["anthropic"])
 class MessagesEndpoint(AsgiEndpoint):
     """``POST /v1/messages``."""
 
+    administrable = "polls"
+
     def __init__(self) -> None:
         super().__init__(SURFACE, CHAT.name)
 

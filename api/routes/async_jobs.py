@@ -15,6 +15,8 @@ PREFIX = "/v1/async"
 class AsyncSubmit(AsgiEndpoint):
     """``POST /v1/async/<type>``; with ``x-bf-async-id`` it polls, as every inference route does."""
 
+    administrable = "polls"
+
     def __init__(self, request_type: RequestType) -> None:
         super().__init__("async", request_type.name)
         self._request_type = request_type
@@ -36,6 +38,8 @@ class AsyncSubmit(AsgiEndpoint):
 
 class AsyncPoll(AsgiEndpoint):
     """``GET /v1/async/<type>/{id}``, and ``.../content`` for the bytes of the result."""
+
+    administrable = "always"
 
     def __init__(self, request_type: RequestType, *, content: bool = False) -> None:
         super().__init__("async", request_type.name)

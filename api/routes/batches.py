@@ -138,6 +138,8 @@ class BatchById(AsgiEndpoint):
         passthrough: Serves ids that the gateway did not make.
     """
 
+    administrable = "always"
+
     def __init__(self, action: str, passthrough: AsgiEndpoint) -> None:
         super().__init__("openai", "batches")
         self._action = action

@@ -44,7 +44,7 @@ async def sign_in(request: Request, services: ServicesDep, context: ContextDep) 
         proof = SignIn.model_validate_json(body)
     except ValueError:
         raise InvalidRequest('Send {"key": "..."} or {"ticket": "..."} as JSON.', param="body") from None
-    key_id = await _authenticate(services, context, proof, request.client.host if request.client else "")
+    key_id = await _authenticate(services, context, proof, services.addresses.of(request.scope))
     token, session = await services.sessions.create(key_id)
     cookie = _cookie(token, SESSION_S, secure=request.url.scheme == "https")
     return as_response(json_reply({"session": await _describe(services, session)}, headers=(cookie,)))
@@ -89,19 +89,17 @@ async def _authenticate(services: Services, context: RequestContext, proof: Sign
         TooManyAttempts: Too many wrong ones came from this address.
     """
     headers = {b"authorization": b"Bearer " + (proof.key or proof.ticket).strip().encode()}
-    fingerprint = services.governance.fingerprint_of(headers)
-    if fingerprint and services.attempts.allow(address, fingerprint):
-        if proof.ticket and not proof.key:
-            if await services.sessions.use_ticket(proof.ticket):
-                return ""
-        elif services.governance.is_admin(headers):
-            return ""
-        else:
-            key_id = await _key_of(services, proof.key.strip().encode())
-            if key_id:
-                return key_id
-        services.attempts.wrong(address, fingerprint)
     context.surface = "console"
+    if proof.ticket and not proof.key:
+        if await services.sessions.use_ticket(proof.ticket):
+            return ""
+    elif services.governance.is_admin(headers):
+        return ""
+    else:
+        key_id = await _key_of(services, proof.key.strip().encode())
+        if key_id:
+            return key_id
+    services.attempts.wrong(address, services.governance.fingerprint_of(headers))
     raise VirtualKeyNotFound("Neither the admin key nor a virtual key has this value.", param="key")
 
 

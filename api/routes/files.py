@@ -179,6 +179,8 @@ class FileById(AsgiEndpoint):
         passthrough: Serves ids that the gateway did not make.
     """
 
+    administrable = "always"
+
     def __init__(self, action: str, passthrough: AsgiEndpoint) -> None:
         super().__init__("openai", "files")
         self._action = action

@@ -103,6 +103,8 @@ EMBEDDING_METHODS = frozenset({"embedContent", "batchEmbedContents"})
 class ModelEndpoint(AsgiEndpoint):
     """``POST models/{name}``, where the name ends in a colon and a method."""
 
+    administrable = "polls"
+
     def __init__(self) -> None:
         super().__init__(SURFACE, CHAT.name)
 

@@ -1,12 +1,14 @@
 """Liveness, readiness and metrics."""
 
 import asyncio
+from typing import Any
 
 from fastapi import APIRouter
 from redis.exceptions import RedisError
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.admin.access import require_admin
 from api.endpoints.deps import ServicesDep, as_response
 from api.http.request_context import Reply, json_reply
 from api.services import Services
@@ -32,9 +34,10 @@ async def live() -> Response:
 async def ready(services: ServicesDep, request: Request) -> Response:
     """200, or 503 with what is missing; synchronous calls are served without the store, jobs are not.
 
-    With ``?verbose`` it includes the providers' state: circuits, keys in cooldown, concurrent calls.
+    With ``?verbose`` it includes the providers' state: circuits, keys in cooldown, concurrent calls. That requires the
+    admin key where `server.metrics_auth` says so; by default where other machines reach the address.
     """
-    verbose = {"providers": services.inference.states()} if "verbose" in request.query_params else {}
+    verbose = await _details(services, request) if "verbose" in request.query_params else {}
     try:
         async with asyncio.timeout(STORE_ANSWER_S):
             await check_writable(services.commands)
@@ -48,11 +51,19 @@ async def ready(services: ServicesDep, request: Request) -> Response:
 
 
 @router.get("/metrics", summary="Metrics for Prometheus", response_class=Response)
-async def metrics(services: ServicesDep) -> Response:
-    """The process's metrics and, while the store answers, the queue's."""
+async def metrics(services: ServicesDep, request: Request) -> Response:
+    """The process's metrics and, while the store answers, the queue's; guarded as `/health?verbose` is."""
+    if services.settings.server.guards_metrics:
+        await require_admin(request)
     await _observe_queue(services)
     body = await asyncio.to_thread(services.metrics.render)  # it reads /proc
     return as_response(Reply(200, body, ((b"content-type", CONTENT_TYPE.encode()),)))
+
+
+async def _details(services: Services, request: Request) -> dict[str, Any]:
+    if services.settings.server.guards_metrics:
+        await require_admin(request)
+    return {"providers": services.inference.states()}
 
 
 async def _observe_queue(services: Services) -> None:

@@ -41,6 +41,8 @@ class InferenceEndpoint(AsgiEndpoint):
         read: Reads and checks its requests.
     """
 
+    administrable = "polls"
+
     def __init__(self, request_type: RequestType, read: ReadRequest = read_inference_request) -> None:
         super().__init__("openai", request_type.name)
         self._request_type = request_type
@@ -75,7 +77,8 @@ class InferenceEndpoint(AsgiEndpoint):
             else:
                 await send_reply(send, native_reply(job))
         else:
-            await self._answer(services, context, call_of(context, request), receive, send)
+            with services.call_slots.hold(context.caller):
+                await self._answer(services, context, call_of(context, request), receive, send)
 
     async def _answer(
         self, services: Services, context: RequestContext, call: Call, receive: Receive, send: Send

@@ -71,7 +71,7 @@ class PassthroughEndpoint(AsgiEndpoint):
             dimensions=dimensions_of(context.headers, context.caller),
             run=run_of(context.headers),
         )
-        with Hangup(receive):
+        with services.call_slots.hold(context.caller), Hangup(receive):
             answer = await services.inference.forwarder.forward(request, context.caller, access)
             context.provider = provider
             await send_raw(send, answer)

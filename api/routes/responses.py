@@ -36,6 +36,8 @@ class ResponseById(AsgiEndpoint):
         passthrough: Serves ids that the gateway did not make.
     """
 
+    administrable = "always"
+
     def __init__(self, action: str, passthrough: AsgiEndpoint) -> None:
         super().__init__("openai", RESPONSES.name)
         self._action = action

@@ -12,7 +12,7 @@ from cli import options
 from cli.admin_key import FILE_NAME
 from cli.checks.findings import Finding, fail, ok, warn
 from cli.checks.gateway import check_gateway
-from cli.checks.governance import check_admin_key, check_keys
+from cli.checks.governance import check_address, check_admin_key, check_keys
 from cli.checks.providers import check_providers
 from cli.checks.store import check_store
 from cli.client.options import credentials
@@ -35,7 +35,7 @@ def examine(config: Path | None, redis_url: str | None, data_dir: Path, url: str
     except click.ClickException as error:
         return [fail("configuration", error.message, "correct the keys named here"), *findings]
     source = environ.get("FINOPS_CONFIG") or "environment alone"
-    findings.append(check_admin_key(settings, data_dir))
+    findings += [check_address(settings), check_admin_key(settings, data_dir)]
     governance_scripts()  # read before the event loop runs: files block
     webhook_scripts()
     url = url or local_url(settings)

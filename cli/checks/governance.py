@@ -9,11 +9,10 @@ from cli.checks.findings import Finding, fail, ok, warn
 from shared.errors import GatewayError
 from shared.governance.keys.model import VirtualKey, caller_of_key
 from shared.governance.keys.store import MAX_PAGE, VirtualKeyStore
+from shared.settings.exposure import open_to_strangers, weak_admin_key
 from shared.settings.model import Settings
 from shared.store.multiplexed import MultiplexedClient
 
-SHORTEST_ADMIN_KEY = 24
-FEWEST_LETTERS = 10
 _NAMED = 5
 
 
@@ -25,10 +24,20 @@ def check_admin_key(settings: Settings, data_dir: Path) -> Finding:
     if not key:
         fix = "set FINOPS_ADMIN_KEY, or let `finops serve` create one; without it nobody can use /api"
         return warn(check, "none is configured, none is stored", fix)
-    if len(key) < SHORTEST_ADMIN_KEY or len(set(key)) < FEWEST_LETTERS:
-        fix = f"use {SHORTEST_ADMIN_KEY} random characters or more, such as the output of `openssl rand -hex 32`"
-        return fail(check, f"it can be guessed: {len(key)} characters, {len(set(key))} of them different", fix)
-    return ok(check, "long enough")
+    weak = weak_admin_key(key)
+    return fail(check, *weak) if weak is not None else ok(check, "long enough")
+
+
+def check_address(settings: Settings) -> Finding:
+    """Check that strangers cannot use the providers' keys at the configured address."""
+    check, server = "address", settings.server
+    exposed = open_to_strangers(settings)
+    if exposed is not None:
+        return fail(check, *exposed)
+    if server.is_public and not server.guards_metrics:
+        return warn(check, f"{server.host} serves /metrics without a key", "remove server.metrics_auth = false")
+    reach = "is reachable from other machines" if server.is_public else "is reachable from this machine alone"
+    return ok(check, f"{server.host} {reach}")
 
 
 def check_configured_keys(settings: Settings) -> Iterator[Finding]:

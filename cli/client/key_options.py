@@ -32,6 +32,7 @@ RULES: Sequence[Callable[..., Any]] = (
     ),
     click.option("--weight", type=float, help="Share of the queue relative to other keys; default 1."),
     click.option("--max-jobs", "max_concurrent_jobs", type=int, help="Maximum concurrent jobs."),
+    click.option("--max-calls", "max_concurrent_calls", type=int, help="Maximum synchronous calls open at once."),
     click.option("--max-stored-mb", type=float, help="Most MiB of request bodies and results in the job store."),
     click.option("--expires", "expires_at", metavar="TIME|SPAN", help="Expiry, such as 2027-01-31 or 90d."),
     click.option(
@@ -58,7 +59,15 @@ def rules_of(options: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         click.BadParameter: A value is invalid.
     """
-    scalars = ("team", "customer", "weight", "max_concurrent_jobs", "max_stored_mb", "passthrough")
+    scalars = (
+        "team",
+        "customer",
+        "weight",
+        "max_concurrent_jobs",
+        "max_concurrent_calls",
+        "max_stored_mb",
+        "passthrough",
+    )
     lists = ("models", "denied_models", "providers", "fallbacks")
     settings: dict[str, Any] = {name: options[name] for name in scalars if options[name] is not None}
     settings |= {name: list(options[name]) for name in lists if options[name]}

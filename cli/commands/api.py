@@ -24,6 +24,7 @@ from shared.startup import without_pydantic_v1
 @options.config_option
 @options.redis_url_option
 @options.data_dir_option
+@options.allow_open_option
 def command(
     *,
     host: str | None,
@@ -33,6 +34,7 @@ def command(
     config: Path | None,
     redis_url: str | None,
     data_dir: Path,
+    allow_open: bool,
 ) -> None:
     """Serve HTTP until SIGTERM or Ctrl-C.
 
@@ -42,7 +44,10 @@ def command(
     end_on_signals()
     hold_lifeline()
     overrides = {"FINOPS_HOST": host, "FINOPS_PORT": port, "FINOPS_REDIS_URL": redis_url}
+    overrides["FINOPS_ALLOW_OPEN"] = "true" if allow_open else None
     settings, environ = options.read_settings(config, **overrides)
+    admin_key = None if settings.auth.admin_key else read_admin_key(data_dir)
+    options.check_exposure(settings, admin_key)
     if settings.redis.url is None:
         environ["FINOPS_REDIS_URL"] = options.needed_store_url(settings, data_dir)
         settings = options.settings_of(environ)
@@ -50,7 +55,6 @@ def command(
         from cli.supervisor.listening import open_listeners
 
         fd = open_listeners(settings.server.host, settings.server.port, 1)[0].detach()
-    admin_key = None if settings.auth.admin_key else read_admin_key(data_dir)
     without_pydantic_v1()
     from api.server import run_api
 

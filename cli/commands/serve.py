@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from cli import options
+from cli.admin_key import read_admin_key
 from cli.examples import examples
 
 
@@ -24,6 +25,7 @@ from cli.examples import examples
 )
 @options.config_option
 @options.redis_url_option
+@options.allow_open_option
 @click.option(
     "--demo",
     is_flag=True,
@@ -39,6 +41,7 @@ def command(
     api_processes: int,
     config: Path | None,
     redis_url: str | None,
+    allow_open: bool,
     demo: bool,
 ) -> None:
     """Run API, workers and store until Ctrl-C.
@@ -53,7 +56,9 @@ def command(
     from cli.supervisor.system import Plan
 
     overrides = {"FINOPS_HOST": host, "FINOPS_PORT": port, "FINOPS_REDIS_URL": redis_url}
+    overrides["FINOPS_ALLOW_OPEN"] = "true" if allow_open else None
     settings, environ = options.read_settings(config, TABLES if demo else (), **overrides)
+    options.check_exposure(settings, read_admin_key(data_dir) if settings.auth.admin_key is None else None)
     if sys.stderr.isatty() and "format" not in settings.log.model_fields_set:
         environ["FINOPS_LOG_FORMAT"] = "text"
     plan = Plan(

@@ -39,6 +39,7 @@
     ├── RateLimited                    429  rate_limit_error
     │   ├── RequestLimited             429  rate_limit_error        request_limited
     │   ├── TokenLimited               429  rate_limit_error        token_limited
+    │   ├── ConcurrencyLimited         429  rate_limit_error        concurrency_limited
     │   ├── QueueFull                  429  rate_limit_error        queue_full
     │   ├── StorageFull                429  rate_limit_error        storage_full
     │   ├── TooManyAttempts            429  rate_limit_error        too_many_attempts
@@ -73,6 +74,7 @@ from shared.errors.gateway import (
 from shared.errors.limits import (
     BudgetExceeded,
     CircuitOpen,
+    ConcurrencyLimited,
     LimitReached,
     Overloaded,
     PriceUnknown,
@@ -136,6 +138,7 @@ __all__ = [
     "BudgetExceeded",
     "CircuitOpen",
     "ClientGone",
+    "ConcurrencyLimited",
     "Conflict",
     "DeadlineExceeded",
     "DeliveryNotFound",

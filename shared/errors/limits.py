@@ -52,6 +52,12 @@ class RequestLimited(LimitReached, RateLimited):
     code = "request_limited"
 
 
+class ConcurrencyLimited(RateLimited):
+    """The caller has as many synchronous calls open as its key may have."""
+
+    code = "concurrency_limited"
+
+
 class TokenLimited(LimitReached, RateLimited):
     """The caller's tokens per window are used up."""
 

@@ -32,6 +32,7 @@ KEYS: tuple[Key, ...] = (
     Key("finops:key:<name>:made", "string", "permanent, one per key", "a value was made for a configured key"),
     Key("finops:keyhash:<hash>", "string", "permanent, or the grace period", "the key that a value belongs to"),
     Key("finops:keys", "sorted set", "permanent, one", "virtual keys by age"),
+    Key("finops:keys:deleted", "string", "permanent, one", "a virtual key was deleted: one is still required"),
     Key("finops:keys:changed", "channel", "-", "ids of virtual keys that changed"),
     Key("finops:session:<hash>", "string", "12 hours", "a console session: who is signed in"),
     Key("finops:session-ticket:<hash>", "string", "2 minutes", "a one-time way into the console"),
@@ -46,6 +47,7 @@ ALERT_WATCH = "finops:alerts:watch"
 AUDIT = "finops:audit"
 BOOKS = "finops:books"
 KEY_SET = "finops:keys"
+KEYS_DELETED = "finops:keys:deleted"
 KEYS_CHANGED = "finops:keys:changed"
 
 

@@ -18,6 +18,7 @@ ENVIRONMENT: Mapping[str, tuple[str, ...]] = {
     "FINOPS_REDIS_URL": ("redis", "url"),
     "FINOPS_HOST": ("server", "host"),
     "FINOPS_PORT": ("server", "port"),
+    "FINOPS_ALLOW_OPEN": ("server", "allow_open"),
     "FINOPS_MAX_BODY_MB": ("server", "max_body_mb"),
     "FINOPS_ADMIN_KEY": ("auth", "admin_key"),
     "FINOPS_REQUIRE_VIRTUAL_KEY": ("auth", "require_virtual_key"),

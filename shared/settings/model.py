@@ -1,5 +1,6 @@
 """The shape of ``finops.toml``; public, and it stays. Every default is here."""
 
+import ipaddress
 import re
 from datetime import datetime
 from typing import Annotated, Literal
@@ -55,6 +56,16 @@ def _known_each(value: object) -> object:
 EachName = Annotated[str, BeforeValidator(_known_each)]
 
 
+def _known_network(value: object) -> object:
+    try:
+        return str(ipaddress.ip_network(str(value)))
+    except ValueError:
+        raise ValueError("must be an IP address or a network such as 10.0.0.0/8, without host bits") from None
+
+
+NetworkName = Annotated[str, BeforeValidator(_known_network)]
+
+
 class Section(BaseModel):
     """A table of the file; unknown keys are errors."""
 
@@ -87,6 +98,22 @@ class ServerSettings(Section):
     max_total_s: Seconds = 1800
     max_answer_mb: Annotated[float, Field(gt=0, le=1024)] = 32
     max_answers_mb: Annotated[float, Field(gt=0, le=65_536)] = 512
+    trusted_proxies: Annotated[tuple[NetworkName, ...], Field(max_length=256)] = ()
+    metrics_auth: Literal["auto"] | bool = "auto"
+    allow_open: bool = False
+
+    @property
+    def is_public(self) -> bool:
+        """Whether other machines can reach the address; a name other than localhost counts as one that they can."""
+        try:
+            return not ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host != "localhost"
+
+    @property
+    def guards_metrics(self) -> bool:
+        """Whether ``/metrics`` and the details of ``/health`` require the admin key."""
+        return self.is_public if self.metrics_auth == "auto" else self.metrics_auth
 
     @property
     def max_body_bytes(self) -> int:
@@ -262,6 +289,7 @@ class KeyRules(Limited):
     fallbacks: Annotated[tuple[Pattern, ...], Field(max_length=16)] = ()
     weight: Annotated[float, Field(ge=0.01, le=10_000)] = 1.0
     max_concurrent_jobs: Annotated[int, Field(gt=0, le=10**9)] | None = None
+    max_concurrent_calls: Annotated[int, Field(gt=0, le=10**6)] | None = None
     max_stored_mb: Annotated[float, Field(gt=0, le=10**7)] | None = None
     expires_at: datetime | None = None
     dimensions: Annotated[dict[DimensionName, DimensionValue], Field(max_length=10)] = {}

@@ -7,10 +7,11 @@ import pytest
 
 from cli.admin_key import ensure_admin_key
 from cli.checks.findings import Finding
-from cli.checks.governance import check_admin_key, check_configured_keys, check_keys
+from cli.checks.governance import check_address, check_admin_key, check_configured_keys, check_keys
 from shared.governance.keys.store import VirtualKeyStore
 from shared.settings.model import Settings
 from shared.store.multiplexed import MultiplexedClient
+from tests.cli.conftest import Finops
 
 LIMIT = {"budget": {"limit_usd": 5}}
 
@@ -31,6 +32,33 @@ def test_an_admin_key_that_can_be_guessed_fails(tmp_path: Path, key: str, level:
     finding = check_admin_key(Settings.model_validate({"auth": {"admin_key": key}}), tmp_path)
     assert finding.level == level
     assert key not in str(finding)
+
+
+@pytest.mark.parametrize(
+    ("server", "auth", "level"),
+    [
+        ({}, {}, "OK"),
+        ({"host": "0.0.0.0"}, {}, "FAIL"),
+        ({"host": "0.0.0.0"}, {"require_virtual_key": True}, "OK"),
+        ({"host": "0.0.0.0", "metrics_auth": False}, {"require_virtual_key": True}, "WARN"),
+    ],
+)
+def test_an_address_that_strangers_reach_is_a_finding(server: object, auth: object, level: str) -> None:
+    finding = check_address(Settings.model_validate({"server": server, "auth": auth}))
+    assert finding.level == level
+    assert bool(finding.fix) == (level != "OK")
+
+
+@pytest.mark.parametrize("command", ["api", "serve"])
+def test_an_address_that_strangers_reach_is_refused_until_it_is_said_to_be_open(finops: Finops, command: str) -> None:
+    refused = finops(command, "--host", "0.0.0.0", "--port", "0", "--data-dir", "data")
+    assert refused.exit_code == 1
+    assert "anyone who reaches 0.0.0.0 could use the providers' keys" in refused.stderr
+    assert "--allow-open" in refused.stderr
+    assert not Path("data").exists()
+    # The next refusal has nothing to do with the address.
+    next_one = finops(command, "--host", "0.0.0.0", "--allow-open", "--config", "missing.toml")
+    assert "missing.toml: the file does not exist" in next_one.stderr
 
 
 def test_without_an_admin_key_the_administration_is_closed(tmp_path: Path) -> None:

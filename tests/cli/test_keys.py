@@ -17,7 +17,7 @@ from tests.waiting import wait_until_sync
 NOTHING: dict[str, Any] = {
     "team": None, "customer": None, "budgets": (), "requests": (), "tokens": (), "models": (), "denied_models": (),
     "providers": (), "fallbacks": (), "weight": None, "max_concurrent_jobs": None, "expires_at": None, "dimensions": (),
-    "max_stored_mb": None, "passthrough": None,
+    "max_stored_mb": None, "passthrough": None, "max_concurrent_calls": None,
 }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from tests.served import Served, clean_environ, served
 from tests.waiting import wait_until_sync
 
 START_TIMEOUT_S = 60.0
-ADMIN_KEY = "admin-key-of-the-judges"
+ADMIN_KEY = "admin-key-of-the-judges-0123456789"
 _PROVIDER = """
 [providers.{name}]
 base_url = "{base_url}"

@@ -19,7 +19,7 @@ _PREFIX = PREFIX.encode()
 
 # Headers that may carry a key, in order of precedence.
 _HEADERS = (b"authorization", b"x-api-key", b"x-goog-api-key", b"api-key")
-_ADMIN_HEADERS = (b"authorization", b"x-api-key", b"x-bf-admin-key")
+_ADMIN_HEADERS = (*_HEADERS, b"x-bf-vk", b"x-bf-admin-key")
 
 
 class Authenticator:
@@ -108,6 +108,8 @@ class Authenticator:
     async def identify(self, headers: Mapping[bytes, bytes]) -> Caller:
         """Return the caller that the headers identify.
 
+        The admin key identifies nobody here: it is for administration, see ``is_admin``.
+
         Args:
             headers: Lower-case names.
 
@@ -159,7 +161,7 @@ class Authenticator:
         return any(self._is_admin_key(_digest(secret)) for secret in _admin_candidates(headers))
 
     def fingerprint_of(self, headers: Mapping[bytes, bytes]) -> bytes:
-        """Identify an attempted admin key without storing it; empty if the headers carry no key."""
+        """Identify an attempted key without storing it; empty if the headers carry none."""
         candidates = _admin_candidates(headers)
         return _digest(b"\n".join(candidates))[:16] if candidates else b""
 
@@ -172,8 +174,6 @@ class Authenticator:
         if not secret or len(secret) > MAX_KEY_BYTES:
             return None
         caller = self._callers.get(digest)
-        if caller is None and self._is_admin_key(digest):
-            return ADMINISTRATOR
         if caller is None and self._ring is not None and secret.startswith(_PREFIX):
             caller = await self._ring.by_value(secret)
         if caller is not None and (caller.revoked or caller.expires_at):
@@ -186,7 +186,9 @@ class Authenticator:
     def _anonymous(self, bearer: bytes) -> Caller:
         if self._required or (self._presence is not None and self._presence.exists):
             raise VirtualKeyRequired(
-                "A virtual key is required. Send it in x-bf-vk, or as the API key of your SDK.", param="x-bf-vk"
+                "A virtual key is required. Send it in x-bf-vk, or as the API key of your SDK. The admin key is for "
+                "administration alone.",
+                param="x-bf-vk",
             )
         return _keyless(bearer) if bearer else ANONYMOUS
 

@@ -84,13 +84,15 @@ class VirtualKeyCache:
         return await self._find(key_id)
 
     async def any(self) -> bool:
-        """Whether there are keys in the store.
+        """Whether keys were ever created in the store: revoked, expired and deleted ones count.
 
         Raises:
             StoreUnavailable: No answer.
         """
         try:
-            return bool(await self._commands.execute("EXISTS", keyspace.KEY_SET, retry_safe=True))
+            return bool(
+                await self._commands.execute("EXISTS", keyspace.KEY_SET, keyspace.KEYS_DELETED, retry_safe=True)
+            )
         except StoreConnectionError as error:
             raise StoreUnavailable("The store did not answer: virtual keys cannot be checked. Try again.") from error
 

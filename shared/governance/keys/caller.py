@@ -34,6 +34,7 @@ class Caller:
         expires_at: Unix seconds; 0: never.
         revoked: Whether the key was revoked.
         passthrough: Which objects in a provider's account it may use: none, its own, or all.
+        max_concurrent_calls: Most synchronous calls that are open at once in one API process; 0: no limit.
     """
 
     key_id: str = ""
@@ -54,6 +55,7 @@ class Caller:
     expires_at: float = 0.0
     revoked: bool = False
     passthrough: Literal["off", "owned", "account"] = "owned"
+    max_concurrent_calls: int = 0
 
     @property
     def run_owner(self) -> str:

@@ -109,6 +109,7 @@ def caller_of_key(key: VirtualKey, settings: Settings) -> Caller:
         models=rules.models,
         weight=rules.weight,
         max_concurrent_jobs=rules.max_concurrent_jobs or 0,
+        max_concurrent_calls=rules.max_concurrent_calls or 0,
         max_stored_mb=rules.max_stored_mb or 0,
         scope=key.id,
         team=rules.team,

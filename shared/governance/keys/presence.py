@@ -10,7 +10,7 @@ CHECK_S = 1.0  # other processes learn of the first key within two seconds
 
 
 class KeyPresence:
-    """Follow whether virtual keys exist in the store; revoked and expired ones count.
+    """Follow whether virtual keys exist in the store; revoked, expired and deleted ones count.
 
     Attributes:
         exists: The last answer; it stays while the store does not answer.

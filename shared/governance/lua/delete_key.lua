@@ -7,5 +7,7 @@ for _, name in ipairs(call('SMEMBERS', values)) do call('DEL', name) end
 local gone = call('DEL', 'finops:key:' .. id)
 call('DEL', values)
 call('ZREM', 'finops:keys', id)
+-- A gateway that required keys goes on to: to delete the last one must not open it to everybody.
+if gone == 1 then call('SET', 'finops:keys:deleted', 1) end
 call('PUBLISH', 'finops:keys:changed', id)
 return gone

@@ -29,11 +29,19 @@ async def test_the_first_key_closes_the_gateway_and_its_revocation_opens_nothing
     assert await status(gateway) == 401
 
 
-async def test_a_key_that_is_deleted_is_no_key(start: Start):
+async def test_deleting_the_last_key_opens_nothing_not_even_for_the_next_process(start: Start):
     gateway = await start(auth=AUTO)
     key = await create(gateway)
     assert await status(gateway) == 401
     assert (await gateway.http.delete(f"/api/keys/{key}", headers=ADMIN)).status_code == 200
+    assert await status(gateway) == 401
+    assert await status(await start(auth=AUTO)) == 401
+    assert (await gateway.http.delete("/api/keys/vk_unknown", headers=ADMIN)).status_code == 404
+
+
+async def test_deleting_a_key_that_never_was_closes_nothing(start: Start):
+    gateway = await start(auth=AUTO)
+    assert (await gateway.http.delete("/api/keys/vk_unknown", headers=ADMIN)).status_code == 404
     assert await status(gateway) == 200
 
 

@@ -77,9 +77,11 @@ async def test_a_key_can_be_required() -> None:
         await governance(require_virtual_key=True).identify({b"authorization": b"Bearer sk-openai-own"})
 
 
-async def test_the_admin_key_sees_all() -> None:
+async def test_the_admin_key_administers_and_identifies_no_caller() -> None:
     headers = {b"authorization": b"Bearer admin-secret-0123456789"}
-    assert (await governance().identify(headers)).admin
+    with pytest.raises(VirtualKeyRequired):
+        await governance().identify(headers)
+    assert not (await governance(require_virtual_key=False).identify(headers)).admin
     assert governance().is_admin(headers)
     assert governance().is_admin({b"x-bf-admin-key": b"admin-secret-0123456789"})
     assert not governance().is_admin({})
