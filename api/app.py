@@ -47,6 +47,8 @@ from api.routes.inference import PREFIXES, InferenceEndpoint
 from api.routes.passthrough import PassthroughEndpoint
 from api.routes.responses import ResponseById
 from api.services import Services
+from shared.alerts.figures import FigureLoop, FigureWriter, uses_figures
+from shared.alerts.rules import AlertRules
 from shared.batches.files import FileStore
 from shared.batches.store import BatchStore
 from shared.errors import StoreUnavailable
@@ -107,6 +109,7 @@ def create_app(
         app.state.services = services
         try:
             services.inference.start()
+            services.figures.start()
             await services.governance.start()
             await _check_store(services)
             yield
@@ -224,6 +227,8 @@ def build_services(
         shared_answers=SharedAnswers(),
         deliveries=DeliveryStore(commands, settings.webhooks_delivery),
         webhook_secrets=WebhookSecrets(commands, settings),
+        alert_rules=AlertRules(commands, settings.alerts),
+        figures=FigureLoop(FigureWriter(commands, metrics.figures), enabled=uses_figures(settings.alerts.values())),
     )
 
 

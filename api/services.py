@@ -9,6 +9,8 @@ from api.http.login_throttle import LoginThrottle
 from api.http.long_polls import LongPolls
 from api.http.request_context import Scope
 from api.http.shared_answers import SharedAnswers
+from shared.alerts.figures import FigureLoop
+from shared.alerts.rules import AlertRules
 from shared.batches.files import FileStore
 from shared.batches.store import BatchStore
 from shared.governance.keys.authenticate import Authenticator
@@ -56,9 +58,12 @@ class Services:
     shared_answers: SharedAnswers
     deliveries: DeliveryStore
     webhook_secrets: WebhookSecrets
+    alert_rules: AlertRules
+    figures: FigureLoop
 
     async def aclose(self) -> None:
         """Close every connection."""
+        await self.figures.aclose()
         await self.waiters.aclose()
         await self.governance.aclose()
         await self.inference.aclose()

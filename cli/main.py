@@ -38,6 +38,7 @@ COMMANDS: Mapping[str, CommandRow] = {
     "runs": CommandRow("cli.commands.runs", "Show what runs have spent and reserved."),
     "prices": CommandRow("cli.commands.prices", "Show the price of each model, and its source."),
     "webhooks": CommandRow("cli.commands.webhooks", "Inspect, repeat and test webhook deliveries."),
+    "alerts": CommandRow("cli.commands.alerts", "List, mute and unmute alert rules."),
     "usage": CommandRow("cli.commands.usage", "Show usage, costs and spend forecasts."),
     "ui": CommandRow("cli.commands.ui", "Open the web console, signed in."),
     "config": CommandRow("cli.commands.config", "Check and show the configuration."),

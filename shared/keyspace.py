@@ -1,5 +1,6 @@
 """The union of all tables of Redis keys; the documentation and the tests read it."""
 
+from shared.alerts import keys as alerts
 from shared.batches import keys as batches
 from shared.governance import keyspace as governance
 from shared.inference import keys as inference
@@ -17,6 +18,7 @@ KEYS_BY_OWNER: dict[str, tuple[Key, ...]] = {
     "governance": governance.KEYS,
     "store": store.KEYS,
     "webhooks": webhooks.KEYS,
+    "alerts": alerts.KEYS,
 }
 """The tables by their owner."""
 

@@ -11,6 +11,7 @@ from blockbuster import BlockBuster, blockbuster_ctx
 from fakeredis import FakeAsyncRedis, FakeServer
 from redis.asyncio import Redis
 
+from shared.alerts.rules import alert_scripts
 from shared.batches.scripts import batch_scripts
 from shared.governance.limits.guard import governance_scripts
 from shared.governance.pricing.prices import PriceBook
@@ -60,6 +61,7 @@ def scripts() -> None:
     batch_scripts()
     governance_scripts()
     webhook_scripts()
+    alert_scripts()
     PriceBook.warm()
 
 

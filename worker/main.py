@@ -13,6 +13,9 @@ from functools import partial
 
 import uvloop
 
+from shared.alerts.evaluation import AlertEvaluator
+from shared.alerts.figures import FigureWriter, uses_figures
+from shared.alerts.rules import alert_scripts
 from shared.batches.files import FileStore
 from shared.batches.scripts import batch_scripts
 from shared.batches.store import BatchStore
@@ -40,7 +43,7 @@ from shared.telemetry.logs import configure
 from shared.telemetry.metrics import Metrics
 from shared.telemetry.provider_metrics import watch_providers
 from shared.webhooks.scripts import webhook_scripts
-from worker.alerts import watch_spending
+from worker.alerts import watch_rules, watch_spending
 from worker.batch_lines import LineJobs
 from worker.batch_turns import BatchTurns
 from worker.batches import BatchLoop
@@ -104,6 +107,7 @@ def run_worker(
     batch_scripts()
     governance_scripts()
     webhook_scripts()
+    alert_scripts()
     PriceBook.warm()
     environ = os.environ if environ is None else environ
     try:
@@ -172,8 +176,6 @@ def _assemble(
     exits.push_async_callback(delivery.aclose)
     runner = JobRunner(inference, governance, delivery, streams=settings.jobs.stream_output)
     worker = LeasedWorker.connect(url, runner.run, options, metrics=metrics)
-    reader = connect(url, timeout_s=None, max_connections=1, client_name="finops-outbox")
-    exits.push_async_callback(reader.aclose)
     turns = _batch_turns(settings, commands, options, inference, governance)
     outage = OutageLog()
     parts = WatchedParts(worker.stop)
@@ -185,13 +187,27 @@ def _assemble(
     lane = DeliveryLane(delivery, settings.webhooks_delivery.concurrency, metrics, outage)
     exits.push_async_callback(lane.aclose)
     parts.start("deliveries", lane.run)
+    reader = connect(url, timeout_s=None, max_connections=1, client_name="finops-outbox")
+    exits.push_async_callback(reader.aclose)
     outbox = Outbox(reader, delivery, options.worker_id, count=metrics.alerted, wake=lane.wake, outage=outage)
     parts.start("outbox", outbox.run)
+    if uses_figures(settings.alerts.values()):
+        figures = FigureWriter(commands, metrics.figures)
+        exits.push_async_callback(figures.close)
+        parts.start("figures", figures.run)
+    _start_watches(parts, settings, commands, inference)
+    exits.push_async_callback(parts.aclose)  # the first to end: what it uses is still open
+    return worker
+
+
+def _start_watches(parts: WatchedParts, settings: Settings, commands: MultiplexedClient, inference: Inference) -> None:
+    """Start the checks that one worker of a deployment does at a time."""
     if settings.ledger.anomalies:
         every_s = settings.ledger.anomaly_check_s
         parts.start("anomalies", partial(watch_spending, AnomalyWatch(commands, every_s), every_s))
-    exits.push_async_callback(parts.aclose)  # the first to end: what it uses is still open
-    return worker
+    if settings.alerts:
+        evaluator = AlertEvaluator(commands, settings.alerts, inference.states)
+        parts.start("alert-rules", partial(watch_rules, evaluator))
 
 
 def _batch_turns(

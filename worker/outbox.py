@@ -120,7 +120,7 @@ class Outbox:
             webhook, url = self._delivery.split(target)
             about = (job_id, state, request_type, at_ms)
             new = delivery_of_outcome(entry_id.decode(), *about, owner=owner, webhook=webhook, url=url)
-            await self._delivery.store.add(new)
+            await self._delivery.add(new)
             self._added()
 
     async def _described(self, job_id: str, fields: Mapping[bytes, bytes]) -> tuple[str, str]:
@@ -135,10 +135,12 @@ class Outbox:
 
     async def _relay_alert(self, entry: Entry) -> None:
         alert = alert_of(*entry)
+        if alert.muted:
+            return
         event = alert_event(alert.to_dict())
-        for webhook in self._delivery.subscribers(alert.kind):
+        for webhook in self._delivery.receivers(alert):
             url = self._delivery.url_of(webhook)
-            await self._delivery.store.add(delivery_of_alert(entry[0].decode(), event, webhook, url))
+            await self._delivery.add(delivery_of_alert(entry[0].decode(), event, webhook, url))
             self._added()
         if self._count is not None:
             self._count(alert.kind)

@@ -3,6 +3,7 @@
 import logging
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,13 +11,15 @@ import httpx
 import orjson
 
 from shared import clock
+from shared.governance.forecasts.alerts import Alert
 from shared.jobs.model import Claim, Outcome, State
 from shared.settings.model import Settings
 from shared.store.commands import RedisCommands
 from shared.surfaces.webhook import event_type, native_event_type, signed_headers
 from shared.webhooks.events import delivery_of_alert, delivery_of_outcome
-from shared.webhooks.model import Attempt, DeliveryClaim
+from shared.webhooks.model import Attempt, DeliveryClaim, NewDelivery
 from shared.webhooks.secrets import WebhookSecrets
+from shared.webhooks.slack import as_received
 from shared.webhooks.store import DeliveryStore, Finish
 from worker.event_sender import EventSender
 from worker.public_address import PrivateAddress
@@ -28,11 +31,12 @@ DELIVERY: Final = "webhook.delivery"
 FIRST_DELAY_S = 5.0
 MAX_DELAY_S = 4 * 3600.0
 GONE = 410
+UNSIGNED: Final = {"content-type": "application/json"}
 
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """The receiver of an event."""
+    """The receiver of an event; without secrets, events are not signed."""
 
     url: str
     secrets: tuple[str, ...]
@@ -65,6 +69,16 @@ class WebhookDelivery:
         """Return the names of the webhooks subscribed to an event."""
         return [name for name, webhook in self._settings.webhooks.items() if event in webhook.events]
 
+    def receivers(self, alert: Alert) -> Sequence[str]:
+        """Return the names of the webhooks that an alert goes to: those of its rule, else the subscribers."""
+        rule = self._settings.alerts.get(alert.rule)
+        own = [name for name in rule.webhooks if name in self._settings.webhooks] if rule else []
+        return own or self.subscribers(alert.kind)
+
+    async def add(self, new: NewDelivery) -> None:
+        """Add a delivery, in the format of its receiver."""
+        await self.store.add(as_received(new, self._settings.webhooks.get(new.webhook)))
+
     def url_of(self, webhook: str) -> str:
         """Return a configured webhook's URL; empty: it is no longer configured."""
         configured = self._settings.webhooks.get(webhook)
@@ -79,7 +93,7 @@ class WebhookDelivery:
         else:
             about = (payload["job"], payload["state"], payload["request_type"], payload["at_ms"])
             new = delivery_of_outcome(claim.id, *about, owner="", webhook=webhook, url=url)
-        await self.store.add(new)
+        await self.add(new)
         return Outcome(state=State.COMPLETED, status_code=200, result=b"{}")
 
     def split(self, webhook: str) -> tuple[str, str]:
@@ -99,7 +113,7 @@ class WebhookDelivery:
         at, started = clock.now(), time.perf_counter()
         status, answer, error, counts = None, "", "", True
         try:
-            headers = signed_headers(receiver.secrets, claim.event_id, claim.body, at)
+            headers = signed_headers(receiver.secrets, claim.event_id, claim.body, at) if receiver.secrets else UNSIGNED
             answered = await self._sender.send(receiver.url, claim.body, headers, private=receiver.private)
             status, answer = answered.status, answered.answer
         except TimeoutError:

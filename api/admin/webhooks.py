@@ -17,6 +17,7 @@ from shared.errors import InvalidRequest, WebhookNotFound
 from shared.settings.model import WebhookSettings
 from shared.webhooks.events import delivery_of_test
 from shared.webhooks.model import Status
+from shared.webhooks.slack import as_received
 from shared.webhooks.store import DeliveryFilter
 
 router = admin_router("/api/webhooks")
@@ -85,7 +86,7 @@ async def send_test(name: str, services: ServicesDep) -> Response:
     """
     configured = _configured(services, name)
     new = delivery_of_test(name, configured.url, secrets.token_hex(16))
-    await services.deliveries.add(new)
+    await services.deliveries.add(as_received(new, configured))
     return as_response(json_reply((await services.deliveries.get(new.id)).to_dict(), 202))
 
 

@@ -52,10 +52,10 @@ async def ready(services: ServicesDep, request: Request) -> Response:
 
 @router.get("/metrics", summary="Metrics for Prometheus", response_class=Response)
 async def metrics(services: ServicesDep, request: Request) -> Response:
-    """The process's metrics and, while the store answers, the queue's; guarded as `/health?verbose` is."""
+    """The process's metrics, those of queue and alert rules if the store answers; guarded as `/health?verbose` is."""
     if services.settings.server.guards_metrics:
         await require_admin(request)
-    await _observe_queue(services)
+    await _observe_store(services)
     body = await asyncio.to_thread(services.metrics.render)  # it reads /proc
     return as_response(Reply(200, body, ((b"content-type", CONTENT_TYPE.encode()),)))
 
@@ -66,9 +66,11 @@ async def _details(services: Services, request: Request) -> dict[str, Any]:
     return {"providers": services.inference.states()}
 
 
-async def _observe_queue(services: Services) -> None:
+async def _observe_store(services: Services) -> None:
     try:
         async with asyncio.timeout(STORE_ANSWER_S):
             services.metrics.observe_queue(await services.store.stats())
+            states = await services.alert_rules.list()
+            services.metrics.observe_rules({state.name: state.status == "firing" for state in states})
     except STORE_FAULTS:
         return

@@ -16,6 +16,7 @@ from cli.checks.governance import check_address, check_admin_key, check_keys
 from cli.checks.providers import check_providers
 from cli.checks.store import check_store
 from cli.client.options import credentials
+from shared.alerts.rules import alert_scripts
 from shared.governance.limits.guard import governance_scripts
 from shared.settings.model import Settings
 from shared.webhooks.scripts import webhook_scripts
@@ -38,6 +39,7 @@ def examine(config: Path | None, redis_url: str | None, data_dir: Path, url: str
     findings += [check_address(settings), check_admin_key(settings, data_dir)]
     governance_scripts()  # read before the event loop runs: files block
     webhook_scripts()
+    alert_scripts()
     url = url or local_url(settings)
     gateway, running = asyncio.run(check_gateway(url, credentials(url, None, data_dir)))
     services = asyncio.run(_check_services(settings, environ, data_dir))

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import click
 from redis.asyncio import Redis
 
+from cli.checks.alerts import check_alerts
 from cli.checks.findings import Finding, fail, ok, warn
 from cli.checks.rights import check_rights
 from shared.errors import StoreUnavailable
@@ -45,6 +46,7 @@ async def check_store(url: str, settings: Settings) -> list[Finding]:
         unpriced = await find_unpriced(PooledCommands(redis))
         rights = await check_rights(PooledCommands(redis), settings)
         webhooks = await find_disabled_endpoints(PooledCommands(redis), settings)
+        alerts = await check_alerts(PooledCommands(redis), settings)
     except (StoreConnectionError, StoreUnavailable) as error:
         return [_unusable(url, click.unstyle(str(error)))]
     finally:
@@ -57,6 +59,7 @@ async def check_store(url: str, settings: Settings) -> list[Finding]:
         _judge_workers(workers),
         unpriced,
         webhooks,
+        *alerts,
     ]
 
 

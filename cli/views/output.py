@@ -27,6 +27,8 @@ STATUS_STYLES = {
     "active": "green",
     "expired": "yellow",
     "revoked": "red",
+    "ok": "green",
+    "firing": "red",
     "OK": "green",
     "WARN": "yellow",
     "FAIL": "red",

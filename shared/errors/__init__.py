@@ -24,6 +24,7 @@
     │   ├── RunNotFound                404  invalid_request_error   run_not_found
     │   ├── DeliveryNotFound           404  invalid_request_error   delivery_not_found
     │   ├── WebhookNotFound            404  invalid_request_error   webhook_not_found
+    │   ├── AlertRuleNotFound          404  invalid_request_error   alert_not_found
     │   └── ModelNotFound              404  invalid_request_error   model_not_found
     ├── MethodNotAllowed               405  invalid_request_error   method_not_allowed
     ├── RequestTimeout                 408  invalid_request_error   request_timeout
@@ -89,6 +90,7 @@ from shared.errors.limits import (
 )
 from shared.errors.requests import (
     AdminKeyRequired,
+    AlertRuleNotFound,
     ClientGone,
     Conflict,
     DeliveryNotFound,
@@ -133,6 +135,7 @@ from shared.errors.upstream import (
 
 __all__ = [
     "AdminKeyRequired",
+    "AlertRuleNotFound",
     "AnswerTooLarge",
     "AttemptsExhausted",
     "BudgetExceeded",

@@ -165,6 +165,16 @@ class WebhookNotFound(NotFound):
         super().__init__(f"Unknown webhook {name[:64]!r}. Configured: {known[:500]}.")
 
 
+class AlertRuleNotFound(NotFound):
+    """No alert rule of this name is configured."""
+
+    code = "alert_not_found"
+
+    def __init__(self, name: str, configured: Iterable[str]) -> None:
+        known = ", ".join(sorted(configured)) or "none"
+        super().__init__(f"Unknown alert rule {name[:64]!r}. Configured: {known[:500]}.")
+
+
 class ModelNotFound(NotFound):
     """No provider serves the model."""
 

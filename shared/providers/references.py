@@ -20,9 +20,10 @@ def check_references(settings: Settings, providers: Providers, also: Collection[
         also: Names of providers that are added later.
 
     Raises:
-        InvalidReference: A name leads to no configured provider, or a webhook's URL cannot be called.
+        InvalidReference: A name leads to no configured provider, a webhook's URL cannot be called, or an
+            alert names an unknown provider or webhook.
     """
-    faults = [*_models(settings, providers, also), *_webhooks(settings)]
+    faults = [*_models(settings, providers, also), *_webhooks(settings), *_alerts(settings, providers, also)]
     if faults:
         raise InvalidReference("\n".join(faults))
 
@@ -57,6 +58,16 @@ def _webhooks(settings: Settings) -> Iterator[str]:
         fault = _url_fault(webhook.url, insecure=private)
         if fault:
             yield f"webhooks.{name}.url: {fault}"
+
+
+def _alerts(settings: Settings, providers: Providers, also: Collection[str]) -> Iterator[str]:
+    for name, rule in settings.alerts.items():
+        if rule.provider is not None and rule.provider not in providers and rule.provider not in also:
+            yield f"alerts.{name}.provider: {providers.unknown(rule.provider)}"
+        for webhook in rule.webhooks:
+            if webhook not in settings.webhooks:
+                known = ", ".join(sorted(settings.webhooks)) or "none"
+                yield f"alerts.{name}.webhooks: unknown webhook {webhook[:64]!r}. Configured: {known}."
 
 
 def _url_fault(url: str, *, insecure: bool) -> str:

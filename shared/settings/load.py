@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from shared.settings.errors import fault_of
-from shared.settings.model import ProviderSettings, Settings
+from shared.settings.model import ProviderSettings, Settings, WebhookSettings
 
 # Environment alone is enough to start: FINOPS_* names of single settings, and where they belong.
 ENVIRONMENT: Mapping[str, tuple[str, ...]] = {
@@ -52,6 +52,7 @@ _OF_BENCHMARKS = "FINOPS_BENCH_"
 # not leak its tail.
 _USERINFO = re.compile(r"(?<=://).*@", re.DOTALL)
 _QUERY = re.compile(r"(?<=\?).+", re.DOTALL)
+_PATH = re.compile(r"(?<=[^:/])/.+", re.DOTALL)
 
 # A secret that is generated when absent may refer to a variable that is not set.
 _OPTIONAL_REFERENCES = frozenset({("auth", "admin_key")})
@@ -174,6 +175,8 @@ def _masked(value: Any) -> Any:  # noqa: ANN401 - any setting
         masked = {name: _masked(getattr(value, name)) for name in type(value).model_fields}
         if isinstance(value, ProviderSettings):
             masked["headers"] = {name: _mask(text) for name, text in value.headers.items()}
+        if isinstance(value, WebhookSettings) and value.format == "slack":
+            masked["url"] = _PATH.sub("/****", masked["url"])  # its path authorises the sender
         return masked
     if isinstance(value, dict):
         return {key: _masked(item) for key, item in value.items()}

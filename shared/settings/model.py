@@ -5,7 +5,19 @@ import re
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticKnownError
+
+from shared.settings.alert_rules import MAX_RULES, AlertName, AlertSettings
 
 Seconds = Annotated[float, Field(gt=0, le=7 * 86_400)]
 WebhookEvent = Literal[
@@ -23,6 +35,8 @@ WebhookEvent = Literal[
     "budget.threshold",
     "spend.anomaly",
     "webhook.disabled",
+    "alert.firing",
+    "alert.resolved",
 ]
 WireName = Literal["openai", "anthropic", "gemini", "ollama", "bedrock"]
 CloudName = Literal["azure", "vertex", "bedrock"]
@@ -358,12 +372,23 @@ class LedgerSettings(Section):
 
 
 class WebhookSettings(Section):
-    """Receivers of events: jobs that end, and alerts."""
+    """Receivers of events: jobs that end, and alerts.
+
+    ``format = "slack"`` sends ``{"text": ...}`` unsigned, to incoming webhooks of Slack and compatible chats.
+    """
 
     url: str
-    secret: SecretStr
+    format: Literal["standard", "slack"] = "standard"
+    secret: Annotated[SecretStr | None, Field(validate_default=True)] = None
     events: tuple[WebhookEvent, ...] = ("async_job.completed", "async_job.failed", "async_job.cancelled")
     allow_private_network: bool = False
+
+    @field_validator("secret")
+    @classmethod
+    def _signed(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is None and info.data.get("format") != "slack":
+            raise PydanticKnownError("missing")
+        return value
 
 
 class DeliverySettings(Section):
@@ -451,3 +476,4 @@ class Settings(Section):
     ledger: LedgerSettings = LedgerSettings()
     webhooks: dict[str, WebhookSettings] = {}
     webhooks_delivery: DeliverySettings = DeliverySettings()
+    alerts: Annotated[dict[AlertName, AlertSettings], Field(max_length=MAX_RULES)] = {}

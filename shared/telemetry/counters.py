@@ -5,7 +5,7 @@ metrics that one event loop counts. Source of the form: https://prometheus.io/do
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily, Metric
@@ -43,6 +43,11 @@ class FastCounter(Collector):
         else:
             other = ("other",) * len(labels)
             sums[other] = sums.get(other, 0.0) + amount
+
+    @property
+    def sums(self) -> Mapping[Labels, float]:
+        """The sum by the values of all labels."""
+        return self._sums
 
     def describe(self) -> Iterator[Metric]:
         """Its name, for the registry."""
@@ -82,6 +87,11 @@ class FastHistogram(Collector):
             cells = self._open(labels)
         cells[0] += value
         cells[1 + bisect_left(self._bounds, value)] += 1
+
+    @property
+    def cells(self) -> Mapping[Labels, Sequence[float]]:
+        """By the values of all labels: the sum of all values, then the number of them in each bucket."""
+        return self._cells
 
     def describe(self) -> Iterator[Metric]:
         """Its name, for the registry."""

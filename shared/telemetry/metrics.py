@@ -119,9 +119,7 @@ class Metrics:
             registry,
         )
         self._attempts = FastCounter("finops_upstream_attempts", "Requests to providers.", ["provider"], registry)
-        self._errors = _Series(
-            Counter("finops_upstream_errors", "Failed ones.", ["provider", "status"], registry=registry)
-        )
+        self._errors = FastCounter("finops_upstream_errors", "Failed ones.", ["provider", "status"], registry)
         self._attempt_seconds = FastHistogram(
             "finops_upstream_seconds",
             "How long a request to a provider took.",
@@ -167,14 +165,8 @@ class Metrics:
         self._renewals = Counter("finops_lease_renewals", "Leases renewed.", registry=registry)
         self._lost = Counter("finops_leases_lost", "Leases that turned out not to be ours.", registry=registry)
         self._running = Gauge("finops_jobs_running", "Jobs that this worker runs.", registry=registry)
-        self._wait_seconds = _Series(
-            Histogram(
-                "finops_job_wait_seconds",
-                "From claimable to claimed.",
-                ["priority"],
-                buckets=WAIT_BUCKETS_S,
-                registry=registry,
-            )
+        self._wait_seconds = FastHistogram(
+            "finops_job_wait_seconds", "From claimable to claimed.", ["priority"], WAIT_BUCKETS_S, registry
         )
         self._run_seconds = _Series(
             Histogram(
@@ -199,6 +191,9 @@ class Metrics:
         self._queue_running = gauge("running", "Jobs under a lease, of all workers.")
         self._queue_dead = gauge("dead", "Jobs in the dead-letter list.")
         self._queue_pauses = gauge("pauses", "Pauses of the queue in force.")
+        self._rules_firing = _Series(
+            Gauge("finops_alert_firing", "1 while an alert rule fires, else 0.", ["rule"], registry=registry)
+        )
 
     def _make_delivery_metrics(self) -> None:
         registry = self.registry
@@ -235,7 +230,7 @@ class Metrics:
         self._attempts.add((provider,))
         self._attempt_seconds.observe((provider,), seconds)
         if status >= 400:
-            self._errors(provider, str(status)).inc()
+            self._errors.add((provider, str(status)))
 
     def spent(self, team: str, provider: str, model: str, micro_usd: int | None, tokens: tuple[int, int, int]) -> None:
         """Count what a call used; models are those that a provider has answered as (``SpendWatch``)."""
@@ -275,7 +270,7 @@ class Metrics:
 
     def waited(self, seconds: float, priority: str) -> None:
         """A job waited that long for its claim."""
-        self._wait_seconds(priority).observe(max(seconds, 0.0))
+        self._wait_seconds.observe((priority,), max(seconds, 0.0))
 
     def ran(self, seconds: float, state: str, request_type: str) -> None:
         """A run ended in that state."""
@@ -337,6 +332,25 @@ class Metrics:
         busiest = sorted(stats.callers.items(), key=lambda item: -item[1])[:MAX_CALLER_SERIES]
         for caller, depth in busiest:
             self._caller_depth(caller or "-").set(depth)
+
+    def observe_rules(self, firing: Mapping[str, bool]) -> None:
+        """Set which alert rules fire, to be called at a scrape."""
+        for rule, fires in firing.items():
+            self._rules_firing(rule).set(int(fires))
+
+    def figures(self) -> dict[str, int]:
+        """Return what alert rules sum over all processes: counts since the process began.
+
+        ``calls:<provider>``; ``failed:<provider>``: refused for want of room (429) or failed (5xx);
+        ``wait:<priority>:<bucket>``: by the number of the bucket, the last one without a bound.
+        """
+        found = {f"calls:{provider}": int(count) for (provider,), count in self._attempts.sums.items()}
+        for (provider, status), count in self._errors.sums.items():
+            if status == "429" or status >= "500":
+                found[f"failed:{provider}"] = found.get(f"failed:{provider}", 0) + int(count)
+        for (priority,), (_, *counts) in self._wait_seconds.cells.items():
+            found.update({f"wait:{priority}:{at}": int(count) for at, count in enumerate(counts) if count})
+        return found
 
     def render(self) -> bytes:
         """The exposition, to be sent as ``CONTENT_TYPE``."""

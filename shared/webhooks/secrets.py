@@ -5,6 +5,7 @@ import secrets
 from typing import Final, NamedTuple
 
 from shared import clock
+from shared.errors import InvalidRequest
 from shared.settings.model import Settings
 from shared.store.commands import RedisCommands
 from shared.webhooks import keys
@@ -29,11 +30,13 @@ class WebhookSecrets:
         self._webhooks = settings.webhooks
 
     async def of_webhook(self, name: str) -> tuple[str, ...]:
-        """Return the secrets that sign a configured webhook's events, the newest first.
+        """Return the secrets that sign a configured webhook's events, the newest first; none if it is not signed.
 
         A secret changed in the configuration replaces a rotated one.
         """
-        configured = self._webhooks[name].secret.get_secret_value()
+        configured = self._configured(name)
+        if not configured:
+            return ()
         secret, digest, previous, until_ms = await self._scripts.execute(
             *("HMGET", keys.rotated_secret(name), "secret", "configured", "previous", "previous_until_ms"),
             retry_safe=True,
@@ -44,8 +47,14 @@ class WebhookSecrets:
         return (secret.decode(), previous.decode()) if both else (secret.decode(),)
 
     async def rotate(self, name: str) -> Rotation:
-        """Give a configured webhook a new secret; the previous one signs too for a day."""
-        configured = self._webhooks[name].secret.get_secret_value()
+        """Give a configured webhook a new secret; the previous one signs too for a day.
+
+        Raises:
+            InvalidRequest: The webhook has no secret.
+        """
+        configured = self._configured(name)
+        if not configured:
+            raise InvalidRequest(f"The webhook {name[:64]!r} is not signed: it has no secret to rotate.")
         fresh = _fresh_secret()
         until_ms = round((clock.now().timestamp() + BOTH_S) * 1000)
         await self._scripts.run(
@@ -63,6 +72,10 @@ class WebhookSecrets:
         name = keys.key_secret(key_id) if key_id else keys.KEYLESS_SECRET
         stored = await self._scripts.execute("SET", name, fresh, "NX", "GET", retry_safe=True)
         return fresh if stored is None else bytes(stored).decode()
+
+    def _configured(self, name: str) -> str:
+        secret = self._webhooks[name].secret
+        return secret.get_secret_value() if secret else ""
 
 
 def _fresh_secret() -> str:

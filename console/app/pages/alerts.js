@@ -1,22 +1,60 @@
-/** What needed attention? */
+/** What needs attention now, and what needed it? */
 import { html } from "../lib/html.js";
 import { call } from "../lib/api.js";
 import { money } from "../lib/format.js";
-import { usePages } from "../lib/poll.js";
-import { Card, Empty, PageHead, Problem, When } from "../ui/parts.js";
+import { usePages, usePoll } from "../lib/poll.js";
+import { Card, Empty, PageHead, Problem, Status, When } from "../ui/parts.js";
 import { More, Table } from "../ui/table.js";
+import { toast } from "../ui/toast.js";
 
 export default function Alerts() {
   const pages = usePages((after, signal) => call("alerts", { query: { after, limit: 50 }, signal }), [], 5000);
-  return html`<${PageHead} title="Alerts" /><${Problem} error=${pages.error} stale=${pages.stale} retry=${pages.reload} />
-    <${Card} pad=${false}><${Table} label="Alerts" rows=${pages.rows} loading=${pages.loading} keyOf=${(/** @type {any} */ alert) => alert.id}
-      empty=${html`<${Empty} title="No alerts">Budgets that pass a threshold and unusual spending appear here.</${Empty}>`} foot=${html`<${More} pages=${pages} noun="alerts" />`}
+  return html`<${PageHead} title="Alerts" /><div class="stack"><${Rules} /><${Problem} error=${pages.error} stale=${pages.stale} retry=${pages.reload} />
+    <${Card} title="Raised" pad=${false}><${Table} label="Alerts" rows=${pages.rows} loading=${pages.loading} keyOf=${(/** @type {any} */ alert) => alert.id}
+      empty=${html`<${Empty} title="No alerts">Rules that fire, budgets that pass a threshold and unusual spending appear here.</${Empty}>`} foot=${html`<${More} pages=${pages} noun="alerts" />`}
       columns=${[
         { title: "At", cell: (/** @type {any} */ alert) => html`<${When} at=${new Date(alert.created_at * 1000).toISOString()} />` },
-        { title: "Alert", cell: (/** @type {any} */ alert) => alert.type },
+        { title: "Alert", cell: (/** @type {any} */ alert) => `${alert.type}${alert.muted ? " (muted)" : ""}` },
         { title: "Scope", cell: (/** @type {any} */ alert) => alert.scope },
         { title: "Window", cell: (/** @type {any} */ alert) => alert.window },
-        { title: "Detail", cell: (/** @type {any} */ alert) => (alert.percent !== undefined ? `${alert.percent} % of ${money(alert.limit_usd)}` : alert.usual_usd !== undefined ? `usually ${money(alert.usual_usd)}` : "") },
+        { title: "Detail", cell: detail },
         { title: "Used", right: true, cell: (/** @type {any} */ alert) => (alert.used_usd === undefined ? "" : money(alert.used_usd)) },
+      ]} /></${Card}></div>`;
+}
+
+/** @param {any} alert */
+function detail(alert) {
+  if (alert.percent !== undefined) return `${alert.percent} % of ${money(alert.limit_usd)}`;
+  if (alert.usual_usd !== undefined) return `usually ${money(alert.usual_usd)}`;
+  return alert.rule ? `${alert.metric} ${figure(alert.value)}, threshold ${alert.threshold}` : "";
+}
+
+/** @param {number | null} value */
+const figure = (value) => (value === null ? "" : String(Number(value.toPrecision(4))));
+
+function Rules() {
+  const live = usePoll((signal) => call("alertRules", { signal }), [], 5000);
+  const rules = live.data?.data ?? [];
+  /** @param {any} rule */
+  async function turn(rule) {
+    try {
+      await call(rule.muted ? "unmuteAlert" : "muteAlert", { path: { name: rule.id } });
+      toast(rule.muted ? "The rule is not muted." : "The rule is muted for a day.");
+      live.reload();
+    } catch (error) {
+      toast(/** @type {Error} */ (error).message, "bad");
+    }
+  }
+  return html`<${Problem} error=${live.error} stale=${live.stale} retry=${live.reload} />
+    <${Card} title="Rules" pad=${false}><${Table} label="Rules" rows=${rules} loading=${live.loading} keyOf=${(/** @type {any} */ rule) => rule.id}
+      empty=${html`<${Empty} title="No rules">Rules are configured in the tables [alerts.name] of finops.toml.</${Empty}>`}
+      columns=${[
+        { title: "Rule", cell: (/** @type {any} */ rule) => rule.id },
+        { title: "Status", cell: (/** @type {any} */ rule) => html`<${Status} status=${rule.status} />` },
+        { title: "Figure", right: true, cell: (/** @type {any} */ rule) => figure(rule.value) },
+        { title: "Condition", cell: (/** @type {any} */ rule) => rule.condition },
+        { title: "Since", cell: (/** @type {any} */ rule) => html`<${When} at=${rule.since} />` },
+        { title: "Muted until", cell: (/** @type {any} */ rule) => (rule.muted ? html`<span title=${rule.muted.reason ?? ""}><${When} at=${rule.muted.until} /></span>` : "") },
+        { title: "", right: true, cell: (/** @type {any} */ rule) => html`<button class="small" onClick=${() => turn(rule)}>${rule.muted ? "Unmute" : "Mute"}</button>` },
       ]} /></${Card}>`;
 }

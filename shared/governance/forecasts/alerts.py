@@ -1,4 +1,4 @@
-"""Alerts: budget thresholds, keys that spend far above their baseline, disabled webhook endpoints."""
+"""Alerts: budget thresholds, unusual spending, disabled webhook endpoints, and alert rules that fire and resolve."""
 
 import re
 from collections.abc import Mapping
@@ -14,7 +14,9 @@ from shared.store.errors import StoreConnectionError
 THRESHOLD: Final = "budget.threshold"
 ANOMALY: Final = "spend.anomaly"
 DISABLED: Final = "webhook.disabled"
-KINDS: Final = (THRESHOLD, ANOMALY, DISABLED)
+FIRING: Final = "alert.firing"
+RESOLVED: Final = "alert.resolved"
+KINDS: Final = (THRESHOLD, ANOMALY, DISABLED, FIRING, RESOLVED)
 MAX_SCAN = 10_000
 _PAGE = 500
 _ID = re.compile(r"alert_([0-9]{1,16}-[0-9]{1,9})", re.ASCII)
@@ -26,15 +28,20 @@ class Alert:
 
     Attributes:
         id: The same in the API and in webhooks.
-        kind: ``budget.threshold``, ``spend.anomaly`` or ``webhook.disabled``.
+        kind: ``budget.threshold``, ``spend.anomaly``, ``webhook.disabled``, ``alert.firing`` or ``alert.resolved``.
         scope: Whose money: ``key:<id>``, ``team:<name>``, ``customer:<name>``, ``provider:<name>``, ``model:<name>``;
-            of a disabled endpoint ``webhook:<name or origin>``.
+            of a disabled endpoint ``webhook:<name or origin>``; of a rule ``rule:<name>``.
         window: Of the budget, or of the baseline: ``1d``.
         used: Micro-USD in the window when the alert was raised.
         limit: The budget, micro-USD; 0: the alert is not about a budget.
         percent: The threshold that was passed.
         usual: The key's baseline for the window, micro-USD.
-        since_ms: Since when a disabled endpoint has failed.
+        since_ms: Since when a disabled endpoint has failed, or a rule has had its status.
+        rule: Name of the rule; empty: the alert is not of a rule.
+        metric: What the rule watches.
+        value: The figure; None: unknown.
+        threshold: What the figure is compared with.
+        muted: Nobody was notified.
     """
 
     id: str
@@ -47,6 +54,11 @@ class Alert:
     percent: int = 0
     usual: int = 0
     since_ms: int = 0
+    rule: str = ""
+    metric: str = ""
+    value: float | None = None
+    threshold: float = 0.0
+    muted: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """The form of the API and of webhooks; money in USD."""
@@ -57,6 +69,15 @@ class Alert:
             "type": self.kind,
             "scope": self.scope,
         }
+        if self.rule:
+            return base | {
+                "rule": self.rule,
+                "status": self.kind.removeprefix("alert."),
+                "metric": self.metric,
+                "value": self.value,
+                "threshold": self.threshold,
+                "muted": self.muted,
+            }
         if self.kind == DISABLED:
             return base | {"failing_since": self.since_ms // 1000}
         about: dict[str, Any] = {"usual_usd": self.usual / MICRO}
@@ -85,6 +106,11 @@ def alert_of(entry_id: bytes, fields: Mapping[bytes, bytes]) -> Alert:
         percent=number(b"percent"),
         usual=number(b"usual"),
         since_ms=number(b"since_ms"),
+        rule=text(b"rule"),
+        metric=text(b"metric"),
+        value=float(fields[b"value"]) if fields.get(b"value") else None,
+        threshold=float(fields.get(b"threshold") or 0),
+        muted=fields.get(b"muted") == b"1",
     )
 
 

@@ -1,0 +1,1 @@
+"""Alert rules: what they measure, their state in the store, and muting."""
