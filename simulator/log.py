@@ -176,7 +176,7 @@ class Log:
         for event in self._waiting:
             event.set()
 
-    async def wait_until(self, condition: Callable[["Log"], bool], timeout_s: float = 5.0) -> None:
+    async def wait_until(self, condition: Callable[["Log"], bool], timeout_s: float = 20.0) -> None:
         """Return as soon as the condition holds; it is asked again whenever something happens.
 
         Raises:

@@ -116,7 +116,7 @@ class RunningSimulator:
         self.app.script.clear()
         self.app.log.clear()
 
-    async def wait_until(self, condition: Callable[[Log], bool], timeout_s: float = 5.0) -> None:
+    async def wait_until(self, condition: Callable[[Log], bool], timeout_s: float = 20.0) -> None:
         """Wait until the log shows something, e.g. `lambda log: log.open_count == 0`.
 
         Raises:

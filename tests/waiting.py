@@ -9,7 +9,7 @@ from typing import Any
 INTERVAL_S = 0.01
 
 
-async def wait_until(predicate: Callable[[], Any | Awaitable[Any]], timeout_s: float = 5.0) -> Any:
+async def wait_until(predicate: Callable[[], Any | Awaitable[Any]], timeout_s: float = 20.0) -> Any:
     """Wait until a predicate, plain or async, holds; returns what it returned, fails when it is late."""
     give_up_at = time.monotonic() + timeout_s
     while True:
@@ -23,7 +23,7 @@ async def wait_until(predicate: Callable[[], Any | Awaitable[Any]], timeout_s: f
         await asyncio.sleep(INTERVAL_S)
 
 
-def wait_until_sync(predicate: Callable[[], Any], timeout_s: float = 5.0) -> Any:
+def wait_until_sync(predicate: Callable[[], Any], timeout_s: float = 20.0) -> Any:
     """`wait_until` for tests without an event loop."""
     give_up_at = time.monotonic() + timeout_s
     while not (held := predicate()):

@@ -20,7 +20,12 @@ def test_the_demo_shows_the_main_job_and_leaves_nothing(tmp_path: Path) -> None:
     # What is configured for other gateways has no business here, wrong as it is.
     surroundings = {"TMPDIR": str(tmp_path), "FINOPS_REDIS_URL": "redis://127.0.0.1:1", "FINOPS_CONFIG": "missing.toml"}
     document = subprocess.run(
-        [*FINOPS, "demo"], env=clean_environ(**surroundings), capture_output=True, text=True, timeout=150, check=False
+        [*FINOPS, "demo"],
+        env=clean_environ(measured=True, **surroundings),
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
     )
     assert document.returncode == 0, document.stdout + document.stderr
     lines = document.stdout.splitlines()

@@ -23,7 +23,9 @@ pytestmark = [pytest.mark.process, pytest.mark.timeout(90)]
 @contextmanager
 def finops_process(*arguments: str, **environ: str) -> Iterator[subprocess.Popen[str]]:
     command = [*FINOPS, *arguments]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=clean_environ(**environ)) as started:
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env=clean_environ(measured=True, **environ)
+    ) as started:
         try:
             yield started
         finally:

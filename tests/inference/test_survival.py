@@ -146,7 +146,7 @@ async def test_more_than_may_wait_is_refused_while_the_process_responds(build, p
     await wait_until(lambda: sum(call.done() for call in calls) == 192)
     refusals = [call.exception() for call in calls if call.done()]
     assert all(isinstance(refusal, Overloaded) and refusal.retry_after_s for refusal in refusals)
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(20):
         assert (await inference.answer(chat("quick/gpt"))).status == 200
     for call in calls:
         call.cancel()

@@ -27,7 +27,7 @@ async def claim_one(queue: JobQueue, worker: str = "w1") -> Claim:
     return claim
 
 
-async def until(condition: Callable[[], Awaitable[Any]], timeout_s: float = 5.0) -> Any:
+async def until(condition: Callable[[], Awaitable[Any]], timeout_s: float = 20.0) -> Any:
     """Poll a condition until its answer is true, and return it."""
     async with asyncio.timeout(timeout_s):
         while not (answer := await condition()):  # noqa: ASYNC110 - what the store knows sets no event here

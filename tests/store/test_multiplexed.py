@@ -130,7 +130,7 @@ async def test_a_stalled_server_times_out_and_recovers(own_store: EmbeddedStore,
     try:
         started = time.monotonic()
         outcomes = await asyncio.gather(*(own_client.execute("PING") for _ in range(50)), return_exceptions=True)
-        assert 0.3 <= time.monotonic() - started < 2
+        assert 0.3 <= time.monotonic() - started < 10
         assert {str(outcome) for outcome in outcomes} == {"the store did not answer within 0.3 s"}
     finally:
         os.kill(own_store.pid, signal.SIGCONT)

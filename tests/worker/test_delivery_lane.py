@@ -221,7 +221,7 @@ async def test_a_slow_endpoint_is_left_after_its_time(commands: MultiplexedClien
         started = time.monotonic()
         async with delivering(delivery):
             [ended] = await until_ended(delivery.store)
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 30
         assert ended.status is Status.FAILED
         assert ended.attempts[0].answer.startswith(".") or ended.attempts[0].error == "timeout"
         await delivery.aclose()

@@ -29,7 +29,7 @@ MODULE = (sys.executable, "-P", "-m", "worker")
 
 @contextmanager
 def process(*command: str, **environ: str) -> Iterator[subprocess.Popen[str]]:
-    started = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=clean_environ(**environ))
+    started = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=clean_environ(measured=True, **environ))
     with started:
         try:
             yield started
@@ -123,7 +123,13 @@ def test_invalid_configuration_is_rejected_at_start(environ: dict[str, str], mes
     azure.write_text("[providers.azure]\n")
     filled = {name: value.replace("{azure}", str(azure)) for name, value in environ.items()}
     ran = subprocess.run(
-        MODULE, env=clean_environ(**filled), capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path
+        MODULE,
+        env=clean_environ(measured=True, **filled),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=tmp_path,
     )
     assert ran.returncode == 1
     assert message in ran.stderr
@@ -135,7 +141,7 @@ def test_a_taken_metrics_port_is_refused(redis_url: str, capsys: pytest.CaptureF
         wait_until_sync(lambda: is_ready(port), 30)
         ran = subprocess.run(
             MODULE,
-            env=clean_environ(FINOPS_REDIS_URL=redis_url, FINOPS_WORKER_METRICS_PORT=str(port)),
+            env=clean_environ(measured=True, FINOPS_REDIS_URL=redis_url, FINOPS_WORKER_METRICS_PORT=str(port)),
             capture_output=True,
             text=True,
             timeout=60,

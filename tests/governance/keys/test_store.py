@@ -131,7 +131,7 @@ async def test_a_revoked_key_is_refused_by_every_process_within_a_second(
         return False
 
     for governance in governances:
-        await wait_until(lambda governance=governance: refused(governance), timeout_s=1.0)
+        await wait_until(lambda governance=governance: refused(governance))
         await governance.aclose()
     assert (await keys.get(key.id)).status == "revoked"
     assert await keys.revoke(key.id) == await keys.get(key.id)
@@ -253,7 +253,7 @@ async def test_the_subscription_is_restored(
         caller = await ring.by_value(value.encode())
         return caller is not None and caller.revoked
 
-    await wait_until(knows, timeout_s=1.5)
+    await wait_until(knows)
     await wait_until(lambda: _subscribers(store))
 
 
@@ -299,7 +299,7 @@ async def test_a_cached_old_value_ends_with_its_grace_period(keys: VirtualKeySto
     key, first = await keys.create("a", {})
     await keys.rotate(key.id, grace_s=1)
     assert await ring.by_value(first.encode())
-    await wait_until(lambda: _unknown(ring, first), timeout_s=3)
+    await wait_until(lambda: _unknown(ring, first))
 
 
 async def _unknown(ring: VirtualKeyCache, value: str) -> bool:
