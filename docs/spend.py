@@ -16,7 +16,7 @@ from typing import Any
 from shared.governance.limits.model import MICRO
 from shared.governance.pricing.prices import PriceBook
 from shared.governance.pricing.usage import Usage
-from shared.settings.model import PriceSettings
+from shared.settings.prices import PriceSettings
 
 PICTURE = Path(__file__).parent / "spend.svg"
 COLOURS = ("#0284c7", "#16a34a", "#f59e0b", "#db2777", "#7c3aed", "#94a3b8")

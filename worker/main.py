@@ -93,22 +93,9 @@ def run_worker(
         parse_address(settings.redis.url.get_secret_value())
     except ValueError as error:
         return _refuse(f"invalid configuration: {error}")
-    options = WorkerOptions(
-        concurrency=concurrency or settings.jobs.concurrency,
-        priorities=tuple(queues),
-        max_run_s=settings.jobs.max_run_s,
-        grace_s=settings.jobs.shutdown_grace_s,
-        max_result_bytes=int(settings.jobs.max_result_mb * 1024 * 1024),
-        # Submits of a worker have no caller waiting; the append-only file keeps the order of writes anyway.
-        limits=dataclasses.replace(QueueLimits.of(settings.jobs), durability="everysec"),
-    )
+    options = _options(settings, queues, concurrency)
     metrics_address = None if metrics_port is None else (metrics_host, metrics_port)
-    engine_scripts()  # read before the loop runs: files block
-    batch_scripts()
-    governance_scripts()
-    webhook_scripts()
-    alert_scripts()
-    PriceBook.warm()
+    _read_files()
     environ = os.environ if environ is None else environ
     try:
         check_references(settings, configured_providers(settings, environ))
@@ -119,6 +106,28 @@ def run_worker(
     except OSError as error:
         return _refuse(f"the worker cannot start: {error}")
     return 0
+
+
+def _options(settings: Settings, queues: Sequence[Priority], concurrency: int | None) -> WorkerOptions:
+    return WorkerOptions(
+        concurrency=concurrency or settings.jobs.concurrency,
+        priorities=tuple(queues),
+        max_run_s=settings.jobs.max_run_s,
+        grace_s=settings.jobs.shutdown_grace_s,
+        max_result_bytes=int(settings.jobs.max_result_mb * 1024 * 1024),
+        # Submits of a worker have no caller waiting; the append-only file keeps the order of writes anyway.
+        limits=dataclasses.replace(QueueLimits.of(settings.jobs), durability="everysec"),
+    )
+
+
+def _read_files() -> None:
+    """Read scripts and prices before the loop runs: files block."""
+    engine_scripts()
+    batch_scripts()
+    governance_scripts()
+    webhook_scripts()
+    alert_scripts()
+    PriceBook.warm()
 
 
 async def _work(

@@ -8,7 +8,8 @@ from pydantic import AwareDatetime, Field, field_validator
 from shared import clock
 from shared.governance.keys.store import MAX_GRACE_S
 from shared.governance.limits.model import MICRO
-from shared.settings.model import KeyRules, Section
+from shared.settings.model import KeyRules
+from shared.settings.section import Section
 
 MOST_AHEAD = timedelta(days=366)
 

@@ -12,7 +12,7 @@ from api.http.query import list_reply
 from api.http.request_context import AuditEvent, json_reply
 from shared import clock
 from shared.jobs.pauses import Pause, PauseStore, check_scope
-from shared.settings.model import Section
+from shared.settings.section import Section
 
 router = admin_router("/api/queue/pauses")
 

@@ -1,7 +1,7 @@
 """Assembly of a process's inference path from its configuration, for both composition roots."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from redis.asyncio import Redis
@@ -34,7 +34,7 @@ from shared.providers.wires.gemini import GeminiWire
 from shared.providers.wires.ollama import OllamaWire
 from shared.providers.wires.openai import OpenAIWire
 from shared.providers.wires.vertex import VertexWire
-from shared.settings.model import Settings
+from shared.settings.model import ServerSettings, Settings
 from shared.settings.secrets import secrets_of
 from shared.store.commands import RedisCommands
 from shared.telemetry.upstream import UNWATCHED, SpendWatch, UpstreamWatch
@@ -89,15 +89,7 @@ def build_inference(
     providers = configured_providers(settings, environ)
     most = max((provider.concurrency for provider in providers.values()), default=1)
     sender = UpstreamTransport(limits=Limits(max_connections=most))
-    fetch = TransportFetch(sender)
-    aws, entra, google = AwsIdentity(environ), EntraTokens(fetch, environ), GoogleTokens(fetch, environ)
-    hosts: list[Host] = [*DIRECT_HOSTS, AzureHost(entra), BedrockHost(aws), VertexHost(google)]
-
-    async def close() -> None:
-        for identity in (aws, entra, google):
-            await identity.aclose()
-        await sender.aclose()
-
+    hosts, close = _hosts(sender, environ)
     gates = {name: gate_of(provider) for name, provider in providers.items()}
     client = ProviderClient(
         sender,
@@ -105,9 +97,7 @@ def build_inference(
         {wire.name: wire for wire in _wires()},
         gates,
         secrets=_secrets(settings, providers),
-        memory=AnswerMemory(
-            int(settings.server.max_answer_mb * MEGABYTE), int(settings.server.max_answers_mb * MEGABYTE)
-        ),
+        memory=_answer_memory(settings.server),
     )
     board = HealthBoard(providers, gates)
     return Inference(
@@ -123,6 +113,23 @@ def build_inference(
         sharing=SharedHealth(board, store.commands, store.subscription) if store else None,
         owned=OwnedIds(store.commands) if store else None,
     )
+
+
+def _hosts(sender: UpstreamTransport, environ: Mapping[str, str]) -> tuple[list[Host], Callable[[], Awaitable[None]]]:
+    """Build the hosts, and what closes their identities and then the transport."""
+    fetch = TransportFetch(sender)
+    aws, entra, google = AwsIdentity(environ), EntraTokens(fetch, environ), GoogleTokens(fetch, environ)
+
+    async def close() -> None:
+        for identity in (aws, entra, google):
+            await identity.aclose()
+        await sender.aclose()
+
+    return [*DIRECT_HOSTS, AzureHost(entra), BedrockHost(aws), VertexHost(google)], close
+
+
+def _answer_memory(server: ServerSettings) -> AnswerMemory:
+    return AnswerMemory(int(server.max_answer_mb * MEGABYTE), int(server.max_answers_mb * MEGABYTE))
 
 
 def _secrets(settings: Settings, providers: Providers) -> Iterator[str]:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from math import inf
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import orjson
 
@@ -28,6 +28,7 @@ from shared.inference.conversations import Conversations
 from shared.inference.forwarding import Forwarder
 from shared.inference.late_reads import LateReads
 from shared.inference.model_lists import ModelLists
+from shared.inference.outgoing import Outgoing, Receive, begin
 from shared.inference.output_limits import with_output_limit
 from shared.inference.owned_ids import OwnedIds
 from shared.inference.passthrough import Passthrough
@@ -40,28 +41,13 @@ from shared.providers.client import ProviderClient, UpstreamResponse
 from shared.providers.health.board import HealthBoard
 from shared.providers.health.sharing import SharedHealth
 from shared.providers.registry import Providers
-from shared.providers.wires.base import MalformedAnswer, ProviderRequest, UpstreamRequest, Wire
+from shared.providers.wires.base import MalformedAnswer, ProviderRequest, Wire
 from shared.providers.wires.bridged import Recalled
 from shared.surfaces.request_types import RESPONSES
 from shared.telemetry.upstream import UNWATCHED, UpstreamWatch
 
 T = TypeVar("T")
 _NO_SUCH_ENDPOINT = frozenset({404, 405, 501})  # not every server that speaks Anthropic's format counts tokens
-
-
-class Outgoing(NamedTuple):
-    """One attempt at a call, translated and ready to be sent."""
-
-    call: Call
-    attempts: Attempts
-    attempt: Attempt
-    wire: Wire
-    ask: ProviderRequest
-    request: UpstreamRequest
-
-
-Receive = Callable[[Outgoing], Awaitable[T]]
-"""Sends one attempt and waits for its answer, or for a stream's beginning."""
 
 
 class Inference:
@@ -330,7 +316,7 @@ class Inference:
         try:
             async with asyncio.timeout(begin_s):
                 stream = self._watched(outgoing, await self._open(outgoing, stream=True))
-                await _begin(stream)
+                await begin(stream)
         except TimeoutError:
             raise UpstreamTimeout(f"Provider {provider.name!r} did not begin to answer within {begin_s:g} s.") from None
         stream.attempts = outgoing.attempts.made
@@ -408,13 +394,3 @@ def _continuing(call: Call, recalled: Recalled) -> Call:
     if not recalled.history:
         return call
     return replace(call, stored_tokens=len(orjson.dumps(recalled.history)) // BYTES_PER_TOKEN)
-
-
-async def _begin(stream: ProviderStream) -> None:
-    """Wait for a stream's first event; close the stream if there is none."""
-    try:
-        if not await stream.begin():
-            raise UpstreamFailure(f"Provider {stream.provider!r} ended its stream before the first event.")
-    except BaseException:
-        await stream.aclose()
-        raise

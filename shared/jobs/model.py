@@ -20,8 +20,6 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Protocol, Self
 
-import orjson
-
 RECORD_VERSION = 1
 # Of a run that was cut off: the history then has one entry without a provider.
 UNKNOWN_HISTORY = b"-"
@@ -250,56 +248,6 @@ class Job:
 def _unescape(text: str) -> str:
     """Undo the escapes of a line of ``labels``."""
     return text.replace("\\\\", "\0").replace("\\n", "\n").replace("\0", "\\") if "\\" in text else text
-
-
-def job_from_fields(job_id: str, fields: Mapping[bytes, bytes]) -> Job:
-    """Read a stored record of any version.
-
-    Args:
-        job_id: The job's id.
-        fields: The record's hash as Redis gives it; unknown fields are ignored, absent ones have their defaults.
-    """
-
-    def text(name: bytes) -> str:
-        return fields.get(name, b"").decode()
-
-    def number(name: bytes) -> int:
-        return int(float(fields.get(name) or 0))
-
-    def json(name: bytes) -> Any:  # noqa: ANN401 - whatever was stored
-        raw = fields.get(name)
-        return orjson.loads(raw) if raw else None
-
-    return Job(
-        id=job_id,
-        version=number(b"v") or RECORD_VERSION,
-        state=State(text(b"state")),
-        owner=text(b"owner"),
-        request_type=text(b"type"),
-        model=text(b"model"),
-        request_id=text(b"request_id"),
-        priority=Priority(text(b"priority") or Priority.NORMAL),
-        content_type=text(b"content_type") or "application/json",
-        context=json(b"context") or {},
-        ttl_s=number(b"ttl_s") or 3600,
-        created_ms=number(b"created_ms"),
-        due_ms=number(b"due_ms"),
-        started_ms=number(b"started_ms"),
-        completed_ms=number(b"completed_ms"),
-        expires_ms=number(b"expires_ms"),
-        deadline_ms=number(b"deadline_ms"),
-        attempts=number(b"attempts"),
-        webhook=text(b"webhook"),
-        status_code=number(b"status_code"),
-        result_type=text(b"result_type"),
-        result=fields.get(b"result", b""),
-        result_size=number(b"result_size"),
-        error=json(b"error"),
-        meta=json(b"meta") or {},
-        reason=text(b"reason"),
-        labels=text(b"labels"),
-        history=fields.get(b"history", b""),
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,8 +8,9 @@ from typing import Any
 import orjson
 
 from shared.jobs import keys
+from shared.jobs.job_fields import job_from_fields
 from shared.jobs.labels import index_of, index_sets, labels_field, provider_of, stored_lines
-from shared.jobs.model import Claim, Job, NewJob, Outcome, Priority, RetryChanges, State, job_from_fields
+from shared.jobs.model import Claim, Job, NewJob, Outcome, Priority, RetryChanges, State
 from shared.jobs.replies import ClaimRow, JobCreated, JobFound, QueueForecast
 from shared.store.commands import Argument
 

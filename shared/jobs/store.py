@@ -9,7 +9,8 @@ from shared.jobs import keys, records
 from shared.jobs.bodies import read_parts, with_result, write_parts
 from shared.jobs.endings import DEADLINE_ERROR, cancelled_error
 from shared.jobs.filters import EVERYTHING, JobFilter
-from shared.jobs.model import UNCHANGED, Claim, Job, Outcome, Priority, RetryChanges, State, job_from_fields
+from shared.jobs.job_fields import job_from_fields
+from shared.jobs.model import UNCHANGED, Claim, Job, Outcome, Priority, RetryChanges, State
 from shared.jobs.pauses import Pause, PauseStore, pauses_of, read_pauses
 from shared.jobs.scripts import EngineScripts
 from shared.store.commands import Argument, RedisCommands

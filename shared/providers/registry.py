@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from shared.errors import InvalidRequest, UnknownProvider
+from shared.errors import UnknownProvider
 from shared.providers.base import Provider, ProviderKey
+from shared.providers.model_names import check_segments, model_of
 from shared.settings.model import KeySettings, ProviderSettings, Settings
 from shared.surfaces.request_types import (
     CHAT,
@@ -226,7 +227,7 @@ class Providers(Mapping[str, Provider]):
                 f"The model {model!r} names a provider but no model. Write provider/model.", param="model"
             )
         if upstream_model[0].isspace() or "/" in upstream_model:
-            _check_segments(model, upstream_model)
+            check_segments(model, upstream_model)
         return provider, model_of(provider, upstream_model) if provider.deployments else upstream_model
 
     def unknown(self, name: str) -> str:
@@ -238,30 +239,6 @@ class Providers(Mapping[str, Provider]):
         near = difflib.get_close_matches(name[:64], [*self._providers, *BY_NAME], n=1, cutoff=0.75) if not row else []
         meant = f" Did you mean {near[0]!r}?" if near else ""
         return f"Unknown provider {name[:64]!r}. Configured: {configured}.{meant} To add it, {hint}."
-
-
-def model_of(provider: Provider, name: str) -> str:
-    """Return the model that a deployment's name stands for; any other name is a model's."""
-    if name in provider.deployments:
-        return name
-    lower = name.lower()
-    same = [model for model in provider.deployments if model.lower() == lower]
-    behind = [model for model, deployment in provider.deployments.items() if deployment.lower() == lower]
-    return (same or behind or [name])[0]
-
-
-def _check_segments(model: str, upstream_model: str) -> None:
-    """Refuse names that some servers read as another name: rules would not apply to them.
-
-    Raises:
-        InvalidRequest: A segment between slashes is empty, a dot or two, or begins or ends with white space.
-    """
-    for segment in upstream_model.split("/"):
-        if segment in {"", ".", ".."} or segment != segment.strip():
-            raise InvalidRequest(
-                f"The model name {model[:100]!r} is not canonical: it has an empty segment, a dot or a space beside a slash.",
-                param="model",
-            )
 
 
 def rows_of(settings: Settings) -> dict[str, ProviderRow]:

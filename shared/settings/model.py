@@ -5,19 +5,13 @@ import re
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticKnownError
 
 from shared.settings.alert_rules import MAX_RULES, AlertName, AlertSettings
+from shared.settings.limits import EachName, EachSettings, Limited
+from shared.settings.prices import PriceSettings
+from shared.settings.section import Section
 
 Seconds = Annotated[float, Field(gt=0, le=7 * 86_400)]
 WebhookEvent = Literal[
@@ -40,34 +34,12 @@ WebhookEvent = Literal[
 ]
 WireName = Literal["openai", "anthropic", "gemini", "ollama", "bedrock"]
 CloudName = Literal["azure", "vertex", "bedrock"]
-OnExhausted = Literal["reject", "park"]
-"""What becomes of a job that meets a spent window: refused, or stored until the next one."""
-Usd = Annotated[float, Field(ge=0, le=1e9)]
-_EACH = re.compile(r"user|dimension:[a-z0-9][a-z0-9_\-]{0,39}")
-_WINDOW = re.compile(r"1[mhdwM]|rolling:[1-9][0-9]{0,2}[mhdwM]")
 
-
-def _known_window(value: object) -> object:
-    if not isinstance(value, str) or not _WINDOW.fullmatch(value):
-        raise ValueError("must be 1m, 1h, 1d, 1w or 1M by the calendar (UTC), or rolling:<number><unit>")
-    return value
-
-
-WindowName = Annotated[str, BeforeValidator(_known_window)]
 # Labels become parts of meter names and of roll-ups, so they must not contain the separators used there.
 Label = Annotated[str, Field(max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Pattern = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 DimensionName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_\-]{0,39}$")]
 DimensionValue = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
-
-
-def _known_each(value: object) -> object:
-    if not isinstance(value, str) or not _EACH.fullmatch(value):
-        raise ValueError("must be user or dimension:<name>")
-    return value
-
-
-EachName = Annotated[str, BeforeValidator(_known_each)]
 
 
 def _known_network(value: object) -> object:
@@ -78,12 +50,6 @@ def _known_network(value: object) -> object:
 
 
 NetworkName = Annotated[str, BeforeValidator(_known_network)]
-
-
-class Section(BaseModel):
-    """A table of the file; unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class RedisSettings(Section):
@@ -220,48 +186,6 @@ class RetrySettings(Section):
     backoff_max_s: Annotated[float, Field(ge=0, le=600)] = 8
 
 
-class BudgetSettings(Section):
-    """Money per window."""
-
-    limit_usd: Usd
-    window: WindowName = "1d"
-    on_exhausted: OnExhausted = "reject"
-
-
-class RateLimitSettings(Section):
-    """Calls and tokens per window."""
-
-    requests: Annotated[int, Field(gt=0, le=10**12)] | None = None
-    tokens: Annotated[int, Field(gt=0, le=10**15)] | None = None
-    window: WindowName = "1m"
-    on_exhausted: OnExhausted = "reject"
-
-
-class Limited(Section):
-    """Base of sections with budgets and rate limits: one of each in the short form, or lists for several windows."""
-
-    budget: BudgetSettings | None = None
-    budgets: Annotated[tuple[BudgetSettings, ...], Field(max_length=16)] = ()
-    rate_limit: RateLimitSettings | None = None
-    rate_limits: Annotated[tuple[RateLimitSettings, ...], Field(max_length=16)] = ()
-
-    @property
-    def all_budgets(self) -> tuple[BudgetSettings, ...]:
-        """Both forms together."""
-        return (*((self.budget,) if self.budget else ()), *self.budgets)
-
-    @property
-    def all_rate_limits(self) -> tuple[RateLimitSettings, ...]:
-        """Both forms together."""
-        return (*((self.rate_limit,) if self.rate_limit else ()), *self.rate_limits)
-
-
-class EachSettings(Section):
-    """Limits that every value of a dimension, or every end user, has for itself."""
-
-    each: Limited
-
-
 class ProviderSettings(Limited):
     """One provider; well-known names need nothing but keys, any other must set its wire."""
 
@@ -314,47 +238,6 @@ class VirtualKeySettings(KeyRules):
     """A virtual key: its value, permissions and limits."""
 
     value: SecretStr | None = None
-
-
-class TierSettings(Section):
-    """Prices of calls whose prompt has more than so many tokens; USD per million tokens, unset ones keep theirs."""
-
-    above: Annotated[int, Field(gt=0)]
-    input: Usd | None = None
-    output: Usd | None = None
-    cached: Usd | None = None
-    cache_write: Usd | None = None
-    reasoning: Usd | None = None
-
-
-class PriceSettings(Section):
-    """Prices of a model: USD per million tokens unless the name says otherwise; unset prices stay as published.
-
-    ``discount`` is the part taken off everything (0.1: ten percent), ``batch_discount`` that of batches. ``max_output``
-    is the most tokens that the model answers, which a call without a limit of its own reserves.
-    """
-
-    input: Usd | None = None
-    output: Usd | None = None
-    cached: Usd | None = None
-    cache_write: Usd | None = None
-    reasoning: Usd | None = None
-    audio_input: Usd | None = None
-    audio_output: Usd | None = None
-    image_input: Usd | None = None
-    image_output: Usd | None = None
-    million_characters: Usd | None = None
-    image: Usd | None = None
-    second: Usd | None = None
-    request: Usd | None = None
-    cache_write_1h: Usd | None = None
-    web_search: Usd | None = None
-    file_search: Usd | None = None
-    code_session: Usd | None = None
-    max_output: Annotated[int, Field(gt=0, le=10_000_000)] | None = None
-    tiers: tuple[TierSettings, ...] = ()
-    discount: Annotated[float, Field(ge=0, le=1)] = 0.0
-    batch_discount: Annotated[float, Field(ge=0, le=1)] | None = None
 
 
 class LedgerSettings(Section):

@@ -10,7 +10,8 @@ from shared.errors import BudgetExceeded, InvalidRequest
 from shared.governance.keys.caller import Caller
 from shared.governance.limits.each import EachLimits
 from shared.governance.limits.guard import LimitGuard
-from shared.settings.model import EachSettings, Limited, Settings
+from shared.settings.limits import EachSettings, Limited
+from shared.settings.model import Settings
 from shared.store.multiplexed import MultiplexedClient
 from tests.api.conftest import CHAT, KEY_A, KEY_B, Gateway, Start
 

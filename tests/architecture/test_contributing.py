@@ -35,7 +35,7 @@ def test_every_test_that_a_walkthrough_runs_exists() -> None:
         ("shared/providers/registry.py", "ROWS"),
         ("shared/providers/registry.py", "class ProviderRow"),
         ("shared/surfaces/request_types.py", "REQUEST_TYPES"),
-        ("shared/settings/model.py", "class RateLimitSettings"),
+        ("shared/settings/limits.py", "class RateLimitSettings"),
         ("shared/governance/limits/model.py", "LIMIT_KINDS"),
     ],
 )

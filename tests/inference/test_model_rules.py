@@ -7,7 +7,8 @@ from shared.errors import GatewayError, InvalidRequest, ModelBlocked
 from shared.governance.keys.caller import ANONYMOUS, Caller
 from shared.governance.pricing.prices import PriceBook
 from shared.inference.assembly import build_inference
-from shared.settings.model import PriceSettings, Settings
+from shared.settings.model import Settings
+from shared.settings.prices import PriceSettings
 from shared.surfaces.request_body import read_request
 from shared.surfaces.request_types import CHAT, IMAGE_EDITS, TRANSCRIPTIONS
 from simulator.serve import RunningSimulator

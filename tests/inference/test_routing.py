@@ -10,7 +10,8 @@ from shared.governance.keys.caller import ANONYMOUS, Caller
 from shared.inference.assembly import build_inference
 from shared.inference.billing import Billing
 from shared.providers.registry import IncompleteProvider
-from shared.settings.model import PriceSettings, RouteSettings, Settings
+from shared.settings.model import RouteSettings, Settings
+from shared.settings.prices import PriceSettings
 from shared.store.commands import RedisCommands
 from simulator.serve import RunningSimulator
 from tests.inference.conftest import chat

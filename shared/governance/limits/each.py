@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from shared.governance.limits.model import Limit, limits_of
-from shared.settings.model import EachSettings
+from shared.settings.limits import EachSettings
 
 MAX_VALUE = 100
 _DIMENSION = "dimension:"

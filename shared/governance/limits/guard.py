@@ -105,14 +105,12 @@ class LimitGuard:
             reservation: Unique id; admitting the same one twice reserves once.
             limits: All limits of the call.
             cost: Estimate, micro-USD.
-            tokens: Estimate.
-            least: The call can be limited to what its budgets have left, down to this cost in micro-USD; the
-                reservation's ``cost`` is then what was reserved. None: it cannot.
+            tokens: Estimate; ``clock``: milliseconds, instead of the store's clock.
+            least: Cost in micro-USD down to which the call can be limited to what its budgets have left (then the
+                reservation's ``cost``); None: it cannot.
             whole: Whether the whole cost must fit into what its budgets have left.
-            renewed: Whether this process keeps the reservation alive until it is ended; otherwise it runs out, unless
-                somebody else takes it over (the submit of a job does).
+            renewed: Whether this process keeps it alive until it is ended; otherwise a submit takes it over.
             of_job: Whether a run counts it as a job rather than a call.
-            clock: Milliseconds, instead of the store's clock.
 
         Raises:
             BudgetExceeded, RequestLimited, TokenLimited: A limit is spent.
@@ -122,11 +120,7 @@ class LimitGuard:
             return UNLIMITED
         args: list[Argument] = [reservation, round(self.reservation_ttl_s * 1000), cost, tokens, clock]
         args += ("jobs" if of_job else "calls", cost if least is None else least, "1" if whole else "")
-        estimated = False
-        for limit in limits:
-            counts = LIMIT_KINDS[limit.kind].meter
-            estimated = estimated or counts != "requests"
-            args += (limit.kind, counts, limit.scope, limit.window, limit.amount)
+        estimated = _add_limits(args, limits)
         try:
             # Requests alone leave no hold by which a second sending would be recognised.
             refused, facts, reserved = await self._commands.script(self._scripts["admit"], (), args)
@@ -136,9 +130,7 @@ class LimitGuard:
             raise StoreUnavailable("The store refuses reservations.", refused=True) from error
         limit_statuses = _statuses(limits, facts)
         if refused:
-            reached = refusal(limit_statuses[int(refused) - 1])
-            reached.headers = rate_headers(limit_statuses)
-            raise reached
+            raise _refused(limit_statuses, int(refused))
         if not estimated:
             return Reservation("", limit_statuses, cost, tokens)
         if renewed:
@@ -188,6 +180,23 @@ class LimitGuard:
             some = reservations[start : start + 500]
             with suppress(StoreConnectionError, ResponseError):  # tried again in time
                 await self._commands.script(self._scripts["renew"], (), [round(self.reservation_ttl_s * 1000), *some])
+
+
+def _refused(limit_statuses: tuple[LimitStatus, ...], position: int) -> BudgetExceeded | RequestLimited | TokenLimited:
+    """Name the limit that is spent, at its position from 1, with the headers of all."""
+    reached = refusal(limit_statuses[position - 1])
+    reached.headers = rate_headers(limit_statuses)
+    return reached
+
+
+def _add_limits(args: list[Argument], limits: Sequence[Limit]) -> bool:
+    """Append each limit as the script reads it; returns whether one counts what is estimated: cost or tokens."""
+    estimated = False
+    for limit in limits:
+        counts = LIMIT_KINDS[limit.kind].meter
+        estimated = estimated or counts != "requests"
+        args += (limit.kind, counts, limit.scope, limit.window, limit.amount)
+    return estimated
 
 
 def _statuses(limits: Sequence[Limit], facts: Sequence[int]) -> tuple[LimitStatus, ...]:

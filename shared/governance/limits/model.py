@@ -6,7 +6,7 @@ from typing import Literal
 
 from shared.errors import BudgetExceeded, RequestLimited, RunBudgetExceeded, TokenLimited
 from shared.governance.limits.windows import parse_window
-from shared.settings.model import BudgetSettings, Limited, RateLimitSettings
+from shared.settings.limits import BudgetSettings, Limited, RateLimitSettings
 
 MICRO = 1_000_000
 NO_AMOUNT = -1

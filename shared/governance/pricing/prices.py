@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from shared.governance.pricing.model_sizes import ModelSize, model_size
 from shared.governance.pricing.published import MILLION, Rates, published_price
 from shared.governance.pricing.usage import Usage
-from shared.settings.model import PriceSettings
+from shared.settings.prices import PriceSettings
 from shared.surfaces.request_types import UsageRule
 
 REMEMBERED = 4_096

@@ -21,7 +21,7 @@ from shared.governance.limits.guard import RESERVATION_TTL_S, UNLIMITED, LimitGu
 from shared.governance.limits.model import LIMIT_KINDS, Limit, LimitKind, limits_of
 from shared.governance.limits.raises import Raises
 from shared.governance.limits.windows import UNIT_MS, parse_window
-from shared.settings.model import Limited, RateLimitSettings
+from shared.settings.limits import Limited, RateLimitSettings
 from shared.store.multiplexed import MultiplexedClient
 from tests.governance.conftest import budget, meter_sums
 

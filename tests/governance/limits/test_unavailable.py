@@ -10,7 +10,7 @@ from shared.governance.limits.each import EachLimits
 from shared.governance.limits.model import Limit
 from shared.governance.limits.raises import Raise, Raises
 from shared.governance.limits.runs import Runs
-from shared.settings.model import EachSettings
+from shared.settings.limits import EachSettings
 from shared.store.multiplexed import MultiplexedClient
 
 LIMIT = Limit("cost", "key:a", "1d", 1)

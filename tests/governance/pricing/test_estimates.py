@@ -9,7 +9,8 @@ from shared.governance.pricing.model_sizes import UNKNOWN_OUTPUT, UNKNOWN_SIZE, 
 from shared.governance.pricing.prices import Price, PriceBook
 from shared.governance.pricing.usage import FILE_TOKENS, IMAGE_TOKENS, Usage, output_tokens_held, upper_estimate
 from shared.inference.assembly import price_sources
-from shared.settings.model import PriceSettings, Settings
+from shared.settings.model import Settings
+from shared.settings.prices import PriceSettings
 from shared.surfaces.request_types import CHAT, COMPLETIONS, RESPONSES, RequestType
 
 SIZE = ModelSize(output=1_000, context=5_000, published=True)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from shared.governance.pricing.prices import REMEMBERED, REMEMBERED_S, UNPRICED, Cost, Price, PriceBook
 from shared.governance.pricing.usage import Usage, upper_estimate, usage_of, used_by
 from shared.inference.assembly import price_sources
-from shared.settings.model import PriceSettings, Settings
+from shared.settings.model import Settings
+from shared.settings.prices import PriceSettings
 from shared.surfaces.request_types import BY_NAME, CHAT, EMBEDDINGS, IMAGE_GENERATIONS, SPEECH, TRANSCRIPTIONS
 
 CHAT_USAGE = {
