@@ -176,14 +176,18 @@ async def _check_store(services: Services) -> None:
         await services.queue.check_durability()
 
 
+def _commands(url: str) -> MultiplexedClient:
+    return MultiplexedClient(
+        url, timeout_s=STORE_TIMEOUT_S, connect_timeout_s=STORE_CONNECT_TIMEOUT_S, client_name="finops-api"
+    )
+
+
 def build_services(
     settings: Settings, metrics: Metrics, *, environ: Mapping[str, str], admin_key: str | None = None
 ) -> Services:
     """Build the services of a process. Nothing is connected yet, so Redis may start later."""
     url = settings.redis.url.get_secret_value() if settings.redis.url else DEFAULT_REDIS_URL
-    commands = MultiplexedClient(
-        url, timeout_s=STORE_TIMEOUT_S, connect_timeout_s=STORE_CONNECT_TIMEOUT_S, client_name="finops-api"
-    )
+    commands = _commands(url)
     store, events, sessions = JobStore(commands), EventLog(commands), Sessions(commands)
 
     def subscription() -> Redis:
@@ -191,13 +195,9 @@ def build_services(
 
     waiters = OutcomeWaiters(store, events, subscription)
     durable = _durable_connection(settings, url)
-    inference = build_inference(
-        settings,
-        environ,
-        watch=metrics,
-        store=SharedStore(commands, subscription),
-        billing=build_billing(settings, commands, metrics),
-    )
+    ring = VirtualKeyCache(commands, settings, subscription)
+    shared, billing = SharedStore(commands, subscription), build_billing(settings, commands, metrics)
+    inference = build_inference(settings, environ, watch=metrics, store=shared, billing=billing)
     queue = JobQueue(commands, QueueLimits.of(settings.jobs), durable=durable)
     watch_providers(metrics.registry, inference.states)
     return Services(
@@ -210,9 +210,7 @@ def build_services(
         events=events,
         waiters=waiters,
         inference=inference,
-        governance=Authenticator(
-            settings, admin_key=admin_key, ring=VirtualKeyCache(commands, settings, subscription), sessions=sessions
-        ),
+        governance=Authenticator(settings, admin_key=admin_key, ring=ring, sessions=sessions),
         metrics=metrics,
         waits=LongPolls(),
         keys=VirtualKeyStore(commands, settings),
