@@ -14,7 +14,7 @@ from api.http.request_context import AuditEvent, json_reply
 from shared import clock
 from shared.alerts.rules import MAX_MUTE_S, Mute
 from shared.governance.forecasts.alerts import list_alerts
-from shared.settings.model import Section
+from shared.settings.section import Section
 
 router = admin_router("/api/alerts")
 

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from shared.settings.section import Section
 
 AlertMetric = Literal["queue_age", "on_time_share", "error_rate", "spend", "circuit_open"]
 AlertName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_\-]{0,63}$")]
@@ -23,7 +25,7 @@ _FIELDS: Mapping[str, frozenset[str]] = {
 _OPTIONAL: Final = ("priority", "on_time_s", "window_s", "min_count", "provider", "scope", "window")
 
 
-class AlertSettings(BaseModel):
+class AlertSettings(Section):
     """One alert rule.
 
     Attributes:
@@ -40,8 +42,6 @@ class AlertSettings(BaseModel):
         window: The calendar hour or day (UTC) that spend is summed over.
         webhooks: Names of the webhooks that are notified; empty: those subscribed to the event.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     metric: AlertMetric
     above: Annotated[float, Field(ge=0, le=1e12)] | None = None
