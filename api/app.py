@@ -21,6 +21,7 @@ from api.admin import pauses as admin_pauses
 from api.admin import prices as admin_prices
 from api.admin import runs as admin_runs
 from api.admin import scale as admin_scale
+from api.admin import schedules as admin_schedules
 from api.admin import usage as admin_usage
 from api.admin import webhooks as admin_webhooks
 from api.endpoints.base import AsgiEndpoint
@@ -37,7 +38,7 @@ from api.middleware.fast_routes import FastRoutes
 from api.middleware.request_id import RequestId
 from api.openapi.document import describe
 from api.pages import docs, front
-from api.routes import anthropic, console, genai, health, jobs, models, runs, usage, webhooks
+from api.routes import anthropic, console, genai, health, jobs, models, runs, schedules, usage, webhooks
 from api.routes.async_jobs import PREFIX as ASYNC_PREFIX
 from api.routes.async_jobs import AsyncPoll, AsyncSubmit
 from api.routes.batches import BatchById, BatchCreate, BatchList
@@ -64,6 +65,7 @@ from shared.jobs.events import EventLog
 from shared.jobs.queue import JobQueue, QueueLimits
 from shared.jobs.store import JobStore
 from shared.jobs.waiting import OutcomeWaiters
+from shared.schedules.store import ScheduleStore
 from shared.settings.model import Settings
 from shared.store.commands import PooledCommands
 from shared.store.connection import connect
@@ -221,6 +223,7 @@ def build_services(
         key_attempts=LoginThrottle(burst=KEY_BURST, refill_s=KEY_REFILL_S),
         files=FileStore(commands, max_owner_bytes=settings.files.max_owner_bytes),
         batches=BatchStore(commands),
+        schedules=ScheduleStore(commands),
         sessions=sessions,
         shared_answers=SharedAnswers(),
         deliveries=DeliveryStore(commands, settings.webhooks_delivery),
@@ -238,6 +241,7 @@ _ROUTERS = (
     admin_keys.router,
     admin_jobs.router,
     admin_pauses.router,
+    admin_schedules.router,
     admin_scale.router,
     admin_webhooks.router,
     admin_alerts.router,
@@ -246,6 +250,7 @@ _ROUTERS = (
     admin_runs.router,
     admin_prices.router,
     admin_console.router,
+    schedules.router,
     usage.router,
     runs.router,
     console.router,

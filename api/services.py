@@ -23,6 +23,7 @@ from shared.jobs.events import EventLog
 from shared.jobs.queue import JobQueue
 from shared.jobs.store import JobStore
 from shared.jobs.waiting import OutcomeWaiters
+from shared.schedules.store import ScheduleStore
 from shared.settings.model import Settings
 from shared.store.commands import RedisCommands
 from shared.telemetry.metrics import Metrics
@@ -54,6 +55,7 @@ class Services:
     key_attempts: LoginThrottle
     files: FileStore
     batches: BatchStore
+    schedules: ScheduleStore
     sessions: Sessions
     shared_answers: SharedAnswers
     deliveries: DeliveryStore

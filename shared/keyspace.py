@@ -6,12 +6,14 @@ from shared.governance import keyspace as governance
 from shared.inference import keys as inference
 from shared.jobs import keys as jobs
 from shared.providers.health import keys as health
+from shared.schedules import keys as schedules
 from shared.store import probe as store
 from shared.store.keyspace import Key
 from shared.webhooks import keys as webhooks
 
 KEYS_BY_OWNER: dict[str, tuple[Key, ...]] = {
     "jobs": jobs.KEYS,
+    "schedules": schedules.KEYS,
     "batches": batches.KEYS,
     "inference": inference.KEYS,
     "health": health.KEYS,

@@ -17,6 +17,7 @@ from shared.batches.scripts import batch_scripts
 from shared.governance.limits.guard import governance_scripts
 from shared.governance.pricing.prices import PriceBook
 from shared.jobs.scripts import engine_scripts
+from shared.schedules.scripts import schedule_scripts
 from shared.store.commands import PooledCommands, RedisCommands
 from shared.store.connection import connect
 from shared.store.embedded import EmbeddedStore
@@ -77,6 +78,7 @@ def scripts() -> None:
     governance_scripts()
     webhook_scripts()
     alert_scripts()
+    schedule_scripts()
     PriceBook.warm()
 
 

@@ -33,6 +33,8 @@ from shared.jobs.scripts import engine_scripts
 from shared.jobs.store import JobStore
 from shared.providers.references import check_references
 from shared.providers.registry import IncompleteProvider, configured_providers
+from shared.schedules.scripts import schedule_scripts
+from shared.schedules.store import ScheduleStore
 from shared.settings.model import Settings
 from shared.store.address import parse_address
 from shared.store.connection import connect
@@ -53,6 +55,8 @@ from worker.leased_worker import LeasedWorker, WorkerOptions
 from worker.outage import OutageLog
 from worker.outbox import Outbox
 from worker.provider_batches import ProviderBatchLoop
+from worker.schedule_turns import ScheduleTurns
+from worker.schedules import ScheduleLoop
 from worker.tasks import JobRunner
 from worker.watched import WatchedParts
 from worker.webhooks import WebhookDelivery
@@ -127,6 +131,7 @@ def _read_files() -> None:
     governance_scripts()
     webhook_scripts()
     alert_scripts()
+    schedule_scripts()
     PriceBook.warm()
 
 
@@ -185,14 +190,19 @@ def _assemble(
     exits.push_async_callback(delivery.aclose)
     runner = JobRunner(inference, governance, delivery, streams=settings.jobs.stream_output)
     worker = LeasedWorker.connect(url, runner.run, options, metrics=metrics)
-    turns = _batch_turns(settings, commands, options, inference, governance)
+    submitter = Submitter(inference, JobQueue(commands, options.limits), JobStore(commands))
+    turns = _batch_turns(settings, commands, submitter, inference, governance)
     outage = OutageLog()
     parts = WatchedParts(worker.stop)
     for _ in range(BATCH_LOOPS):
         parts.start("batches", BatchLoop(BatchStore(commands), turns, outage).run)
-    if inference.forwarder.batches is not None:
-        follower = ProviderBatchLoop(billing.followed, inference.forwarder.batches, governance)
-        parts.start("provider-batches", follower.run)
+    schedules = ScheduleStore(commands)
+    firing = ScheduleTurns(
+        schedules, submitter, inference, governance, settings=settings.jobs, count=metrics.schedule_fired
+    )
+    parts.start("schedules", ScheduleLoop(schedules, firing, outage).run)
+    if (batches := inference.forwarder.batches) is not None:
+        parts.start("provider-batches", ProviderBatchLoop(billing.followed, batches, governance).run)
     lane = DeliveryLane(delivery, settings.webhooks_delivery.concurrency, metrics, outage)
     exits.push_async_callback(lane.aclose)
     parts.start("deliveries", lane.run)
@@ -222,19 +232,17 @@ def _start_watches(parts: WatchedParts, settings: Settings, commands: Multiplexe
 def _batch_turns(
     settings: Settings,
     commands: MultiplexedClient,
-    options: WorkerOptions,
+    submitter: Submitter,
     inference: Inference,
     governance: Authenticator,
 ) -> BatchTurns:
     """Build what advances batches; their lines use at most half of an owner's queue, to leave room for its own jobs."""
     store = BatchStore(commands)
     half = max(1, settings.jobs.max_queued_per_key // 2)
-    jobs = JobStore(commands)
-    submitter = Submitter(inference, JobQueue(commands, options.limits), jobs)
     return BatchTurns(
         store,
         FileStore(commands),
-        LineJobs(submitter, jobs, store, max_queued=half),
+        LineJobs(submitter, JobStore(commands), store, max_queued=half),
         inference,
         governance,
         window=min(BATCH_WINDOW, half),

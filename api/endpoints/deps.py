@@ -33,6 +33,15 @@ async def _identify(services: ServicesDep, context: ContextDep, request: Request
 CallerDep = Annotated[Caller, Depends(_identify)]
 
 
+async def _identify_tenant(services: ServicesDep, context: ContextDep, request: Request) -> Caller:
+    context.caller = await caller_of(services, context, request.scope, administrable=False)
+    return context.caller
+
+
+TenantDep = Annotated[Caller, Depends(_identify_tenant)]
+"""The caller of a request that makes something: the admin key is not accepted."""
+
+
 def as_response(reply: Reply) -> Response:
     """Convert a reply to the framework's response."""
     response = Response(reply.body, reply.status)

@@ -86,7 +86,7 @@ async def _accept(
     def show_limits(reservation: Reservation) -> None:
         context.lines += header_lines(reservation.headers())
 
-    new = _new_job(services, context, request, call, options, native=native)
+    new = new_job(services, context, request, call, options, native=native)
     return await services.submitter.submit(call, new, show_limits), options.wait_s
 
 
@@ -126,15 +126,16 @@ def call_of(context: RequestContext, request: RequestBody) -> Call:
     )
 
 
-def _new_job(
+def new_job(
     services: Services,
     context: RequestContext,
     request: RequestBody,
     call: Call,
     options: SubmitOptions,
     *,
-    native: bool,
+    native: bool = False,
 ) -> NewJob:
+    """Make the job of a request that has been checked and authorised."""
     caller = call.caller
     return NewJob(
         id=mint_response_id() if native else str(uuid.uuid4()),

@@ -29,6 +29,7 @@ TAGS: Mapping[str, str] = {
     "batches": "Files and OpenAI's Batch API, for every provider.",
     "models": "The models of all configured providers.",
     "jobs": "Jobs over plain HTTP at `/v1/async`: submit, poll, wait, list, cancel, retry, events.",
+    "schedules": "Requests that become jobs at the times of a cron expression, or at an interval.",
     "anthropic": "Anthropic's Messages API at `/anthropic`.",
     "genai": "Google's GenAI API at `/genai`, with the paths of Gemini and of Vertex AI.",
     "azure": "Azure OpenAI's paths with deployments.",

@@ -298,6 +298,18 @@ class DeliverySettings(Section):
     keep_s: Annotated[float, Field(ge=60, le=30 * 86_400)] = 7 * 86_400
 
 
+class ScheduleSettings(Section):
+    """Limits of schedules.
+
+    Attributes:
+        max_per_key: Most schedules of one virtual key; also of all callers without a key together.
+        min_interval_s: Shortest ``every_s``.
+    """
+
+    max_per_key: Annotated[int, Field(ge=0, le=10_000)] = 100
+    min_interval_s: Annotated[float, Field(ge=1, le=86_400)] = 1
+
+
 class RouteTargetSettings(Section):
     """One target of a route."""
 
@@ -344,6 +356,7 @@ class Settings(Section):
     server: ServerSettings = ServerSettings()
     auth: AuthSettings = AuthSettings()
     jobs: JobSettings = JobSettings()
+    schedules: ScheduleSettings = ScheduleSettings()
     files: FileSettings = FileSettings()
     log: LogSettings = LogSettings()
     aliases: dict[str, str] = {}

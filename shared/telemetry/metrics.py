@@ -160,6 +160,10 @@ class Metrics:
         self._finished = counter("jobs_finished", "Runs that ended.", "request_type", "outcome")
         self._reruns = counter("jobs_rerun", "Claims of jobs whose worker was lost.", "priority")
         self._deferred = counter("jobs_deferred", "Runs put off to a later time.", "reason")
+        self._schedules_fired = counter("schedules_fired", "Firings of schedules that became jobs.")
+        self._schedules_skipped = counter(
+            "schedules_skipped", "Firings that did not; reason: missed, active, refused, failed.", "reason"
+        )
         self._alerts = counter("alerts", "Alerts passed on: budgets spent in part, unusual spending.", "type")
         self._released = Counter("finops_jobs_released", "Jobs handed back unfinished.", registry=registry)
         self._renewals = Counter("finops_lease_renewals", "Leases renewed.", registry=registry)
@@ -300,6 +304,13 @@ class Metrics:
     def running(self, jobs: int) -> None:
         """Set the number of jobs that run here."""
         self._running.set(jobs)
+
+    def schedule_fired(self, result: str, firings: int) -> None:
+        """Firings became jobs (``fired``), or did not, for the reason that ``result`` is."""
+        if result == "fired":
+            self._schedules_fired().inc(firings)
+        else:
+            self._schedules_skipped(result).inc(firings)
 
     def alerted(self, kind: str) -> None:
         """An alert was passed on to those who want to know."""
