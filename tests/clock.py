@@ -2,19 +2,21 @@
 
 python -m tests.clock                       # the last minute of a leap day
 python -m tests.clock +400d 23:59:30        # one run for each
+python -m tests.clock --cov --cov-append    # options are pytest's
+
+`make check` runs these tests so, and all others (`pytest --undated`) on the machine's date: none of them twice.
 """
 
+import importlib
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
-import libfaketime
-
 DATED = ("tests/batches", "tests/jobs", "tests/governance", "tests/api/usage", "tests/cli/test_usage.py")
 LEAP_DAY = "2028-02-29T23:59:30"
-LIBRARY = Path(libfaketime.__file__).parent / "vendor/libfaketime/src/libfaketime.so.1"
 
 
 def offset_of(moment: str, now: datetime) -> timedelta:
@@ -34,16 +36,19 @@ def offset_of(moment: str, now: datetime) -> timedelta:
     return datetime.combine(now.date(), time.fromisoformat(moment), UTC) - now
 
 
-def run(moment: str) -> int:
+def run(moment: str, options: Sequence[str] = ()) -> int:
     """Run the tests at a moment; pytest's exit code."""
     # An offset, not a date: each process would begin at the date, and the store would live in another minute.
     offset = offset_of(moment, datetime.now(UTC)).total_seconds()
+    library = (
+        Path(importlib.import_module("libfaketime").__file__ or "").parent / "vendor/libfaketime/src/libfaketime.so.1"
+    )
     environ = os.environ | {
-        "LD_PRELOAD": str(LIBRARY),
+        "LD_PRELOAD": str(library),
         "FAKETIME": f"{offset:+.0f}",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
     }
-    command = [sys.executable, "-m", "pytest", "-n", "4", "-m", "not process and not slow", *DATED]
+    command = [sys.executable, "-m", "pytest", "-n", "4", "-m", "not process and not slow", *options, *DATED]
     print(f"the tests that know dates, at {moment}", flush=True)
     return subprocess.run(command, env=environ, check=False).returncode
 
@@ -51,4 +56,6 @@ def run(moment: str) -> int:
 if __name__ == "__main__":
     if not sys.platform.startswith("linux"):
         sys.exit("the clock is moved by a library that is built for Linux")
-    sys.exit(max(run(moment) for moment in sys.argv[1:] or [LEAP_DAY]))
+    options = [word for word in sys.argv[1:] if word.startswith("--")]
+    moments = [word for word in sys.argv[1:] if not word.startswith("--")]
+    sys.exit(max(run(moment, options) for moment in moments or [LEAP_DAY]))

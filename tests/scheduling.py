@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+from tests.clock import DATED
+
 TOGETHER = {
     "tests/cli/test_jobs.py": "gateway",
     "tests/cli/test_keys.py": "gateway",
@@ -34,7 +36,22 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> TogetherSche
     return TogetherScheduling(config, log)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--undated`."""
+    parser.addoption("--undated", action="store_true", help="leave out the tests that `python -m tests.clock` runs")
+
+
+def is_dated(item: pytest.Item) -> bool:
+    """Whether `python -m tests.clock` runs the test."""
+    return (
+        item.nodeid.startswith(DATED) and not any(item.iter_markers("process")) and not any(item.iter_markers("slow"))
+    )
+
+
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with what starts processes: these tests take longest, and nobody shall wait for the last one."""
+    if config.getoption("--undated"):
+        config.hook.pytest_deselected(items=[item for item in items if is_dated(item)])
+        items[:] = [item for item in items if not is_dated(item)]
     items.sort(key=lambda item: item.get_closest_marker("process") is None)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from shared.jobs.endings import ATTEMPTS_ERROR, DEADLINE_ERROR, cancelled_error
+from shared.jobs.job_fields import job_from_fields
 from shared.jobs.model import (
     TERMINAL,
     Change,
@@ -15,7 +16,6 @@ from shared.jobs.model import (
     Outcome,
     Priority,
     State,
-    job_from_fields,
     transition,
 )
 from tests.jobs.conftest import new_job
