@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from cli import options
+from cli.commands.config_import import command as import_command
 from cli.examples import examples
 
 
@@ -15,6 +16,9 @@ from cli.examples import examples
 )
 def command() -> None:
     """Check and show the configuration."""
+
+
+command.add_command(import_command)
 
 
 @command.command(name="check", epilog=examples("finops config check --config finops.toml"))

@@ -133,6 +133,11 @@ def _references(value: Any) -> frozenset[str]:  # noqa: ANN401 - any part of the
     return frozenset({value.removeprefix("env.")} if isinstance(value, str) and value.startswith("env.") else ())
 
 
+def referenced_variables(text: str) -> frozenset[str]:
+    """Return the names of the variables that a valid TOML text refers to as ``env.NAME``."""
+    return _references(tomllib.loads(text))
+
+
 def _unknown_variables(environ: Mapping[str, str], referred: frozenset[str]) -> list[str]:
     """Faults of variables that nobody reads: a misspelt switch would stay off in silence."""
     known = ENVIRONMENT.keys() | _OTHER_VARIABLES

@@ -1,0 +1,1 @@
+"""Translation of other gateways' configurations into ``finops.toml``."""
