@@ -18,6 +18,7 @@ from shared.providers.wires import anthropic as anthropic_wire
 from shared.providers.wires import bedrock as bedrock_wire
 from shared.providers.wires import gemini as gemini_wire
 from shared.providers.wires import ollama as ollama_wire
+from shared.settings.descriptions import description_of
 from shared.settings.load import ENVIRONMENT
 from shared.settings.model import Settings
 from shared.surfaces import anthropic, genai
@@ -71,25 +72,29 @@ def error_codes() -> str:
 
 
 def settings() -> str:
-    """Render one row per setting: its key, default and environment variable."""
+    """Render one row per setting: its key, meaning, default and environment variable."""
     variables = {path: name for name, path in ENVIRONMENT.items()}
     return table(
-        ("key", "default", "environment"),
+        ("key", "meaning", "default", "environment"),
         (
-            (f"`{'.'.join(path)}`", f"`{default}`", f"`{variables[path]}`" if path in variables else "")
-            for path, default in _settings(Settings, ())
+            (f"`{'.'.join(path)}`", meaning, f"`{default}`", f"`{variables[path]}`" if path in variables else "")
+            for path, meaning, default in setting_rows(Settings, ())
         ),
     )
 
 
-def _settings(section: type[BaseModel], path: tuple[str, ...]) -> Iterable[tuple[tuple[str, ...], Any]]:
+def setting_rows(section: type[BaseModel], path: tuple[str, ...]) -> Iterable[tuple[tuple[str, ...], str, Any]]:
+    """Yield the path, the meaning and the default of every setting below a section.
+
+    Lists of limits are left out where the single limit is a row: they hold the same fields.
+    """
     for name, field in section.model_fields.items():
         here = (*path, name)
         inner = _inner(field.annotation)
         if inner is None:
-            yield here, _default(field.default)
-        else:
-            yield from _settings(inner[0], (*here, *inner[1]))
+            yield here, description_of(section, name), _default(field.default)
+        elif name not in {"budgets", "rate_limits"}:
+            yield from setting_rows(inner[0], (*here, *inner[1]))
 
 
 def _default(value: object) -> object:

@@ -1,11 +1,16 @@
 import importlib.util
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from xml.etree import ElementTree as ET
 
 import pytest
+from pydantic import BaseModel
+
+from shared.settings.descriptions import MEANINGS
+from shared.settings.model import Section, Settings
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
@@ -44,6 +49,27 @@ def test_every_error_and_provider_is_in_its_table() -> None:
     assert "`job_not_found`" in tables().error_codes()
     assert "`llama.cpp`" in tables().providers()
     assert "`jobs.max_attempts`" in tables().settings()
+
+
+def test_every_setting_has_a_meaning() -> None:
+    unexplained = [".".join(path) for path, meaning, _ in tables().setting_rows(Settings, ()) if not meaning]
+    assert unexplained == [], "describe these in shared/settings/descriptions.py, then run: make docs"
+
+
+def test_no_meaning_is_of_a_setting_that_does_not_exist() -> None:
+    def family(kind: type[BaseModel]) -> Iterator[type[BaseModel]]:
+        yield kind
+        for child in kind.__subclasses__():
+            yield from family(child)
+
+    sections = {kind.__name__: kind for kind in family(Section)}
+    stale = [
+        f"{name}.{field}"
+        for name, fields in MEANINGS.items()
+        for field in fields
+        if field not in sections[name].model_fields
+    ]
+    assert stale == []
 
 
 def test_the_picture_of_a_months_spend_is_as_its_script_draws_it(tmp_path: Path) -> None:
