@@ -17,6 +17,7 @@ from api.http.connection_limits import ConnectionLimits
 from api.http.guarded_protocol import GuardedProtocol
 from shared.providers.references import check_references
 from shared.providers.registry import IncompleteProvider, configured_providers
+from shared.providers.senders import check_senders
 from shared.settings.exposure import exposures, weak_admin_key
 from shared.settings.model import Settings
 from shared.telemetry.logs import configure
@@ -58,8 +59,10 @@ def run_api(
         return 1
     with listener:
         try:
-            providers = configured_providers(settings, os.environ if environ is None else environ)
+            environ = os.environ if environ is None else environ
+            providers = configured_providers(settings, environ)
             check_references(settings, providers)
+            check_senders(providers, environ)
             check_exposure(settings, admin_key)
         except (IncompleteProvider, Exposed) as error:
             print(f"the configuration is refused: {error}", file=sys.stderr)  # noqa: T201 - for people

@@ -70,11 +70,14 @@ def settings_of(environ: Mapping[str, str], also: Collection[str] = ()) -> "Sett
     """
     from shared.providers.references import check_references
     from shared.providers.registry import configured_providers
+    from shared.providers.senders import check_senders
     from shared.settings.load import load_settings
 
     try:
         settings = load_settings(environ=environ)
-        check_references(settings, configured_providers(settings, environ), also)
+        providers = configured_providers(settings, environ)
+        check_references(settings, providers, also)
+        check_senders(providers, environ)
         if settings.redis.url is not None:
             _check_store_url(settings.redis.url.get_secret_value(), environ)
     except ValueError as error:

@@ -33,6 +33,7 @@ from shared.jobs.scripts import engine_scripts
 from shared.jobs.store import JobStore
 from shared.providers.references import check_references
 from shared.providers.registry import IncompleteProvider, configured_providers
+from shared.providers.senders import check_senders
 from shared.schedules.scripts import schedule_scripts
 from shared.schedules.store import ScheduleStore
 from shared.settings.model import Settings
@@ -102,7 +103,9 @@ def run_worker(
     _read_files()
     environ = os.environ if environ is None else environ
     try:
-        check_references(settings, configured_providers(settings, environ))
+        providers = configured_providers(settings, environ)
+        check_references(settings, providers)
+        check_senders(providers, environ)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_work(settings, options, metrics_address, environ))
     except (IncompleteProvider, StoreUnsuitable) as error:

@@ -8,12 +8,12 @@ import httpx
 
 from cli.checks.findings import Finding, fail, ok, warn
 from shared.providers.base import Provider
-from shared.providers.registry import BY_NAME, configured_providers
+from shared.providers.registry import BY_NAME, IncompleteProvider, configured_providers
+from shared.providers.senders import environment_proxies, own_sender
 from shared.providers.transport import UpstreamTransport
 from shared.settings.model import Settings
 
 TIMEOUT_S = 4.0
-_PROXIES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"})
 
 
 async def check_providers(settings: Settings, environ: Mapping[str, str]) -> list[Finding]:
@@ -21,31 +21,30 @@ async def check_providers(settings: Settings, environ: Mapping[str, str]) -> lis
     providers = configured_providers(settings, environ)
     if not providers:
         return [warn("providers", "none is configured", "set OPENAI_API_KEY, or add a [providers.…] table")]
-    # The gateway's own transport: what answers here answers there too.
-    async with httpx.AsyncClient(timeout=TIMEOUT_S, transport=UpstreamTransport()) as client:
-        findings = await asyncio.gather(*(_check(client, provider) for provider in providers.values()))
-    return [*_check_proxies(environ), *findings]
+    try:
+        common = UpstreamTransport(proxies=environment_proxies(environ))
+    except IncompleteProvider as error:
+        return [fail("proxy", str(error), "correct or unset the variable")]
+    findings = await asyncio.gather(*(_check(common, provider, environ) for provider in providers.values()))
+    await common.aclose()
+    return list(findings)
 
 
-def _check_proxies(environ: Mapping[str, str]) -> list[Finding]:
-    """Warn of proxies in the environment, which calls to providers do not use."""
-    named = [name for name in environ if name.upper() in _PROXIES and environ[name]]
-    if not named:
-        return []
-    fix = "allow direct connections to the providers, or set their base_url to a forwarding gateway"
-    return [warn("proxy", f"{', '.join(sorted(named))} is set, but providers are called directly", fix)]
-
-
-async def _check(client: httpx.AsyncClient, provider: Provider) -> Finding:
+async def _check(common: UpstreamTransport, provider: Provider, environ: Mapping[str, str]) -> Finding:
+    """Request the provider's models with the transport that calls use: what answers here answers there too."""
     name = f"provider {provider.name}"
     row = BY_NAME.get(provider.name)
     if row is not None and row.address:
         return ok(name, "configured; not called, as its address depends on the model")
     if row is not None and row.key_env and not row.url_env and not provider.keys:
         return fail(name, "no key", f"set {row.key_env}, or keys in [providers.{provider.name}]")
+    try:
+        own = await asyncio.to_thread(own_sender, provider, environ)
+    except IncompleteProvider as error:
+        return fail(name, str(error), "correct the setting, or make the file readable")
     started = time.perf_counter()
     try:
-        reply = await client.get(f"{provider.base_url}/models", headers=_credentials(provider))
+        reply = await _get(own or common, f"{provider.base_url}/models", _credentials(provider))
     except httpx.InvalidURL as error:
         return fail(
             name, f"{provider.base_url} is not a valid address: {error}", f"correct providers.{provider.name}.base_url"
@@ -53,7 +52,15 @@ async def _check(client: httpx.AsyncClient, provider: Provider) -> Finding:
     except httpx.HTTPError as error:
         problem = f"{provider.base_url} cannot be reached: {str(error) or type(error).__name__}"
         return fail(name, problem, "check base_url, network and proxy; is the server running?")
+    finally:
+        if own is not None:
+            await own.aclose()
     return _judge(name, provider, reply.status_code, (time.perf_counter() - started) * 1000)
+
+
+async def _get(transport: UpstreamTransport, url: str, headers: Mapping[str, str]) -> httpx.Response:
+    client = httpx.AsyncClient(timeout=TIMEOUT_S, transport=transport)  # not closed: the transport is shared
+    return await client.get(url, headers=dict(headers))
 
 
 def _credentials(provider: Provider) -> dict[str, str]:

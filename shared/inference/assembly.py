@@ -1,7 +1,7 @@
 """Assembly of a process's inference path from its configuration, for both composition roots."""
 
 import os
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from redis.asyncio import Redis
@@ -26,6 +26,7 @@ from shared.providers.hosts.fetch import TransportFetch
 from shared.providers.hosts.google import GoogleTokens
 from shared.providers.hosts.vertex import VertexHost
 from shared.providers.registry import Providers, configured_providers, rows_of
+from shared.providers.senders import environment_proxies, own_senders
 from shared.providers.transport import Limits, UpstreamTransport
 from shared.providers.wires.anthropic import AnthropicWire
 from shared.providers.wires.base import Wire
@@ -88,8 +89,9 @@ def build_inference(
     environ = os.environ if environ is None else environ
     providers = configured_providers(settings, environ)
     most = max((provider.concurrency for provider in providers.values()), default=1)
-    sender = UpstreamTransport(limits=Limits(max_connections=most))
-    hosts, close = _hosts(sender, environ)
+    sender = UpstreamTransport(limits=Limits(max_connections=most), proxies=environment_proxies(environ))
+    own = own_senders(providers, environ)
+    hosts, close = _hosts(sender, own.values(), environ)
     gates = {name: gate_of(provider) for name, provider in providers.items()}
     client = ProviderClient(
         sender,
@@ -98,6 +100,7 @@ def build_inference(
         gates,
         secrets=_secrets(settings, providers),
         memory=_answer_memory(settings.server),
+        own_senders=own,
     )
     board = HealthBoard(providers, gates)
     return Inference(
@@ -115,15 +118,18 @@ def build_inference(
     )
 
 
-def _hosts(sender: UpstreamTransport, environ: Mapping[str, str]) -> tuple[list[Host], Callable[[], Awaitable[None]]]:
-    """Build the hosts, and what closes their identities and then the transport."""
+def _hosts(
+    sender: UpstreamTransport, own_senders: Iterable[UpstreamTransport], environ: Mapping[str, str]
+) -> tuple[list[Host], Callable[[], Awaitable[None]]]:
+    """Build the hosts, and what closes their identities and then all transports."""
     fetch = TransportFetch(sender)
     aws, entra, google = AwsIdentity(environ), EntraTokens(fetch, environ), GoogleTokens(fetch, environ)
 
     async def close() -> None:
         for identity in (aws, entra, google):
             await identity.aclose()
-        await sender.aclose()
+        for each in (sender, *own_senders):
+            await each.aclose()
 
     return [*DIRECT_HOSTS, AzureHost(entra), BedrockHost(aws), VertexHost(google)], close
 

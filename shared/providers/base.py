@@ -17,6 +17,23 @@ class ProviderKey:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """The way to a provider, where it is not that of all.
+
+    Attributes:
+        proxy: URL of a proxy, or ``direct``; empty: that of the environment.
+        ca_file: Path of the authorities that are trusted in place of the system's.
+        client_cert: Path of the certificate that is presented.
+        client_key: Path of its key; empty: it stands in ``client_cert``.
+    """
+
+    proxy: str = field(default="", repr=False)
+    ca_file: str = ""
+    client_cert: str = ""
+    client_key: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
     """A configured provider.
 
@@ -32,6 +49,7 @@ class Provider:
         stream_usage: Whether it can be asked to report a stream's usage (``stream_options.include_usage``).
         strict: Whether it refuses request fields beyond OpenAI's.
         deployments: Model to deployment, for hosts that name deployments.
+        network: Its proxy and certificates, if it has its own.
     """
 
     name: str
@@ -55,3 +73,4 @@ class Provider:
     location: str = ""
     region: str = ""
     credentials: str = field(default="", repr=False)
+    network: Network = Network()

@@ -156,6 +156,7 @@ class ProviderClient:
         gates: The concurrency limits of providers; missing ones are made.
         secrets: Removed from the providers' error messages.
         memory: Bounds the answers that are being read.
+        own_senders: In place of ``sender``, by the names of providers with a proxy or certificates of their own.
     """
 
     def __init__(
@@ -167,8 +168,10 @@ class ProviderClient:
         *,
         secrets: Iterable[str] = (),
         memory: AnswerMemory | None = None,
+        own_senders: Mapping[str, Sender] | None = None,
     ) -> None:
         self._sender = sender
+        self._own_senders = dict(own_senders or {})
         self._hosts = hosts
         self._wires = wires
         self._gates: dict[str, Gate] = dict(gates or {})
@@ -236,7 +239,8 @@ class ProviderClient:
             )
             # What callers send is never cached: their bytes would stay in memory.
             head = _header_pairs(*ours, passed=passed) if passed else _head(*ours)
-            return await self._sender.send(
+            sender = self._own_senders.get(provider.name, self._sender)
+            return await sender.send(
                 destination.origin, request.method, destination.target, head, request.body, timeouts=timeouts
             )
         except (httpx.HTTPError, MalformedRequest) as error:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from shared.errors import UnknownProvider
-from shared.providers.base import Provider, ProviderKey
+from shared.providers.base import Network, Provider, ProviderKey
 from shared.providers.model_names import check_segments, model_of
 from shared.settings.model import KeySettings, ProviderSettings, Settings
 from shared.surfaces.request_types import (
@@ -298,6 +298,12 @@ def _configure(name: str, settings: ProviderSettings | None, environ: Mapping[st
         location=address.get("location", settings.location or ""),
         region=address.get("region", settings.region or ""),
         credentials=settings.credentials.get_secret_value() if settings.credentials else "",
+        network=Network(
+            proxy=settings.proxy or "",
+            ca_file=settings.ca_file or "",
+            client_cert=settings.client_cert or "",
+            client_key=settings.client_key or "",
+        ),
     )
 
 

@@ -207,6 +207,16 @@ class ProviderSettings(Limited):
     location: str | None = None
     region: str | None = None
     credentials: SecretStr | None = None
+    proxy: str | None = None
+    ca_file: str | None = None
+    client_cert: str | None = None
+    client_key: str | None = None
+
+    @model_validator(mode="after")
+    def _key_with_certificate(self) -> "ProviderSettings":
+        if self.client_key and not self.client_cert:
+            raise ValueError("client_key is the key of client_cert, which is missing")
+        return self
 
     @field_validator("base_url")
     @classmethod

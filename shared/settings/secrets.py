@@ -7,11 +7,13 @@ from pydantic import BaseModel, SecretStr
 
 
 def secrets_of(value: object) -> Iterator[str]:
-    """Yield every secret in a settings model: each ``SecretStr``, and the password of one that is a URL."""
+    """Yield every secret in a settings model: each ``SecretStr``, and the password of each URL."""
     if isinstance(value, SecretStr):
         text = value.get_secret_value()
         yield text
         yield from _password(text)
+    elif isinstance(value, str) and "://" in value:
+        yield from _password(value)
     for each in _parts(value):
         yield from secrets_of(each)
 

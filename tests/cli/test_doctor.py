@@ -276,10 +276,21 @@ async def test_disabled_webhook_endpoints_are_reported(commands: RedisCommands) 
     assert "finops webhooks test" in finding.fix
 
 
-async def test_a_proxy_is_not_used_for_providers_and_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+async def test_providers_are_checked_the_way_that_calls_go(tmp_path: Path) -> None:
     async with running() as simulator:
-        settings = Settings(providers={"mine": ProviderSettings(wire="openai", base_url=simulator.base_url)})
-        findings = await check_providers(settings, {"HTTP_PROXY": "http://127.0.0.1:9", "https_proxy": ""})
-    assert [(finding.check, finding.level) for finding in findings] == [("proxy", "WARN"), ("provider mine", "OK")]
-    assert "HTTP_PROXY" in findings[0].message
+        local = ProviderSettings(wire="openai", base_url=simulator.base_url)
+        proxied = local.model_copy(update={"base_url": "http://models.example.com/v1"})
+        untrusted = local.model_copy(update={"ca_file": str(tmp_path / "missing.pem")})
+        settings = Settings(providers={"local": local, "proxied": proxied, "untrusted": untrusted})
+        # The simulator plays the proxy: nobody else answers for that name.
+        environ = {"HTTP_PROXY": simulator.base_url.removesuffix("/v1")}
+        findings = await check_providers(settings, environ)
+        refused = await check_providers(settings, {"ALL_PROXY": "socks5://user:secret@127.0.0.1:9"})
+    by_name = {finding.check: finding for finding in findings}
+    assert by_name["provider local"].level == "OK"
+    assert "http://models.example.com/v1 answers 200" in by_name["provider proxied"].message
+    assert by_name["provider untrusted"].level == "FAIL"
+    assert "missing.pem" in by_name["provider untrusted"].message
+    assert [(finding.check, finding.level) for finding in refused] == [("proxy", "FAIL")]
+    assert "socks5:// is not supported" in refused[0].message
+    assert "secret" not in refused[0].message

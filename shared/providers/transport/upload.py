@@ -8,15 +8,17 @@ import httpx
 from shared.providers.transport.connection import Connection
 from shared.providers.transport.exchange import Exchange
 from shared.providers.transport.head import MalformedRequest, encode_headers, encode_request_line
+from shared.providers.transport.origin import Origin
+from shared.providers.transport.proxies import Proxy
 
 _LAST_CHUNK = b"0\r\n\r\n"
 
 
-def encode_head(request: httpx.Request) -> bytes:
+def encode_head(request: httpx.Request, proxy: Proxy | None = None) -> bytes:
     """Make the head of the request's own headers.
 
     Only one notion of the body's length may be sent (RFC 9112, 6.2); httpx itself adds a second one to plain bytes
-    that the caller wants chunked.
+    that the caller wants chunked. A proxy of plain HTTP is sent the whole URL (RFC 9112, 3.2.2).
 
     Raises:
         MalformedRequest: Something in it cannot be sent.
@@ -24,7 +26,11 @@ def encode_head(request: httpx.Request) -> bytes:
     headers = request.headers.raw
     if "transfer-encoding" in request.headers:
         headers = [pair for pair in headers if pair[0].lower() != b"content-length"]
-    line = encode_request_line(request.method, request.url.raw_path)
+    target = request.url.raw_path
+    if proxy is not None:
+        target = b"http://%b%b" % (Origin.of(request.url).authority, target)
+        headers = [*headers, *proxy.headers]
+    line = encode_request_line(request.method, target)
     return b"%b%b\r\n" % (line, encode_headers(headers))
 
 

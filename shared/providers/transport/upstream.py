@@ -11,9 +11,10 @@ import httpx
 from shared.providers.transport.connection import Connection
 from shared.providers.transport.dial import Dialer
 from shared.providers.transport.exchange import Exchange
-from shared.providers.transport.head import encode_request
+from shared.providers.transport.head import encode_headers, encode_request
 from shared.providers.transport.origin import Limits, Origin, Timeouts
 from shared.providers.transport.pool import OriginPool, OriginStats
+from shared.providers.transport.proxies import NO_PROXIES, Proxies, Proxy
 from shared.providers.transport.response import RawResponse
 from shared.providers.transport.upload import Body, encode_head, send_pieces
 
@@ -26,11 +27,18 @@ class UpstreamTransport(httpx.AsyncBaseTransport):
     Args:
         limits: Connections per origin and how long unused ones are kept.
         ssl_context: Replaces the default, which verifies against the system's authorities.
+        proxies: Chooses the proxy of an origin.
     """
 
-    def __init__(self, limits: Limits = _DEFAULT_LIMITS, ssl_context: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        limits: Limits = _DEFAULT_LIMITS,
+        ssl_context: ssl.SSLContext | None = None,
+        proxies: Proxies = NO_PROXIES,
+    ) -> None:
         self._limits = limits
-        self._dialer = Dialer(ssl_context)
+        self._dialer = Dialer(ssl_context, proxies)
+        self._proxies = proxies
         self._pools: dict[Origin, OriginPool] = {}
         self._closed = False
 
@@ -64,6 +72,8 @@ class UpstreamTransport(httpx.AsyncBaseTransport):
             httpx.WriteTimeout, httpx.ReadTimeout: A limit of `timeouts` ran out.
             httpx.RemoteProtocolError, httpx.ReadError: Closed, reset, or no valid HTTP/1.1.
         """
+        if self._proxies.forwards:
+            target, headers = self._forwarded(origin, target, headers)
         payload = encode_request(method, target, origin.authority, headers, body)
         return await self._exchange(origin, payload, timeouts, head_only=method == "HEAD")
 
@@ -80,7 +90,7 @@ class UpstreamTransport(httpx.AsyncBaseTransport):
         except ValueError as error:
             raise httpx.UnsupportedProtocol(str(error)) from error
         timeouts = _read_timeouts(request.extensions.get("timeout", {}))
-        head, body = encode_head(request), Body(request)
+        head, body = encode_head(request, self._forwarding_proxy(origin)), Body(request)
         head_only = request.method == "HEAD"
         if body.replayable:
             payload = head + await body.read()
@@ -128,6 +138,22 @@ class UpstreamTransport(httpx.AsyncBaseTransport):
         await send_pieces(connection, exchange, body)
         await connection.wait_head(exchange)
         return RawResponse(connection, exchange)
+
+    def _forwarding_proxy(self, origin: Origin) -> Proxy | None:
+        """Return the proxy that is sent whole requests: that of plain HTTP; one for https only carries a tunnel."""
+        return self._proxies.of(origin) if origin.scheme == "http" and self._proxies.forwards else None
+
+    def _forwarded(
+        self, origin: Origin, target: bytes, headers: bytes | Sequence[tuple[bytes, bytes]]
+    ) -> tuple[bytes, bytes | Sequence[tuple[bytes, bytes]]]:
+        """Return target and headers as the proxy of plain HTTP wants them, if there is one (RFC 9112, 3.2.2)."""
+        proxy = self._forwarding_proxy(origin)
+        if proxy is None:
+            return target, headers
+        if proxy.headers:
+            block = headers if isinstance(headers, bytes) else encode_headers(headers)
+            headers = block + encode_headers(proxy.headers)
+        return b"http://%b%b" % (origin.authority, target), headers
 
     def _forget(self, origin: Origin) -> None:
         self._pools.pop(origin, None)
