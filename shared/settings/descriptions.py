@@ -100,6 +100,10 @@ MEANINGS: Mapping[str, Mapping[str, str]] = {
         "location": "Vertex AI: the location",
         "region": "Bedrock: the region",
         "credentials": "Vertex AI: path of a key file; without it application default credentials",
+        "proxy": "URL of the proxy to this provider, or `direct`; none: that of the environment",
+        "ca_file": "PEM file of the authorities that are trusted in place of the system's",
+        "client_cert": "PEM file of the certificate that is presented to the provider",
+        "client_key": "PEM file of its key, without a passphrase; none: it stands in `client_cert`",
     },
     "KeySettings": {
         "name": "its name in logs and histories",
