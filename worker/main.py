@@ -55,7 +55,7 @@ from worker.exposition import serve_metrics
 from worker.leased_worker import LeasedWorker, WorkerOptions
 from worker.outage import OutageLog
 from worker.outbox import Outbox
-from worker.provider_batches import ProviderBatchLoop
+from worker.provider_batches import follow_batches
 from worker.schedule_turns import ScheduleTurns
 from worker.schedules import ScheduleLoop
 from worker.tasks import JobRunner
@@ -205,7 +205,7 @@ def _assemble(
     )
     parts.start("schedules", ScheduleLoop(schedules, firing, outage).run)
     if (batches := inference.forwarder.batches) is not None:
-        parts.start("provider-batches", ProviderBatchLoop(billing.followed, batches, governance).run)
+        parts.start("provider-batches", follow_batches(settings, billing.followed, batches, governance).run)
     lane = DeliveryLane(delivery, settings.webhooks_delivery.concurrency, metrics, outage)
     exits.push_async_callback(lane.aclose)
     parts.start("deliveries", lane.run)

@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
 from contextlib import suppress
 
+from shared.batches.files import FileStore
+from shared.batches.store import BatchStore
 from shared.errors import GatewayError, StoreUnavailable
 from shared.governance.keys.authenticate import Authenticator
 from shared.governance.keys.caller import Caller
+from shared.governance.ledger.batch_views import ENDED
 from shared.governance.ledger.followed_batches import (
     CLOSE,
     NO_LINES,
@@ -17,27 +19,32 @@ from shared.governance.ledger.followed_batches import (
     FollowedBatch,
     FollowedBatches,
 )
-from shared.inference.provider_batches import ProviderBatches, ended_files
+from shared.inference.provider_batches import ProviderBatches
+from shared.settings.model import Settings
+from worker.batch_booking import BatchBooking
+from worker.batch_rescue import LOOK_MS, BatchRescue
+from worker.rescue_files import RescueFiles
 
 log = logging.getLogger("finops.batches")
 
-LOOK_MS = 15_000
-"""Between looks at a running batch: its lines are to be booked within a minute of its end."""
 IDLE_S = 1.0
 PAUSE_S = 1.0
 GIVE_UP_MS = 8 * 86_400_000
 """Age at which a batch that cannot be read is charged what was reserved: providers run one for a day at most."""
+UNLIMITED_BYTES = 2**53
+"""Results of a batch are kept whatever else its owner keeps."""
 UNCONFIRMED_MS = 25 * 3_600_000
-_ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 
 
 class ProviderBatchLoop:
     """Takes turns at the batches that are followed."""
 
-    def __init__(self, followed: FollowedBatches, batches: ProviderBatches, governance: Authenticator) -> None:
-        self._followed = followed
-        self._batches = batches
+    def __init__(self, booking: BatchBooking, governance: Authenticator, rescue: BatchRescue) -> None:
+        self._followed = booking.followed
+        self._batches = booking.batches
         self._governance = governance
+        self._booking = booking
+        self._rescue = rescue
 
     async def run(self) -> None:
         """Take turns until cancelled; outages of the store and of providers are waited out."""
@@ -76,21 +83,12 @@ class ProviderBatchLoop:
             await (self._close(batch, NO_LINES) if over else self._wait(batch, UNCONFIRMED_MS))
             return
         found = await self._batches.look(batch)
-        if found.get("status") not in _ENDED:
+        if batch.rescue:
+            await self._rescue.step(turn, found)
+        elif found.get("status") in ENDED:
+            await self._booking.book(batch, found, then=CLOSE)
+        else:
             await self._wait(batch, LOOK_MS)
-            return
-        await self._book(batch, ended_files(found))
-
-    async def _book(self, batch: FollowedBatch, files: Sequence[str]) -> None:
-        owner = await self._governance.owner(batch.owner)
-        booked, passed = batch.lines, 0
-        for file_id in files:
-            before = passed
-            async for count, lines in self._batches.booked_lines(batch, file_id, owner, max(0, booked - before)):
-                await self._followed.book(batch, booked + count, booked=lines, before=booked, then=60_000)
-                booked += count
-            passed = booked
-        await self._followed.book(batch, booked, before=booked, then=CLOSE)
 
     async def _after_failure(self, turn: BatchTurn, error: GatewayError) -> None:
         """Look again later; what is gone, or not readable for days, is charged what was reserved."""
@@ -114,3 +112,14 @@ class ProviderBatchLoop:
 
     async def _wait(self, batch: FollowedBatch, delay_ms: int) -> None:
         await self._followed.book(batch, batch.lines, booked=NO_LINES, before=batch.lines, then=delay_ms)
+
+
+def follow_batches(
+    settings: Settings, followed: FollowedBatches, batches: ProviderBatches, governance: Authenticator
+) -> ProviderBatchLoop:
+    """Build what follows the batches of providers, books their lines and rescues them."""
+    commands = followed.commands
+    files = RescueFiles(FileStore(commands, max_owner_bytes=UNLIMITED_BYTES), batches, ttl_s=settings.files.ttl_s)
+    booking = BatchBooking(followed, batches, governance)
+    rescue = BatchRescue(booking, files, BatchStore(commands), settings.batches)
+    return ProviderBatchLoop(booking, governance, rescue)

@@ -36,6 +36,7 @@ class NewBatch:
         dimensions: Cost dimensions of its calls.
         run: The run that its calls belong to; None: what each line's metadata says.
         window_s: Completion window.
+        listed: Whether it is in its owner's list; the gateway's own batches are not.
     """
 
     owner: str
@@ -51,6 +52,7 @@ class NewBatch:
     dimensions: Mapping[str, str] = field(default_factory=dict)
     run: Run | None = None
     window_s: int = WINDOW_S
+    listed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,7 @@ class BatchStore:
             REMEMBERED_MS if key else RETRIED_WITHIN_MS,
             "1" if key or new.blind_retry else "",
             MAX_PER_HOUR,
+            "1" if new.listed else "",
             *("endpoint", new.endpoint, "webhook", new.webhook, "file_ttl_s", new.file_ttl_s),
             *("output_file", keys.mint_file_id(), "error_file", keys.mint_file_id()),
         ]

@@ -17,6 +17,7 @@ KEYS: tuple[Key, ...] = (
     ),
     Key("finops:provider-batch:<id>", "hash", "9 days", "a provider's batch that is followed until it is booked"),
     Key("finops:provider-batches", "sorted set", "permanent, empties itself", "those batches, by the next look"),
+    Key("finops:batch-view:<provider>:<id>", "hash", "30 days", "what callers see of a provider's batch under rescue"),
     Key("finops:holds", "sorted set", "permanent, empties itself", "open reservations by their deadline"),
     Key("finops:books", "hash", "permanent, one", "how long entries are kept, and which thresholds raise alerts"),
     Key("finops:ledger", "stream", "permanent, 1,000,000 entries", "cost entries, one per outcome"),
@@ -89,6 +90,11 @@ def session_ticket(digest: str) -> str:
 def followed_batch(batch_id: str) -> str:
     """A provider's batch that is followed."""
     return f"finops:provider-batch:{batch_id}"
+
+
+def batch_view(provider: str, batch_id: str) -> str:
+    """What callers see of a provider's batch that is rescued."""
+    return f"finops:batch-view:{provider}:{batch_id}"
 
 
 def usage_hour(hour: str) -> str:

@@ -42,7 +42,7 @@ class Billing:
     ) -> None:
         self.guard = LimitGuard(commands, reservation_ttl_s=settings.ledger.reservation_s)
         self.ledger = Ledger(commands, settings.ledger)
-        self.followed = FollowedBatches(commands)
+        self.followed = FollowedBatches(commands, rescue=settings.batches.rescue)
         self.prices = PriceBook(settings.prices, price_sources)
         self.watch = watch
         self._redaction = Redaction(settings.log.redact) if settings.log.content else None

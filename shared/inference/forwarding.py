@@ -1,20 +1,24 @@
 """Forwarding of requests that belong to one provider: rights and limits before, owners and a ledger entry after."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
+from urllib.parse import unquote
 
 import orjson
 
 from shared.errors import InvalidRequest, NotFound, PassthroughBlocked
 from shared.governance.keys.caller import Caller
 from shared.governance.pricing.prices import NO_COST, Cost
+from shared.inference.batch_answers import BatchAnswers
 from shared.inference.billing import Billing
 from shared.inference.call import Call
 from shared.inference.call_cost import CallCost
 from shared.inference.owned_ids import OwnedIds
 from shared.inference.owned_lists import OwnedList
 from shared.inference.passthrough import Passthrough, RawAnswer, RawRequest
-from shared.inference.provider_batches import ProviderBatches, batch_fields
+from shared.inference.provider_batch_lines import batch_fields
+from shared.inference.provider_batches import ProviderBatches
 from shared.inference.references import made_ids, named_models, referenced_ids
 from shared.surfaces.forwarded_paths import ForwardedPath, match_path
 from shared.surfaces.multipart import MalformedForm, form_fields
@@ -26,6 +30,8 @@ Access = Literal["off", "owned", "account"]
 """Which objects in a provider's account a caller may use: none, its own, or all."""
 
 _WRITES: Final = frozenset({"POST", "PUT", "PATCH"})
+_BATCHES: Final = frozenset({"/batches", "/batches/{id}", "/batches/{id}/cancel"})
+_CANCEL: Final = re.compile(r"/batches/([^/]+)/cancel")
 # Objects whose later state names further objects: the files of a batch, the model of a fine-tuning job.
 _GROWING: Final = frozenset({"/batches/{id}", "/fine_tuning/jobs/{id}"})
 
@@ -47,6 +53,7 @@ class Forwarder:
         self._billing = billing
         self._owned = owned
         self.batches = None if billing is None else ProviderBatches(passthrough, billing)
+        self._batch_answers = None if billing is None else BatchAnswers(passthrough, billing.followed)
 
     async def forward(self, request: RawRequest, caller: Caller, access: Access = "account") -> RawAnswer:
         """Forward a request.
@@ -74,6 +81,14 @@ class Forwarder:
             )
         fields = read_fields(request)
         self._authorise(request, path, fields, caller)
+        answer = await self._forward_for(request, path, fields, caller, access)
+        if self._batch_answers is not None and path.template in _BATCHES and batch_fields(request, fields) is None:
+            return await self._batch_answers.show(request.provider, answer)
+        return answer
+
+    async def _forward_for(
+        self, request: RawRequest, path: ForwardedPath, fields: Mapping[str, Any], caller: Caller, access: Access
+    ) -> RawAnswer:
         if access == "account" or self._owned is None:
             answer = await self._forward(request, caller)
             if caller.key_id and self._owned is not None and request.method == "POST" and not path.resource_id:
@@ -114,7 +129,14 @@ class Forwarder:
             return await self._passthrough.forward(request, caller)
         if self.batches is not None and (fields := batch_fields(request, read_fields(request))) is not None:
             return await self.batches.create(request, caller, fields)
-        return await self._forward_billed(self._billing, request, caller)
+        billing = self._billing
+        cancelled = _CANCEL.fullmatch(request.path.partition("?")[0])
+        if self._batch_answers is None or request.method != "POST" or cancelled is None:
+            return await self._forward_billed(billing, request, caller)
+        batch_id = unquote(cancelled[1])
+        return await self._batch_answers.cancel(
+            request, batch_id, caller, lambda: self._forward_billed(billing, request, caller)
+        )
 
     async def _forward_billed(self, billing: Billing, request: RawRequest, caller: Caller) -> RawAnswer:
         call = Call(

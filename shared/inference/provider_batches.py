@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
@@ -22,13 +22,21 @@ from shared.inference.billing import Billing
 from shared.inference.call import Call, Target
 from shared.inference.call_cost import CallCost
 from shared.inference.passthrough import Passthrough, RawAnswer, RawRequest
-from shared.surfaces.request_types import PASSTHROUGH, REQUEST_TYPES, RequestType
+from shared.inference.provider_batch_lines import (
+    LINES_AT_ONCE,
+    body_of,
+    is_providers_fault,
+    parse_object,
+    part_of,
+    read_lines,
+    type_of,
+)
+from shared.surfaces.request_types import PASSTHROUGH
 
 FIRST_LOOK_MS = 600_000
 """When a batch is looked at whose creation was not confirmed; a confirmed one is looked at at once."""
-LINES_AT_ONCE = 200
-MAX_LINE_BYTES = 64 * 1024 * 1024
-_TYPES: Mapping[str, RequestType] = {kind.path: kind for kind in REQUEST_TYPES if kind.form == "json"}
+LATE_DUPLICATE = "late_duplicate"
+"""Code in the ledger of a provider's answer to a line that the gateway has run meanwhile."""
 
 
 @dataclass(slots=True)
@@ -89,6 +97,8 @@ class ProviderBatches:
                 priced=estimate.read,
                 dimensions=request.dimensions,
                 request_id=request.request_id,
+                run=call.run,
+                rescue=self._billing.followed.rescue,
             )
             reservation = await self._reserve(batch, estimate)
             # Whether its caller waits or not: what has been sent is to be followed.
@@ -113,35 +123,57 @@ class ProviderBatches:
             raise UpstreamFailure("The provider sent a batch that is not an object.")
         return found
 
+    async def cancel(self, batch: FollowedBatch) -> None:
+        """Have a provider cancel a batch.
+
+        Raises:
+            GatewayError: The provider's own error.
+        """
+        path = f"/batches/{quote(batch.batch, safe='')}/cancel"
+        await (await self._send_own(RawRequest(method="POST", path=path, provider=batch.provider))).read()
+
+    def lines(self, batch: FollowedBatch, file_id: str) -> AsyncIterator[bytes]:
+        """Yield the lines of a provider's file, which may raise the provider's own error."""
+        return self._lines(batch.provider, file_id)
+
+    async def _lines(self, provider: str, file_id: str) -> AsyncIterator[bytes]:
+        content = await self._get(provider, f"/files/{quote(file_id, safe='')}/content")
+        async for line in read_lines(content):
+            yield line
+
     async def booked_lines(
-        self, batch: FollowedBatch, file_id: str, owner: Caller, skip: int
+        self, batch: FollowedBatch, file_id: str, owner: Caller, skip: int, *, rescued: bool = False
     ) -> AsyncIterator[tuple[int, BookedLines]]:
-        """Price the lines of an output or error file at batch rates; yield some at once with their number.
+        """Price the lines of an output or error file at batch rates.
 
         Args:
             batch: The batch.
             file_id: The provider's file.
             owner: Who pays.
             skip: Lines that are booked already.
+            rescued: Whether the gateway runs lines that the provider failed: their runs are booked instead.
+
+        Yields:
+            Some lines at once, with the number of the file's lines read so far, skipped ones included; the last time
+            with the number of all its lines.
 
         Raises:
             GatewayError: The file cannot be read.
         """
         entries: list[bytes] = []
-        cost = tokens = 0
-        content = await self._get(batch.provider, f"/files/{quote(file_id, safe='')}/content")
-        async for line in _lines(content):
-            if skip:
-                skip -= 1
+        number = cost = tokens = 0
+        async for line in self._lines(batch.provider, file_id):
+            number += 1
+            if number <= skip:
                 continue
             entry, line_cost, line_tokens = self._entry(batch, owner, line)
-            entries.append(entry)
+            if line_cost or not (rescued and is_providers_fault(parse_object(line))):
+                entries.append(entry)
             cost, tokens = cost + line_cost, tokens + line_tokens
-            if len(entries) == LINES_AT_ONCE:
-                yield len(entries), BookedLines(entries, cost, tokens)
+            if (number - skip) % LINES_AT_ONCE == 0:
+                yield number, BookedLines(entries, cost, tokens)
                 entries, cost, tokens = [], 0, 0
-        if entries:
-            yield len(entries), BookedLines(entries, cost, tokens)
+        yield number, BookedLines(entries, cost, tokens)
 
     def charge_of_estimate(self, batch: FollowedBatch, owner: Caller, code: str) -> BookedLines:
         """Return one entry with what was reserved, for a batch whose results cannot be read."""
@@ -158,15 +190,15 @@ class ProviderBatches:
         restricted = call.caller.models != ("*",) or call.caller.denied_models
         if not limits and not restricted and not self._billing.limits_models:
             return estimate
-        kind = _type_of(fields["endpoint"])
+        kind = type_of(fields["endpoint"])
         if kind is None:
             raise InvalidRequest("The costs of batches of this endpoint cannot be limited.", param="endpoint")
         provider = self._passthrough.owner(request.provider, call.caller)
         content = await self._get(request.provider, f"/files/{quote(fields['input_file_id'], safe='')}/content")
         number = 0
-        async for line in _lines(content):
+        async for line in read_lines(content):
             number += 1
-            body = _body_of(line, number)
+            body = body_of(line, number)
             target = Target(provider, body["model"])
             self._passthrough.authorise(target.name, call.caller)
             line_call = replace(call, request_type=kind, fields=body, body=line, model=target.name)
@@ -201,102 +233,34 @@ class ProviderBatches:
             raise
         finally:
             self._billing.guard.ended(batch.id)
-        await followed.confirm(batch.id, str(_object(body).get("id") or ""))
+        await followed.confirm(batch, str(parse_object(body).get("id") or ""))
         return answer.with_body(body)
 
     def _entry(self, batch: FollowedBatch, owner: Caller, line: bytes) -> tuple[bytes, int, int]:
         """Return a line's ledger entry, its cost in micro-USD and its tokens."""
-        row = _object(line)
-        response = _part(row, "response")
-        body = _part(response, "body")
-        kind = _type_of(batch.endpoint) or PASSTHROUGH
+        row = parse_object(line)
+        response = part_of(row, "response")
+        body = part_of(response, "body")
+        kind = type_of(batch.endpoint) or PASSTHROUGH
         status = int(response.get("status_code") or 500)
         model = str(body.get("model") or "")
-        usage = used_by(kind, {}, _part(body, "usage"))
+        usage = used_by(kind, {}, part_of(body, "usage"))
         estimated = usage.empty and status < 400 and kind.usage == "tokens"
         if estimated:
             usage = answer_estimate(kind, {}, b"", orjson.dumps(body))
-        error = _part(body, "error") or _part(row, "error")
+        error = part_of(body, "error") or part_of(row, "error")
         cost = self._billing.prices.cost(batch.provider, model, usage, variant="batch")
+        late = LATE_DUPLICATE if batch.rescue_batch else ""
         outcome = CallOutcome(
             caller=owner, request_type=kind.name, surface="openai", asked=f"{batch.provider}/{model}",
             provider=batch.provider, model=model, usage=usage, cost=cost, estimated=estimated, status=status,
-            code=str(error.get("code") or "batch_line_failed") if status >= 400 else "",
+            code=str(error.get("code") or "batch_line_failed") if status >= 400 else late,
             request_id=str(row.get("id") or batch.request_id), dimensions=batch.dimensions,
         )  # fmt: skip
         return entry_of(outcome), cost.micro_usd if cost.priced else 0, usage.tokens
 
     async def _get(self, provider: str, path: str) -> RawAnswer:
-        return await self._passthrough.forward(RawRequest(method="GET", path=path, provider=provider), ANONYMOUS)
+        return await self._send_own(RawRequest(method="GET", path=path, provider=provider))
 
-
-def _type_of(endpoint: str) -> RequestType | None:
-    return _TYPES.get(endpoint.strip("/").removeprefix("v1/"))
-
-
-def _body_of(line: bytes, number: int) -> dict[str, Any]:
-    """Return the request in a line of an input file.
-
-    Raises:
-        InvalidRequest: The line has none, or it names no model.
-    """
-    body = _part(_object(line), "body")
-    if not isinstance(body.get("model"), str):
-        raise InvalidRequest(
-            f"Line {number} of the input file is not a request with a model: its cost cannot be reserved.",
-            param="input_file_id",
-        )
-    return body
-
-
-def _object(text: bytes) -> dict[str, Any]:
-    try:
-        found = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _part(fields: Mapping[str, Any], name: str) -> dict[str, Any]:
-    found = fields.get(name)
-    return found if isinstance(found, dict) else {}
-
-
-async def _lines(content: RawAnswer) -> AsyncIterator[bytes]:
-    """Yield the lines of a file as it arrives, without blank ones; others get a turn of the event loop in between.
-
-    Raises:
-        UpstreamFailure: A line is longer than ``MAX_LINE_BYTES``.
-    """
-    pieces: list[bytes] = []
-    size = count = 0
-    async for chunk in content:
-        *ended, rest = chunk.split(b"\n")
-        for line in ended:
-            whole = b"".join([*pieces, line]).strip()
-            pieces, size = [], 0
-            if whole:
-                yield whole
-            count += 1
-            if count % LINES_AT_ONCE == 0:
-                await asyncio.sleep(0)
-        pieces.append(rest)
-        size += len(rest)
-        if size > MAX_LINE_BYTES:
-            raise UpstreamFailure("A line of the provider's file is too long.")
-    last = b"".join(pieces).strip()
-    if last:
-        yield last
-
-
-def ended_files(found: Mapping[str, Any]) -> Sequence[str]:
-    """Return the ids of a batch's output and error files."""
-    return [found[name] for name in ("output_file_id", "error_file_id") if isinstance(found.get(name), str)]
-
-
-def batch_fields(request: RawRequest, fields: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return the body of a batch's creation; None for any other request, and for one that its provider refuses."""
-    if request.method != "POST" or request.path.partition("?")[0].strip("/") != "batches":
-        return None
-    named = all(isinstance(fields.get(name), str) for name in ("input_file_id", "endpoint"))
-    return fields if named else None
+    async def _send_own(self, request: RawRequest) -> RawAnswer:
+        return await self._passthrough.forward(request, ANONYMOUS)

@@ -145,6 +145,18 @@ class FileSettings(Section):
         return int(self.max_stored_mb_per_key * 1024 * 1024)
 
 
+class BatchSettings(Section):
+    """Batches that providers run themselves.
+
+    Attributes:
+        rescue: Whether lines that a provider fails, expires or leaves are run by the gateway.
+        rescue_before_s: How long before the end of a batch's window its rescue begins.
+    """
+
+    rescue: bool = False
+    rescue_before_s: Annotated[int, Field(ge=60, le=86_400)] = 3600
+
+
 class KeySettings(Section):
     """One credential of a provider."""
 
@@ -368,6 +380,7 @@ class Settings(Section):
     jobs: JobSettings = JobSettings()
     schedules: ScheduleSettings = ScheduleSettings()
     files: FileSettings = FileSettings()
+    batches: BatchSettings = BatchSettings()
     log: LogSettings = LogSettings()
     aliases: dict[str, str] = {}
     routes: dict[str, RouteSettings] = {}

@@ -1,4 +1,12 @@
-"""`/batches`: a batch advances one state with every look at it: validating, in_progress, completed."""
+"""`/batches`: a batch advances one state with every look at it: validating, in_progress, completed.
+
+A batch misbehaves as the key ``simulator`` of its metadata says, such as ``answered=2,end=expired,looks=3``:
+
+- ``answered=N``: only the first N lines are answered; the others get error lines, or none when the batch is cancelled.
+- ``end=expired|failed|lost``: how it ends; ``failed`` before any line ran, ``lost`` completed with errors of its own.
+- ``looks=N``: it is in progress, or cancelling, for N more looks.
+- ``complete=1``: a cancel comes too late, and the batch completes.
+"""
 
 import time
 from typing import Any
@@ -71,12 +79,11 @@ def retrieve_batch(call: Call) -> Reply:
     """
     batch = _batch(call)
     now = int(time.time())
+    faults = _faults(batch)
     if batch["status"] == "validating":
         _validate(call, batch, now)
-    elif batch["status"] == "in_progress":
-        _complete(call, batch, now)
-    elif batch["status"] == "cancelling":
-        batch |= {"status": "cancelled", "cancelled_at": now}
+    elif batch["status"] in ("in_progress", "cancelling") and _waited(call, batch, faults):
+        _end(call, batch, faults, now)
     return Reply(orjson.dumps(batch))
 
 
@@ -120,9 +127,37 @@ def _batch(call: Call) -> dict[str, Any]:
     return batch
 
 
+def _faults(batch: dict[str, Any]) -> dict[str, str]:
+    """How a batch is to misbehave."""
+    pairs = str((batch["metadata"] or {}).get("simulator", "")).split(",")
+    return {name: value for name, _, value in (pair.partition("=") for pair in pairs) if name}
+
+
+def _waited(call: Call, batch: dict[str, Any], faults: dict[str, str]) -> bool:
+    """Count a look; whether there were enough of them."""
+    looks = call.store.looks.get(batch["id"]) or 0
+    call.store.looks.put(batch["id"], looks + 1)
+    return looks >= int(faults.get("looks", 0))
+
+
+def _end(call: Call, batch: dict[str, Any], faults: dict[str, str], now: int) -> None:
+    """End a batch as completed, or as its cancel or its faults say."""
+    if batch["status"] == "cancelling" and "complete" not in faults:
+        end, answered = "cancelled", int(faults.get("answered", 0))
+    else:
+        end, answered = faults.get("end", "completed"), int(faults.get("answered", LINES_LIMIT))
+    code = {"cancelled": "", "expired": "batch_expired"}.get(end, "server_error")
+    _answer(call, batch, answered, code)
+    status = "completed" if end == "lost" else end
+    batch |= {"status": status, "finalizing_at": now, f"{status}_at": now}
+
+
 def _validate(call: Call, batch: dict[str, Any], now: int) -> None:
     """Count the lines; a broken file fails the batch with an error per broken line."""
     lines, errors = _lines(call, batch)
+    if _faults(batch).get("end") == "failed":
+        message = "Enqueued token limit reached for this model."
+        errors = [{"code": "token_limit_exceeded", "message": message, "param": None, "line": None}]
     if errors:
         batch |= {"status": "failed", "failed_at": now, "errors": {"object": "list", "data": errors}}
         return
@@ -169,30 +204,33 @@ def _line_fault(line: Json, endpoint: str, seen: set[str]) -> tuple[str, str, st
     return None
 
 
-def _complete(call: Call, batch: dict[str, Any], now: int) -> None:
-    """Answer every line and write the output and the error file."""
+def _answer(call: Call, batch: dict[str, Any], answered: int, code: str) -> None:
+    """Answer the first lines, give the others an error unless it is empty, and write the output and the error file."""
     lines, _ = _lines(call, batch)
     written: dict[bool, list[bytes]] = {True: [], False: []}
-    for line in lines:
-        reply = call.dispatch(line["url"], line["body"])
-        response = {
-            "status_code": reply.status,
-            "request_id": hexadecimal("req_", 32),
-            "body": orjson.loads(reply.body),
-        }
+    for number, line in enumerate(lines if code else lines[:answered]):
+        response = _response(call, line) if number < answered else None
         row = {
             "id": hexadecimal("batch_req_", 32),
             "custom_id": line["custom_id"],
             "response": response,
-            "error": None,
+            "error": None if response else {"code": code, "message": "This request was not executed."},
         }
-        written[reply.status < 400].append(orjson.dumps(row) + b"\n")
+        written[response is not None and response["status_code"] < 400].append(orjson.dumps(row) + b"\n")
     for fine, name in ((True, "output_file_id"), (False, "error_file_id")):
         if written[fine]:
             filename = f"{batch['id']}_{name.removesuffix('_file_id')}.jsonl"
             batch[name] = keep_file(call.store, filename, "batch_output", b"".join(written[fine]))["id"]
-    counts = {"total": len(lines), "completed": len(written[True]), "failed": len(written[False])}
-    batch |= {"status": "completed", "finalizing_at": now, "completed_at": now, "request_counts": counts}
+    batch["request_counts"] = {"total": len(lines), "completed": len(written[True]), "failed": len(written[False])}
+
+
+def _response(call: Call, line: dict[str, Any]) -> dict[str, Any]:
+    reply = call.dispatch(line["url"], line["body"])
+    return {
+        "status_code": reply.status,
+        "request_id": hexadecimal("req_", 32),
+        "body": orjson.loads(reply.body),
+    }
 
 
 ROUTES = (

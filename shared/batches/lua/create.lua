@@ -1,7 +1,8 @@
 #!lua
 --!include prelude.lua
 -- Makes a batch, or finds the one that the same request made. ARGV: id, owner, input file, window in s, key of the
--- request, its fingerprint, ms for which it is remembered, '1' to look for it, most batches an hour, then fields.
+-- request, its fingerprint, ms for which it is remembered, '1' to look for it, most batches an hour, '1' to list it,
+-- then fields.
 -- Answers {'new' or 'known', id, record}, {'conflict'}, {'no_file'} or {'many'}.
 local id, owner, input, window = ARGV[1], ARGV[2], ARGV[3], num(ARGV[4])
 local request, fingerprint = ARGV[5], ARGV[6]
@@ -15,7 +16,8 @@ local parts = call('HGET', file_key(input), 'parts')
 if not parts then return {'no_file'} end
 local now = now_ms()
 local set = batches_key(owner)
-if call('ZCOUNT', set, int(now_us() - 3600000000), '+inf') >= num(ARGV[9]) then return {'many'} end
+local listed = ARGV[10] == '1'
+if listed and call('ZCOUNT', set, int(now_us() - 3600000000), '+inf') >= num(ARGV[9]) then return {'many'} end
 -- The input is kept until the batch has ended, whatever its own lifetime.
 local keep = window * 1000 + 86400000
 if call('PTTL', file_key(input)) < keep then
@@ -24,12 +26,12 @@ if call('PTTL', file_key(input)) < keep then
 end
 call('HINCRBY', file_key(input), 'uses', 1)
 local fields = {}
-for i = 10, #ARGV do fields[#fields + 1] = ARGV[i] end
+for i = 11, #ARGV do fields[#fields + 1] = ARGV[i] end
 local now_s = math.floor(now / 1000)
 call('HSET', batch_key(id), 'v', '1', 'owner', owner, 'input', input, 'status', 'validating', 'created_s', int(now_s),
   'expires_s', int(now_s + window), unpack(fields))
 call('PEXPIRE', batch_key(id), LIVE_MS)
-list_in(set, id)
+if listed then list_in(set, id) end
 call('ZADD', OPEN, int(now), id)
 call('HSET', request, 'id', id, 'body', fingerprint)
 call('PEXPIRE', request, ARGV[7])

@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
 --!include prelude.lua
 -- Books lines of a provider's batch, once. Arguments: id, number of the turn, lines booked before, and after, cost and
--- tokens of these lines, ms until the next look or 'close', then their ledger entries. With the last ones the reservation
--- is settled to what all lines cost. Answers 1, or 0 when another turn has been taken since.
+-- tokens of these lines, ms until the next look, 'settle' or 'close', then their ledger entries. With the last ones the
+-- reservation is settled to what all lines cost; after 'settle' the batch is followed on, for its rescue. Answers 1, or 0 when another turn has been taken since.
 local FOLLOWED = 'finops:provider-batches'
 local key = 'finops:provider-batch:' .. ARGV[1]
 local f = call('HMGET', key, 'turn', 'lines')
@@ -18,6 +18,10 @@ if ARGV[7] == 'close' then
   end_hold(ARGV[1], 'settled', cost, tokens, now)
   call('DEL', key)
   call('ZREM', FOLLOWED, ARGV[1])
+elseif ARGV[7] == 'settle' then
+  end_hold(ARGV[1], 'settled', cost, tokens, now)
+  call('HSET', key, 'ended', '1')
+  call('ZADD', FOLLOWED, 'XX', int(now), ARGV[1])
 else
   call('ZADD', FOLLOWED, 'XX', int(now + num(ARGV[7])), ARGV[1])
 end

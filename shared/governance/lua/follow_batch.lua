@@ -1,14 +1,18 @@
 #!lua
 --!include prelude.lua
 -- Follows a provider's batch until it is booked. Arguments: id, which is also that of its reservation, ms until the first
--- look, then fields. What is followed, and reserved, is given up after 9 days: a batch runs for one day at most.
+-- look, key of what callers see of it if it is to be rescued, else '', then fields. What is followed, and reserved, is given up after 9 days: a batch runs for one day at most.
 local FOLLOW_MS = 777600000
 local now = now_ms()
 local fields = {}
-for i = 3, #ARGV do fields[#fields + 1] = ARGV[i] end
+for i = 4, #ARGV do fields[#fields + 1] = ARGV[i] end
 local key = 'finops:provider-batch:' .. ARGV[1]
 call('HSET', key, 'v', '1', 'created_ms', int(now), unpack(fields))
 call('PEXPIRE', key, FOLLOW_MS)
 call('ZADD', 'finops:provider-batches', int(now + num(ARGV[2])), ARGV[1])
+if ARGV[3] ~= '' then
+  call('HSET', ARGV[3], 'followed', ARGV[1], 'state', 'watched')
+  call('PEXPIRE', ARGV[3], RUN_MS)
+end
 prolong_hold(ARGV[1], now + FOLLOW_MS, now)
 return 1

@@ -32,6 +32,7 @@ async def test_a_store_that_does_not_answer_is_named(gone: MultiplexedClient) ->
         raises.of((LIMIT,), 0),
         followed.take(),
         followed.drop("b"),
+        followed.view("openai", "b"),
     ):
         with pytest.raises(StoreUnavailable, match="did not answer"):
             await waiting
