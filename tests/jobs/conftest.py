@@ -37,7 +37,7 @@ async def until(condition: Callable[[], Awaitable[Any]], timeout_s: float = 20.0
 
 @pytest.fixture
 def queue(commands: RedisCommands) -> JobQueue:
-    return JobQueue(commands)
+    return JobQueue(commands, QueueLimits(lease_s=600))  # no lease ends because the machine is slow
 
 
 @pytest.fixture

@@ -15,7 +15,9 @@ from tests.jobs.conftest import new_job, until
 from worker.handle import RunHandle
 from worker.leased_worker import LeasedWorker, WorkerOptions
 
+# For tests of what happens when a lease ends; in all others a machine that stands still for 0.3 s must not end one.
 SHORT = QueueLimits(lease_s=0.3, max_attempts=3)
+LONG = QueueLimits(lease_s=60, max_attempts=3)
 Run = Callable[[Claim, RunHandle], Awaitable[Any]]
 
 
@@ -63,7 +65,7 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench_on(url: str, limits: QueueLimits = SHORT) -> AsyncIterator[Bench]:
+async def bench_on(url: str, limits: QueueLimits = LONG) -> AsyncIterator[Bench]:
     commands = MultiplexedClient(url)
     try:
         yield Bench(url, commands, JobQueue(commands, limits), JobStore(commands), EventLog(commands))
@@ -75,7 +77,7 @@ async def bench_on(url: str, limits: QueueLimits = SHORT) -> AsyncIterator[Bench
 async def working(url: str, run: Run, **options: Any) -> AsyncIterator[tuple[LeasedWorker, Counted]]:
     """A running worker, stopped at the end of the block."""
     metrics = Counted()
-    worker_options = WorkerOptions(**{"limits": SHORT, "grace_s": 2.0, **options})
+    worker_options = WorkerOptions(**{"limits": LONG, "grace_s": 2.0, **options})
     worker = LeasedWorker.connect(url, run, worker_options, metrics=metrics)
     serving = asyncio.create_task(worker.serve())
     try:
@@ -88,4 +90,4 @@ async def working(url: str, run: Run, **options: Any) -> AsyncIterator[tuple[Lea
             await serving
 
 
-__all__ = ["SHORT", "Bench", "Counted", "Deferral", "Run", "bench_on", "done", "working"]
+__all__ = ["LONG", "SHORT", "Bench", "Counted", "Deferral", "Run", "bench_on", "done", "working"]

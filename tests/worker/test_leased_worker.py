@@ -35,6 +35,13 @@ async def bench(redis_url: str) -> AsyncIterator[Bench]:
         yield made
 
 
+@pytest.fixture
+async def brief(redis_url: str) -> AsyncIterator[Bench]:
+    """A bench whose leases end after 0.3 s."""
+    async with bench_on(redis_url, SHORT) as made:
+        yield made
+
+
 async def echo(claim: Claim, handle: RunHandle) -> Outcome:
     return done(claim.payload)
 
@@ -167,12 +174,12 @@ async def test_a_cancelled_job_stops_its_run(bench: Bench) -> None:
     assert (await bench.store.get(job_id)).state is State.CANCELLED  # type: ignore[union-attr]
 
 
-async def test_a_lost_lease_stops_its_run(bench: Bench) -> None:
+async def test_a_lost_lease_stops_its_run(brief: Bench) -> None:
     gate = Gate()
-    async with working(bench.url, gate.run, concurrency=1) as (_, metrics):
-        job_id = await bench.submit()
+    async with working(brief.url, gate.run, limits=SHORT, concurrency=1) as (_, metrics):
+        job_id = await brief.submit()
         await gate.until_entered()
-        await bench.commands.execute("HSET", keys.job(job_id), "lease", "somebody-else")
+        await brief.commands.execute("HSET", keys.job(job_id), "lease", "somebody-else")
         await gate.until_cancelled()
         assert gate.cancelled == ["lost_lease"]
         assert metrics.named("lost") == [(1,)]
@@ -213,12 +220,12 @@ async def test_a_run_that_ignores_cancellation_is_abandoned(bench: Bench, monkey
 
 async def test_leases_are_renewed_while_the_loop_is_busy(bench: Bench) -> None:
     async def busy(claim: Claim, handle: RunHandle) -> Outcome:
-        deadline = time.monotonic() + 1.2  # four leases
+        deadline = time.monotonic() + 2.5  # more than two leases
         while time.monotonic() < deadline:
             pass
         return done(b"%d" % claim.attempt)
 
-    async with working(bench.url, busy):
+    async with working(bench.url, busy, limits=QueueLimits(lease_s=1)):
         job_id = await bench.submit()
         rival = await _rival_claims_while_running(bench, job_id)
         job = await bench.until_state(job_id, State.COMPLETED)
@@ -230,18 +237,18 @@ async def _rival_claims_while_running(bench: Bench, job_id: str) -> int:
     return len((await bench.queue.claim("rival", 1)).claims)
 
 
-async def test_a_stalled_event_loop_loses_its_leases(bench: Bench) -> None:
+async def test_a_stalled_event_loop_loses_its_leases(brief: Bench) -> None:
     gate = Gate()
-    async with working(bench.url, gate.run, concurrency=1, max_run_s=60) as (worker, _):
-        job_id = await bench.submit()
+    async with working(brief.url, gate.run, limits=SHORT, concurrency=1, max_run_s=60) as (worker, _):
+        job_id = await brief.submit()
         await gate.until_entered()
         worker._renewal._stall_s = -1.0
 
         async def taken() -> bool:
-            return bool((await bench.queue.claim("rival", 1)).claims)
+            return bool((await brief.queue.claim("rival", 1)).claims)
 
         await until(taken, 10)
-        assert (await bench.store.get(job_id)).attempts == 2  # type: ignore[union-attr]
+        assert (await brief.store.get(job_id)).attempts == 2  # type: ignore[union-attr]
         worker._renewal._stall_s = 60
         await gate.until_cancelled()
 
@@ -380,10 +387,10 @@ async def test_a_failed_background_task_stops_the_worker(bench: Bench, caplog: p
     assert "a background task failed" in caplog.text
 
 
-async def test_a_job_claimed_after_a_loss_is_counted_as_a_rerun(bench: Bench) -> None:
-    await bench.submit()
-    await bench.queue.claim("dead", 1)
-    async with working(bench.url, echo) as (_, metrics):
+async def test_a_job_claimed_after_a_loss_is_counted_as_a_rerun(brief: Bench) -> None:
+    await brief.submit()
+    await brief.queue.claim("dead", 1)
+    async with working(brief.url, echo, limits=SHORT) as (_, metrics):
 
         async def rerun() -> bool:
             return metrics.named("rerun") == [("normal",)]

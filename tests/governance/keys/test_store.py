@@ -335,7 +335,7 @@ async def test_a_deleted_key_is_forgotten_with_all_its_values(
     key, first = await keys.create("a", {})
     _, second = await keys.rotate(key.id, grace_s=60)
     await keys.delete(key.id)
-    assert await redis.keys("finops:key*") == []
+    assert await redis.keys("finops:key*") == [b"finops:keys:deleted"]
     assert [await ring.by_value(value.encode()) for value in (first, second)] == [None, None]
     with pytest.raises(KeyNotFound):
         await keys.delete(key.id)
