@@ -144,5 +144,5 @@ def open_commands(kind: str, url: str | None) -> RedisCommands:
     if url is None:
         return PooledCommands(FakeAsyncRedis(server=FakeServer()), knows_script_flags=False)
     if kind == "real-pooled":
-        return PooledCommands(connect(url))
+        return PooledCommands(connect(url, connect_timeout_s=20))  # callers beyond 64 wait so long for a connection
     return MultiplexedClient(url)

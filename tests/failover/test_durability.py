@@ -28,8 +28,8 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Ser
 
 @pytest.fixture
 async def following(both: tuple[Server, Server], monkeypatch: pytest.MonkeyPatch) -> tuple[Server, Server]:
-    """A primary with a replica in step; waits for replicas are short."""
-    monkeypatch.setattr(durability_module, "REPLICA_TIMEOUT_MS", 600)
+    """A primary with a replica in step."""
+    monkeypatch.setattr(durability_module, "REPLICA_TIMEOUT_MS", 4000)
     primary, replica = both
     primary.ask("FLUSHALL")
     primary.ask("CONFIG", "SET", "repl-diskless-sync-delay", "0")
@@ -64,8 +64,9 @@ async def test_submits_share_a_wait(queue: JobQueue, following: tuple[Server, Se
 
 
 async def test_without_replicas_a_submit_is_unavailable_and_may_be_sent_again(
-    queue: JobQueue, following: tuple[Server, Server]
+    queue: JobQueue, following: tuple[Server, Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(durability_module, "REPLICA_TIMEOUT_MS", 300)
     following[1].ask("REPLICAOF", "NO", "ONE")
     new = new_job(idempotency_key="k")
     with pytest.raises(StoreUnavailable, match="0 of the job store's replicas confirmed") as refused:

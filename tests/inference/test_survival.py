@@ -211,7 +211,7 @@ async def test_a_slow_reader_holds_the_upstream_back_and_no_memory(build, provid
     await anext(events)
     tracemalloc.start()
     try:
-        await wait_until(still(sim), timeout_s=10)
+        await wait_until(still(sim), timeout_s=60)
         held, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
