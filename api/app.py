@@ -199,7 +199,9 @@ def build_services(
     durable = _durable_connection(settings, url)
     ring = VirtualKeyCache(commands, settings, subscription)
     shared, billing = SharedStore(commands, subscription), build_billing(settings, commands, metrics)
-    inference = build_inference(settings, environ, watch=metrics, store=shared, billing=billing)
+    inference = build_inference(
+        settings, environ, watch=metrics, cache_watch=metrics.cache, store=shared, billing=billing
+    )
     queue = JobQueue(commands, QueueLimits.of(settings.jobs), durable=durable)
     watch_providers(metrics.registry, inference.states)
     return Services(

@@ -2,6 +2,7 @@
 
 from shared.alerts import keys as alerts
 from shared.batches import keys as batches
+from shared.cache import keyspace as cache
 from shared.governance import keyspace as governance
 from shared.inference import keys as inference
 from shared.jobs import keys as jobs
@@ -18,6 +19,7 @@ KEYS_BY_OWNER: dict[str, tuple[Key, ...]] = {
     "inference": inference.KEYS,
     "health": health.KEYS,
     "governance": governance.KEYS,
+    "cache": cache.KEYS,
     "store": store.KEYS,
     "webhooks": webhooks.KEYS,
     "alerts": alerts.KEYS,

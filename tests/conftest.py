@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 
 from shared.alerts.rules import alert_scripts
 from shared.batches.scripts import batch_scripts
+from shared.cache.store import cache_scripts
 from shared.governance.limits.guard import governance_scripts
 from shared.governance.pricing.prices import PriceBook
 from shared.jobs.scripts import engine_scripts
@@ -76,6 +77,7 @@ def scripts() -> None:
     engine_scripts()
     batch_scripts()
     governance_scripts()
+    cache_scripts()
     webhook_scripts()
     alert_scripts()
     schedule_scripts()

@@ -19,6 +19,7 @@ from shared.alerts.rules import alert_scripts
 from shared.batches.files import FileStore
 from shared.batches.scripts import batch_scripts
 from shared.batches.store import BatchStore
+from shared.cache.store import cache_scripts
 from shared.governance.forecasts.anomalies import AnomalyWatch
 from shared.governance.keys.authenticate import Authenticator
 from shared.governance.keys.cache import VirtualKeyCache
@@ -132,6 +133,7 @@ def _read_files() -> None:
     engine_scripts()
     batch_scripts()
     governance_scripts()
+    cache_scripts()
     webhook_scripts()
     alert_scripts()
     schedule_scripts()
@@ -182,7 +184,9 @@ def _assemble(
     exits.push_async_callback(commands.aclose)
     store = SharedStore(commands, lambda: connect(url, timeout_s=None, max_connections=1, client_name="finops-health"))
     billing = build_billing(settings, commands, metrics)
-    inference = build_inference(settings, environ, watch=metrics, store=store, billing=billing)
+    inference = build_inference(
+        settings, environ, watch=metrics, cache_watch=metrics.cache, store=store, billing=billing
+    )
     exits.push_async_callback(inference.aclose)
     inference.start()
     watch_providers(metrics.registry, inference.states)

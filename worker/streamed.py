@@ -6,10 +6,9 @@ from typing import Any, Protocol
 import orjson
 
 from shared.errors import UpstreamFailure, UpstreamRefused
-from shared.inference.call import Answer, Call
+from shared.inference.call import Answer, AnswerStream, Call
 from shared.inference.call_cost import CallCost
 from shared.inference.inference import Inference
-from shared.inference.streaming import ProviderStream
 from shared.surfaces.chat_assembly import ChatAssembly
 from shared.surfaces.request_types import CHAT, RESPONSES
 from shared.surfaces.sse import EventSplitter, event_data
@@ -76,7 +75,7 @@ def _as_stream(call: Call) -> Call:
     return call.with_fields(fields, stream=True)
 
 
-async def _follow(stream: ProviderStream, assembly: AnswerAssembly, handle: RunHandle) -> bytes:
+async def _follow(stream: AnswerStream, assembly: AnswerAssembly, handle: RunHandle) -> bytes:
     splitter = EventSplitter()
     events: AsyncIterator[bytes] = aiter(stream)
     try:

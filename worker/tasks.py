@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from shared.cache.use import CacheUse
 from shared.errors import (
     BudgetExceeded,
     GatewayError,
@@ -141,7 +142,14 @@ class JobRunner:
             surface=str(claim.context.get("surface", "")),
             dimensions=claim.context.get("dimensions") or {},
             run=Run.from_json(claim.context.get("run")),
+            cache=self._cache_use(claim.context.get("cache")),
         )
+
+    def _cache_use(self, stored: object) -> CacheUse | None:
+        """Return how a job uses the cache, as its submit recorded it; a cache that is off since is not used."""
+        if self._inference.cache is None or not isinstance(stored, dict):
+            return None
+        return CacheUse.from_json(stored)
 
 
 def _passed_headers(context: Mapping[str, Any]) -> Mapping[str, str]:

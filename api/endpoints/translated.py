@@ -98,7 +98,7 @@ async def serve(dialect: Dialect, services: Services, context: RequestContext, r
         )
         await send_reply(send, reply)
         return
-    call = call_of(context, request)
+    call = call_of(context, request, services.inference.cache)
     with services.call_slots.hold(context.caller), Hangup(receive):
         if call.stream:
             await _stream(dialect, services, context, call, send)
@@ -190,5 +190,5 @@ def _job_reply(dialect: Dialect, job: Job, context: RequestContext) -> Reply:
 
 
 def _lines(headers: Mapping[str, str]) -> tuple[HeaderLine, ...]:
-    """The answer's headers that are not OpenAI's own: cost and limits."""
-    return header_lines(headers, "x-bf-", "x-ratelimit-")
+    """The answer's headers that are not OpenAI's own: cost, limits and cache."""
+    return header_lines(headers, "x-bf-", "x-ratelimit-", "cache-status", "age")

@@ -11,7 +11,7 @@ import orjson
 from api.http.errors import as_gateway_error
 from api.http.request_context import HeaderLine, RequestContext, Send, header_text
 from shared.errors import GatewayError, UpstreamFailure
-from shared.inference.streaming import ProviderStream
+from shared.inference.call import AnswerStream
 from shared.jobs.model import Event
 from shared.surfaces.fields import MISSHAPEN
 from shared.surfaces.request_types import RESPONSES, RequestType
@@ -68,7 +68,7 @@ def _misshapen(error: Exception) -> Exception:
 
 
 async def send_answer_stream(
-    send: Send, context: RequestContext, request_type: RequestType, stream: ProviderStream
+    send: Send, context: RequestContext, request_type: RequestType, stream: AnswerStream
 ) -> None:
     """Send an answer as it comes; what fails on the way becomes the surface's own error event.
 

@@ -20,6 +20,7 @@ from shared.errors import GatewayError, InvalidRequest, JobNotFound
 from shared.governance.keys.caller import Caller
 from shared.governance.ledger.writer import who
 from shared.governance.limits.guard import Reservation
+from shared.inference.answer_cache import AnswerCache
 from shared.inference.call import Call
 from shared.inference.submission import PARKED
 from shared.jobs.labels import metadata_labels
@@ -80,7 +81,7 @@ async def _accept(
     if not native:
         refuse_stream(request)
     check_for_submit(request)
-    call = call_of(context, request)
+    call = call_of(context, request, services.inference.cache)
     await services.inference.authorise(call)
 
     def show_limits(reservation: Reservation) -> None:
@@ -100,11 +101,16 @@ def refuse_stream(request: RequestBody) -> None:
         )
 
 
-def call_of(context: RequestContext, request: RequestBody) -> Call:
+def call_of(context: RequestContext, request: RequestBody, cache: AnswerCache | None = None) -> Call:
     """The inference call that a request asks for.
 
+    Args:
+        context: The request's.
+        request: What is to be answered.
+        cache: May serve its answer; None: its provider does in any case.
+
     Raises:
-        InvalidRequest: ``x-bf-timeout`` is not a number of seconds.
+        InvalidRequest: ``x-bf-timeout`` is not a number of seconds, or a header for the cache is invalid.
     """
     deadline, begin_by = limits(context.headers, asyncio.get_running_loop().time(), stream=request.stream)
     return Call(
@@ -123,6 +129,7 @@ def call_of(context: RequestContext, request: RequestBody) -> Call:
         surface=context.surface,
         dimensions=dimensions_of(context.headers, context.caller),
         run=run_of(context.headers, request.fields),
+        cache=None if cache is None else cache.use_of(context.headers, context.caller, request.request_type.name),
     )
 
 
@@ -189,6 +196,8 @@ def _context(context: RequestContext, request: RequestBody, call: Call) -> dict[
         stored["dimensions"] = dict(call.dimensions)
     if call.run is not None:
         stored["run"] = call.run.to_json()
+    if call.cache is not None:
+        stored["cache"] = call.cache.to_json()
     echo = echo_of(request.request_type, request.fields)
     if echo:
         stored["echo"] = echo

@@ -29,7 +29,7 @@ async def answer_or_submit(
     """
     refuse_stream(request)
     submit_options(context, services.settings)  # a job's headers must be valid whether it becomes one or not
-    call = call_of(context, request)
+    call = call_of(context, request, services.inference.cache)
     call.patience_s = ROOM_WAIT_S
     call.room_by = asyncio.get_running_loop().time() + ROOM_WAIT_S
     try:

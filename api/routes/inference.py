@@ -78,7 +78,8 @@ class InferenceEndpoint(AsgiEndpoint):
                 await send_reply(send, native_reply(job))
         else:
             with services.call_slots.hold(context.caller):
-                await self._answer(services, context, call_of(context, request), receive, send)
+                call = call_of(context, request, services.inference.cache)
+                await self._answer(services, context, call, receive, send)
 
     async def _answer(
         self, services: Services, context: RequestContext, call: Call, receive: Receive, send: Send

@@ -19,6 +19,8 @@ class Sums(BaseModel):
     list_cost_usd: float = Field(description="Before discounts.")
     average_latency_ms: int
     upstream_attempts: int
+    cache_hits: int = Field(description="Calls that a stored answer served.")
+    saved_usd: float = Field(description="What those would have cost at list prices.")
 
 
 class UsageItem(Sums):
@@ -88,6 +90,8 @@ class LoggedCall(BaseModel):
     fallbacks: int
     cost_usd: float | None = Field(description="Null: the price is unknown.")
     list_cost_usd: float | None
+    cache: str = Field(description="`hit`: a stored answer served it; empty: its provider did.")
+    saved_usd: float = Field(description="What it would have cost at list prices without the cache.")
     priced: bool
     estimated: bool = Field(description="The provider reported no usage; the gateway estimated it.")
     dimensions: dict[str, str]

@@ -51,6 +51,7 @@
     ├── Unsupported                    501  invalid_request_error   unsupported_operation
     ├── AttemptsExhausted              500  api_error               attempts_exhausted
     ├── JobFailure                    (its)  (its)                  (its)   the recorded error of a failed job
+    ├── NotCached                      504  invalid_request_error   not_cached
     ├── StoreUnavailable               503  api_error               store_unavailable
     ├── Overloaded                     503  api_error               overloaded
     │   └── CircuitOpen                503  api_error               circuit_open
@@ -70,6 +71,7 @@ from shared.errors.gateway import (
     AttemptsExhausted,
     InternalError,
     JobFailure,
+    NotCached,
     StoreUnavailable,
 )
 from shared.errors.limits import (
@@ -162,6 +164,7 @@ __all__ = [
     "MethodNotAllowed",
     "ModelBlocked",
     "ModelNotFound",
+    "NotCached",
     "NotFound",
     "Overloaded",
     "PassthroughBlocked",

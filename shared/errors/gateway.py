@@ -38,6 +38,21 @@ class JobFailure(GatewayError):
         return {"error": {**self._error, **super().envelope()["error"]}}
 
 
+class NotCached(GatewayError):
+    """Nothing is stored for a request that accepts only stored answers (``Cache-Control: only-if-cached``)."""
+
+    status = 504
+    type = "invalid_request_error"
+    code = "not_cached"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "No stored answer for this request. Leave out Cache-Control: only-if-cached to ask the provider.",
+            param="cache-control",
+            should_retry=False,
+        )
+
+
 class StoreUnavailable(GatewayError):
     """Redis cannot be reached or refuses writes.
 

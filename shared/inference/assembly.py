@@ -6,7 +6,9 @@ from typing import NamedTuple
 
 from redis.asyncio import Redis
 
+from shared.cache.store import CacheStore
 from shared.governance.pricing.prices import FREE, PriceBook
+from shared.inference.answer_cache import AnswerCache
 from shared.inference.billing import Billing
 from shared.inference.conversations import Conversations
 from shared.inference.inference import Inference
@@ -35,10 +37,14 @@ from shared.providers.wires.gemini import GeminiWire
 from shared.providers.wires.ollama import OllamaWire
 from shared.providers.wires.openai import OpenAIWire
 from shared.providers.wires.vertex import VertexWire
+from shared.settings.cache import CacheSettings
 from shared.settings.model import ServerSettings, Settings
 from shared.settings.secrets import secrets_of
 from shared.store.commands import RedisCommands
-from shared.telemetry.upstream import UNWATCHED, SpendWatch, UpstreamWatch
+from shared.store.multiplexed import MultiplexedClient
+from shared.telemetry.upstream import UNWATCHED, CacheWatch, SpendWatch, UpstreamWatch
+
+CACHE_TIMEOUT_S = 2.0
 
 
 class SharedStore(NamedTuple):
@@ -71,6 +77,7 @@ def build_inference(
     environ: Mapping[str, str] | None = None,
     *,
     watch: UpstreamWatch = UNWATCHED,
+    cache_watch: CacheWatch = UNWATCHED,
     store: SharedStore | None = None,
     billing: Billing | None = None,
 ) -> Inference:
@@ -79,7 +86,7 @@ def build_inference(
     Args:
         settings: The effective configuration.
         environ: Environment with the keys of well-known providers; default: the process's.
-        watch: Notified of every attempt.
+        watch, cache_watch: Notified of every attempt, and of the use of the cache.
         store: Shares the providers' health between processes, and stores responses; None: neither.
         billing: Reserves and books; closed with the inference path. None: nothing is billed.
 
@@ -88,15 +95,13 @@ def build_inference(
     """
     environ = os.environ if environ is None else environ
     providers = configured_providers(settings, environ)
-    most = max((provider.concurrency for provider in providers.values()), default=1)
-    sender = UpstreamTransport(limits=Limits(max_connections=most), proxies=environment_proxies(environ))
-    own = own_senders(providers, environ)
+    sender, own = _transport(providers, environ), own_senders(providers, environ)
     hosts, close = _hosts(sender, own.values(), environ)
     gates = {name: gate_of(provider) for name, provider in providers.items()}
     client = ProviderClient(
         sender,
-        {host.name: host for host in hosts},
-        {wire.name: wire for wire in _wires()},
+        hosts,
+        _wires(),
         gates,
         secrets=_secrets(settings, providers),
         memory=_answer_memory(settings.server),
@@ -115,12 +120,18 @@ def build_inference(
         close=close,
         sharing=SharedHealth(board, store.commands, store.subscription) if store else None,
         owned=OwnedIds(store.commands) if store else None,
+        cache=_answer_cache(settings.cache, store, cache_watch),
     )
+
+
+def _transport(providers: Providers, environ: Mapping[str, str]) -> UpstreamTransport:
+    most = max((provider.concurrency for provider in providers.values()), default=1)
+    return UpstreamTransport(limits=Limits(max_connections=most), proxies=environment_proxies(environ))
 
 
 def _hosts(
     sender: UpstreamTransport, own_senders: Iterable[UpstreamTransport], environ: Mapping[str, str]
-) -> tuple[list[Host], Callable[[], Awaitable[None]]]:
+) -> tuple[dict[str, Host], Callable[[], Awaitable[None]]]:
     """Build the hosts, and what closes their identities and then all transports."""
     fetch = TransportFetch(sender)
     aws, entra, google = AwsIdentity(environ), EntraTokens(fetch, environ), GoogleTokens(fetch, environ)
@@ -131,11 +142,25 @@ def _hosts(
         for each in (sender, *own_senders):
             await each.aclose()
 
-    return [*DIRECT_HOSTS, AzureHost(entra), BedrockHost(aws), VertexHost(google)], close
+    hosts: list[Host] = [*DIRECT_HOSTS, AzureHost(entra), BedrockHost(aws), VertexHost(google)]
+    return {host.name: host for host in hosts}, close
 
 
 def _answer_memory(server: ServerSettings) -> AnswerMemory:
     return AnswerMemory(int(server.max_answer_mb * MEGABYTE), int(server.max_answers_mb * MEGABYTE))
+
+
+def _answer_cache(settings: CacheSettings, store: SharedStore | None, watch: CacheWatch) -> AnswerCache | None:
+    """Build the cache; None if it is off, or there is no store."""
+    if settings.mode == "off" or store is None:
+        return None
+    if settings.url is None:
+        answers = CacheStore(store.commands, settings)
+    else:
+        url = settings.url.get_secret_value()
+        own = MultiplexedClient(url, timeout_s=CACHE_TIMEOUT_S, client_name="finops-cache")
+        answers = CacheStore(own, settings, owns_commands=True)
+    return AnswerCache(answers, settings, watch, Conversations(store.commands))
 
 
 def _secrets(settings: Settings, providers: Providers) -> Iterator[str]:
@@ -146,7 +171,8 @@ def _secrets(settings: Settings, providers: Providers) -> Iterator[str]:
         yield from provider.headers.values()
 
 
-def _wires() -> list[Wire]:
+def _wires() -> dict[str, Wire]:
     openai = OpenAIWire()
     vertex = VertexWire(gemini=GeminiWire(on_vertex=True), claude=AnthropicWire(on_vertex=True), others=openai)
-    return [openai, AnthropicWire(), GeminiWire(), BedrockWire(), OllamaWire(), vertex]
+    wires: list[Wire] = [openai, AnthropicWire(), GeminiWire(), BedrockWire(), OllamaWire(), vertex]
+    return {wire.name: wire for wire in wires}

@@ -69,6 +69,15 @@ class Billing:
         limits = self._limits(call, targets[0])
         return await self._reserve(uuid.uuid4().hex, limits, call, targets) if limits else UNLIMITED
 
+    async def reserve_cached(self, call: Call, target: Target) -> Reservation:
+        """Count a call that a stored answer serves under its limits of requests; no other limit binds it.
+
+        Raises:
+            RequestLimited, StoreUnavailable: See ``LimitGuard.admit``.
+        """
+        limits = tuple(limit for limit in self._limits(call, target) if not limit.estimated)
+        return await self.guard.admit(uuid.uuid4().hex, limits, cost=0, tokens=0)
+
     async def reserve_job(self, job_id: str, call: Call, targets: Sequence[Target]) -> Reservation:
         """Reserve what a job may cost: until it ends if it is submitted under that id, else for a short while.
 

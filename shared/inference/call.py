@@ -6,6 +6,7 @@ from typing import Any, Protocol, Self
 
 import orjson
 
+from shared.cache.use import CacheUse
 from shared.errors import GatewayError
 from shared.governance.keys.caller import ANONYMOUS, Caller
 from shared.governance.limits.runs import Run
@@ -75,6 +76,7 @@ class Call:
         stored_tokens: About how long the stored conversation is that it continues; None: not known.
         room_by: Event loop time past which no attempt waits for a provider's room; None: as patient as otherwise.
         attempt_log: Where its upstream attempts are noted; None: nowhere.
+        cache: How it uses the cache; None: not at all.
     """
 
     request_type: RequestType
@@ -98,6 +100,7 @@ class Call:
     stored_tokens: int | None = None
     room_by: float | None = None
     attempt_log: list["UpstreamAttempt"] | None = None
+    cache: CacheUse | None = None
 
     def passed_on(self) -> Mapping[str, str]:
         """Return the headers for the provider; a job's id is the idempotency key, so that it can recognise a re-run."""
@@ -145,6 +148,10 @@ class AnswerStream(Protocol):
 
     Iterating yields complete server-sent events (one or more per item), ready to be sent. It raises a
     ``GatewayError`` when the provider's stream is cut, stalls or reports an error: never a silent success.
+
+    Attributes:
+        attempts: Upstream requests made for it.
+        whole: The whole answer of a provider that does not stream; None: it comes as events.
     """
 
     status: int
@@ -152,7 +159,18 @@ class AnswerStream(Protocol):
     headers: Mapping[str, str]
     provider: str
     model: str
-    usage: Mapping[str, Any]
+    attempts: int
+    whole: bytes | None
+
+    @property
+    def usage(self) -> Mapping[str, Any]:
+        """Token counts, as far as the provider reported them."""
+        ...
+
+    @property
+    def ledger(self) -> bytes:
+        """Its ledger entry, once it has ended."""
+        ...
 
     def __aiter__(self) -> AsyncIterator[bytes]: ...
 

@@ -8,7 +8,7 @@ from shared.errors import ClientGone, GatewayError
 from shared.governance.ledger.writer import CallOutcome, entry_of
 from shared.governance.limits.guard import UNLIMITED, Reservation
 from shared.governance.limits.model import MICRO
-from shared.governance.pricing.prices import UNPRICED, Cost
+from shared.governance.pricing.prices import NO_COST, UNPRICED, Cost
 from shared.governance.pricing.usage import Usage, answer_estimate, choices_of, tier_of, used_by
 from shared.inference.billing import Billing
 from shared.inference.call import Call, Target
@@ -28,6 +28,7 @@ class CallCost:
         reservation: What is reserved for the call's first target.
         cost: What the call cost; ``UNPRICED`` until it has ended.
         usage: What it used, once it has ended.
+        saved: What it would have cost without the cache, micro-USD at list prices; 0: it was not served from it.
     """
 
     def __init__(self, billing: Billing, call: Call) -> None:
@@ -46,6 +47,8 @@ class CallCost:
         self.first_ms = 0
         self.cost: Cost = UNPRICED
         self.usage = Usage()
+        self.saved = 0
+        self._cache = ""
 
     async def open(self, targets: Sequence[Target]) -> None:
         """Reserve what the call may cost; for a run of a job, do nothing.
@@ -55,6 +58,15 @@ class CallCost:
         """
         if not self._of_job:
             self.reservation = await self._billing.reserve(self._call, targets)
+
+    async def open_cached(self, targets: Sequence[Target]) -> None:
+        """Count a call that a stored answer serves as a request, where ``open`` was refused; it takes nothing else.
+
+        Raises:
+            RequestLimited, StoreUnavailable: See ``Billing.reserve_cached``.
+        """
+        if not self._of_job:
+            self.reservation = await self._billing.reserve_cached(self._call, targets[0])
 
     async def open_fallback(self, target: Target) -> None:
         """Reserve what the call may cost at a fallback, whose provider or model may have limits of its own.
@@ -82,6 +94,8 @@ class CallCost:
         lines = self.reservation.headers() if self.reservation.limit_statuses else {}
         if self.cost.priced:
             lines["x-bf-cost-usd"] = f"{self.cost.micro_usd / MICRO:.6f}"
+        if self._cache:
+            lines["x-bf-saved-usd"] = f"{self.saved / MICRO:.6f}"
         return lines
 
     def costs(self) -> dict[str, int]:
@@ -105,6 +119,27 @@ class CallCost:
             usage, estimated = answer_estimate(call.request_type, call.fields, call.body, body), True
         content = self._billing.content(call, body)
         return self._close(usage, status, "", estimated=estimated, content=content, tier=_tier(reported))
+
+    def from_cache(self, provider: str, model: str, reported: Mapping[str, Any], body: bytes) -> bytes:
+        """Close a call that a stored answer served: it costs nothing and uses no tokens.
+
+        Args:
+            provider: The provider that made the answer.
+            model: As the provider calls it.
+            reported: The provider's usage for it, empty if it reported none.
+            body: The stored answer.
+
+        Returns:
+            The ledger entry, with what the call would have cost at list prices as ``saved``.
+        """
+        call = self._call
+        self.provider, self.model, self._cache = provider, model, "hit"
+        usage = used_by(call.request_type, call.fields, reported)
+        if usage.empty and call.request_type is not MODERATIONS:
+            usage = answer_estimate(call.request_type, call.fields, call.body, body)
+        cost = self._billing.cost(provider, model, usage, call, _tier(reported))
+        self.saved = cost.list_micro_usd if cost.priced else 0
+        return self._close(Usage(), 200, "", cost=NO_COST, content=self._billing.content(call, body))
 
     def streamed(self, reported: Mapping[str, Any], events: int, error: BaseException | None = None) -> bytes:
         """Close a call whose stream ended, was cut, or was given up by the caller.
@@ -197,6 +232,8 @@ class CallCost:
                 dimensions=call.dimensions,
                 scopes=self._billing.scopes(self.provider, self.model),
                 content=content,
+                cache=self._cache,
+                saved=self.saved,
             )
         )
         if not self.entry:

@@ -9,19 +9,20 @@ from typing import Any, TypeVar
 
 import orjson
 
+from shared.cache.use import CacheUse
 from shared.errors import (
     GatewayError,
     LimitReached,
     UnsupportedParameter,
     UpstreamFailure,
-    UpstreamRefused,
     UpstreamTimeout,
 )
 from shared.governance.limits.guard import UNLIMITED, Reservation
 from shared.governance.pricing.usage import BYTES_PER_TOKEN
+from shared.inference.answer_cache import AnswerCache
 from shared.inference.attempts import Attempt, Attempts
 from shared.inference.billing import Billing
-from shared.inference.call import Answer, Call, Target
+from shared.inference.call import Answer, AnswerStream, Call, Target
 from shared.inference.call_cost import CallCost
 from shared.inference.catalogue import Catalogue
 from shared.inference.conversations import Conversations
@@ -36,6 +37,7 @@ from shared.inference.provider_objects import ProviderObjects
 from shared.inference.references import made_ids
 from shared.inference.route import Routing
 from shared.inference.streaming import ProviderStream
+from shared.inference.token_count import count_tokens
 from shared.inference.translation import NOTHING, supported_types, translation
 from shared.providers.client import ProviderClient, UpstreamResponse
 from shared.providers.health.board import HealthBoard
@@ -47,7 +49,10 @@ from shared.surfaces.request_types import RESPONSES
 from shared.telemetry.upstream import UNWATCHED, UpstreamWatch
 
 T = TypeVar("T")
-_NO_SUCH_ENDPOINT = frozenset({404, 405, 501})  # not every server that speaks Anthropic's format counts tokens
+
+
+FromCache = Callable[[AnswerCache, Call, CacheUse, CallCost | None], Awaitable[T]]
+"""Returns the stored answer that was found, whole or as a stream."""
 
 
 class Inference:
@@ -65,6 +70,7 @@ class Inference:
         close: Awaited when this is closed: closes what the client was built on.
         sharing: Exchanges the providers' health with other processes; None: it stays in this process.
         owned: Owners of what providers keep; None: nobody owns anything.
+        cache: Serves and stores answers; None: every call goes to a provider.
 
     Attributes:
         providers: The configured providers.
@@ -72,6 +78,7 @@ class Inference:
         catalogue: The model names that callers may use.
         forwarder: Forwards requests that belong to one provider.
         late_reads: Streams that are read on after their callers have left.
+        cache: The cache of answers; None: it is off.
     """
 
     def __init__(
@@ -88,6 +95,7 @@ class Inference:
         close: Callable[[], Awaitable[None]],
         sharing: SharedHealth | None = None,
         owned: OwnedIds | None = None,
+        cache: AnswerCache | None = None,
     ) -> None:
         self._client = client
         self._routing = routing
@@ -99,6 +107,7 @@ class Inference:
         self._sharing = sharing
         self.providers = providers
         self.late_reads = LateReads()
+        self.cache = cache
         self.conversations = conversations
         self.catalogue = Catalogue(routing, ModelLists(providers, client))
         self._objects = ProviderObjects(owned)
@@ -187,13 +196,18 @@ class Inference:
             GatewayError: No target answered.
             RetryLater: Only where ``call.defers``.
         """
-        answer, cost = await self._run(call, call_cost, self._receive_answer)
+        answer, cost = await self._run(call, call_cost, self._receive_answer, AnswerCache.answer)
+        use = call.cache
+        if use is not None and use.entry is not None:
+            return answer
         if cost is not None:
             answer.ledger = cost.answered(answer.usage, answer.status, answer.body)
             answer.headers = {**answer.headers, **cost.headers()}
+        if use is not None and self.cache is not None:
+            self.cache.store_answer(call, use, answer, cost)
         return answer
 
-    async def stream(self, call: Call, call_cost: CallCost | None = None) -> ProviderStream:
+    async def stream(self, call: Call, call_cost: CallCost | None = None) -> AnswerStream:
         """Return the model's answer while it arrives, after its first bytes: a failure before them is retried.
 
         Args:
@@ -204,13 +218,17 @@ class Inference:
             GatewayError: No target answered; after this returns, iterating raises it.
             RetryLater: Only where ``call.defers``.
         """
-        stream, cost = await self._run(call, call_cost, self._receive_stream)
+        stream, cost = await self._run(call, call_cost, self._receive_stream, AnswerCache.stream)
+        if not isinstance(stream, ProviderStream):
+            return stream
         if cost is not None:
             cost.began()
             stream.call_cost, stream.late_reads = cost, self.late_reads
             if stream.whole is not None:
                 cost.answered(stream.usage, stream.status, stream.whole)
             stream.headers = {**stream.headers, **cost.headers()}
+        if call.cache is not None and self.cache is not None:
+            self.cache.record(call, call.cache, stream, cost)
         return stream
 
     async def count_tokens(self, call: Call) -> int | None:
@@ -221,30 +239,7 @@ class Inference:
         """
         target = self._route(call)[0]
         wire, ask = self._translation(call, target, NOTHING)
-        counting = wire.token_count(ask)
-        if counting is None:
-            return None
-
-        async def once(attempt: Attempt) -> int:
-            exchange = await self._client.open(
-                target.provider,
-                attempt.key,
-                target.model,
-                counting.request,
-                headers=call.passed_on(),
-                total_s=attempt.total_s,
-            )
-            async with exchange:
-                return counting.read(await exchange.read())
-
-        try:
-            return await self._attempts(call, None).at(target, once, last=True)
-        except UpstreamRefused as error:
-            if error.status in _NO_SUCH_ENDPOINT:
-                return None
-            raise
-        except MalformedAnswer:
-            return None
+        return await count_tokens(self._client, self._attempts(call, None), call, target, wire.token_count(ask))
 
     async def keep_job(self, call: Call, answer: Answer) -> None:
         """Store the response that a job ended with, under the job's id, by which its caller knows it."""
@@ -261,15 +256,20 @@ class Inference:
         await self.late_reads.aclose()
         if self._billing is not None:
             await self._billing.aclose()
+        if self.cache is not None:
+            await self.cache.aclose()
         await self._close()
 
-    async def _run(self, call: Call, call_cost: CallCost | None, receive: Receive[T]) -> tuple[T, CallCost | None]:
-        """Make attempts until one is received; without one, close the cost unless it belongs to a job."""
+    async def _run(
+        self, call: Call, call_cost: CallCost | None, receive: Receive[T], from_cache: FromCache[T]
+    ) -> tuple[T, CallCost | None]:
+        """Serve a stored answer, or make attempts until one is received; else close the cost unless it is a job's."""
         recalled = await self._recall(call)
         call = _continuing(call, recalled)
         targets = self._route(call)
         cost = call_cost or self.open_call_cost(call)
         attempts = self._attempts(call, cost)
+        use = call.cache
 
         async def once(attempt: Attempt) -> T:
             output = None if cost is None else cost.reservation.output
@@ -278,13 +278,16 @@ class Inference:
             wire, ask = self._translation(sent, attempt.target, recalled)
             return await receive(Outgoing(sent, attempts, attempt, wire, ask, wire.request(ask)))
 
-        if cost is None:
-            return await attempts.over(targets, once), None
         try:
-            await cost.open(targets)
+            if use is None or self.cache is None:
+                if cost is not None:
+                    await cost.open(targets)
+            elif await self.cache.open(call, use, targets, cost):
+                await self._objects.check(call, targets[0])
+                return await from_cache(self.cache, call, use, cost), cost
             return await attempts.over(targets, once), cost
         except BaseException as error:
-            if call_cost is None:
+            if call_cost is None and cost is not None:
                 cost.failed(error)
             raise
 
@@ -310,7 +313,7 @@ class Inference:
             attempts=outgoing.attempts.made,
         )
 
-    async def _receive_stream(self, outgoing: Outgoing) -> ProviderStream:
+    async def _receive_stream(self, outgoing: Outgoing) -> AnswerStream:
         provider = outgoing.attempt.target.provider
         begin_s = min(provider.timeouts.first_token_s, outgoing.attempt.total_s, outgoing.attempts.begin_s())
         try:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
+from shared.cache.recording import StreamRecording
 from shared.errors import GatewayError, UpstreamFailure, UpstreamRefused
 from shared.inference.call_cost import CallCost
 from shared.inference.late_reads import ENDING_EVENTS, LONGEST_S, MOST_BYTES, LateReads
@@ -50,6 +51,7 @@ class ProviderStream:
         self.whole: bytes | None = None
         self.call_cost: CallCost | None = None
         self.late_reads: LateReads | None = None
+        self.recording: StreamRecording | None = None
         self._reads_on = False
         self._events = 0
         self._usage: Mapping[str, Any] = {}
@@ -81,12 +83,15 @@ class ProviderStream:
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
             if self._first:
+                self._record(self._first)
                 yield self._first
             if self.whole is None:
                 async for events in self._translated():
+                    self._record(events)
                     yield events
                 if last := self._translation.end():
                     await self._end()
+                    self._record(last)
                     yield last
                 if not self._translation.complete:
                     raise UpstreamFailure(
@@ -98,6 +103,10 @@ class ProviderStream:
             raise
         finally:
             await self.aclose()
+
+    def _record(self, events: bytes) -> None:
+        if self.recording is not None:
+            self.recording.add(events)
 
     def _interrupt(self, error: BaseException) -> None:
         """Note how the stream ended early; one that its caller has left is read on."""
@@ -118,6 +127,8 @@ class ProviderStream:
         """
         if self._translation.complete and not isinstance(error, Exception):
             error = None
+            if self.recording is not None:
+                self.recording.complete(self.usage)
         if self.call_cost is not None and not self.call_cost.entry:
             self.call_cost.streamed(self.usage, self._events, error)
 

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_va
 from pydantic_core import PydanticKnownError
 
 from shared.settings.alert_rules import MAX_RULES, AlertName, AlertSettings
+from shared.settings.cache import CacheSettings
 from shared.settings.limits import EachName, EachSettings, Limited
 from shared.settings.prices import PriceSettings
 from shared.settings.section import Section
@@ -393,6 +394,7 @@ class Settings(Section):
     limits: dict[EachName, EachSettings] = {}
     prices: dict[str, PriceSettings] = {}
     ledger: LedgerSettings = LedgerSettings()
+    cache: CacheSettings = CacheSettings()
     webhooks: dict[str, WebhookSettings] = {}
     webhooks_delivery: DeliverySettings = DeliverySettings()
     alerts: Annotated[dict[AlertName, AlertSettings], Field(max_length=MAX_RULES)] = {}

@@ -1,5 +1,6 @@
 """The store's interface: commands and scripts, with one exception for all connection failures."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
@@ -35,6 +36,14 @@ class RedisCommands(Protocol):
             redis.exceptions.DataError: An argument is not text, bytes or a number.
             StoreConnectionError: No answer; it may or may not have been executed.
             StoreRefused: The server executes nothing now; a StoreConnectionError too.
+        """
+        ...
+
+    def begin(self, *args: Argument) -> Awaitable[Any]:
+        """Start a read: it is sent with the other commands of this turn of the event loop where that is possible.
+
+        Returns:
+            A future of the reply, which may be left alone. Errors are its result, not its exception.
         """
         ...
 
@@ -89,6 +98,10 @@ class PooledCommands:
             retry_safe=retry_safe,
         )
 
+    def begin(self, *args: Argument) -> Awaitable[Any]:
+        """See `RedisCommands.begin`."""
+        return asyncio.ensure_future(reply_or_error(self, args))
+
     async def execute_many(self, commands: Sequence[Command], *, retry_safe: bool = False) -> list[Any]:
         """See `RedisCommands.execute_many`."""
         replies = await self._exchange(commands, retry_safe=retry_safe)
@@ -126,6 +139,14 @@ class PooledCommands:
         """See `RedisCommands.aclose`."""
         await self._raw.aclose()
         await self._redis.aclose()
+
+
+async def reply_or_error(commands: RedisCommands, args: Command) -> Any:  # noqa: ANN401
+    """Execute a read, and return its reply or its error."""
+    try:
+        return await commands.execute(*args, retry_safe=True)
+    except (StoreConnectionError, ResponseError) as error:
+        return error
 
 
 async def run_script(

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 import hiredis
@@ -11,7 +11,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import DataError, ResponseError
 
 from shared.store.address import mask, parse_address
-from shared.store.commands import Argument, Command, raise_first_error, run_script
+from shared.store.commands import Argument, Command, raise_first_error, reply_or_error, run_script
 from shared.store.errors import StoreConnectionError
 from shared.store.link import Link
 from shared.store.locator import Locator, check_role
@@ -88,6 +88,17 @@ class MultiplexedClient:
         if isinstance(reply, Exception):
             reply = await self._settle(link, reply, packed, 0, retry_safe=retry_safe)
         return reply
+
+    def begin(self, *args: Argument) -> Awaitable[Any]:
+        """See `RedisCommands.begin`; a task is needed only while there is no connection (24 us against 6).
+
+        Raises:
+            ValueError: The command blocks, or changes the connection that others use.
+        """
+        link = self._link
+        if link is None or not link.open:
+            return asyncio.ensure_future(reply_or_error(self, args))
+        return link.send(_pack(args))
 
     async def execute_many(self, commands: Sequence[Command], *, retry_safe: bool = False) -> list[Any]:
         """See `RedisCommands.execute_many`; here nobody's commands come between them.

@@ -15,6 +15,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from shared.telemetry.cache_metrics import CacheMetrics
 from shared.telemetry.counters import SERIES_LIMIT, FastCounter, FastHistogram
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -96,6 +97,9 @@ class Metrics:
     Args:
         tier: ``api`` or ``worker``, a label of the build line; the metrics themselves need none.
         registry: Where to register; default: a new one, with this process's CPU, memory and garbage collection.
+
+    Attributes:
+        cache: Those of the cache.
     """
 
     def __init__(self, tier: str, registry: CollectorRegistry | None = None) -> None:
@@ -103,6 +107,7 @@ class Metrics:
         Gauge("finops_up", "This process serves.", ["tier"], registry=self.registry).labels(tier).set(1)
         self._make_request_metrics()
         self._make_spend_metrics()
+        self.cache = CacheMetrics(self.registry)
         self._make_job_metrics()
         self._make_queue_metrics()
         self._make_delivery_metrics()

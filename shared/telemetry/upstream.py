@@ -27,6 +27,29 @@ class SpendWatch(Protocol):
         ...
 
 
+class CacheWatch(Protocol):
+    """Counts the use of the cache."""
+
+    def looked_up(self, result: str, kind: str, request_type: str, seconds: float) -> None:
+        """A call was looked up.
+
+        Args:
+            result: ``hit``, ``miss`` or ``bypass``.
+            kind: Of the match: ``exact``.
+            request_type: ``RequestType.name``.
+            seconds: How long it took, with the call's admission.
+        """
+        ...
+
+    def saved(self, team: str, provider: str, model: str, micro_usd: int) -> None:
+        """A stored answer was served: what the call would have cost at list prices."""
+        ...
+
+    def stored(self, result: str) -> None:
+        """An answer was taken to be ``stored``, or ``dropped`` because it is too large or too many wait."""
+        ...
+
+
 class Unwatched:
     """Counts nothing."""
 
@@ -34,6 +57,15 @@ class Unwatched:
         """Let it pass."""
 
     def spent(self, team: str, provider: str, model: str, micro_usd: int | None, tokens: tuple[int, int, int]) -> None:
+        """Let it pass."""
+
+    def looked_up(self, result: str, kind: str, request_type: str, seconds: float) -> None:
+        """Let it pass."""
+
+    def saved(self, team: str, provider: str, model: str, micro_usd: int) -> None:
+        """Let it pass."""
+
+    def stored(self, result: str) -> None:
         """Let it pass."""
 
 

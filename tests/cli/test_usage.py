@@ -18,6 +18,7 @@ from tests.waiting import wait_until_sync
 SUMS: dict[str, Any] = {
     "calls": 10, "errors": 1, "unpriced_calls": 0, "input_tokens": 1000, "output_tokens": 200, "cached_tokens": 50,
     "reasoning_tokens": 0, "cost_usd": 4.0, "list_cost_usd": 5.0, "average_latency_ms": 800, "upstream_attempts": 11,
+    "cache_hits": 0, "saved_usd": 0.0,
 }  # fmt: skip
 FORECAST: dict[str, Any] = {
     "id": "team-a", "name": "Team A", "rate_usd_per_hour": 0.5, "today_usd": 30.0, "usual_day_usd": 3.0,

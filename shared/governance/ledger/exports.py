@@ -31,7 +31,8 @@ _NUMBERS = {
     "attempts": "attempts", "fallbacks": "fallbacks",
 }  # fmt: skip
 CALL_COLUMNS = (
-    "id", "ended_at", *_TEXTS, *_NUMBERS, "cost_usd", "list_cost_usd", "priced", "estimated", "dimensions",
+    "id", "ended_at", *_TEXTS, *_NUMBERS, "cost_usd", "list_cost_usd", "cache", "saved_usd",
+    "priced", "estimated", "dimensions",
 )  # fmt: skip
 
 
@@ -50,6 +51,8 @@ def call_to_dict(entry: Mapping[str, Any], *, content: bool = False) -> dict[str
         **{name: entry.get(field, 0) for name, field in _NUMBERS.items()},
         "cost_usd": entry.get("cost", 0) / MICRO if priced else None,
         "list_cost_usd": entry.get("list", 0) / MICRO if priced else None,
+        "cache": entry.get("cache", ""),
+        "saved_usd": entry.get("saved", 0) / MICRO,
         "priced": priced,
         "estimated": bool(entry.get("estimated")),
         "dimensions": entry.get("dims") or {},

@@ -76,6 +76,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("SubAccountId", "String", "Conditional", nullable=True),
     Column("SubAccountName", "String", "Conditional", nullable=True),
     Column("Tags", "JSON", "Conditional", nullable=True),
+    Column("x_CacheHits", "Decimal", "Custom"),
     Column("x_CachedTokens", "Decimal", "Custom"),
     Column("x_Calls", "Decimal", "Custom"),
     Column("x_Estimated", "String", "Custom", nullable=True, allowed=("true", "false")),
@@ -86,6 +87,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("x_Priced", "String", "Custom", allowed=("true", "false")),
     Column("x_ReasoningTokens", "Decimal", "Custom"),
     Column("x_RequestId", "String", "Custom", nullable=True),
+    Column("x_SavedCost", "Decimal", "Custom"),
 )
 NAMES = tuple(column.name for column in COLUMNS)
 
@@ -150,6 +152,7 @@ def focus_row(entry: Mapping[str, Any], *, account: str = "finops") -> FocusRow:
 def _own_columns(entry: Mapping[str, Any]) -> FocusRow:
     """Our own columns, which the specification does not define."""
     return {
+        "x_CacheHits": str(entry.get("hits", 1 if entry.get("cache") == "hit" else 0)),
         "x_CachedTokens": str(entry.get("cached", 0)),
         "x_Calls": str(entry.get("calls", 1)),
         "x_Estimated": None if "span_s" in entry else _boolean(entry.get("estimated", False)),
@@ -160,6 +163,7 @@ def _own_columns(entry: Mapping[str, Any]) -> FocusRow:
         "x_Priced": _boolean(entry.get("priced", False)),
         "x_ReasoningTokens": str(entry.get("reasoning", 0)),
         "x_RequestId": _text(entry, "request_id") or None,
+        "x_SavedCost": _money(entry.get("saved", 0)),
     }
 
 

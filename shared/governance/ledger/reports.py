@@ -27,6 +27,8 @@ SUMS = (
     "list",
     "latency_ms",
     "attempts",
+    "hits",
+    "saved",
 )
 GROUPS = ("key", "name", "team", "customer", "provider", "model", "type")
 MAX_DAYS = 400
@@ -111,6 +113,8 @@ class UsageRow:
             "list_cost_usd": sums["list"] / MICRO,
             "average_latency_ms": round(sums["latency_ms"] / calls) if calls else 0,
             "upstream_attempts": sums["attempts"],
+            "cache_hits": sums["hits"],
+            "saved_usd": sums["saved"] / MICRO,
         }
 
 
@@ -191,7 +195,7 @@ class Reports:
 def _charge(group: bytes, sums: bytes, period: Mapping[str, int]) -> dict[str, Any]:
     """A roll-up's group in the shape of a ledger entry."""
     parts = _parts(group.decode(errors="replace"))
-    amounts = dict(zip(SUMS, map(int, sums.split(b",")), strict=False))
+    amounts = dict.fromkeys(SUMS, 0) | dict(zip(SUMS, map(int, sums.split(b",")), strict=False))
     dims = {name[4:]: parts.pop(name) for name in list(parts) if name.startswith("dim:")}
     return {**period, **parts, "dims": dims, **amounts, "priced": not amounts["unpriced"]}
 

@@ -60,6 +60,8 @@ class CallOutcome:
         fallbacks: Models that were tried before and failed.
         scopes: Meters of the provider and model that answered; None: no such limit exists.
         content: Request and answer, if that is configured.
+        cache: ``hit``: a stored answer served it; empty: its provider did.
+        saved: What it would have cost without the cache, micro-USD at list prices.
     """
 
     caller: Caller
@@ -83,6 +85,8 @@ class CallOutcome:
     dimensions: Mapping[str, str] = field(default_factory=dict)
     scopes: tuple[str, ...] | None = None
     content: Mapping[str, Any] | None = None
+    cache: str = ""
+    saved: int = 0
 
 
 def who(caller: Caller, dimensions: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -124,7 +128,9 @@ def entry_of(outcome: CallOutcome, at_ms: int | None = None) -> bytes:
         "file_searches": usage.file_searches,
         "code_sessions": usage.code_sessions,
         "cost": cost.micro_usd,
-        "list": cost.list_micro_usd,
+        "list": cost.list_micro_usd or outcome.saved,
+        "cache": outcome.cache,
+        "saved": outcome.saved,
         "estimated": outcome.estimated,
         "latency_ms": outcome.latency_ms,
         "first_ms": outcome.first_ms,

@@ -2,7 +2,7 @@
 local BOOKS = 'finops:books'
 local ENTRIES = 'finops:ledger'
 local GROUP = {'key', 'name', 'team', 'customer', 'provider', 'model', 'type', 'dims'}
-local SUMS = {'calls', 'errors', 'unpriced', 'input', 'output', 'cached', 'reasoning', 'cost', 'list', 'latency_ms', 'attempts'}
+local SUMS = {'calls', 'errors', 'unpriced', 'input', 'output', 'cached', 'reasoning', 'cost', 'list', 'latency_ms', 'attempts', 'hits', 'saved'}
 local NOTHING = string.rep('0,', #SUMS)
 local MAX_GROUPS = 10000
 
@@ -42,6 +42,7 @@ local function add_to_rollup(key, group, amounts, days)
     i = i + 1
     sums[i] = int(num(n) + amounts[i])
   end
+  for at = i + 1, #SUMS do sums[at] = int(amounts[at]) end -- a group of a version that summed less
   call('HSET', key, group, table.concat(sums, ','))
   if not before then call('PEXPIRE', key, int(days * 86400000)) end
 end
@@ -81,6 +82,7 @@ local function book(books, json, entry)
   if num(entry.status) >= 400 then amounts[2] = amounts[2] + 1 end
   if entry.priced == false then amounts[3] = amounts[3] + 1 end
   for i = 4, #SUMS do amounts[i] = amounts[i] + num(entry[SUMS[i]]) end
+  if entry.cache == 'hit' then amounts[#SUMS - 1] = amounts[#SUMS - 1] + 1 end
 end
 
 -- Books an outcome and ends its hold, by what the entry says; 'also': a further hold of an outcome that is booked.

@@ -1,0 +1,115 @@
+"""A stored answer, and its bytes in the store. Pure.
+
+One line of JSON, then the body: small ones as they are, others compressed (22 us for 6.8 KB, a third of its size).
+"""
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+VERSION = 1
+COMPRESSED_FROM = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheEntry:
+    """A stored answer.
+
+    Attributes:
+        at: When its request was sent, Unix seconds.
+        ttl_s: How long it is served, in seconds.
+        provider: The provider that answered.
+        model: As the provider calls it.
+        usage: As the provider reported it, OpenAI's names.
+        body: The whole answer, or the events of a stream.
+        content_type: Of the body.
+        events: Whether the body is a stream's events.
+        partition: ``CachePolicy.partition`` of its request.
+    """
+
+    at: float
+    ttl_s: int
+    provider: str
+    model: str
+    usage: Mapping[str, Any]
+    body: bytes
+    content_type: str = "application/json"
+    events: bool = False
+    partition: str = ""
+
+    def age_s(self, now: float) -> float:
+        """Return its age in seconds."""
+        return max(0.0, now - self.at)
+
+    def left_s(self, now: float) -> float:
+        """Return how long it is still served, in seconds; negative: it is stale."""
+        return self.at + self.ttl_s - now
+
+    def encode(self) -> bytes:
+        """Return the bytes that are stored."""
+        packed = len(self.body) >= COMPRESSED_FROM
+        head = {
+            "v": VERSION,
+            "at": self.at,
+            "ttl": self.ttl_s,
+            "provider": self.provider,
+            "model": self.model,
+            "usage": dict(self.usage),
+            "type": self.content_type,
+            "events": self.events,
+            "partition": self.partition,
+            "size": len(self.body),
+            "packed": packed,
+            "crc": zlib.crc32(self.body),
+        }
+        body = zlib.compress(self.body, 1) if packed else self.body
+        return orjson.dumps(head) + b"\n" + body
+
+
+def decode(data: bytes, *, most_bytes: int) -> CacheEntry | None:
+    """Read a stored entry.
+
+    Args:
+        data: What the store holds; may be anything.
+        most_bytes: The largest body that is unpacked.
+
+    Returns:
+        None if it is not an entry of this version, whole and within the limit.
+    """
+    line, _, body = data.partition(b"\n")
+    try:
+        head = orjson.loads(line)
+        if head["v"] != VERSION or head["size"] > most_bytes:
+            return None
+        if head["packed"]:
+            body = zlib.decompressobj().decompress(body, most_bytes)
+        whole = len(body) == head["size"] and zlib.crc32(body) == head["crc"]
+        return _entry(head, body) if whole else None
+    except (ValueError, TypeError, KeyError, zlib.error):
+        return None
+
+
+def decode_head(data: bytes) -> CacheEntry | None:
+    """Read an entry's first bytes, without its body; None if they are not an entry's of this version."""
+    try:
+        head = orjson.loads(data.partition(b"\n")[0])
+        return _entry(head, b"") if head["v"] == VERSION else None
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+def _entry(head: Mapping[str, Any], body: bytes) -> CacheEntry:
+    return CacheEntry(
+        at=float(head["at"]),
+        ttl_s=int(head["ttl"]),
+        provider=str(head["provider"]),
+        model=str(head["model"]),
+        usage=dict(head["usage"]),
+        body=body,
+        content_type=str(head["type"]),
+        events=bool(head["events"]),
+        partition=str(head["partition"]),
+    )

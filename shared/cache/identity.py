@@ -1,0 +1,97 @@
+"""Which requests are equal: one hash of everything that an answer depends on. Pure.
+
+Everything in the body counts but a few fields that no answer depends on: a list of those that do count would leave out
+a provider's own (and other gateways' lists did leave out tool choices and system prompts).
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+VERSION = b"1"
+"""Of the key; a change of what is equal changes it, so that older entries are not found."""
+
+# The resolved provider and model stand for ``model``. Streaming, storing and labelling do not change an answer.
+LEFT_OUT = frozenset(
+    {
+        "background",
+        "cache",
+        "fallbacks",
+        "metadata",
+        "model",
+        "prompt_cache_key",
+        "prompt_cache_options",
+        "prompt_cache_retention",
+        "safety_identifier",
+        "service_tier",
+        "store",
+        "stream",
+        "stream_options",
+        "user",
+    }
+)
+# Streams of these types are stored and replayed as they came: what they consist of depends on how they were asked for.
+_AS_STREAMED = LEFT_OUT - {"stream", "stream_options"}
+# Where a whole number may be written as a float; the walk that it triggers costs more than the hash.
+_WHOLE_FLOAT = re.compile(rb"\.0[,\]}]|\de\d")
+_HASH_CHARS = 32
+_SCOPE_CHARS = 16
+
+
+def scope_hash(kind: str, name: str) -> str:
+    """Return the hash of a scope: whose answers these are.
+
+    Args:
+        kind: ``key``, ``team``, ``customer``, ``caller`` or ``shared``.
+        name: Its name or id.
+    """
+    return _hash(f"{kind}:{name}".encode("utf-8", "surrogatepass"))[:_SCOPE_CHARS]
+
+
+def name_hash(name: str) -> str:
+    """Return the hash by which a cache key or a model is part of a purge mark."""
+    return _hash(name.encode("utf-8", "surrogatepass"))[:_SCOPE_CHARS]
+
+
+def request_hash(
+    request_type: str, target: str, partition: str, fields: Mapping[str, Any], *, as_streamed: bool = False
+) -> str:
+    """Return what equal requests have in common, 32 hexadecimal characters.
+
+    Args:
+        request_type: ``RequestType.name``.
+        target: ``provider/model``, as resolved: an alias that moves does not serve the answers of its old model.
+        partition: ``CachePolicy.partition``.
+        fields: The body.
+        as_streamed: Whether streams and whole answers are told apart.
+    """
+    left_out = _AS_STREAMED if as_streamed else LEFT_OUT
+    digest = hashlib.sha256(b"\0".join((VERSION, request_type.encode(), target.encode(), partition.encode(), b"")))
+    digest.update(canonical({name: value for name, value in fields.items() if name not in left_out}))
+    return digest.hexdigest()[:_HASH_CHARS]
+
+
+def canonical(fields: Mapping[str, Any]) -> bytes:
+    """Return JSON that is equal for equal values: sorted names, one spelling of text and numbers (1.0 is 1)."""
+    text = orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)
+    if _WHOLE_FLOAT.search(text) is None:
+        return text
+    return orjson.dumps(_with_integers(fields), option=orjson.OPT_SORT_KEYS)
+
+
+def _with_integers(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    if isinstance(value, dict):
+        return {name: _with_integers(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_with_integers(item) for item in value]
+    # Beyond 53 bits a float is not exactly one integer.
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    return value
+
+
+def _hash(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

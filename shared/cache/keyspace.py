@@ -1,0 +1,36 @@
+"""Every Redis key of the cache: their table, and the functions that build their names.
+
+An entry's id is ``<scope>-<request>``: both are hashes, as what they stand for is a caller's.
+"""
+
+from shared.store.keyspace import Key
+
+KEYS: tuple[Key, ...] = (
+    Key("finops:cache:e:<scope>-<request>", "string", "its time to live", "a stored answer: a line of JSON, its body"),
+    Key("finops:cache:purged:<scope>:<cache key>:<model>", "string", "30 days", "nothing that is older is served"),
+    Key(
+        "finops:cache:ages", "sorted set", "permanent, as many as there are entries", "entries by the end of their life"
+    ),
+    Key("finops:cache:sizes", "hash", "permanent, as many as there are entries", "bytes of each entry, and of all"),
+    Key("finops:cache:counts:<day>", "hash", "35 days", "look-ups and stored answers of a day, by result"),
+)
+
+AGES = "finops:cache:ages"
+SIZES = "finops:cache:sizes"
+ENTRIES = "finops:cache:e:"
+ANY = "*"
+
+
+def entry(entry_id: str) -> str:
+    """Return the key of an entry."""
+    return f"{ENTRIES}{entry_id}"
+
+
+def purge_mark(scope: str = ANY, partition: str = ANY, model: str = ANY) -> str:
+    """Return the key of the time before which nothing is served; ``*`` stands for everything."""
+    return f"finops:cache:purged:{scope}:{partition}:{model}"
+
+
+def counts(day: str) -> str:
+    """Return the key of a day's counts, ``2026-11-29``."""
+    return f"finops:cache:counts:{day}"

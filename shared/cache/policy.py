@@ -1,0 +1,190 @@
+"""What a request asks of the cache, read from its headers. Pure.
+
+Source: https://www.rfc-editor.org/rfc/rfc9111#section-5.2.1 (the request directives of ``Cache-Control``).
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import inf
+from typing import Any
+
+from shared.errors import InvalidRequest
+from shared.settings.cache import CacheSettings
+
+CACHE_CONTROL = b"cache-control"
+KEY = b"x-bf-cache-key"
+TTL = b"x-bf-cache-ttl"
+TYPE = b"x-bf-cache-type"
+NO_STORE = b"x-bf-cache-no-store"
+THRESHOLD = b"x-bf-cache-threshold"
+DEBUG = b"x-bf-cache-debug"
+HEADERS = frozenset({CACHE_CONTROL, KEY, TTL, TYPE, NO_STORE, THRESHOLD, DEBUG})
+
+MAX_KEY_CHARS = 256
+_DURATION = re.compile(r"(\d{1,9})(s|m|h|d)?")
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+_DELTA_SECONDS = re.compile(r"\d{1,10}")
+_TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
+_FALSE_WORDS = frozenset({"0", "false", "no", "off", ""})
+_TYPES = frozenset({"direct", "near", "semantic"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CachePolicy:
+    """What one request asks of the cache.
+
+    Attributes:
+        look: Whether a stored answer may be served.
+        store: Whether the answer may be stored.
+        reload: Whether the request asks for a fresh answer (``no-cache``): not served, but stored.
+        partition: The caller's own name for a part of its cache; answers of other parts are not served.
+        ttl_s: How long the answer is to be stored, in seconds.
+        max_age_s: The oldest answer that may be served, in seconds.
+        only_if_cached: Whether nothing but a stored answer will do.
+        debug: Whether the answer's body is to say how the cache was used.
+    """
+
+    look: bool = True
+    store: bool = True
+    reload: bool = False
+    partition: str = ""
+    ttl_s: int
+    max_age_s: float = inf
+    only_if_cached: bool = False
+    debug: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what a job's record keeps."""
+        fields: dict[str, Any] = {"ttl": self.ttl_s, "look": self.look, "store": self.store}
+        if self.reload:
+            fields["reload"] = True
+        if self.partition:
+            fields["partition"] = self.partition
+        if self.max_age_s < inf:
+            fields["max_age"] = self.max_age_s
+        return fields
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> "CachePolicy":
+        """Read what ``to_json`` returned."""
+        return cls(
+            look=bool(fields.get("look", True)),
+            store=bool(fields.get("store", True)),
+            reload=bool(fields.get("reload", False)),
+            partition=str(fields.get("partition", "")),
+            ttl_s=int(fields["ttl"]),
+            max_age_s=float(fields.get("max_age", inf)),
+        )
+
+
+def default_ttl_s(settings: CacheSettings, request_type: str) -> int:
+    """Return how long an answer of a request type is stored, in seconds."""
+    return settings.embeddings_ttl_s if request_type in {"embeddings", "moderations"} else settings.ttl_s
+
+
+def read_policy(headers: Mapping[bytes, bytes], settings: CacheSettings, request_type: str) -> CachePolicy | None:
+    """Read a request's headers.
+
+    Args:
+        headers: By lower-case name.
+        settings: Of the cache, which is on.
+        request_type: ``RequestType.name``.
+
+    Returns:
+        None if the cache is used by those alone who ask for it, and the request does not.
+
+    Raises:
+        InvalidRequest: An ``x-bf-cache-*`` header is invalid. Of ``Cache-Control``, unknown directives are ignored.
+    """
+    ttl_s = default_ttl_s(settings, request_type)
+    if HEADERS.isdisjoint(headers):
+        return None if settings.when == "asked" else CachePolicy(ttl_s=ttl_s)
+    directives = _directives(headers.get(CACHE_CONTROL, b"").decode("latin-1"))
+    if settings.when == "asked" and KEY not in headers and "max-age" not in directives:
+        return None
+    check_unused(headers)
+    no_store = "no-store" in directives or _switch(headers, NO_STORE)
+    no_cache = "no-cache" in directives
+    return CachePolicy(
+        look=not no_cache and "no-store" not in directives,
+        store=not no_store,
+        reload=no_cache,
+        partition=_partition(headers),
+        ttl_s=_ttl_s(headers, settings, ttl_s),
+        max_age_s=_max_age_s(directives),
+        only_if_cached="only-if-cached" in directives,
+        debug=_switch(headers, DEBUG),
+    )
+
+
+def check_unused(headers: Mapping[bytes, bytes]) -> None:
+    """Check the headers that choose among kinds of matches: equal requests match whatever they say.
+
+    Raises:
+        InvalidRequest: One is invalid.
+    """
+    kind = headers.get(TYPE, b"direct").decode("latin-1").strip().lower()
+    if kind not in _TYPES:
+        raise _invalid(TYPE, "must be direct, near or semantic", kind)
+    if (raw := headers.get(THRESHOLD)) is None:
+        return
+    try:
+        known = 0 <= float(raw) <= 1
+    except ValueError:
+        known = False
+    if not known:
+        raise _invalid(THRESHOLD, "must be a number between 0 and 1", raw.decode("latin-1"))
+
+
+def _directives(text: str) -> dict[str, str]:
+    """Return the directives by lower-case name, with their arguments unquoted."""
+    found = {}
+    for part in text.split(","):
+        name, _, value = part.strip().partition("=")
+        if name:
+            found[name.strip().lower()] = value.strip().strip('"')
+    return found
+
+
+def _max_age_s(directives: Mapping[str, str]) -> float:
+    """Return the oldest answer that is wanted; an invalid number asks for a fresh one (RFC 9111, 4.2.1)."""
+    raw = directives.get("max-age")
+    if raw is None:
+        return inf
+    return float(raw) if _DELTA_SECONDS.fullmatch(raw) else 0.0
+
+
+def _partition(headers: Mapping[bytes, bytes]) -> str:
+    raw = headers.get(KEY)
+    if raw is None:
+        return ""
+    text = raw.decode("latin-1").strip()
+    if not text or len(text) > MAX_KEY_CHARS or not text.isprintable():
+        raise InvalidRequest(f"{KEY.decode()} must be 1 to {MAX_KEY_CHARS} printable characters.", param=KEY.decode())
+    return text
+
+
+def _ttl_s(headers: Mapping[bytes, bytes], settings: CacheSettings, default_s: int) -> int:
+    raw = headers.get(TTL)
+    if raw is None:
+        return default_s
+    text = raw.decode("latin-1").strip().lower()
+    match = _DURATION.fullmatch(text)
+    seconds = int(match[1]) * _SECONDS[match[2] or ""] if match else 0
+    if seconds < 1:
+        raise _invalid(TTL, "must be a time such as 300, 30s, 5m, 1h or 1d", text)
+    return min(seconds, settings.max_ttl_s)
+
+
+def _switch(headers: Mapping[bytes, bytes], name: bytes) -> bool:
+    word = headers.get(name, b"").decode("latin-1").strip().lower()
+    if word in _TRUE_WORDS:
+        return True
+    if word in _FALSE_WORDS:
+        return False
+    raise _invalid(name, "must be true or false", word)
+
+
+def _invalid(name: bytes, rule: str, value: str) -> InvalidRequest:
+    return InvalidRequest(f"{name.decode()} {rule}, not {value[:50]!r}.", param=name.decode())

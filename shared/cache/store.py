@@ -1,0 +1,367 @@
+"""Stored answers in Redis: looked up before calls, written after them, purged on request.
+
+A look-up that fails or is late is a miss, and never an error; writes are queued, and dropped when too many wait.
+"""
+
+import asyncio
+import logging
+import time
+from collections import Counter, deque
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+from redis.exceptions import DataError, ResponseError
+
+from shared.cache import keyspace
+from shared.cache.entry import CacheEntry, decode, decode_head
+from shared.cache.identity import name_hash
+from shared.errors import StoreUnavailable
+from shared.settings.cache import CacheSettings
+from shared.store.commands import RedisCommands
+from shared.store.errors import StoreConnectionError
+from shared.store.scripts import Script, load_scripts
+
+MEGABYTE = 1024 * 1024
+MAX_QUEUED_BYTES = 64 * MEGABYTE
+# After so many failures in a row nothing is looked up for a while: a store that hangs would delay every call.
+FAILURES = 3
+PAUSE_S = 1.0
+CLOSE_S = 2.0
+COUNT_EVERY_S = 1.0
+COUNTS_S = 35 * 86_400
+# Longer than anything is stored, so that no purged entry comes back.
+MARK_MS = 31 * 86_400 * 1000
+SCAN_COUNT = 500
+# Of an entry's first bytes: its line of JSON, without the body.
+HEAD_BYTES = 4096
+
+logger = logging.getLogger("finops.cache")
+
+
+@cache
+def cache_scripts() -> dict[str, Script]:
+    """The scripts of ``shared/cache/lua``, read once per process when first wanted."""
+    return dict(load_scripts("shared.cache.lua"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Purge:
+    """Which entries to purge: those of all that is given.
+
+    Attributes:
+        scope: Hash of a scope; empty: all.
+        partition: A cache key of callers; empty: all.
+        model: ``provider/model``; empty: all.
+        before: Unix seconds; only entries of earlier requests.
+    """
+
+    scope: str = ""
+    partition: str = ""
+    model: str = ""
+    before: float
+
+    @property
+    def mark(self) -> str:
+        """The key of its mark."""
+        any_ = keyspace.ANY
+        partition = name_hash(self.partition) if self.partition else any_
+        return keyspace.purge_mark(self.scope or any_, partition, name_hash(self.model) if self.model else any_)
+
+    def covers(self, entry: CacheEntry) -> bool:
+        """Whether an entry of its scope is to be purged."""
+        if entry.at >= self.before or (self.partition and self.partition != entry.partition):
+            return False
+        return not self.model or self.model == f"{entry.provider}/{entry.model}"
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Where one request's answer is stored, and the marks that may forbid to serve it.
+
+    Attributes:
+        id: ``<scope>-<request>``.
+        scope: Hash of whose answers these are.
+        partition: The caller's name for a part of its cache; empty: none.
+        model: ``provider/model``, as resolved.
+    """
+
+    id: str
+    scope: str
+    partition: str
+    model: str
+
+    def keys(self) -> list[str]:
+        """Return the keys that a look-up reads: the entry, then every mark that may cover it."""
+        any_, model = keyspace.ANY, name_hash(self.model)
+        partitions = (any_, name_hash(self.partition)) if self.partition else (any_,)
+        marks = [
+            keyspace.purge_mark(scope, partition, each)
+            for scope in (any_, self.scope)
+            for partition in partitions
+            for each in (any_, model)
+        ]
+        return [keyspace.entry(self.id), *marks]
+
+
+class CacheStore:
+    """Reads, writes and purges stored answers.
+
+    Args:
+        commands: The store; closed with this object if it is its own.
+        settings: Limits and times.
+        owns_commands: Whether to close it.
+    """
+
+    def __init__(self, commands: RedisCommands, settings: CacheSettings, *, owns_commands: bool = False) -> None:
+        self._commands = commands
+        self._settings = settings
+        self._owns_commands = owns_commands
+        self._scripts = cache_scripts()
+        self._max_entry_bytes = settings.max_entry_kb * 1024
+        self._queue: deque[tuple[str, CacheEntry]] = deque()
+        self._queued_bytes = 0
+        self._writer: asyncio.Task[None] | None = None
+        self._failures = 0
+        self._paused_until = 0.0
+        self._counts: Counter[str] = Counter()
+        self._count_timer: asyncio.TimerHandle | None = None
+        self._counting: asyncio.Task[None] | None = None
+        self.dropped = 0
+
+    @property
+    def max_entry_bytes(self) -> int:
+        """The largest body that is stored."""
+        return self._max_entry_bytes
+
+    def begin(self, slot: Slot) -> Awaitable[Any] | None:
+        """Send a look-up with this turn's other commands; None: the store has failed too often just now.
+
+        Returns:
+            What ``found`` takes. Errors are its result.
+        """
+        if self._paused_until and asyncio.get_running_loop().time() < self._paused_until:
+            return None
+        return self._commands.begin("MGET", *slot.keys())
+
+    async def found(self, pending: Awaitable[Any] | None) -> CacheEntry | None:
+        """Return the stored answer that a look-up found, fresh or stale; None if there is none.
+
+        Args:
+            pending: Of ``begin``.
+        """
+        if pending is None:
+            return None
+        try:
+            async with asyncio.timeout(self._settings.lookup_timeout_s):
+                replies = await pending
+        except TimeoutError:
+            replies = None
+        if not isinstance(replies, list):
+            self._failed()
+            return None
+        self._failures = 0
+        return self._read(replies)
+
+    def _read(self, replies: Sequence[Any]) -> CacheEntry | None:
+        data, *marks = replies
+        if not isinstance(data, bytes) or (entry := decode(data, most_bytes=self._max_entry_bytes)) is None:
+            return None
+        return None if any(_is_later(mark, entry.at) for mark in marks) else entry
+
+    def _failed(self) -> None:
+        self._failures += 1
+        if self._failures >= FAILURES:
+            self._failures = 0
+            self._paused_until = asyncio.get_running_loop().time() + PAUSE_S
+            logger.warning("the cache does not answer; nothing is looked up for %g s", PAUSE_S)
+
+    def store(self, slot: Slot, entry: CacheEntry) -> bool:
+        """Store an answer, soon; returns at once.
+
+        Returns:
+            False if it is too large, or too many answers wait.
+        """
+        size = len(entry.body)
+        if size > self._max_entry_bytes or self._queued_bytes + size > MAX_QUEUED_BYTES:
+            self.dropped += 1
+            return False
+        self._queue.append((slot.id, entry))
+        self._queued_bytes += size
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.create_task(self._write(), name="finops-cache")
+        return True
+
+    async def flush(self) -> None:
+        """Wait until everything is written."""
+        while self._writer is not None and not self._writer.done():
+            await asyncio.wait([self._writer])
+        await self._flush_counts()
+
+    async def _write(self) -> None:
+        while self._queue:
+            entry_id, entry = self._queue.popleft()
+            try:
+                await self._keep(entry_id, entry)
+            except (StoreConnectionError, ResponseError, DataError) as error:
+                self.dropped += 1
+                logger.warning("an answer could not be stored: %s", error)
+            finally:
+                self._queued_bytes -= len(entry.body)
+
+    async def _keep(self, entry_id: str, entry: CacheEntry) -> None:
+        now = time.time()
+        life_ms = round(entry.left_s(now) * 1000)
+        if life_ms <= 0:
+            return
+        await self._commands.script(
+            self._scripts["keep"],
+            (keyspace.entry(entry_id), keyspace.AGES, keyspace.SIZES),
+            (
+                entry_id,
+                entry.encode(),
+                life_ms,
+                self._settings.max_mb * MEGABYTE,
+                round(now * 1000) + life_ms,
+                round(now * 1000),
+                keyspace.ENTRIES,
+            ),
+            retry_safe=True,
+        )
+
+    async def purge(self, purge: Purge, *, dry_run: bool = False) -> int:
+        """Purge entries: no replica serves them after this returns, and their texts are gone.
+
+        Returns:
+            Number of entries, purged or (of a dry run) to be purged.
+
+        Raises:
+            StoreUnavailable: No answer; what was purged so far stays purged.
+        """
+        try:
+            if not dry_run:
+                args = (round(purge.before * 1000), MARK_MS)
+                await self._commands.script(self._scripts["mark"], (purge.mark,), args, retry_safe=True)
+            return await self._sweep(purge, dry_run=dry_run)
+        except StoreConnectionError as error:
+            raise StoreUnavailable("The store did not answer: the cache could not be purged. Try again.") from error
+
+    async def _sweep(self, purge: Purge, *, dry_run: bool) -> int:
+        pattern = f"{keyspace.ENTRIES}{purge.scope or keyspace.ANY}-*"
+        cursor: str | bytes = "0"
+        count = 0
+        while True:
+            cursor, keys = await self._commands.execute(
+                "SCAN", cursor, "MATCH", pattern, "COUNT", SCAN_COUNT, retry_safe=True
+            )
+            covered = await self._covered(purge, keys)
+            count += len(covered)
+            if covered and not dry_run:
+                await self._forget(covered)
+            if cursor == b"0":
+                return count
+
+    async def _covered(self, purge: Purge, keys: Sequence[bytes]) -> list[str]:
+        """Return the ids of the entries that a purge covers; unreadable ones are covered too."""
+        if not keys:
+            return []
+        heads = await self._commands.execute_many([("GETRANGE", key, 0, HEAD_BYTES) for key in keys], retry_safe=True)
+        return [
+            key.decode().removeprefix(keyspace.ENTRIES)
+            for key, head in zip(keys, heads, strict=True)
+            if (entry := decode_head(head)) is None or purge.covers(entry)
+        ]
+
+    async def remove(self, entry_id: str) -> bool:
+        """Remove one entry by its id.
+
+        Returns:
+            False if there is none.
+
+        Raises:
+            StoreUnavailable: No answer.
+        """
+        try:
+            return await self._forget([entry_id]) > 0
+        except StoreConnectionError as error:
+            raise StoreUnavailable("The store did not answer: the entry was not removed. Try again.") from error
+
+    async def _forget(self, ids: Sequence[str]) -> int:
+        keys = (keyspace.AGES, keyspace.SIZES, *map(keyspace.entry, ids))
+        return int(await self._commands.script(self._scripts["forget"], keys, ids, retry_safe=True))
+
+    def count(self, name: str, amount: int = 1) -> None:
+        """Add to today's counts, soon."""
+        self._counts[name] += amount
+        if self._count_timer is None:
+            loop = asyncio.get_running_loop()
+            self._count_timer = loop.call_later(COUNT_EVERY_S, self._start_counting)
+
+    def _start_counting(self) -> None:
+        self._count_timer = None
+        self._counting = asyncio.create_task(self._flush_counts(), name="finops-cache-counts")
+
+    async def _flush_counts(self) -> None:
+        counts, self._counts = self._counts, Counter()
+        if not counts:
+            return
+        key = keyspace.counts(datetime.now(UTC).strftime("%Y-%m-%d"))
+        commands: list[tuple[str | int, ...]] = [("HINCRBY", key, name, amount) for name, amount in counts.items()]
+        try:
+            await self._commands.execute_many([*commands, ("EXPIRE", key, COUNTS_S)])
+        except (StoreConnectionError, ResponseError) as error:
+            logger.warning("the cache's counts were not written: %s", error)
+
+    async def counts(self, days: Sequence[str]) -> dict[str, int]:
+        """Return the sums of days, ``2026-11-29``.
+
+        Raises:
+            StoreUnavailable: No answer.
+        """
+        stored = await self._read_many([("HGETALL", keyspace.counts(day)) for day in days])
+        sums: Counter[str] = Counter()
+        for pairs in stored:
+            for name, amount in zip(pairs[::2], pairs[1::2], strict=True):
+                sums[name.decode()] += int(amount)
+        return dict(sums)
+
+    async def size(self) -> tuple[int, int]:
+        """Return how many entries there are and their bytes; expired ones count until the next write.
+
+        Raises:
+            StoreUnavailable: No answer.
+        """
+        entries, size = await self._read_many([("ZCARD", keyspace.AGES), ("HGET", keyspace.SIZES, "total")])
+        return int(entries), int(size or 0)
+
+    async def _read_many(self, commands: Sequence[Sequence[str]]) -> list[Any]:
+        try:
+            return await self._commands.execute_many(commands, retry_safe=True)
+        except StoreConnectionError as error:
+            raise StoreUnavailable("The store did not answer: the cache cannot be read. Try again.") from error
+
+    async def aclose(self) -> None:
+        """Write what waits, if the store answers within ``CLOSE_S``."""
+        if self._count_timer is not None:
+            self._count_timer.cancel()
+        flushing = asyncio.create_task(self.flush())
+        _, late = await asyncio.wait([flushing], timeout=CLOSE_S)
+        tasks = [task for task in (self._writer, self._counting, *late) if task is not None and not task.done()]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        if self._owns_commands:
+            await self._commands.aclose()
+
+
+def _is_later(mark: object, at: float) -> bool:
+    """Whether a purge mark forbids an entry of that time; garbage forbids nothing."""
+    if not isinstance(mark, bytes):
+        return False
+    try:
+        return at * 1000 < int(mark)
+    except ValueError:
+        return False

@@ -1,0 +1,337 @@
+"""Joins the cache with calls and their costs: looks up while a call is admitted, stores after it was answered.
+
+::
+
+    route ──> look up and reserve, in one write to the store ──> hit: costs nothing, is booked as saved
+                                                             └─> miss: the provider answers ──> stored, soon
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from shared.cache.eligibility import bypass_reason, may_store
+from shared.cache.entry import CacheEntry
+from shared.cache.identity import request_hash, scope_hash
+from shared.cache.policy import read_policy
+from shared.cache.recording import StreamRecording
+from shared.cache.store import CacheStore, Slot
+from shared.cache.use import CacheUse
+from shared.errors import BudgetExceeded, NotCached, PriceUnknown, TokenLimited
+from shared.governance.keys.caller import Caller
+from shared.inference.call import Answer, AnswerStream, Call, Target
+from shared.inference.call_cost import CallCost
+from shared.inference.conversations import Conversations
+from shared.inference.replay import ReplayStream
+from shared.inference.streaming import ProviderStream
+from shared.settings.cache import CacheSettings
+from shared.surfaces.chat_chunks import replayed
+from shared.surfaces.request_types import CHAT, COMPLETIONS, RESPONSES
+from shared.surfaces.response_ids import mint_response_id
+from shared.surfaces.sse import EventSplitter, encode_event, event_data
+from shared.telemetry.upstream import CacheWatch
+
+# Headers for the provider on which its answer depends.
+_ANSWER_HEADERS = ("anthropic-beta", "openai-beta")
+_RESPONSE_PREFIX = "resp_"
+_LEAST_DIGITS = 24
+
+
+class AnswerCache:
+    """Serves and stores answers for the inference path.
+
+    Args:
+        store: The stored answers.
+        settings: Which calls use it, and whose answers they may be served.
+        watch: Notified of look-ups, savings and stored answers.
+        conversations: Store responses under the ids that their callers were given; None: none are stored.
+        now: Returns Unix seconds.
+    """
+
+    def __init__(
+        self,
+        store: CacheStore,
+        settings: CacheSettings,
+        watch: CacheWatch,
+        conversations: Conversations | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.store = store
+        self.settings = settings
+        self._watch = watch
+        self._conversations = conversations
+        self._now = now
+        self._types = frozenset(settings.types)
+
+    def use_of(self, headers: Mapping[bytes, bytes], caller: Caller, request_type: str) -> CacheUse | None:
+        """Return how a request uses the cache; None: not at all.
+
+        Raises:
+            InvalidRequest: An ``x-bf-cache-*`` header is invalid.
+        """
+        if request_type not in self._types:
+            return None
+        policy = read_policy(headers, self.settings, request_type)
+        return None if policy is None else CacheUse(policy=policy, scope=self.scope_of(caller))
+
+    def scope_of(self, caller: Caller) -> str:
+        """Return the hash of whose answers a caller may be served; a key without a team has a scope of its own."""
+        kind = self.settings.scope
+        if kind == "shared":
+            return scope_hash("shared", "")
+        if kind == "customer" and caller.customer:
+            return scope_hash("customer", caller.customer)
+        if kind in {"customer", "team"} and caller.team:
+            return scope_hash("team", f"{caller.customer}\0{caller.team}")
+        return scope_hash("key", caller.key_id) if caller.key_id else scope_hash("caller", caller.scope)
+
+    async def open(self, call: Call, use: CacheUse, targets: Sequence[Target], cost: CallCost | None) -> bool:
+        """Look a call up while it is admitted.
+
+        A spent budget or token limit does not refuse a hit, which takes nothing of them; a request limit does.
+
+        Returns:
+            Whether a stored answer is to be served (``use.entry``).
+
+        Raises:
+            GatewayError: A limit is spent, as ``CallCost.open``.
+            NotCached: Nothing is stored, and the caller wants nothing else.
+        """
+        started = time.perf_counter()
+        pending = self._begin(call, use, targets[0])
+        refusal = await _admit(targets, cost)
+        if pending is not None:
+            self._accept(use, await self.store.found(pending))
+        self._looked_up(call, use, time.perf_counter() - started)
+        if use.entry is None:
+            if refusal is not None:
+                raise refusal
+            if use.policy.only_if_cached:
+                raise NotCached
+            return False
+        if refusal is not None and cost is not None:
+            await cost.open_cached(targets)
+        return True
+
+    def _begin(self, call: Call, use: CacheUse, target: Target) -> Awaitable[Any] | None:
+        use.started = self._now()
+        use.bypass = self._bypass(call, use, target)
+        if use.bypass:
+            return None
+        partition = use.policy.partition
+        headers = {name: call.headers[name] for name in _ANSWER_HEADERS if name in call.headers}
+        fields = {**call.fields, "headers": headers} if headers else call.fields
+        equal = request_hash(
+            call.request_type.name, target.name, partition, fields, as_streamed=call.request_type is RESPONSES
+        )
+        use.slot = Slot(f"{use.scope}-{equal}", use.scope, partition, target.name)
+        return self.store.begin(use.slot) if use.policy.look else None
+
+    def _bypass(self, call: Call, use: CacheUse, target: Target) -> str:
+        if not (use.policy.look or use.policy.store or use.policy.reload):
+            return "no-store"
+        if call.stream and call.request_type is COMPLETIONS:
+            return "stream"
+        return bypass_reason(call.request_type, call.fields, target.provider.name, target.model)
+
+    def _accept(self, use: CacheUse, entry: CacheEntry | None) -> None:
+        if entry is None:
+            return
+        now = self._now()
+        if entry.left_s(now) <= 0 or entry.age_s(now) > use.policy.max_age_s:
+            use.stale = True
+            return
+        use.entry = entry
+
+    def _looked_up(self, call: Call, use: CacheUse, seconds: float) -> None:
+        self._watch.looked_up(use.result, "exact", call.request_type.name, seconds)
+        self.store.count(use.result)
+
+    async def answer(self, call: Call, use: CacheUse, cost: CallCost | None) -> Answer:
+        """Return the stored answer that was found; it costs nothing."""
+        entry = use.entry
+        assert entry is not None  # noqa: S101 - the caller has found one
+        ledger = self._book(call, entry, cost)
+        body = await self._own_response(call, entry)
+        return Answer(
+            status=200,
+            body=debugged(body, use) if use.policy.debug else body,
+            content_type=entry.content_type,
+            headers=self._headers(use, cost),
+            provider=entry.provider,
+            model=entry.model,
+            usage=entry.usage,
+            attempts=0,
+            ledger=ledger,
+        )
+
+    async def stream(self, call: Call, use: CacheUse, cost: CallCost | None) -> AnswerStream:
+        """Return the stored answer that was found as a stream; it costs nothing."""
+        entry = use.entry
+        assert entry is not None  # noqa: S101 - the caller has found one
+        ledger = self._book(call, entry, cost)
+        return ReplayStream(
+            await self._events(call, use, entry),
+            provider=entry.provider,
+            model=entry.model,
+            usage=entry.usage,
+            headers=self._headers(use, cost),
+            ledger=ledger,
+        )
+
+    async def _events(self, call: Call, use: CacheUse, entry: CacheEntry) -> list[bytes]:
+        if call.request_type is RESPONSES:
+            return EventSplitter().feed(await self._own_response(call, entry))
+        options = call.fields.get("stream_options")
+        include_usage = isinstance(options, dict) and bool(options.get("include_usage"))
+        events = replayed(orjson.loads(entry.body), include_usage=include_usage)
+        if use.policy.debug:
+            last = orjson.loads(event_data(events[-2]))
+            events[-2] = encode_event(_debugged(last, use))
+        return events
+
+    async def _own_response(self, call: Call, entry: CacheEntry) -> bytes:
+        """Return the body; a response's under an id of its own, by which it is stored (a job's when the job ends)."""
+        if call.request_type is not RESPONSES:
+            return entry.body
+        body = _with_new_id(call, entry.body)
+        response = response_of_events(body)
+        if response is not None and self._conversations is not None and not call.job_id:
+            await self._conversations.keep(call.fields, response, call.caller)
+        return body
+
+    def _book(self, call: Call, entry: CacheEntry, cost: CallCost | None) -> bytes:
+        if cost is None:
+            return b""
+        ledger = cost.from_cache(entry.provider, entry.model, entry.usage, entry.body)
+        self._watch.saved(call.caller.team, entry.provider, entry.model, cost.saved)
+        self.store.count("saved_micro_usd", cost.saved)
+        return ledger
+
+    def _headers(self, use: CacheUse, cost: CallCost | None) -> dict[str, str]:
+        return {**use.headers(self._now()), **({} if cost is None else cost.headers())}
+
+    def store_answer(self, call: Call, use: CacheUse, answer: Answer, cost: CallCost | None) -> None:
+        """Store the answer of a call that was looked up in vain, and say in its headers how the cache was used."""
+        if answer.status == 200 and answer.content_type.startswith("application/json"):
+            use.stored = self._may_store(use, answer.provider, answer.model, cost) and (
+                may_store(call.request_type, answer.body)
+                and self._store(use, answer.body, answer.usage, answer.content_type)
+            )
+        answer.headers = {**answer.headers, **use.headers(self._now())}
+        if use.policy.debug and answer.content_type.startswith("application/json"):
+            answer.body = debugged(answer.body, use)
+
+    def record(self, call: Call, use: CacheUse, stream: ProviderStream, cost: CallCost | None) -> None:
+        """Store the answer of a stream once it is complete, and say in its headers how the cache was used."""
+        if stream.whole is None and self._may_store(use, stream.provider, stream.model, cost):
+            use.stored = True
+            stream.recording = self._recording(call, use)
+        stream.headers = {**stream.headers, **use.headers(self._now())}
+
+    def _recording(self, call: Call, use: CacheUse) -> StreamRecording:
+
+        def store(body: bytes, usage: Mapping[str, Any]) -> None:
+            is_chat = call.request_type is CHAT
+            self._store(use, body, usage, "application/json" if is_chat else "text/event-stream", events=not is_chat)
+
+        return StreamRecording(call.request_type, self.store.max_entry_bytes, store)
+
+    def _may_store(self, use: CacheUse, provider: str, model: str, cost: CallCost | None) -> bool:
+        """Whether an answer is what was asked for: of the first target, and not cut to what a budget had left."""
+        if use.slot is None or not use.policy.store or use.slot.model != f"{provider}/{model}":
+            return False
+        return cost is None or cost.reservation.output is None
+
+    def _store(
+        self, use: CacheUse, body: bytes, usage: Mapping[str, Any], content_type: str, *, events: bool = False
+    ) -> bool:
+        assert use.slot is not None  # noqa: S101 - checked by the callers
+        provider, _, model = use.slot.model.partition("/")
+        entry = CacheEntry(
+            at=use.started,
+            ttl_s=use.policy.ttl_s,
+            provider=provider,
+            model=model,
+            usage=usage,
+            body=body,
+            content_type=content_type,
+            events=events,
+            partition=use.policy.partition,
+        )
+        stored = self.store.store(use.slot, entry)
+        self._watch.stored("stored" if stored else "dropped")
+        if stored:
+            self.store.count("stored")
+        return stored
+
+    async def aclose(self) -> None:
+        """Write what waits."""
+        await self.store.aclose()
+
+
+async def _admit(targets: Sequence[Target], cost: CallCost | None) -> BudgetExceeded | TokenLimited | None:
+    """Reserve what a call may cost; return the refusal that does not hold for a stored answer.
+
+    Raises:
+        GatewayError: Any other refusal.
+    """
+    if cost is None:
+        return None
+    try:
+        await cost.open(targets)
+    except PriceUnknown:
+        raise
+    except (BudgetExceeded, TokenLimited) as error:
+        return error
+    return None
+
+
+def debugged(body: bytes, use: CacheUse) -> bytes:
+    """Return a JSON answer with how the cache was used in ``extra_fields.cache_debug``, as Bifrost has it."""
+    try:
+        answer = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return body
+    return _debugged(answer, use) if isinstance(answer, dict) else body
+
+
+def _debugged(answer: dict[str, Any], use: CacheUse) -> bytes:
+    extra = answer.get("extra_fields")
+    fields = extra if isinstance(extra, dict) else {}
+    return orjson.dumps({**answer, "extra_fields": {**fields, "cache_debug": use.to_debug()}})
+
+
+def _with_new_id(call: Call, body: bytes) -> bytes:
+    """Return a response under an id of its own: the stored one leads to another call's.
+
+    Item ids of ours contain the digits of their response's, so these are replaced wherever they stand.
+    """
+    old = _response_id(body)
+    if not old.startswith(_RESPONSE_PREFIX):
+        return body
+    new = call.job_id if call.job_id.startswith(_RESPONSE_PREFIX) else mint_response_id()
+    digits = old.removeprefix(_RESPONSE_PREFIX)
+    if len(digits) < _LEAST_DIGITS:  # it could be part of the text
+        return body.replace(f'"{old}"'.encode(), f'"{new}"'.encode())
+    return body.replace(digits.encode(), new.removeprefix(_RESPONSE_PREFIX).encode())
+
+
+def response_of_events(body: bytes) -> dict[str, Any] | None:
+    """Return the response of a stored stream's last event, or the stored response itself; None if there is none."""
+    if not body.startswith((b"event:", b"data:")):
+        whole = orjson.loads(body)
+        return whole if isinstance(whole, dict) else None
+    for event in reversed(EventSplitter().feed(body)):
+        data = event_data(event)
+        response = orjson.loads(data).get("response") if data else None
+        if isinstance(response, dict):
+            return response
+    return None
+
+
+def _response_id(body: bytes) -> str:
+    response = response_of_events(body)
+    return str(response.get("id", "")) if response else ""

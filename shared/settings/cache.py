@@ -1,0 +1,45 @@
+"""Settings of the cache of answers."""
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, SecretStr
+
+from shared.settings.section import Section
+
+CachedType = Literal["chat.completions", "responses", "completions", "embeddings", "moderations"]
+
+
+def _known_cache_mode(value: object) -> object:
+    if value == "semantic":
+        raise ValueError("semantic is not available in this version; use exact")
+    return value
+
+
+class CacheSettings(Section):
+    """The cache of answers.
+
+    Attributes:
+        mode: ``exact`` serves an answer to equal requests alone.
+        when: ``asked``: only calls with ``x-bf-cache-key`` or ``Cache-Control: max-age`` use it.
+        scope: Whose answers a caller may be served: its own key's, its team's, its customer's, or everybody's.
+        ttl_s: How long answers are served.
+        embeddings_ttl_s: The same, of embeddings and moderations.
+        max_ttl_s: The longest life that a caller may ask for.
+        max_entry_kb: Larger answers are not stored.
+        max_mb: Of the store, for all entries together; those that expire first go first.
+        types: Which requests are cached.
+        url: A store of its own; absent: the job store.
+        lookup_timeout_s: A look-up that takes longer is a miss.
+    """
+
+    mode: Annotated[Literal["off", "exact"], BeforeValidator(_known_cache_mode)] = "off"
+    when: Literal["always", "asked"] = "always"
+    scope: Literal["key", "team", "customer", "shared"] = "key"
+    ttl_s: Annotated[int, Field(ge=1, le=30 * 86_400)] = 3600
+    embeddings_ttl_s: Annotated[int, Field(ge=1, le=30 * 86_400)] = 7 * 86_400
+    max_ttl_s: Annotated[int, Field(ge=1, le=30 * 86_400)] = 7 * 86_400
+    max_entry_kb: Annotated[int, Field(ge=1, le=16 * 1024)] = 1024
+    max_mb: Annotated[int, Field(ge=1, le=1024 * 1024)] = 256
+    types: tuple[CachedType, ...] = ("chat.completions", "responses", "completions", "embeddings", "moderations")
+    url: SecretStr | None = None
+    lookup_timeout_s: Annotated[float, Field(gt=0, le=60)] = 0.05

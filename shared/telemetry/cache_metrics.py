@@ -1,0 +1,46 @@
+"""Prometheus metrics of the cache."""
+
+from prometheus_client import CollectorRegistry
+
+from shared.telemetry.counters import FastCounter, FastHistogram
+
+LOOKUP_BUCKETS_S = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.25, 1)
+
+
+class CacheMetrics:
+    """Counts look-ups, savings and stored answers (``CacheWatch``)."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        labels = ["result", "kind", "request_type"]
+        self._lookups = FastCounter(
+            "finops_cache_lookups", "Calls looked up in the cache; result: hit, miss, bypass.", labels, registry
+        )
+        self._seconds = FastHistogram(
+            "finops_cache_lookup_seconds",
+            "From a call's routing to its look-up's end; its admission runs at the same time.",
+            ["result"],
+            LOOKUP_BUCKETS_S,
+            registry,
+        )
+        self._saved = FastCounter(
+            "finops_cache_saved_usd",
+            "What served answers would have cost at list prices.",
+            ["team", "provider", "model"],
+            registry,
+        )
+        self._stored = FastCounter(
+            "finops_cache_stored", "Answers stored, or dropped: too large, or too many waiting.", ["result"], registry
+        )
+
+    def looked_up(self, result: str, kind: str, request_type: str, seconds: float) -> None:
+        """Count a look-up."""
+        self._lookups.add((result, kind, request_type))
+        self._seconds.observe((result,), seconds)
+
+    def saved(self, team: str, provider: str, model: str, micro_usd: int) -> None:
+        """Count what a stored answer saved."""
+        self._saved.add((team, provider, model), micro_usd / 1_000_000)
+
+    def stored(self, result: str) -> None:
+        """Count an answer that was stored or dropped."""
+        self._stored.add((result,))
