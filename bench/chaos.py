@@ -237,7 +237,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1, help="of the kills")
     parser.add_argument("--nice", type=int, default=0, help="where others use the machine; needs root")
-    parser.add_argument("--keep", action="store_true", help="append the table to RESULTS.md")
+    parser.add_argument("--keep", action="store_true", help="make the tables the current ones in RESULTS.md")
     options = parser.parse_args()
     if options.nice:
         machine.be_nice(options.nice)

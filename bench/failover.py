@@ -165,7 +165,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=2)
     parser.add_argument("--back-after", type=float, default=6.0, help="seconds until a killed server is started again")
     parser.add_argument("--durability", choices=("everysec", "fsync", "replicated"), default="replicated")
-    parser.add_argument("--keep", action="store_true", help="append to RESULTS.md")
+    parser.add_argument("--keep", action="store_true", help="make the table the current one in RESULTS.md")
     options = parser.parse_args()
     report = Report("Failover", [machine.shape(), f"server: {find_binary()}", f"load {machine.load():.1f}"])
     with tempfile.TemporaryDirectory() as directory:

@@ -293,7 +293,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--profile", action="store_true", help="where our time goes, by py-spy")
     parser.add_argument("--no-peers", action="store_true", help="only our own calls and the profile")
     parser.add_argument("--nice", type=int, default=0, help="for all that is measured; needs root")
-    parser.add_argument("--keep", action="store_true", help="append the tables to RESULTS.md")
+    parser.add_argument("--keep", action="store_true", help="make the tables the current ones in RESULTS.md")
     options = parser.parse_args(arguments)
     if options.nice:
         machine.be_nice(options.nice)

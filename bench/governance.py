@@ -214,7 +214,7 @@ def row(name: str, cost: Figures) -> list[str]:
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--quick", action="store_true", help="does it work at all")
-    options.add_argument("--keep", action="store_true", help="append the tables to RESULTS.md")
+    options.add_argument("--keep", action="store_true", help="make the tables the current ones in RESULTS.md")
     options.add_argument("--nice", type=int, default=0)
     options.add_argument("--server", default="redis-server")
     arguments = options.parse_args()

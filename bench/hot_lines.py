@@ -54,7 +54,7 @@ def _section(report: Report, what: str, here: Running, load: threading.Thread, c
     for count, by in ((lines, "line, itself and what it calls in C"), (functions, "function, with all it calls")):
         rows = [[where, number(n / total * cost_us), f"{n / total:.1%}"] for where, n in count.most_common(MOST)]
         text = table([by, "us", "share"], rows)
-        report.section(f"Profile of a {what}, {number(cost_us)} us: by {by.split(',')[0]}", text)
+        report.section(f"Profile of a {what}: by {by.split(',')[0]}", f"{number(cost_us)} us in all.\n\n{text}")
 
 
 def _samples(pid: int) -> list[tuple[list[str], int]]:

@@ -282,7 +282,7 @@ PARTS = (
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batches", type=int, default=400)
-    parser.add_argument("--keep", action="store_true", help="append the tables to RESULTS.md")
+    parser.add_argument("--keep", action="store_true", help="make the tables the current ones in RESULTS.md")
     options = parser.parse_args()
     found: dict[str, list[tuple[float, float]]] = {}
     for _ in range(3):

@@ -265,7 +265,7 @@ def main() -> None:
     parser.add_argument(
         "--nice", type=int, default=0, help="for all that is measured, where others use the machine; needs root"
     )
-    parser.add_argument("--keep", action="store_true", help="append the tables to RESULTS.md")
+    parser.add_argument("--keep", action="store_true", help="make the tables the current ones in RESULTS.md")
     options = parser.parse_args()
     if options.nice:
         machine.be_nice(options.nice)

@@ -1,12 +1,11 @@
-"""Print tables of figures with their ratios as markdown, and write them to RESULTS.md."""
+"""Print tables of figures with their ratios as markdown, and make them the current ones in RESULTS.md."""
 
 import datetime
 import math
 import subprocess
 from collections.abc import Sequence
-from pathlib import Path
 
-RESULTS = Path(__file__).resolve().parent / "RESULTS.md"
+from bench import results_file
 
 
 def number(value: float | None) -> str:
@@ -35,12 +34,10 @@ class Report:
     """Sections in order; each is printed when it is there."""
 
     def __init__(self, title: str, context: Sequence[str]) -> None:
-        commit = subprocess.run(
-            ["git", "describe", "--always", "--dirty"], cwd=RESULTS.parent, capture_output=True, text=True, check=False
-        ).stdout.strip()
-        now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
+        self._title = title
+        self._run = f"{run_line()}; {'; '.join(context)}."
         self._parts: list[str] = []
-        self.say(f"## {title}, {now}, commit {commit}\n\n" + "\n".join(f"- {fact}" for fact in context) + "\n")
+        print(f"## {title}\n\n{self._run}\n", flush=True)
 
     def say(self, text: str) -> None:
         print(text, flush=True)
@@ -50,6 +47,14 @@ class Report:
         self.say(f"### {name}\n\n{text}")
 
     def keep(self) -> None:
-        """Append to RESULTS.md."""
-        with RESULTS.open("a") as file:
-            file.write("\n" + "\n".join(self._parts))
+        """Make the tables the current ones in RESULTS.md."""
+        results_file.keep(self._title, self._run, "\n".join(self._parts))
+
+
+def run_line() -> str:
+    """When, and of which commit."""
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=results_file.HERE, capture_output=True, text=True, check=False
+    ).stdout.strip()
+    now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return f"{now}, commit {commit}"

@@ -1,19 +1,18 @@
 """`make judges`: asks neutral judges about the gateway and fails where one says less than was recorded."""
 
 import argparse
-import datetime as dt
 import shutil
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from bench import results_file
+from bench.report import run_line
 from tests.judges import system
-from tests.judges.environments import KEPT, ROOT
+from tests.judges.environments import KEPT
 from tests.judges.judges import JUDGES, Subjects
 from tests.judges.verdicts import Verdict, read_expected, write_expected
 
-RESULTS = ROOT / "bench" / "RESULTS.md"
 SHOWN_FAILURES = 20
 
 
@@ -65,12 +64,7 @@ def _table(verdicts: Sequence[Verdict], expected: Mapping[str, Mapping[str, int]
 
 
 def _keep(table: str) -> None:
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
-    ).stdout.strip()
-    when = dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M UTC")
-    with RESULTS.open("a") as results:
-        results.write(f"\n## Judges, {when}, commit {commit}\n\n{table}\n")
+    results_file.keep("Judges", f"{run_line()}.", table)
 
 
 if __name__ == "__main__":
