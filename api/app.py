@@ -17,6 +17,7 @@ from api.admin import audit as admin_audit
 from api.admin import console as admin_console
 from api.admin import jobs as admin_jobs
 from api.admin import keys as admin_keys
+from api.admin import operations as admin_operations
 from api.admin import pauses as admin_pauses
 from api.admin import prices as admin_prices
 from api.admin import runs as admin_runs
@@ -38,7 +39,7 @@ from api.middleware.fast_routes import FastRoutes
 from api.middleware.request_id import RequestId
 from api.openapi.document import describe
 from api.pages import docs, front
-from api.routes import anthropic, console, genai, health, jobs, models, runs, schedules, usage, webhooks
+from api.routes import anthropic, console, genai, health, jobs, models, operations, runs, schedules, usage, webhooks
 from api.routes.async_jobs import PREFIX as ASYNC_PREFIX
 from api.routes.async_jobs import AsyncPoll, AsyncSubmit
 from api.routes.batches import BatchById, BatchCreate, BatchList
@@ -62,6 +63,7 @@ from shared.inference.assembly import SharedStore, build_billing, build_inferenc
 from shared.inference.submission import Submitter
 from shared.jobs.durability import ANSWER_TIMEOUT_S
 from shared.jobs.events import EventLog
+from shared.jobs.operations import OperationStore
 from shared.jobs.queue import JobQueue, QueueLimits
 from shared.jobs.store import JobStore
 from shared.jobs.waiting import OutcomeWaiters
@@ -226,6 +228,7 @@ def build_services(
         files=FileStore(commands, max_owner_bytes=settings.files.max_owner_bytes),
         batches=BatchStore(commands),
         schedules=ScheduleStore(commands),
+        operations=OperationStore(commands),
         sessions=sessions,
         shared_answers=SharedAnswers(),
         deliveries=DeliveryStore(commands, settings.webhooks_delivery),
@@ -244,6 +247,7 @@ _ROUTERS = (
     admin_jobs.router,
     admin_pauses.router,
     admin_schedules.router,
+    admin_operations.router,
     admin_scale.router,
     admin_webhooks.router,
     admin_alerts.router,
@@ -253,6 +257,7 @@ _ROUTERS = (
     admin_prices.router,
     admin_console.router,
     schedules.router,
+    operations.router,
     usage.router,
     runs.router,
     console.router,

@@ -20,6 +20,7 @@ from shared.governance.ledger.audit import Audit
 from shared.inference.inference import Inference
 from shared.inference.submission import Submitter
 from shared.jobs.events import EventLog
+from shared.jobs.operations import OperationStore
 from shared.jobs.queue import JobQueue
 from shared.jobs.store import JobStore
 from shared.jobs.waiting import OutcomeWaiters
@@ -56,6 +57,7 @@ class Services:
     files: FileStore
     batches: BatchStore
     schedules: ScheduleStore
+    operations: OperationStore
     sessions: Sessions
     shared_answers: SharedAnswers
     deliveries: DeliveryStore

@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 
@@ -29,6 +29,7 @@ from shared.inference.assembly import SharedStore, build_billing, build_inferenc
 from shared.inference.inference import Inference
 from shared.inference.submission import Submitter
 from shared.jobs.model import Priority
+from shared.jobs.operations import OperationStore
 from shared.jobs.queue import JobQueue, QueueLimits
 from shared.jobs.scripts import engine_scripts
 from shared.jobs.store import JobStore
@@ -54,12 +55,13 @@ from worker.batches import BatchLoop
 from worker.delivery_lane import DeliveryLane
 from worker.exposition import serve_metrics
 from worker.leased_worker import LeasedWorker, WorkerOptions
+from worker.operation_turns import OperationTurns
 from worker.outage import OutageLog
 from worker.outbox import Outbox
 from worker.provider_batches import follow_batches
 from worker.schedule_turns import ScheduleTurns
-from worker.schedules import ScheduleLoop
 from worker.tasks import JobRunner
+from worker.turn_loop import TurnLoop
 from worker.watched import WatchedParts
 from worker.webhooks import WebhookDelivery
 
@@ -203,11 +205,9 @@ def _assemble(
     parts = WatchedParts(worker.stop)
     for _ in range(BATCH_LOOPS):
         parts.start("batches", BatchLoop(BatchStore(commands), turns, outage).run)
-    schedules = ScheduleStore(commands)
-    firing = ScheduleTurns(
-        schedules, submitter, inference, governance, settings=settings.jobs, count=metrics.schedule_fired
-    )
-    parts.start("schedules", ScheduleLoop(schedules, firing, outage).run)
+    takers = _turn_takers(settings, commands, submitter, inference=inference, governance=governance, metrics=metrics)
+    for name, take_turn in takers.items():
+        parts.start(name, TurnLoop(take_turn, outage).run)
     if (batches := inference.forwarder.batches) is not None:
         parts.start("provider-batches", follow_batches(settings, billing.followed, batches, governance).run)
     lane = DeliveryLane(delivery, settings.webhooks_delivery.concurrency, metrics, outage)
@@ -234,6 +234,30 @@ def _start_watches(parts: WatchedParts, settings: Settings, commands: Multiplexe
     if settings.alerts:
         evaluator = AlertEvaluator(commands, settings.alerts, inference.states)
         parts.start("alert-rules", partial(watch_rules, evaluator))
+
+
+def _turn_takers(
+    settings: Settings,
+    commands: MultiplexedClient,
+    submitter: Submitter,
+    *,
+    inference: Inference,
+    governance: Authenticator,
+    metrics: Metrics,
+) -> Mapping[str, Callable[[], Awaitable[float]]]:
+    """Build what fires schedules and works on bulk operations, by name."""
+    schedules = ScheduleTurns(
+        ScheduleStore(commands),
+        submitter,
+        inference,
+        governance,
+        settings=settings.jobs,
+        count=metrics.schedule_fired,
+    )
+    operations = OperationTurns(
+        OperationStore(commands), JobStore(commands), submitter, governance, ended=metrics.operation_ended
+    )
+    return {"schedules": schedules.take_turn, "operations": operations.take_turn}
 
 
 def _batch_turns(

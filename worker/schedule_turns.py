@@ -61,6 +61,18 @@ class ScheduleTurns:
         self._settings = settings
         self._count = count
 
+    async def take_turn(self) -> float:
+        """Handle the schedule that is due first; return the seconds until another one may be due.
+
+        Raises:
+            StoreUnavailable: No answer; the turn is taken again when its lease ends.
+        """
+        turn = await self._store.take()
+        if not isinstance(turn, Turn):
+            return turn
+        await self.step(turn)
+        return 0.0
+
     async def step(self, turn: Turn) -> None:
         """Handle the due firings of a schedule.
 

@@ -2,16 +2,13 @@
 
 from dataclasses import replace
 
-import orjson
-
 from api.jobs.retry_changes import with_fallbacks
 from api.services import Services
 from shared.errors import InvalidRequest, JobFinished, JobNotFound
 from shared.governance.keys.caller import Caller
-from shared.governance.limits.runs import Run
 from shared.inference.call import Call
+from shared.inference.retries import retry_call
 from shared.jobs.model import UNCHANGED, Job, RetryChanges, State
-from shared.surfaces.multipart import form_fields
 from shared.surfaces.request_types import BY_NAME
 
 
@@ -53,21 +50,8 @@ async def retry(services: Services, caller: Caller, job: Job, changes: RetryChan
 
 
 def _call_of(job: Job, body: bytes, caller: Caller, changes: RetryChanges) -> Call:
-    request_type = BY_NAME[job.request_type]
-    multipart = request_type.form == "multipart"
     if changes.fallbacks is not None:
-        if multipart:
-            raise InvalidRequest(f"fallbacks cannot be changed for {request_type.name}.", param="fallbacks")
+        if BY_NAME[job.request_type].form == "multipart":
+            raise InvalidRequest(f"fallbacks cannot be changed for {job.request_type}.", param="fallbacks")
         body = with_fallbacks(body, changes)
-    return Call(
-        request_type=request_type,
-        model=changes.model or job.model,
-        body=body,
-        fields=form_fields(body, job.content_type) if multipart else orjson.loads(body),
-        content_type=job.content_type,
-        caller=caller,
-        job_id=job.id,
-        surface=str(job.context.get("surface", "")),
-        dimensions=job.context.get("dimensions") or {},
-        run=Run.from_json(job.context.get("run")),
-    )
+    return retry_call(job, body, caller, model=changes.model)

@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 import orjson
 
@@ -69,6 +69,11 @@ class JobFilter:
     created_before_ms: int | None = None
     min_cost_micro_usd: int | None = None
     max_cost_micro_usd: int | None = None
+
+    def created_by(self, now_ms: int) -> Self:
+        """Return the filter without jobs that are created after a moment, in Unix milliseconds."""
+        before = self.created_before_ms
+        return replace(self, created_before_ms=now_ms + 1 if before is None else min(before, now_ms + 1))
 
     def as_json(self) -> bytes:
         """Return what ``list.lua`` compares with records: sets of values, and lines of labels."""

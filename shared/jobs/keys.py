@@ -73,6 +73,15 @@ KEYS: tuple[Key, ...] = (
     Key(
         "finops:stored:<caller>", "hash", "60 days, refreshed", "bytes that a caller keeps, by the hour they expire in"
     ),
+    Key("finops:operation:<id>", "hash", "30 days, 7 after its end", "a bulk operation and its progress"),
+    Key(
+        "finops:operation:<id>:jobs",
+        "sorted set",
+        "30 days, refreshed; until it ends",
+        "jobs that a bulk operation has not looked at yet, by creation",
+    ),
+    Key("finops:operations:open", "sorted set", "permanent, 1,000 ids", "open bulk operations, by when a turn is due"),
+    Key("finops:owner:<owner>:operations", "sorted set", "30 days; 10 ids", "a maker's open bulk operations"),
     Key("finops:idem:<scope>:<key>", "hash", "24 hours", "the job that an idempotency key made"),
     Key("finops:dedupe:<request>", "string", "2 minutes", "the job that a submit made, for an SDK's blind retries"),
     Key("finops:webhooks:outbox", "stream", "permanent, 100,000 entries", "outcomes to deliver to webhooks"),
@@ -178,6 +187,16 @@ def index(number: int) -> str:
 def group_ended(group: str) -> str:
     """The ids of a group's jobs that have ended, in that order."""
     return f"finops:group:{group}:ended"
+
+
+def operation(operation_id: str) -> str:
+    """The record of a bulk operation."""
+    return f"finops:operation:{operation_id}"
+
+
+def operation_jobs(operation_id: str) -> str:
+    """The jobs that a bulk operation has not looked at yet, by creation."""
+    return f"finops:operation:{operation_id}:jobs"
 
 
 def idempotency(scope: str, key: str) -> str:

@@ -313,6 +313,7 @@ class RetryChanges:
         deadline_s: From the retry.
         fallbacks: Models to try after it, in the request body's form.
         payload: The request body with these fallbacks.
+        operation: Id of the bulk operation that retries it; it counts the job, once.
     """
 
     model: str = ""
@@ -320,6 +321,7 @@ class RetryChanges:
     deadline_s: float | None = None
     fallbacks: tuple[Any, ...] | None = None
     payload: bytes = b""
+    operation: str = ""
 
 
 UNCHANGED = RetryChanges()

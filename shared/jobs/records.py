@@ -209,7 +209,7 @@ def retry_args(job_id: str, changes: RetryChanges) -> list[Argument]:
     if changes.priority is not None:
         sets.append(index_of("priority", changes.priority))
     deadline_ms = 0 if changes.deadline_s is None else max(1, round(changes.deadline_s * 1000))
-    return [job_id, changes.model, str(changes.priority or ""), deadline_ms, changes.payload, *sets]
+    return [job_id, changes.model, str(changes.priority or ""), deadline_ms, changes.payload, changes.operation, *sets]
 
 
 def _answering_index(claim: Claim, outcome: Outcome) -> str:

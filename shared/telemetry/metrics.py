@@ -169,6 +169,7 @@ class Metrics:
         self._schedules_skipped = counter(
             "schedules_skipped", "Firings that did not; reason: missed, active, refused, failed.", "reason"
         )
+        self._operations_ended = counter("operations_ended", "Bulk operations that ended.", "action", "status")
         self._alerts = counter("alerts", "Alerts passed on: budgets spent in part, unusual spending.", "type")
         self._released = Counter("finops_jobs_released", "Jobs handed back unfinished.", registry=registry)
         self._renewals = Counter("finops_lease_renewals", "Leases renewed.", registry=registry)
@@ -316,6 +317,10 @@ class Metrics:
             self._schedules_fired().inc(firings)
         else:
             self._schedules_skipped(result).inc(firings)
+
+    def operation_ended(self, action: str, status: str) -> None:
+        """A bulk operation ended."""
+        self._operations_ended(action, status).inc()
 
     def alerted(self, kind: str) -> None:
         """An alert was passed on to those who want to know."""

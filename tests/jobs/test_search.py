@@ -9,7 +9,7 @@ import pytest
 
 from shared.errors import InvalidRequest
 from shared.jobs import keys
-from shared.jobs import store as store_module
+from shared.jobs import scans as scans_module
 from shared.jobs.filters import EVERYTHING, JobFilter, read_filter
 from shared.jobs.labels import metadata_labels
 from shared.jobs.model import Claim, Job, NewJob, Outcome, Priority, State
@@ -107,10 +107,10 @@ async def test_an_owners_list_trimmed_lists_do_not_hide_jobs(
     new = new_job(owner="a", model="sim/rare")
     for job in (new, new_job(owner="a"), new_job(owner="b")):
         await queue.submit(job)
-    monkeypatch.setattr(store_module, "INDEXED_JOBS", 3)
+    monkeypatch.setattr(scans_module, "INDEXED_JOBS", 3)
     await commands.execute("DEL", *(await commands.execute("KEYS", "finops:jobs:index:*")))
     assert await found(store, "a", models=("sim/rare",)) == {new.id}
-    monkeypatch.setattr(store_module, "OWNER_JOBS", 1)
+    monkeypatch.setattr(scans_module, "OWNER_JOBS", 1)
     await commands.execute("ZREM", keys.owner_jobs("a"), new.id)
     assert new.id in await found(store, None, keys=("a",))
 
@@ -238,9 +238,9 @@ def matches(job: Job, wanted: JobFilter) -> bool:
 async def test_pages_are_complete_and_in_order_while_jobs_come_and_go(
     queue: JobQueue, store: JobStore, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_module, "SCANNED_AT_ONCE", 7)
-    monkeypatch.setattr(store_module, "ROWS_AT_ONCE", 3)
-    monkeypatch.setattr(store_module, "RUNNING_AT_ONCE", seed % 2 * 100)  # else of all live jobs
+    monkeypatch.setattr(scans_module, "SCANNED_AT_ONCE", 7)
+    monkeypatch.setattr(scans_module, "ROWS_AT_ONCE", 3)
+    monkeypatch.setattr(scans_module, "RUNNING_AT_ONCE", seed % 2 * 100)  # else of all live jobs
     model = Model(store, queue, random.Random(seed))
     for _ in range(60):
         await model.step()

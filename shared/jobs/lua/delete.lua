@@ -1,13 +1,9 @@
 #!lua flags=allow-oom
 --!include prelude.lua
--- Removes every key of a job that has ended; its id stays in the lists for a day, as a cursor. Answers 'gone', 'live' or 'deleted'.
-local id = ARGV[1]
-local job = read_job(id)
+--!include remove.lua
+-- Removes a job that has ended. ARGV: its id. Answers 'gone', 'live' or 'deleted'.
+local job = read_job(ARGV[1])
 if not job then return 'gone' end
 if job.state == 'queued' or job.state == 'deferred' or job.state == 'running' then return 'live' end
-local f = call('HMGET', job_key(id), 'expires_ms', 'stored')
-count_bytes(job.caller, hour_of(num(f[1])), -num(f[2]))
-call('DEL', job_key(id), payload_key(id), result_key(id), events_key(id), arq_result_key(id), arq_job_key(id), arq_progress_key(id))
-call('ZREM', DEAD, id)
-call('ZREM', ended_key(job.state), id)
+remove(job)
 return 'deleted'

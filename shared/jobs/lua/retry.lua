@@ -1,8 +1,11 @@
 #!lua
 --!include prelude.lua
+--!include operations.lua
 -- Puts a failed job back into the queue as if it were new. ARGV: id, then what changes ('' or 0: nothing): model,
--- priority, deadline in ms, request body, and the further index sets of these. Answers 'gone', its state when it has not failed, or the record.
-local id = ARGV[1]
+-- priority, deadline in ms, request body, the bulk operation that does it ('': none), and the further index sets of these.
+-- Answers 'gone', its state when it has not failed, or the record; 'counted' when the operation has had this job.
+local id, operation = ARGV[1], ARGV[6]
+if operation ~= '' and not call('ZSCORE', operation_jobs_key(operation), id) then return 'counted' end
 local job = read_job(id)
 if not job or (job.state == 'failed' and call('EXISTS', payload_key(id)) == 0) then return 'gone' end
 if job.state ~= 'failed' then return job.state end
@@ -26,7 +29,7 @@ if deadline > 0 then
   call('HSET', job_key(id), 'deadline_ms', int(now + deadline))
   call('ZADD', DEADLINES, int(now + deadline), id)
 end
-for i = 6, #ARGV do call('ZADD', index_key(ARGV[i]), int(job.created), id) end
+for i = 7, #ARGV do call('ZADD', index_key(ARGV[i]), int(job.created), id) end
 call('ZREM', DEAD, id)
 call('ZREM', ended_key('failed'), id)
 call('ZADD', LIVE, int(job.created), id)
@@ -42,4 +45,5 @@ for _, key in ipairs({job_key(id), payload_key(id), events_key(id), arq_job_key(
   call('PEXPIRE', key, LIVE_MS)
 end
 settle()
+if operation ~= '' then count_job(operation, id, 'done', estimate_of(id)) end
 return call('HGETALL', job_key(id))
