@@ -77,6 +77,7 @@ from shared.store.requirements import check_server
 from shared.surfaces.request_types import REQUEST_TYPES
 from shared.telemetry.metrics import Metrics
 from shared.telemetry.provider_metrics import watch_providers
+from shared.telemetry.snapshots import folder_of
 from shared.webhooks.secrets import WebhookSecrets
 from shared.webhooks.store import DeliveryStore
 
@@ -114,11 +115,13 @@ def create_app(
         try:
             services.inference.start()
             services.figures.start()
+            metrics.share(folder_of(os.environ if environ is None else environ))
             await services.governance.start()
             await _check_store(services)
             yield
         finally:
             await services.aclose()
+            await metrics.aclose()
 
     app = GatewayApp(
         title="FinOps gateway",

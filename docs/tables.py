@@ -5,9 +5,12 @@
 
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from prometheus_client import CollectorRegistry
+from prometheus_client.metrics_core import Metric
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
@@ -24,6 +27,8 @@ from shared.settings.model import Settings
 from shared.surfaces import anthropic, genai
 from shared.surfaces.request_types import REQUEST_TYPES
 from shared.surfaces.responses import request as responses
+from shared.telemetry.metrics import Metrics
+from shared.telemetry.provider_metrics import watch_providers
 
 FOLDER = Path(__file__).parent
 BEGIN, END = "<!-- table: {} -->\n", "<!-- end of table -->"
@@ -170,6 +175,68 @@ def dropped_for_providers() -> str:
     )
 
 
+@dataclass(frozen=True)
+class _Waiting:
+    depth: int = 1
+    oldest_age_s: float = 1.0
+
+
+@dataclass(frozen=True)
+class _Queue:
+    priorities: Mapping[str, _Waiting] = field(default_factory=lambda: {"high": _Waiting()})
+    deferred: int = 0
+    running: int = 0
+    dead: int = 0
+    pauses: int = 0
+    callers: Mapping[str, int] = field(default_factory=lambda: {"key": 1})
+
+
+def every_metric() -> list[Metric]:
+    """Return all metrics of the gateway, each with a sample, so that its labels are known."""
+    registry = CollectorRegistry()
+    one = Metrics("api", registry)
+    one.request("openai", "chat.completions", 200, "openai", 1)
+    one.attempt("openai", 500, 1)
+    one.spent("team", "openai", "gpt-4o", 1, (1, 1, 1))
+    one.spent("team", "openai", "gpt-4o", None, (0, 0, 0))
+    one.refused("reason")
+    one.submitted("chat.completions", created=True)
+    one.overflowed("reason")
+    one.claimed(1, "high")
+    one.waited(1, "high")
+    one.ran(1, "completed", "chat.completions")
+    one.rerun("high")
+    one.deferred("reason")
+    one.alerted("budget.threshold")
+    one.delivery_attempted(1, "delivered")
+    one.observe_queue(_Queue())
+    one.observe_rules({"rule": True})
+    state = {
+        "circuit": "closed",
+        "circuits": [],
+        "resting_keys": [],
+        "concurrency": dict.fromkeys(("limit", "inside", "waiting"), 0),
+    }
+    watch_providers(registry, lambda: {"openai": state})
+    return sorted(registry.collect(), key=lambda metric: metric.name)
+
+
+def metrics() -> str:
+    """Render one row per metric: name, type, labels and meaning."""
+
+    def labels(metric: Metric) -> str:
+        names = {name: None for sample in metric.samples for name in sample.labels if name != "le"}
+        return ", ".join(f"`{name}`" for name in names)
+
+    def name(metric: Metric) -> str:
+        return f"{metric.name}_total" if metric.type == "counter" else metric.name
+
+    return table(
+        ("metric", "type", "labels", "meaning"),
+        ((f"`{name(metric)}`", metric.type, labels(metric), metric.documentation) for metric in every_metric()),
+    )
+
+
 TABLES: Mapping[str, Callable[[], str]] = {
     "providers": providers,
     "dropped of callers": dropped_of_callers,
@@ -178,6 +245,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "settings": settings,
     "redis keys": redis_keys,
     "governance keys": governance_keys,
+    "metrics": metrics,
 }
 
 

@@ -47,6 +47,7 @@ from shared.store.requirements import StoreUnsuitable, check_server
 from shared.telemetry.logs import configure
 from shared.telemetry.metrics import Metrics
 from shared.telemetry.provider_metrics import watch_providers
+from shared.telemetry.snapshots import folder_of
 from shared.webhooks.scripts import webhook_scripts
 from worker.alerts import watch_rules, watch_spending
 from worker.batch_lines import LineJobs
@@ -147,6 +148,9 @@ async def _work(
 ) -> None:
     metrics = Metrics("worker")
     async with AsyncExitStack() as exits:
+        # A worker with a port of its own is a target of its own: it must not be counted twice.
+        metrics.share(folder_of(environ) if metrics_address is None else None)
+        exits.push_async_callback(metrics.aclose)
         await _check_store(settings)
         worker = _assemble(settings, options, metrics, environ, exits)
         if metrics_address is not None:

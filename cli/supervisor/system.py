@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import socket
 import sys
 from collections.abc import Callable, Mapping
@@ -112,6 +113,7 @@ class System:
         plan = self.plan
         self._exits.callback(self._lifeline.close)
         await self._open_store()
+        await asyncio.to_thread(self._prepare_metrics)
         server = plan.settings.server
         self._listeners = await asyncio.to_thread(open_listeners, server.host, server.port, plan.api_processes)
         self.url = url_of(self._listeners[0])
@@ -234,6 +236,13 @@ class System:
         except (DataDirectoryInUse, StoreConnectionError) as error:
             raise click.ClickException(str(error)) from None
         self._environ["FINOPS_REDIS_URL"] = store.url
+
+    def _prepare_metrics(self) -> None:
+        """Give the processes an empty folder for their metrics: any of them is scraped for all."""
+        if not self._environ.get("FINOPS_METRICS_DIR"):
+            folder = self.plan.data_dir / "metrics"
+            shutil.rmtree(folder, ignore_errors=True)
+            self._environ["FINOPS_METRICS_DIR"] = str(folder)
 
     def _settle_admin_key(self) -> None:
         configured = self.plan.settings.auth.admin_key

@@ -38,6 +38,7 @@ _OTHER_VARIABLES = frozenset(
         "FINOPS_DATA_DIR",
         "FINOPS_KEY",
         "FINOPS_LIFELINE",
+        "FINOPS_METRICS_DIR",
         "FINOPS_URL",
         "FINOPS_WORKER_METRICS_HOST",
         "FINOPS_WORKER_METRICS_PORT",

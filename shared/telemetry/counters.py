@@ -56,7 +56,7 @@ class FastCounter(Collector):
     def collect(self) -> Iterator[Metric]:
         """All series as they stand."""
         family = CounterMetricFamily(self._name, self._text, labels=self._labels)
-        for labels, total in self._sums.items():
+        for labels, total in list(self._sums.items()):  # in one step: it is called in a thread
             family.add_metric(labels, total)
         yield family
 
@@ -101,7 +101,7 @@ class FastHistogram(Collector):
         """All series as they stand."""
         family = HistogramMetricFamily(self._name, self._text, labels=self._labels)
         bounds = [*(_bound_text(bound) for bound in self._bounds), "+Inf"]
-        for labels, (total, *counts) in self._cells.items():
+        for labels, (total, *counts) in list(self._cells.items()):
             seen, buckets = 0.0, []
             for bound, count in zip(bounds, counts, strict=True):
                 seen += count

@@ -6,6 +6,7 @@ Queue metrics describe Redis, not a process: ``observe_queue`` sets them just be
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -17,12 +18,14 @@ from prometheus_client.process_collector import ProcessCollector
 
 from shared.telemetry.cache_metrics import CacheMetrics
 from shared.telemetry.counters import SERIES_LIMIT, FastCounter, FastHistogram
+from shared.telemetry.snapshots import SharedFolder
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 REQUEST_BUCKETS_S = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 WAIT_BUCKETS_S = (0.002, 0.005, 0.01, 0.05, 0.25, 1, 5, 15, 60, 300, 1800, 7200)
 RUN_BUCKETS_S = (0.01, 0.05, 0.25, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
 MAX_CALLER_SERIES = 100
+MAX_MODELS = 200
 
 
 class PriorityMetrics(Protocol):
@@ -111,6 +114,8 @@ class Metrics:
         self._make_job_metrics()
         self._make_queue_metrics()
         self._make_delivery_metrics()
+        self._models: set[str] = set()
+        self._shared: SharedFolder | None = None
 
     def _make_request_metrics(self) -> None:
         registry = self.registry
@@ -243,7 +248,14 @@ class Metrics:
             self._errors.add((provider, str(status)))
 
     def spent(self, team: str, provider: str, model: str, micro_usd: int | None, tokens: tuple[int, int, int]) -> None:
-        """Count what a call used; models are those that a provider has answered as (``SpendWatch``)."""
+        """Count what a call used (``SpendWatch``); models beyond ``MAX_MODELS`` are counted as ``other``.
+
+        Callers choose models, and some providers answer to any name.
+        """
+        if model not in self._models:
+            if len(self._models) >= MAX_MODELS:
+                model = "other"
+            self._models.add(model)
         if micro_usd is None:
             self._unpriced.add((provider, model))
         else:
@@ -374,8 +386,19 @@ class Metrics:
         return found
 
     def render(self) -> bytes:
-        """The exposition, to be sent as ``CONTENT_TYPE``."""
-        return generate_latest(self.registry)
+        """The exposition, to be sent as ``CONTENT_TYPE``; of all processes of the machine that share a folder."""
+        return generate_latest(self.registry) if self._shared is None else self._shared.render()
+
+    def share(self, folder: Path | None) -> None:
+        """Exchange metrics with the processes that share a folder; None: with none. Needs a running event loop."""
+        if folder is not None:
+            self._shared = SharedFolder(folder, self.registry)
+            self._shared.start()
+
+    async def aclose(self) -> None:
+        """Leave the last counts to the other processes."""
+        if self._shared is not None:
+            await self._shared.aclose()
 
 
 _STATUS_CLASSES = {number: f"{number}xx" for number in (2, 3, 4, 5)}

@@ -1,8 +1,10 @@
 """A running gateway and those who come to it; all of them leave it as it is."""
 
+import re
 import subprocess
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.journeys.callers import QUESTION, run, sdk
@@ -53,6 +55,19 @@ def test_workers_and_doctors_on_this_machine_find_the_store_that_runs(served_gat
         worker.terminate()
         assert worker.wait(20) == 0
     wait_until_sync(lambda: "1 alive" in doctor(served_gateway), timeout_s=20)
+
+
+def test_one_scrape_has_what_the_api_and_the_workers_counted(served_gateway: Served) -> None:
+    with sdk(served_gateway) as client:
+        headers = {"x-bf-async": "true", "x-bf-async-wait": "20"}
+        assert client.chat.completions.create(model="sim/gpt-4o", messages=QUESTION, extra_headers=headers).choices
+
+    def scraped() -> str:
+        return httpx.get(f"{served_gateway.url}/metrics", trust_env=False).text
+
+    wait_until_sync(lambda: "finops_jobs_finished_total{" in scraped(), timeout_s=20)
+    assert re.search(r'^finops_up{tier="api"} 1.0$', scraped(), re.MULTILINE)
+    assert re.search(r'^finops_up{tier="worker"} [1-9]', scraped(), re.MULTILINE)
 
 
 def doctor(gateway: Served) -> str:
