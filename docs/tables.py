@@ -207,6 +207,8 @@ def every_metric() -> list[Metric]:
     one.ran(1, "completed", "chat.completions")
     one.rerun("high")
     one.deferred("reason")
+    one.schedule_fired("fired", 1)
+    one.schedule_fired("missed", 1)
     one.alerted("budget.threshold")
     one.delivery_attempted(1, "delivered")
     one.observe_queue(_Queue())

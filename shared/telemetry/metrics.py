@@ -85,7 +85,7 @@ class _Series(Generic[Child]):
     def _make(self, labels: tuple[str, ...]) -> Child:
         if len(self._known) >= SERIES_LIMIT:
             return self._metric.labels(*("other" for _ in labels))
-        child = self._known[labels] = self._metric.labels(*labels)
+        child = self._known[labels] = self._metric.labels(*labels) if labels else self._metric
         return child
 
     def forget(self) -> None:
