@@ -100,22 +100,17 @@ def create_app(
         admin_key: Overrides the configured one.
     """
     metrics = Metrics("api")
+    variables = os.environ if environ is None else environ
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         # In a thread: it reads files (scripts, certificates), and other loops may run beside ours.
-        services = await asyncio.to_thread(
-            build_services,
-            settings,
-            metrics,
-            environ=os.environ if environ is None else environ,
-            admin_key=admin_key,
-        )
+        services = await asyncio.to_thread(build_services, settings, metrics, environ=variables, admin_key=admin_key)
         app.state.services = services
         try:
             services.inference.start()
             services.figures.start()
-            metrics.share(folder_of(os.environ if environ is None else environ))
+            metrics.share(folder_of(variables))
             await services.governance.start()
             await _check_store(services)
             yield
