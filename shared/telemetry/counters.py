@@ -6,8 +6,10 @@ metrics that one event loop counts. Source of the form: https://prometheus.io/do
 
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Generic, TypeVar
 
 from prometheus_client import CollectorRegistry
+from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
@@ -16,6 +18,7 @@ from prometheus_client.utils import floatToGoString
 SERIES_LIMIT = 2_000
 
 Labels = tuple[str, ...]
+Child = TypeVar("Child", bound=MetricWrapperBase)
 
 
 class FastCounter(Collector):
@@ -113,6 +116,29 @@ class FastHistogram(Collector):
         if len(self._cells) >= SERIES_LIMIT:
             labels = ("other",) * len(labels)
         return self._cells.setdefault(labels, [0.0] * (len(self._bounds) + 2))
+
+
+class Series(Generic[Child]):
+    """The labelled series of one metric, each found by one dictionary look-up."""
+
+    def __init__(self, metric: Child) -> None:
+        self._metric = metric
+        self._known: dict[tuple[str, ...], Child] = {}
+
+    def __call__(self, *labels: str) -> Child:
+        child = self._known.get(labels)
+        return self._make(labels) if child is None else child
+
+    def _make(self, labels: tuple[str, ...]) -> Child:
+        if len(self._known) >= SERIES_LIMIT:
+            return self._metric.labels(*("other" for _ in labels))
+        child = self._known[labels] = self._metric.labels(*labels) if labels else self._metric
+        return child
+
+    def forget(self) -> None:
+        """Drop every series: for gauges that are set anew at each scrape."""
+        self._metric.clear()
+        self._known.clear()
 
 
 def _bound_text(bound: float) -> str:

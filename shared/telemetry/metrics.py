@@ -7,17 +7,16 @@ Queue metrics describe Redis, not a process: ``observe_queue`` sets them just be
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.gc_collector import GCCollector
-from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from shared.telemetry.cache_metrics import CacheMetrics
-from shared.telemetry.counters import SERIES_LIMIT, FastCounter, FastHistogram
+from shared.telemetry.counters import FastCounter, FastHistogram, Series
 from shared.telemetry.snapshots import SharedFolder
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -68,32 +67,6 @@ class QueueMetrics(Protocol):
         """Waiting jobs by caller."""
 
 
-Child = TypeVar("Child", bound=MetricWrapperBase)
-
-
-class _Series(Generic[Child]):
-    """The labelled series of one metric, each found by one dictionary look-up."""
-
-    def __init__(self, metric: Child) -> None:
-        self._metric = metric
-        self._known: dict[tuple[str, ...], Child] = {}
-
-    def __call__(self, *labels: str) -> Child:
-        child = self._known.get(labels)
-        return self._make(labels) if child is None else child
-
-    def _make(self, labels: tuple[str, ...]) -> Child:
-        if len(self._known) >= SERIES_LIMIT:
-            return self._metric.labels(*("other" for _ in labels))
-        child = self._known[labels] = self._metric.labels(*labels) if labels else self._metric
-        return child
-
-    def forget(self) -> None:
-        """Drop every series: for gauges that are set anew at each scrape."""
-        self._metric.clear()
-        self._known.clear()
-
-
 class Metrics:
     """Every metric of a process, in a registry of its own.
 
@@ -138,7 +111,7 @@ class Metrics:
             registry,
         )
         self._streams = Gauge("finops_streams_open", "Event streams being sent.", registry=registry)
-        self._refused = _Series(
+        self._refused = Series(
             Counter(
                 "finops_http_refused",
                 "Requests and connections refused before they were requests.",
@@ -161,8 +134,8 @@ class Metrics:
     def _make_job_metrics(self) -> None:
         registry = self.registry
 
-        def counter(name: str, text: str, *labels: str) -> _Series[Counter]:
-            return _Series(Counter(f"finops_{name}", text, labels, registry=registry))
+        def counter(name: str, text: str, *labels: str) -> Series[Counter]:
+            return Series(Counter(f"finops_{name}", text, labels, registry=registry))
 
         self._submitted = counter("jobs_submitted", "Accepted submits; created: new, found.", "request_type", "created")
         self._overflowed = counter("jobs_overflowed", "Calls that became jobs for want of room.", "reason")
@@ -183,7 +156,7 @@ class Metrics:
         self._wait_seconds = FastHistogram(
             "finops_job_wait_seconds", "From claimable to claimed.", ["priority"], WAIT_BUCKETS_S, registry
         )
-        self._run_seconds = _Series(
+        self._run_seconds = Series(
             Histogram(
                 "finops_job_run_seconds",
                 "From claim to end of the run.",
@@ -199,20 +172,20 @@ class Metrics:
         def gauge(name: str, text: str, *labels: str) -> Gauge:
             return Gauge(f"finops_queue_{name}", text, labels, registry=registry)
 
-        self._depth = _Series(gauge("depth", "Waiting jobs.", "priority"))
-        self._age = _Series(gauge("oldest_age_seconds", "How long the oldest claimable job waits.", "priority"))
-        self._caller_depth = _Series(gauge("caller_depth", "Waiting jobs of the busiest callers.", "caller"))
+        self._depth = Series(gauge("depth", "Waiting jobs.", "priority"))
+        self._age = Series(gauge("oldest_age_seconds", "How long the oldest claimable job waits.", "priority"))
+        self._caller_depth = Series(gauge("caller_depth", "Waiting jobs of the busiest callers.", "caller"))
         self._queue_deferred = gauge("deferred", "Jobs that wait for a time.")
         self._queue_running = gauge("running", "Jobs under a lease, of all workers.")
         self._queue_dead = gauge("dead", "Jobs in the dead-letter list.")
         self._queue_pauses = gauge("pauses", "Pauses of the queue in force.")
-        self._rules_firing = _Series(
+        self._rules_firing = Series(
             Gauge("finops_alert_firing", "1 while an alert rule fires, else 0.", ["rule"], registry=registry)
         )
 
     def _make_delivery_metrics(self) -> None:
         registry = self.registry
-        self._deliveries = _Series(
+        self._deliveries = Series(
             Counter(
                 "finops_webhook_attempts",
                 "Attempts to deliver events; result: delivered, failed (for good), pending (retried), lost.",
