@@ -126,6 +126,7 @@ class Series(Generic[Child]):
         self._known: dict[tuple[str, ...], Child] = {}
 
     def __call__(self, *labels: str) -> Child:
+        """Return the series with these values of the labels."""
         child = self._known.get(labels)
         return self._make(labels) if child is None else child
 
