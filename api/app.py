@@ -37,6 +37,7 @@ from api.middleware.access_log import AccessLog
 from api.middleware.body_limit import BodyLimit
 from api.middleware.fast_routes import FastRoutes
 from api.middleware.request_id import RequestId
+from api.middleware.traced import TracedRequests
 from api.openapi.document import describe
 from api.pages import docs, front
 from api.routes import anthropic, console, genai, health, jobs, models, operations, runs, schedules, usage, webhooks
@@ -59,8 +60,8 @@ from shared.governance.keys.cache import VirtualKeyCache
 from shared.governance.keys.sessions import Sessions
 from shared.governance.keys.store import VirtualKeyStore
 from shared.governance.ledger.audit import Audit
-from shared.inference.assembly import SharedStore, build_billing, build_inference
-from shared.inference.submission import Submitter
+from shared.inference.assembly import SharedStore, build_billing, build_inference, build_submitter, build_tracing
+from shared.inference.inference import Inference
 from shared.jobs.durability import ANSWER_TIMEOUT_S
 from shared.jobs.events import EventLog
 from shared.jobs.operations import OperationStore
@@ -78,6 +79,7 @@ from shared.surfaces.request_types import REQUEST_TYPES
 from shared.telemetry.metrics import Metrics
 from shared.telemetry.provider_metrics import watch_providers
 from shared.telemetry.snapshots import folder_of
+from shared.telemetry.tracing import Tracing
 from shared.webhooks.secrets import WebhookSecrets
 from shared.webhooks.store import DeliveryStore
 
@@ -100,12 +102,14 @@ def create_app(
         admin_key: Overrides the configured one.
     """
     metrics = Metrics("api")
-    variables = os.environ if environ is None else environ
+    variables, tracing = os.environ if environ is None else environ, build_tracing(settings, "api", VERSION)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         # In a thread: it reads files (scripts, certificates), and other loops may run beside ours.
-        services = await asyncio.to_thread(build_services, settings, metrics, environ=variables, admin_key=admin_key)
+        services = await asyncio.to_thread(
+            build_services, settings, metrics, environ=variables, admin_key=admin_key, tracing=tracing
+        )
         app.state.services = services
         try:
             services.inference.start()
@@ -129,7 +133,7 @@ def create_app(
         telemetry={"tracing": False, "metrics": False, "logs": False},  # the gateway has its own; the check costs 5 us
     )
     app.state.metrics = metrics
-    app.surround = partial(_surround, settings=settings, metrics=metrics)
+    app.surround = partial(_surround, settings=settings, metrics=metrics, tracing=tracing)
     app.add_middleware(ErrorBoundary)  # inside the framework too, whose outermost layer would answer itself
     install_error_handlers(app)
     _add_routes(app)
@@ -157,13 +161,13 @@ class GatewayApp(FastAPI):
         return self.surround(super().build_middleware_stack())
 
 
-def _surround(app: ASGIApp, *, settings: Settings, metrics: Metrics) -> ASGIApp:
+def _surround(app: ASGIApp, *, settings: Settings, metrics: Metrics, tracing: Tracing | None) -> ASGIApp:
     """Wrap an application in the gateway's middleware; the last one is the outermost."""
     app = FastRoutes(app, endpoints=_hot_endpoints())
     app = BodyLimit(app, max_bytes=settings.server.max_body_bytes, larger=_upload_limits(settings))
     app = ErrorBoundary(app)
     app = AccessLog(app, metrics=metrics, lines=settings.log.requests)
-    return RequestId(app)
+    return RequestId(app if tracing is None else TracedRequests(app, tracing))
 
 
 async def _check_store(services: Services) -> None:
@@ -184,33 +188,46 @@ def _commands(url: str) -> MultiplexedClient:
     )
 
 
+def _subscription(url: str) -> Redis:
+    return connect(url, connect_timeout_s=STORE_CONNECT_TIMEOUT_S, timeout_s=None, client_name="finops-api-waits")
+
+
+def _inference(
+    settings: Settings, metrics: Metrics, store: SharedStore, environ: Mapping[str, str], tracing: Tracing | None
+) -> Inference:
+    billing = build_billing(settings, store.commands, metrics)
+    inference = build_inference(
+        settings, environ, watch=metrics, cache_watch=metrics.cache, store=store, billing=billing, tracing=tracing
+    )
+    watch_providers(metrics.registry, inference.states)
+    return inference
+
+
 def build_services(
-    settings: Settings, metrics: Metrics, *, environ: Mapping[str, str], admin_key: str | None = None
+    settings: Settings,
+    metrics: Metrics,
+    *,
+    environ: Mapping[str, str],
+    admin_key: str | None = None,
+    tracing: Tracing | None = None,
 ) -> Services:
     """Build the services of a process. Nothing is connected yet, so Redis may start later."""
     url = settings.redis.url.get_secret_value() if settings.redis.url else DEFAULT_REDIS_URL
     commands = _commands(url)
     store, events, sessions = JobStore(commands), EventLog(commands), Sessions(commands)
-
-    def subscription() -> Redis:
-        return connect(url, connect_timeout_s=STORE_CONNECT_TIMEOUT_S, timeout_s=None, client_name="finops-api-waits")
-
+    subscription = partial(_subscription, url)
     waiters = OutcomeWaiters(store, events, subscription)
     durable = _durable_connection(settings, url)
     ring = VirtualKeyCache(commands, settings, subscription)
-    shared, billing = SharedStore(commands, subscription), build_billing(settings, commands, metrics)
-    inference = build_inference(
-        settings, environ, watch=metrics, cache_watch=metrics.cache, store=shared, billing=billing
-    )
+    inference = _inference(settings, metrics, SharedStore(commands, subscription), environ, tracing)
     queue = JobQueue(commands, QueueLimits.of(settings.jobs), durable=durable)
-    watch_providers(metrics.registry, inference.states)
     return Services(
         settings=settings,
         commands=commands,
         durable=durable,
         queue=queue,
         store=store,
-        submitter=Submitter(inference, queue, store),
+        submitter=build_submitter(inference, queue, store, tracing),
         events=events,
         waiters=waiters,
         inference=inference,
@@ -233,6 +250,7 @@ def build_services(
         webhook_secrets=WebhookSecrets(commands, settings),
         alert_rules=AlertRules(commands, settings.alerts),
         figures=FigureLoop(FigureWriter(commands, metrics.figures), enabled=uses_figures(settings.alerts.values())),
+        tracing=tracing,
     )
 
 

@@ -1,5 +1,6 @@
 """The services of a running API process, built once in its lifespan."""
 
+import asyncio
 from dataclasses import dataclass
 from typing import cast
 
@@ -28,6 +29,7 @@ from shared.schedules.store import ScheduleStore
 from shared.settings.model import Settings
 from shared.store.commands import RedisCommands
 from shared.telemetry.metrics import Metrics
+from shared.telemetry.tracing import Tracing
 from shared.webhooks.secrets import WebhookSecrets
 from shared.webhooks.store import DeliveryStore
 
@@ -64,6 +66,7 @@ class Services:
     webhook_secrets: WebhookSecrets
     alert_rules: AlertRules
     figures: FigureLoop
+    tracing: Tracing | None
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -74,6 +77,8 @@ class Services:
         await self.commands.aclose()
         if self.durable is not None:
             await self.durable.aclose()
+        if self.tracing is not None:
+            await asyncio.to_thread(self.tracing.close)
 
 
 def services_of(scope: Scope) -> Services:

@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import gc
+import importlib.metadata
 import logging
 import os
 import signal
@@ -25,7 +26,7 @@ from shared.governance.keys.authenticate import Authenticator
 from shared.governance.keys.cache import VirtualKeyCache
 from shared.governance.limits.guard import governance_scripts
 from shared.governance.pricing.prices import PriceBook
-from shared.inference.assembly import SharedStore, build_billing, build_inference
+from shared.inference.assembly import SharedStore, build_billing, build_inference, build_tracing
 from shared.inference.inference import Inference
 from shared.inference.submission import Submitter
 from shared.jobs.model import Priority
@@ -48,6 +49,7 @@ from shared.telemetry.logs import configure
 from shared.telemetry.metrics import Metrics
 from shared.telemetry.provider_metrics import watch_providers
 from shared.telemetry.snapshots import folder_of
+from shared.telemetry.tracing import Tracing
 from shared.webhooks.scripts import webhook_scripts
 from worker.alerts import watch_rules, watch_spending
 from worker.batch_lines import LineJobs
@@ -62,11 +64,12 @@ from worker.outbox import Outbox
 from worker.provider_batches import follow_batches
 from worker.schedule_turns import ScheduleTurns
 from worker.tasks import JobRunner
+from worker.traced import traced_delivery, traced_run
 from worker.turn_loop import TurnLoop
 from worker.watched import WatchedParts
-from worker.webhooks import WebhookDelivery
 
 BATCH_LOOPS = 2
+VERSION = importlib.metadata.version("finops-gateway")  # here, as a read would block a running loop
 CANCEL_AGAIN_S = 0.2
 BATCH_WINDOW = 1000
 """Most lines of a batch that are jobs at once: enough for any concurrency, few enough for the store's memory."""
@@ -152,7 +155,10 @@ async def _work(
         metrics.share(folder_of(environ) if metrics_address is None else None)
         exits.push_async_callback(metrics.aclose)
         await _check_store(settings)
-        worker = _assemble(settings, options, metrics, environ, exits)
+        tracing = await asyncio.to_thread(build_tracing, settings, "worker", VERSION)
+        if tracing is not None:
+            exits.push_async_callback(asyncio.to_thread, tracing.close)
+        worker = _assemble(settings, options, metrics, environ, exits, tracing=tracing)
         if metrics_address is not None:
             await exits.enter_async_context(serve_metrics(metrics, *metrics_address, ready=worker.ready.is_set))
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -182,7 +188,13 @@ async def _check_store(settings: Settings) -> None:
 
 
 def _assemble(
-    settings: Settings, options: WorkerOptions, metrics: Metrics, environ: Mapping[str, str], exits: AsyncExitStack
+    settings: Settings,
+    options: WorkerOptions,
+    metrics: Metrics,
+    environ: Mapping[str, str],
+    exits: AsyncExitStack,
+    *,
+    tracing: Tracing | None = None,
 ) -> LeasedWorker:
     """Build all parts; ``exits`` closes them in reverse order. Nothing is connected yet."""
     url = settings.redis.url.get_secret_value() if settings.redis.url else ""
@@ -191,7 +203,7 @@ def _assemble(
     store = SharedStore(commands, lambda: connect(url, timeout_s=None, max_connections=1, client_name="finops-health"))
     billing = build_billing(settings, commands, metrics)
     inference = build_inference(
-        settings, environ, watch=metrics, cache_watch=metrics.cache, store=store, billing=billing
+        settings, environ, watch=metrics, cache_watch=metrics.cache, store=store, billing=billing, tracing=tracing
     )
     exits.push_async_callback(inference.aclose)
     inference.start()
@@ -199,10 +211,10 @@ def _assemble(
     ring = VirtualKeyCache(commands, settings, lambda: connect(url, timeout_s=None, client_name="finops-worker-keys"))
     governance = Authenticator(settings, ring=ring)
     exits.push_async_callback(governance.aclose)
-    delivery = WebhookDelivery(settings, commands)
+    delivery = traced_delivery(settings, commands, tracing)
     exits.push_async_callback(delivery.aclose)
     runner = JobRunner(inference, governance, delivery, streams=settings.jobs.stream_output)
-    worker = LeasedWorker.connect(url, runner.run, options, metrics=metrics)
+    worker = LeasedWorker.connect(url, traced_run(runner.run, tracing), options, metrics=metrics)
     submitter = Submitter(inference, JobQueue(commands, options.limits), JobStore(commands))
     turns = _batch_turns(settings, commands, submitter, inference, governance)
     outage = OutageLog()
@@ -221,13 +233,17 @@ def _assemble(
     exits.push_async_callback(reader.aclose)
     outbox = Outbox(reader, delivery, options.worker_id, count=metrics.alerted, wake=lane.wake, outage=outage)
     parts.start("outbox", outbox.run)
-    if uses_figures(settings.alerts.values()):
-        figures = FigureWriter(commands, metrics.figures)
-        exits.push_async_callback(figures.close)
-        parts.start("figures", figures.run)
+    _share_figures(parts, settings, FigureWriter(commands, metrics.figures), exits)
     _start_watches(parts, settings, commands, inference)
     exits.push_async_callback(parts.aclose)  # the first to end: what it uses is still open
     return worker
+
+
+def _share_figures(parts: WatchedParts, settings: Settings, figures: FigureWriter, exits: AsyncExitStack) -> None:
+    """Add what this process counts to the figures of alert rules, if a rule uses them."""
+    if uses_figures(settings.alerts.values()):
+        exits.push_async_callback(figures.close)
+        parts.start("figures", figures.run)
 
 
 def _start_watches(parts: WatchedParts, settings: Settings, commands: MultiplexedClient, inference: Inference) -> None:

@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import NamedTuple
 
 from redis.asyncio import Redis
 
 from shared.cache.store import CacheStore
+from shared.governance.ledger.writer import Redaction
 from shared.governance.pricing.prices import FREE, PriceBook
 from shared.inference.answer_cache import AnswerCache
 from shared.inference.billing import Billing
@@ -14,9 +16,14 @@ from shared.inference.conversations import Conversations
 from shared.inference.inference import Inference
 from shared.inference.owned_ids import OwnedIds
 from shared.inference.route import Routing
+from shared.inference.submission import Submitter
+from shared.inference.traced import TracedInference, TracedSubmitter
+from shared.jobs.queue import JobQueue
+from shared.jobs.store import JobStore
 from shared.providers.answer_memory import MEGABYTE, AnswerMemory
 from shared.providers.client import ProviderClient, gate_of
 from shared.providers.health.board import HealthBoard
+from shared.providers.health.gate import Gate
 from shared.providers.health.sharing import SharedHealth
 from shared.providers.hosts.aws import AwsIdentity
 from shared.providers.hosts.azure import AzureHost
@@ -42,6 +49,7 @@ from shared.settings.model import ServerSettings, Settings
 from shared.settings.secrets import secrets_of
 from shared.store.commands import RedisCommands
 from shared.store.multiplexed import MultiplexedClient
+from shared.telemetry.tracing import Tracing
 from shared.telemetry.upstream import UNWATCHED, CacheWatch, SpendWatch, UpstreamWatch
 
 CACHE_TIMEOUT_S = 2.0
@@ -65,6 +73,29 @@ def build_billing(settings: Settings, commands: RedisCommands, watch: SpendWatch
     return Billing(settings, commands, watch, price_sources(settings))
 
 
+def build_tracing(settings: Settings, tier: str, version: str) -> Tracing | None:
+    """Build what makes and exports spans; None if no collector is configured.
+
+    It imports the extra `otel`: call it before the event loop serves, or in a thread.
+
+    Args:
+        settings: The effective configuration.
+        tier: ``api`` or ``worker``.
+        version: Of the gateway.
+    """
+    if settings.telemetry.otlp_endpoint is None:
+        return None
+    redact = Redaction(settings.log.redact).text if settings.log.content else None
+    return Tracing(settings.telemetry, tier, version, redact)
+
+
+def build_submitter(inference: Inference, queue: JobQueue, store: JobStore, tracing: Tracing | None) -> Submitter:
+    """Build what submits jobs, with spans if there is something that makes them."""
+    if tracing is None:
+        return Submitter(inference, queue, store)
+    return TracedSubmitter(tracing, inference, queue, store)
+
+
 def price_sources(settings: Settings) -> dict[str, str]:
     """Return the price source of each provider that has one, as ``PriceBook`` takes them."""
     sources = {name: FREE if row.free else row.prices for name, row in rows_of(settings).items()}
@@ -80,6 +111,7 @@ def build_inference(
     cache_watch: CacheWatch = UNWATCHED,
     store: SharedStore | None = None,
     billing: Billing | None = None,
+    tracing: Tracing | None = None,
 ) -> Inference:
     """Build the inference path; it opens nothing before the first call, and hears from other processes after ``start``.
 
@@ -89,26 +121,18 @@ def build_inference(
         watch, cache_watch: Notified of every attempt, and of the use of the cache.
         store: Shares the providers' health between processes, and stores responses; None: neither.
         billing: Reserves and books; closed with the inference path. None: nothing is billed.
+        tracing: Makes spans; None: nothing is traced, at no cost.
 
     Raises:
         IncompleteProvider: A provider cannot be called as configured, or an alias or a route does not resolve.
     """
     environ = os.environ if environ is None else environ
     providers = configured_providers(settings, environ)
-    sender, own = _transport(providers, environ), own_senders(providers, environ)
-    hosts, close = _hosts(sender, own.values(), environ)
     gates = {name: gate_of(provider) for name, provider in providers.items()}
-    client = ProviderClient(
-        sender,
-        hosts,
-        _wires(),
-        gates,
-        secrets=_secrets(settings, providers),
-        memory=_answer_memory(settings.server),
-        own_senders=own,
-    )
+    client, close = _client(settings, providers, gates, environ)
     board = HealthBoard(providers, gates)
-    return Inference(
+    build = Inference if tracing is None else partial(TracedInference, tracing)
+    return build(
         providers,
         client,
         routing=Routing(settings, providers, board, billing.price if billing else None),
@@ -122,6 +146,24 @@ def build_inference(
         owned=OwnedIds(store.commands) if store else None,
         cache=_answer_cache(settings.cache, store, cache_watch),
     )
+
+
+def _client(
+    settings: Settings, providers: Providers, gates: Mapping[str, Gate], environ: Mapping[str, str]
+) -> tuple[ProviderClient, Callable[[], Awaitable[None]]]:
+    """Build what sends requests to providers, and what closes its connections and identities."""
+    sender, own = _transport(providers, environ), own_senders(providers, environ)
+    hosts, close = _hosts(sender, own.values(), environ)
+    client = ProviderClient(
+        sender,
+        hosts,
+        _wires(),
+        gates,
+        secrets=_secrets(settings, providers),
+        memory=_answer_memory(settings.server),
+        own_senders=own,
+    )
+    return client, close
 
 
 def _transport(providers: Providers, environ: Mapping[str, str]) -> UpstreamTransport:

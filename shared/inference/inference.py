@@ -81,6 +81,8 @@ class Inference:
         cache: The cache of answers; None: it is off.
     """
 
+    _stream_class: type[ProviderStream] = ProviderStream
+
     def __init__(
         self,
         providers: Providers,
@@ -341,14 +343,13 @@ class Inference:
     def _watched(self, outgoing: Outgoing, exchange: UpstreamResponse) -> ProviderStream:
         """Return the stream of an open exchange; if it ends badly, that counts as a failed attempt does."""
         target, key, _ = outgoing.attempt
-        health = self._board[target.provider.name]
-        return ProviderStream(
+        return self._stream_class(
             exchange,
             outgoing.wire,
             outgoing.ask,
             provider=target.provider.name,
             model=target.model,
-            on_failure=partial(health.failed, key.name if key else "", target.model),
+            on_failure=partial(self._board[target.provider.name].failed, key.name if key else "", target.model),
             scrubber=self._client.scrubber,
             ended=partial(self._stream_ended, outgoing),
         )

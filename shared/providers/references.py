@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 from shared.providers.registry import DEFAULT_PROVIDER, IncompleteProvider, Providers
 from shared.settings.model import Settings
+from shared.telemetry.tracing import EXTRA, is_installed
 
 
 class InvalidReference(IncompleteProvider):
@@ -24,6 +25,7 @@ def check_references(settings: Settings, providers: Providers, also: Collection[
             alert names an unknown provider or webhook.
     """
     faults = [*_models(settings, providers, also), *_webhooks(settings), *_alerts(settings, providers, also)]
+    faults += _telemetry(settings, providers, also)
     if faults:
         raise InvalidReference("\n".join(faults))
 
@@ -68,6 +70,15 @@ def _alerts(settings: Settings, providers: Providers, also: Collection[str]) -> 
             if webhook not in settings.webhooks:
                 known = ", ".join(sorted(settings.webhooks)) or "none"
                 yield f"alerts.{name}.webhooks: unknown webhook {webhook[:64]!r}. Configured: {known}."
+
+
+def _telemetry(settings: Settings, providers: Providers, also: Collection[str]) -> Iterator[str]:
+    telemetry = settings.telemetry
+    if telemetry.otlp_endpoint is not None and not is_installed():
+        yield f"telemetry.otlp_endpoint: traces need the extra otel: pip install '{EXTRA}'"
+    for name in telemetry.propagate_to:
+        if name != "*" and name not in providers and name not in also:
+            yield f"telemetry.propagate_to: {providers.unknown(name)}"
 
 
 def _url_fault(url: str, *, insecure: bool) -> str:

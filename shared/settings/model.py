@@ -1,7 +1,6 @@
 """The shape of ``finops.toml``; public, and it stays. Every default is here."""
 
 import ipaddress
-import re
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -13,6 +12,7 @@ from shared.settings.cache import CacheSettings
 from shared.settings.limits import EachName, EachSettings, Limited
 from shared.settings.prices import PriceSettings
 from shared.settings.section import Section
+from shared.settings.telemetry import LogSettings, TelemetrySettings
 
 Seconds = Annotated[float, Field(gt=0, le=7 * 86_400)]
 WebhookEvent = Literal[
@@ -352,26 +352,6 @@ class RouteSettings(Section):
     targets: Annotated[tuple[RouteTargetSettings, ...], Field(min_length=1, max_length=64)]
 
 
-class LogSettings(Section):
-    """Logging of both tiers to standard error."""
-
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["json", "text"] = "json"
-    requests: bool = True
-    content: bool = False
-    redact: tuple[str, ...] = ()
-
-    @field_validator("redact")
-    @classmethod
-    def _patterns(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for pattern in value:
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                raise ValueError(f"{pattern!r} is not a valid regular expression: {error}") from None
-        return value
-
-
 class Settings(Section):
     """The effective configuration of a process."""
 
@@ -383,6 +363,7 @@ class Settings(Section):
     files: FileSettings = FileSettings()
     batches: BatchSettings = BatchSettings()
     log: LogSettings = LogSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
     aliases: dict[str, str] = {}
     routes: dict[str, RouteSettings] = {}
     providers: dict[str, ProviderSettings] = {}
