@@ -1,5 +1,7 @@
 """Access to ``/api``: the admin key is checked first, then a small body is read and validated."""
 
+import hmac
+
 from fastapi import APIRouter
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
@@ -27,7 +29,7 @@ class AdminRoute(AuditedRoute):
         serve = super().get_route_handler()
 
         async def handler(request: Request) -> Response:
-            await require_admin(request)
+            await self.authorise(request)
             body = await read_bounded_body(request.receive, MAX_BODY_BYTES)
             try:
                 return await serve(Request(request.scope, replay(body, request.receive)))
@@ -35,6 +37,14 @@ class AdminRoute(AuditedRoute):
                 raise self._refusal(error) from None
 
         return handler
+
+    async def authorise(self, request: Request) -> None:
+        """Let those pass who may use the route.
+
+        Raises:
+            AdminKeyRequired, TooManyAttempts: As ``require_admin``.
+        """
+        await require_admin(request)
 
     def _refusal(self, error: RequestValidationError) -> InvalidRequest:
         """Name a field of the body by its path, with the nearest known name where it is unknown."""
@@ -45,6 +55,30 @@ class AdminRoute(AuditedRoute):
         model = section_in(self.endpoint.__annotations__.get("body")) or BaseModel
         param = ".".join(map(str, path))[:100]
         return InvalidRequest(f"{fault_of({**first, 'loc': tuple(path)}, model, JSON)}.", param=param)
+
+
+class MonitoringRoute(AdminRoute):
+    """A route that the monitoring token may read too."""
+
+    async def authorise(self, request: Request) -> None:
+        """Let administrators and holders of the monitoring token pass."""
+        await require_monitor(request)
+
+
+async def require_monitor(request: Request) -> None:
+    """Let administrators and holders of ``auth.monitoring_token`` pass.
+
+    Raises:
+        AdminKeyRequired, TooManyAttempts: As ``require_admin``.
+    """
+    context: RequestContext = request.scope[SCOPE_KEY]
+    token = services_of(request.scope).settings.auth.monitoring_token
+    if token is not None:
+        expected = b"Bearer " + token.get_secret_value().encode()
+        if hmac.compare_digest(context.headers.get(b"authorization", b""), expected):
+            context.surface = "api"
+            return
+    await require_admin(request)
 
 
 async def require_admin(request: Request) -> None:
@@ -69,6 +103,6 @@ async def require_admin(request: Request) -> None:
     context.caller = ADMINISTRATOR
 
 
-def admin_router(prefix: str) -> APIRouter:
+def admin_router(prefix: str, route_class: type[AdminRoute] = AdminRoute) -> APIRouter:
     """Make a router whose routes are all authorised and audited."""
-    return APIRouter(prefix=prefix, tags=["administration"], route_class=AdminRoute)
+    return APIRouter(prefix=prefix, tags=["administration"], route_class=route_class)

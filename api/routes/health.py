@@ -8,7 +8,7 @@ from redis.exceptions import RedisError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.admin.access import require_admin
+from api.admin.access import require_admin, require_monitor
 from api.endpoints.deps import ServicesDep, as_response
 from api.http.request_context import Reply, json_reply
 from api.services import Services
@@ -54,7 +54,7 @@ async def ready(services: ServicesDep, request: Request) -> Response:
 async def metrics(services: ServicesDep, request: Request) -> Response:
     """The process's metrics, those of queue and alert rules if the store answers; guarded as `/health?verbose` is."""
     if services.settings.server.guards_metrics:
-        await require_admin(request)
+        await require_monitor(request)
     await _observe_store(services)
     body = await asyncio.to_thread(services.metrics.render)  # it reads /proc
     return as_response(Reply(200, body, ((b"content-type", CONTENT_TYPE.encode()),)))

@@ -42,6 +42,7 @@ MEANINGS: Mapping[str, Mapping[str, str]] = {
     "AuthSettings": {
         "require_virtual_key": "`auto`: calls need a virtual key as soon as one exists; `true`, `false`: always, never",
         "admin_key": "the key for `/api` and the console; without it `finops serve` creates one",
+        "monitoring_token": "reads `/metrics` and `/api/queue/scale` and nothing else: for Prometheus and autoscalers",
     },
     "JobSettings": {
         "result_ttl_s": "how long a result is kept after completion, unless the caller says otherwise",

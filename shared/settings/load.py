@@ -21,6 +21,7 @@ ENVIRONMENT: Mapping[str, tuple[str, ...]] = {
     "FINOPS_ALLOW_OPEN": ("server", "allow_open"),
     "FINOPS_MAX_BODY_MB": ("server", "max_body_mb"),
     "FINOPS_ADMIN_KEY": ("auth", "admin_key"),
+    "FINOPS_MONITORING_TOKEN": ("auth", "monitoring_token"),
     "FINOPS_REQUIRE_VIRTUAL_KEY": ("auth", "require_virtual_key"),
     "FINOPS_LOG_LEVEL": ("log", "level"),
     "FINOPS_LOG_FORMAT": ("log", "format"),

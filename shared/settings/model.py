@@ -107,6 +107,7 @@ class AuthSettings(Section):
 
     require_virtual_key: Literal["auto"] | bool = "auto"
     admin_key: SecretStr | None = None
+    monitoring_token: Annotated[SecretStr, Field(min_length=16, max_length=256)] | None = None
 
 
 class JobSettings(Section):

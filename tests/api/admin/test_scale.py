@@ -86,3 +86,20 @@ async def test_it_is_described(gateway: Gateway) -> None:
     assert {each["name"] for each in described["parameters"]} >= {"jobs_per_worker", "min", "max"}
     schema = described["responses"]["200"]["content"]["application/json"]["schema"]
     assert set(schema["required"]) == set((await scale(gateway)).json())
+
+
+async def test_the_monitoring_token_reads_scale_and_metrics_and_nothing_else(start: Start) -> None:
+    token = "monitoring-token-0123456789"
+    gateway = await start(
+        auth={"admin_key": ADMIN_KEY, "monitoring_token": token},
+        server={"metrics_auth": True, "max_body_mb": 1, "shutdown_grace_s": 2},
+    )
+    headers = {"authorization": f"Bearer {token}"}
+    assert (await gateway.http.get(SCALE, headers=headers)).status_code == 200
+    assert "finops_up" in (await gateway.http.get("/metrics", headers=headers)).text
+    for path in ("/api/queue", "/api/keys", "/api/alerts/rules", "/health?verbose"):
+        assert (await gateway.http.get(path, headers=headers)).status_code == 401, path
+    for wrong in ({}, {"authorization": f"Bearer {token}x"}, {"authorization": token}):
+        assert (await gateway.http.get(SCALE, headers=wrong)).status_code == 401
+        assert (await gateway.http.get("/metrics", headers=wrong)).status_code == 401
+    assert (await scale(gateway)).status_code == 200
