@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from shared.providers.registry import Providers
     from shared.settings.model import Settings
 
 DATA_DIR = Path(".finops")
@@ -62,6 +63,17 @@ def read_settings(
     return settings_of(environ, also), environ
 
 
+def _check_network(providers: "Providers", environ: Mapping[str, str]) -> None:
+    """Check proxies and certificates, where there are any: without, a command need not load the transport."""
+    from shared.providers.base import Network
+
+    named = any(name.upper().endswith("_PROXY") and value for name, value in environ.items())
+    if named or any(provider.network != Network() for provider in providers.values()):
+        from shared.providers.senders import check_senders
+
+        check_senders(providers, environ)
+
+
 def settings_of(environ: Mapping[str, str], also: Collection[str] = ()) -> "Settings":
     """Read the settings from an environment.
 
@@ -70,14 +82,13 @@ def settings_of(environ: Mapping[str, str], also: Collection[str] = ()) -> "Sett
     """
     from shared.providers.references import check_references
     from shared.providers.registry import configured_providers
-    from shared.providers.senders import check_senders
     from shared.settings.load import load_settings
 
     try:
         settings = load_settings(environ=environ)
         providers = configured_providers(settings, environ)
         check_references(settings, providers, also)
-        check_senders(providers, environ)
+        _check_network(providers, environ)
         if settings.redis.url is not None:
             _check_store_url(settings.redis.url.get_secret_value(), environ)
     except ValueError as error:

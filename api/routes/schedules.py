@@ -32,9 +32,20 @@ Text = Annotated[str | None, Query(max_length=256)]
 
 
 def _body(model: type[BaseModel], example: dict[str, Any]) -> dict[str, Any]:
-    content = {"schema": model.model_json_schema(ref_template="#/components/schemas/{model}"), "example": example}
-    content["schema"].pop("$defs", None)
+    schema = model.model_json_schema(ref_template="{model}")
+    content = {"schema": _inlined(schema, schema.pop("$defs", {})), "example": example}
     return {"requestBody": {"required": True, "content": {"application/json": content}}}
+
+
+def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:  # noqa: ANN401 - any part of a JSON schema
+    """Put each definition where it is referred to: a body described by hand has no place of its own for them."""
+    if isinstance(schema, list):
+        return [_inlined(each, definitions) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _inlined(definitions[schema["$ref"]], definitions)
+    return {name: _inlined(value, definitions) for name, value in schema.items()}
 
 
 _NEW = {

@@ -33,7 +33,7 @@ def chromium() -> str:
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A gateway that has seen some calls, jobs and a key."""
     folder = tmp_path_factory.mktemp("browser") / "data"
-    with served(folder, "--demo", FINOPS_ADMIN_KEY=ADMIN_KEY) as running:
+    with served(folder, "--demo", FINOPS_ADMIN_KEY=ADMIN_KEY, FINOPS_REQUIRE_VIRTUAL_KEY="false") as running:
         _use(running.url)
         yield running
 
