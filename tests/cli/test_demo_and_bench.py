@@ -72,7 +72,7 @@ def test_without_the_sdk_the_demo_says_what_is_missing(finops: Finops, monkeypat
 def test_the_bench_measures_what_it_names(tmp_path: Path) -> None:
     ran = subprocess.run(
         [*FINOPS, "bench", "--jobs", "100", "--calls", "50", "--json"],
-        env=clean_environ(TMPDIR=str(tmp_path)),
+        env=clean_environ(measured=True, TMPDIR=str(tmp_path)),
         capture_output=True,
         text=True,
         timeout=120,

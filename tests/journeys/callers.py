@@ -51,5 +51,5 @@ def wait_for_status(client: httpx.Client, job_id: str, status: str, timeout_s: f
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*FINOPS, *arguments], capture_output=True, text=True, timeout=90, env=clean_environ(), check=False
+        [*FINOPS, *arguments], capture_output=True, text=True, timeout=90, env=clean_environ(measured=True), check=False
     )
