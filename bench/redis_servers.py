@@ -137,7 +137,10 @@ class SentinelSet:
             if (state["num-slaves"], state["num-other-sentinels"]) != (len(self.nodes) - 1, 2):
                 return False
         primary = self.primary()
-        roles = [node.ask("ROLE") for node in self.nodes if node is not primary]
+        try:
+            roles = [node.ask("ROLE") for node in self.nodes if node is not primary]
+        except redis.ConnectionError:  # a node that starts, or takes over another's data
+            return False
         return all(role[0] == b"slave" and role[3] == b"connected" and role[2] == primary.port for role in roles)  # type: ignore[index]
 
 

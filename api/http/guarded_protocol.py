@@ -27,6 +27,9 @@ from shared.errors import GatewayError, InvalidRequest, Overloaded, RequestTimeo
 # How long the rest of a refused request is taken off the wire: a connection that is closed on unread bytes is reset,
 # and the caller then never sees why.
 LINGER_S = 2.0
+# How long a connection without a request yet may still send its first one while the process ends: its caller connected
+# before the listener closed, and cannot know.
+FIRST_REQUEST_S = 1.0
 # Refused connections linger too; past so many more than the limit they are dropped without a word.
 MAX_REFUSED = 1000
 
@@ -68,6 +71,7 @@ class GuardedProtocol(JoiningProtocol):
         self._fed = 0  # bytes after that chunk, without any of a body
         self._held = 0  # bytes of bodies, part of `limits.body_bytes`
         self._closing = False
+        self._ending = False  # the process ends: one more request at most
         self._unsent = 0  # of answers, when the caller last took enough of them
         self._drained = 0
         self._stalled_since: float | None = None
@@ -91,6 +95,22 @@ class GuardedProtocol(JoiningProtocol):
         self._limits.remove(self)
         self._release()
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """Begin an orderly end: what runs is answered, and so is a first request that is under way."""
+        self._ending = True
+        if self._is_unused() and not self._closing:
+            self.loop.call_later(FIRST_REQUEST_S, self._close_unused)
+        else:
+            super().shutdown()
+
+    def _is_unused(self) -> bool:
+        """Whether no request has arrived: uvicorn's `cycle` is None until then, whatever its type is."""
+        return cast("object | None", self.cycle) is None
+
+    def _close_unused(self) -> None:
+        if self._is_unused():
+            self.transport.close()
 
     def data_received(self, data: bytes) -> None:
         """Parse what the caller sent; after a refusal it is discarded."""
@@ -148,6 +168,8 @@ class GuardedProtocol(JoiningProtocol):
         self._phase, self._since, self._progress, self._fed = BODY, None, 0, 0
         self.scope[HEADERS_KEY] = found  # type: ignore[literal-required]
         super().on_headers_complete()
+        if self._ending:
+            self.cycle.keep_alive = False
         self.headers = []  # what the parser reports from here on are trailers: they are dropped
 
     def _check_head(self, found: dict[bytes, bytes]) -> None:

@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +42,22 @@ def test_the_demo_shows_the_main_job_and_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@contextmanager
+def heeded_interrupts() -> Iterator[None]:
+    """Undo what a shell does to commands that it starts in the background: they and their children ignore SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_demo_that_is_broken_off_leaves_nothing(number: signal.Signals, tmp_path: Path) -> None:
     log = tmp_path / "log"
     folder = tmp_path / "tmp"
     folder.mkdir()
-    with log.open("w") as output:
+    with log.open("w") as output, heeded_interrupts():
         demo = subprocess.Popen([*FINOPS, "demo"], env=clean_environ(TMPDIR=str(folder)), stdout=output, stderr=output)
     wait_until_sync(lambda: "queued" in log.read_text(), 60)
     demo.send_signal(number)

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import orjson
 import pytest
 
+from api.http import guarded_protocol
 from tests.api.conftest import CHAT, Gateway, Start
 from tests.waiting import wait_until
 
@@ -158,3 +159,34 @@ async def test_bodies_above_the_budget_are_refused_and_small_ones_are_not(start:
     assert (await gateway.post("/v1/chat/completions", CHAT)).status_code == 200
     limits = gateway.server.config.http_protocol_class.keywords["limits"]  # type: ignore[attr-defined]
     await wait_until(lambda: limits.body_bytes == 0)
+
+
+def shut_down(gateway: Gateway) -> None:
+    """Begin the orderly end of the connections, as the server does when its process ends."""
+    for each in list(gateway.server.server_state.connections):
+        each.shutdown()
+
+
+async def test_a_new_connection_still_sends_its_first_request_while_the_process_ends(gateway: Gateway):
+    async with connection(gateway) as (reader, writer):
+        await wait_until(lambda: gateway.server.server_state.connections)
+        shut_down(gateway)
+        writer.write(HEAD + b"\r\n")
+        status, headers, _ = await asyncio.wait_for(response(reader), 10)
+        assert (status, headers["connection"]) == (200, "close")
+        assert await asyncio.wait_for(reader.read(), 10) == b""
+
+
+async def test_a_connection_without_a_request_is_closed_when_the_process_ends(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(guarded_protocol, "FIRST_REQUEST_S", 0.05)
+    async with connection(gateway) as (reader, _):
+        await wait_until(lambda: gateway.server.server_state.connections)
+        shut_down(gateway)
+        assert await asyncio.wait_for(reader.read(), 10) == b""
+    async with connection(gateway) as (reader, writer):
+        writer.write(HEAD + b"\r\n")
+        await asyncio.wait_for(response(reader), 10)
+        shut_down(gateway)  # between two requests it is closed at once
+        assert await asyncio.wait_for(reader.read(), 10) == b""
