@@ -1,6 +1,6 @@
 """The Redis keys of the job engine: their table, and functions that build their names.
 
-The scripts in ``lua/`` build the same names (``prelude.lua``); a test compares the two, and another rejects keys that
+The scripts in ``lua/`` build the same names (``job_keys.lua``); a test compares the two, and another rejects keys that
 never expire and are not listed here as permanent.
 """
 

@@ -1,0 +1,113 @@
+-- Outcomes: what a job's end writes, in one script: record, lists, event, ledger entry, webhook.
+
+-- arq's own result entry, for its Job.status(), Job.info() and Job.result_info().
+local function write_arq_result(job, now, outcome, ttl)
+  call('SET', arq_result_key(job.id), '{"t":' .. int(job.attempts) .. ',"f":"run_job","a":["' .. job.id
+    .. '"],"k":{},"et":' .. int(job.created) .. ',"s":' .. (outcome.state == 'completed' and 'true' or 'false')
+    .. ',"r":{"state":"' .. outcome.state .. '","status_code":' .. int(outcome.status) .. '},"st":'
+    .. int(job.started > 0 and job.started or now) .. ',"ft":' .. int(now) .. ',"q":"' .. QUEUE[job.priority]
+    .. '","id":"' .. job.id .. '"}', 'PX', int(ttl))
+end
+
+-- Charges a run that its caller ended by a cancel or a deadline what was reserved for it: otherwise a caller could read
+-- the events and cancel just before the end. Records of older versions know no most output: a token per event so far.
+local function charge(entry, id, estimate)
+  local emitted = num(estimate.output or call('HGET', job_key(id), 'said'))
+  local function with_output(amount, rate) return num(amount) + math.floor(emitted * num(rate) / 1000000 + 0.5) end
+  entry.provider, entry.model, entry.estimated = estimate.provider, estimate.model, true
+  entry.input, entry.output = num(estimate.input), emitted
+  entry.priced = estimate.priced == true and (emitted == 0 or estimate.output_rate ~= nil)
+  if not entry.priced then return end
+  entry.cost = with_output(estimate.cost, estimate.output_rate)
+  entry.list = with_output(estimate.list, estimate.output_list_rate)
+end
+
+-- The ledger entry of an outcome: the run's own one; for a job that ended without one (cancelled, late, given up) what
+-- its record knows, priced only if the price is known or nothing can have been used.
+local function entry_of(job, now, outcome)
+  if outcome.ledger and outcome.ledger ~= '' then return outcome.ledger end
+  local f = call('HMGET', job_key(job.id), 'context', 'type', 'model', 'request_id')
+  local context = f[1] and f[1] ~= '' and cjson.decode(f[1]) or {}
+  if type(context.who) ~= 'table' then return '' end
+  local entry = context.who
+  entry.v, entry.at, entry.job, entry.type, entry.asked, entry.request_id = 1, now, job.id, f[2], f[3], f[4] or ''
+  entry.status, entry.code = outcome.status, outcome.code or outcome.state
+  entry.surface, entry.priced = context.surface, job.started == 0
+  local ended_by_caller = outcome.state == 'cancelled' or outcome.status == 504
+  if job.state == 'running' and ended_by_caller and type(context.estimate) == 'table' then
+    charge(entry, job.id, context.estimate)
+  end
+  return cjson.encode(entry)
+end
+
+local function write_side_entries(job, now, outcome, ttl)
+  if job.group ~= '' then
+    call('RPUSH', group_key(job.group), job.id)
+    call('PEXPIRE', group_key(job.group), LIVE_MS)
+  end
+  if job.webhook ~= '' then
+    call('XADD', OUTBOX, 'MAXLEN', '~', '100000', '*', 'job', job.id, 'webhook', job.webhook, 'state', outcome.state,
+      'owner', job.owner)
+  end
+  settle_outcome(job.id, 'settled', entry_of(job, now, outcome), now)
+  if outcome.state == 'failed' then keep_hold(job.id, ttl) end
+  if outcome.dead then
+    call('ZADD', DEAD, int(now), job.id)
+    call('ZREMRANGEBYRANK', DEAD, '0', '-10001')
+  end
+end
+
+-- Writes the outcome of a live job with everything that follows from it. outcome: state, status, error; of runs also token, result, result_type, meta,
+-- ledger, dead, index, history (nil: the run tells nothing). The token stays in the record, so that a finish whose answer was lost on the way may be sent again.
+local function conclude(job, now, outcome)
+  if job.state == 'running' then
+    leave_running(job)
+    if outcome.history then add_history(job, outcome.history) else add_ended_run(job, now, outcome.status, outcome.code) end
+  else
+    leave_waiting(job)
+  end
+  local id = job.id
+  local ttl = outcome.dead and math.max(job.ttl_ms, DEAD_MS) or job.ttl_ms
+  local fields = {'state', outcome.state, 'lease', outcome.token or '', 'completed_ms', int(now), 'expires_ms', int(now + ttl),
+    'status_code', int(outcome.status)}
+  for _, field in ipairs({'result_type', 'result', 'error', 'meta'}) do
+    local value = outcome[field]
+    if value and value ~= '' then
+      fields[#fields + 1] = field
+      fields[#fields + 1] = value
+    end
+  end
+  if outcome.part then
+    fields[#fields + 1] = 'result_size'
+    fields[#fields + 1] = int(call('STRLEN', outcome.part))
+    call('RENAME', outcome.part, result_key(id))
+    call('PEXPIRE', result_key(id), int(ttl))
+  end
+  local size = num(call('HGET', job_key(id), 'size'))
+  local kept = #(outcome.result or '') + (outcome.part and num(fields[#fields]) or 0)
+  if job.keep or outcome.state == 'failed' then kept = kept + size end
+  count_bytes(job.caller, 'live', -size)
+  count_bytes(job.caller, hour_of(now + ttl), kept)
+  fields[#fields + 1] = 'stored'
+  fields[#fields + 1] = int(kept)
+  call('HSET', job_key(id), unpack(fields))
+  call('PEXPIRE', job_key(id), int(ttl))
+  list_ended(job, outcome.state)
+  if outcome.index and outcome.index ~= '' then call('ZADD', index_key(outcome.index), int(job.created), id) end
+  if job.keep or outcome.state == 'failed' then
+    call('PEXPIRE', payload_key(id), int(ttl))
+    call('DEL', arq_progress_key(id), arq_job_key(id))
+  else
+    call('DEL', arq_progress_key(id), arq_job_key(id), payload_key(id))
+  end
+  write_arq_result(job, now, outcome, ttl)
+  write_side_entries(job, now, outcome, ttl)
+  notify(id, outcome.state, {name = 'job.' .. outcome.state, more = ',"status_code":' .. int(outcome.status)})
+  call('PEXPIRE', events_key(id), int(ttl))
+end
+
+local function miss_deadline(job, now, error)
+  conclude(job, now, {state = 'failed', status = 504, error = error, code = 'deadline_exceeded'})
+end
+
+local function overdue(job, now) return job.deadline > 0 and job.deadline <= now end
