@@ -26,7 +26,7 @@ $(VENV)/.runtime: uv.lock pyproject.toml | $(UV)
 	@touch $@
 
 $(VENV)/.dev: uv.lock pyproject.toml | $(UV)
-	@$(UV) sync --quiet --frozen --python $(PYTHON)
+	@$(UV) sync --quiet --frozen --compile-bytecode --python $(PYTHON)
 	@touch $@ $(VENV)/.runtime
 
 $(VENV)/.site: $(VENV)/.dev
