@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from api.http.bodies import drain, read_plain_body
+from api.http.bodies import drain, parse_object, read_plain_body
 from api.http.disconnect import Hangup
 from api.http.errors import error_reply
 from api.http.request_context import (
@@ -35,7 +35,7 @@ from shared.jobs.model import Job, State
 from shared.surfaces.chat_chunks import as_stream
 from shared.surfaces.fields import MISSHAPEN
 from shared.surfaces.pending_forms import OpenStatus
-from shared.surfaces.request_body import RequestBody, read_object, read_request
+from shared.surfaces.request_body import RequestBody, read_request
 from shared.surfaces.request_types import RequestType
 from shared.surfaces.token_estimate import estimate_tokens
 
@@ -127,13 +127,14 @@ async def read(dialect: Dialect, services: Services, context: RequestContext, re
         InvalidRequest: It is invalid, or cannot be expressed in OpenAI's format.
         ClientGone: The caller hung up before the end of the body.
     """
-    fields = read_object(await read_plain_body(context, receive))
+    most = services.settings.server.max_json_values
+    fields = await parse_object(await read_plain_body(context, receive), most)
     fallbacks = fields.pop("fallbacks", None)
     chat = dialect.read(fields)
     chat["model"] = full_name(chat["model"], dialect.provider, services)
     if fallbacks is not None:
         chat["fallbacks"] = fallbacks
-    request = read_request(dialect.request_type, orjson.dumps(chat), "application/json")
+    request = read_request(dialect.request_type, orjson.dumps(chat), "application/json", chat)
     context.model = request.model
     return request
 

@@ -1,11 +1,17 @@
 """Reading request bodies: whole, bounded, discarded, replayed."""
 
+import asyncio
 from collections.abc import Awaitable
+from typing import Any
 
 from api.http.request_context import SCOPE_KEY, Message, Receive, RequestContext, Scope
 from shared.errors import ClientGone, InvalidRequest, RequestTooLarge
-from shared.surfaces.request_body import RequestBody, read_request
+from shared.surfaces.large_json import parse_large
+from shared.surfaces.request_body import RequestBody, read_object, read_request
 from shared.surfaces.request_types import RequestType
+
+LARGE_BYTES = 128 * 1024
+"""Larger JSON is parsed in steps; a smaller one cannot hold more than 65,536 values, which take 10 ms."""
 
 
 async def read_body(receive: Receive) -> bytes:
@@ -56,9 +62,39 @@ async def read_inference_request(request_type: RequestType, scope: Scope, receiv
     """
     context: RequestContext = scope[SCOPE_KEY]
     body = await read_plain_body(context, receive)
-    request = read_request(request_type, body, content_type_of(context))
+    large = len(body) > LARGE_BYTES and request_type.form == "json"
+    fields = await parse_object(body, max_json_values(scope)) if large else None
+    request = read_request(request_type, body, content_type_of(context), fields)
     context.model = request.model
     return request
+
+
+async def parse_object(body: bytes, max_values: int) -> dict[str, Any]:
+    """Parse the JSON object that a body holds; a large one in steps, between which others are served.
+
+    Args:
+        body: The bytes as they came.
+        max_values: The most values of a large body, ``server.max_json_values``.
+
+    Raises:
+        InvalidRequest: As ``read_object``; a large body has too many values.
+    """
+    if len(body) <= LARGE_BYTES:
+        return read_object(body)
+    steps = parse_large(body, max_values)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            fields: dict[str, Any] = done.value
+            return fields
+        await asyncio.sleep(0)
+
+
+def max_json_values(scope: Scope) -> int:
+    """Return ``server.max_json_values`` of the application that serves this request."""
+    most: int = scope["app"].state.services.settings.server.max_json_values
+    return most
 
 
 def content_type_of(context: RequestContext) -> str:

@@ -9,11 +9,11 @@ from dataclasses import replace
 
 import orjson
 
-from api.http.bodies import content_type_of, read_plain_body
+from api.http.bodies import content_type_of, max_json_values, parse_object, read_plain_body
 from api.http.request_context import SCOPE_KEY, Receive, RequestContext, Scope
 from shared.errors import InvalidRequest
 from shared.surfaces.multipart import MalformedForm, form_fields
-from shared.surfaces.request_body import MAX_MODEL_CHARS, RequestBody, read_object, read_request
+from shared.surfaces.request_body import MAX_MODEL_CHARS, RequestBody, read_request
 from shared.surfaces.request_types import (
     CHAT,
     COMPLETIONS,
@@ -53,19 +53,16 @@ async def read_deployment_request(request_type: RequestType, scope: Scope, recei
             param="deployment",
         )
     body = await read_plain_body(context, receive)
-    request = _with_model(request_type, body, content_type_of(context), deployment)
     context.model = deployment
-    return request
-
-
-def _with_model(request_type: RequestType, body: bytes, content_type: str, model: str) -> RequestBody:
     if request_type.form == "json":
-        fields = read_object(body)
-        if fields.get("model") != model:
-            body = orjson.dumps({**fields, "model": model})
-        return read_request(request_type, body, content_type)
-    request = read_request(request_type, _with_part(body, content_type, model), content_type)
-    return replace(request, model=model)
+        fields = await parse_object(body, max_json_values(scope))
+        if fields.get("model") != deployment:
+            fields["model"] = deployment
+            body = orjson.dumps(fields)
+        return read_request(request_type, body, content_type_of(context), fields)
+    content_type = content_type_of(context)
+    request = read_request(request_type, _with_part(body, content_type, deployment), content_type)
+    return replace(request, model=deployment)
 
 
 def _with_part(body: bytes, content_type: str, model: str) -> bytes:

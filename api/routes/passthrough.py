@@ -5,7 +5,7 @@ from typing import NoReturn
 from starlette.routing import Match
 
 from api.endpoints.base import AsgiEndpoint
-from api.http.bodies import content_type_of, read_body
+from api.http.bodies import LARGE_BYTES, content_type_of, parse_object, read_body
 from api.http.dimensions import dimensions_of
 from api.http.disconnect import Hangup
 from api.http.forwarding import requested_provider, send_raw
@@ -16,6 +16,7 @@ from api.http.runs import run_of
 from api.middleware.fast_routes import POSTED
 from api.services import Services
 from shared.errors import MethodNotAllowed, NotFound
+from shared.inference.forwarding import holds_json
 from shared.inference.passthrough import RawRequest
 from shared.providers.registry import DEFAULT_PROVIDER
 from shared.surfaces.forwarded_paths import match_path
@@ -58,12 +59,15 @@ class PassthroughEndpoint(AsgiEndpoint):
         provider = named or DEFAULT_PROVIDER
         matched = match_path(self._path(scope))
         assert matched is not None  # noqa: S101 - ``prepare`` refuses every other path
-        path = matched.path
+        path, body, fields = matched.path, await read_body(receive), None
+        if len(body) > LARGE_BYTES and holds_json(content_type_of(context), body):
+            fields = await parse_object(body, services.settings.server.max_json_values)
         access = await access_of(services.governance, context.caller)
         request = RawRequest(
             method=scope["method"],
             path=f"{path}?{query}" if query else path,
-            body=await read_body(receive),
+            body=body,
+            fields=fields,
             content_type=content_type_of(context),
             headers=forwarded_headers(context.headers),
             provider=provider,

@@ -179,15 +179,21 @@ def read_fields(request: RawRequest) -> Mapping[str, Any]:
     """
     if not request.body:
         return {}
+    if request.fields is not None:
+        return request.fields
     kind = request.content_type.partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
         try:
             return form_fields(request.body, request.content_type)
         except MalformedForm as error:
             raise InvalidRequest(f"The body is not valid multipart/form-data: {str(error)[:200]}.") from None
-    if kind in {"application/json", ""} or request.body.lstrip()[:1] in {b"{", b"["}:
-        return read_object(request.body)
-    return {}
+    return read_object(request.body) if holds_json(request.content_type, request.body) else {}
+
+
+def holds_json(content_type: str, body: bytes) -> bool:
+    """Whether the body of a forwarded request is read as JSON."""
+    kind = content_type.partition(";")[0].strip().lower()
+    return kind in {"application/json", ""} or (kind != "multipart/form-data" and body.lstrip()[:1] in {b"{", b"["})
 
 
 async def check_owned(owned: OwnedIds, provider: str, ids: set[str], caller: Caller, *, strict: bool = True) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 from shared.errors import Unsupported
 from shared.governance.keys.caller import Caller
@@ -25,6 +25,7 @@ class RawRequest:
         request_id: For the ledger.
         dimensions: Names and values for the ledger.
         run: The run that it belongs to; None: none.
+        fields: The body's JSON object, where it was parsed already; None: it is parsed where it is needed.
     """
 
     method: str
@@ -36,6 +37,7 @@ class RawRequest:
     request_id: str = ""
     dimensions: Mapping[str, str] = field(default_factory=dict)
     run: Run | None = None
+    fields: Mapping[str, Any] | None = None
 
     @property
     def free(self) -> bool:

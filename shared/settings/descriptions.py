@@ -37,6 +37,7 @@ MEANINGS: Mapping[str, Mapping[str, str]] = {
         "allow_open": "listen at a public address although no virtual key is required",
         "max_total_s": "longest time of a call, with all its attempts and fallbacks",
         "max_answer_mb": "largest answer of a provider; larger ones are 502",
+        "max_json_values": "values in a JSON body of more than 128 KiB; more is 400",
         "max_answers_mb": "answers of providers that a process reads at once; more is 503",
     },
     "AuthSettings": {

@@ -79,6 +79,7 @@ class ServerSettings(Section):
     max_total_s: Seconds = 1800
     max_answer_mb: Annotated[float, Field(gt=0, le=1024)] = 32
     max_answers_mb: Annotated[float, Field(gt=0, le=65_536)] = 512
+    max_json_values: Annotated[int, Field(ge=1000, le=10_000_000)] = 100_000
     trusted_proxies: Annotated[tuple[NetworkName, ...], Field(max_length=256)] = ()
     metrics_auth: Literal["auto"] | bool = "auto"
     allow_open: bool = False

@@ -13,6 +13,11 @@ _KEY = re.compile(rb'"model"\s*:')
 _ESCAPED_LETTER = b"\\u006"  # the key may be written with escapes: all its letters are U+006x
 
 
+def repeated_model() -> InvalidRequest:
+    """Return the refusal of a body in which an object names its model twice."""
+    return InvalidRequest("The field 'model' appears more than once in an object of the body.", param="model")
+
+
 def check_single_model(body: bytes, fields: Mapping[str, Any]) -> None:
     """Check that no object of the body repeats the key ``model``.
 
@@ -33,7 +38,7 @@ def check_single_model(body: bytes, fields: Mapping[str, Any]) -> None:
     else:
         repeated = len(_KEY.findall(body)) != orjson.dumps(fields).count(b'"model":')
     if repeated:
-        raise InvalidRequest("The field 'model' appears more than once in an object of the body.", param="model")
+        raise repeated_model()
 
 
 def _has_repeated_key(body: bytes) -> bool:

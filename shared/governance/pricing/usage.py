@@ -248,12 +248,12 @@ def _prompt(fields: Mapping[str, Any], body: bytes) -> _Prompt:
     if len(body) <= _LARGE and not any(word in body for word in _REFERENCES):
         return _Prompt(len(body) // BYTES_PER_TOKEN + 1)
     size = attached = audio = 0
-    left: list[Any] = [fields]
+    left: list[Any] = [dict(fields)]
     while left:
         item = left.pop()
         if isinstance(item, str):
             size += len(item) if item.isascii() else len(item.encode(errors="replace"))
-        elif isinstance(item, Mapping):
+        elif isinstance(item, dict):  # JSON; a check for any mapping takes 1 us, with 100,000 values 0.1 s
             here, heard = _attachment(item)
             attached, audio = attached + here, audio + heard
             if not here and not heard:

@@ -222,3 +222,36 @@ async def test_the_frameworks_own_errors_have_the_envelope_too(gateway: Gateway,
     answer = await gateway.http.request(method, path)
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
     assert answer.headers["x-request-id"]
+
+
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        ("/v1/chat/completions", CHAT),
+        ("/openai/deployments/sim/gpt-4o/chat/completions?api-version=2024-10-21", CHAT),
+        ("/anthropic/v1/messages", {**CHAT, "max_tokens": 5}),
+        ("/v1/threads", {"messages": []}),
+    ],
+)
+async def test_a_large_body_is_served_and_one_of_too_many_values_is_refused(start, path: str, fields):
+    gateway = await start(server={"max_json_values": 1000})
+    text = {**fields, "metadata": {"text": 'a "long" text \n' * 20_000}}
+    if path == "/v1/chat/completions":
+        answer = await gateway.post(path, {**CHAT, "messages": [{"role": "user", "content": "word, " * 24_000}]})
+        assert answer.status_code == 200
+        assert answer.json()["usage"]["prompt_tokens"] > 20_000  # all of it has arrived
+    for body in (text, {**text, "extra": [1] * 2000}):
+        answer = await gateway.post(path, body)
+        refused = "has more than 1000 JSON values" in answer.text
+        assert refused == ("extra" in body), answer.text
+        assert not refused or answer.status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"), [("word, " * 30_000, "input file does not exist"), ([1] * 100_000, "JSON values")]
+)
+async def test_a_large_request_for_a_batch_is_read_like_any_other(gateway: Gateway, extra: object, message: str):
+    fields = {"input_file_id": "file-finops-x", "endpoint": "/v1/embeddings", "completion_window": "24h"}
+    answer = await gateway.post("/v1/batches", {**fields, "extra": extra})
+    assert message in answer.json()["error"]["message"]
+    assert answer.status_code in {400, 404}
