@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.admin import alerts as admin_alerts
 from api.admin import audit as admin_audit
+from api.admin import cache as admin_cache
 from api.admin import console as admin_console
 from api.admin import jobs as admin_jobs
 from api.admin import keys as admin_keys
@@ -40,7 +41,20 @@ from api.middleware.request_id import RequestId
 from api.middleware.traced import TracedRequests
 from api.openapi.document import describe
 from api.pages import docs, front
-from api.routes import anthropic, console, genai, health, jobs, models, operations, runs, schedules, usage, webhooks
+from api.routes import (
+    anthropic,
+    cache,
+    console,
+    genai,
+    health,
+    jobs,
+    models,
+    operations,
+    runs,
+    schedules,
+    usage,
+    webhooks,
+)
 from api.routes.async_jobs import PREFIX as ASYNC_PREFIX
 from api.routes.async_jobs import AsyncPoll, AsyncSubmit
 from api.routes.batches import BatchById, BatchCreate, BatchList
@@ -269,6 +283,7 @@ _ROUTERS = (
     admin_alerts.router,
     admin_usage.router,
     admin_audit.router,
+    admin_cache.router,
     admin_runs.router,
     admin_prices.router,
     admin_console.router,
@@ -276,6 +291,7 @@ _ROUTERS = (
     operations.router,
     usage.router,
     runs.router,
+    cache.router,
     console.router,
 )
 

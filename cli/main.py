@@ -39,6 +39,7 @@ COMMANDS: Mapping[str, CommandRow] = {
     "prices": CommandRow("cli.commands.prices", "Show the price of each model, and its source."),
     "webhooks": CommandRow("cli.commands.webhooks", "Inspect, repeat and test webhook deliveries."),
     "alerts": CommandRow("cli.commands.alerts", "List, mute and unmute alert rules."),
+    "cache": CommandRow("cli.commands.cache", "Show and purge the cache of answers."),
     "usage": CommandRow("cli.commands.usage", "Show usage, costs and spend forecasts."),
     "ui": CommandRow("cli.commands.ui", "Open the web console, signed in."),
     "config": CommandRow("cli.commands.config", "Check and show the configuration."),

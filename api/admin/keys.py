@@ -8,12 +8,15 @@ from starlette.responses import Response
 
 from api.admin.access import admin_router
 from api.admin.key_bodies import KeyChange, KeyRotation, LimitRaise, NewKey, settings_in
+from api.endpoints.cache_purges import cache_store
 from api.endpoints.deps import ContextDep, ServicesDep, as_response
 from api.http.query import list_reply, read_limit
 from api.http.request_context import NO_STORE, AuditEvent, Reply, json_reply
 from api.services import Services
 from api.usage.models import RaisedLimit
 from shared import clock
+from shared.cache.identity import scope_hash
+from shared.cache.store import Purge
 from shared.errors import InvalidRequest, KeyNotFound, UnknownProvider
 from shared.governance.forecasts.limit_status import limit_status_of
 from shared.governance.keys.model import VirtualKey, caller_of_key
@@ -127,8 +130,9 @@ async def revoke(key_id: str, services: ServicesDep) -> Response:
 
 @router.delete("/{key_id}", summary="Delete a virtual key")
 async def delete(key_id: str, services: ServicesDep) -> Response:
-    """Revokes the key and removes its record; its spending stays in the ledger."""
+    """Revokes the key and removes its record and its stored answers; its spending stays in the ledger."""
     await services.keys.delete(key_id)
+    await cache_store(services).purge(Purge(scope=scope_hash("key", key_id)))
     await services.governance.keys_changed()
     return as_response(json_reply({"id": key_id, "object": "virtual_key", "deleted": True}))
 

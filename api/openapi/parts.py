@@ -20,6 +20,10 @@ ASYNC_HEADERS = (
     ("x-bf-async-deadline", "Seconds from submit; past it the job fails with 504 `deadline_exceeded`."),
     ("Prefer", "`wait=N`: as `x-bf-async-wait`."),
     ("Idempotency-Key", "The same key, caller and body within 24 h give the same job; another body is a 409."),
+    ("Cache-Control", "For the cache: `no-store`, `no-cache`, `max-age=N`, `only-if-cached` (504 without an answer)."),
+    ("x-bf-cache-key", "A part of your cache: only answers stored under the same key are served."),
+    ("x-bf-cache-ttl", "How long the answer is stored: seconds, or 30s, 5m, 1h, 1d; capped."),
+    ("x-bf-cache-no-store", "`true`: a stored answer may be served, this one is not stored."),
     ("x-bf-run-id", "The run that the request belongs to; see `GET /v1/runs/{run_id}`."),
     ("x-bf-run-budget-usd", "Budget of the run in USD; the first request sets it, later ones may lower it."),
 )

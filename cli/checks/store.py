@@ -9,6 +9,7 @@ import click
 from redis.asyncio import Redis
 
 from cli.checks.alerts import check_alerts
+from cli.checks.cache import judge_cache
 from cli.checks.findings import Finding, fail, ok, warn
 from cli.checks.rights import check_rights
 from shared.errors import StoreUnavailable
@@ -81,6 +82,7 @@ def _judge(facts: StoreFacts, settings: Settings) -> Iterator[Finding]:
     yield from _judge_persistence(facts, settings)
     yield _judge_eviction(facts, allowed=settings.redis.allow_eviction)
     yield _judge_memory(facts)
+    yield from judge_cache(facts, settings.cache)
     yield _judge_latency(facts)
 
 

@@ -38,6 +38,7 @@ _AS_STREAMED = LEFT_OUT - {"stream", "stream_options"}
 # Where a whole number may be written as a float; the walk that it triggers costs more than the hash.
 _WHOLE_FLOAT = re.compile(rb"\.0[,\]}]|\de\d")
 _HASH_CHARS = 32
+_NAMED_SCOPES = frozenset({"key", "team", "customer"})
 _SCOPE_CHARS = 16
 
 
@@ -49,6 +50,42 @@ def scope_hash(kind: str, name: str) -> str:
         name: Its name or id.
     """
     return _hash(f"{kind}:{name}".encode("utf-8", "surrogatepass"))[:_SCOPE_CHARS]
+
+
+def caller_scope(kind: str, *, key_id: str, team: str, customer: str, bearer: str = "") -> str:
+    """Return the hash of whose answers a caller may be served.
+
+    A key without a customer shares with its team, one without a team with nobody.
+
+    Args:
+        kind: As configured: ``key``, ``team``, ``customer`` or ``shared``.
+        key_id: Of its virtual key; empty: it has none.
+        team: The key's; empty: none.
+        customer: The key's; empty: none.
+        bearer: Hash of the bearer token of a caller without a key.
+    """
+    if kind == "shared":
+        return scope_hash("shared", "")
+    if kind == "customer" and customer:
+        return scope_hash("customer", customer)
+    if kind in {"customer", "team"} and team:
+        return scope_hash("team", team)
+    return scope_hash("key", key_id) if key_id else scope_hash("caller", bearer)
+
+
+def named_scope(name: str, kind: str) -> str:
+    """Return the hash of a scope as administrators name it; empty: there is no such kind.
+
+    Args:
+        name: ``key:<id>``, ``team:<name>``, ``customer:<name>``, ``shared``, or a name of the configured kind.
+        kind: The configured kind.
+    """
+    if name == "shared":
+        return scope_hash("shared", "")
+    prefix, colon, rest = name.partition(":")
+    if not colon:
+        return "" if kind == "shared" else scope_hash(kind, name)
+    return scope_hash(prefix, rest) if prefix in _NAMED_SCOPES and rest else ""
 
 
 def name_hash(name: str) -> str:

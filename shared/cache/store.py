@@ -5,6 +5,7 @@ A look-up that fails or is late is a miss, and never an error; writes are queued
 
 import asyncio
 import logging
+import math
 import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Sequence
@@ -55,13 +56,13 @@ class Purge:
         scope: Hash of a scope; empty: all.
         partition: A cache key of callers; empty: all.
         model: ``provider/model``; empty: all.
-        before: Unix seconds; only entries of earlier requests.
+        before: Unix seconds; only entries of earlier requests. None: all there are.
     """
 
     scope: str = ""
     partition: str = ""
     model: str = ""
-    before: float
+    before: float | None = None
 
     @property
     def mark(self) -> str:
@@ -72,7 +73,9 @@ class Purge:
 
     def covers(self, entry: CacheEntry) -> bool:
         """Whether an entry of its scope is to be purged."""
-        if entry.at >= self.before or (self.partition and self.partition != entry.partition):
+        if (self.before is not None and entry.at >= self.before) or (
+            self.partition and self.partition != entry.partition
+        ):
             return False
         return not self.model or self.model == f"{entry.provider}/{entry.model}"
 
@@ -242,7 +245,8 @@ class CacheStore:
         """
         try:
             if not dry_run:
-                args = (round(purge.before * 1000), MARK_MS)
+                before = time.time() if purge.before is None else purge.before
+                args = (math.ceil(before * 1000), MARK_MS)
                 await self._commands.script(self._scripts["mark"], (purge.mark,), args, retry_safe=True)
             return await self._sweep(purge, dry_run=dry_run)
         except StoreConnectionError as error:

@@ -14,7 +14,7 @@ import orjson
 
 from shared.cache.eligibility import bypass_reason, may_store
 from shared.cache.entry import CacheEntry
-from shared.cache.identity import request_hash, scope_hash
+from shared.cache.identity import caller_scope, request_hash
 from shared.cache.policy import read_policy
 from shared.cache.recording import StreamRecording
 from shared.cache.store import CacheStore, Slot
@@ -77,15 +77,14 @@ class AnswerCache:
         return None if policy is None else CacheUse(policy=policy, scope=self.scope_of(caller))
 
     def scope_of(self, caller: Caller) -> str:
-        """Return the hash of whose answers a caller may be served; a key without a team has a scope of its own."""
-        kind = self.settings.scope
-        if kind == "shared":
-            return scope_hash("shared", "")
-        if kind == "customer" and caller.customer:
-            return scope_hash("customer", caller.customer)
-        if kind in {"customer", "team"} and caller.team:
-            return scope_hash("team", f"{caller.customer}\0{caller.team}")
-        return scope_hash("key", caller.key_id) if caller.key_id else scope_hash("caller", caller.scope)
+        """Return the hash of whose answers a caller may be served."""
+        return caller_scope(
+            self.settings.scope,
+            key_id=caller.key_id,
+            team=caller.team,
+            customer=caller.customer,
+            bearer=caller.scope,
+        )
 
     async def open(self, call: Call, use: CacheUse, targets: Sequence[Target], cost: CallCost | None) -> bool:
         """Look a call up while it is admitted.

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from redis.asyncio import Redis
 
-from shared.cache.store import CacheStore
+from shared.cache.store import CacheStore, cache_scripts
 from shared.governance.ledger.writer import Redaction
 from shared.governance.pricing.prices import FREE, PriceBook
 from shared.inference.answer_cache import AnswerCache
@@ -194,6 +194,7 @@ def _answer_memory(server: ServerSettings) -> AnswerMemory:
 
 def _answer_cache(settings: CacheSettings, store: SharedStore | None, watch: CacheWatch) -> AnswerCache | None:
     """Build the cache; None if it is off, or there is no store."""
+    cache_scripts()  # read now: files block a running loop, and a cache that is off is purged too
     if settings.mode == "off" or store is None:
         return None
     if settings.url is None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.cache.identity import LEFT_OUT, canonical, request_hash, scope_hash
+from shared.cache.identity import LEFT_OUT, canonical, named_scope, request_hash, scope_hash
 from tests.examples import examples
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=12)
@@ -107,6 +107,26 @@ def test_streams_are_told_apart_where_they_are_stored_as_they_came() -> None:
 )
 def test_numbers_are_equal_by_value(one: str, other: str, equal: bool) -> None:
     assert (canonical(orjson.loads(one)) == canonical(orjson.loads(other))) is equal
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "scope"),
+    [
+        ("key:a", "team", ("key", "a")),
+        ("team:red:1", "key", ("team", "red:1")),
+        ("customer:acme", "key", ("customer", "acme")),
+        ("shared", "key", ("shared", "")),
+        ("a", "key", ("key", "a")),
+        ("red", "team", ("team", "red")),
+    ],
+)
+def test_a_scope_is_named_by_kind_and_name(name: str, kind: str, scope: tuple[str, str]) -> None:
+    assert named_scope(name, kind) == scope_hash(*scope)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("planet:earth", "key"), ("key:", "key"), ("a", "shared")])
+def test_an_unknown_scope_has_no_hash(name: str, kind: str) -> None:
+    assert named_scope(name, kind) == ""
 
 
 def test_scopes_of_another_kind_or_name_differ() -> None:

@@ -92,6 +92,22 @@ def test_fsync_durability_is_checked_against_what_the_store_can(facts: dict[str,
     assert "durability" not in judged(promising)
 
 
+@pytest.mark.parametrize(
+    ("cache", "level", "problem"),
+    [
+        ({"max_mb": 64}, "OK", "exact, per key, at most 64 MiB"),
+        ({"max_mb": 128}, "WARN", "128 MiB of the job store's 256 MiB"),
+        ({"max_mb": 128, "url": "redis://127.0.0.1:1/0"}, "OK", "at most 128 MiB"),
+        ({"max_mb": 1, "scope": "shared"}, "WARN", "all keys share one cache"),
+    ],
+)
+def test_a_cache_leaves_the_job_store_its_room(cache: dict[str, Any], level: str, problem: str) -> None:
+    settings = Settings.model_validate({"cache": {"mode": "exact", **cache}})
+    finding = judged(settings, max_memory_bytes=256 * 1024 * 1024)["cache"]
+    assert (finding.level, problem in finding.message) == (level, True)
+    assert "cache" not in judged()
+
+
 def test_eviction_that_is_allowed_by_name_is_a_warning() -> None:
     allowing = Settings(redis=RedisSettings(allow_eviction=True))
     assert judged(allowing, eviction_policy="allkeys-lru")["store eviction"].level == "WARN"

@@ -119,7 +119,7 @@ async def test_a_store_that_is_away_does_not_fail_calls(build_cached: Build) -> 
     [
         ("shared", Caller(key_id="x"), None),
         ("customer", Caller(key_id="x", customer="acme"), Caller(key_id="x", customer="b", team="red")),
-        ("team", Caller(key_id="x", team="red", customer="acme"), Caller(key_id="x", team="red")),
+        ("team", Caller(key_id="x", team="red"), Caller(key_id="x", team="blue", customer="acme")),
         ("key", replace(MEMBER, team="blue"), Caller(key_id="x", team="red", customer="acme")),
         ("customer", MEMBER, Caller(key_id="acme")),
         ("team", MEMBER, Caller(key_id="red")),

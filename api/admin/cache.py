@@ -1,0 +1,76 @@
+"""``/api/cache``: what the cache holds and did, and purges of any caller's stored answers."""
+
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import Query
+from starlette.responses import Response
+
+from api.admin.access import admin_router
+from api.endpoints.cache_purges import cache_store, purge
+from api.endpoints.deps import ContextDep, ServicesDep, as_response
+from api.http.cache_models import CacheAnswer, EntryDeleted, OwnPurge, Purge, PurgeAnswer
+from api.http.request_context import AuditEvent, json_reply
+from shared import clock
+from shared.cache.identity import named_scope
+from shared.errors import InvalidRequest, NotFound
+
+router = admin_router("/api/cache")
+
+MAX_DAYS = 35
+MICRO = 1_000_000
+
+
+@router.get("", summary="Get the cache's size, hits and savings", response_model=CacheAnswer)
+async def get_cache(services: ServicesDep, days: Annotated[int, Query(ge=1, le=MAX_DAYS)] = 7) -> Response:
+    """Counts are of the last days, today included; processes write them every second."""
+    settings, store = services.settings.cache, cache_store(services)
+    today = clock.now()
+    counts = await store.counts([f"{today - timedelta(days=ago):%Y-%m-%d}" for ago in range(days)])
+    entries, size = await store.size()
+    lookups = {name: counts.get(name, 0) for name in ("hit", "miss", "bypass")}
+    looked_up = lookups["hit"] + lookups["miss"]
+    return as_response(
+        json_reply(
+            {
+                "object": "cache",
+                "mode": settings.mode,
+                "when": settings.when,
+                "scope": settings.scope,
+                "entries": entries,
+                "bytes": size,
+                "max_bytes": settings.max_mb * 1024 * 1024,
+                "days": days,
+                "lookups": lookups,
+                "hit_rate": round(lookups["hit"] / looked_up, 4) if looked_up else None,
+                "stored": counts.get("stored", 0),
+                "saved_usd": counts.get("saved_micro_usd", 0) / MICRO,
+            }
+        )
+    )
+
+
+@router.post("/purge", summary="Purge stored answers", response_model=PurgeAnswer)
+async def purge_any(services: ServicesDep, context: ContextDep, body: Purge | None = None) -> Response:
+    """No process serves them after the answer, and their texts are gone."""
+    body = body or Purge()
+    context.audit_event = AuditEvent(body.scope or "all", body.model_dump(mode="json", exclude_none=True))
+    scope = named_scope(body.scope, services.settings.cache.scope) if body.scope else ""
+    if body.scope and not scope:
+        raise InvalidRequest("scope must be key:<id>, team:<name>, customer:<name> or shared.", param="scope")
+    return await purge(services, body, scope)
+
+
+@router.delete("/entries/{entry_id}", summary="Remove one stored answer", response_model=EntryDeleted)
+@router.delete("/clear/{entry_id}", summary="Remove one stored answer (Bifrost's path)", response_model=EntryDeleted)
+async def remove(entry_id: str, services: ServicesDep) -> Response:
+    """By the id that its answers have in `x-bf-cache-id`."""
+    if not await cache_store(services).remove(entry_id):
+        raise NotFound(f"No stored answer has the id {entry_id[:64]!r}.", param="entry_id")
+    return as_response(json_reply({"id": entry_id, "object": "cache.entry", "deleted": True}))
+
+
+@router.delete("/clear-by-key/{cache_key}", summary="Purge a cache key (Bifrost's path)", response_model=PurgeAnswer)
+async def clear_by_key(cache_key: str, services: ServicesDep) -> Response:
+    """The stored answers of all callers whose requests had that `x-bf-cache-key`."""
+    return await purge(services, OwnPurge(cache_key=cache_key), "")
