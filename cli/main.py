@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, CommandRow] = {
     "batches": CommandRow("cli.commands.batches", "Run files of requests as batches."),
     "files": CommandRow("cli.commands.files", "Upload, list and read files."),
     "queue": CommandRow("cli.commands.queue", "Pause, resume and inspect the queue."),
+    "schedules": CommandRow("cli.commands.schedules", "Run requests as jobs at set times."),
     "keys": CommandRow("cli.commands.keys", "Create, show and revoke virtual keys."),
     "runs": CommandRow("cli.commands.runs", "Show what runs have spent and reserved."),
     "prices": CommandRow("cli.commands.prices", "Show the price of each model, and its source."),

@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from cli.checks.alerts import check_alerts
 from cli.checks.cache import judge_cache
 from cli.checks.findings import Finding, fail, ok, warn
+from cli.checks.queue import check_queue
 from cli.checks.rights import check_rights
 from shared.errors import StoreUnavailable
 from shared.governance.ledger.reports import Reports, UsageQuery
@@ -48,6 +49,7 @@ async def check_store(url: str, settings: Settings) -> list[Finding]:
         rights = await check_rights(PooledCommands(redis), settings)
         webhooks = await find_disabled_endpoints(PooledCommands(redis), settings)
         alerts = await check_alerts(PooledCommands(redis), settings)
+        queue = await check_queue(PooledCommands(redis))
     except (StoreConnectionError, StoreUnavailable) as error:
         return [_unusable(url, click.unstyle(str(error)))]
     finally:
@@ -60,6 +62,7 @@ async def check_store(url: str, settings: Settings) -> list[Finding]:
         _judge_workers(workers),
         unpriced,
         webhooks,
+        *queue,
         *alerts,
     ]
 

@@ -8,6 +8,7 @@ import click
 from cli.client.job_filters import filter_options, filter_parameters, needs_all_jobs
 from cli.client.options import credentials, gateway_options, wide_option
 from cli.client.requests import RequestOptions, body_of, headers_of
+from cli.commands.job_actions import COMMANDS
 from cli.examples import examples
 from shared.surfaces.request_types import BY_NAME
 
@@ -218,58 +219,5 @@ def list_(
         print_list(page, wide=wide)
 
 
-def _act(
-    job_ids: tuple[str, ...], action: str, url: str, key: str, *, as_json: bool, changes: dict[str, Any] | None = None
-) -> None:
-    from cli.client.gateway import call_gateway
-    from cli.views.output import echo_json
-
-    async def call(gateway: "Gateway") -> list[dict[str, Any]]:
-        return [await gateway.act(await gateway.job_id(job_id), action, changes) for job_id in job_ids]
-
-    envelopes = call_gateway(url, key, call)
-    if as_json:
-        echo_json(envelopes if len(envelopes) > 1 else envelopes[0])
-        return
-    for envelope in envelopes:
-        click.echo(f"{envelope['id']} {envelope['status']}")
-
-
-@command.command(name="cancel", epilog=examples("finops jobs cancel 5f0c…"))
-@click.argument("job_ids", metavar="ID...", nargs=-1, required=True)
-@gateway_options
-def cancel(*, job_ids: tuple[str, ...], url: str, key: str | None, as_json: bool, data_dir: Path) -> None:
-    """Cancel jobs; running upstream calls are aborted."""
-    _act(job_ids, "cancel", url, credentials(url, key, data_dir), as_json=as_json)
-
-
-@command.command(
-    name="retry",
-    epilog=examples(
-        "finops jobs list --dead",
-        "finops jobs retry 5f0c…",
-        "finops jobs retry 5f0c… --model anthropic/claude-sonnet-4-5 --priority high",
-    ),
-)
-@click.argument("job_ids", metavar="ID...", nargs=-1, required=True)
-@click.option("--model", help="Ask this model instead.")
-@click.option("--priority", type=click.Choice(["high", "normal", "low"]), help="Change the priority.")
-@click.option("--deadline", type=float, metavar="SECONDS", help="Fail if it has not ended by then, from now.")
-@click.option("--fallback", "fallbacks", metavar="MODEL", multiple=True, help="Try this model next; repeat for more.")
-@gateway_options
-def retry(
-    *,
-    job_ids: tuple[str, ...],
-    model: str | None,
-    priority: str | None,
-    deadline: float | None,
-    fallbacks: tuple[str, ...],
-    url: str,
-    key: str | None,
-    as_json: bool,
-    data_dir: Path,
-) -> None:
-    """Run failed jobs again, including dead-lettered ones, with their full number of attempts."""
-    given = {"model": model, "priority": priority, "deadline_s": deadline, "fallbacks": list(fallbacks) or None}
-    changes = {name: value for name, value in given.items() if value is not None}
-    _act(job_ids, "retry", url, credentials(url, key, data_dir), as_json=as_json, changes=changes or None)
+for _action in COMMANDS:
+    command.add_command(_action)
