@@ -47,7 +47,7 @@ def list_command(*, limit: int, url: str, key: str | None, as_json: bool, data_d
     ),
 )
 @click.argument("name")
-@click.option("--reason", default="", help="Why; shown with the rule.")
+@click.option("--reason", default="", help="Why; displayed with the rule.")
 @click.option("--until", metavar="TIME", help="When it ends by itself: RFC 3339 or Unix seconds; default: in a day.")
 @gateway_options
 def mute(

@@ -5,7 +5,7 @@ from typing import Any
 
 
 class NotThatKind(ValueError):
-    """The file is not a configuration of the gateway that it was said to be for."""
+    """The file is not a configuration of the named gateway."""
 
 
 def table(value: object) -> dict[str, Any]:

@@ -103,7 +103,7 @@ def request_hash(
         target: ``provider/model``, as resolved: an alias that moves does not serve the answers of its old model.
         partition: ``CachePolicy.partition``.
         fields: The body.
-        as_streamed: Whether streams and whole answers are told apart.
+        as_streamed: Whether streams and whole answers have different keys.
     """
     left_out = _AS_STREAMED if as_streamed else LEFT_OUT
     digest = hashlib.sha256(b"\0".join((VERSION, request_type.encode(), target.encode(), partition.encode(), b"")))

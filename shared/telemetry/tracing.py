@@ -156,7 +156,7 @@ class Tracing:
         return "" if span is None else traceparent_of(span)
 
     def propagates_to(self, provider: str) -> bool:
-        """Whether a provider may be told of the current span."""
+        """Whether the current span may be propagated to a provider."""
         return self.active and not self._propagate_to.isdisjoint({provider, "*"})
 
     def start(

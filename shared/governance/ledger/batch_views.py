@@ -15,13 +15,13 @@ _UNTIL_THE_END: Final = ("output_file_id", "error_file_id", *(f"{status}_at" for
 
 @dataclass(frozen=True, slots=True)
 class BatchView:
-    """How a provider's batch is shown.
+    """How a provider's batch is presented.
 
     Attributes:
         followed: Id of the followed batch.
         state: ``watched``, ``rescuing`` or ``done``.
         stopped: Whether its caller has cancelled it.
-        final: Fields that are shown in place of the provider's, once it is done.
+        final: Fields that replace the provider's, once it is done.
     """
 
     followed: str
