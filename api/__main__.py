@@ -25,8 +25,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ):
         if value is not None:
             environ[name] = str(value)
+    if options.config is not None:
+        environ["FINOPS_CONFIG"] = str(options.config)
     try:
-        settings = load_settings(options.config, environ)
+        settings = load_settings(environ=environ)
     except InvalidConfiguration as error:
         print(error, file=sys.stderr)  # noqa: T201 - for people
         return 2

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.admin import alerts as admin_alerts
 from api.admin import audit as admin_audit
 from api.admin import cache as admin_cache
+from api.admin import config as admin_config
 from api.admin import console as admin_console
 from api.admin import jobs as admin_jobs
 from api.admin import keys as admin_keys
@@ -286,6 +287,7 @@ _ROUTERS = (
     admin_cache.router,
     admin_runs.router,
     admin_prices.router,
+    admin_config.router,
     admin_console.router,
     schedules.router,
     operations.router,

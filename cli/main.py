@@ -43,7 +43,7 @@ COMMANDS: Mapping[str, CommandRow] = {
     "cache": CommandRow("cli.commands.cache", "Show and purge the cache of answers."),
     "usage": CommandRow("cli.commands.usage", "Show usage, costs and spend forecasts."),
     "ui": CommandRow("cli.commands.ui", "Open the web console, signed in."),
-    "config": CommandRow("cli.commands.config", "Check and show the configuration."),
+    "config": CommandRow("cli.commands.config", "Check, show, import and reload the configuration."),
     "providers": CommandRow("cli.commands.providers", "List providers, and which are configured."),
     "doctor": CommandRow("cli.commands.doctor", "Check configuration, store, providers and workers."),
     "demo": CommandRow("cli.commands.demo", "Show the whole system at work in half a minute."),

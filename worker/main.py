@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
@@ -26,6 +27,7 @@ from shared.governance.keys.authenticate import Authenticator
 from shared.governance.keys.cache import VirtualKeyCache
 from shared.governance.limits.guard import governance_scripts
 from shared.governance.pricing.prices import PriceBook
+from shared.hangup import on_hangup
 from shared.inference.assembly import SharedStore, build_billing, build_inference, build_tracing
 from shared.inference.inference import Inference
 from shared.inference.submission import Submitter
@@ -34,6 +36,7 @@ from shared.jobs.operations import OperationStore
 from shared.jobs.queue import JobQueue, QueueLimits
 from shared.jobs.scripts import engine_scripts
 from shared.jobs.store import JobStore
+from shared.providers.configuration import Configuration
 from shared.providers.references import check_references
 from shared.providers.registry import IncompleteProvider, configured_providers
 from shared.providers.senders import check_senders
@@ -44,6 +47,7 @@ from shared.store.address import parse_address
 from shared.store.connection import connect
 from shared.store.errors import StoreConnectionError
 from shared.store.multiplexed import MultiplexedClient
+from shared.store.reloads import ReloadListener
 from shared.store.requirements import StoreUnsuitable, check_server
 from shared.telemetry.logs import configure
 from shared.telemetry.metrics import Metrics
@@ -63,6 +67,7 @@ from worker.outage import OutageLog
 from worker.outbox import Outbox
 from worker.provider_batches import follow_batches
 from worker.schedule_turns import ScheduleTurns
+from worker.succession import Shift, Succession
 from worker.tasks import JobRunner
 from worker.traced import traced_delivery, traced_run
 from worker.turn_loop import TurnLoop
@@ -86,14 +91,18 @@ def run_worker(
     metrics_port: int | None = None,
     metrics_host: str = "127.0.0.1",
     environ: Mapping[str, str] | None = None,
+    supervised: bool = False,
 ) -> int:
     """Process jobs until SIGTERM or SIGINT; an unavailable store is waited for.
+
+    SIGHUP, and an announcement on the store, read the configuration again.
 
     Args:
         queues: Priorities to serve.
         concurrency: Concurrent jobs; None: as configured.
         metrics_port: Port for metrics and health checks; None: not served.
         environ: Variables with the providers' keys; default: the process's.
+        supervised: A supervisor reloads the configuration, by replacing this process.
 
     Returns:
         The exit code: 0 after an orderly end, 1 when it could not start.
@@ -105,7 +114,7 @@ def run_worker(
         parse_address(settings.redis.url.get_secret_value())
     except ValueError as error:
         return _refuse(f"invalid configuration: {error}")
-    options = _options(settings, queues, concurrency)
+    options = partial(_options, queues=queues, concurrency=concurrency)
     metrics_address = None if metrics_port is None else (metrics_host, metrics_port)
     _read_files()
     environ = os.environ if environ is None else environ
@@ -114,7 +123,7 @@ def run_worker(
         check_references(settings, providers)
         check_senders(providers, environ)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_work(settings, options, metrics_address, environ))
+            runner.run(_work(settings, options, metrics_address, environ, supervised))
     except (IncompleteProvider, StoreUnsuitable) as error:
         return _refuse(f"invalid configuration: {error}")
     except OSError as error:
@@ -147,28 +156,53 @@ def _read_files() -> None:
 
 
 async def _work(
-    settings: Settings, options: WorkerOptions, metrics_address: tuple[str, int] | None, environ: Mapping[str, str]
+    settings: Settings,
+    options: Callable[[Settings], WorkerOptions],
+    metrics_address: tuple[str, int] | None,
+    environ: Mapping[str, str],
+    supervised: bool,
 ) -> None:
     metrics = Metrics("worker")
+
+    async def begin(settings: Settings, exits: AsyncExitStack) -> Shift:
+        configure(settings.log, "worker")
+        tracing = await asyncio.to_thread(build_tracing, settings, "worker", VERSION)
+        if tracing is not None:
+            exits.push_async_callback(asyncio.to_thread, tracing.close)
+        return _assemble(settings, options(settings), metrics, environ, exits, tracing=tracing)
+
+    succession = Succession(begin, Configuration(settings, environ))
+    watch_providers(metrics.registry, succession.states)
     async with AsyncExitStack() as exits:
         # A worker with a port of its own is a target of its own: it must not be counted twice.
         metrics.share(folder_of(environ) if metrics_address is None else None)
         exits.push_async_callback(metrics.aclose)
         await _check_store(settings)
-        tracing = await asyncio.to_thread(build_tracing, settings, "worker", VERSION)
-        if tracing is not None:
-            exits.push_async_callback(asyncio.to_thread, tracing.close)
-        worker = _assemble(settings, options, metrics, environ, exits, tracing=tracing)
+        await succession.start(settings)
         if metrics_address is not None:
-            await exits.enter_async_context(serve_metrics(metrics, *metrics_address, ready=worker.ready.is_set))
+            await exits.enter_async_context(serve_metrics(metrics, *metrics_address, ready=succession.ready))
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, worker.stop)
-        logger.info("worker starts", extra={"concurrency": options.concurrency, "queues": list(options.priorities)})
+            asyncio.get_running_loop().add_signal_handler(number, succession.stop)
+        if not supervised:
+            _listen_for_reloads(settings, succession, exits)
         # Objects built so far live as long as the process: frozen, no collection scans them again.
         gc.collect()
         gc.freeze()
-        await worker.serve()
+        await succession.until_ended()
     logger.info("worker stopped")
+
+
+def _listen_for_reloads(settings: Settings, succession: Succession, exits: AsyncExitStack) -> None:
+    """Reload at SIGHUP, and when an API process announces it."""
+    url = settings.redis.url.get_secret_value() if settings.redis.url else ""
+    listener = ReloadListener(
+        lambda: connect(url, timeout_s=None, max_connections=1, client_name="finops-worker-reloads"),
+        uuid.uuid4().hex,
+        succession.reload,
+    )
+    on_hangup(succession.reload_soon, succession.stop)
+    listener.start()
+    exits.push_async_callback(listener.aclose)
 
 
 async def _check_store(settings: Settings) -> None:
@@ -195,7 +229,7 @@ def _assemble(
     exits: AsyncExitStack,
     *,
     tracing: Tracing | None = None,
-) -> LeasedWorker:
+) -> Shift:
     """Build all parts; ``exits`` closes them in reverse order. Nothing is connected yet."""
     url = settings.redis.url.get_secret_value() if settings.redis.url else ""
     commands = MultiplexedClient(url, client_name="finops-worker")
@@ -207,7 +241,6 @@ def _assemble(
     )
     exits.push_async_callback(inference.aclose)
     inference.start()
-    watch_providers(metrics.registry, inference.states)
     ring = VirtualKeyCache(commands, settings, lambda: connect(url, timeout_s=None, client_name="finops-worker-keys"))
     governance = Authenticator(settings, ring=ring)
     exits.push_async_callback(governance.aclose)
@@ -236,7 +269,8 @@ def _assemble(
     _share_figures(parts, settings, FigureWriter(commands, metrics.figures), exits)
     _start_watches(parts, settings, commands, inference)
     exits.push_async_callback(parts.aclose)  # the first to end: what it uses is still open
-    return worker
+    logger.info("worker starts", extra={"concurrency": options.concurrency, "queues": list(options.priorities)})
+    return Shift(worker, inference.states)
 
 
 def _share_figures(parts: WatchedParts, settings: Settings, figures: FigureWriter, exits: AsyncExitStack) -> None:

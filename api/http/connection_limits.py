@@ -44,6 +44,17 @@ class ConnectionLimits:
     """
 
     def __init__(self, settings: ServerSettings, on_refused: Callable[[str], None] | None = None) -> None:
+        self.apply(settings)
+        self.body_bytes = 0
+        self.unsent_bytes = 0
+        self._on_refused = on_refused
+        self._connections: set[WatchedConnection] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._unlogged = 0
+        self._logged_at = float("-inf")
+
+    def apply(self, settings: ServerSettings) -> None:
+        """Put limits in force; open connections keep those of their headers."""
         self.max_head_bytes = settings.max_header_kb * KIBIBYTE
         self.max_headers = settings.max_headers
         self.max_connections = settings.max_connections
@@ -51,14 +62,7 @@ class ConnectionLimits:
         self.header_timeout_s = settings.header_timeout_s
         self.body_stall_s = settings.body_stall_s
         self.write_stall_s = settings.write_stall_s
-        self.body_bytes = 0
-        self.unsent_bytes = 0
-        self._on_refused = on_refused
-        self._connections: set[WatchedConnection] = set()
-        self._timer: asyncio.TimerHandle | None = None
         self._every_s = min(SWEEP_S, self.header_timeout_s / 4, self.body_stall_s / 4, self.write_stall_s / 4)
-        self._unlogged = 0
-        self._logged_at = float("-inf")
 
     @property
     def connections(self) -> int:

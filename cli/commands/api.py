@@ -21,6 +21,7 @@ from shared.startup import without_pydantic_v1
 @click.option("--port", type=click.IntRange(0, 65_535), help="Port to listen on; 0: any free one.  [default: 8080]")
 @click.option("--fd", type=click.IntRange(0), help="Inherited listening socket to serve instead.")
 @click.option("--ready-fd", type=click.IntRange(0), hidden=True, help="Write a byte to it once requests are served.")
+@click.option("--control-fd", type=click.IntRange(0), hidden=True, help="Socket to the supervisor, which reloads.")
 @options.config_option
 @options.redis_url_option
 @options.data_dir_option
@@ -31,12 +32,13 @@ def command(
     port: int | None,
     fd: int | None,
     ready_fd: int | None,
+    control_fd: int | None,
     config: Path | None,
     redis_url: str | None,
     data_dir: Path,
     allow_open: bool,
 ) -> None:
-    """Serve HTTP until SIGTERM or Ctrl-C.
+    """Serve HTTP until SIGTERM or Ctrl-C; SIGHUP reads the configuration again.
 
     Without a configured store it joins the `finops serve` that runs on the data directory. It starts without a
     reachable store too, and answers 503 to requests that need one until the store is back.
@@ -58,4 +60,4 @@ def command(
     without_pydantic_v1()
     from api.server import run_api
 
-    sys.exit(run_api(settings, fd=fd, ready_fd=ready_fd, environ=environ, admin_key=admin_key))
+    sys.exit(run_api(settings, fd=fd, ready_fd=ready_fd, control_fd=control_fd, environ=environ, admin_key=admin_key))

@@ -1,4 +1,4 @@
-"""``finops config``: check and show the configuration."""
+"""``finops config``: check, show, compare, import and reload the configuration."""
 
 from pathlib import Path
 from typing import Any
@@ -6,8 +6,12 @@ from typing import Any
 import click
 
 from cli import options
+from cli.client.options import credentials, gateway_options
 from cli.commands.config_import import command as import_command
 from cli.examples import examples
+
+# The gateway answers once successors of its API processes serve.
+RELOAD_S = 150.0
 
 
 @click.group(
@@ -15,7 +19,7 @@ from cli.examples import examples
     epilog=examples("finops config check --config finops.toml", "finops config show --config finops.toml"),
 )
 def command() -> None:
-    """Check and show the configuration."""
+    """Check, show, import and reload the configuration."""
 
 
 command.add_command(import_command)
@@ -43,7 +47,28 @@ def diff(old: Path, new: Path) -> None:
     from shared.settings.differences import differences
 
     changes = differences(options.read_settings(old)[0], options.read_settings(new)[0])
-    click.echo("\n".join(changes) or "no difference")
+    click.echo("\n".join(map(str, changes)) or "no difference")
+
+
+@command.command(name="reload", epilog=examples("finops config reload", "finops config reload --json"))
+@gateway_options
+def reload(*, url: str, key: str | None, as_json: bool, data_dir: Path) -> None:
+    """Make a running gateway read its configuration again, in every process; needs the admin key.
+
+    Prints what changes. An invalid configuration is refused, and changes nothing.
+    """
+    from cli.client.gateway import call_gateway
+    from cli.views.output import echo_json
+
+    def call(gateway: Any) -> Any:  # noqa: ANN401 - imported when it is called
+        return gateway.administer("POST", "config/reload", timeout=RELOAD_S)
+
+    document = call_gateway(url, credentials(url, key, data_dir), call)
+    if as_json:
+        echo_json(document)
+        return
+    lines = [f"{change['setting']}: {change['before']} -> {change['after']}" for change in document["changes"]]
+    click.echo("\n".join(lines) or "nothing has changed")
 
 
 @command.command(name="show", epilog=examples("finops config show --config finops.toml", "finops config show --json"))

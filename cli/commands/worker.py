@@ -62,10 +62,12 @@ def command(
 ) -> None:
     """Run jobs until SIGTERM or Ctrl-C; unfinished jobs return to the queue after the grace period.
 
+    SIGHUP reads the configuration again.
+
     Without a configured store it joins the `finops serve` that runs on the data directory. It waits for a store that
     cannot be reached.
     """
-    hold_lifeline()
+    supervised = hold_lifeline() is not None
     settings, environ = options.read_settings(config, FINOPS_REDIS_URL=redis_url)
     if settings.redis.url is None:
         environ["FINOPS_REDIS_URL"] = options.needed_store_url(settings, data_dir)
@@ -80,5 +82,6 @@ def command(
             metrics_port=metrics_port,
             metrics_host=metrics_host,
             environ=environ,
+            supervised=supervised,
         )
     )

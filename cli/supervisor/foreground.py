@@ -1,8 +1,8 @@
 """Run a system in the foreground: from its start to a signal, with progress on standard error."""
 
 import asyncio
-import os
 import signal
+from contextlib import suppress
 
 import click
 
@@ -10,6 +10,8 @@ from cli.admin_key import FILE_NAME
 from cli.options import store_url
 from cli.supervisor.bootstrap_keys import create_missing_values
 from cli.supervisor.system import Plan, System
+from shared.hangup import on_hangup
+from shared.settings.differences import Change
 
 
 async def run_until_signal(plan: Plan) -> None:
@@ -25,7 +27,8 @@ async def run_until_signal(plan: Plan) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, on_signal)
-    hangup = _on_hangup(stopping)
+    hangup = asyncio.Event()
+    on_hangup(hangup.set, stopping.set)
     system = System(plan, _report)
     if not await _start(system, stopping):
         return
@@ -37,26 +40,6 @@ async def run_until_signal(plan: Plan) -> None:
     finally:
         await system.stop(hurry=hurry)
     _report("stopped; all accepted jobs are stored")
-
-
-def _on_hangup(stopping: asyncio.Event) -> asyncio.Event:
-    """Return an event that SIGHUP sets; a terminal that was closed stops instead, unless `nohup` ignores it."""
-    hangup, had_terminal = asyncio.Event(), _has_terminal()
-
-    def on_signal() -> None:
-        (stopping if had_terminal and not _has_terminal() else hangup).set()
-
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, on_signal)
-    return hangup
-
-
-def _has_terminal() -> bool:
-    try:
-        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
-    except OSError:
-        return False
-    return True
 
 
 async def _serve(system: System, stopping: asyncio.Event, hangup: asyncio.Event) -> None:
@@ -73,15 +56,12 @@ async def _serve(system: System, stopping: asyncio.Event, hangup: asyncio.Event)
 async def _reload_at(system: System, hangup: asyncio.Event) -> None:
     await hangup.wait()
     hangup.clear()
-    _report("reloading the configuration")
-    try:
-        changes = await system.reload()
-    except click.ClickException as error:
-        _report(f"not reloaded, nothing has changed: {error.message}")
-        return
-    for change in changes:
-        _report(f"  {change}")
-    _report("reloaded; every process has the new configuration" if changes else "reloaded; nothing has changed")
+    with suppress(click.ClickException):  # it is reported
+        await system.reload_and_report(_nobody)
+
+
+async def _nobody(_changes: list[Change]) -> None:
+    """Nobody waits for an answer to a signal."""
 
 
 async def _start(system: System, stopping: asyncio.Event) -> bool:

@@ -1,13 +1,12 @@
 """The whole system on one machine: store, API, simulator and workers as supervised processes."""
 
 import asyncio
-import os
 import shutil
 import socket
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Self
 from urllib.parse import urlsplit
@@ -15,14 +14,15 @@ from urllib.parse import urlsplit
 import click
 
 from cli.admin_key import ensure_admin_key
-from cli.options import settings_of
+from cli.options import check_exposure, settings_of
 from cli.supervisor.children import Child, ChildPlan
 from cli.supervisor.demo_config import SIMULATOR, TABLES, simulated_providers, with_simulator
 from cli.supervisor.lifeline import Lifeline
 from cli.supervisor.listening import free_port, open_listeners, url_of
+from cli.supervisor.succession import Answer, ControlSocket, start_successor
 from shared.environment import minimal_environment
 from shared.providers.registry import configured_providers
-from shared.settings.differences import differences, fixed_changes
+from shared.settings.differences import Change, differences, fixed_changes
 from shared.settings.model import Settings
 from shared.store.datadir import DataDirectory
 from shared.store.embedded import EmbeddedStore
@@ -86,6 +86,7 @@ class System:
         self._simulators: list[Child] = []
         self._lifeline = Lifeline()
         self._listeners: list[socket.socket] = []
+        self._reloading = asyncio.Lock()
         self._exits = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -131,13 +132,38 @@ class System:
         await self._until_serving()
 
     async def _add_api(self, name: str, listener: socket.socket) -> Child:
-        return await self._add(name, ["api", "--fd", str(listener.fileno())], inherited=(listener.fileno(),))
+        control = ControlSocket(self.reload_and_report)
+        self._exits.push_async_callback(control.aclose)
+        inherited = (listener.fileno(), control.descriptor)
+        command = ["api", "--fd", str(listener.fileno()), "--control-fd", str(control.descriptor)]
+        return await self._add(name, command, inherited=inherited)
 
-    async def reload(self) -> list[str]:
+    async def reload_and_report(self, answer: Answer) -> None:
+        """Reload, and report what has changed.
+
+        Raises:
+            click.ClickException: See ``reload``; it is reported too.
+        """
+        self._report("reloading the configuration")
+        try:
+            changes = await self.reload(answer)
+        except click.ClickException as error:
+            self._report(f"not reloaded, nothing has changed: {error.message}")
+            raise
+        for change in changes:
+            self._report(f"  {change}")
+        self._report(
+            "reloaded; every process has the new configuration" if changes else "reloaded; nothing has changed"
+        )
+
+    async def reload(self, answer: Answer) -> list[Change]:
         """Read the configuration again, and replace all processes by ones that have it.
 
         Each process is replaced once its successor serves: both share a socket, so no call fails; jobs end in their
         grace or go back to the queue. A configuration that is invalid changes nothing.
+
+        Args:
+            answer: Called with what changes once the APIs' successors serve, and before any process is stopped.
 
         Returns:
             What has changed.
@@ -145,40 +171,39 @@ class System:
         Raises:
             click.ClickException: The new configuration is invalid, needs a restart, or an API does not start with it.
         """
-        plan = self.plan
-        new = await asyncio.to_thread(settings_of, plan.environ, TABLES if plan.demo else ())
-        if fixed := fixed_changes(self.settings, new):
-            raise click.ClickException(f"{', '.join(fixed)} cannot be changed by a reload; restart instead")
-        changes = differences(self.settings, new)
-        if not changes:
-            return []
-        if plan.demo:
-            await self._write_demo_config(new, urlsplit(self.simulator_url).port or 0)
-        for at in range(len(self._front)):
-            await self._replace_api(at)
-        for at in range(len(self.workers)):
-            await self._replace_worker(at)
-        self.settings = new
+        async with self._reloading:
+            new, changes = await self._read_again()
+            if not changes:
+                await answer(changes)
+                return changes
+            if self.plan.demo:
+                await self._write_demo_config(new, urlsplit(self.simulator_url).port or 0)
+            old, self._front = self._front, await self._start_successors()
+            self.settings = new
+            await answer(changes)
+            await asyncio.gather(*(child.stop(new.server.shutdown_grace_s + CLEAN_UP_S) for child in old))
+            for at in range(len(self.workers)):
+                await self._replace_worker(at)
         return changes
 
-    async def _replace_api(self, at: int) -> None:
-        """Start a successor on the same socket, and stop the process once the successor serves."""
-        old = self._front[at]
-        reading, writing = os.pipe()
-        command = (*old.plan.command, "--ready-fd", str(writing))
-        child = Child(replace(old.plan, command=command, inherited=(*old.plan.inherited, writing)), self._report)
+    async def _read_again(self) -> tuple[Settings, list[Change]]:
+        new = await asyncio.to_thread(settings_of, self.plan.environ, TABLES if self.plan.demo else ())
+        if fixed := fixed_changes(self.settings, new):
+            raise click.ClickException(f"{', '.join(fixed)} cannot be changed by a reload; restart instead")
+        check_exposure(new, self.admin_key)
+        return new, differences(self.settings, new)
+
+    async def _start_successors(self) -> list[Child]:
+        """Start a successor of every API process; if one does not start, those before it are stopped again."""
+        successors: list[Child] = []
         try:
-            await child.start()
-            await _until_ready(child, reading)
+            for child in self._front:
+                successors.append(await start_successor(child, self._report, START_TIMEOUT_S))  # noqa: PERF401 - see below
         except BaseException:
-            await child.stop(0.0)
+            for child in successors:
+                await child.stop(CLEAN_UP_S)
             raise
-        finally:
-            os.close(reading)
-            os.close(writing)
-        child.plan = old.plan  # for its restarts: nobody waits for it then
-        self._front[at] = child
-        await old.stop(self.settings.server.shutdown_grace_s + CLEAN_UP_S)
+        return successors
 
     async def _replace_worker(self, at: int) -> None:
         """Start the successor first, unless both would serve their metrics on one port."""
@@ -314,26 +339,6 @@ class System:
                 raise click.ClickException(f"{child.plan.name} did not start; see its message above")
         if answering not in done:
             raise click.ClickException(f"the API did not answer within {START_TIMEOUT_S:g} s")
-
-
-async def _until_ready(child: Child, descriptor: int) -> None:
-    """Wait until a child has written to its end of a pipe.
-
-    Raises:
-        click.ClickException: It ended, or did not serve in time.
-    """
-    ready, loop = asyncio.Event(), asyncio.get_running_loop()
-    loop.add_reader(descriptor, ready.set)
-    waits = {asyncio.create_task(ready.wait()), asyncio.create_task(child.died())}
-    try:
-        await asyncio.wait(waits, timeout=START_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        loop.remove_reader(descriptor)
-        for task in waits:
-            task.cancel()
-        await asyncio.wait(waits)
-    if not ready.is_set():
-        raise click.ClickException(f"{child.plan.name} did not start with the new configuration; the old one stays")
 
 
 async def until_answering(url: str) -> None:

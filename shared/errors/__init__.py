@@ -4,6 +4,7 @@
 
     GatewayError                    status  type                    code
     ├── InvalidRequest                 400  invalid_request_error   (set per case)
+    │   ├── InvalidConfigurationFile   400  invalid_request_error   invalid_configuration
     │   ├── UnknownProvider            400  invalid_request_error   unknown_provider
     │   └── UnsupportedParameter       400  invalid_request_error   unsupported_parameter
     ├── Unauthorised                   401  authentication_error
@@ -99,6 +100,7 @@ from shared.errors.requests import (
     Forbidden,
     HeadersTooLarge,
     IdempotencyConflict,
+    InvalidConfigurationFile,
     InvalidRequest,
     JobCancelled,
     JobFinished,
@@ -152,6 +154,7 @@ __all__ = [
     "HeadersTooLarge",
     "IdempotencyConflict",
     "InternalError",
+    "InvalidConfigurationFile",
     "InvalidRequest",
     "JobCancelled",
     "JobFailure",

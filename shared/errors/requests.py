@@ -13,6 +13,12 @@ class InvalidRequest(GatewayError):
     code: str | None = None
 
 
+class InvalidConfigurationFile(InvalidRequest):
+    """The configuration that is to be put in force is not valid."""
+
+    code = "invalid_configuration"
+
+
 class RequestTimeout(GatewayError):
     """The request did not arrive in time."""
 

@@ -1,6 +1,7 @@
 """What changes between two configurations, with secrets masked."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, SecretStr
@@ -12,18 +13,40 @@ from shared.settings.model import Settings
 FIXED = ("server.host", "server.port", "redis.url", "auth.admin_key")
 
 
-def differences(old: Settings, new: Settings) -> list[str]:
-    """List changed settings, as in ``jobs.max_attempts: 3 -> 5``; absent ones are ``-``, changed secrets are masked."""
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One setting that differs.
+
+    Attributes:
+        setting: Its dotted name.
+        before: Its old value as text; ``-`` where it is absent, masked where it is a secret.
+        after: Its new value, likewise.
+    """
+
+    setting: str
+    before: str
+    after: str
+
+    def __str__(self) -> str:
+        return f"{self.setting}: {self.before} -> {self.after}"
+
+    def to_dict(self) -> dict[str, str]:
+        """Return the change as the API shows it."""
+        return {"setting": self.setting, "before": self.before, "after": self.after}
+
+
+def differences(old: Settings, new: Settings) -> list[Change]:
+    """List the settings that differ."""
     before, after = _flat(_values(old)), _flat(_values(new))
     masked_before, masked_after = _flat(effective(old)), _flat(effective(new))
     changed = [path for path in {**before, **after} if before.get(path) != after.get(path)]
-    return [f"{path}: {_text(masked_before.get(path))} -> {_text(masked_after.get(path))}" for path in changed]
+    return [Change(path, _text(masked_before.get(path)), _text(masked_after.get(path))) for path in changed]
 
 
-def fixed_changes(old: Settings, new: Settings) -> list[str]:
+def fixed_changes(old: Settings, new: Settings, fixed: Collection[str] = FIXED) -> list[str]:
     """Names of changed settings that need a restart."""
     before, after = _flat(_values(old)), _flat(_values(new))
-    return [path for path in FIXED if before.get(path) != after.get(path)]
+    return [path for path in fixed if before.get(path) != after.get(path)]
 
 
 def _values(value: Any) -> Any:  # noqa: ANN401 - any setting

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Finops
+from tests.served import Served
 
 FILE = """
 [jobs]
@@ -97,3 +98,12 @@ def test_a_diff_lists_what_differs_between_two_files(finops: Finops, file: str, 
     other.write_text(FILE.replace("max_attempts = 5", "max_attempts = 7"))
     assert finops("config", "diff", file, str(other)).stdout.strip() == "jobs.max_attempts: 5 -> 7"
     assert finops("config", "diff", file, file).stdout.strip() == "no difference"
+
+
+def test_a_running_gateway_reloads_its_configuration(
+    finops: Finops, gateway: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FINOPS_URL", gateway.url)
+    monkeypatch.setenv("FINOPS_DATA_DIR", str(gateway.data_dir))
+    assert finops("config", "reload").stdout == "nothing has changed\n"
+    assert json.loads(finops("config", "reload", "--json").stdout)["changed"] is False

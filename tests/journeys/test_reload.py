@@ -1,20 +1,29 @@
-"""SIGHUP gives every process of `finops serve` the changed configuration, without a failed call."""
+"""Every process takes a changed configuration, at a request or at SIGHUP, without a failed call."""
 
+import re
 import signal
+import subprocess
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
 import pytest
+import redis as blocking_redis
 
+from shared.store.reloads import CHANNEL
 from tests.journeys.callers import QUESTION, envelope, plain_http, submit
-from tests.served import Served, served
+from tests.served import FINOPS, Served, clean_environ, served
 from tests.waiting import wait_until_sync
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(180)]
 
 OLD = "[jobs]\nmax_attempts = 2\n[aliases]\nfast = 'sim/old'\n"
 NEW = "[jobs]\nmax_attempts = 5\n[aliases]\nfast = 'sim/new'\nquick = 'openai/gpt-4o'\n"
+
+ADMIN_KEY = "admin-key-of-the-tiers-0123456789"
+LISTENS = r'"message":"listening","url":"(http[^"]+)"'
+STARTS = r'"message":"worker starts"'
 
 
 class Calls(threading.Thread):
@@ -53,7 +62,9 @@ def test_a_reload_replaces_every_process_and_fails_no_call(tmp_path: Path) -> No
         with plain_http(gateway) as client:
             assert ask(client, "fast") == 200
             config.write_text("[aliases]\nfast = 'nosuch/x'\n")
-            hang_up(gateway, "not reloaded, nothing has changed")
+            refused = client.post("/api/config/reload", headers={"authorization": f"Bearer {gateway.admin_key}"})
+            assert refused.status_code == 400
+            assert "aliases.fast: 'nosuch/x'" in refused.json()["error"]["message"]
             assert "aliases.fast: 'nosuch/x' leads to no configured provider" in gateway.log
             assert set(gateway.processes("cli api") + gateway.processes("cli worker")) == before
             config.write_text(OLD + "[server]\nhost = 'localhost'\n")
@@ -62,7 +73,12 @@ def test_a_reload_replaces_every_process_and_fails_no_call(tmp_path: Path) -> No
         calls = Calls(gateway)
         calls.start()
         config.write_text(NEW)
-        hang_up(gateway, "reloaded; every process has the new configuration")
+        with plain_http(gateway) as client:
+            headers = {"authorization": f"Bearer {gateway.admin_key}"}
+            answer = client.post("/api/config/reload", headers=headers, timeout=90)
+            assert answer.status_code == 200, answer.text
+            assert {"setting": "jobs.max_attempts", "before": "2", "after": "5"} in answer.json()["changes"]
+        wait_until_sync(lambda: "reloaded; every process has the new configuration" in gateway.log, 90)
         calls.end()
         assert set(calls.statuses) == {200}
         assert len(calls.statuses) > 3
@@ -78,3 +94,35 @@ def test_a_reload_replaces_every_process_and_fails_no_call(tmp_path: Path) -> No
             assert envelope(client, job, wait_s=30)["status"] == "completed"
         hang_up(gateway, "reloaded; nothing has changed")
         assert gateway.stop() == 0
+
+
+def test_tiers_without_a_supervisor_reload_together(tmp_path: Path, redis_url: str) -> None:
+    config = tmp_path / "finops.toml"
+    config.write_text(f"[redis]\nurl = '{redis_url}'\n[jobs]\nmax_attempts = 2\n")
+    environ = clean_environ(
+        FINOPS_CONFIG=str(config), FINOPS_ADMIN_KEY=ADMIN_KEY, FINOPS_DATA_DIR=str(tmp_path / "data")
+    )
+    log = tmp_path / "log"
+    with log.open("w") as output, ExitStack() as ended:
+        for command in (("api", "--port", "0"), ("worker",)):
+            process = subprocess.Popen([*FINOPS, *command], stderr=output, env=environ)
+            ended.callback(process.wait, 60)
+            ended.callback(process.terminate)
+        api, worker = (
+            wait_until_sync(lambda text=text: re.search(text, log.read_text()), 60) for text in (LISTENS, STARTS)
+        )
+        assert worker
+        wait_until_sync(lambda: listeners(redis_url) == 2, 60)
+        config.write_text(f"[redis]\nurl = '{redis_url}'\n[jobs]\nmax_attempts = 5\n")
+        answer = httpx.post(f"{api[1]}/api/config/reload", headers={"authorization": f"Bearer {ADMIN_KEY}"}, timeout=60)
+        assert answer.json()["changes"] == [{"setting": "jobs.max_attempts", "before": "2", "after": "5"}]
+        assert answer.json()["notified"] == 1
+        wait_until_sync(lambda: '"tier":"worker","message":"configuration reloaded"' in log.read_text(), 60)
+        process.send_signal(signal.SIGHUP)  # the worker: it goes on
+        wait_until_sync(lambda: log.read_text().count('"tier":"worker","message":"configuration reloaded"') == 2, 60)
+        assert process.poll() is None
+
+
+def listeners(redis_url: str) -> int:
+    with blocking_redis.Redis.from_url(redis_url) as store:
+        return int(store.pubsub_numsub(CHANNEL)[0][1])
