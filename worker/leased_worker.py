@@ -91,7 +91,7 @@ class LeasedWorker(Worker):
         claims = connect(url, timeout_s=None, max_connections=1, client_name="finops-claims")
         self._source = ClaimSource(self._queue, claims, commands, options.worker_id, options.priorities)
         self._signals = Signals(lambda: connect(url, timeout_s=None, max_connections=1, client_name="finops-cancels"))
-        self._health = Heartbeat(EngineScripts(commands), options.worker_id, self._describe)
+        self._health = Heartbeat(EngineScripts(commands), options.worker_id, self._describe, self._runs.capacity)
         self._renewal = Renewal(
             url,
             options.limits,

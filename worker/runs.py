@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 
 from shared.errors import DeadlineExceeded, ResultTooLarge
+from shared.jobs.capacity import CapacityReport
 from shared.jobs.model import UNKNOWN_HISTORY, Claim, Deferral, Outcome, State
 from worker.handle import RunHandle
 from worker.metrics import EngineMetrics
@@ -47,6 +48,9 @@ class Runs:
         function: Runs one job.
         options: Slots and time limits.
         metrics: Counts runs.
+
+    Attributes:
+        capacity: What this worker can do, for autoscalers.
     """
 
     def __init__(self, function: RunFunction, options: WorkerOptions, metrics: EngineMetrics) -> None:
@@ -61,6 +65,7 @@ class Runs:
         self.recorder: Recorder | None = None
         self.last_moved = time.monotonic()
         self.completed = self.failed = self.retried = 0
+        self.capacity = CapacityReport(options.worker_id, options.concurrency)
 
     @property
     def free(self) -> int:
@@ -150,6 +155,7 @@ class Runs:
                 "an outcome was rejected: the lease was lost", extra={"job_id": claim.id, "attempt": claim.attempt}
             )
             return
+        self.capacity.ran(seconds)
         if isinstance(ending, Deferral):
             self.retried += 1
             self._metrics.deferred(ending.reason)

@@ -33,6 +33,7 @@ KEYS: tuple[Key, ...] = (
     Key("arq:queue:low", "sorted set", "permanent, empties itself", "waiting jobs of priority low"),
     Key("arq:queue:health-check", "string", "a few seconds, renewed", "what `arq --check` reads"),
     Key("arq:queue:health-check:<worker>", "string", "a few seconds, renewed", "one worker's heartbeat"),
+    Key("finops:jobs:capacity:<time>", "hash", "70 s", "slots of each worker, number and duration of runs, for 10 s"),
     Key(
         "finops:lane:<priority>:callers",
         "sorted set",
@@ -213,6 +214,11 @@ def dedupe(scope: str, fingerprint: str) -> str:
 def worker_health(worker_id: str) -> str:
     """One worker's heartbeat."""
     return f"{HEALTH}:{worker_id}"
+
+
+def capacity(bucket: int) -> str:
+    """What workers reported in ten seconds, by their number since 1970."""
+    return f"finops:jobs:capacity:{bucket}"
 
 
 def _short(text: str) -> str:

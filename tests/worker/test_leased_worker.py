@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from shared.jobs import keys
+from shared.jobs.capacity import CapacityReport, read_capacity
 from shared.jobs.model import Claim, Deferral, Outcome, Priority, State
 from shared.jobs.queue import QueueLimits
 from shared.jobs.scripts import EngineScripts, engine_scripts
@@ -371,6 +372,8 @@ async def test_heartbeats_write_the_workers_key_and_the_shared_one(bench: Bench)
 
         await until(alive)
         assert b"j_complete=0" in (await both())[1]
+        assert (await read_capacity(bench.commands)).workers == 1
+    assert (await read_capacity(bench.commands)).workers == 0
     assert await bench.commands.execute("EXISTS", keys.worker_health("w-1")) == 0
     assert await bench.commands.execute("PTTL", keys.HEALTH) > 0
 
@@ -450,7 +453,7 @@ async def test_a_worker_ends_in_order_without_its_store(tmp_path: Path, caplog: 
 async def test_heartbeats_survive_a_store_outage(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "finops.worker")
     commands = MultiplexedClient("redis://127.0.0.1:1/0", connect_timeout_s=0.2)
-    sign = Heartbeat(EngineScripts(commands), "w", lambda: "metrics")
+    sign = Heartbeat(EngineScripts(commands), "w", lambda: "metrics", CapacityReport("w", 1))
     running = asyncio.create_task(sign.run())
 
     async def tried() -> bool:

@@ -8,7 +8,8 @@ import httpx
 import pytest
 import yaml
 
-from api.admin.scale import desired_workers
+from api.admin.scale import desired_workers, slots_needed
+from shared.jobs.capacity import CapacityReport
 from tests.api.conftest import ADMIN_KEY, Gateway, Start
 
 ADMIN = {"authorization": f"Bearer {ADMIN_KEY}"}
@@ -28,7 +29,8 @@ async def test_waiting_and_running_jobs_are_counted_once_a_second(
     monkeypatch.setattr(gateway.services.shared_answers, "_now", lambda: now[0])
     idle = (await scale(gateway)).json()
     assert idle == {
-        "desired_workers": 0, "load": 0, "claimable": 0, "running": 0, "oldest_age_s": 0.0, "jobs_per_worker": 1.6,
+        "desired_workers": 0, "load": 0, "claimable": 0, "running": 0, "oldest_age_s": 0.0, "job_s": None, "workers": 0,
+        "jobs_per_worker": 1.6, "target_wait_s": 5.0,
     }  # fmt: skip
     for _ in range(4):
         await gateway.submit()
@@ -46,12 +48,41 @@ async def test_waiting_and_running_jobs_are_counted_once_a_second(
         assert (await scale(gateway, **params)).json()["desired_workers"] == wanted, params
 
 
+async def test_the_measured_duration_of_jobs_and_the_concurrency_of_workers_count(start: Start) -> None:
+    gateway = await start(jobs={"concurrency": 1000})
+    reports = [CapacityReport("w-1", 10), CapacityReport("w-2", 30)]
+    for report in reports:
+        for seconds in (0.5, 1.5):
+            report.ran(seconds)
+        await gateway.services.commands.execute_many(report.commands())
+    for _ in range(100):
+        await gateway.submit()
+    found = (await scale(gateway, target_wait_s=1_000)).json()
+    assert (found["workers"], found["jobs_per_worker"], found["job_s"]) == (2, 16.0, 1.0)
+    assert (found["claimable"], found["target_wait_s"], found["desired_workers"]) == (100, 1_000, 1)
+    assert (await scale(gateway, target_wait_s=0)).json()["desired_workers"] == 7
+
+
 @pytest.mark.parametrize(
-    ("load", "each", "wanted"),
-    [(0, 800.0, 0), (1, 800.0, 1), (800, 800.0, 1), (801, 800.0, 2), (12, 2.4, 5), (3, 0.3, 10)],
+    ("claimable", "running", "age_s", "job_s", "slots"),
+    [
+        (0, 7, 0.0, 1.0, 7), (100, 0, 0.0, None, 100), (100, 0, 0.0, 1.0, 20), (100, 5, 3.0, 1.0, 55),
+        (100, 0, 4.5, 1.0, 100), (100, 0, 5.0, 0.001, 100), (100, 0, 90.0, 0.001, 100), (100, 0, 0.0, 60.0, 100),
+        (100, 0, 0.0, 0.0, 0), (100, 0, 5.0, 0.0, 100),
+    ],
 )  # fmt: skip
-def test_part_of_a_worker_is_a_whole_one(load: int, each: float, wanted: int) -> None:
-    assert desired_workers(load, each, least=0, most=100) == wanted
+def test_short_jobs_share_slots_until_the_oldest_has_waited_too_long(
+    claimable: int, running: int, age_s: float, job_s: float | None, slots: float
+) -> None:
+    assert slots_needed(claimable, running, age_s, job_s, 5.0) == slots
+
+
+@pytest.mark.parametrize(
+    ("slots", "each", "wanted"),
+    [(0, 800.0, 0), (1, 800.0, 1), (800, 800.0, 1), (801, 800.0, 2), (12, 2.4, 5), (3, 0.3, 10), (1e-12, 9.0, 1)],
+)  # fmt: skip
+def test_part_of_a_worker_is_a_whole_one(slots: float, each: float, wanted: int) -> None:
+    assert desired_workers(slots, each, least=0, most=100) == wanted
 
 
 async def test_bad_parameters_are_refused(gateway: Gateway) -> None:
@@ -60,6 +91,7 @@ async def test_bad_parameters_are_refused(gateway: Gateway) -> None:
         ({"jobs_per_worker": "nan"}, "jobs_per_worker"), ({"jobs_per_worker": "inf"}, "jobs_per_worker"),
         ({"jobs_per_worker": "1e-300"}, "jobs_per_worker"), ({"jobs_per_worker": "100001"}, "jobs_per_worker"),
         ({"jobs_per_worker": "many"}, "jobs_per_worker"), ({"jobs_per_worker": ""}, "jobs_per_worker"),
+        ({"target_wait_s": "-1"}, "target_wait_s"), ({"target_wait_s": "nan"}, "target_wait_s"),
         ({"min": "-1"}, "min"), ({"min": "1.5"}, "min"), ({"max": "1000001"}, "max"), ({"max": "9" * 5000}, "max"),
         ({"min": 3, "max": 2}, "min"), ({"jobs": 3}, "jobs"),
     ):  # fmt: skip
