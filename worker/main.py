@@ -285,9 +285,9 @@ def _start_watches(parts: WatchedParts, settings: Settings, commands: Multiplexe
     if settings.ledger.anomalies:
         every_s = settings.ledger.anomaly_check_s
         parts.start("anomalies", partial(watch_spending, AnomalyWatch(commands, every_s), every_s))
-    if settings.alerts:
-        evaluator = AlertEvaluator(commands, settings.alerts, inference.states)
-        parts.start("alert-rules", partial(watch_rules, evaluator))
+    # Without rules too: the alert of one that was removed while it fired has to be resolved.
+    evaluator = AlertEvaluator(commands, settings.alerts, inference.states)
+    parts.start("alert-rules", partial(watch_rules, evaluator))
 
 
 def _turn_takers(

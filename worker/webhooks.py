@@ -72,7 +72,8 @@ class WebhookDelivery:
     def receivers(self, alert: Alert) -> Sequence[str]:
         """Return the names of the webhooks that an alert goes to: those of its rule, else the subscribers."""
         rule = self._settings.alerts.get(alert.rule)
-        own = [name for name in rule.webhooks if name in self._settings.webhooks] if rule else []
+        wanted = rule.webhooks if rule else alert.webhooks
+        own = [name for name in wanted if name in self._settings.webhooks]
         return own or self.subscribers(alert.kind)
 
     async def add(self, new: NewDelivery) -> None:

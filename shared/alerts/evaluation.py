@@ -55,17 +55,19 @@ class AlertEvaluator:
         return await self.evaluate() if await self._store.take_turn(self._every_s) else None
 
     async def evaluate(self, now: datetime | None = None) -> Mapping[str, RuleStatus]:
-        """Evaluate every rule and return its status.
+        """Evaluate every rule and return its status; alerts of rules that were removed are resolved.
 
         Raises:
             StoreUnavailable: No answer.
         """
         now = now or clock.now()
         now_ms = round(now.timestamp() * 1000)
-        return {
+        statuses = {
             name: await self._store.step(name, await self.measure(rule, now), now_ms)
             for name, rule in self._rules.items()
         }
+        await self._store.retire(now_ms)
+        return statuses
 
     async def measure(self, rule: AlertSettings, now: datetime) -> float | None:
         """Measure a rule's figure: seconds, a share from 0 to 1, USD, or a number of circuits.

@@ -16,6 +16,8 @@ from shared.store.commands import RedisCommands
 from shared.store.scripts import Script, load_scripts
 
 STATE_TTL_MS: Final = 30 * 86_400_000
+REMOVED_MS: Final = 60_000
+"""A rule that no process has evaluated for so long, and that this one does not know, was removed."""
 MAX_MUTE_S: Final = 90 * 86_400
 
 RuleStatus = Literal["ok", "pending", "firing"]
@@ -96,10 +98,21 @@ class AlertRules:
         rule = self._rules[name]
         holds = "1" if rule.holds(value) else "0"
         text = "" if value is None else repr(value)
-        args = (name, now_ms, holds, text, round(rule.for_s * 1000), rule.metric, repr(rule.threshold), STATE_TTL_MS)
+        for_ms, webhooks = round(rule.for_s * 1000), " ".join(rule.webhooks)
+        args = (name, now_ms, holds, text, for_ms, rule.metric, repr(rule.threshold), STATE_TTL_MS, webhooks)
         status, _ = await self._scripts.run("step", args)
         found: RuleStatus = status.decode()
         return found
+
+    async def retire(self, now_ms: int) -> None:
+        """Resolve the alerts of rules that fired and are no longer configured anywhere.
+
+        Raises:
+            StoreUnavailable: No answer.
+        """
+        for name in await self._scripts.execute("HKEYS", keys.FIRING, retry_safe=True):
+            if name.decode() not in self._rules:
+                await self._scripts.run("retire", (name, now_ms, REMOVED_MS))
 
     async def list(self) -> list[RuleState]:
         """All configured rules in their order, with their states."""

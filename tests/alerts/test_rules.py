@@ -106,6 +106,34 @@ async def test_a_mute_silences_a_whole_alert_but_not_the_end_of_one_that_was_sen
     assert (await raised(commands))[2:] == [("alert.firing", False), ("alert.resolved", False)]
 
 
+async def test_the_alert_of_a_rule_that_was_removed_is_resolved_once(commands: RedisCommands) -> None:
+    both = rules_on(commands, old=rule(webhooks=["chat", "ops"]), kept=rule())
+    for name in ("old", "kept"):
+        await both.step(name, 11, NOW_MS)
+    without = rules_on(commands, kept=rule())
+    await without.retire(NOW_MS + 59_000)
+    assert len(await raised(commands)) == 2, "a process with the older configuration may still evaluate it"
+    await both.retire(NOW_MS + 61_000)
+    await asyncio.gather(*(without.retire(NOW_MS + 61_000) for _ in range(3)))
+    [resolved], _ = await list_alerts(commands, scope="rule:old", kind="alert.resolved")
+    assert (resolved.webhooks, resolved.metric, resolved.threshold, resolved.value, resolved.muted) == (
+        ("chat", "ops"), "queue_age", 10.0, None, False,
+    )  # fmt: skip
+    assert await raised(commands) == [("alert.firing", False)] * 2 + [("alert.resolved", False)]
+    assert (await both.get("old")).status == "ok"
+    assert await without.step("kept", 9, NOW_MS + 62_000) == "ok"
+    assert await commands.execute("HLEN", "finops:alert-rules:firing") == 0
+    await assert_every_key_is_known(commands)
+
+
+async def test_a_muted_alert_of_a_rule_that_was_removed_ends_muted(commands: RedisCommands) -> None:
+    rules = rules_on(commands)
+    await rules.mute("old", Mute("", NOW_MS * 2))
+    await rules.step("old", 11, NOW_MS)
+    await AlertRules(commands, {}).retire(NOW_MS + 61_000)
+    assert await raised(commands) == [("alert.firing", True), ("alert.resolved", True)]
+
+
 async def test_states_are_listed_in_the_order_of_the_configuration(commands: RedisCommands) -> None:
     rules = rules_on(
         commands, b=rule(webhooks=["ops"], priority="high", for_s=5), a=rule("circuit_open", provider="sim")

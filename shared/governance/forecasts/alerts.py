@@ -42,6 +42,7 @@ class Alert:
         value: The figure; None: unknown.
         threshold: What the figure is compared with.
         muted: Nobody was notified.
+        webhooks: Of a rule that was removed: its webhooks.
     """
 
     id: str
@@ -59,6 +60,7 @@ class Alert:
     value: float | None = None
     threshold: float = 0.0
     muted: bool = False
+    webhooks: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The form of the API and of webhooks; money in USD."""
@@ -111,6 +113,7 @@ def alert_of(entry_id: bytes, fields: Mapping[bytes, bytes]) -> Alert:
         value=float(fields[b"value"]) if fields.get(b"value") else None,
         threshold=float(fields.get(b"threshold") or 0),
         muted=fields.get(b"muted") == b"1",
+        webhooks=tuple(text(b"webhooks").split()),
     )
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import orjson
@@ -12,6 +13,7 @@ from standardwebhooks.webhooks import Webhook
 
 from cli.checks.alerts import check_alerts
 from cli.main import main
+from shared import clock
 from shared.alerts.evaluation import AlertEvaluator
 from shared.alerts.rules import AlertRules, Mute
 from shared.settings.load import effective
@@ -91,6 +93,20 @@ async def test_an_alert_is_fired_delivered_and_resolved(
     listed = (await alerting.http.get("/api/alerts?type=alert.firing&scope=rule:old-jobs", headers=ADMIN)).json()
     assert [alert["rule"] for alert in listed["data"]] == ["old-jobs"]
     assert 'finops_alert_firing{rule="old-jobs"} 0.0' in (await alerting.http.get("/metrics")).text
+
+
+async def test_who_was_notified_learns_of_the_end_of_a_rule_that_is_removed(
+    alerting: Gateway,
+    receiver: Receiver,  # noqa: F811
+    redis_url: str,
+) -> None:
+    await alerting.submit()
+    await wait_until(lambda: fires(evaluator_of(alerting), "old-jobs"))
+    alerting.services.settings.alerts.clear()  # as after a restart with another configuration
+    async with worker_of(alerting, redis_url):
+        await evaluator_of(alerting).evaluate(clock.now() + timedelta(seconds=61))
+        resolved = await until_delivered(alerting, "event=alert.resolved", 2)
+    assert {row["webhook"] for row in resolved} == {"ops", "chat"}
 
 
 async def test_the_error_rate_counts_the_calls_of_every_process(alerting: Gateway) -> None:
