@@ -99,7 +99,7 @@ def read_choice(params: Mapping[str, str], name: str, allowed: Collection[str], 
     """One of a few words.
 
     Raises:
-        InvalidRequest: It is none of them.
+        InvalidRequest: The value is not one of ``allowed``.
     """
     word = params.get(name) or usual
     if word not in allowed:

@@ -79,7 +79,7 @@ def _document(body: bytes, provider: str) -> dict[str, Any]:
     """Return a list's document.
 
     Raises:
-        UpstreamFailure: It is none: nothing of it may be passed on, as nobody knows whose it is.
+        UpstreamFailure: The body is not a list: nothing of it may be passed on, as its owner is unknown.
     """
     try:
         document = orjson.loads(body)

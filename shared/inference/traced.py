@@ -131,7 +131,7 @@ def _answer_attributes(answer: Answer) -> dict[str, Value]:
 
 
 def _input_of(call: Call) -> str:
-    """The messages of a chat, as the conventions have them; empty: it is none."""
+    """The messages of a chat, as the conventions have them; empty when the body is not a chat."""
     messages = call.fields.get("messages")
     return _as_messages(messages) if call.request_type is CHAT and isinstance(messages, list) else ""
 

@@ -141,7 +141,7 @@ def referenced_variables(text: str) -> frozenset[str]:
 
 
 def _unknown_variables(environ: Mapping[str, str], referred: frozenset[str]) -> list[str]:
-    """Faults of variables that nobody reads: a misspelt switch would stay off in silence."""
+    """Faults of unknown ``FINOPS_*`` variables: a misspelt switch would stay off in silence."""
     known = ENVIRONMENT.keys() | _OTHER_VARIABLES
     faults = []
     for name in sorted(environ):

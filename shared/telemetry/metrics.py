@@ -128,7 +128,7 @@ class Metrics:
             "finops_tokens", "Tokens; cached ones are part of the input.", [*labels, "kind"], registry
         )
         self._unpriced = FastCounter(
-            "finops_unpriced_calls", "Calls whose price nobody knows.", ["provider", "model"], registry
+            "finops_unpriced_calls", "Calls of models without a known price.", ["provider", "model"], registry
         )
 
     def _make_job_metrics(self) -> None:

@@ -136,7 +136,7 @@ class Tracing:
         return self._extract(carrier)
 
     def remote(self, traceparent: object) -> Any:  # noqa: ANN401 - an OpenTelemetry span
-        """Return the span that a stored ``traceparent`` names; None if it is none."""
+        """Return the span that a stored ``traceparent`` names; None if the text is not a valid one."""
         if not isinstance(traceparent, str) or not _TRACEPARENT.fullmatch(traceparent):
             return None
         return self._extract({TRACEPARENT: traceparent})

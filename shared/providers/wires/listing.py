@@ -117,7 +117,7 @@ def _profile(model: Fields) -> Listed | None:
 
 
 def _unix_s(value: object) -> int:
-    """Unix seconds of an RFC 3339 time; 0 if it is none."""
+    """Unix seconds of an RFC 3339 time; 0 if the value is not one."""
     try:
         return int(datetime.fromisoformat(str(value)).timestamp())
     except ValueError:

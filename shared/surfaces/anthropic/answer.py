@@ -187,7 +187,7 @@ def models_page(
 
 
 def model_of(model: Mapping[str, Any]) -> dict[str, Any]:
-    """One model; a release date that nobody knows is the epoch, as Anthropic has it."""
+    """One model; an unknown release date is the epoch, as Anthropic has it."""
     return {
         "type": "model",
         "id": model["id"],

@@ -28,7 +28,7 @@ def read_object(value: object, path: str) -> dict[str, Any]:
 
 
 def refuse_others(fields: Mapping[str, Any], known: AbstractSet[str], path: str) -> None:
-    """Let nothing be lost in silence: a field that nobody reads is refused.
+    """Refuse fields that no part of the translation reads, so that none is lost in silence.
 
     Raises:
         UnsupportedParameter: There is one; ``param`` is its path.

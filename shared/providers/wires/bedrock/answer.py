@@ -32,7 +32,7 @@ def read_answer(request: ProviderRequest, body: bytes, *, answer_by_tool: bool) 
     """A chat completion made of a Converse answer.
 
     Raises:
-        MalformedAnswer: It is none.
+        MalformedAnswer: The body is not an answer of the format.
     """
     fields = read_json_object(body, "the answer")
     output = fields.get("output")

@@ -19,7 +19,7 @@ def read_answer(request: ProviderRequest, body: bytes) -> Translated:
     """A chat completion made of a GenerateContentResponse.
 
     Raises:
-        MalformedAnswer: It is none.
+        MalformedAnswer: The body is not an answer of the format.
     """
     answer = read_json_object(body, "the answer")
     head = head_of(answer)
