@@ -50,7 +50,7 @@ def test_workers_and_doctors_on_this_machine_find_the_store_that_runs(served_gat
         env=clean_environ(),
     )
     try:
-        wait_until_sync(lambda: "2 alive" in doctor(served_gateway), timeout_s=20)
+        wait_until_sync(lambda: "2 alive" in doctor(served_gateway), timeout_s=60)
     finally:
         worker.terminate()
         assert worker.wait(20) == 0
