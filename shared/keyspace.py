@@ -8,7 +8,7 @@ from shared.inference import keys as inference
 from shared.jobs import keys as jobs
 from shared.providers.health import keys as health
 from shared.schedules import keys as schedules
-from shared.store import probe, reloads
+from shared.store import probe, reloads, schema
 from shared.store.keyspace import Key
 from shared.webhooks import keys as webhooks
 
@@ -20,7 +20,7 @@ KEYS_BY_OWNER: dict[str, tuple[Key, ...]] = {
     "health": health.KEYS,
     "governance": governance.KEYS,
     "cache": cache.KEYS,
-    "store": (*probe.KEYS, *reloads.KEYS),
+    "store": (*probe.KEYS, *reloads.KEYS, *schema.KEYS),
     "webhooks": webhooks.KEYS,
     "alerts": alerts.KEYS,
 }

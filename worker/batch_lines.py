@@ -78,6 +78,7 @@ class LineJobs:
         try:
             request = read_request(ENDPOINTS[batch.endpoint], request_line.body, "application/json")
             check_for_submit(request)
+            caller.check()  # the key may have been revoked, or taken out of the configuration, since the batch began
             call = _call(batch, caller, request, job_id)
             await self._submitter.submit(call, self._new_job(call, request_line.custom_id, batch))
         except (RateLimited, StoreUnavailable):

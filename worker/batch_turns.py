@@ -145,7 +145,7 @@ class BatchTurns:
         room = min(self._window - (batch.cursor.line - ended), MAX_SUBMITS)
         if room < min(AT_ONCE, max(1, self._window // 2)):
             return False
-        caller = await self._governance.owner(batch.owner)
+        caller = await self._governance.submitting_owner(batch.owner)
         file = await self._input(batch)
         written = await self._store.written(batch)
         any_submitted = False

@@ -142,7 +142,7 @@ class ScheduleTurns:
 
     async def _submit(self, schedule: Schedule, fire_ms: int) -> str:
         """Submit the job of a firing, and return its id; a firing that has its job gets no other."""
-        caller = await self._governance.owner(schedule.owner)
+        caller = await self._governance.submitting_owner(schedule.owner)
         caller.check()
         context: dict[str, Any] = dict(schedule.job["context"])
         dimensions = context.get("dimensions") or {}

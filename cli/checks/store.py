@@ -21,10 +21,16 @@ from shared.store.commands import PooledCommands, RedisCommands, translated_faul
 from shared.store.connection import StoreFacts, connect, describe, mask
 from shared.store.errors import StoreConnectionError
 from shared.store.requirements import CLUSTER_MODE
+from shared.store.schema import NewerSchema, check_schema
 from shared.webhooks.store import DeliveryStore
 
 _REFUSED = ("Authentication required", "WRONGPASS", "invalid username-password", "NOAUTH", "AUTH failed")
 OLDEST = {"redis": (7, 0), "valkey": (7, 2)}
+# The first releases of each branch without CVE-2025-49844: scripts of whoever may run them escape the Lua interpreter.
+FIXED = {
+    "redis": ((7, 2, 11), (7, 4, 6), (8, 0, 4), (8, 2, 2)),
+    "valkey": ((7, 2, 11), (8, 0, 6), (8, 1, 4)),
+}
 FSYNC_FROM = (7, 2)  # WAITAOF: https://redis.io/docs/latest/commands/waitaof/
 SLOW_MS = 5.0
 TOO_SLOW_MS = 50.0
@@ -50,6 +56,7 @@ async def check_store(url: str, settings: Settings) -> list[Finding]:
         webhooks = await find_disabled_endpoints(PooledCommands(redis), settings)
         alerts = await check_alerts(PooledCommands(redis), settings)
         queue = await check_queue(PooledCommands(redis))
+        schema = await _check_schema(PooledCommands(redis))
     except (StoreConnectionError, StoreUnavailable) as error:
         return [_unusable(url, click.unstyle(str(error)))]
     finally:
@@ -57,6 +64,7 @@ async def check_store(url: str, settings: Settings) -> list[Finding]:
     return [
         ok("store", mask(url)),
         *_judge(facts, settings),
+        *schema,
         rights,
         _judge_skew(skew_s),
         _judge_workers(workers),
@@ -98,7 +106,30 @@ def _judge_version(facts: StoreFacts) -> Finding:
         )
     if facts.version < oldest:
         return fail("store version", version, f"upgrade to {facts.flavour} {'.'.join(map(str, oldest))} or newer")
+    fixed = first_fixed(facts.flavour, facts.version)
+    if fixed is not None:
+        return warn(
+            "store version",
+            f"{version}: its Lua interpreter is vulnerable (CVE-2025-49844) unless the distribution mended it",
+            f"upgrade to {facts.flavour} {'.'.join(map(str, fixed))} or newer",
+        )
     return ok("store version", version)
+
+
+def first_fixed(flavour: str, version: tuple[int, ...]) -> tuple[int, int, int] | None:
+    """Return the first release without CVE-2025-49844 on a version's branch or the next one; None: it has the fix."""
+    for fixed in FIXED[flavour]:
+        if version[:2] <= fixed[:2]:
+            return fixed if version < fixed else None
+    return None
+
+
+async def _check_schema(commands: RedisCommands) -> list[Finding]:
+    try:
+        await check_schema(commands)
+    except NewerSchema as error:
+        return [fail("store schema", str(error), "upgrade this installation of finops")]
+    return []
 
 
 def _judge_role(facts: StoreFacts) -> Finding:

@@ -13,6 +13,7 @@ from typing import Final
 
 from shared import clock
 from shared.alerts import keys
+from shared.background import keep_running
 from shared.errors import StoreUnavailable
 from shared.jobs.scripts import EngineScripts
 from shared.settings.alert_rules import AlertSettings
@@ -93,7 +94,7 @@ class FigureLoop:
     def start(self) -> None:
         """Begin to write."""
         if self._enabled:
-            self._task = asyncio.create_task(self._writer.run(), name="finops-figures")
+            self._task = keep_running("figures", self._writer.run)
 
     async def aclose(self) -> None:
         """Write what was counted last, and end."""

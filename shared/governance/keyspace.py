@@ -23,6 +23,8 @@ KEYS: tuple[Key, ...] = (
     Key("finops:ledger", "stream", "permanent, 1,000,000 entries", "cost entries, one per outcome"),
     Key("finops:usage:h:<hour>", "hash", "35 days (configurable)", "sums per group of an hour"),
     Key("finops:usage:d:<day>", "hash", "400 days (configurable)", "sums per group of a day"),
+    Key("finops:usage:h:<hour>:groups", "hash", "as the sums", "how many groups of the hour's sums each key added"),
+    Key("finops:usage:d:<day>:groups", "hash", "as the sums", "the same of the day"),
     Key("finops:writer:<process>", "string", "1 hour", "the last batch that a process booked"),
     Key("finops:alerts", "stream", "permanent, 10,000 entries", "thresholds of budgets, unusual spending"),
     Key("finops:alerted:<percent>:<meter>", "string", "the window + 1 hour", "a threshold alerts once"),
@@ -39,6 +41,9 @@ KEYS: tuple[Key, ...] = (
     Key("finops:session-ticket:<hash>", "string", "2 minutes", "a one-time way into the console"),
     Key("finops:audit", "stream", "permanent, 100,000 entries", "what administrators did"),
 )
+
+ENTRY_VERSION = 1
+"""Of the ledger's entries; readers leave out entries of a later one."""
 
 RUNS = "finops:runs"
 RAISES = "finops:raises"

@@ -5,15 +5,19 @@ from typing import Any
 
 import orjson
 
+from shared.errors import StoreUnavailable
 from shared.jobs.model import RECORD_VERSION, Job, Priority, State
 
 
 def job_from_fields(job_id: str, fields: Mapping[bytes, bytes]) -> Job:
-    """Read a stored record of any version.
+    """Read a stored record of this version or an earlier one.
 
     Args:
         job_id: The job's id.
         fields: The record's hash as Redis gives it; unknown fields are ignored, absent ones have their defaults.
+
+    Raises:
+        StoreUnavailable: A newer release wrote the record, and this one could misread it.
     """
 
     def text(name: bytes) -> str:
@@ -23,12 +27,11 @@ def job_from_fields(job_id: str, fields: Mapping[bytes, bytes]) -> Job:
         return int(float(fields.get(name) or 0))
 
     def json(name: bytes) -> Any:  # noqa: ANN401 - whatever was stored
-        raw = fields.get(name)
-        return orjson.loads(raw) if raw else None
+        return orjson.loads(fields[name]) if fields.get(name) else None
 
     return Job(
         id=job_id,
-        version=number(b"v") or RECORD_VERSION,
+        version=_known_version(job_id, number(b"v") or RECORD_VERSION),
         state=State(text(b"state")),
         owner=text(b"owner"),
         request_type=text(b"type"),
@@ -56,3 +59,12 @@ def job_from_fields(job_id: str, fields: Mapping[bytes, bytes]) -> Job:
         labels=text(b"labels"),
         history=fields.get(b"history", b""),
     )
+
+
+def _known_version(job_id: str, version: int) -> int:
+    if version > RECORD_VERSION:
+        raise StoreUnavailable(
+            f"The job {job_id} was written by a newer release of the gateway (record version {version}; this process "
+            f"reads up to {RECORD_VERSION})."
+        )
+    return version

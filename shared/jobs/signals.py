@@ -11,6 +11,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError
 
 from shared import clock
+from shared.background import keep_running
 from shared.jobs.deadlines import Deadlines
 
 PING_S = 10.0
@@ -128,7 +129,7 @@ class Signals:
     def _change(self, name: bytes) -> None:
         self._changed[name] = None
         if self._listener is None and not self._closed:
-            self._listener = asyncio.create_task(self._listen())
+            self._listener = keep_running("signals", self._listen)
         if self._flusher is None and self._connection is not None:
             self._flusher = asyncio.create_task(self._flush(self._connection))
 

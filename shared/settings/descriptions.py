@@ -183,6 +183,7 @@ MEANINGS: Mapping[str, Mapping[str, str]] = {
         "max_calls": "most calls that are kept",
         "hours_days": "days for which sums by hour are kept",
         "days_days": "days for which sums by day are kept",
+        "max_groups_per_key": "groups (a model with its dimensions) that one key adds to an hour's or day's sums",
         "thresholds": "parts of a budget at which an alert is sent",
         "anomalies": "watch for unusual spend, and alert",
         "anomaly_check_s": "time between two checks",

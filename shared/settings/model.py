@@ -272,6 +272,7 @@ class LedgerSettings(Section):
     max_calls: Annotated[int, Field(gt=0, le=10**9)] = 1_000_000
     hours_days: Annotated[int, Field(gt=0, le=3650)] = 35
     days_days: Annotated[int, Field(gt=0, le=3650)] = 400
+    max_groups_per_key: Annotated[int, Field(ge=1, le=10_000)] = 2_500
     thresholds: tuple[Annotated[float, Field(gt=0, le=10)], ...] = (0.5, 0.8, 1.0)
     anomalies: bool = True
     anomaly_check_s: Annotated[float, Field(ge=1, le=86_400)] = 300

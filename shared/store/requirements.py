@@ -1,4 +1,4 @@
-"""What a server must be for the job engine: no cluster mode, no eviction."""
+"""What a store must be for the job engine: no cluster mode, no eviction, no records of a newer release."""
 
 from collections.abc import Mapping
 
@@ -6,6 +6,7 @@ from redis.exceptions import ResponseError
 
 from shared.store.commands import RedisCommands
 from shared.store.errors import StoreRefused
+from shared.store.schema import NewerSchema, check_schema
 
 CLUSTER_MODE = (
     "the server runs in cluster mode, which is not supported yet: the job engine's scripts need all keys on one server"
@@ -24,7 +25,7 @@ async def check_server(commands: RedisCommands, *, allow_eviction: bool) -> None
         allow_eviction: Accept a policy that evicts keys when memory is full.
 
     Raises:
-        StoreUnsuitable: Its mode or policy.
+        StoreUnsuitable: Its mode or policy, or a newer release has written to it.
         StoreConnectionError: No answer.
     """
     facts = {**await _read_info(commands, "cluster"), **await _read_info(commands, "memory")}
@@ -36,6 +37,10 @@ async def check_server(commands: RedisCommands, *, allow_eviction: bool) -> None
             f"the store's maxmemory-policy is {policy}: a full store would delete accepted jobs; "
             "CONFIG SET maxmemory-policy noeviction, or set [redis] allow_eviction = true"
         )
+    try:
+        await check_schema(commands)
+    except NewerSchema as error:
+        raise StoreUnsuitable(str(error)) from None
 
 
 async def _read_info(commands: RedisCommands, section: str) -> Mapping[str, str]:

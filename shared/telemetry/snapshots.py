@@ -24,6 +24,8 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from shared.background import keep_running
+
 WRITE_EVERY_S: Final = 1.0
 SHARE_OF_TIME: Final = 200  # a snapshot of some thousand series takes 10 ms: writing uses half a percent of the time
 LONGEST_S: Final = 10.0
@@ -125,7 +127,7 @@ class SharedFolder:
 
     def start(self) -> None:
         """Begin to write this process's metrics; needs a running event loop."""
-        self._task = asyncio.create_task(self._keep_writing(), name="finops-metrics")
+        self._task = keep_running("metrics", self._keep_writing)
 
     async def aclose(self) -> None:
         """Write the last counts, for the sums that stay."""

@@ -61,8 +61,11 @@ def test_a_healthy_store_has_nothing_to_fix() -> None:
     ("facts", "check", "level"),
     [
         ({"flavour": "redis", "version": (6, 2, 1)}, "store version", "FAIL"),
-        ({"flavour": "redis", "version": (7, 0, 15)}, "store version", "OK"),
-        ({"flavour": "valkey", "version": (7, 2, 5)}, "store version", "OK"),
+        ({"flavour": "redis", "version": (7, 0, 15)}, "store version", "WARN"),
+        ({"flavour": "redis", "version": (7, 2, 11)}, "store version", "OK"),
+        ({"flavour": "redis", "version": (8, 0, 3)}, "store version", "WARN"),
+        ({"flavour": "redis", "version": (8, 4, 0)}, "store version", "OK"),
+        ({"flavour": "valkey", "version": (7, 2, 5)}, "store version", "WARN"),
         ({"flavour": "unknown", "version": ()}, "store version", "WARN"),
         ({"role": "slave"}, "store role", "FAIL"),
         ({"role": None}, "store role", "OK"),

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 
 from shared.errors import VirtualKeyNotFound, VirtualKeyRequired
@@ -97,6 +98,18 @@ class Authenticator:
         if found is None and owner and self._ring is not None:
             found = await self._ring.by_id(owner)
         return found or Caller(key_id=owner, name=owner, revoked=is_made_id(owner))
+
+    async def submitting_owner(self, owner: str) -> Caller:
+        """Return the caller that a batch or a schedule submits new jobs for.
+
+        As ``owner``, but a key that is no longer configured comes back as revoked: it may start nothing new.
+
+        Raises:
+            StoreUnavailable: The store did not answer, and the key is not cached.
+        """
+        caller = await self.owner(owner)
+        unknown = bool(owner) and owner not in self._owners and not is_made_id(owner)
+        return replace(caller, revoked=True) if unknown else caller
 
     async def aclose(self) -> None:
         """Stop the background tasks."""

@@ -8,12 +8,14 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
 from shared import clock
+from shared.background import keep_running
 from shared.errors import StoreUnavailable
 from shared.governance import keyspace
 from shared.governance.keys.caller import Caller
@@ -107,7 +109,7 @@ class VirtualKeyCache:
         if known is not None and self._is_fresh(known):
             return known.caller
         if self._listener is None and self._connect is not None:
-            self._listener = asyncio.create_task(self._listen(self._connect), name="finops-keys")
+            self._listener = keep_running("keys", partial(self._listen, self._connect))
         epoch = self._epoch
         try:
             caller, ends_in_s = await self._look_up(name)

@@ -12,13 +12,14 @@ import orjson
 from pydantic import ValidationError
 
 from shared.clock import rfc3339
-from shared.errors import InvalidRequest
+from shared.errors import InvalidRequest, StoreUnavailable
 from shared.governance.keys.caller import Caller
 from shared.governance.limits.model import Limit, limits_of
 from shared.settings.errors import JSON, fault_of
 from shared.settings.model import KeyRules, Settings, VirtualKeySettings
 
 PREFIX = "sk-bf-"
+RECORD_VERSION = 1
 _GENERATED_ID = re.compile(r"vk_[0-9a-f]{16}")
 
 
@@ -71,12 +72,18 @@ class VirtualKey:
         """The stored form."""
         settings = self.settings.model_dump(mode="json", exclude={"value"}, exclude_defaults=True)
         record = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in {"settings", "configured"}}
-        return orjson.dumps({"v": 1, **record, "settings": settings})
+        return orjson.dumps({"v": RECORD_VERSION, **record, "settings": settings})
 
     @classmethod
     def from_json(cls, stored: bytes) -> Self:
-        """Read the stored form; unknown fields are ignored."""
+        """Read the stored form; unknown fields are ignored.
+
+        Raises:
+            StoreUnavailable: A newer release wrote it; its limits would be misread.
+        """
         record = orjson.loads(stored)
+        if record.get("v", RECORD_VERSION) > RECORD_VERSION:
+            raise StoreUnavailable("The virtual key was written by a newer release of the gateway.")
         known = {f.name for f in fields(cls)} - {"settings", "configured"}
         settings = VirtualKeySettings.model_validate(record.get("settings", {}))
         return cls(settings=settings, **{name: value for name, value in record.items() if name in known})

@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import suppress
 
+from shared.background import keep_running
 from shared.errors import StoreUnavailable
 from shared.governance.keys.cache import VirtualKeyCache
 
@@ -24,7 +25,7 @@ class KeyPresence:
     async def start(self) -> None:
         """Look now, then once a second."""
         await self.refresh()
-        self._checker = asyncio.create_task(self._check(), name="finops-key-presence")
+        self._checker = keep_running("key-presence", self._check)
 
     async def refresh(self) -> None:
         """Look now."""

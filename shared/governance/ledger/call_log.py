@@ -132,6 +132,8 @@ def _check_filters(names: Iterable[str]) -> None:
 
 
 def _matches(entry: Mapping[str, Any], only: Mapping[str, str]) -> bool:
+    if entry.get("v", keyspace.ENTRY_VERSION) > keyspace.ENTRY_VERSION:
+        return False  # of a newer release: what it counts would be misread
     for name, value in only.items():
         found = str(entry.get("dims", {}).get(name[4:], "") if name.startswith("dim:") else entry.get(name, ""))
         if name == "status" and value.endswith("xx"):

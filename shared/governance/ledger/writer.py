@@ -14,7 +14,7 @@ import orjson
 
 from shared import clock
 from shared.governance.keys.caller import Caller
-from shared.governance.keyspace import BOOKS
+from shared.governance.keyspace import BOOKS, ENTRY_VERSION
 from shared.governance.limits.guard import governance_scripts
 from shared.governance.pricing.prices import UNPRICED, Cost
 from shared.governance.pricing.usage import Usage
@@ -23,7 +23,6 @@ from shared.store.commands import Argument, RedisCommands
 from shared.store.errors import StoreConnectionError
 from shared.store.probe import is_writable
 
-RECORD_VERSION = 1
 MAX_BATCH = 200
 MAX_WAITING = 100_000
 MAX_CONTENT = 32 * 1024
@@ -106,7 +105,7 @@ def entry_of(outcome: CallOutcome, at_ms: int | None = None) -> bytes:
     usage, cost = outcome.usage, outcome.cost
     failed = outcome.status >= 400
     fields: dict[str, Any] = {
-        "v": RECORD_VERSION,
+        "v": ENTRY_VERSION,
         "at": int(time.time() * 1000) if at_ms is None else at_ms,
         **who(outcome.caller, outcome.dimensions),
         "type": outcome.request_type,
@@ -292,7 +291,8 @@ class Ledger:
         thresholds = ",".join(str(round(part * 100)) for part in settings.thresholds)
         await self._commands.execute(
             "HSET", BOOKS, "max_calls", settings.max_calls, "calls_days", settings.calls_days,
-            "hours_days", settings.hours_days, "days_days", settings.days_days, "thresholds", thresholds,
+            "hours_days", settings.hours_days, "days_days", settings.days_days,
+            "groups_of_key", settings.max_groups_per_key, "thresholds", thresholds,
             retry_safe=True,
         )  # fmt: skip
         self._configured = True

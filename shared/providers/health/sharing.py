@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from shared import clock
+from shared.background import keep_running
 from shared.providers.health.board import HealthBoard
 from shared.providers.health.changes import HealthChange, read_change, write_change
 from shared.providers.health.keys import CHANNEL, HASH
@@ -54,7 +55,7 @@ class SharedHealth:
     def start(self) -> None:
         """Begin to listen."""
         if self._reader is None and not self._closed:
-            self._reader = asyncio.create_task(self._listen(), name="finops-health")
+            self._reader = keep_running("health", self._listen)
 
     def publish(self, change: HealthChange) -> None:
         """Send a change to the other processes, soon."""

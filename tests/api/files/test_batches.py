@@ -57,9 +57,8 @@ async def test_all_keys_of_a_batch_are_there_from_the_start(gateway: Gateway):
 async def test_nothing_of_a_batch_stays_for_ever(gateway: Gateway, redis):
     batch = await work_off(gateway, (await create(gateway, line()))["id"])
     assert batch["status"] == "completed"
-    await assert_no_key_leaks(
-        redis, ["finops:jobs:*", "finops:wake:*", "arq:queue*", "finops:lane:*", "finops:ledger", "finops:books"]
-    )
+    permanent = ["finops:jobs:*", "finops:wake:*", "arq:queue*", "finops:lane:*", "finops:ledger", "finops:books"]
+    await assert_no_key_leaks(redis, [*permanent, "finops:schema"])
     left = [key.decode() for key in await redis.keys("finops:*batch*")]
     assert sorted(key.split(":")[1] for key in left) == ["batch", "batch-request", "owner"]
 
@@ -277,6 +276,16 @@ async def test_a_batch_waits_for_its_keys_rate_limit(start: Start, sim, redis):
     await redis.delete(*await redis.keys("finops:meter:*"))  # the hour is over
     batch = await work_off(gateway, batch_id)
     assert batch["request_counts"] == {"total": 5, "completed": 5, "failed": 0}
+
+
+async def test_lines_of_a_key_that_is_no_longer_configured_fail(tenants: Gateway, start: Start, sim):
+    batch_id = (await create(tenants, line(model="sim/x"), KEY_A))["id"]
+    others = await start(virtual_keys={"team-b": {"value": KEY_B}})
+    batch = await work_off(others, batch_id)
+    assert batch["request_counts"] == {"total": 1, "completed": 0, "failed": 1}
+    answer = await tenants.http.get(f"/v1/files/{batch['error_file_id']}/content", headers={"x-bf-vk": KEY_A})
+    response = json.loads(answer.text)["response"]
+    assert (response["status_code"], response["body"]["error"]["code"]) == (403, "virtual_key_blocked")
 
 
 async def test_lines_that_no_budget_is_left_for_fail(start: Start, sim):

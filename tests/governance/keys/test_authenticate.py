@@ -95,6 +95,12 @@ async def test_a_jobs_owner_is_found() -> None:
     assert await governance().owner("gone") == Caller(key_id="gone", name="gone")
 
 
+async def test_a_key_that_is_no_longer_configured_starts_nothing_new() -> None:
+    assert not (await governance().submitting_owner("team-a")).revoked
+    assert (await governance().submitting_owner("gone")).revoked
+    assert not (await governance().submitting_owner("")).revoked  # callers without a key
+
+
 def test_single_tenant() -> None:
     assert Authenticator(Settings()).single_tenant
     assert not governance().single_tenant

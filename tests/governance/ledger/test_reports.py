@@ -22,6 +22,7 @@ from shared.governance.ledger.writer import Ledger, entry_of
 from shared.governance.limits.guard import LimitGuard
 from shared.governance.limits.model import Limit
 from shared.governance.pricing.prices import UNPRICED
+from shared.settings.model import LedgerSettings
 from shared.store.multiplexed import MultiplexedClient
 from tests.governance.ledger.test_ledger import TEAM_A, TODAY, booked, outcome
 
@@ -70,7 +71,7 @@ async def test_more_groups_than_an_answer_can_hold_are_refused(
 
 async def test_the_number_of_groups_is_bounded(ledger: Ledger, store: MultiplexedClient) -> None:
     await booked(ledger, outcome())
-    names = [name.decode() for name in await store.execute("KEYS", "finops:usage:*")]
+    names = [name.decode() for name in await store.execute("KEYS", "finops:usage:*") if b":groups" not in name]
     for name in names:
         await store.execute("HSET", name, *itertools.chain.from_iterable((f"g{at}", "0") for at in range(10_000)))
     await booked(ledger, *(outcome(model=f"m{at}", dimensions={"user": str(at)}) for at in range(5)), outcome())
@@ -78,6 +79,24 @@ async def test_the_number_of_groups_is_bounded(ledger: Ledger, store: Multiplexe
     calls = {row.group["model"]: row.sums["calls"] for row in await Reports(store).usage(query)}
     assert calls == {"gpt-4o": 2, "(other)": 5}
     assert max([await store.execute("HLEN", name) for name in names]) <= 10_002
+
+
+async def test_one_key_cannot_use_up_the_groups_of_others(store: MultiplexedClient) -> None:
+    ledger = Ledger(store, LedgerSettings(max_groups_per_key=3))
+    await booked(
+        ledger, *(outcome(model=f"m{at}", dimensions={"user": str(at)}) for at in range(5)), outcome(model="n")
+    )
+    await booked(ledger, *(outcome(model=f"m{at}", caller=ANONYMOUS) for at in range(4)))
+    query = UsageQuery(start=TODAY[0], end=TODAY[1], group_by=("key", "model"), per="total")
+    rows = await Reports(store).usage(query)
+    for key, other in (("a", 3), ("", 1)):  # three groups of each have their model
+        models = {row.group["model"]: row.sums["calls"] for row in rows if row.group["key"] == key}
+        assert models.pop("(other)") == other
+        assert list(models.values()) == [1, 1, 1]
+    for name in await store.execute("KEYS", "finops:usage:*:groups"):
+        assert await store.execute("HGETALL", name) == [b"a", b"3", b"", b"3"]
+        assert await store.execute("PTTL", name) > 0
+    await ledger.aclose()
 
 
 @pytest.mark.parametrize("per", ["hour", "day"])

@@ -5,6 +5,7 @@ local GROUP = {'key', 'name', 'team', 'customer', 'provider', 'model', 'type', '
 local SUMS = {'calls', 'errors', 'unpriced', 'input', 'output', 'cached', 'reasoning', 'cost', 'list', 'latency_ms', 'attempts', 'hits', 'saved'}
 local NOTHING = string.rep('0,', #SUMS)
 local MAX_GROUPS = 10000
+local MAX_GROUPS_OF_KEY = 2500
 
 local function hour_name(now)
   local year, month, day = civil(math.floor(now / 86400000))
@@ -21,7 +22,7 @@ local function dimensions_of(entry)
   return table.concat(names, '\30')
 end
 
--- Models and dimensions come from callers: past MAX_GROUPS, new groups are summed without them.
+-- Models and dimensions come from callers: past MAX_GROUPS, or what one key may have, new groups are summed without them.
 local function spare_of(group)
   local parts = {}
   for part in string.gmatch(group .. '\31', '([^\31]*)\31') do
@@ -31,9 +32,18 @@ local function spare_of(group)
   return table.concat(parts, '\31')
 end
 
-local function add_to_rollup(key, group, amounts, days)
+-- Counts a new group of a key; whether the key, or all of them, have as many as they may.
+local function is_one_too_many(key, group, most_of_key, keep_ms)
+  if call('HLEN', key) >= MAX_GROUPS then return true end
+  local counts, owner = key .. ':groups', string.match(group, '^[^\31]*')
+  if num(call('HGET', counts, owner)) >= most_of_key then return true end
+  if call('HINCRBY', counts, owner, 1) == 1 then call('PEXPIRE', counts, keep_ms) end
+  return false
+end
+
+local function add_to_rollup(key, group, amounts, days, most_of_key)
   local before = call('HGET', key, group)
-  if not before and call('HLEN', key) >= MAX_GROUPS then
+  if not before and is_one_too_many(key, group, most_of_key, int(days * 86400000)) then
     group = spare_of(group)
     before = call('HGET', key, group)
   end
@@ -49,7 +59,7 @@ end
 
 -- Collects a script's additions to the roll-ups per group, so that a batch of entries writes each group once.
 local function open_books()
-  return {keep = call('HMGET', BOOKS, 'max_calls', 'calls_days', 'hours_days', 'days_days'), groups = {}}
+  return {keep = call('HMGET', BOOKS, 'max_calls', 'calls_days', 'hours_days', 'days_days', 'groups_of_key'), groups = {}}
 end
 
 local function close_books(books, now)
@@ -59,9 +69,10 @@ local function close_books(books, now)
   if call('EXISTS', hour_key) == 0 then
     call('XTRIM', ENTRIES, 'MINID', '~', int(now - num(books.keep[2] or 30) * 86400000))
   end
+  local most_of_key = num(books.keep[5] or MAX_GROUPS_OF_KEY)
   for group, amounts in pairs(books.groups) do
-    add_to_rollup(hour_key, group, amounts, num(books.keep[3] or 35))
-    add_to_rollup('finops:usage:d:' .. date, group, amounts, num(books.keep[4] or 400))
+    add_to_rollup(hour_key, group, amounts, num(books.keep[3] or 35), most_of_key)
+    add_to_rollup('finops:usage:d:' .. date, group, amounts, num(books.keep[4] or 400), most_of_key)
   end
 end
 
