@@ -54,7 +54,7 @@ def test_workers_and_doctors_on_this_machine_find_the_store_that_runs(served_gat
     finally:
         worker.terminate()
         assert worker.wait(20) == 0
-    wait_until_sync(lambda: "1 alive" in doctor(served_gateway), timeout_s=20)
+    wait_until_sync(lambda: "1 alive" in doctor(served_gateway), timeout_s=60)
 
 
 def test_one_scrape_has_what_the_api_and_the_workers_counted(served_gateway: Served) -> None:
