@@ -21,6 +21,7 @@ from api.admin import jobs as admin_jobs
 from api.admin import keys as admin_keys
 from api.admin import operations as admin_operations
 from api.admin import pauses as admin_pauses
+from api.admin import price_data as admin_price_data
 from api.admin import prices as admin_prices
 from api.admin import runs as admin_runs
 from api.admin import scale as admin_scale
@@ -76,6 +77,7 @@ from shared.governance.keys.sessions import Sessions
 from shared.governance.keys.store import VirtualKeyStore
 from shared.governance.ledger.audit import Audit
 from shared.inference.assembly import SharedStore, build_billing, build_inference, build_submitter, build_tracing
+from shared.inference.billing import Billing
 from shared.inference.inference import Inference
 from shared.jobs.durability import ANSWER_TIMEOUT_S
 from shared.jobs.events import EventLog
@@ -208,9 +210,14 @@ def _subscription(url: str) -> Redis:
 
 
 def _inference(
-    settings: Settings, metrics: Metrics, store: SharedStore, environ: Mapping[str, str], tracing: Tracing | None
+    settings: Settings,
+    metrics: Metrics,
+    *,
+    billing: Billing,
+    store: SharedStore,
+    environ: Mapping[str, str],
+    tracing: Tracing | None,
 ) -> Inference:
-    billing = build_billing(settings, store.commands, metrics)
     inference = build_inference(
         settings, environ, watch=metrics, cache_watch=metrics.cache, store=store, billing=billing, tracing=tracing
     )
@@ -231,11 +238,11 @@ def build_services(
     commands = _commands(url)
     store, events, sessions = JobStore(commands), EventLog(commands), Sessions(commands)
     subscription = partial(_subscription, url)
-    waiters = OutcomeWaiters(store, events, subscription)
     durable = _durable_connection(settings, url)
-    ring = VirtualKeyCache(commands, settings, subscription)
-    inference = _inference(settings, metrics, SharedStore(commands, subscription), environ, tracing)
+    shared, billing = SharedStore(commands, subscription), build_billing(settings, commands, metrics)
+    inference = _inference(settings, metrics, billing=billing, store=shared, environ=environ, tracing=tracing)
     queue = JobQueue(commands, QueueLimits.of(settings.jobs), durable=durable)
+    ring = VirtualKeyCache(commands, settings, subscription)
     return Services(
         settings=settings,
         commands=commands,
@@ -244,7 +251,7 @@ def build_services(
         store=store,
         submitter=build_submitter(inference, queue, store, tracing),
         events=events,
-        waiters=waiters,
+        waiters=OutcomeWaiters(store, events, subscription),
         inference=inference,
         governance=Authenticator(settings, admin_key=admin_key, ring=ring, sessions=sessions),
         metrics=metrics,
@@ -265,6 +272,7 @@ def build_services(
         webhook_secrets=WebhookSecrets(commands, settings),
         alert_rules=AlertRules(commands, settings.alerts),
         figures=FigureLoop(FigureWriter(commands, metrics.figures), enabled=uses_figures(settings.alerts.values())),
+        prices=billing.price_refresh,
         tracing=tracing,
     )
 
@@ -288,6 +296,7 @@ _ROUTERS = (
     admin_runs.router,
     admin_prices.router,
     admin_config.router,
+    admin_price_data.router,
     admin_console.router,
     schedules.router,
     operations.router,

@@ -18,6 +18,7 @@ from shared.governance.keys.authenticate import Authenticator
 from shared.governance.keys.sessions import Sessions
 from shared.governance.keys.store import VirtualKeyStore
 from shared.governance.ledger.audit import Audit
+from shared.governance.pricing.stored import PriceRefresh
 from shared.inference.inference import Inference
 from shared.inference.submission import Submitter
 from shared.jobs.events import EventLog
@@ -66,6 +67,7 @@ class Services:
     webhook_secrets: WebhookSecrets
     alert_rules: AlertRules
     figures: FigureLoop
+    prices: PriceRefresh
     tracing: Tracing | None
 
     async def aclose(self) -> None:

@@ -22,7 +22,13 @@ _REFUSED = "This endpoint requires the admin key, sent as `Authorization: Bearer
 
 
 class AdminRoute(AuditedRoute):
-    """A route for administrators. Nothing of a request is read before its key has been checked."""
+    """A route for administrators. Nothing of a request is read before its key has been checked.
+
+    Attributes:
+        max_body_bytes: The largest body.
+    """
+
+    max_body_bytes = MAX_BODY_BYTES
 
     def get_route_handler(self) -> Serve:
         """Authorise, read, serve and audit."""
@@ -30,7 +36,7 @@ class AdminRoute(AuditedRoute):
 
         async def handler(request: Request) -> Response:
             await self.authorise(request)
-            body = await read_bounded_body(request.receive, MAX_BODY_BYTES)
+            body = await read_bounded_body(request.receive, self.max_body_bytes)
             try:
                 return await serve(Request(request.scope, replay(body, request.receive)))
             except RequestValidationError as error:

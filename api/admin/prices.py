@@ -69,7 +69,7 @@ async def list_prices(
     size = read_limit(limit)
 
     def page() -> list[dict[str, Any]] | None:
-        catalogue = PriceCatalogue(services.settings, services.inference.providers)
+        catalogue = PriceCatalogue(services.settings, services.inference.providers, services.prices.published)
         ids = catalogue.ids(provider=provider or "", model=model or "")
         if after and after not in ids:
             return None

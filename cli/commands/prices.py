@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli import options
+from cli.client.options import credentials, gateway_options
 from cli.examples import examples
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print one J
 
 @click.group(name="prices", epilog=examples("finops prices list --provider openai", "finops prices check"))
 def command() -> None:
-    """Show prices: those of the configuration, published ones, and what has none."""
+    """Show prices: those of the configuration, published ones, and what has none. Update the published ones."""
 
 
 @command.command(
@@ -86,6 +87,50 @@ def check(*, config: Path | None, as_json: bool) -> None:
         print_unpriced(found, refused=refused)
     if refused:
         raise SystemExit(1)
+
+
+@command.command(
+    name="update",
+    epilog=examples(
+        "finops prices update prices.json --dry-run",
+        "finops prices update https://example.com/prices.json",
+        "finops prices update --bundled",
+    ),
+)
+@click.argument("source", metavar="FILE|URL", required=False)
+@click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
+@click.option("--bundled", is_flag=True, help="Go back to the prices of the installed package.")
+@gateway_options
+def update(
+    *, source: str | None, dry_run: bool, bundled: bool, url: str, key: str | None, as_json: bool, data_dir: Path
+) -> None:
+    """Replace the published prices of a running gateway; needs the admin key.
+
+    The data is an array of providers in the format of genai-prices. Nothing updates prices by itself.
+    """
+    from cli.client.gateway import call_gateway
+    from cli.client.price_data import read_price_data
+    from cli.views.output import echo_json
+    from cli.views.prices import print_price_changes
+
+    if bundled == (source is not None) or (bundled and dry_run):
+        raise click.UsageError("Give a file or a URL, or --bundled alone.")
+    secret = credentials(url, key, data_dir)
+    if source is None:
+        document = call_gateway(url, secret, lambda gateway: gateway.administer("DELETE", "prices/data"))
+    else:
+        params = {"dry_run": str(dry_run).lower(), "source": source[:500]}
+        data = read_price_data(source)
+        headers = {"content-type": "application/json"}
+        document = call_gateway(
+            url,
+            secret,
+            lambda gateway: gateway.administer("PUT", "prices/data", params=params, content=data, headers=headers),
+        )
+    if as_json:
+        echo_json(document)
+    else:
+        print_price_changes(document)
 
 
 def _catalogue(config: Path | None) -> "tuple[Settings, PriceCatalogue]":

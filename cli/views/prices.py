@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("model", "input", "output", "cached", "others", "source", "date")
 _TOKENS = ("input", "output", "cached")
+MOST_NAMED = 20
 
 
 def print_prices(entries: Sequence[Mapping[str, Any]]) -> None:
@@ -51,6 +52,33 @@ def print_unpriced(found: Sequence["Unpriced"], *, refused: bool) -> None:
         if refused
         else '\nBudgets ignore these: \\[ledger] unpriced = "allow".'
     )
+
+
+def print_price_changes(document: Mapping[str, Any]) -> None:
+    """Print the price data in use, and what an update changes."""
+    console = out()
+    for change in document.get("changed") or ():
+        console.print(f"{plain(change['id'])}: {_difference(change['before'], change['after'])}", markup=False)
+    for name, ids in (("new", document.get("added")), ("without a price now", document.get("removed"))):
+        if ids:
+            more = f" and {len(ids) - MOST_NAMED} more" if len(ids) > MOST_NAMED else ""
+            console.print(f"{name}: {', '.join(map(plain, ids[:MOST_NAMED]))}{more}", markup=False)
+    if "changed" in document:
+        counts = ((len(document[name]), name) for name in ("changed", "added", "removed"))
+        console.print(f"{document['models']:,} models; " + ", ".join(f"{count:,} {name}" for count, name in counts))
+    state = "would be used" if document.get("dry_run") else "in use"
+    console.print(f"{state}: {plain(document['version'])} ({plain(document['source'])})", markup=False)
+
+
+def _difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    names = [name for name in dict.fromkeys((*before, *after)) if before.get(name) != after.get(name)]
+    return ", ".join(f"{plain(name)} {_amount(before.get(name))} -> {_amount(after.get(name))}" for name in names)
+
+
+def _amount(value: object) -> str:
+    if isinstance(value, int | float):
+        return _usd(value)
+    return "none" if value is None else "other tiers"
 
 
 def _row(entry: Mapping[str, Any]) -> tuple[object, ...]:

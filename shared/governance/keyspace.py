@@ -18,6 +18,7 @@ KEYS: tuple[Key, ...] = (
     Key("finops:provider-batch:<id>", "hash", "9 days", "a provider's batch that is followed until it is booked"),
     Key("finops:provider-batches", "sorted set", "permanent, empties itself", "those batches, by the next look"),
     Key("finops:batch-view:<provider>:<id>", "hash", "30 days", "what callers see of a provider's batch under rescue"),
+    Key("finops:prices", "hash", "permanent, one", "published prices that replace the package's"),
     Key("finops:holds", "sorted set", "permanent, empties itself", "open reservations by their deadline"),
     Key("finops:books", "hash", "permanent, one", "how long entries are kept, and which thresholds raise alerts"),
     Key("finops:ledger", "stream", "permanent, 1,000,000 entries", "cost entries, one per outcome"),
@@ -46,6 +47,7 @@ ENTRY_VERSION = 1
 """Of the ledger's entries; readers leave out entries of a later one."""
 
 RUNS = "finops:runs"
+PRICES = "finops:prices"
 RAISES = "finops:raises"
 LEDGER = "finops:ledger"
 ALERTS = "finops:alerts"

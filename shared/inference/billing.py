@@ -14,6 +14,7 @@ from shared.governance.limits.guard import UNLIMITED, LimitGuard, Reservation
 from shared.governance.limits.model import Limit, limits_of
 from shared.governance.pricing.prices import NO_COST, UNPRICED, Cost, PriceBook
 from shared.governance.pricing.published import MILLION
+from shared.governance.pricing.stored import PriceRefresh, PriceStore
 from shared.governance.pricing.usage import Usage, choices_of, hosted_tools, output_tokens_held, seconds_of, tier_of
 from shared.inference.call import Call, Target
 from shared.inference.output_limits import CostBounds, can_limit_output
@@ -44,6 +45,7 @@ class Billing:
         self.ledger = Ledger(commands, settings.ledger)
         self.followed = FollowedBatches(commands, rescue=settings.batches.rescue)
         self.prices = PriceBook(settings.prices, price_sources)
+        self.price_refresh = PriceRefresh(PriceStore(commands), self.prices)
         self.watch = watch
         self._redaction = Redaction(settings.log.redact) if settings.log.content else None
         self._providers = {
@@ -257,11 +259,13 @@ class Billing:
             self.ledger.release(reservation)
 
     def start(self) -> None:
-        """Configure the ledger in the store; needs a running event loop."""
+        """Configure the ledger in the store, and follow its price data; needs a running event loop."""
         self.ledger.start()
+        self.price_refresh.start()
 
     async def aclose(self) -> None:
         """Write the pending ledger entries."""
+        await self.price_refresh.aclose()
         await self.ledger.aclose()
         await self.guard.aclose()
 

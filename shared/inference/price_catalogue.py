@@ -6,8 +6,8 @@ from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 from shared.errors import UnknownProvider
-from shared.governance.pricing.prices import CONFIGURED_UNITS, FREE, Price, PriceBook, configured_price
-from shared.governance.pricing.published import MILLION, Rates, model_ids, published_as
+from shared.governance.pricing.prices import FREE, Price, PriceBook, configured_price, usd_prices
+from shared.governance.pricing.published import BUNDLED, MILLION, PublishedPrices
 from shared.inference.assembly import price_sources
 from shared.providers.references import named_models
 from shared.providers.registry import Providers
@@ -30,13 +30,20 @@ class Unpriced(NamedTuple):
 
 
 class PriceCatalogue:
-    """The prices of the configured providers' models. It reads files: use it in a thread."""
+    """The prices of the configured providers' models. It reads files: use it in a thread.
 
-    def __init__(self, settings: Settings, providers: Providers) -> None:
+    Args:
+        settings: With prices of its own.
+        providers: Whose models they are.
+        published: The published prices.
+    """
+
+    def __init__(self, settings: Settings, providers: Providers, published: PublishedPrices = BUNDLED) -> None:
         self._settings = settings
         self._providers = providers
         self._sources = price_sources(settings)
-        self._book = PriceBook(settings.prices, self._sources)
+        self._published = published
+        self._book = PriceBook(settings.prices, self._sources, published=published)
 
     def ids(self, *, provider: str = "", model: str = "") -> list[str]:
         """Return the ids of all models and patterns that may have a price, each once, by provider.
@@ -75,7 +82,11 @@ class PriceCatalogue:
         price = self._price(provider, model)
         if price is None:
             return None
-        version, date = published_as(self._sources[provider], model) if "published" in price.source else (None, None)
+        version, date = (
+            self._published.published_as(self._sources[provider], model)
+            if "published" in price.source
+            else (None, None)
+        )
         return {
             "object": "price",
             "id": f"{provider}/{model}",
@@ -84,8 +95,8 @@ class PriceCatalogue:
             "source": price.source,
             "version": version,
             "date": date,
-            "prices": _usd(price.rates),
-            "tiers": [{"above": above, "prices": _usd(rates)} for above, rates in price.tiers],
+            "prices": usd_prices(price.rates),
+            "tiers": [{"above": above, "prices": usd_prices(rates)} for above, rates in price.tiers],
             "discount": (MILLION - price.remaining_ppm) / MILLION,
             "context": price.context,
             "max_output": price.max_output,
@@ -113,7 +124,7 @@ class PriceCatalogue:
     def _models(self, provider: str) -> Iterator[str]:
         yield from self._configured(provider)
         source = self._sources.get(provider, "")
-        yield from (ANY_MODEL,) if source == FREE else model_ids(source)
+        yield from (ANY_MODEL,) if source == FREE else self._published.model_ids(source)
 
     def _configured(self, provider: str) -> Iterator[str]:
         """The configured patterns that may fit the provider's models, without its name."""
@@ -135,10 +146,3 @@ class PriceCatalogue:
             if rest == model and fnmatchcase(provider.lower(), before.lower()):
                 return configured_price(settings)
         return None
-
-
-def _usd(rates: Rates) -> dict[str, float]:
-    """Prices in USD per unit, by the names that ``[prices]`` has for them."""
-    return {
-        name: rates[unit] * per / (MILLION * MILLION) for unit, (name, per) in CONFIGURED_UNITS.items() if unit in rates
-    }

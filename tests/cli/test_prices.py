@@ -1,13 +1,17 @@
 """`finops prices`: prices by source, and what has none."""
 
+import hashlib
 import json
 from pathlib import Path
 
 import pytest
 
-from shared.governance.pricing.published import OWN_TABLE, model_ids
+from cli.client import price_data
+from shared.governance.pricing.published import BUNDLED, OWN_TABLE
 from shared.providers.registry import ROWS
 from tests.cli.conftest import Finops
+from tests.price_data import provider
+from tests.served import Served
 
 FILE = """
 [providers.openai]
@@ -130,5 +134,45 @@ def test_a_check_passes_where_budgets_ignore_it_or_all_is_priced(
 
 
 def test_a_provider_serves_models_of_others_at_their_prices() -> None:
-    assert set(model_ids("openai")) < set(model_ids("azure"))
-    assert model_ids("") == []
+    assert set(BUNDLED.model_ids("openai")) < set(BUNDLED.model_ids("azure"))
+    assert BUNDLED.model_ids("") == []
+
+
+@pytest.fixture
+def admin(gateway: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FINOPS_URL", gateway.url)
+    monkeypatch.setenv("FINOPS_DATA_DIR", str(gateway.data_dir))
+
+
+@pytest.mark.process
+@pytest.mark.timeout(120)
+@pytest.mark.usefixtures("admin")
+def test_an_update_shows_what_it_would_change(
+    finops: Finops, gateway: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "prices.json"
+    openai = provider(gpt_4o={"input_mtok": 1, "output_mtok": {"base": 2, "tiers": [{"start": 9, "price": 3}]}})
+    rows = [openai, *(provider(name, a={"input_mtok": 1}) for name in ("anthropic", "google", "azure"))]
+    path.write_text(json.dumps(rows))
+    shown = finops("prices", "update", str(path), "--dry-run").stdout
+    assert "openai/gpt-4o: input $2.5 -> $1" in shown
+    assert "tiers none -> other tiers" in shown
+    assert "without a price now: " in shown
+    assert " more" in shown
+    assert f"would be used: {hashlib.sha256(path.read_bytes()).hexdigest()[:12]} ({path})" in " ".join(shown.split())
+    document = json.loads(finops("prices", "update", str(path), "--dry-run", "--json").stdout)
+    assert document["dry_run"] is True
+    assert "in use: genai-prices" in finops("prices", "update", "--bundled").stdout
+    assert b"object" in price_data.read_price_data(f"{gateway.url}/v1/models")
+    monkeypatch.setattr(price_data, "MAX_BYTES", 10)
+    assert "is larger than" in finops("prices", "update", f"{gateway.url}/v1/models").stderr
+
+
+def test_an_update_that_cannot_be_read_says_so(finops: Finops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "cannot read /no/such/file" in finops("prices", "update", "/no/such/file").stderr
+    assert "cannot read http://127.0.0.1:9/" in finops("prices", "update", "http://127.0.0.1:9/").stderr
+    for arguments in ((), ("x", "--bundled"), ("--bundled", "--dry-run")):
+        assert "Give a file or a URL" in finops("prices", "update", *arguments).stderr
+    monkeypatch.setattr(price_data, "MAX_BYTES", 10)
+    (tmp_path / "large").write_bytes(b"x" * 11)
+    assert "is larger than" in finops("prices", "update", str(tmp_path / "large")).stderr

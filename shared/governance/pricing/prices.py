@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from typing import Final, NamedTuple
 
 from shared.governance.pricing.model_sizes import ModelSize, model_size
-from shared.governance.pricing.published import MILLION, Rates, published_price
+from shared.governance.pricing.published import BUNDLED, MILLION, PublishedPrices, Rates
 from shared.governance.pricing.usage import Usage
 from shared.settings.prices import PriceSettings
 from shared.surfaces.request_types import UsageRule
@@ -161,6 +161,10 @@ class PriceBook:
         sources: Provider to its id in the published prices, or ``FREE``; of any other provider only the
             configuration knows prices.
         clock: Monotonic seconds.
+        published: The published prices.
+
+    Attributes:
+        published: As given, or as ``use`` replaced them.
     """
 
     def __init__(
@@ -169,7 +173,9 @@ class PriceBook:
         sources: Mapping[str, str] | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
+        published: PublishedPrices = BUNDLED,
     ) -> None:
+        self.published = published
         self._configured = configured
         self._sources = sources or {}
         self._clock = clock
@@ -178,7 +184,12 @@ class PriceBook:
     @staticmethod
     def warm() -> None:
         """Read the published prices; takes up to half a second, so call it in a thread when a process starts."""
-        published_price("openai", "gpt-4o", {})
+        BUNDLED.price("openai", "gpt-4o", {})
+
+    def use(self, published: PublishedPrices) -> None:
+        """Replace the published prices; the next call is priced by these."""
+        self.published = published
+        self._known.clear()
 
     def price(self, provider: str, model: str, *, variant: str = "") -> Price | None:
         """The price of a provider's model; None: unknown.
@@ -222,18 +233,24 @@ class PriceBook:
         patterns = self._configured.items()
         configured = next((each for pattern, each in patterns if fnmatchcase(name, pattern.lower())), None)
         source = self._sources.get(provider, "")
-        published = self._published(source, model, variant)
+        published = self._published_price(source, model, variant)
         if published is None and not model.islower():  # some providers take names in any case
-            published = self._published(source, model.lower(), variant)
+            published = self._published_price(source, model.lower(), variant)
         return published if configured is None else _combined(configured, published, batch=variant == "batch")
 
-    @staticmethod
-    def _published(source: str, model: str, variant: str) -> Price | None:
+    def _published_price(self, source: str, model: str, variant: str) -> Price | None:
         if source == FREE:
             return _FREE_PRICE
         context = {"processing": "batch"} if variant == "batch" else {"service_tier": variant} if variant else {}
-        found = published_price(source, model, context) if source else None
+        found = self.published.price(source, model, context) if source else None
         return Price(found.rates, found.tiers, context=found.context) if found else None
+
+
+def usd_prices(rates: Rates) -> dict[str, float]:
+    """Return prices in USD per unit, by the names that ``[prices]`` has for them."""
+    return {
+        name: rates[unit] * per / (MILLION * MILLION) for unit, (name, per) in CONFIGURED_UNITS.items() if unit in rates
+    }
 
 
 def configured_price(settings: PriceSettings) -> Price | None:
