@@ -6,6 +6,7 @@ from typing import Self
 
 from api.http.protocol import CallerLine, line_to_caller
 from api.http.request_context import Receive
+from shared.cache.use import CacheUse
 from shared.errors import ClientGone
 
 # Our own server says at once, and for nothing, that a caller is gone. Elsewhere a task has to wait for that, which
@@ -18,11 +19,16 @@ class Hangup:
     """Context manager: while it is entered, a caller's disconnect ends the current task with ``ClientGone``.
 
     Enter it after the request's body has been read.
+
+    Args:
+        receive: Tells of the disconnect.
+        use: How the call uses the cache: it goes on while identical calls of others wait for its answer.
     """
 
-    __slots__ = ("_gone", "_line", "_receive", "_task", "_timer", "_watcher")
+    __slots__ = ("_gone", "_line", "_receive", "_task", "_timer", "_use", "_watcher")
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, use: CacheUse | None = None) -> None:
+        self._use = use
         self._line: CallerLine | None = line_to_caller(receive)
         self._receive = receive
         self._gone = False
@@ -65,6 +71,10 @@ class Hangup:
         self._end()
 
     def _end(self) -> None:
+        if self._use is None or not self._use.go_on(self._cancel):
+            self._cancel()
+
+    def _cancel(self) -> None:
         self._gone = True
         if self._task is not None:
             self._task.cancel()

@@ -7,11 +7,13 @@ from shared.store.keyspace import Key
 
 KEYS: tuple[Key, ...] = (
     Key("finops:cache:e:<scope>-<request>", "string", "its time to live", "a stored answer: a line of JSON, its body"),
-    Key("finops:cache:purged:<scope>:<cache key>:<model>", "string", "30 days", "nothing that is older is served"),
+    Key("finops:cache:purged:<scope>:<cache key>:<model>", "string", "38 days", "nothing that is older is served"),
     Key(
         "finops:cache:ages", "sorted set", "permanent, as many as there are entries", "entries by the end of their life"
     ),
     Key("finops:cache:sizes", "hash", "permanent, as many as there are entries", "bytes of each entry, and of all"),
+    Key("finops:cache:l:<scope>-<request>", "string", "10 s, renewed", "which process calls, with collapse = all"),
+    Key("finops:cache:w:<scope>-<request>", "string", "3 s, renewed", "that another process waits for the answer"),
     Key("finops:cache:counts:<day>", "hash", "35 days", "look-ups and stored answers of a day, by result"),
 )
 
@@ -24,6 +26,16 @@ ANY = "*"
 def entry(entry_id: str) -> str:
     """Return the key of an entry."""
     return f"{ENTRIES}{entry_id}"
+
+
+def lock(entry_id: str) -> str:
+    """Return the key of the lock of the process that calls for an entry."""
+    return f"finops:cache:l:{entry_id}"
+
+
+def awaited(entry_id: str) -> str:
+    """Return the key that says that another process waits for an entry."""
+    return f"finops:cache:w:{entry_id}"
 
 
 def purge_mark(scope: str = ANY, partition: str = ANY, model: str = ANY) -> str:

@@ -22,6 +22,7 @@ DEBUG = b"x-bf-cache-debug"
 HEADERS = frozenset({CACHE_CONTROL, KEY, TTL, TYPE, NO_STORE, THRESHOLD, DEBUG})
 
 MAX_KEY_CHARS = 256
+MAX_STALE_S = 1e10
 _DURATION = re.compile(r"(\d{1,9})(s|m|h|d)?")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _DELTA_SECONDS = re.compile(r"\d{1,10}")
@@ -41,6 +42,7 @@ class CachePolicy:
         partition: The caller's own name for a part of its cache; answers of other parts are not served.
         ttl_s: How long the answer is to be stored, in seconds.
         max_age_s: The oldest answer that may be served, in seconds.
+        max_stale_s: How long past its time to live an answer may be served, in seconds.
         only_if_cached: Whether nothing but a stored answer will do.
         debug: Whether the answer's body is to say how the cache was used.
     """
@@ -51,6 +53,7 @@ class CachePolicy:
     partition: str = ""
     ttl_s: int
     max_age_s: float = inf
+    max_stale_s: float = 0.0
     only_if_cached: bool = False
     debug: bool = False
 
@@ -63,6 +66,8 @@ class CachePolicy:
             fields["partition"] = self.partition
         if self.max_age_s < inf:
             fields["max_age"] = self.max_age_s
+        if self.max_stale_s:
+            fields["max_stale"] = self.max_stale_s
         return fields
 
     @classmethod
@@ -75,6 +80,7 @@ class CachePolicy:
             partition=str(fields.get("partition", "")),
             ttl_s=int(fields["ttl"]),
             max_age_s=float(fields.get("max_age", inf)),
+            max_stale_s=float(fields.get("max_stale", 0)),
         )
 
 
@@ -113,6 +119,7 @@ def read_policy(headers: Mapping[bytes, bytes], settings: CacheSettings, request
         partition=_partition(headers),
         ttl_s=_ttl_s(headers, settings, ttl_s),
         max_age_s=_max_age_s(directives),
+        max_stale_s=_max_stale_s(directives),
         only_if_cached="only-if-cached" in directives,
         debug=_switch(headers, DEBUG),
     )
@@ -152,6 +159,16 @@ def _max_age_s(directives: Mapping[str, str]) -> float:
     raw = directives.get("max-age")
     if raw is None:
         return inf
+    return float(raw) if _DELTA_SECONDS.fullmatch(raw) else 0.0
+
+
+def _max_stale_s(directives: Mapping[str, str]) -> float:
+    """Return how stale an answer may be: without a number however stale, with an invalid one not at all."""
+    raw = directives.get("max-stale")
+    if raw is None:
+        return 0.0
+    if not raw:
+        return MAX_STALE_S
     return float(raw) if _DELTA_SECONDS.fullmatch(raw) else 0.0
 
 

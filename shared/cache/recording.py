@@ -27,9 +27,16 @@ class StreamRecording:
     Args:
         most_bytes: The largest answer that is stored.
         store: Takes what is to be stored.
+        closed: Called when nothing more comes.
+
+    Attributes:
+        close: To be called when nothing more comes.
     """
 
-    def __init__(self, request_type: RequestType, most_bytes: int, store: Store) -> None:
+    def __init__(
+        self, request_type: RequestType, most_bytes: int, store: Store, closed: Callable[[], None] = lambda: None
+    ) -> None:
+        self.close = closed
         self._request_type = request_type
         self._most_bytes = most_bytes * (EVENTS_PER_ANSWER if request_type is CHAT else 1)
         self._store = store

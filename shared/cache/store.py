@@ -7,16 +7,16 @@ import asyncio
 import logging
 import math
 import time
-from collections import Counter, deque
-from collections.abc import Awaitable, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import cache
-from typing import Any
+from functools import cache, partial
+from typing import Any, NamedTuple
 
 from redis.exceptions import DataError, ResponseError
 
 from shared.cache import keyspace
+from shared.cache.daily_counts import DailyCounts, summed
 from shared.cache.entry import CacheEntry, decode, decode_head
 from shared.cache.identity import name_hash
 from shared.errors import StoreUnavailable
@@ -31,10 +31,8 @@ MAX_QUEUED_BYTES = 64 * MEGABYTE
 FAILURES = 3
 PAUSE_S = 1.0
 CLOSE_S = 2.0
-COUNT_EVERY_S = 1.0
-COUNTS_S = 35 * 86_400
 # Longer than anything is stored, so that no purged entry comes back.
-MARK_MS = 31 * 86_400 * 1000
+MARK_MS = 38 * 86_400 * 1000
 SCAN_COUNT = 500
 # Of an entry's first bytes: its line of JSON, without the body.
 HEAD_BYTES = 4096
@@ -109,6 +107,26 @@ class Slot:
         return [keyspace.entry(self.id), *marks]
 
 
+class Found(NamedTuple):
+    """What a look-up found.
+
+    Attributes:
+        entry: The stored answer, fresh or stale; None: there is none that may be served.
+        purged_ms: When answers of this kind were last purged, Unix milliseconds; 0: never.
+    """
+
+    entry: CacheEntry | None = None
+    purged_ms: int = 0
+
+    def is_fresh(self, max_age_s: float) -> bool:
+        """Whether there is an answer within its time to live and no older than ``max_age_s``."""
+        now = time.time()
+        return self.entry is not None and self.entry.left_s(now) > 0 and self.entry.age_s(now) <= max_age_s
+
+
+NOTHING = Found()
+
+
 class CacheStore:
     """Reads, writes and purges stored answers.
 
@@ -119,19 +137,18 @@ class CacheStore:
     """
 
     def __init__(self, commands: RedisCommands, settings: CacheSettings, *, owns_commands: bool = False) -> None:
-        self._commands = commands
+        self.commands = commands
         self._settings = settings
         self._owns_commands = owns_commands
         self._scripts = cache_scripts()
         self._max_entry_bytes = settings.max_entry_kb * 1024
-        self._queue: deque[tuple[str, CacheEntry]] = deque()
+        self._stale_s = max(settings.stale_if_error_s, settings.stale_while_revalidate_s)
+        self._queue: deque[Callable[[], Awaitable[None]]] = deque()
         self._queued_bytes = 0
         self._writer: asyncio.Task[None] | None = None
         self._failures = 0
         self._paused_until = 0.0
-        self._counts: Counter[str] = Counter()
-        self._count_timer: asyncio.TimerHandle | None = None
-        self._counting: asyncio.Task[None] | None = None
+        self._counts = DailyCounts(commands)
         self.dropped = 0
 
     @property
@@ -147,16 +164,16 @@ class CacheStore:
         """
         if self._paused_until and asyncio.get_running_loop().time() < self._paused_until:
             return None
-        return self._commands.begin("MGET", *slot.keys())
+        return self.commands.begin("MGET", *slot.keys())
 
-    async def found(self, pending: Awaitable[Any] | None) -> CacheEntry | None:
-        """Return the stored answer that a look-up found, fresh or stale; None if there is none.
+    async def found(self, pending: Awaitable[Any] | None) -> Found:
+        """Return what a look-up found.
 
         Args:
             pending: Of ``begin``.
         """
         if pending is None:
-            return None
+            return NOTHING
         try:
             async with asyncio.timeout(self._settings.lookup_timeout_s):
                 replies = await pending
@@ -164,15 +181,16 @@ class CacheStore:
             replies = None
         if not isinstance(replies, list):
             self._failed()
-            return None
+            return NOTHING
         self._failures = 0
-        return self._read(replies)
+        return self.read(replies)
 
-    def _read(self, replies: Sequence[Any]) -> CacheEntry | None:
+    def read(self, replies: Sequence[Any]) -> Found:
+        """Read the values of ``Slot.keys``."""
         data, *marks = replies
-        if not isinstance(data, bytes) or (entry := decode(data, most_bytes=self._max_entry_bytes)) is None:
-            return None
-        return None if any(_is_later(mark, entry.at) for mark in marks) else entry
+        purged_ms = max(map(_mark_ms, marks)) if any(marks) else 0
+        entry = decode(data, most_bytes=self._max_entry_bytes) if isinstance(data, bytes) else None
+        return Found(None if entry is None or entry.at * 1000 < purged_ms else entry, purged_ms)
 
     def _failed(self) -> None:
         self._failures += 1
@@ -191,35 +209,49 @@ class CacheStore:
         if size > self._max_entry_bytes or self._queued_bytes + size > MAX_QUEUED_BYTES:
             self.dropped += 1
             return False
-        self._queue.append((slot.id, entry))
         self._queued_bytes += size
+        self.after_writes(partial(self._keep, slot.id, entry))
+        return True
+
+    def after_writes(self, write: Callable[[], Awaitable[None]]) -> None:
+        """Do something soon, after what waits to be written."""
+        self._queue.append(write)
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write(), name="finops-cache")
-        return True
 
     async def flush(self) -> None:
         """Wait until everything is written."""
         while self._writer is not None and not self._writer.done():
             await asyncio.wait([self._writer])
-        await self._flush_counts()
+        await self._counts.flush()
 
     async def _write(self) -> None:
         while self._queue:
-            entry_id, entry = self._queue.popleft()
-            try:
-                await self._keep(entry_id, entry)
-            except (StoreConnectionError, ResponseError, DataError) as error:
-                self.dropped += 1
-                logger.warning("an answer could not be stored: %s", error)
-            finally:
-                self._queued_bytes -= len(entry.body)
+            await self._queue.popleft()()
 
     async def _keep(self, entry_id: str, entry: CacheEntry) -> None:
+        try:
+            await self._put(entry_id, entry)
+        except (StoreConnectionError, ResponseError, DataError) as error:
+            self.dropped += 1
+            logger.warning("an answer could not be stored: %s", error)
+        finally:
+            self._queued_bytes -= len(entry.body)
+
+    async def run(self, name: str, keys: Sequence[str], args: Sequence[str | int]) -> object:
+        """Run one of the cache's scripts.
+
+        Raises:
+            StoreConnectionError: No answer.
+        """
+        return await self.commands.script(self._scripts[name], keys, args, retry_safe=True)
+
+    async def _put(self, entry_id: str, entry: CacheEntry) -> None:
         now = time.time()
-        life_ms = round(entry.left_s(now) * 1000)
+        life_ms = round((entry.left_s(now) + self._stale_s) * 1000)
         if life_ms <= 0:
             return
-        await self._commands.script(
+        await self.commands.script(
             self._scripts["keep"],
             (keyspace.entry(entry_id), keyspace.AGES, keyspace.SIZES),
             (
@@ -247,7 +279,7 @@ class CacheStore:
             if not dry_run:
                 before = time.time() if purge.before is None else purge.before
                 args = (math.ceil(before * 1000), MARK_MS)
-                await self._commands.script(self._scripts["mark"], (purge.mark,), args, retry_safe=True)
+                await self.commands.script(self._scripts["mark"], (purge.mark,), args, retry_safe=True)
             return await self._sweep(purge, dry_run=dry_run)
         except StoreConnectionError as error:
             raise StoreUnavailable("The store did not answer: the cache could not be purged. Try again.") from error
@@ -257,7 +289,7 @@ class CacheStore:
         cursor: str | bytes = "0"
         count = 0
         while True:
-            cursor, keys = await self._commands.execute(
+            cursor, keys = await self.commands.execute(
                 "SCAN", cursor, "MATCH", pattern, "COUNT", SCAN_COUNT, retry_safe=True
             )
             covered = await self._covered(purge, keys)
@@ -271,7 +303,7 @@ class CacheStore:
         """Return the ids of the entries that a purge covers; unreadable ones are covered too."""
         if not keys:
             return []
-        heads = await self._commands.execute_many([("GETRANGE", key, 0, HEAD_BYTES) for key in keys], retry_safe=True)
+        heads = await self.commands.execute_many([("GETRANGE", key, 0, HEAD_BYTES) for key in keys], retry_safe=True)
         return [
             key.decode().removeprefix(keyspace.ENTRIES)
             for key, head in zip(keys, heads, strict=True)
@@ -294,29 +326,11 @@ class CacheStore:
 
     async def _forget(self, ids: Sequence[str]) -> int:
         keys = (keyspace.AGES, keyspace.SIZES, *map(keyspace.entry, ids))
-        return int(await self._commands.script(self._scripts["forget"], keys, ids, retry_safe=True))
+        return int(await self.commands.script(self._scripts["forget"], keys, ids, retry_safe=True))
 
     def count(self, name: str, amount: int = 1) -> None:
         """Add to today's counts, soon."""
-        self._counts[name] += amount
-        if self._count_timer is None:
-            loop = asyncio.get_running_loop()
-            self._count_timer = loop.call_later(COUNT_EVERY_S, self._start_counting)
-
-    def _start_counting(self) -> None:
-        self._count_timer = None
-        self._counting = asyncio.create_task(self._flush_counts(), name="finops-cache-counts")
-
-    async def _flush_counts(self) -> None:
-        counts, self._counts = self._counts, Counter()
-        if not counts:
-            return
-        key = keyspace.counts(datetime.now(UTC).strftime("%Y-%m-%d"))
-        commands: list[tuple[str | int, ...]] = [("HINCRBY", key, name, amount) for name, amount in counts.items()]
-        try:
-            await self._commands.execute_many([*commands, ("EXPIRE", key, COUNTS_S)])
-        except (StoreConnectionError, ResponseError) as error:
-            logger.warning("the cache's counts were not written: %s", error)
+        self._counts.add(name, amount)
 
     async def counts(self, days: Sequence[str]) -> dict[str, int]:
         """Return the sums of days, ``2026-11-29``.
@@ -325,11 +339,7 @@ class CacheStore:
             StoreUnavailable: No answer.
         """
         stored = await self._read_many([("HGETALL", keyspace.counts(day)) for day in days])
-        sums: Counter[str] = Counter()
-        for pairs in stored:
-            for name, amount in zip(pairs[::2], pairs[1::2], strict=True):
-                sums[name.decode()] += int(amount)
-        return dict(sums)
+        return summed(stored)
 
     async def size(self) -> tuple[int, int]:
         """Return how many entries there are and their bytes; expired ones count until the next write.
@@ -342,30 +352,27 @@ class CacheStore:
 
     async def _read_many(self, commands: Sequence[Sequence[str]]) -> list[Any]:
         try:
-            return await self._commands.execute_many(commands, retry_safe=True)
+            return await self.commands.execute_many(commands, retry_safe=True)
         except StoreConnectionError as error:
             raise StoreUnavailable("The store did not answer: the cache cannot be read. Try again.") from error
 
     async def aclose(self) -> None:
         """Write what waits, if the store answers within ``CLOSE_S``."""
-        if self._count_timer is not None:
-            self._count_timer.cancel()
+        counting = self._counts.stop()
         flushing = asyncio.create_task(self.flush())
         _, late = await asyncio.wait([flushing], timeout=CLOSE_S)
-        tasks = [task for task in (self._writer, self._counting, *late) if task is not None and not task.done()]
+        tasks = [task for task in (self._writer, counting, *late) if task is not None and not task.done()]
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
         if self._owns_commands:
-            await self._commands.aclose()
+            await self.commands.aclose()
 
 
-def _is_later(mark: object, at: float) -> bool:
-    """Whether a purge mark forbids an entry of that time; garbage forbids nothing."""
-    if not isinstance(mark, bytes):
-        return False
+def _mark_ms(mark: object) -> int:
+    """Return the time of a purge mark; garbage forbids nothing."""
     try:
-        return at * 1000 < int(mark)
+        return int(mark) if isinstance(mark, bytes) else 0
     except ValueError:
-        return False
+        return 0

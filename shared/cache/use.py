@@ -3,11 +3,12 @@
 Source: https://www.rfc-editor.org/rfc/rfc9211 (``Cache-Status``), RFC 9111 5.1 (``Age``).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from shared.cache.entry import CacheEntry
+from shared.cache.flights import Flight
 from shared.cache.policy import CachePolicy
 from shared.cache.store import Slot
 
@@ -24,6 +25,10 @@ class CacheUse:
         started: When it was sent, Unix seconds.
         entry: The stored answer that is served; None: none is.
         stale: Whether an answer was found that is too old.
+        refreshed: Whether the entry is past its time to live, and a fresh answer is fetched.
+        spare: An answer past its time to live that is served if no provider answers; None: there is none.
+        flight: The upstream call that it leads, while others may wait for its answer; None: none.
+        collapsed: Whether the entry is the answer of an identical call that was in progress.
         stored: Whether its answer is stored.
     """
 
@@ -34,12 +39,36 @@ class CacheUse:
     started: float = 0.0
     entry: CacheEntry | None = None
     stale: bool = False
+    refreshed: bool = False
+    spare: CacheEntry | None = None
+    flight: Flight | None = None
+    collapsed: bool = False
     stored: bool = False
 
     @property
     def result(self) -> str:
         """``hit``, ``miss`` or ``bypass``, for metrics."""
         return "hit" if self.entry is not None else "bypass" if self.bypass else "miss"
+
+    def end(self, entry: CacheEntry | None = None) -> None:
+        """Give those that wait for the call its answer; None: it has none that may be shared."""
+        if self.flight is not None:
+            flight, self.flight = self.flight, None
+            flight.end(entry)
+
+    def go_on(self, stop: Callable[[], None]) -> bool:
+        """Let the call go on though its caller has left, while others wait for its answer.
+
+        Args:
+            stop: Called when nobody waits any more.
+
+        Returns:
+            False if nobody can: it leads no upstream call.
+        """
+        if self.flight is None:
+            return False
+        self.flight.go_on(stop)
+        return True
 
     def headers(self, now: float) -> dict[str, str]:
         """Return the headers of the answer."""
@@ -48,12 +77,16 @@ class CacheUse:
             lines["x-bf-cache-id"] = self.slot.id
         if self.entry is not None:
             lines["age"] = str(int(self.entry.age_s(now)))
-            lines["x-bf-cache-hit-type"] = "direct"
+            if not self.collapsed:
+                lines["x-bf-cache-hit-type"] = "direct"
         return lines
 
     def _status(self, now: float) -> str:
+        if self.collapsed:
+            return "fwd=miss; collapsed"
         if self.entry is not None:
-            return f"hit; ttl={int(self.entry.left_s(now))}; detail=exact"
+            left_s = self.entry.left_s(now)
+            return f"hit; ttl={int(left_s)}; detail={'exact' if left_s > 0 else 'stale'}"
         if self.bypass:
             return f"fwd=bypass; detail={self.bypass}"
         reason = "request" if self.policy.reload else "stale" if self.stale else "miss"

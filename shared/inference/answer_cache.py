@@ -3,12 +3,13 @@
 ::
 
     route ──> look up and reserve, in one write to the store ──> hit: costs nothing, is booked as saved
-                                                             └─> miss: the provider answers ──> stored, soon
+                                                             └─> miss: wait for an identical call in progress, or
+                                                                 the provider answers ──> stored, soon
 """
 
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import orjson
 
@@ -17,26 +18,59 @@ from shared.cache.entry import CacheEntry
 from shared.cache.identity import caller_scope, request_hash
 from shared.cache.policy import read_policy
 from shared.cache.recording import StreamRecording
-from shared.cache.store import CacheStore, Slot
+from shared.cache.store import NOTHING, CacheStore, Slot
 from shared.cache.use import CacheUse
-from shared.errors import BudgetExceeded, NotCached, PriceUnknown, TokenLimited
+from shared.errors import (
+    BudgetExceeded,
+    GatewayError,
+    NotCached,
+    Overloaded,
+    PriceUnknown,
+    ProviderRateLimited,
+    TokenLimited,
+    UpstreamFailure,
+)
 from shared.governance.keys.caller import Caller
 from shared.inference.call import Answer, AnswerStream, Call, Target
 from shared.inference.call_cost import CallCost
 from shared.inference.conversations import Conversations
+from shared.inference.refreshes import Answering, Refreshes
 from shared.inference.replay import ReplayStream
+from shared.inference.single_flight import SingleFlight
+from shared.inference.stored_bodies import debugged, response_of_events, with_debug, with_new_id
 from shared.inference.streaming import ProviderStream
 from shared.settings.cache import CacheSettings
 from shared.surfaces.chat_chunks import replayed
 from shared.surfaces.request_types import CHAT, COMPLETIONS, RESPONSES
-from shared.surfaces.response_ids import mint_response_id
 from shared.surfaces.sse import EventSplitter, encode_event, event_data
 from shared.telemetry.upstream import CacheWatch
 
+T = TypeVar("T")
+
+TOO_MANY = 429
+SERVER_ERROR = 500
 # Headers for the provider on which its answer depends.
 _ANSWER_HEADERS = ("anthropic-beta", "openai-beta")
-_RESPONSE_PREFIX = "resp_"
-_LEAST_DIGITS = 24
+
+
+class CachedRun(NamedTuple, Generic[T]):
+    """What a call does that may be answered from the cache.
+
+    Attributes:
+        targets: Where it goes, in order.
+        from_provider: Calls them.
+        from_cache: Returns the stored answer that was found, whole or as a stream.
+        check: Raises if its caller may not use what it refers to.
+        answering: Makes the call again, to refresh the stored answer.
+        until: Event loop time past which it waits for no other call; ``inf``: none.
+    """
+
+    targets: Sequence[Target]
+    from_provider: Callable[[], Awaitable[T]]
+    from_cache: "FromCache[T]"
+    check: Callable[[], Awaitable[None]]
+    answering: Answering
+    until: float
 
 
 class AnswerCache:
@@ -64,6 +98,8 @@ class AnswerCache:
         self._conversations = conversations
         self._now = now
         self._types = frozenset(settings.types)
+        self._flights = SingleFlight(store, watch, settings.collapse)
+        self._refreshes = Refreshes(store.flush)
 
     def use_of(self, headers: Mapping[bytes, bytes], caller: Caller, request_type: str) -> CacheUse | None:
         """Return how a request uses the cache; None: not at all.
@@ -86,33 +122,53 @@ class AnswerCache:
             bearer=caller.scope,
         )
 
-    async def open(self, call: Call, use: CacheUse, targets: Sequence[Target], cost: CallCost | None) -> bool:
-        """Look a call up while it is admitted.
+    async def run(self, call: Call, use: CacheUse, cost: CallCost | None, run: CachedRun[T]) -> T:
+        """Serve a stored answer, or that of an identical call in progress, or call a provider.
+
+        Raises:
+            GatewayError: A limit is spent, or no target answered and nothing stored may be served instead.
+            NotCached: Nothing is stored, and the caller wants nothing else.
+            RetryLater: As ``Attempts.over``.
+        """
+        if not await self._find(call, use, cost, run):
+            try:
+                return await run.from_provider()
+            except GatewayError as error:
+                use.end()
+                if not _is_rescued(use, error):
+                    raise
+        await run.check()
+        if use.refreshed:
+            self._refreshes.start(call, use, run.answering)
+        return await run.from_cache(self, call, use, cost)
+
+    async def _find(self, call: Call, use: CacheUse, cost: CallCost | None, run: CachedRun[T]) -> bool:
+        """Look a call up while it is admitted, and wait for an identical one in progress.
 
         A spent budget or token limit does not refuse a hit, which takes nothing of them; a request limit does.
 
         Returns:
             Whether a stored answer is to be served (``use.entry``).
-
-        Raises:
-            GatewayError: A limit is spent, as ``CallCost.open``.
-            NotCached: Nothing is stored, and the caller wants nothing else.
         """
         started = time.perf_counter()
-        pending = self._begin(call, use, targets[0])
-        refusal = await _admit(targets, cost)
+        pending = self._begin(call, use, run.targets[0])
+        refusal = await _admit(run.targets, cost)
+        found = NOTHING
         if pending is not None:
-            self._accept(use, await self.store.found(pending))
+            found = await self.store.found(pending)
+            self._accept(use, found.entry)
         self._looked_up(call, use, time.perf_counter() - started)
-        if use.entry is None:
-            if refusal is not None:
-                raise refusal
-            if use.policy.only_if_cached:
-                raise NotCached
-            return False
-        if refusal is not None and cost is not None:
-            await cost.open_cached(targets)
-        return True
+        if use.entry is not None:
+            if refusal is not None and cost is not None:
+                await cost.open_cached(run.targets)
+            return True
+        if refusal is not None:
+            raise refusal
+        if use.policy.only_if_cached:
+            raise NotCached
+        if use.slot is not None and use.policy.look:
+            await self._flights.join(use, found.purged_ms, run.until)
+        return use.entry is not None
 
     def _begin(self, call: Call, use: CacheUse, target: Target) -> Awaitable[Any] | None:
         use.started = self._now()
@@ -138,11 +194,18 @@ class AnswerCache:
     def _accept(self, use: CacheUse, entry: CacheEntry | None) -> None:
         if entry is None:
             return
-        now = self._now()
-        if entry.left_s(now) <= 0 or entry.age_s(now) > use.policy.max_age_s:
+        now, policy, settings = self._now(), use.policy, self.settings
+        late_s = -entry.left_s(now)
+        if entry.age_s(now) > policy.max_age_s:
             use.stale = True
-            return
-        use.entry = entry
+        elif late_s < 0 or late_s <= policy.max_stale_s:
+            use.entry = entry
+        elif late_s <= settings.stale_while_revalidate_s:
+            use.entry, use.refreshed = entry, True
+        else:
+            use.stale = True
+            if late_s <= settings.stale_if_error_s:
+                use.spare = entry
 
     def _looked_up(self, call: Call, use: CacheUse, seconds: float) -> None:
         self._watch.looked_up(use.result, "exact", call.request_type.name, seconds)
@@ -188,14 +251,14 @@ class AnswerCache:
         events = replayed(orjson.loads(entry.body), include_usage=include_usage)
         if use.policy.debug:
             last = orjson.loads(event_data(events[-2]))
-            events[-2] = encode_event(_debugged(last, use))
+            events[-2] = encode_event(with_debug(last, use))
         return events
 
     async def _own_response(self, call: Call, entry: CacheEntry) -> bytes:
         """Return the body; a response's under an id of its own, by which it is stored (a job's when the job ends)."""
         if call.request_type is not RESPONSES:
             return entry.body
-        body = _with_new_id(call, entry.body)
+        body = with_new_id(call, entry.body)
         response = response_of_events(body)
         if response is not None and self._conversations is not None and not call.job_id:
             await self._conversations.keep(call.fields, response, call.caller)
@@ -228,6 +291,8 @@ class AnswerCache:
         if stream.whole is None and self._may_store(use, stream.provider, stream.model, cost):
             use.stored = True
             stream.recording = self._recording(call, use)
+        else:
+            use.end()
         stream.headers = {**stream.headers, **use.headers(self._now())}
 
     def _recording(self, call: Call, use: CacheUse) -> StreamRecording:
@@ -236,7 +301,7 @@ class AnswerCache:
             is_chat = call.request_type is CHAT
             self._store(use, body, usage, "application/json" if is_chat else "text/event-stream", events=not is_chat)
 
-        return StreamRecording(call.request_type, self.store.max_entry_bytes, store)
+        return StreamRecording(call.request_type, self.store.max_entry_bytes, store, closed=use.end)
 
     def _may_store(self, use: CacheUse, provider: str, model: str, cost: CallCost | None) -> bool:
         """Whether an answer is what was asked for: of the first target, and not cut to what a budget had left."""
@@ -261,6 +326,7 @@ class AnswerCache:
             partition=use.policy.partition,
         )
         stored = self.store.store(use.slot, entry)
+        use.end(entry)  # after it: another process may call once the entry is written
         self._watch.stored("stored" if stored else "dropped")
         if stored:
             self.store.count("stored")
@@ -268,7 +334,23 @@ class AnswerCache:
 
     async def aclose(self) -> None:
         """Write what waits."""
+        await self._refreshes.aclose()
         await self.store.aclose()
+
+
+FromCache = Callable[[AnswerCache, Call, CacheUse, CallCost | None], Awaitable[T]]
+"""Returns the stored answer that was found, whole or as a stream."""
+
+
+def _is_rescued(use: CacheUse, error: GatewayError) -> bool:
+    """Whether an answer past its time to live is served because no provider answers (``stale_if_error_s``)."""
+    failing = isinstance(error, UpstreamFailure | Overloaded | ProviderRateLimited) and (
+        error.status == TOO_MANY or error.status >= SERVER_ERROR
+    )
+    if use.spare is None or not failing:
+        return False
+    use.entry = use.spare
+    return True
 
 
 async def _admit(targets: Sequence[Target], cost: CallCost | None) -> BudgetExceeded | TokenLimited | None:
@@ -286,51 +368,3 @@ async def _admit(targets: Sequence[Target], cost: CallCost | None) -> BudgetExce
     except (BudgetExceeded, TokenLimited) as error:
         return error
     return None
-
-
-def debugged(body: bytes, use: CacheUse) -> bytes:
-    """Return a JSON answer with how the cache was used in ``extra_fields.cache_debug``, as Bifrost has it."""
-    try:
-        answer = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return body
-    return _debugged(answer, use) if isinstance(answer, dict) else body
-
-
-def _debugged(answer: dict[str, Any], use: CacheUse) -> bytes:
-    extra = answer.get("extra_fields")
-    fields = extra if isinstance(extra, dict) else {}
-    return orjson.dumps({**answer, "extra_fields": {**fields, "cache_debug": use.to_debug()}})
-
-
-def _with_new_id(call: Call, body: bytes) -> bytes:
-    """Return a response under an id of its own: the stored one leads to another call's.
-
-    Item ids of ours contain the digits of their response's, so these are replaced wherever they stand.
-    """
-    old = _response_id(body)
-    if not old.startswith(_RESPONSE_PREFIX):
-        return body
-    new = call.job_id if call.job_id.startswith(_RESPONSE_PREFIX) else mint_response_id()
-    digits = old.removeprefix(_RESPONSE_PREFIX)
-    if len(digits) < _LEAST_DIGITS:  # it could be part of the text
-        return body.replace(f'"{old}"'.encode(), f'"{new}"'.encode())
-    return body.replace(digits.encode(), new.removeprefix(_RESPONSE_PREFIX).encode())
-
-
-def response_of_events(body: bytes) -> dict[str, Any] | None:
-    """Return the response of a stored stream's last event, or the stored response itself; None if there is none."""
-    if not body.startswith((b"event:", b"data:")):
-        whole = orjson.loads(body)
-        return whole if isinstance(whole, dict) else None
-    for event in reversed(EventSplitter().feed(body)):
-        data = event_data(event)
-        response = orjson.loads(data).get("response") if data else None
-        if isinstance(response, dict):
-            return response
-    return None
-
-
-def _response_id(body: bytes) -> str:
-    response = response_of_events(body)
-    return str(response.get("id", "")) if response else ""

@@ -154,6 +154,11 @@ class Attempts:
                     key = self._next_key(health, target, tried, error)
         raise AssertionError("max_attempts is at least 1")
 
+    @property
+    def begin_by(self) -> float:
+        """Event loop time until which a stream must begin, and any other answer end."""
+        return self._begin_by
+
     def begin_s(self) -> float:
         """Return the seconds left until a stream must begin."""
         return self._begin_by - self._time()

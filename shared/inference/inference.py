@@ -9,17 +9,10 @@ from typing import Any, TypeVar
 
 import orjson
 
-from shared.cache.use import CacheUse
-from shared.errors import (
-    GatewayError,
-    LimitReached,
-    UnsupportedParameter,
-    UpstreamFailure,
-    UpstreamTimeout,
-)
+from shared.errors import GatewayError, LimitReached, UnsupportedParameter, UpstreamFailure, UpstreamTimeout
 from shared.governance.limits.guard import UNLIMITED, Reservation
 from shared.governance.pricing.usage import BYTES_PER_TOKEN
-from shared.inference.answer_cache import AnswerCache
+from shared.inference.answer_cache import AnswerCache, CachedRun, FromCache
 from shared.inference.attempts import Attempt, Attempts
 from shared.inference.billing import Billing
 from shared.inference.call import Answer, AnswerStream, Call, Target
@@ -49,10 +42,6 @@ from shared.surfaces.request_types import RESPONSES
 from shared.telemetry.upstream import UNWATCHED, UpstreamWatch
 
 T = TypeVar("T")
-
-
-FromCache = Callable[[AnswerCache, Call, CacheUse, CallCost | None], Awaitable[T]]
-"""Returns the stored answer that was found, whole or as a stream."""
 
 
 class Inference:
@@ -202,11 +191,15 @@ class Inference:
         use = call.cache
         if use is not None and use.entry is not None:
             return answer
-        if cost is not None:
-            answer.ledger = cost.answered(answer.usage, answer.status, answer.body)
-            answer.headers = {**answer.headers, **cost.headers()}
-        if use is not None and self.cache is not None:
-            self.cache.store_answer(call, use, answer, cost)
+        try:
+            if cost is not None:
+                answer.ledger = cost.answered(answer.usage, answer.status, answer.body)
+                answer.headers = {**answer.headers, **cost.headers()}
+            if use is not None and self.cache is not None:
+                self.cache.store_answer(call, use, answer, cost)
+        finally:
+            if use is not None:
+                use.end()
         return answer
 
     async def stream(self, call: Call, call_cost: CallCost | None = None) -> AnswerStream:
@@ -281,14 +274,16 @@ class Inference:
             return await receive(Outgoing(sent, attempts, attempt, wire, ask, wire.request(ask)))
 
         try:
-            if use is None or self.cache is None:
-                if cost is not None:
-                    await cost.open(targets)
-            elif await self.cache.open(call, use, targets, cost):
-                await self._objects.check(call, targets[0])
-                return await from_cache(self.cache, call, use, cost), cost
+            if use is not None and self.cache is not None:
+                send, check = partial(attempts.over, targets, once), partial(self._objects.check, call, targets[0])
+                run = CachedRun(targets, send, from_cache, check, self, attempts.begin_by)
+                return await self.cache.run(call, use, cost, run), cost
+            if cost is not None:
+                await cost.open(targets)
             return await attempts.over(targets, once), cost
         except BaseException as error:
+            if use is not None:
+                use.end()
             if call_cost is None and cost is not None:
                 cost.failed(error)
             raise

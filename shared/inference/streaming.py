@@ -129,6 +129,8 @@ class ProviderStream:
             error = None
             if self.recording is not None:
                 self.recording.complete(self.usage)
+        if self.recording is not None:
+            self.recording.close()
         if self.call_cost is not None and not self.call_cost.entry:
             self.call_cost.streamed(self.usage, self._events, error)
 
@@ -181,6 +183,8 @@ class ProviderStream:
         if self.late_reads is None or cost is None or cost.entry or not cost.reservation.reservation or ended:
             return False
         self._reads_on = True
+        if self.recording is not None:
+            self.recording.close()  # what comes now is counted, not kept
         self.late_reads.start(self._count_late())
         return True
 

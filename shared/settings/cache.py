@@ -6,6 +6,7 @@ from pydantic import BeforeValidator, Field, SecretStr
 
 from shared.settings.section import Section
 
+Collapse = Literal["off", "process", "all"]
 CachedType = Literal["chat.completions", "responses", "completions", "embeddings", "moderations"]
 
 
@@ -25,6 +26,9 @@ class CacheSettings(Section):
         ttl_s: How long answers are served.
         embeddings_ttl_s: The same, of embeddings and moderations.
         max_ttl_s: The longest life that a caller may ask for.
+        stale_if_error_s: How long past its time to live an answer is served while the provider fails.
+        stale_while_revalidate_s: How long past it an answer is served while a fresh one is fetched.
+        collapse: Which identical calls in progress share one upstream call: those of a ``process``, ``all``, or none.
         max_entry_kb: Larger answers are not stored.
         max_mb: Of the store, for all entries together; those that expire first go first.
         types: Which requests are cached.
@@ -38,6 +42,9 @@ class CacheSettings(Section):
     ttl_s: Annotated[int, Field(ge=1, le=30 * 86_400)] = 3600
     embeddings_ttl_s: Annotated[int, Field(ge=1, le=30 * 86_400)] = 7 * 86_400
     max_ttl_s: Annotated[int, Field(ge=1, le=30 * 86_400)] = 7 * 86_400
+    stale_if_error_s: Annotated[int, Field(ge=0, le=7 * 86_400)] = 0
+    stale_while_revalidate_s: Annotated[int, Field(ge=0, le=7 * 86_400)] = 0
+    collapse: Collapse = "process"
     max_entry_kb: Annotated[int, Field(ge=1, le=16 * 1024)] = 1024
     max_mb: Annotated[int, Field(ge=1, le=1024 * 1024)] = 256
     types: tuple[CachedType, ...] = ("chat.completions", "responses", "completions", "embeddings", "moderations")

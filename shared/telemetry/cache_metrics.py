@@ -28,6 +28,9 @@ class CacheMetrics:
             ["team", "provider", "model"],
             registry,
         )
+        self._collapsed = FastCounter(
+            "finops_cache_collapsed", "Calls answered by an identical call in progress.", [], registry
+        )
         self._stored = FastCounter(
             "finops_cache_stored", "Answers stored, or dropped: too large, or too many waiting.", ["result"], registry
         )
@@ -40,6 +43,10 @@ class CacheMetrics:
     def saved(self, team: str, provider: str, model: str, micro_usd: int) -> None:
         """Count what a stored answer saved."""
         self._saved.add((team, provider, model), micro_usd / 1_000_000)
+
+    def collapsed(self) -> None:
+        """Count a call that shared another one's answer."""
+        self._collapsed.add(())
 
     def stored(self, result: str) -> None:
         """Count an answer that was stored or dropped."""

@@ -45,6 +45,10 @@ class CacheWatch(Protocol):
         """A stored answer was served: what the call would have cost at list prices."""
         ...
 
+    def collapsed(self) -> None:
+        """A call was answered by an identical one in progress."""
+        ...
+
     def stored(self, result: str) -> None:
         """An answer was taken to be ``stored``, or ``dropped`` because it is too large or too many wait."""
         ...
@@ -63,6 +67,9 @@ class Unwatched:
         """Let it pass."""
 
     def saved(self, team: str, provider: str, model: str, micro_usd: int) -> None:
+        """Let it pass."""
+
+    def collapsed(self) -> None:
         """Let it pass."""
 
     def stored(self, result: str) -> None:

@@ -1,5 +1,6 @@
 """The cache as callers meet it: on every surface, whole, streamed and as jobs, with its costs (contract 10)."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from simulator.serve import RunningSimulator
 from tests.api.conftest import ADMIN_KEY, CHAT, KEY_A, KEY_B, Gateway
+from tests.waiting import wait_until
 
 Start = Callable[..., Awaitable[Gateway]]
 PRICES = {"sim/*": {"input": 1_000, "output": 10_000}, "openai/*": {"input": 1_000, "output": 10_000}}
@@ -335,3 +337,35 @@ async def test_no_header_turns_on_a_cache_that_is_off(start: Start, sim: Running
         assert answer.status_code == 200
         assert "cache-status" not in answer.headers
     assert len(sim.requests) == 2
+
+
+async def test_a_shared_call_ends_when_the_last_of_its_callers_has_hung_up(start: Start, sim: RunningSimulator) -> None:
+    gateway = await cached_gateway(start)
+
+    def asking(model: str, **more: Any) -> asyncio.Task[httpx.Response]:
+        return asyncio.create_task(ask(gateway, {**CHAT, "model": model, **more}))
+
+    for more in ({}, {"stream": True}):
+        first = asking("sim/gpt-4o@latency=0.5", **more)
+        await sim.wait_until(lambda log: log.open_count == 1)
+        second = asking("sim/gpt-4o@latency=0.5", **more)
+        await joined(gateway)
+        first.cancel()
+        assert status(await second) == "fwd=miss; collapsed"
+        assert sim.requests[-1].outcome == "completed", more
+        assert (await gateway.http.post("/api/cache/purge", headers=ADMIN)).status_code == 200
+    hanging = [asking("sim/gpt-4o@hang")]
+    await sim.wait_until(lambda log: log.open_count == 1)
+    hanging.append(asking("sim/gpt-4o@hang"))
+    await joined(gateway)
+    for task in hanging:
+        task.cancel()
+    await sim.wait_until(lambda log: log.open_count == 0)
+    assert sim.requests[-1].outcome == "client_disconnected"
+    assert len(sim.requests) == 3
+
+
+async def joined(gateway: Gateway) -> None:
+    """Wait until a call waits for another one's answer."""
+    flights = gateway.services.inference.cache._flights._flights._flights
+    await wait_until(lambda: any(flight._waiting for flight in flights.values()))

@@ -104,3 +104,9 @@ def test_asked_means_a_cache_key_or_max_age(headers: dict[str, str], asks: bool)
 def test_a_jobs_record_keeps_the_policy(before: CachePolicy) -> None:
     assert CachePolicy.from_json(before.to_json()) == before
     assert before.max_age_s in (inf, 9.0)
+
+
+def test_max_stale_is_kept_with_a_job() -> None:
+    policy = read_policy({b"cache-control": b"max-stale=60"}, CacheSettings(mode="exact"), "chat.completions")
+    assert policy is not None
+    assert CachePolicy.from_json(policy.to_json()) == policy

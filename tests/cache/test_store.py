@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from shared.cache import keyspace
+from shared.cache import daily_counts, keyspace
 from shared.cache import store as store_module
 from shared.cache.entry import CacheEntry
-from shared.cache.store import CacheStore, Purge, Slot
+from shared.cache.store import CacheStore, Found, Purge, Slot
 from shared.clock import now
 from shared.errors import StoreUnavailable
 from shared.settings.cache import CacheSettings
@@ -40,7 +40,7 @@ def entry(body: bytes = b"{}", *, age_s: float = 0, ttl_s: int = 60, **more: Any
 
 
 async def look(store: CacheStore, where: Slot) -> CacheEntry | None:
-    return await store.found(store.begin(where))
+    return (await store.found(store.begin(where))).entry
 
 
 async def test_an_answer_is_found_where_it_was_stored(store: CacheStore) -> None:
@@ -185,7 +185,7 @@ async def test_counts_are_summed_over_days(store: CacheStore, commands: RedisCom
 
 
 async def test_counts_are_written_by_themselves(store: CacheStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "COUNT_EVERY_S", 0.0)
+    monkeypatch.setattr(daily_counts, "COUNT_EVERY_S", 0.0)
     store.count("hit")
     await wait_until(lambda: store.counts([now().strftime("%Y-%m-%d")]), 30)
 
@@ -206,7 +206,7 @@ async def test_a_store_that_is_away_is_a_miss_and_is_asked_less(caplog: pytest.L
         assert await look(store, slot()) is None
     assert "the cache does not answer" in caplog.text
     assert store.begin(slot()) is None
-    assert await store.found(None) is None
+    assert await store.found(None) == Found()
     store.store(slot(), entry())
     store.count("hit")
     await store.flush()
@@ -225,7 +225,7 @@ async def test_a_store_that_is_away_is_a_miss_and_is_asked_less(caplog: pytest.L
 async def test_a_late_look_up_is_a_miss() -> None:
     never = asyncio.get_running_loop().create_future()
     store = CacheStore(MultiplexedClient(NOWHERE), CacheSettings(lookup_timeout_s=0.001), owns_commands=True)
-    assert await store.found(never) is None
+    assert await store.found(never) == Found()
     await store.aclose()
 
 

@@ -126,8 +126,9 @@ async def test_a_store_that_is_away_does_not_fail_calls(build_cached: Build) -> 
         ("key", MEMBER, Caller(scope="k")),
     ],
 )
-def test_scopes(scope: Any, equal: Caller, other: Caller | None) -> None:
-    cache = AnswerCache(None, CacheSettings(mode="exact", scope=scope), UNWATCHED)  # type: ignore[arg-type]
+async def test_scopes(store: MultiplexedClient, scope: Any, equal: Caller, other: Caller | None) -> None:
+    settings = CacheSettings(mode="exact", scope=scope)
+    cache = AnswerCache(CacheStore(store, settings), settings, UNWATCHED)
     assert cache.scope_of(equal) == cache.scope_of(MEMBER)
     assert other is None or cache.scope_of(other) != cache.scope_of(MEMBER)
     assert cache.use_of({}, ANONYMOUS, "images.generations") is None
