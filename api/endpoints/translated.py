@@ -25,7 +25,8 @@ from api.http.request_context import (
 )
 from api.http.streaming import EVENT_STREAM, TranslatedEvents, send_translated_stream
 from api.jobs.async_headers import POLL, wants_job, wants_overflow
-from api.jobs.async_mode import call_of, poll, submit
+from api.jobs.async_mode import call_of, poll
+from api.jobs.cached_submit import submit_unless_cached
 from api.jobs.overflow import answer_or_submit
 from api.jobs.replies import STATUSES, job_headers, with_headers
 from api.services import Services
@@ -86,11 +87,9 @@ async def serve(dialect: Dialect, services: Services, context: RequestContext, r
         return
     as_job = wants_job(context)
     request = await read(dialect, services, context, receive)
-    if as_job:
-        await send_reply(send, _job_reply(dialect, await submit(services, context, request, receive), context))
-        return
-    if wants_overflow(context):
-        result = await answer_or_submit(services, context, request, receive)
+    if as_job or wants_overflow(context):
+        accept = submit_unless_cached if as_job else answer_or_submit
+        result = await accept(services, context, request, receive)
         reply = (
             _job_reply(dialect, result, context)
             if isinstance(result, Job)

@@ -20,6 +20,7 @@ from api.jobs.async_headers import POLL, wants_job, wants_overflow
 from api.jobs.async_mode import call_of, poll, submit
 from api.jobs.background import asks_for_background
 from api.jobs.background_stream import send_response_stream
+from api.jobs.cached_submit import submit_unless_cached
 from api.jobs.overflow import answer_or_submit
 from api.jobs.replies import native_reply, sdk_reply
 from api.services import Services
@@ -62,13 +63,12 @@ class InferenceEndpoint(AsgiEndpoint):
             await send_reply(send, sdk_reply(await poll(services, context, request_type, receive)))
             return
         if wants_job(context):
-            job = await submit(services, context, await self._read(request_type, scope, receive), receive)
-            await send_reply(send, sdk_reply(job))
+            request = await self._read(request_type, scope, receive)
+            await _send_result(send, await submit_unless_cached(services, context, request, receive))
             return
         request = await self._read(request_type, scope, receive)
         if wants_overflow(context) and not asks_for_background(request):
-            result = await answer_or_submit(services, context, request, receive)
-            await send_reply(send, sdk_reply(result) if isinstance(result, Job) else _reply(result))
+            await _send_result(send, await answer_or_submit(services, context, request, receive))
         elif asks_for_background(request):
             job = await submit(services, context, request, receive, native=True)
             if request.stream:
@@ -103,6 +103,10 @@ class InferenceEndpoint(AsgiEndpoint):
             answer = await services.inference.answer(call)
         context.provider = answer.provider
         await send_reply(send, _reply(answer))
+
+
+async def _send_result(send: Send, result: Answer | Job) -> None:
+    await send_reply(send, sdk_reply(result) if isinstance(result, Job) else _reply(result))
 
 
 def _reply(answer: Answer) -> Reply:

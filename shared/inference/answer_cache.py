@@ -170,6 +170,34 @@ class AnswerCache:
             await self._flights.join(use, found.purged_ms, run.until)
         return use.entry is not None
 
+    async def stored_answer(
+        self,
+        call: Call,
+        use: CacheUse,
+        targets: Sequence[Target],
+        check: Callable[[], Awaitable[None]],
+        open_cost: Callable[[], CallCost | None],
+    ) -> Answer | None:
+        """Return the stored answer to a call that is to become a job, booked as a hit; None if there is none.
+
+        Raises:
+            RequestLimited, StoreUnavailable: See ``CallCost.open_cached``.
+            NotCached: There is none, and the caller wants nothing else.
+        """
+        started = time.perf_counter()
+        pending = self._begin(call, use, targets[0])
+        if pending is not None:
+            self._accept(use, (await self.store.found(pending)).entry)
+        if use.entry is None or use.refreshed:  # its run refreshes it
+            if use.policy.only_if_cached:
+                raise NotCached
+            return None
+        await check()
+        self._looked_up(call, use, time.perf_counter() - started)
+        if (cost := open_cost()) is not None:
+            await cost.open_cached(targets)
+        return await self.answer(call, use, cost)
+
     def _begin(self, call: Call, use: CacheUse, target: Target) -> Awaitable[Any] | None:
         use.started = self._now()
         use.bypass = self._bypass(call, use, target)

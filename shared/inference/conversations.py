@@ -5,13 +5,15 @@ A response is one JSON value with its input and the id of the one before; a conv
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 
 from shared.errors import InvalidRequest, StoreUnavailable
 from shared.governance.keys.caller import Caller
+from shared.governance.pricing.usage import BYTES_PER_TOKEN
+from shared.inference.call import Call
 from shared.inference.keys import stored_response
 from shared.jobs.keys import is_job_id
 from shared.providers.wires.bridged import Item, Recalled
@@ -165,3 +167,10 @@ def not_stored(response_id: object) -> InvalidRequest:
         param="previous_response_id",
         code="previous_response_not_found",
     )
+
+
+def continuing(call: Call, recalled: Recalled) -> Call:
+    """Return the call with the size of the stored conversation that it continues, if that is stored here."""
+    if not recalled.history:
+        return call
+    return replace(call, stored_tokens=len(orjson.dumps(recalled.history)) // BYTES_PER_TOKEN)

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from math import inf
 from typing import Any, TypeVar
@@ -11,14 +10,13 @@ import orjson
 
 from shared.errors import GatewayError, LimitReached, UnsupportedParameter, UpstreamFailure, UpstreamTimeout
 from shared.governance.limits.guard import UNLIMITED, Reservation
-from shared.governance.pricing.usage import BYTES_PER_TOKEN
 from shared.inference.answer_cache import AnswerCache, CachedRun, FromCache
 from shared.inference.attempts import Attempt, Attempts
 from shared.inference.billing import Billing
 from shared.inference.call import Answer, AnswerStream, Call, Target
 from shared.inference.call_cost import CallCost
 from shared.inference.catalogue import Catalogue
-from shared.inference.conversations import Conversations
+from shared.inference.conversations import Conversations, continuing
 from shared.inference.forwarding import Forwarder
 from shared.inference.late_reads import LateReads
 from shared.inference.model_lists import ModelLists
@@ -141,7 +139,7 @@ class Inference:
         if self._billing is None:
             return UNLIMITED
         targets = self._route(call)
-        call = _continuing(call, await self._recall(call))
+        call = continuing(call, await self._recall(call))
         try:
             return await self._billing.reserve_job(job_id, call, targets)
         except GatewayError as error:
@@ -156,7 +154,7 @@ class Inference:
             GatewayError: A limit is spent, or the call would be refused whatever happens.
         """
         if self._billing is not None:
-            await self._billing.reserve_parked(_continuing(call, await self._recall(call)), self._route(call))
+            await self._billing.reserve_parked(continuing(call, await self._recall(call)), self._route(call))
 
     def run_ended(self, job_id: str) -> None:
         """Stop renewing what ``reserve_parked`` reserved."""
@@ -201,6 +199,19 @@ class Inference:
             if use is not None:
                 use.end()
         return answer
+
+    async def stored_answer(self, call: Call) -> Answer | None:
+        """Return the stored answer to a call, without calling a provider; None if there is none.
+
+        Raises:
+            GatewayError: A request limit is spent, or the call would be refused whatever happens.
+            NotCached: There is none, and the caller wants nothing else.
+        """
+        if self.cache is None or call.cache is None:
+            return None
+        targets = self._route(call)
+        check = partial(self._objects.check, call, targets[0])
+        return await self.cache.stored_answer(call, call.cache, targets, check, partial(self.open_call_cost, call))
 
     async def stream(self, call: Call, call_cost: CallCost | None = None) -> AnswerStream:
         """Return the model's answer while it arrives, after its first bytes: a failure before them is retried.
@@ -260,7 +271,7 @@ class Inference:
     ) -> tuple[T, CallCost | None]:
         """Serve a stored answer, or make attempts until one is received; else close the cost unless it is a job's."""
         recalled = await self._recall(call)
-        call = _continuing(call, recalled)
+        call = continuing(call, recalled)
         targets = self._route(call)
         cost = call_cost or self.open_call_cost(call)
         attempts = self._attempts(call, cost)
@@ -386,10 +397,3 @@ class Inference:
     async def _store(self, call: Call, response: Mapping[str, Any]) -> None:
         if self.conversations is not None:
             await self.conversations.keep(call.fields, response, call.caller)
-
-
-def _continuing(call: Call, recalled: Recalled) -> Call:
-    """Return the call with the size of the stored conversation that it continues, if that is stored here."""
-    if not recalled.history:
-        return call
-    return replace(call, stored_tokens=len(orjson.dumps(recalled.history)) // BYTES_PER_TOKEN)

@@ -170,11 +170,36 @@ def _response_of(answer: httpx.Response, stream: bool) -> Any:
     return orjson.loads(last[6:])["response"]
 
 
+async def test_a_submit_is_answered_at_once_by_a_stored_answer(start: Start, sim: RunningSimulator) -> None:
+    gateway = await cached_gateway(start)
+    job = {"x_bf_async": "true"}
+    missing = await ask(gateway, **job, cache_control="only-if-cached")
+    assert (missing.status_code, missing.json()["error"]["code"]) == (504, "not_cached")
+    first = await ask(gateway)
+    hit = await ask(gateway, **job)
+    assert (hit.status_code, hit.content) == (200, first.content)
+    assert status(hit).startswith("hit")
+    assert hit.headers["x-bf-cost-usd"] == "0.000000"
+    assert "x-bf-async-id" not in hit.headers
+    for more in ({"idempotency_key": "k1"}, {"x_bf_async_delay": "60"}, {"cache_control": "no-cache"}):
+        queued = await ask(gateway, **job, **more)
+        assert (queued.status_code, queued.json()["status"]) == (200, "queued"), more
+    anthropic = {"model": "sim/gpt-4o", "max_tokens": 50, "messages": CHAT["messages"]}
+    await ask(gateway, anthropic, "/anthropic/v1/messages")
+    translated = await ask(gateway, anthropic, "/anthropic/v1/messages", **job)
+    assert status(translated).startswith("hit") and translated.json()["content"][0]["text"]
+    assert (await ask(gateway, {**CHAT, "stream": True}, **job)).status_code == 400
+    assert (await ask(gateway, {"model": "sim/x", "prompt": "a"}, "/v1/images/generations", **job)).json()["status"]
+    await gateway.services.inference._billing.ledger.flush()
+    hits = [call for call in (await gateway.http.get("/api/logs", headers=ADMIN)).json()["data"] if call["cache"]]
+    assert [call["job_id"] for call in hits] == ["", ""]
+
+
 async def test_a_job_is_answered_from_the_cache_and_its_outcome_is_stored(start: Start, sim: RunningSimulator) -> None:
     gateway = await cached_gateway(start)
     bodies = []
     for _ in range(2):
-        job_id = await gateway.submit(x_bf_vk=KEY_A)
+        job_id = await gateway.submit(x_bf_vk=KEY_A, x_bf_async_delay="0.001")  # a job, whatever is stored
         await gateway.worker.work_off()
         await gateway.services.inference.cache.store.flush()
         bodies.append((await gateway.poll(job_id, x_bf_vk=KEY_A)).json())
