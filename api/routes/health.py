@@ -1,6 +1,7 @@
 """Liveness, readiness and metrics."""
 
 import asyncio
+from itertools import chain
 from typing import Any
 
 from fastapi import APIRouter
@@ -13,6 +14,8 @@ from api.endpoints.deps import ServicesDep, as_response
 from api.http.request_context import Reply, json_reply
 from api.services import Services
 from shared.errors import GatewayError
+from shared.governance.limits.guard import LimitGuard
+from shared.governance.limits.headroom import configured_limits, read_headroom
 from shared.store.errors import REFUSALS, StoreConnectionError, StoreRefused
 from shared.store.probe import check_writable
 from shared.telemetry.metrics import CONTENT_TYPE
@@ -52,7 +55,10 @@ async def ready(services: ServicesDep, request: Request) -> Response:
 
 @router.get("/metrics", summary="Metrics for Prometheus", response_class=Response)
 async def metrics(services: ServicesDep, request: Request) -> Response:
-    """The process's metrics, those of queue and alert rules if the store answers; guarded as `/health?verbose` is."""
+    """The process's metrics, those of queue, alert rules and limits if the store answers.
+
+    They are guarded as `/health?verbose` is.
+    """
     if services.settings.server.guards_metrics:
         await require_monitor(request)
     await _observe_store(services)
@@ -72,5 +78,7 @@ async def _observe_store(services: Services) -> None:
             services.metrics.observe_queue(await services.store.stats())
             states = await services.alert_rules.list()
             services.metrics.observe_rules({state.name: state.status == "firing" for state in states})
+            limits = chain(configured_limits(services.settings), services.governance.known_limits())
+            services.metrics.observe_limits(await read_headroom(LimitGuard(services.commands), limits))
     except STORE_FAULTS:
         return

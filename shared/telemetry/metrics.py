@@ -5,7 +5,7 @@ The worker's metrics have the shape that the engine calls (``claimed``, ``waited
 Queue metrics describe Redis, not a process: ``observe_queue`` sets them just before ``render``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -183,6 +183,11 @@ class Metrics:
             Gauge("finops_alert_firing", "1 while an alert rule fires, else 0.", ["rule"], registry=registry)
         )
 
+        labels = ["kind", "scope", "window"]
+        self._headroom = Series(
+            Gauge("finops_limit_headroom_ratio", "What a limit has left: 1 all, 0 nothing.", labels, registry=registry)
+        )
+
     def _make_delivery_metrics(self) -> None:
         registry = self.registry
         self._deliveries = Series(
@@ -343,6 +348,12 @@ class Metrics:
         """Set which alert rules fire, to be called at a scrape."""
         for rule, fires in firing.items():
             self._rules_firing(rule).set(int(fires))
+
+    def observe_limits(self, headroom: Iterable[tuple[str, str, str, float]]) -> None:
+        """Set what limits have left: kind, scope, window and a part from 0 to 1; to be called at a scrape."""
+        self._headroom.forget()
+        for kind, scope, window, left in headroom:
+            self._headroom(kind, scope, window).set(left)
 
     def figures(self) -> dict[str, int]:
         """Return what alert rules sum over all processes: counts since the process began.

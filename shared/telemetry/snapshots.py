@@ -33,7 +33,7 @@ _ENDED: Final = "ended.json"
 _LOCK: Final = ".lock"
 _COUNTED: Final = frozenset({"counter", "histogram"})
 # Gauges of the store, which every process reads as it is scraped: the scraped one has the latest.
-_OWN: Final = ("finops_queue_", "finops_alert_", "python_info")
+_OWN: Final = ("finops_queue_", "finops_alert_", "finops_limit_", "python_info")
 # Gauges of which the worst or the latest counts; all others are parts of a sum.
 _LARGEST: Final = (
     "finops_provider_circuit_state",

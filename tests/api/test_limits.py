@@ -251,3 +251,27 @@ async def test_a_run_that_is_cancelled_is_charged_what_was_reserved_for_it(start
     assert (entry["code"], entry["priced"], entry["estimated"], entry["output"]) == ("job_cancelled", True, True, most)
     assert entry["cost"] == entry["list"] == entry["input"] + 10 * most
     assert (await ask(gateway, place, "job")).status_code == 402, "what it was charged has spent the budget"
+
+
+async def test_metrics_show_what_limits_have_left(start: Start) -> None:
+    gateway = await start(
+        prices=PRICES,
+        teams={"red": {"budget": {"limit_usd": 1.0}}},
+        models={"sim/*": {"rate_limit": {"requests": 10, "window": "1d"}}},
+        virtual_keys={"team-a": {"value": KEY_A, "team": "red", "rate_limit": {"requests": 4, "window": "1d"}}},
+        auth={"admin_key": ADMIN_KEY},
+    )
+    admin = {"authorization": f"Bearer {ADMIN_KEY}"}
+    made = (await gateway.post("/api/keys", {"name": "m", "budget": {"limit_usd": 2.0}}, headers=admin)).json()
+    for key in (KEY_A, made["value"]):
+        assert (await ask(gateway, "openai", "whole", key)).status_code == 200
+    text = (await gateway.http.get("/metrics", headers=admin)).text
+    found = dict(
+        line.removeprefix("finops_limit_headroom_ratio").rsplit(" ", 1)
+        for line in text.splitlines()
+        if line.startswith("finops_limit_headroom_ratio")
+    )
+    assert found['{kind="requests",scope="key:team-a",window="1d"}'] == "0.75"
+    assert found['{kind="requests",scope="model:sim/*",window="1d"}'] == "0.8"
+    for scope in ("team:red", f"key:{made['id']}"):
+        assert 0.9 < float(found[f'{{kind="budget",scope="{scope}",window="1d"}}']) < 1, found

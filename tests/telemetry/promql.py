@@ -123,7 +123,7 @@ def _aggregate(op: str, by: list[str], vector: Vector | float) -> Vector:
     groups: dict[Labels, list[float]] = {}
     for labels, value in vector.items():
         groups.setdefault(frozenset(pair for pair in labels if pair[0] in by), []).append(value)
-    merge = {"sum": sum, "max": max}[op]
+    merge = {"sum": sum, "max": max, "min": min}[op]
     return {labels: merge(values) for labels, values in groups.items()}
 
 

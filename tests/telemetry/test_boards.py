@@ -119,6 +119,7 @@ class Fleet:
         self.metrics.spent("red", "sim", "gpt-4o", 1_000_000, (1, 1, 0))
         self.metrics.delivery_attempted(0.1, "delivered")
         self.metrics.observe_rules({"old-jobs": False})
+        self.metrics.observe_limits([("budget", "team:red", "1d", 0.5), ("requests", "team:red", "1m", 0.0)])
 
     def scrape(self) -> Scrape:
         text = self.metrics.render().decode() + 'finops_up{tier="worker"} 1\n'
@@ -144,6 +145,7 @@ TROUBLE: dict[str, Callable[[Fleet], None]] = {
     "FinopsRequestsRefused": lambda fleet: many(100, lambda: fleet.metrics.refused("too_many_connections")),
     "FinopsPriceUnknown": lambda fleet: fleet.metrics.spent("red", "sim", "new", None, (1, 0, 0)),
     "FinopsSpendHigh": lambda fleet: fleet.metrics.spent("red", "sim", "gpt-4o", 200_000_000, (1, 0, 0)),
+    "FinopsBudgetNearlySpent": lambda fleet: fleet.metrics.observe_limits([("budget", "team:red", "1d", 0.04)]),
     "FinopsWebhooksPending": lambda fleet: fleet.metrics.deliveries_stored(1001, 0),
     "FinopsWebhookDisabled": lambda fleet: fleet.metrics.deliveries_stored(0, 1),
     "FinopsQueuePaused": lambda fleet: fleet.queue(pauses=1),

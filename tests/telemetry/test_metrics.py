@@ -149,6 +149,15 @@ def test_processes_have_separate_metrics_labelled_by_tier() -> None:
     assert value(one, "process_resident_memory_bytes") is not None
 
 
+def test_limits_that_are_no_longer_read_have_no_series() -> None:
+    metrics = Metrics("api")
+    metrics.observe_limits([("budget", "team:red", "1d", 0.25), ("tokens", "key:a", "1m", 1.0)])
+    metrics.observe_limits([("budget", "team:red", "1d", 0.125)])
+    found = {key: value for key, value in scraped(metrics).items() if key[0] == "finops_limit_headroom_ratio"}
+    labels = (("kind", "budget"), ("scope", "team:red"), ("window", "1d"))
+    assert found == {("finops_limit_headroom_ratio", labels): 0.125}
+
+
 def test_figures_for_alert_rules_are_whole_counts() -> None:
     metrics = Metrics("api")
     metrics.attempt("sim", 200, 0.1)

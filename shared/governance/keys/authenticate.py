@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 
@@ -12,6 +12,7 @@ from shared.governance.keys.caller import ANONYMOUS, Caller
 from shared.governance.keys.model import PREFIX, VirtualKey, caller_of_key, is_made_id
 from shared.governance.keys.presence import KeyPresence
 from shared.governance.keys.sessions import Sessions
+from shared.governance.limits.model import Limit
 from shared.settings.model import Settings
 
 MAX_KEY_BYTES = 4096
@@ -110,6 +111,11 @@ class Authenticator:
         caller = await self.owner(owner)
         unknown = bool(owner) and owner not in self._owners and not is_made_id(owner)
         return replace(caller, revoked=True) if unknown else caller
+
+    def known_limits(self) -> Iterator[Limit]:
+        """The limits of the configured keys, then of those that this process looked up lately."""
+        cached = () if self._ring is None else self._ring.known()
+        return (limit for caller in (*self._owners.values(), *cached) for limit in caller.limits)
 
     async def aclose(self) -> None:
         """Stop the background tasks."""

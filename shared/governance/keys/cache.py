@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -97,6 +97,10 @@ class VirtualKeyCache:
             )
         except StoreConnectionError as error:
             raise StoreUnavailable("The store did not answer: virtual keys cannot be checked. Try again.") from error
+
+    def known(self) -> Iterator[Caller]:
+        """The callers that are cached, the last ones looked up first."""
+        return (known.caller for known in reversed(list(self._known.values())) if known.caller is not None)
 
     async def aclose(self) -> None:
         """End the subscription."""
