@@ -53,6 +53,8 @@ _OWN: tuple[tuple[str, str, Rates], ...] = (
     ),
     ("openai|azure", r"ft:gpt-4\.1", {"input": MILLION * 3, "cached": MILLION * 3 // 4, "output": MILLION * 12}),
     ("openai", r"gpt-4o(-mini)?-search-preview", {"requests": _USD * 25 // 1_000}),  # each call is a search
+    ("openai|azure", r"gpt-4o-audio-preview", {"audio_input": MILLION * 40, "audio_output": MILLION * 80}),
+    ("openai|azure", r"gpt-4o-mini-audio-preview", {"audio_input": MILLION * 10, "audio_output": MILLION * 20}),
     ("openai", r"gpt-5-search-api", {"requests": _USD // 100}),
     ("openai|azure", r"", {"code_sessions": _USD * 3 // 100}),  # a container of 1 GB
 )
@@ -198,7 +200,7 @@ def _refuse_negative(provider: str, value: object) -> None:
         raise ValueError(f"The price data of provider {provider!r} has a price below zero.")
 
 
-_EXTRAS = frozenset({"code_sessions"})
+_EXTRAS = frozenset({"code_sessions", "audio_input", "audio_output"})
 
 
 def _own_rates(provider: str, model: str) -> dict[str, int]:

@@ -8,29 +8,46 @@ import orjson
 import pytest
 
 from shared.governance.pricing.prices import PriceBook
-from shared.governance.pricing.usage import tier_of, usage_of
+from shared.governance.pricing.usage import tier_of, used_by
 from shared.inference.assembly import price_sources
 from shared.providers.wires.anthropic.answer import read_usage as anthropic_usage
 from shared.providers.wires.billed import billed_usage
 from shared.providers.wires.gemini.answer import read_usage as gemini_usage
 from shared.providers.wires.gemini.answer import with_searches
 from shared.settings.model import Settings
+from shared.surfaces.request_types import REQUEST_TYPES
 
 GOLDEN = orjson.loads((Path(__file__).parent / "golden" / "answers.json").read_bytes())
 CASES = [
     pytest.param(name, case, id=f"{name}: {case['name']}") for name, rows in GOLDEN.items() for case in rows["cases"]
 ]
 READ: Mapping[str, Callable[[Mapping[str, Any], str], Mapping[str, Any]]] = {
-    "openai": lambda answer, _: billed_usage(answer["usage"], answer),
+    "openai": lambda answer, _: billed_usage(answer.get("usage", {}), answer),
     "anthropic": lambda answer, _: anthropic_usage(answer["usage"]),
     "gemini": lambda answer, model: with_searches(gemini_usage(answer["usageMetadata"]), answer["candidates"], model),
 }
 
 
+TYPES = {request_type.name: request_type for request_type in REQUEST_TYPES}
+BOOK = PriceBook({}, price_sources(Settings()))
+
+
 @pytest.mark.parametrize(("provider", "case"), CASES)
 def test_the_price_of_an_answer(provider: str, case: dict[str, Any]) -> None:
-    usage = READ[provider](case["answer"], case["model"])
-    book = PriceBook({}, price_sources(Settings()))
-    cost = book.cost(provider, case["model"], usage_of(usage), variant=tier_of(usage))
+    reported = READ[case.get("wire", provider)](case["answer"], case["model"])
+    fields = {"input": "x" * case["request"]["input_length"]} if "request" in case else {}
+    usage = used_by(TYPES[case.get("type", "chat.completions")], fields, reported)
+    cost = BOOK.cost(provider, case["model"], usage, variant=case.get("variant") or tier_of(reported))
     assert cost.priced
     assert cost.micro_usd == case["micro_usd"], case["worked"]
+
+
+def test_forty_answers_are_worked_out_with_their_sources() -> None:
+    assert len(CASES) >= 40
+    for rows in GOLDEN.values():
+        assert rows["source"].startswith("https://")
+        for case in rows["cases"]:
+            terms = [term.split("*") for term in case["worked"].split(" + ")]
+            assert (
+                round(sum(float(term[0]) * float(term[-1] if term[1:] else 1) for term in terms)) == case["micro_usd"]
+            )

@@ -83,17 +83,19 @@ def read_usage(usage: object) -> dict[str, Any]:
     prompt = read_count(counts, "promptTokenCount") + read_count(counts, "toolUsePromptTokenCount")
     thought = read_count(counts, "thoughtsTokenCount")
     completion = read_count(counts, "candidatesTokenCount") + thought
+    drawn = _modality(counts, "candidatesTokensDetails", "IMAGE")
     return {
         "prompt_tokens": prompt,
         "completion_tokens": completion,
         "total_tokens": prompt + completion,
         "prompt_tokens_details": {
             "cached_tokens": read_count(counts, "cachedContentTokenCount"),
-            "audio_tokens": _audio(counts, "promptTokensDetails"),
+            "audio_tokens": _modality(counts, "promptTokensDetails", "AUDIO"),
         },
         "completion_tokens_details": {
             "reasoning_tokens": thought,
-            "audio_tokens": _audio(counts, "candidatesTokensDetails"),
+            "audio_tokens": _modality(counts, "candidatesTokensDetails", "AUDIO"),
+            **({"image_tokens": drawn} if drawn else {}),
         },
     }
 
@@ -116,7 +118,8 @@ def with_searches(usage: Mapping[str, Any], candidates: Iterable[Mapping[str, An
 _BEFORE_3 = re.compile(r"gemini-[12]\b")
 
 
-def _audio(counts: Mapping[str, Any], name: str) -> int:
+def _modality(counts: Mapping[str, Any], name: str, modality: str) -> int:
+    """Count the tokens of one modality (``AUDIO``, ``IMAGE``), which have prices of their own."""
     details = counts.get(name)
-    heard = [each for each in details if isinstance(each, Mapping)] if isinstance(details, list) else []
-    return sum(read_count(each, "tokenCount") for each in heard if each.get("modality") == "AUDIO")
+    parts = [each for each in details if isinstance(each, Mapping)] if isinstance(details, list) else []
+    return sum(read_count(each, "tokenCount") for each in parts if each.get("modality") == modality)
