@@ -79,6 +79,7 @@ from shared.governance.ledger.audit import Audit
 from shared.inference.assembly import SharedStore, build_billing, build_inference, build_submitter, build_tracing
 from shared.inference.billing import Billing
 from shared.inference.inference import Inference
+from shared.jobs.bodies import BodyPolicy
 from shared.jobs.durability import ANSWER_TIMEOUT_S
 from shared.jobs.events import EventLog
 from shared.jobs.operations import OperationStore
@@ -235,13 +236,12 @@ def build_services(
 ) -> Services:
     """Build the services of a process. Nothing is connected yet, so Redis may start later."""
     url = settings.redis.url.get_secret_value() if settings.redis.url else DEFAULT_REDIS_URL
-    commands = _commands(url)
-    store, events, sessions = JobStore(commands), EventLog(commands), Sessions(commands)
-    subscription = partial(_subscription, url)
-    durable = _durable_connection(settings, url)
+    commands, bodies = _commands(url), BodyPolicy.of(settings, metrics.blobs)
+    store, events, sessions = JobStore(commands, bodies), EventLog(commands), Sessions(commands)
+    subscription, durable = partial(_subscription, url), _durable_connection(settings, url)
     shared, billing = SharedStore(commands, subscription), build_billing(settings, commands, metrics)
     inference = _inference(settings, metrics, billing=billing, store=shared, environ=environ, tracing=tracing)
-    queue = JobQueue(commands, QueueLimits.of(settings.jobs), durable=durable)
+    queue = JobQueue(commands, QueueLimits.of(settings.jobs), durable=durable, bodies=bodies)
     ring = VirtualKeyCache(commands, settings, subscription)
     return Services(
         settings=settings,
@@ -262,7 +262,7 @@ def build_services(
         attempts=LoginThrottle(),
         call_slots=CallSlots(),
         key_attempts=LoginThrottle(burst=KEY_BURST, refill_s=KEY_REFILL_S),
-        files=FileStore(commands, max_owner_bytes=settings.files.max_owner_bytes),
+        files=FileStore(commands, max_owner_bytes=settings.files.max_owner_bytes, bodies=bodies),
         batches=BatchStore(commands),
         schedules=ScheduleStore(commands),
         operations=OperationStore(commands),

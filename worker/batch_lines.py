@@ -10,7 +10,7 @@ from shared.batches.keys import line_job_id, line_of_job
 from shared.batches.lines import ENDPOINTS, RawLine, answered, never_run, read_line, tokens_of
 from shared.batches.model import Batch, Cursor
 from shared.batches.store import BatchStore, Line, is_written
-from shared.errors import GatewayError, JobNotFound, RateLimited, StoreUnavailable
+from shared.errors import BodyLost, GatewayError, JobNotFound, RateLimited, StoreUnavailable
 from shared.governance.keys.caller import Caller
 from shared.governance.ledger.writer import who
 from shared.governance.limits.runs import run_in_metadata
@@ -201,6 +201,9 @@ def _call(batch: Batch, caller: Caller, request: RequestBody, job_id: str) -> Ca
 def _line(job: Job, ending: str) -> Line:
     """Build the output or error line of an ended job."""
     number, custom_id = line_of_job(job.id), str(job.context.get("custom_id", ""))
+    if job.result_lost:
+        body = orjson.dumps(BodyLost().envelope())
+        return Line(number, "error", answered(job.id, custom_id, BodyLost.status, body))
     if job.state is State.COMPLETED:
         text = answered(job.id, custom_id, job.status_code, job.result)
         return Line(number, "output", text, tokens_of(job.meta.get("usage") or {}))

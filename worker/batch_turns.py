@@ -1,6 +1,6 @@
 """One step in the life of a batch, which may be interrupted anywhere and repeated by any worker."""
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 from shared.batches.files import FileStore
@@ -78,7 +78,13 @@ class BatchTurns:
             TurnLost, StoreUnavailable: See ``BatchStore``.
         """
         await self._cancel_jobs(batch)
-        await self._store.close(batch, Status.FAILED, faults)
+        await self._close(batch, Status.FAILED, faults)
+
+    async def _close(self, batch: Batch, status: Status, faults: Sequence[Mapping[str, Any]] = ()) -> None:
+        """End a batch, then move its large files to the object store; a worker lost meanwhile leaves them in Redis."""
+        await self._store.close(batch, status, faults)
+        await self._files.move_out(batch.output_file)
+        await self._files.move_out(batch.error_file)
 
     async def _validate(self, batch: Batch) -> int | None:
         validation = Validation(batch.endpoint)
@@ -95,7 +101,7 @@ class BatchTurns:
         validation.finish()
         self._check_models(validation, await self._governance.owner(batch.owner))
         if validation.faults:
-            await self._store.close(batch, Status.FAILED, validation.faults)
+            await self._close(batch, Status.FAILED, validation.faults)
             return None
         model = next(iter(validation.models)) if len(validation.models) == 1 else ""
         fields = (
@@ -137,7 +143,7 @@ class BatchTurns:
             fields = ("status", str(Status.FINALIZING), "stamp", "finalizing_s")
             if not await self._store.advance(batch, *fields, expected=Status.IN_PROGRESS):
                 return 0
-        await self._store.close(batch, Status.COMPLETED)
+        await self._close(batch, Status.COMPLETED)
         return None
 
     async def _submit(self, batch: Batch, ended: int) -> bool:
@@ -168,7 +174,7 @@ class BatchTurns:
             while await self._jobs.collect(batch, self._give_up, ending=code):
                 pass
             await self._give_up(batch, range(batch.total), code)
-        await self._store.close(batch, status)
+        await self._close(batch, status)
         return None
 
     async def _cancel_jobs(self, batch: Batch) -> None:

@@ -25,6 +25,7 @@ from redis.exceptions import RedisError
 from shared import clock
 from shared.errors import StoreUnavailable
 from shared.jobs import keys
+from shared.jobs.bodies import AS_THEY_ARE, Bodies
 from shared.jobs.model import Claim
 from shared.jobs.queue import ClaimBatch, JobQueue
 from shared.jobs.scripts import EngineScripts
@@ -85,7 +86,8 @@ class LeasedWorker(Worker):
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
         self._queue = JobQueue(commands, dataclasses.replace(options.limits, durability="everysec"))
-        self._runs = Runs(run, options, metrics)
+        bodies = None if options.bodies == AS_THEY_ARE else Bodies(commands, options.bodies)
+        self._runs = Runs(run, options, metrics, bodies)
         self._recorder = Recorder(JobStore(commands), self._queue, self._runs.recorded)
         self._runs.recorder = self._recorder
         claims = connect(url, timeout_s=None, max_connections=1, client_name="finops-claims")

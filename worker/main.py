@@ -21,6 +21,7 @@ from shared.alerts.rules import alert_scripts
 from shared.batches.files import FileStore
 from shared.batches.scripts import batch_scripts
 from shared.batches.store import BatchStore
+from shared.blobs.blob_store import BlobsMisconfigured
 from shared.cache.store import cache_scripts
 from shared.governance.forecasts.anomalies import AnomalyWatch
 from shared.governance.keys.authenticate import Authenticator
@@ -31,6 +32,8 @@ from shared.hangup import on_hangup
 from shared.inference.assembly import SharedStore, build_billing, build_inference, build_tracing
 from shared.inference.inference import Inference
 from shared.inference.submission import Submitter
+from shared.jobs.blobs import ListedBlobs
+from shared.jobs.bodies import Bodies, BodyPolicy
 from shared.jobs.model import Priority
 from shared.jobs.operations import OperationStore
 from shared.jobs.queue import JobQueue, QueueLimits
@@ -59,6 +62,7 @@ from worker.alerts import watch_rules, watch_spending
 from worker.batch_lines import LineJobs
 from worker.batch_turns import BatchTurns
 from worker.batches import BatchLoop
+from worker.blob_sweep import BlobSweep
 from worker.delivery_lane import DeliveryLane
 from worker.exposition import serve_metrics
 from worker.leased_worker import LeasedWorker, WorkerOptions
@@ -72,6 +76,7 @@ from worker.tasks import JobRunner
 from worker.traced import traced_delivery, traced_run
 from worker.turn_loop import TurnLoop
 from worker.watched import WatchedParts
+from worker.webhooks import WebhookDelivery
 
 BATCH_LOOPS = 2
 VERSION = importlib.metadata.version("finops-gateway")  # here, as a read would block a running loop
@@ -124,7 +129,7 @@ def run_worker(
         check_senders(providers, environ)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_work(settings, options, metrics_address, environ, supervised))
-    except (IncompleteProvider, StoreUnsuitable) as error:
+    except (IncompleteProvider, StoreUnsuitable, BlobsMisconfigured) as error:
         return _refuse(f"invalid configuration: {error}")
     except OSError as error:
         return _refuse(f"the worker cannot start: {error}")
@@ -169,7 +174,8 @@ async def _work(
         tracing = await asyncio.to_thread(build_tracing, settings, "worker", VERSION)
         if tracing is not None:
             exits.push_async_callback(asyncio.to_thread, tracing.close)
-        return _assemble(settings, options(settings), metrics, environ, exits, tracing=tracing)
+        stored = dataclasses.replace(options(settings), bodies=BodyPolicy.of(settings, metrics.blobs))
+        return _assemble(settings, stored, metrics, environ, exits, tracing=tracing)
 
     succession = Succession(begin, Configuration(settings, environ))
     watch_providers(metrics.registry, succession.states)
@@ -221,6 +227,32 @@ async def _check_store(settings: Settings) -> None:
         await commands.aclose()
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Tier:
+    """What the parts of a worker share."""
+
+    settings: Settings
+    options: WorkerOptions
+    metrics: Metrics
+    commands: MultiplexedClient
+    inference: Inference
+    governance: Authenticator
+
+    def jobs(self) -> JobStore:
+        """Return a store of jobs."""
+        return JobStore(self.commands, self.options.bodies)
+
+    def runner(self, delivery: WebhookDelivery) -> JobRunner:
+        """Return what runs jobs."""
+        bodies, streams = Bodies(self.commands, self.options.bodies), self.settings.jobs.stream_output
+        return JobRunner(self.inference, self.governance, delivery, bodies=bodies, streams=streams)
+
+    def submitter(self) -> Submitter:
+        """Return what submits jobs of batches, schedules and operations."""
+        queue = JobQueue(self.commands, self.options.limits, bodies=self.options.bodies)
+        return Submitter(self.inference, queue, self.jobs())
+
+
 def _assemble(
     settings: Settings,
     options: WorkerOptions,
@@ -246,19 +278,19 @@ def _assemble(
     exits.push_async_callback(governance.aclose)
     delivery = traced_delivery(settings, commands, tracing)
     exits.push_async_callback(delivery.aclose)
-    runner = JobRunner(inference, governance, delivery, streams=settings.jobs.stream_output)
-    worker = LeasedWorker.connect(url, traced_run(runner.run, tracing), options, metrics=metrics)
-    submitter = Submitter(inference, JobQueue(commands, options.limits), JobStore(commands))
-    turns = _batch_turns(settings, commands, submitter, inference, governance)
+    tier = _Tier(settings, options, metrics, commands, inference, governance)
+    worker = LeasedWorker.connect(url, traced_run(tier.runner(delivery).run, tracing), options, metrics=metrics)
+    submitter = tier.submitter()
+    turns = _batch_turns(tier, submitter)
     outage = OutageLog()
     parts = WatchedParts(worker.stop)
     for _ in range(BATCH_LOOPS):
         parts.start("batches", BatchLoop(BatchStore(commands), turns, outage).run)
-    takers = _turn_takers(settings, commands, submitter, inference=inference, governance=governance, metrics=metrics)
-    for name, take_turn in takers.items():
+    for name, take_turn in _turn_takers(tier, submitter).items():
         parts.start(name, TurnLoop(take_turn, outage).run)
     if (batches := inference.forwarder.batches) is not None:
-        parts.start("provider-batches", follow_batches(settings, billing.followed, batches, governance).run)
+        followed = follow_batches(settings, options.bodies, billing.followed, batches, governance)
+        parts.start("provider-batches", followed.run)
     lane = DeliveryLane(delivery, settings.webhooks_delivery.concurrency, metrics, outage)
     exits.push_async_callback(lane.aclose)
     parts.start("deliveries", lane.run)
@@ -267,7 +299,7 @@ def _assemble(
     outbox = Outbox(reader, delivery, options.worker_id, count=metrics.alerted, wake=lane.wake, outage=outage)
     parts.start("outbox", outbox.run)
     _share_figures(parts, settings, FigureWriter(commands, metrics.figures), exits)
-    _start_watches(parts, settings, commands, inference)
+    _start_watches(parts, tier)
     exits.push_async_callback(parts.aclose)  # the first to end: what it uses is still open
     logger.info("worker starts", extra={"concurrency": options.concurrency, "queues": list(options.priorities)})
     return Shift(worker, inference.states)
@@ -280,58 +312,47 @@ def _share_figures(parts: WatchedParts, settings: Settings, figures: FigureWrite
         parts.start("figures", figures.run)
 
 
-def _start_watches(parts: WatchedParts, settings: Settings, commands: MultiplexedClient, inference: Inference) -> None:
+def _start_watches(parts: WatchedParts, tier: _Tier) -> None:
     """Start the checks that one worker of a deployment does at a time."""
+    settings, commands, blobs = tier.settings, tier.commands, tier.options.bodies.blobs
     if settings.ledger.anomalies:
         every_s = settings.ledger.anomaly_check_s
         parts.start("anomalies", partial(watch_spending, AnomalyWatch(commands, every_s), every_s))
     # Without rules too: the alert of one that was removed while it fired has to be resolved.
-    evaluator = AlertEvaluator(commands, settings.alerts, inference.states)
+    evaluator = AlertEvaluator(commands, settings.alerts, tier.inference.states)
     parts.start("alert-rules", partial(watch_rules, evaluator))
+    if blobs is not None:
+        parts.start("blobs", BlobSweep(ListedBlobs(commands, blobs), OutageLog()).run)
 
 
-def _turn_takers(
-    settings: Settings,
-    commands: MultiplexedClient,
-    submitter: Submitter,
-    *,
-    inference: Inference,
-    governance: Authenticator,
-    metrics: Metrics,
-) -> Mapping[str, Callable[[], Awaitable[float]]]:
+def _turn_takers(tier: _Tier, submitter: Submitter) -> Mapping[str, Callable[[], Awaitable[float]]]:
     """Build what fires schedules and works on bulk operations, by name."""
     schedules = ScheduleTurns(
-        ScheduleStore(commands),
+        ScheduleStore(tier.commands),
         submitter,
-        inference,
-        governance,
-        settings=settings.jobs,
-        count=metrics.schedule_fired,
+        tier.inference,
+        tier.governance,
+        settings=tier.settings.jobs,
+        count=tier.metrics.schedule_fired,
     )
     operations = OperationTurns(
-        OperationStore(commands), JobStore(commands), submitter, governance, ended=metrics.operation_ended
+        OperationStore(tier.commands), tier.jobs(), submitter, tier.governance, ended=tier.metrics.operation_ended
     )
     return {"schedules": schedules.take_turn, "operations": operations.take_turn}
 
 
-def _batch_turns(
-    settings: Settings,
-    commands: MultiplexedClient,
-    submitter: Submitter,
-    inference: Inference,
-    governance: Authenticator,
-) -> BatchTurns:
+def _batch_turns(tier: _Tier, submitter: Submitter) -> BatchTurns:
     """Build what advances batches; their lines use at most half of an owner's queue, to leave room for its own jobs."""
-    store = BatchStore(commands)
-    half = max(1, settings.jobs.max_queued_per_key // 2)
+    store = BatchStore(tier.commands)
+    half = max(1, tier.settings.jobs.max_queued_per_key // 2)
     return BatchTurns(
         store,
-        FileStore(commands),
-        LineJobs(submitter, JobStore(commands), store, max_queued=half),
-        inference,
-        governance,
+        FileStore(tier.commands, bodies=tier.options.bodies),
+        LineJobs(submitter, tier.jobs(), store, max_queued=half),
+        tier.inference,
+        tier.governance,
         window=min(BATCH_WINDOW, half),
-        max_line_bytes=settings.server.max_body_bytes,
+        max_line_bytes=tier.settings.server.max_body_bytes,
     )
 
 

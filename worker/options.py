@@ -5,6 +5,7 @@ import secrets
 import socket
 from dataclasses import dataclass, field
 
+from shared.jobs.bodies import AS_THEY_ARE, BodyPolicy
 from shared.jobs.model import Priority
 from shared.jobs.queue import ALL_PRIORITIES, QueueLimits
 
@@ -26,6 +27,7 @@ class WorkerOptions:
         grace_s: How long runs may continue after a stop signal.
         limits: The limits that all processes of a deployment share.
         max_result_bytes: The largest result that is stored.
+        bodies: How request bodies and results are stored.
         worker_id: The name in lease tokens and keys.
     """
 
@@ -35,6 +37,7 @@ class WorkerOptions:
     grace_s: float = 30.0
     limits: QueueLimits = field(default_factory=QueueLimits)
     max_result_bytes: int = 16 * 1024 * 1024
+    bodies: BodyPolicy = AS_THEY_ARE
     worker_id: str = field(default_factory=new_worker_id)
 
     def __post_init__(self) -> None:

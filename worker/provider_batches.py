@@ -20,6 +20,7 @@ from shared.governance.ledger.followed_batches import (
     FollowedBatches,
 )
 from shared.inference.provider_batches import ProviderBatches
+from shared.jobs.bodies import BodyPolicy
 from shared.settings.model import Settings
 from worker.batch_booking import BatchBooking
 from worker.batch_rescue import LOOK_MS, BatchRescue
@@ -115,11 +116,16 @@ class ProviderBatchLoop:
 
 
 def follow_batches(
-    settings: Settings, followed: FollowedBatches, batches: ProviderBatches, governance: Authenticator
+    settings: Settings,
+    bodies: BodyPolicy,
+    followed: FollowedBatches,
+    batches: ProviderBatches,
+    governance: Authenticator,
 ) -> ProviderBatchLoop:
     """Build what follows the batches of providers, books their lines and rescues them."""
     commands = followed.commands
-    files = RescueFiles(FileStore(commands, max_owner_bytes=UNLIMITED_BYTES), batches, ttl_s=settings.files.ttl_s)
+    store = FileStore(commands, max_owner_bytes=UNLIMITED_BYTES, bodies=bodies)
+    files = RescueFiles(store, batches, ttl_s=settings.files.ttl_s)
     booking = BatchBooking(followed, batches, governance)
     rescue = BatchRescue(booking, files, BatchStore(commands), settings.batches)
     return ProviderBatchLoop(booking, governance, rescue)

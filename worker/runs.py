@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 
 from shared.errors import DeadlineExceeded, ResultTooLarge
+from shared.jobs.bodies import Bodies
 from shared.jobs.capacity import CapacityReport
 from shared.jobs.model import UNKNOWN_HISTORY, Claim, Deferral, Outcome, State
 from worker.handle import RunHandle
@@ -53,7 +54,9 @@ class Runs:
         capacity: What this worker can do, for autoscalers.
     """
 
-    def __init__(self, function: RunFunction, options: WorkerOptions, metrics: EngineMetrics) -> None:
+    def __init__(
+        self, function: RunFunction, options: WorkerOptions, metrics: EngineMetrics, bodies: Bodies | None = None
+    ) -> None:
         self._function = function
         self._options = options
         self._metrics = metrics
@@ -63,6 +66,7 @@ class Runs:
         self._empty = asyncio.Event()
         self._empty.set()
         self.recorder: Recorder | None = None
+        self._bodies = bodies
         self.last_moved = time.monotonic()
         self.completed = self.failed = self.retried = 0
         self.capacity = CapacityReport(options.worker_id, options.concurrency)
@@ -176,8 +180,8 @@ class Runs:
             ending = await self._function(claim, handle)
             if not isinstance(ending, Outcome | Deferral):
                 raise TypeError(f"a run must return an Outcome or a Deferral, not {type(ending).__name__}")
-            if isinstance(ending, Outcome) and len(ending.result) > self._options.max_result_bytes:
-                ending = result_too_large(ending, self._options.max_result_bytes)
+            if isinstance(ending, Outcome):
+                ending = await self._stored(handle, ending)
         except asyncio.CancelledError:
             ending = self._ending_of_cancelled(handle)
         except (Exception, SystemExit):
@@ -189,6 +193,19 @@ class Runs:
             self._drop(handle)
         elif ending is not None:
             self._recorder().end(handle, ending)
+
+    async def _stored(self, handle: RunHandle, outcome: Outcome) -> Outcome:
+        """Return an outcome with its result as it will be stored; one that is too large is a failure."""
+        if len(outcome.result) > self._options.max_result_bytes:
+            return result_too_large(outcome, self._options.max_result_bytes)
+        if self._bodies is None:
+            return outcome
+        try:
+            return await self._bodies.pack_result(handle.claim, outcome)
+        except asyncio.CancelledError:
+            if handle.cancelled != "shutdown":
+                raise
+            return outcome  # it was paid for: Redis takes it as it is
 
     def _ending_of_cancelled(self, handle: RunHandle) -> Outcome | None:
         if handle.cancelled == "deadline":

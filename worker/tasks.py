@@ -23,6 +23,7 @@ from shared.inference.call import Answer, Call, RetryLater, UpstreamAttempt
 from shared.inference.call_cost import CallCost
 from shared.inference.inference import Inference
 from shared.inference.submission import PARKED, parked_s
+from shared.jobs.bodies import Bodies
 from shared.jobs.model import Claim, Deferral, Outcome, State
 from shared.surfaces.multipart import form_fields
 from shared.surfaces.request_types import BY_NAME
@@ -52,15 +53,23 @@ class JobRunner:
     """Runs claimed jobs; ``run`` is the leased worker's run function.
 
     Args:
+        bodies: Reads request bodies that are compressed or in the object store.
         streams: Request streams from providers, so that a job's events show the answer as it grows.
     """
 
     def __init__(
-        self, inference: Inference, governance: Authenticator, webhooks: WebhookDelivery, *, streams: bool = True
+        self,
+        inference: Inference,
+        governance: Authenticator,
+        webhooks: WebhookDelivery,
+        *,
+        bodies: Bodies | None = None,
+        streams: bool = True,
     ) -> None:
         self._inference = inference
         self._governance = governance
         self._webhooks = webhooks
+        self._bodies = bodies
         self._streams = streams
 
     async def run(self, claim: Claim, handle: RunHandle) -> Outcome | Deferral:
@@ -77,6 +86,7 @@ class JobRunner:
     async def _end(self, claim: Claim, handle: RunHandle, run: "_Run") -> Outcome | Deferral:
         call_cost: CallCost | None = None
         try:
+            claim = await self._with_payload(claim)
             if claim.request_type == DELIVERY:
                 return await self._webhooks.run(claim)
             call = await self._call(claim)
@@ -104,6 +114,9 @@ class JobRunner:
             if call_cost is not None:
                 call_cost.abandon()
         return completed(answer, call_cost)
+
+    async def _with_payload(self, claim: Claim) -> Claim:
+        return claim if self._bodies is None else await self._bodies.with_payload(claim)
 
     async def _reserve_parked(self, claim: Claim, call: Call) -> None:
         """Reserve what a job may cost that was submitted while a limit was spent; if one still is, it waits on."""

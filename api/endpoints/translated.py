@@ -180,6 +180,7 @@ def _job_reply(dialect: Dialect, job: Job, context: RequestContext) -> Reply:
     """Render a job in the caller's format: without content while it is open, as an HTTP error if it failed."""
     lines = job_headers(job)
     if job.state is State.COMPLETED:
+        job.check_result()
         return _answer_reply(dialect, job.result, context, lines)
     if job.state in (State.FAILED, State.CANCELLED):
         failed = job.state is State.FAILED

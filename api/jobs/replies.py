@@ -48,6 +48,7 @@ def native_reply(job: Job) -> Reply:
 
 def _result(job: Job) -> bytes:
     """The provider's bytes; a native background response keeps the id that its caller knows it by."""
+    job.check_result()
     if not is_minted(job.id):
         return job.result
     return orjson.dumps({**orjson.loads(job.result), "id": job.id, "background": True})
@@ -71,7 +72,12 @@ def pending_reply(job: Job) -> Reply:
 
 
 def envelope_reply(job: Job, headers: tuple[HeaderLine, ...] = ()) -> Reply:
-    """A job on ``/v1/async``: 202 while it is open, then 200."""
+    """A job on ``/v1/async``: 202 while it is open, then 200.
+
+    Raises:
+        BodyLost: Its result is lost.
+    """
+    job.check_result()
     body = orjson.dumps(envelope(job))
     return Reply(202 if job.live else 200, body, (JSON_TYPE, *job_headers(job), *headers))
 

@@ -10,6 +10,7 @@ import click
 
 from cli import options
 from cli.admin_key import FILE_NAME
+from cli.checks.blobs import check_blobs
 from cli.checks.findings import Finding, fail, ok, warn
 from cli.checks.gateway import check_gateway
 from cli.checks.governance import check_address, check_admin_key, check_keys
@@ -64,7 +65,8 @@ def _with_providers(findings: list[Finding], running: list[str]) -> list[Finding
 
 async def _check_services(settings: Settings, environ: Mapping[str, str], data_dir: Path) -> list[Finding]:
     url = options.store_url(settings, data_dir)
-    return await check_keys(settings, url) + await _check_store_and_providers(settings, environ, data_dir, url)
+    found = await check_keys(settings, url) + await _check_store_and_providers(settings, environ, data_dir, url)
+    return found + await check_blobs(settings)
 
 
 async def _check_store_and_providers(

@@ -1,5 +1,6 @@
 """Stored files: content in parts of about 1 MiB, a record, and lists by owner."""
 
+import sys
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +9,8 @@ from shared.batches import keys
 from shared.batches.model import StoredFile
 from shared.batches.scripts import scripts_on
 from shared.errors import Conflict, NotFound, RequestTooLarge, StoreUnavailable
+from shared.jobs.blobs import ListedBlobs
+from shared.jobs.bodies import AS_THEY_ARE, BodyPolicy
 from shared.store.commands import RedisCommands
 
 PART_BYTES = 1024 * 1024
@@ -29,11 +32,14 @@ class FileStore:
     Args:
         commands: The store.
         max_owner_bytes: Most bytes of one owner's files.
+        bodies: Which parts go to the object store.
     """
 
-    def __init__(self, commands: RedisCommands, *, max_owner_bytes: int = 0) -> None:
+    def __init__(self, commands: RedisCommands, *, max_owner_bytes: int = 0, bodies: BodyPolicy = AS_THEY_ARE) -> None:
         self._scripts = scripts_on(commands)
         self._max_owner_bytes = max_owner_bytes
+        self._blobs = ListedBlobs(commands, bodies.blobs)
+        self._blob_min_bytes = bodies.blob_min_bytes if bodies.blobs is not None else sys.maxsize
 
     async def write_part(self, file_id: str, number: int, content: bytes) -> None:
         """Store a part of an upload, for ``keep``.
@@ -41,6 +47,9 @@ class FileStore:
         Raises:
             StoreUnavailable: No answer, or the store is full.
         """
+        # A part in the object store leaves an empty key, which lives and is counted as every part.
+        if len(content) > self._blob_min_bytes and await self._blobs.put(keys.blob(file_id, number), content):
+            content = b""
         await self._scripts.execute("SET", keys.part(file_id, number), content, "EX", UPLOAD_TTL_S, retry_safe=True)
 
     async def discard(self, file_id: str, parts: int) -> None:
@@ -89,10 +98,29 @@ class FileStore:
         """Read a part from an offset on; empty if it does not exist.
 
         Raises:
+            BodyLost: It is in the object store, which does not have it.
             StoreUnavailable: No answer.
         """
-        found: bytes = await self._scripts.execute("GETRANGE", keys.part(file_id, part), offset, -1, retry_safe=True)
-        return found
+        key = keys.part(file_id, part)
+        found: bytes = await self._scripts.execute("GETRANGE", key, offset, -1, retry_safe=True)
+        if found or not await self._scripts.execute("EXISTS", key, retry_safe=True):
+            return found
+        if await self._scripts.execute("STRLEN", key, retry_safe=True):
+            return b""  # the offset is its end
+        return (await self._blobs.get(keys.blob(file_id, part)))[offset:]
+
+    async def move_out(self, file_id: str) -> None:
+        """Move the parts of a finished file that are large to the object store; what it does not take stays in Redis.
+
+        Raises:
+            StoreUnavailable: No answer.
+        """
+        file = await self.get(file_id) if self._blob_min_bytes < sys.maxsize else None
+        for number in range(file.parts if file else 0):
+            key = keys.part(file_id, number)
+            content: bytes = await self._scripts.execute("GETRANGE", key, 0, -1, retry_safe=True)
+            if len(content) > self._blob_min_bytes and await self._blobs.put(keys.blob(file_id, number), content):
+                await self._scripts.run("move_out", (file_id, number, len(content)), retry_safe=True)
 
     async def content(self, file: StoredFile) -> AsyncIterator[bytes]:
         """Yield the content of a file, part by part.

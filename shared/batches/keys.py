@@ -68,6 +68,11 @@ def part(file_id: str, number: int) -> str:
     return f"finops:file:{file_id}:{number}"
 
 
+def blob(file_id: str, number: int) -> str:
+    """The object of a part in the object store; ``due_blobs.lua`` reads the part's key off it."""
+    return f"files/{file_id}/{number}"
+
+
 def owner_files(owner: str) -> str:
     """An owner's files by age; those without an owner share a list."""
     return f"finops:owner:{owner or '-'}:files"

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from shared.batches.files import FileStore
 from shared.batches.lines import LineSplitter, RawLine
 from shared.batches.model import START, Cursor, StoredFile
+from shared.errors import BodyLost
 
 
 class InputGone(Exception):
@@ -33,7 +34,10 @@ async def read_lines(
         offset = start.offset if part == start.part else 0
         # Including the byte before: at the end of a part the rest is empty, as it is for a missing part.
         before = min(offset, 1)
-        piece = await files.read(file.id, part, offset - before)
+        try:
+            piece = await files.read(file.id, part, offset - before)
+        except BodyLost as error:
+            raise InputGone(file.id) from error
         if not piece:
             raise InputGone(file.id)
         yield list(splitter.feed(piece[before:], part, offset))

@@ -36,6 +36,7 @@
     │   ├── RetryRefused               409  invalid_request_error   job_not_failed
     │   ├── KeyRevoked                 409  invalid_request_error   key_revoked
     │   └── IdempotencyConflict        409  invalid_request_error   idempotency_conflict
+    ├── BodyLost                       410  api_error               body_lost
     ├── RequestTooLarge                413  invalid_request_error   request_too_large
     ├── UrlTooLong                     414  invalid_request_error   url_too_long
     ├── RateLimited                    429  rate_limit_error
@@ -70,6 +71,7 @@ The envelope is OpenAI's: https://platform.openai.com/docs/guides/error-codes
 from shared.errors.base import GatewayError
 from shared.errors.gateway import (
     AttemptsExhausted,
+    BodyLost,
     InternalError,
     JobFailure,
     NotCached,
@@ -142,6 +144,7 @@ __all__ = [
     "AlertRuleNotFound",
     "AnswerTooLarge",
     "AttemptsExhausted",
+    "BodyLost",
     "BudgetExceeded",
     "CircuitOpen",
     "ClientGone",

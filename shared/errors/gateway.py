@@ -38,6 +38,19 @@ class JobFailure(GatewayError):
         return {"error": {**self._error, **super().envelope()["error"]}}
 
 
+class BodyLost(GatewayError):
+    """The object store no longer has the body that a job's or a file's record names."""
+
+    status = 410
+    code = "body_lost"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The object store no longer has this body: it was deleted there, or has expired by a rule of the bucket.",
+            should_retry=False,
+        )
+
+
 class NotCached(GatewayError):
     """Nothing is stored for a request that accepts only stored answers (``Cache-Control: only-if-cached``)."""
 

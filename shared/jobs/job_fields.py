@@ -1,6 +1,7 @@
 """Reads a job from the hash that the scripts keep of it."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import orjson
@@ -20,15 +21,13 @@ def job_from_fields(job_id: str, fields: Mapping[bytes, bytes]) -> Job:
         StoreUnavailable: A newer release wrote the record, and this one could misread it.
     """
 
-    def text(name: bytes) -> str:
-        return fields.get(name, b"").decode()
-
     def number(name: bytes) -> int:
         return int(float(fields.get(name) or 0))
 
     def json(name: bytes) -> Any:  # noqa: ANN401 - whatever was stored
         return orjson.loads(fields[name]) if fields.get(name) else None
 
+    get, text = fields.get, partial(_text, fields)
     return Job(
         id=job_id,
         version=_known_version(job_id, number(b"v") or RECORD_VERSION),
@@ -51,14 +50,19 @@ def job_from_fields(job_id: str, fields: Mapping[bytes, bytes]) -> Job:
         webhook=text(b"webhook"),
         status_code=number(b"status_code"),
         result_type=text(b"result_type"),
-        result=fields.get(b"result", b""),
+        result=get(b"result", b""),
         result_size=number(b"result_size"),
+        result_as=text(b"result_as"),
         error=json(b"error"),
         meta=json(b"meta") or {},
         reason=text(b"reason"),
         labels=text(b"labels"),
-        history=fields.get(b"history", b""),
+        history=get(b"history", b""),
     )
+
+
+def _text(fields: Mapping[bytes, bytes], name: bytes) -> str:
+    return fields.get(name, b"").decode()
 
 
 def _known_version(job_id: str, version: int) -> int:

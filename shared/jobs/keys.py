@@ -66,6 +66,7 @@ KEYS: tuple[Key, ...] = (
         "permanent, 4096 of them, 100,000 ids each",
         "jobs by creation whose model, provider, label, team, ... has this hash",
     ),
+    Key("finops:blobs", "sorted set", "permanent, empties itself", "objects of bodies, by when to look at them"),
     Key("finops:jobs:pauses", "hash", "permanent, 100 of them", "the pauses of the queue, by scope"),
     Key("finops:jobs:set-aside", "sorted set", "permanent, empties itself", "jobs that a pause kept from a claim"),
     Key("finops:jobs:coming-back", "sorted set", "permanent, empties itself", "such jobs after their pause has ended"),
@@ -99,6 +100,7 @@ LIVE = "finops:jobs:live"
 RUNNING = "finops:jobs:running"
 PAUSES = "finops:jobs:pauses"
 OPEN_OPERATIONS = "finops:operations:open"
+BLOBS = "finops:blobs"
 CANCEL_CHANNEL = "finops:cancel"
 WEBHOOK_OUTBOX = "finops:webhooks:outbox"
 HEALTH = "arq:queue:health-check"

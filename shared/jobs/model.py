@@ -20,6 +20,9 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Protocol, Self
 
+from shared.errors import BodyLost
+from shared.jobs.stored_body import StoredBody
+
 RECORD_VERSION = 1
 # Of a run that was cut off: the history then has one entry without a provider.
 UNKNOWN_HISTORY = b"-"
@@ -194,9 +197,9 @@ class Job:
 
     ``due_ms`` is from when it can be claimed, ``started_ms`` the latest start. ``queue_position`` (1: next) and
     ``estimated_start_ms`` are set for queued jobs only, ``reason`` for jobs that wait again: ``lost_lease``,
-    ``released``, or the reason of a deferral. ``result_size`` is set where the result is stored
-    beside the record. ``labels`` is as stored (``labels.labels_field``), ``history`` the last upstream attempts, a JSON
-    object a line.
+    ``released``, or the reason of a deferral. ``result_size`` is set where the result is stored beside the record,
+    ``result_as`` where it is encoded (``StoredBody``), ``result_lost`` if its object is gone. ``labels`` is as stored
+    (``labels.labels_field``), ``history`` the last upstream attempts, a JSON object a line.
     ``paused_by`` is why a waiting job is not claimed.
     """
 
@@ -223,6 +226,8 @@ class Job:
     result_type: str = ""
     result: bytes = b""
     result_size: int = 0
+    result_as: str = ""
+    result_lost: bool = False
     error: Mapping[str, Any] | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
     reason: str = ""
@@ -236,6 +241,15 @@ class Job:
     def live(self) -> bool:
         """Whether the job has not ended."""
         return not self.state.terminal
+
+    def check_result(self) -> None:
+        """Refuse to serve a result that is lost.
+
+        Raises:
+            BodyLost: Its object is gone.
+        """
+        if self.result_lost:
+            raise BodyLost
 
     @property
     def label_pairs(self) -> dict[str, str]:
@@ -263,6 +277,7 @@ class Outcome:
         dead_letter: Add the job to the dead-letter list.
         ledger: One JSON entry for the cost ledger, written only if this outcome is the one that counts.
         history: The run's upstream attempts, JSON objects with a line feed between them, or ``UNKNOWN_HISTORY``.
+        stored: How the result is stored, if that is decided; ``result`` is empty then.
     """
 
     state: State
@@ -274,10 +289,16 @@ class Outcome:
     dead_letter: bool = False
     ledger: bytes = b""
     history: bytes = b""
+    stored: StoredBody | None = None
 
     def __post_init__(self) -> None:
         if not self.state.terminal:
             raise ValueError(f"{self.state} is not a terminal state")
+
+    @property
+    def data(self) -> bytes:
+        """What Redis is to keep of the result."""
+        return self.result if self.stored is None else self.stored.data
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -337,6 +358,7 @@ class Claim:
         due_ms: From when it could have been claimed.
         started_ms: When it was claimed.
         payload: The request body, unchanged.
+        payload_as: Set while ``payload`` is not the body yet, but how it is stored (``Bodies.with_payload``).
         reason: Why it waited again: ``lost_lease``, ``released``, or the reason of a deferral; or empty.
     """
 
@@ -357,6 +379,7 @@ class Claim:
     deadline_ms: int
     webhook: str
     payload: bytes
+    payload_as: str = ""
     reason: str = ""
 
 

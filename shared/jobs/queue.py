@@ -9,12 +9,13 @@ from typing import Any, Literal, Self
 
 from shared.errors import IdempotencyConflict, QueueFull, RequestTooLarge, StorageFull, StoreUnavailable
 from shared.jobs import keys, records
-from shared.jobs.bodies import read_parts, with_result, write_parts
+from shared.jobs.bodies import AS_THEY_ARE, Bodies, BodyPolicy, read_parts, write_parts
 from shared.jobs.durability import Durability
 from shared.jobs.endings import ATTEMPTS_ERROR, DEADLINE_ERROR
 from shared.jobs.model import Claim, Deferral, Job, NewJob, Priority
 from shared.jobs.replies import ClaimReply, ClaimRow, JobCreated, JobFound, JobRejected
 from shared.jobs.scripts import EngineScripts
+from shared.jobs.stored_body import blob_name
 from shared.settings.model import JobSettings
 from shared.store.commands import Argument, PooledCommands, RedisCommands
 
@@ -93,13 +94,20 @@ class JobQueue:
         limits: The limits that all processes share.
         durable: With ``durability`` other than ``everysec``, a connection of its own for submits, which blocks while
             the server waits for its disk or its replicas.
+        bodies: How request bodies are stored.
     """
 
     def __init__(
-        self, commands: RedisCommands, limits: QueueLimits | None = None, *, durable: PooledCommands | None = None
+        self,
+        commands: RedisCommands,
+        limits: QueueLimits | None = None,
+        *,
+        durable: PooledCommands | None = None,
+        bodies: BodyPolicy = AS_THEY_ARE,
     ) -> None:
         self.limits = limits or QueueLimits()
         self._scripts = EngineScripts(commands)
+        self._bodies = Bodies(commands, bodies)
         self._durability = None
         if self.limits.durability != "everysec":
             if durable is None:
@@ -128,9 +136,10 @@ class JobQueue:
         """
         if not keys.is_job_id(new.id):
             raise ValueError(f"invalid job id: {new.id!r}")
-        args = records.submit_args(new, self.limits.max_queued)
-        if len(new.payload) > records.LARGE_BYTES:
-            return await self._submit_large(new, args)
+        stored = await self._bodies.pack(f"jobs/{new.id}", new.payload)
+        args = records.submit_args(new, self.limits.max_queued, stored)
+        if len(stored.data) > records.LARGE_BYTES:
+            return await self._submit_large(new, args, stored.data)
         return await self._send(new, args)
 
     async def _send(self, new: NewJob, args: Sequence[Argument]) -> Submission:
@@ -140,9 +149,9 @@ class JobQueue:
             reply = await self._scripts.run("submit", args, retry_safe=True)
         return await self._with_result(_submission(new, reply))
 
-    async def _submit_large(self, new: NewJob, args: Sequence[Argument]) -> Submission:
+    async def _submit_large(self, new: NewJob, args: Sequence[Argument], data: bytes) -> Submission:
         part = keys.part(new.id, "new")
-        await write_parts(self._scripts, part, new.payload)
+        await write_parts(self._scripts, part, data)
         created = False
         try:
             submission = await self._send(new, args)
@@ -155,9 +164,9 @@ class JobQueue:
 
     async def _with_result(self, submission: Submission) -> Submission:
         """Return a submission of a job that ended before, with its result."""
-        if not submission.job.result_size:
+        if not (submission.job.result_size or submission.job.result_as):
             return submission
-        job = await with_result(self._scripts, submission.job)
+        job = await self._bodies.with_result(submission.job)
         return replace(submission, job=job or submission.job)
 
     async def find_repeated(self, new: NewJob) -> Submission | None:
@@ -222,7 +231,7 @@ class JobQueue:
         """
         claimed = ClaimReply._make(reply)
         rows = [ClaimRow._make(row) for row in claimed.rows]
-        large = [row.id for row in rows if row.payload is None]
+        large = [row.id for row in rows if row.payload is None and not blob_name(row.payload_as.decode())]
         fetched: dict[bytes, bytes | None] = {}
         if large:
             payloads = await asyncio.gather(
@@ -231,7 +240,7 @@ class JobQueue:
             fetched = dict(zip(large, payloads, strict=True))
         now_ms = int(claimed.now_ms)
         claims = [
-            records.claim_from_row(row, now_ms, (fetched[row.id] or b"") if row.payload is None else row.payload)
+            records.claim_from_row(row, now_ms, row.payload if row.payload is not None else fetched.get(row.id) or b"")
             for row in rows
         ]
         return ClaimBatch(tuple(claims), int(claimed.next_ms), bool(claimed.more), int(claimed.reruns))

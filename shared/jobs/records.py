@@ -12,6 +12,7 @@ from shared.jobs.job_fields import job_from_fields
 from shared.jobs.labels import index_of, index_sets, labels_field, provider_of, stored_lines
 from shared.jobs.model import Claim, Job, NewJob, Outcome, Priority, RetryChanges, State
 from shared.jobs.replies import ClaimRow, JobCreated, JobFound, QueueForecast
+from shared.jobs.stored_body import StoredBody, stored_as_is
 from shared.store.commands import Argument
 
 ANONYMOUS = "-"
@@ -29,8 +30,8 @@ def fingerprint(new: NewJob) -> str:
     return digest.hexdigest()
 
 
-def submit_args(new: NewJob, max_queued: int) -> list[Argument]:
-    """Return the arguments of ``submit.lua``."""
+def submit_args(new: NewJob, max_queued: int, stored: StoredBody) -> list[Argument]:
+    """Return the arguments of ``submit.lua``; the body is as it is stored."""
     lines = stored_lines(new)
     sets = index_sets(new, lines)
     args: list[Argument] = [
@@ -44,7 +45,7 @@ def submit_args(new: NewJob, max_queued: int) -> list[Argument]:
         max_queued,
         new.max_queued,
         *repeat_args(new),
-        b"" if len(new.payload) > LARGE_BYTES else new.payload,
+        b"" if len(stored.data) > LARGE_BYTES else stored.data,
         new.owner,
         len(sets),
         *sets,
@@ -53,6 +54,8 @@ def submit_args(new: NewJob, max_queued: int) -> list[Argument]:
     ]
     if lines:
         args += ("labels", labels_field(lines))
+    if stored.encoding:
+        args += ("payload_as", stored.encoding)
     for name, value in record_fields(new):
         if value:
             args += (name, value)
@@ -168,6 +171,7 @@ def claim_from_row(row: ClaimRow, now_ms: int, payload: bytes) -> Claim:
         reason=row.reason.decode(),
         started_ms=now_ms,
         payload=payload,
+        payload_as=row.payload_as.decode(),
     )
 
 
@@ -181,19 +185,22 @@ def finish_args(
     """
     args: list[Argument] = [claim.id, claim.token]
     if outcome is None:
-        args += ("", 0, "", "", "", "", "", "", "", "")
+        args += ("", 0, "", "", "", "", "", "", "", "", "", 0)
     else:
+        stored = outcome.stored or stored_as_is(outcome.result)
         args += (
             str(outcome.state),
             outcome.status_code,
-            outcome.result_type if outcome.result else "",
-            b"" if len(outcome.result) > LARGE_BYTES else outcome.result,
+            outcome.result_type if stored.size else "",
+            b"" if len(stored.data) > LARGE_BYTES else stored.data,
             orjson.dumps(outcome.error) if outcome.error is not None else "",
             orjson.dumps(outcome.meta) if outcome.meta else "",
             outcome.ledger,
             "1" if outcome.dead_letter else "",
             _answering_index(claim, outcome),
             outcome.history,
+            stored.encoding,
+            stored.size,
         )
     args += (flushed, len(events))
     for name, data in events:
@@ -201,15 +208,16 @@ def finish_args(
     return args
 
 
-def retry_args(job_id: str, changes: RetryChanges) -> list[Argument]:
-    """Return the arguments of ``retry.lua``."""
+def retry_args(job_id: str, changes: RetryChanges, stored: StoredBody) -> list[Argument]:
+    """Return the arguments of ``retry.lua``; a changed request body is as it is stored."""
     sets: list[int] = []
     if changes.model:
         sets += (index_of("model", changes.model), index_of("provider", provider_of(changes.model)))
     if changes.priority is not None:
         sets.append(index_of("priority", changes.priority))
     deadline_ms = 0 if changes.deadline_s is None else max(1, round(changes.deadline_s * 1000))
-    return [job_id, changes.model, str(changes.priority or ""), deadline_ms, changes.payload, changes.operation, *sets]
+    body = (stored.data, stored.encoding, stored.size)
+    return [job_id, changes.model, str(changes.priority or ""), deadline_ms, *body, changes.operation, *sets]
 
 
 def _answering_index(claim: Claim, outcome: Outcome) -> str:

@@ -18,7 +18,8 @@ class ClaimRow(NamedTuple):
     """A claimed job, as ``claim.lua`` answers it.
 
     Attributes:
-        payload: The request body; None: too large to be in the reply.
+        payload: The request body as it is stored; None: too large to be in the reply.
+        payload_as: Its encoding (``StoredBody``).
     """
 
     id: bytes
@@ -38,6 +39,7 @@ class ClaimRow(NamedTuple):
     webhook: bytes
     reason: bytes
     payload: bytes | None
+    payload_as: bytes = b""
 
 
 class ClaimReply(NamedTuple):

@@ -6,7 +6,7 @@ from typing import Any
 
 from shared.errors import JobLive, JobNotFound, RetryRefused
 from shared.jobs import keys, records
-from shared.jobs.bodies import read_parts, with_result, write_parts
+from shared.jobs.bodies import AS_THEY_ARE, Bodies, BodyPolicy, write_parts
 from shared.jobs.endings import DEADLINE_ERROR, cancelled_error
 from shared.jobs.filters import EVERYTHING, JobFilter
 from shared.jobs.job_fields import job_from_fields
@@ -71,12 +71,14 @@ class JobStore:
 
     Args:
         commands: The store.
+        bodies: How bodies are stored.
     """
 
-    def __init__(self, commands: RedisCommands) -> None:
+    def __init__(self, commands: RedisCommands, bodies: BodyPolicy = AS_THEY_ARE) -> None:
         self._commands = commands
         self._scripts = EngineScripts(commands)
         self._scans = JobScans(self._scripts)
+        self._bodies = Bodies(commands, bodies)
 
     async def is_writable(self) -> bool:
         """Tell whether the store takes writes now."""
@@ -97,17 +99,18 @@ class JobStore:
         if len(reply) > 2:
             job = records.with_forecast(job, reply[1], int(reply[2]))
             return _with_pauses(job, read_pauses(reply[3], int(reply[2]))) if reply[3] else job
-        return await with_result(self._scripts, job)
+        return await self._bodies.with_result(job)
 
     async def payload(self, job_id: str) -> bytes | None:
         """Return the request body while it is stored: of live and failed jobs, and those with ``keep_payload``.
 
         Raises:
+            BodyLost: It is lost.
             StoreUnavailable: No answer.
         """
         if not keys.is_job_id(job_id):
             return None
-        return await read_parts(self._scripts, keys.payload(job_id))
+        return await self._bodies.payload(job_id)
 
     async def finish(self, claim: Claim, outcome: Outcome, events: Sequence[tuple[str, bytes]] = ()) -> bool:
         """Write the outcome of a run with everything that follows from it, atomically.
@@ -128,8 +131,9 @@ class JobStore:
         """
         args: list[Argument] = []
         for item in items:
-            if item.outcome is not None and len(item.outcome.result) > records.LARGE_BYTES:
-                await write_parts(self._scripts, keys.part(item.claim.id, item.claim.token), item.outcome.result)
+            data = b"" if item.outcome is None else item.outcome.data
+            if len(data) > records.LARGE_BYTES:
+                await write_parts(self._scripts, keys.part(item.claim.id, item.claim.token), data)
             args += records.finish_args(item.claim, item.outcome, item.events, item.flushed)
         return [bool(answer) for answer in await self._scripts.run("finish", args)]
 
@@ -144,7 +148,7 @@ class JobStore:
         reply = await self._scripts.run("cancel", [job_id, cancelled_error(job_id)], retry_safe=True)
         if reply is None:
             raise JobNotFound(job_id)
-        job = await with_result(self._scripts, records.job_from_reply(job_id, reply))
+        job = await self._bodies.with_result(records.job_from_reply(job_id, reply))
         if job is None:
             raise JobNotFound(job_id)
         return job
@@ -175,7 +179,8 @@ class JobStore:
             StoreUnavailable: No answer.
         """
         _check_job_id(job_id)
-        reply = await self._scripts.run("retry", records.retry_args(job_id, changes))
+        stored = await self._bodies.pack(f"jobs/{job_id}", changes.payload)
+        reply = await self._scripts.run("retry", records.retry_args(job_id, changes, stored))
         if reply in (b"gone", b"counted"):  # a list has no hash
             raise JobNotFound(job_id)
         if isinstance(reply, bytes):

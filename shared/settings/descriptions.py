@@ -61,6 +61,12 @@ MEANINGS: Mapping[str, Mapping[str, str]] = {
         "max_result_mb": "largest result that is stored; larger ones fail the job",
         "max_stored_mb": "request bodies and results of all jobs in the store; more is 429 `queue_full`",
         "stream_output": "record deltas while a job runs, for its event stream",
+        "compress_min_kb": "smallest body that is compressed in the store; 0: none",
+    },
+    "BlobSettings": {
+        "url": "where large bodies are kept instead of Redis: `s3://`, `gs://`, `az://` or `file:///`",
+        "min_kb": "request bodies, results and file parts above it are kept there",
+        "options": "options of the object store's client that the environment does not give",
     },
     "FileSettings": {
         "max_mb": "largest file",

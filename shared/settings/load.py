@@ -16,6 +16,7 @@ from shared.settings.model import ProviderSettings, Settings, WebhookSettings
 # Environment alone is enough to start: FINOPS_* names of single settings, and where they belong.
 ENVIRONMENT: Mapping[str, tuple[str, ...]] = {
     "FINOPS_REDIS_URL": ("redis", "url"),
+    "FINOPS_BLOBS_URL": ("blobs", "url"),
     "FINOPS_HOST": ("server", "host"),
     "FINOPS_PORT": ("server", "port"),
     "FINOPS_ALLOW_OPEN": ("server", "allow_open"),

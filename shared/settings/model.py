@@ -9,6 +9,7 @@ from pydantic_core import PydanticKnownError
 
 from shared.settings.alert_rules import MAX_RULES, AlertName, AlertSettings
 from shared.settings.cache import CacheSettings
+from shared.settings.files import BlobSettings, FileSettings
 from shared.settings.limits import EachName, EachSettings, Limited
 from shared.settings.prices import PriceSettings
 from shared.settings.section import Section
@@ -128,24 +129,7 @@ class JobSettings(Section):
     max_result_mb: Annotated[float, Field(gt=0, le=512)] = 16
     max_stored_mb: Annotated[float, Field(gt=0, le=10**7)] = 4096
     stream_output: bool = True
-
-
-class FileSettings(Section):
-    """Files for batches that are kept here, in the job store's memory."""
-
-    max_mb: Annotated[float, Field(gt=0, le=512)] = 200
-    max_stored_mb_per_key: Annotated[float, Field(gt=0)] = 1000
-    ttl_s: Annotated[int, Field(ge=3600, le=30 * 86_400)] = 30 * 86_400
-
-    @property
-    def max_bytes(self) -> int:
-        """The largest file, in bytes."""
-        return int(self.max_mb * 1024 * 1024)
-
-    @property
-    def max_owner_bytes(self) -> int:
-        """Total size of one key's files, in bytes."""
-        return int(self.max_stored_mb_per_key * 1024 * 1024)
+    compress_min_kb: Annotated[int, Field(ge=0, le=1024 * 1024)] = 2
 
 
 class BatchSettings(Section):
@@ -365,6 +349,7 @@ class Settings(Section):
     schedules: ScheduleSettings = ScheduleSettings()
     files: FileSettings = FileSettings()
     batches: BatchSettings = BatchSettings()
+    blobs: BlobSettings = BlobSettings()
     log: LogSettings = LogSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     aliases: dict[str, str] = {}

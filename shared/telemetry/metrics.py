@@ -15,6 +15,7 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from shared.telemetry.blob_metrics import BlobMetrics
 from shared.telemetry.cache_metrics import CacheMetrics
 from shared.telemetry.counters import FastCounter, FastHistogram, Series
 from shared.telemetry.snapshots import SharedFolder
@@ -87,6 +88,7 @@ class Metrics:
         self._make_job_metrics()
         self._make_queue_metrics()
         self._make_delivery_metrics()
+        self.blobs = BlobMetrics(self.registry)
         self._models: set[str] = set()
         self._shared: SharedFolder | None = None
 

@@ -14,6 +14,7 @@ from openai import AsyncOpenAI
 from api.app import create_app
 from api.server import ApiServer
 from api.services import Services
+from shared.jobs.bodies import Bodies, BodyPolicy
 from shared.jobs.model import Claim, Deferral, Outcome, State
 from shared.settings.model import Settings
 from simulator.serve import RunningSimulator, running
@@ -54,7 +55,8 @@ class Worker:
     def __init__(self, services: Services) -> None:
         self._services = services
         webhooks = WebhookDelivery(services.settings, services.commands)
-        self.runner = JobRunner(services.inference, services.governance, webhooks)
+        self.bodies = Bodies(services.commands, BodyPolicy.of(services.settings))
+        self.runner = JobRunner(services.inference, services.governance, webhooks, bodies=self.bodies)
 
     async def claim(self, count: int = 1) -> tuple[Claim, ...]:
         return (await self._services.queue.claim("w", count)).claims
@@ -71,7 +73,7 @@ class Worker:
         if isinstance(outcome, Deferral):
             await self._services.queue.defer(claim, outcome)
         else:
-            await self._services.store.finish(claim, outcome)
+            await self._services.store.finish(claim, await self.bodies.pack_result(claim, outcome))
 
     async def complete(self, claim: Claim, body: bytes = b'{"done":true}', **more: Any) -> None:
         await self._services.store.finish(claim, Outcome(state=State.COMPLETED, status_code=200, result=body, **more))

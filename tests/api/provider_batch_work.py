@@ -7,6 +7,7 @@ import httpx
 import orjson
 
 from shared.governance.ledger.followed_batches import FollowedBatches
+from shared.jobs.bodies import AS_THEY_ARE
 from tests.api.conftest import KEY_A, Gateway, Start
 from worker.provider_batches import ProviderBatchLoop, follow_batches
 
@@ -43,7 +44,7 @@ def follower(gateway: Gateway) -> ProviderBatchLoop:
     batches = services.inference.forwarder.batches
     assert batches
     followed = FollowedBatches(services.commands)
-    return follow_batches(services.settings, followed, batches, services.governance)
+    return follow_batches(services.settings, AS_THEY_ARE, followed, batches, services.governance)
 
 
 async def look(gateway: Gateway) -> bool:

@@ -2,6 +2,7 @@
 local call = redis.call
 local OPEN = 'finops:batches:open'
 local OUTBOX = 'finops:webhooks:outbox'
+local BLOBS = 'finops:blobs'
 local LIVE_MS = 2592000000      -- batches and their files: 30 days, refreshed at each turn
 local LISTED = 10000            -- most files, or batches, of a list
 local PART_BYTES = 1048576      -- size from which a part is full

@@ -119,7 +119,7 @@ local fence = count > 0 and #field > 0 and call('HINCRBY', CLOCK, 'fence', count
 local virtual = vtime()
 
 local DETAILS = {'state', 'attempts', 'deadline_ms', 'owner', 'type', 'model', 'request_id', 'content_type', 'context',
-  'ttl_s', 'created_ms', 'due_ms', 'webhook', 'reason', 'size'}
+  'ttl_s', 'created_ms', 'due_ms', 'webhook', 'reason', 'size', 'payload_as'}
 if rules then DETAILS[#DETAILS + 1] = 'labels' end
 local most_aside = 200
 
@@ -136,13 +136,13 @@ local function start(c, id, priority, f)
   c.running = c.running + 1
   local payload = num(f[15]) <= inline_max and call('GET', payload_key(id)) or false
   claims[#claims + 1] = {id, token, priority, attempt, f[3] or '0', f[4] or '', f[5] or '', f[6] or '', f[7] or '',
-    f[8] or '', f[9] or '', f[10] or '', f[11] or '0', f[12] or '0', f[13] or '', f[14] or '', payload}
+    f[8] or '', f[9] or '', f[10] or '', f[11] or '0', f[12] or '0', f[13] or '', f[14] or '', payload, f[16] or ''}
 end
 
 -- A popped job is a start, a missed deadline, or a record that is no longer there.
 local function take(c, id, priority)
   local f = call('HMGET', job_key(id), unpack(DETAILS))
-  if rules and f[1] == 'queued' and set_aside(rules, f[6] or '', f[16] or '') then
+  if rules and f[1] == 'queued' and set_aside(rules, f[6] or '', f[17] or '') then
     call('ZADD', SET_ASIDE, f[11] or '0', id)
     most_aside = most_aside - 1
     return

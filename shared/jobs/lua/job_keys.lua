@@ -11,6 +11,7 @@ local ALL = 'finops:jobs:all'
 local LIVE = 'finops:jobs:live'
 local OUTBOX = 'finops:webhooks:outbox'
 local CANCEL = 'finops:cancel'
+local BLOBS = 'finops:blobs'
 local LIVE_MS = 2592000000      -- safety expiry of a live job's keys: 30 days
 local DEAD_MS = 604800000       -- dead-lettered records: 7 days
 local IDLE_MS = 86400000        -- a caller without jobs is forgotten after a day

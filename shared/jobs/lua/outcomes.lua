@@ -57,8 +57,8 @@ local function write_side_entries(job, now, outcome, ttl)
   end
 end
 
--- Writes the outcome of a live job with everything that follows from it. outcome: state, status, error; of runs also token, result, result_type, meta,
--- ledger, dead, index, history (nil: the run tells nothing). The token stays in the record, so that a finish whose answer was lost on the way may be sent again.
+-- Writes the outcome of a live job with everything that follows from it. outcome: state, status, error; of runs also
+-- token, result, result_type, result_as, size (of the result's body), meta, ledger, dead, index, history (nil: the run tells nothing). The token stays in the record, so that a finish whose answer was lost on the way may be sent again.
 local function conclude(job, now, outcome)
   if job.state == 'running' then
     leave_running(job)
@@ -70,7 +70,7 @@ local function conclude(job, now, outcome)
   local ttl = outcome.dead and math.max(job.ttl_ms, DEAD_MS) or job.ttl_ms
   local fields = {'state', outcome.state, 'lease', outcome.token or '', 'completed_ms', int(now), 'expires_ms', int(now + ttl),
     'status_code', int(outcome.status)}
-  for _, field in ipairs({'result_type', 'result', 'error', 'meta'}) do
+  for _, field in ipairs({'result_type', 'result', 'result_as', 'error', 'meta'}) do
     local value = outcome[field]
     if value and value ~= '' then
       fields[#fields + 1] = field
@@ -83,9 +83,14 @@ local function conclude(job, now, outcome)
     call('RENAME', outcome.part, result_key(id))
     call('PEXPIRE', result_key(id), int(ttl))
   end
-  local size = num(call('HGET', job_key(id), 'size'))
-  local kept = #(outcome.result or '') + (outcome.part and num(fields[#fields]) or 0)
-  if job.keep or outcome.state == 'failed' then kept = kept + size end
+  local body = call('HMGET', job_key(id), 'size', 'payload_as')
+  local size, kept = num(body[1]), outcome.size or 0
+  if job.keep or outcome.state == 'failed' then
+    kept = kept + size
+  elseif body[2] then
+    call('HDEL', job_key(id), 'payload_as')
+    drop_body(body[2], now)
+  end
   count_bytes(job.caller, 'live', -size)
   count_bytes(job.caller, hour_of(now + ttl), kept)
   fields[#fields + 1] = 'stored'

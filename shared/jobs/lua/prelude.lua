@@ -100,6 +100,11 @@ local function stored_bytes(caller, now)
   return total
 end
 
+-- The object that holds a body is to be deleted, if it is in the object store: no record names it any more.
+local function drop_body(encoding, now)
+  if encoding and string.sub(encoding, 1, 2) == 'b:' then call('ZADD', BLOBS, int(now), string.sub(encoding, 3)) end
+end
+
 -- A running job waits again: released, deferred (due later) or taken from a worker that is gone.
 local function wait_again(job, now, due, reason, attempts)
   leave_running(job)

@@ -2,21 +2,27 @@
 --!include prelude.lua
 --!include operations.lua
 -- Puts a failed job back into the queue as if it were new. ARGV: id, then what changes ('' or 0: nothing): model,
--- priority, deadline in ms, request body, the bulk operation that does it ('': none), and the further index sets of these.
+-- priority, deadline in ms, request body as it is stored, its encoding, its size, the bulk operation that does it ('':
+-- none), and the further index sets of these.
 -- Answers 'gone', its state when it has not failed, or the record; 'counted' when the operation has had this job.
-local id, operation = ARGV[1], ARGV[6]
+local id, operation = ARGV[1], ARGV[8]
 if operation ~= '' and not call('ZSCORE', operation_jobs_key(operation), id) then return 'counted' end
 local job = read_job(id)
 if not job or (job.state == 'failed' and call('EXISTS', payload_key(id)) == 0) then return 'gone' end
 if job.state ~= 'failed' then return job.state end
 local now = now_ms()
 local model, priority, deadline, payload = ARGV[2], ARGV[3], num(ARGV[4]), ARGV[5]
-local f = call('HMGET', job_key(id), 'expires_ms', 'stored', 'size')
+local encoding, size = ARGV[6], num(ARGV[7])
+local f = call('HMGET', job_key(id), 'expires_ms', 'stored', 'size', 'payload_as')
 count_bytes(job.caller, hour_of(num(f[1])), -num(f[2]))
-count_bytes(job.caller, 'live', payload ~= '' and #payload or num(f[3]))
+count_bytes(job.caller, 'live', size > 0 and size or num(f[3]))
 job.state = 'queued'
 if priority ~= '' then job.priority = priority end
-if payload ~= '' then call('SET', payload_key(id), payload, 'KEEPTTL') end
+if size > 0 then
+  call('SET', payload_key(id), payload, 'KEEPTTL')
+  call('HSET', job_key(id), 'size', int(size), 'payload_as', encoding)
+  drop_body(f[4], now)
+end
 job.seq = call('HINCRBY', CLOCK, 'seq', 1)
 call('HINCRBY', job_key(id), 'events_base', call('LLEN', events_key(id)))
 call('HDEL', job_key(id), 'result', 'result_size', 'stored', 'result_type', 'error', 'meta', 'completed_ms', 'expires_ms', 'status_code',
@@ -24,12 +30,11 @@ call('HDEL', job_key(id), 'result', 'result_size', 'stored', 'result_type', 'err
 call('HSET', job_key(id), 'state', 'queued', 'lease', '', 'attempts', '0', 'due_ms', int(now), 'seq', int(job.seq),
   'priority', job.priority, 'runs_before', int(job.runs_before + job.attempts))
 if model ~= '' then call('HSET', job_key(id), 'model', model) end
-if payload ~= '' then call('HSET', job_key(id), 'size', #payload) end
 if deadline > 0 then
   call('HSET', job_key(id), 'deadline_ms', int(now + deadline))
   call('ZADD', DEADLINES, int(now + deadline), id)
 end
-for i = 7, #ARGV do call('ZADD', index_key(ARGV[i]), int(job.created), id) end
+for i = 9, #ARGV do call('ZADD', index_key(ARGV[i]), int(job.created), id) end
 call('ZREM', DEAD, id)
 call('ZREM', ended_key('failed'), id)
 call('ZADD', LIVE, int(job.created), id)

@@ -1,0 +1,1 @@
+"""Large bodies outside Redis: an object store, or a directory."""

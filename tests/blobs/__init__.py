@@ -1,0 +1,1 @@
+"""Tests of bodies outside Redis, and of compressed ones."""
