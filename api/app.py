@@ -1,4 +1,4 @@
-"""Composition root of the API tier: builds the services when the application starts, and adds the routes."""
+"""Composition root of the API tier: builds the services when the application starts."""
 
 import asyncio
 import importlib.metadata
@@ -9,30 +9,12 @@ from functools import partial
 
 from fastapi import FastAPI
 from redis.asyncio import Redis
-from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.admin import alerts as admin_alerts
-from api.admin import audit as admin_audit
-from api.admin import cache as admin_cache
-from api.admin import config as admin_config
-from api.admin import console as admin_console
-from api.admin import jobs as admin_jobs
-from api.admin import keys as admin_keys
-from api.admin import operations as admin_operations
-from api.admin import pauses as admin_pauses
-from api.admin import price_data as admin_price_data
-from api.admin import prices as admin_prices
-from api.admin import runs as admin_runs
-from api.admin import scale as admin_scale
-from api.admin import schedules as admin_schedules
-from api.admin import usage as admin_usage
-from api.admin import webhooks as admin_webhooks
-from api.endpoints.base import AsgiEndpoint
 from api.files.uploads import MAX_FIELDS_BYTES
 from api.http.call_slots import CallSlots
 from api.http.client_address import ClientAddresses
-from api.http.errors import ANTHROPIC_PREFIX, GENAI_PREFIX, ErrorBoundary, install_error_handlers
+from api.http.errors import ErrorBoundary, install_error_handlers
 from api.http.login_throttle import KEY_BURST, KEY_REFILL_S, LoginThrottle
 from api.http.long_polls import LongPolls
 from api.http.shared_answers import SharedAnswers
@@ -42,29 +24,8 @@ from api.middleware.fast_routes import FastRoutes
 from api.middleware.request_id import RequestId
 from api.middleware.traced import TracedRequests
 from api.openapi.document import describe
-from api.pages import docs, front
-from api.routes import (
-    anthropic,
-    cache,
-    console,
-    genai,
-    health,
-    jobs,
-    models,
-    operations,
-    runs,
-    schedules,
-    usage,
-    webhooks,
-)
-from api.routes.async_jobs import PREFIX as ASYNC_PREFIX
-from api.routes.async_jobs import AsyncPoll, AsyncSubmit
-from api.routes.batches import BatchById, BatchCreate, BatchList
-from api.routes.deployments import AZURE_TYPES, read_deployment_request
-from api.routes.files import FileById, FileList, FileUpload
-from api.routes.inference import PREFIXES, InferenceEndpoint
-from api.routes.passthrough import PassthroughEndpoint
-from api.routes.responses import ResponseById
+from api.routes.inference import PREFIXES
+from api.routing import all_routes, hot_endpoints
 from api.services import Services
 from shared.alerts.figures import FigureLoop, FigureWriter, uses_figures
 from shared.alerts.rules import AlertRules
@@ -93,7 +54,6 @@ from shared.store.connection import connect
 from shared.store.errors import StoreConnectionError
 from shared.store.multiplexed import MultiplexedClient
 from shared.store.requirements import check_server
-from shared.surfaces.request_types import REQUEST_TYPES
 from shared.telemetry.metrics import Metrics
 from shared.telemetry.provider_metrics import watch_providers
 from shared.telemetry.snapshots import folder_of
@@ -106,7 +66,6 @@ DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
 # Short enough that a caller hears of a store that hangs before it gives up itself.
 STORE_TIMEOUT_S = 2.0
 STORE_CONNECT_TIMEOUT_S = 1.0
-_ANY_METHOD = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 
 
 def create_app(
@@ -154,7 +113,7 @@ def create_app(
     app.surround = partial(_surround, settings=settings, metrics=metrics, tracing=tracing)
     app.add_middleware(ErrorBoundary)  # inside the framework too, whose outermost layer would answer itself
     install_error_handlers(app)
-    _add_routes(app)
+    app.router.routes.extend(all_routes())
     describe(app)
     return app
 
@@ -181,7 +140,7 @@ class GatewayApp(FastAPI):
 
 def _surround(app: ASGIApp, *, settings: Settings, metrics: Metrics, tracing: Tracing | None) -> ASGIApp:
     """Wrap an application in the gateway's middleware; the last one is the outermost."""
-    app = FastRoutes(app, endpoints=_hot_endpoints())
+    app = FastRoutes(app, endpoints=hot_endpoints())
     app = BodyLimit(app, max_bytes=settings.server.max_body_bytes, larger=_upload_limits(settings))
     app = ErrorBoundary(app)
     app = AccessLog(app, metrics=metrics, lines=settings.log.requests)
@@ -277,36 +236,6 @@ def build_services(
     )
 
 
-# One line each, so that two changes that add one do not meet.
-_ROUTERS = (
-    front.router,
-    docs.router,
-    health.router,
-    admin_keys.router,
-    admin_jobs.router,
-    admin_pauses.router,
-    admin_schedules.router,
-    admin_operations.router,
-    admin_scale.router,
-    admin_webhooks.router,
-    admin_alerts.router,
-    admin_usage.router,
-    admin_audit.router,
-    admin_cache.router,
-    admin_runs.router,
-    admin_prices.router,
-    admin_config.router,
-    admin_price_data.router,
-    admin_console.router,
-    schedules.router,
-    operations.router,
-    usage.router,
-    runs.router,
-    cache.router,
-    console.router,
-)
-
-
 def _durable_connection(settings: Settings, url: str) -> PooledCommands | None:
     """Return a connection for submits that wait for disk or replicas; such a wait blocks its connection."""
     if settings.jobs.durability == "everysec":
@@ -318,76 +247,7 @@ def _durable_connection(settings: Settings, url: str) -> PooledCommands | None:
     )
 
 
-def _add_routes(app: FastAPI) -> None:
-    """Add the routes; those that forward to a provider come last, so that the gateway's own have precedence."""
-    app.include_router(jobs.router)
-    app.include_router(webhooks.router)
-    for request_type in REQUEST_TYPES:
-        path = f"{ASYNC_PREFIX}/{request_type.path}/{{job_id}}"
-        _add(app, path, AsyncPoll(request_type), ["GET"])
-        _add(app, f"{path}/content", AsyncPoll(request_type, content=True), ["GET"])
-    app.include_router(anthropic.router, prefix=f"{ANTHROPIC_PREFIX}v1")
-    _add_genai_routes(app)
-    for router in _ROUTERS:
-        app.include_router(router)
-    for request_type in AZURE_TYPES:
-        path = f"/openai/deployments/{{deployment:path}}/{request_type.path}"
-        _add(app, path, InferenceEndpoint(request_type, read_deployment_request), ["POST"])
-    for prefix in sorted(PREFIXES, key=len, reverse=True):
-        app.include_router(models.router, prefix=prefix)
-        _add_response_routes(app, prefix)
-        _add_batch_routes(app, prefix)
-        _add(app, f"{prefix}/{{rest:path}}", PassthroughEndpoint(prefix), _ANY_METHOD)
-
-
-def _hot_endpoints() -> dict[str, AsgiEndpoint]:
-    endpoints: dict[str, AsgiEndpoint] = {}
-    for request_type in REQUEST_TYPES:
-        endpoint = InferenceEndpoint(request_type)
-        endpoints.update({f"{prefix}/{request_type.path}": endpoint for prefix in PREFIXES})
-        endpoints[f"{ASYNC_PREFIX}/{request_type.path}"] = AsyncSubmit(request_type)
-    endpoints[f"{ANTHROPIC_PREFIX}v1/messages"] = anthropic.MessagesEndpoint()
-    endpoints[f"{ANTHROPIC_PREFIX}v1/messages/count_tokens"] = anthropic.CountTokensEndpoint()
-    return endpoints
-
-
-def _add_genai_routes(app: FastAPI) -> None:
-    """Every version of the Gemini API, and Vertex AI's paths for the same methods."""
-    for version in genai.VERSIONS:
-        prefix = f"{GENAI_PREFIX}{version}"
-        app.include_router(genai.router, prefix=prefix)
-        for parent in genai.PATHS:
-            _add(app, f"{prefix}{parent}/models/{{name:path}}", genai.ModelEndpoint(), ["POST"])
-
-
-def _add_response_routes(app: FastAPI, prefix: str) -> None:
-    passthrough = PassthroughEndpoint(prefix)
-    path = f"{prefix}/responses/{{response_id}}"
-    _add(app, path, ResponseById("retrieve", passthrough), ["GET"])
-    _add(app, path, ResponseById("delete", passthrough), ["DELETE"])
-    _add(app, f"{path}/cancel", ResponseById("cancel", passthrough), ["POST"])
-    _add(app, f"{path}/input_items", ResponseById("input_items", passthrough), ["GET"])
-
-
-def _add_batch_routes(app: FastAPI, prefix: str) -> None:
-    passthrough = PassthroughEndpoint(prefix)
-    files, batches = f"{prefix}/files", f"{prefix}/batches"
-    _add(app, files, FileUpload(passthrough), ["POST"])
-    _add(app, files, FileList(passthrough), ["GET"])
-    _add(app, f"{files}/{{file_id}}", FileById("retrieve", passthrough), ["GET"])
-    _add(app, f"{files}/{{file_id}}", FileById("delete", passthrough), ["DELETE"])
-    _add(app, f"{files}/{{file_id}}/content", FileById("content", passthrough), ["GET"])
-    _add(app, batches, BatchCreate(passthrough), ["POST"])
-    _add(app, batches, BatchList(passthrough), ["GET"])
-    _add(app, f"{batches}/{{batch_id}}", BatchById("retrieve", passthrough), ["GET"])
-    _add(app, f"{batches}/{{batch_id}}/cancel", BatchById("cancel", passthrough), ["POST"])
-
-
 def _upload_limits(settings: Settings) -> dict[str, int]:
     """Batch files may be larger than other bodies; their endpoint refuses other large uploads itself."""
     most = max(settings.server.max_body_bytes, settings.files.max_bytes + MAX_FIELDS_BYTES)
     return {f"{prefix}/files": most for prefix in PREFIXES}
-
-
-def _add(app: FastAPI, path: str, endpoint: AsgiEndpoint, methods: list[str]) -> None:
-    app.router.routes.append(Route(path, endpoint, methods=methods, include_in_schema=False))
