@@ -7,6 +7,7 @@ from starlette.routing import BaseRoute, Route
 
 from api.admin import alerts as admin_alerts
 from api.admin import audit as admin_audit
+from api.admin import batches as admin_batches
 from api.admin import cache as admin_cache
 from api.admin import config as admin_config
 from api.admin import console as admin_console
@@ -67,6 +68,7 @@ _ROUTERS = (
     admin_audit.router,
     admin_cache.router,
     admin_runs.router,
+    admin_batches.router,
     admin_prices.router,
     admin_config.router,
     admin_price_data.router,

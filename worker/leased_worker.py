@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
+import time
 from collections.abc import Coroutine, Sequence
 from typing import Any, Self
 
@@ -31,6 +32,7 @@ from shared.jobs.queue import ClaimBatch, JobQueue
 from shared.jobs.scripts import EngineScripts
 from shared.jobs.signals import Signals
 from shared.jobs.store import JobStore
+from shared.jobs.workers import WorkerRecord
 from shared.store.commands import RedisCommands
 from shared.store.connection import connect, connect_arq
 from shared.store.multiplexed import MultiplexedClient
@@ -93,7 +95,10 @@ class LeasedWorker(Worker):
         claims = connect(url, timeout_s=None, max_connections=1, client_name="finops-claims")
         self._source = ClaimSource(self._queue, claims, commands, options.worker_id, options.priorities)
         self._signals = Signals(lambda: connect(url, timeout_s=None, max_connections=1, client_name="finops-cancels"))
-        self._health = Heartbeat(EngineScripts(commands), options.worker_id, self._describe, self._runs.capacity)
+        self._health = Heartbeat(
+            EngineScripts(commands), options.worker_id, self._describe, self._runs.capacity, self._record
+        )
+        self._started_ms = int(time.time() * 1000)
         self._renewal = Renewal(
             url,
             options.limits,
@@ -288,6 +293,13 @@ class LeasedWorker(Worker):
     def _on_renewed(self, renewed: int, lost: list[str]) -> None:
         self._metrics.renewed(renewed)
         self._runs.lose(lost)
+
+    def _record(self) -> WorkerRecord:
+        options = self.options
+        return WorkerRecord(
+            id=options.worker_id, version=options.version, concurrency=options.concurrency, running=self._runs.count,
+            started_ms=self._started_ms, seen_ms=int(time.time() * 1000),
+        )  # fmt: skip
 
     def _describe(self) -> str:
         runs = self._runs

@@ -145,6 +145,7 @@ def _options(settings: Settings, queues: Sequence[Priority], concurrency: int | 
         max_result_bytes=int(settings.jobs.max_result_mb * 1024 * 1024),
         # Submits of a worker have no caller waiting; the append-only file keeps the order of writes anyway.
         limits=dataclasses.replace(QueueLimits.of(settings.jobs), durability="everysec"),
+        version=VERSION,
     )
 
 

@@ -29,6 +29,7 @@ class WorkerOptions:
         max_result_bytes: The largest result that is stored.
         bodies: How request bodies and results are stored.
         worker_id: The name in lease tokens and keys.
+        version: Of the gateway, for administrators.
     """
 
     concurrency: int = 1000
@@ -39,6 +40,7 @@ class WorkerOptions:
     max_result_bytes: int = 16 * 1024 * 1024
     bodies: BodyPolicy = AS_THEY_ARE
     worker_id: str = field(default_factory=new_worker_id)
+    version: str = ""
 
     def __post_init__(self) -> None:
         if self.concurrency < 1 or not self.priorities:

@@ -18,6 +18,7 @@ from api.services import Services
 from shared.errors import JobNotFound
 from shared.governance.keys.authenticate import ADMINISTRATOR
 from shared.jobs.model import Job
+from shared.jobs.workers import running_workers
 
 router = admin_router("/api")
 
@@ -66,7 +67,7 @@ async def retry_any(request: Request, job_id: str, services: ServicesDep) -> Res
 
 @router.get("/queue", summary="Get the depth and age of the queue")
 async def get_queue(services: ServicesDep) -> Response:
-    """Depth and age of the oldest job per priority; scale workers by them."""
+    """Depth and age of the oldest job per priority, callers with waiting jobs, and the running workers."""
     stats = await services.store.stats()
     priorities = {
         str(priority): {"depth": queue.depth, "oldest_age_s": queue.oldest_age_s}
@@ -84,6 +85,7 @@ async def get_queue(services: ServicesDep) -> Response:
                 "running": stats.running,
                 "dead": stats.dead,
                 "callers": stats.callers,
+                "workers": [worker.to_dict() for worker in await running_workers(services.commands)],
             }
         )
     )

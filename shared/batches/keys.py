@@ -20,10 +20,13 @@ KEYS: tuple[Key, ...] = (
         "one bit per line: its result is written",
     ),
     Key("finops:batch-request:<request>", "hash", "24 hours; 2 minutes without a key", "the batch that a request made"),
+    Key("finops:batches:all", "sorted set", "30 days, refreshed; 10,000 ids", "all batches by age, for administrators"),
     Key("finops:batches:open", "sorted set", "permanent, empties itself", "open batches, by when a turn is due"),
 )
 
 OPEN = "finops:batches:open"
+EVERYONE = "~all"
+"""Instead of an owner: the list of all batches."""
 FILE_PREFIX = "file-"
 BATCH_PREFIX = "batch_"
 
@@ -80,6 +83,8 @@ def owner_files(owner: str) -> str:
 
 def owner_batches(owner: str) -> str:
     """An owner's batches by age; those without an owner share a list."""
+    if owner == EVERYONE:
+        return "finops:batches:all"
     return f"finops:owner:{owner or '-'}:batches"
 
 

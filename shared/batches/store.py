@@ -151,7 +151,7 @@ class BatchStore:
         return _batch(batch_id.encode(), flat) if flat else None
 
     async def page(self, owner: str, *, after: str = "", limit: int = 20) -> BatchPage | None:
-        """Return a page of an owner's batches; None if the ``after`` batch does not exist.
+        """Return a page of an owner's batches, or with ``EVERYONE`` of all; None if the ``after`` batch does not exist.
 
         Raises:
             StoreUnavailable: No answer.

@@ -46,6 +46,7 @@ KEYS: tuple[Key, ...] = (
         "permanent, empties itself",
         "a caller's ready jobs, in order",
     ),
+    Key("finops:workers", "hash", "1 minute, renewed", "running workers: version, concurrency, running jobs"),
     Key("finops:wake:<priority>", "list", "permanent, 64 tokens", "wakes an idle worker"),
     Key("finops:caller:<caller>", "hash", "30 days, a day without jobs", "fair tag, running and waiting jobs, limits"),
     Key("finops:jobs:clock", "hash", "permanent, one", "virtual time, sequence and fencing numbers, heartbeat, speed"),
@@ -90,6 +91,7 @@ KEYS: tuple[Key, ...] = (
 )
 
 CLOCK = "finops:jobs:clock"
+WORKERS = "finops:workers"
 LEASES = "finops:jobs:leases"
 DEFERRED = "finops:jobs:deferred"
 DEADLINES = "finops:jobs:deadlines"

@@ -80,6 +80,7 @@ async def test_the_queue_says_what_to_scale_by(gateway: Gateway):
     queue = (await gateway.http.get("/api/queue", headers=ADMIN)).json()
     assert (queue["depth"], queue["priorities"]["low"]["depth"], queue["running"]) == (1, 1, 0)
     assert queue["oldest_age_s"] >= 0
+    assert queue["workers"] == []
 
 
 async def test_answers_are_described_as_they_are(gateway: Gateway):

@@ -180,6 +180,8 @@ def test_python_and_lua_build_the_same_names():
         assert f"return {parts} end" in prelude
         assert built == "".join(part.strip("'") if part.startswith("'") else "ID" for part in parts.split(" .. "))
     assert keys.owner_files("") == "finops:owner:-:files"
+    assert f"= '{keys.EVERYONE}'" in prelude
+    assert f"return '{keys.owner_batches(keys.EVERYONE)}'" in prelude
 
 
 async def test_a_file_is_deleted_once(files: FileStore):

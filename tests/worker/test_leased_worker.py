@@ -14,6 +14,7 @@ from shared.jobs.capacity import CapacityReport, read_capacity
 from shared.jobs.model import Claim, Deferral, Outcome, Priority, State
 from shared.jobs.queue import QueueLimits
 from shared.jobs.scripts import EngineScripts, engine_scripts
+from shared.jobs.workers import running_workers
 from shared.store.embedded import EmbeddedStore
 from shared.store.multiplexed import MultiplexedClient
 from tests.jobs.conftest import until
@@ -361,7 +362,7 @@ async def test_the_store_may_go_and_come_back_under_running_jobs(
     assert "cannot claim jobs" in caplog.text
 
 
-async def test_heartbeats_write_the_workers_key_and_the_shared_one(bench: Bench) -> None:
+async def test_heartbeats_write_the_keys_and_the_list_of_workers(bench: Bench) -> None:
     async with working(bench.url, echo, worker_id="w-1"):
 
         async def both() -> Any:
@@ -373,7 +374,10 @@ async def test_heartbeats_write_the_workers_key_and_the_shared_one(bench: Bench)
         await until(alive)
         assert b"j_complete=0" in (await both())[1]
         assert (await read_capacity(bench.commands)).workers == 1
+        (worker,) = await running_workers(bench.commands)
+        assert (worker.id, worker.running) == ("w-1", 0)
     assert (await read_capacity(bench.commands)).workers == 0
+    assert await running_workers(bench.commands) == []
     assert await bench.commands.execute("EXISTS", keys.worker_health("w-1")) == 0
     assert await bench.commands.execute("PTTL", keys.HEALTH) > 0
 

@@ -31,7 +31,10 @@ local now_s = math.floor(now / 1000)
 call('HSET', batch_key(id), 'v', '1', 'owner', owner, 'input', input, 'status', 'validating', 'created_s', int(now_s),
   'expires_s', int(now_s + window), unpack(fields))
 call('PEXPIRE', batch_key(id), LIVE_MS)
-if listed then list_in(set, id) end
+if listed then
+  list_in(set, id)
+  list_in(batches_key(EVERYONE), id)
+end
 call('ZADD', OPEN, int(now), id)
 call('HSET', request, 'id', id, 'body', fingerprint)
 call('PEXPIRE', request, ARGV[7])

@@ -14,7 +14,11 @@ local function file_key(id) return 'finops:file:' .. id end
 local function part_key(id, part) return 'finops:file:' .. id .. ':' .. part end
 local function owner_name(owner) return owner == '' and '-' or owner end
 local function files_key(owner) return 'finops:owner:' .. owner_name(owner) .. ':files' end
-local function batches_key(owner) return 'finops:owner:' .. owner_name(owner) .. ':batches' end
+local EVERYONE = '~all'           -- instead of an owner: the list of all batches
+local function batches_key(owner)
+  if owner ~= EVERYONE then return 'finops:owner:' .. owner_name(owner) .. ':batches' end
+  return 'finops:batches:all'
+end
 
 local function int(n) return string.format('%d', math.floor(n)) end
 local function num(v) return tonumber(v or 0) or 0 end

@@ -49,6 +49,13 @@ async def test_files_are_immutable_and_the_page_is_revalidated(browser: httpx.As
     assert (missing.status_code, missing.json()["error"]["code"]) == (404, "not_found")
 
 
+def test_scripts_are_sent_without_their_doc_comments() -> None:
+    scripts = [asset.plain for path, asset in load_assets().files.items() if "/app/" in path and path.endswith(".js")]
+    assert scripts
+    for script in scripts:
+        assert b"/**" not in script
+
+
 def test_the_console_names_no_other_origin_and_stays_small() -> None:
     assets = load_assets()
     packed = sum(len(asset.packed) for path, asset in assets.files.items() if not path.endswith(".txt"))

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tests.api.admin.administering import ADMIN
 from tests.api.batch_work import create, line, loop_of, read, take_turn_now, upload, work_off
 from tests.api.conftest import KEY_A, KEY_B, Gateway, Start
 from tests.key_leaks import assert_no_key_leaks
@@ -326,3 +327,19 @@ async def test_a_model_that_a_key_may_not_use_is_not_found(tenants: Gateway):
     batch = await work_off(tenants, (await create(tenants, line(model="claude/x"), KEY_B))["id"])
     assert [error["code"] for error in batch["errors"]["data"]] == ["model_not_found"]
     assert "may not use" in batch["errors"]["data"][0]["message"]
+
+
+async def test_administrators_list_all_callers_batches(tenants: Gateway):
+    made = {}
+    for name, key in (("team-a", KEY_A), ("team-b", KEY_B)):
+        made[name] = (await create(tenants, line("a", "sim/y"), key))["id"]
+    page = (await tenants.http.get("/api/batches", headers=ADMIN)).json()
+    assert [(batch["id"], batch["key"]) for batch in page["data"]] == [
+        (made["team-b"], "team-b"), (made["team-a"], "team-a"),
+    ]  # fmt: skip
+    rest = (await tenants.http.get(f"/api/batches?limit=1&after={made['team-b']}", headers=ADMIN)).json()
+    assert [batch["id"] for batch in rest["data"]] == [made["team-a"]]
+    own = (await tenants.http.get("/api/batches?key=team-b", headers=ADMIN)).json()
+    assert [batch["id"] for batch in own["data"]] == [made["team-b"]]
+    assert (await tenants.http.get("/api/batches?after=batch_x", headers=ADMIN)).status_code == 400
+    assert (await tenants.http.get("/api/batches", headers={"x-bf-vk": KEY_A})).status_code == 401
