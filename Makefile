@@ -11,7 +11,7 @@ export UV_PROJECT_ENVIRONMENT := $(VENV)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test clock judges check lint types contracts format coverage clean docs site serve
+.PHONY: help setup demo test clock judges check lint types contracts console screenshots format coverage clean docs site serve
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -61,6 +61,10 @@ lint: $(VENV)/.dev  ## formatting and rules
 types: $(VENV)/.dev  ## mypy, strict
 	@$(RUN)/mypy
 
+console: tests/sdk_js/node_modules/.installed  ## types and rules of the console's scripts
+	@tests/sdk_js/node_modules/.bin/tsc -p tests/browser/tsconfig.json
+	@tests/sdk_js/node_modules/.bin/oxlint --quiet --deny-warnings console/app tests/sdk_js/*.mjs
+
 contracts: $(VENV)/.dev  ## who may import whom
 	@$(RUN)/lint-imports
 
@@ -69,7 +73,10 @@ coverage: setup  ## tests with branch coverage
 	@$(RUN)/pytest -n 4 --undated --cov --cov-report= --cov-fail-under=0
 	@$(RUN)/python -m tests.clock --cov --cov-append --cov-report=term-missing
 
-check: lint types contracts coverage  ## what CI runs: the tests that know dates with a moved clock
+check: lint types contracts console coverage  ## what CI runs: the tests that know dates with a moved clock
+
+screenshots: setup  ## pictures of every page of the console in .screenshots/; PUBLISH=1: also those of the docs
+	@$(RUN)/python -m tests.browser.screenshots $(if $(PUBLISH),--publish)
 
 format: $(VENV)/.dev  ## put the code into shape
 	@$(RUN)/ruff format $(SOURCES) tests bench

@@ -69,6 +69,12 @@ function Page({ path }) {
 
 function Theme() {
   const [theme, setTheme] = useState(document.documentElement.dataset.theme ?? "");
+  useEffect(() => {
+    const scheme = matchMedia("(prefers-color-scheme: dark)");
+    const follow = () => setTheme(document.documentElement.dataset.theme ?? (scheme.matches ? "dark" : "light"));
+    scheme.addEventListener("change", follow);
+    return () => scheme.removeEventListener("change", follow);
+  }, []);
   const next = theme === "dark" || (!theme && matchMedia("(prefers-color-scheme: dark)").matches) ? "light" : "dark";
   function apply() {
     document.documentElement.dataset.theme = next;

@@ -12,8 +12,8 @@ from tests.served import Served
 pytestmark = [pytest.mark.process, pytest.mark.timeout(180)]
 
 PAGES = (
-    "/", "/jobs", "/queue", "/batches", "/spend", "/limits", "/runs", "/keys", "/calls", "/providers", "/alerts",
-    "/webhooks", "/try", "/audit", "/system",
+    "/", "/jobs", "/queue", "/schedules", "/batches", "/spend", "/limits", "/runs", "/keys", "/calls", "/providers",
+    "/alerts", "/webhooks", "/cache", "/try", "/audit", "/system",
 )  # fmt: skip
 WIDTHS = (360, 768, 1440)
 

@@ -14,6 +14,17 @@ export const ENDPOINTS = /** @type {const} */ ({
   cancelOwnJob: ["POST", "/v1/async/jobs/{job_id}/cancel"],
   retryOwnJob: ["POST", "/v1/async/jobs/{job_id}/retry"],
   jobEvents: ["GET", "/v1/async/jobs/{job_id}/events"],
+  bulk: ["POST", "/v1/async/jobs/bulk"],
+  operation: ["GET", "/v1/async/operations/{operation_id}"],
+  cancelOperation: ["POST", "/v1/async/operations/{operation_id}/cancel"],
+  schedules: ["GET", "/v1/async/schedules"],
+  createSchedule: ["POST", "/v1/async/schedules"],
+  pauseSchedule: ["POST", "/v1/async/schedules/{schedule_id}/pause"],
+  resumeSchedule: ["POST", "/v1/async/schedules/{schedule_id}/resume"],
+  deleteSchedule: ["DELETE", "/v1/async/schedules/{schedule_id}"],
+  pauses: ["GET", "/api/queue/pauses"],
+  pause: ["PUT", "/api/queue/pauses/{scope}"],
+  resume: ["DELETE", "/api/queue/pauses/{scope}"],
   keys: ["GET", "/api/keys"],
   key: ["GET", "/api/keys/{key_id}"],
   createKey: ["POST", "/api/keys"],
@@ -25,6 +36,7 @@ export const ENDPOINTS = /** @type {const} */ ({
   ownUsage: ["GET", "/v1/usage"],
   forecast: ["GET", "/api/usage/forecast"],
   calls: ["GET", "/api/logs"],
+  prices: ["GET", "/api/prices"],
   alerts: ["GET", "/api/alerts"],
   alertRules: ["GET", "/api/alerts/rules"],
   muteAlert: ["POST", "/api/alerts/{name}/mute"],
@@ -34,8 +46,11 @@ export const ENDPOINTS = /** @type {const} */ ({
   deliveries: ["GET", "/api/webhooks/deliveries"],
   redeliver: ["POST", "/api/webhooks/deliveries/{delivery_id}/redeliver"],
   jobDeliveries: ["GET", "/v1/async/jobs/{job_id}/deliveries"],
+  cache: ["GET", "/api/cache"],
+  purgeCache: ["POST", "/api/cache/purge"],
   runs: ["GET", "/api/runs"],
-  batches: ["GET", "/v1/batches"],
+  batches: ["GET", "/api/batches"],
+  ownBatches: ["GET", "/v1/batches"],
   batch: ["GET", "/v1/batches/{batch_id}"],
   cancelBatch: ["POST", "/v1/batches/{batch_id}/cancel"],
   models: ["GET", "/v1/models"],
@@ -124,18 +139,26 @@ function queryText(query) {
 export async function followJob(jobId, receive, signal) {
   const path = ENDPOINTS.jobEvents[1].replace("{job_id}", encodeURIComponent(jobId));
   const response = await request("GET", path, { signal, headers: { accept: "text/event-stream" } });
-  const reader = /** @type {ReadableStream<Uint8Array>} */ (response.body).pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
-  for (;;) {
-    const { value, done } = await reader.read();
-    if (done) return;
-    text += value;
+  for await (const piece of textOf(response)) {
+    text += piece;
     const blocks = text.split(/\r?\n\r?\n/);
     text = blocks.pop() ?? "";
     for (const block of blocks) {
       const event = parseEvent(block);
       if (event) receive(event);
     }
+  }
+}
+
+/** The text of a body as it arrives. @param {Response} response */
+export async function* textOf(response) {
+  const reader = /** @type {ReadableStream<Uint8Array>} */ (response.body).getReader();
+  const decoder = new TextDecoder();
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    yield decoder.decode(value, { stream: true });
   }
 }
 

@@ -25,14 +25,17 @@ export function percent(part, total) {
   return `${share >= 10 || share === 0 ? Math.round(share) : share.toFixed(1)} %`;
 }
 
+/** The size of a unit in seconds, its name, and the next smaller one. */
+const UNITS = /** @type {[number, string, number, string][]} */ ([[86_400, "d", 3600, "h"], [3600, "h", 60, "min"], [60, "min", 1, "s"]]);
+
 /** @param {number | null | undefined} seconds */
 export function duration(seconds) {
   if (seconds == null || Number.isNaN(seconds)) return "–";
   if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
-  if (seconds < 60) return `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
-  if (seconds < 86_400) return `${Math.floor(seconds / 3600)} h ${Math.round((seconds % 3600) / 60)} min`;
-  return `${Math.floor(seconds / 86_400)} d ${Math.round((seconds % 86_400) / 3600)} h`;
+  if (seconds < 60) return `${seconds < 10 && !Number.isInteger(seconds) ? seconds.toFixed(1) : Math.round(seconds)} s`;
+  const [size, unit, part, smaller] = UNITS.find(([least]) => seconds >= least) ?? UNITS[2];
+  const rest = Math.floor((seconds % size) / part);
+  return `${Math.floor(seconds / size)} ${unit}${rest ? ` ${rest} ${smaller}` : ""}`;
 }
 
 /** @param {string | null | undefined} iso @returns {number} seconds since the epoch, NaN if absent */
@@ -44,7 +47,7 @@ export function epoch(iso) {
 export function ago(iso) {
   const seconds = Date.now() / 1000 - epoch(iso);
   if (Number.isNaN(seconds)) return "–";
-  if (seconds < -1) return `in ${duration(-seconds)}`;
+  if (seconds < -1) return `in ${duration(Math.round(-seconds))}`;
   return seconds < 5 ? "just now" : `${duration(Math.round(seconds))} ago`;
 }
 
@@ -63,4 +66,12 @@ export function shortId(id) {
 /** @param {unknown} value */
 export function pretty(value) {
   return typeof value === "string" ? value : JSON.stringify(value, null, 2);
+}
+
+/** @param {number} value */
+export function bytes(value) {
+  for (const [unit, size] of /** @type {[string, number][]} */ ([["GiB", 2 ** 30], ["MiB", 2 ** 20], ["KiB", 2 ** 10]])) {
+    if (value >= size) return `${(value / size).toFixed(value >= 10 * size ? 0 : 1)} ${unit}`;
+  }
+  return `${value} B`;
 }

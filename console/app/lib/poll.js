@@ -9,7 +9,7 @@ import { useEffect, useRef, useState } from "./html.js";
  * @returns {{ data: T | undefined, error: any, loading: boolean, stale: boolean, reload: () => void }}
  */
 export function usePoll(load, inputs, everyMs = 2000) {
-  const [state, setState] = useState({ data: undefined, error: null, loading: true, key: "" });
+  const [state, setState] = useState(/** @type {{ data: T | undefined, error: any, loading: boolean, key: string }} */ ({ data: undefined, error: null, loading: true, key: "" }));
   const again = useRef(() => {});
   const key = JSON.stringify(inputs);
   useEffect(() => {

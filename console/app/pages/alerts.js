@@ -5,7 +5,7 @@ import { money } from "../lib/format.js";
 import { usePages, usePoll } from "../lib/poll.js";
 import { Card, Empty, PageHead, Problem, Status, When } from "../ui/parts.js";
 import { More, Table } from "../ui/table.js";
-import { toast } from "../ui/toast.js";
+import { act } from "../ui/toast.js";
 
 export default function Alerts() {
   const pages = usePages((after, signal) => call("alerts", { query: { after, limit: 50 }, signal }), [], 5000);
@@ -37,13 +37,8 @@ function Rules() {
   const rules = live.data?.data ?? [];
   /** @param {any} rule */
   async function turn(rule) {
-    try {
-      await call(rule.muted ? "unmuteAlert" : "muteAlert", { path: { name: rule.id } });
-      toast(rule.muted ? "The rule is not muted." : "The rule is muted for a day.");
-      live.reload();
-    } catch (error) {
-      toast(/** @type {Error} */ (error).message, "bad");
-    }
+    await act(() => call(rule.muted ? "unmuteAlert" : "muteAlert", { path: { name: rule.id } }), rule.muted ? "The rule is not muted." : "The rule is muted for a day.");
+    live.reload();
   }
   return html`<${Problem} error=${live.error} stale=${live.stale} retry=${live.reload} />
     <${Card} title="Rules" pad=${false}><${Table} label="Rules" rows=${rules} loading=${live.loading} keyOf=${(/** @type {any} */ rule) => rule.id}

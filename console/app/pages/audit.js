@@ -16,11 +16,11 @@ export default function Audit() {
       empty=${html`<${Empty} title="Nothing was changed">Every administrative change is recorded here.</${Empty}>`} foot=${html`<${More} pages=${pages} noun="entries" />`}
       columns=${[
         { title: "At", cell: (/** @type {any} */ entry) => html`<${When} at=${entry.at} />` },
-        { title: "Action", cell: (/** @type {any} */ entry) => html`<span class="mono">${entry.action}</span>` },
+        { title: "Action", cell: (/** @type {any} */ entry) => html`<span class="mono clip" title=${entry.action}>${entry.action}</span>` },
         { title: "Result", cell: (/** @type {any} */ entry) => html`<${Status} status=${entry.status < 400 ? "ok" : "failed"} />` },
-        { title: "Target", cell: (/** @type {any} */ entry) => html`<span class="mono clip" title=${entry.target}>${entry.target}</span>` },
-        { title: "Detail", cell: (/** @type {any} */ entry) => html`<span class="mono clip" title=${JSON.stringify(entry.detail)}>${Object.keys(entry.detail ?? {}).length ? JSON.stringify(entry.detail) : ""}</span>` },
-        { title: "By", cell: (/** @type {any} */ entry) => entry.who },
+        { title: "Target", cell: (/** @type {any} */ entry) => html`<span class="mono clip narrow" title=${entry.target}>${entry.target}</span>` },
+        { title: "Detail", cell: (/** @type {any} */ entry) => html`<span class="mono clip narrow" title=${JSON.stringify(entry.detail)}>${Object.keys(entry.detail ?? {}).length ? JSON.stringify(entry.detail) : ""}</span>` },
+        { title: "By", cell: (/** @type {any} */ entry) => html`<span class="nowrap">${entry.who}</span>` },
         { title: "From", cell: (/** @type {any} */ entry) => entry.address },
       ]} /></${Card}>`;
 }

@@ -3,6 +3,7 @@ import { html, useState } from "../lib/html.js";
 import { call } from "../lib/api.js";
 import { count } from "../lib/format.js";
 import { usePages } from "../lib/poll.js";
+import { session } from "../lib/session.js";
 import { Card, Empty, Id, LimitBar, PageHead, Problem, Status, When } from "../ui/parts.js";
 import { Confirm } from "../ui/dialog.js";
 import { More, Table } from "../ui/table.js";
@@ -11,7 +12,8 @@ import { toast } from "../ui/toast.js";
 const OPEN = new Set(["validating", "in_progress", "finalizing"]);
 
 export default function Batches() {
-  const pages = usePages((after, signal) => call("batches", { query: { after, limit: 50 }, signal }), [], 3000);
+  const admin = session.value?.role === "admin";
+  const pages = usePages((after, signal) => call(admin ? "batches" : "ownBatches", { query: { after, limit: 50 }, signal }), [], admin ? 3000 : 15_000);
   const [asking, setAsking] = useState(/** @type {any} */ (null));
   async function cancel() {
     await call("cancelBatch", { path: { batch_id: asking.id } });
@@ -24,8 +26,9 @@ export default function Batches() {
       columns=${[
         { title: "Batch", cell: (/** @type {any} */ batch) => html`<${Id} id=${batch.id} />` },
         { title: "Status", cell: (/** @type {any} */ batch) => html`<${Status} status=${batch.status} />` },
+        ...(admin ? [{ title: "Key", cell: (/** @type {any} */ batch) => (batch.key ? html`<${Id} id=${batch.key} />` : html`<span class="muted">none</span>`) }] : []),
         { title: "Endpoint", cell: (/** @type {any} */ batch) => batch.endpoint },
-        { title: "Progress", cell: (/** @type {any} */ batch) => html`<${LimitBar} used=${batch.request_counts.completed} held=${batch.request_counts.failed} limit=${Math.max(1, batch.request_counts.total)} />` },
+        { title: "Progress", cell: (/** @type {any} */ batch) => html`<${LimitBar} label="Lines done" level="" used=${batch.request_counts.completed} held=${batch.request_counts.failed} limit=${Math.max(1, batch.request_counts.total)} />` },
         { title: "Done", right: true, cell: (/** @type {any} */ batch) => count(batch.request_counts.completed) },
         { title: "Failed", right: true, cell: (/** @type {any} */ batch) => count(batch.request_counts.failed) },
         { title: "Lines", right: true, cell: (/** @type {any} */ batch) => count(batch.request_counts.total) },

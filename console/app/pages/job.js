@@ -1,12 +1,14 @@
 /** What happened to this job, attempt by attempt, and what came of it? */
 import { html, useEffect, useState } from "../lib/html.js";
 import { call, followJob } from "../lib/api.js";
-import { duration, epoch, moment, money, pretty } from "../lib/format.js";
+import { count, duration, epoch, moment, money, pretty } from "../lib/format.js";
 import { usePoll } from "../lib/poll.js";
 import { session } from "../lib/session.js";
+import { answerText } from "../lib/surfaces.js";
 import { Card, Copy, Facts, Loading, PageHead, Problem, Segmented, Status, When } from "../ui/parts.js";
-import { Confirm } from "../ui/dialog.js";
-import { toast } from "../ui/toast.js";
+import { Confirm, Dialog } from "../ui/dialog.js";
+import { act, toast } from "../ui/toast.js";
+import { Table } from "../ui/table.js";
 import { ranFor } from "./jobs.js";
 
 const ENDED = new Set(["completed", "failed", "cancelled"]);
@@ -22,8 +24,8 @@ export default function Job({ jobId }) {
       <${Copy} text=${jobId} label="Copy id" />${job ? html`<${Actions} job=${job} admin=${admin} reload=${live.reload} />` : null}</${PageHead}>
     <${Problem} error=${live.error} stale=${live.stale} retry=${live.reload} />
     ${live.loading ? html`<${Loading} />` : null}
-    ${job ? html`<div class="grid two"><div class="stack"><${Output} job=${job} /><${Code} job=${job} /></div>
-      <div class="stack"><${Card} title="Summary"><${Summary} job=${job} /></${Card}><${Card} title="Timeline"><${Timeline} job=${job} /></${Card}></div></div>` : null}`;
+    ${job ? html`<div class="grid two"><div class="stack"><${Output} job=${job} />${admin ? html`<${Costs} job=${job} />` : null}<${Code} job=${job} /></div>
+      <div class="stack"><${Card} title="Summary"><${Summary} job=${job} /></${Card}><${Card} title="Timeline"><${Timeline} job=${job} /></${Card}><${Deliveries} job=${job} admin=${admin} /></div></div>` : null}`;
 }
 
 /** @param {{ job: any }} props */
@@ -33,12 +35,18 @@ const Summary = ({ job }) => html`<${Facts} facts=${[
   ["Type", job.request_type],
   ["Attempts", job.attempts],
   ["Ran for", ranFor(job)],
-  ["Cost", job.cost_usd == null ? null : money(job.cost_usd)],
+  ["Cost", costOf(job)],
   ["Key", job.key],
   ["Request", html`<span class="mono">${job.request_id}</span>`],
   ["Expires", job.expires_at ? html`<${When} at=${job.expires_at} />` : null],
   ...Object.entries(job.labels ?? {}).map(([name, value]) => /** @type {[string, any]} */ ([name, value])),
 ]} />`;
+
+/** What the attempts of a job cost together; empty before the first has ended. @param {any} job */
+function costOf(job) {
+  const costs = (job.history ?? []).map((/** @type {any} */ attempt) => attempt.cost_usd).filter((/** @type {any} */ cost) => cost != null);
+  return costs.length ? money(costs.reduce((/** @type {number} */ sum, /** @type {number} */ cost) => sum + cost, 0)) : "";
+}
 
 /** @param {{ job: any }} props */
 function Timeline({ job }) {
@@ -85,29 +93,93 @@ function Result({ result }) {
   return html`<${Card} title="Result" actions=${html`${words ? html`<${Segmented} label="Result view" options=${[["text", "Text"], ["json", "JSON"]]} value=${view} onChange=${setView} />` : null}<${Copy} text=${shown} />`}><pre tabindex="0">${shown}</pre></${Card}>`;
 }
 
-/** The text of an answer in any of the formats. @param {any} result @returns {string} */
-export function answerText(result) {
-  if (!result || typeof result !== "object") return "";
-  const chat = result.choices?.map((/** @type {any} */ choice) => choice.message?.content ?? choice.text ?? "").join("\n");
-  if (chat) return chat;
-  const items = (result.output ?? []).flatMap((/** @type {any} */ item) => item.content ?? []);
-  return [...items, ...(Array.isArray(result.content) ? result.content : [])].map((part) => part.text ?? "").join("\n");
+/** What each call of the job cost, by which price, and its request where content is kept. @param {{ job: any }} props */
+function Costs({ job }) {
+  const ended = ENDED.has(job.status);
+  const live = usePoll(async (signal) => {
+    const { data } = await call("calls", { query: { job: job.id, content: "true", limit: 20 }, signal });
+    return Promise.all(data.map(async (/** @type {any} */ row) => ({ ...row, price: await priceOf(row, signal) })));
+  }, [job.id, job.status], ended ? 0 : 5000);
+  const rows = live.data ?? [];
+  const kept = rows.find((/** @type {any} */ row) => row.content)?.content;
+  return html`<${Problem} error=${live.error} stale=${live.stale} />
+    ${rows.length ? html`<${Card} title="Cost" pad=${false}><${Table} label="Cost" rows=${rows} keyOf=${(/** @type {any} */ row) => row.id} columns=${[
+      { title: "Model", cell: (/** @type {any} */ row) => html`<span class="clip">${row.provider}/${row.model}</span>` },
+      { title: "Input", right: true, cell: (/** @type {any} */ row) => count(row.input_tokens) },
+      { title: "Cached", right: true, cell: (/** @type {any} */ row) => count(row.cached_tokens) },
+      { title: "Output", right: true, cell: (/** @type {any} */ row) => count(row.output_tokens) },
+      { title: "Cost", right: true, cell: (/** @type {any} */ row) => (row.priced ? money(row.cost_usd) : html`<span class="muted">no price</span>`) },
+      { title: "Price", cell: (/** @type {any} */ row) => row.price },
+    ]} /></${Card}>` : null}
+    ${kept ? html`<${Card} title="Request" actions=${html`<${Copy} text=${pretty(kept.request ?? kept)} />`}><pre tabindex="0">${pretty(kept.request ?? kept)}</pre></${Card}>` : null}`;
+}
+
+/** Where the price of a call comes from, as text. @param {any} row @param {AbortSignal} signal */
+async function priceOf(row, signal) {
+  if (!row.priced || !row.provider) return "";
+  const { data } = await call("prices", { query: { provider: row.provider, model: row.model, limit: 20 }, signal });
+  const price = data.find((/** @type {any} */ one) => one.model === row.model) ?? data[0] ?? (await call("prices", { query: { provider: row.provider, model: "*", limit: 1 }, signal })).data[0];
+  if (!price) return "";
+  const units = Object.entries(price.prices).filter(([unit]) => unit === "input" || unit === "output").map(([unit, usd]) => `${money(/** @type {number} */ (usd))} ${unit}`).join(", ");
+  return `${price.source}${units ? `: ${units} per million` : ""}`;
+}
+
+/** @param {{ job: any, admin: boolean }} props */
+function Deliveries({ job, admin }) {
+  const live = usePoll((signal) => call("jobDeliveries", { path: { job_id: job.id }, signal }), [job.id, job.status], 3000);
+  const rows = live.data?.data ?? [];
+  const again = (/** @type {any} */ one) => act(() => call("redeliver", { path: { delivery_id: one.id } }), "The event is sent again.").then(live.reload);
+  if (!rows.length) return null;
+  return html`<${Card} title="Deliveries"><ol class="timeline">${rows.map((/** @type {any} */ one) => html`<li key=${one.id} class=${one.status === "delivered" ? "good" : one.status === "failed" ? "bad" : "live"}>
+    <div><div>${one.event} <${Status} status=${one.status} /></div><div class="detail">${one.webhook || one.url}, ${one.attempts.length} attempts</div></div>
+    ${admin && one.status !== "pending" ? html`<button class="small" onClick=${() => again(one)}>Send again</button>` : null}</li>`)}</ol></${Card}>`;
 }
 
 /** @param {{ job: any, admin: boolean, reload: () => void }} props */
 function Actions({ job, admin, reload }) {
   const [asking, setAsking] = useState("");
-  const retry = asking === "retry";
-  async function act() {
-    const name = retry ? (admin ? "retryJob" : "retryOwnJob") : admin ? "cancelJob" : "cancelOwnJob";
-    await call(name, { path: { job_id: job.id } });
-    toast(retry ? "The job runs again." : "The job is cancelled.");
+  const close = () => setAsking("");
+  async function cancel() {
+    await call(admin ? "cancelJob" : "cancelOwnJob", { path: { job_id: job.id } });
+    toast("The job is cancelled.");
     reload();
   }
   return html`${ENDED.has(job.status) ? null : html`<button class="danger" onClick=${() => setAsking("cancel")}>Cancel job</button>`}
     ${job.status === "failed" ? html`<button class="primary" onClick=${() => setAsking("retry")}>Retry</button>` : null}
-    ${asking ? html`<${Confirm} title=${retry ? "Retry this job?" : "Cancel this job?"} action=${retry ? "Retry" : "Cancel job"} danger=${!retry}
-      text=${retry ? "It runs again under its key's limits, and its history is kept." : "A running call is aborted; what it used so far is charged."} onConfirm=${act} onClose=${() => setAsking("")} />` : null}`;
+    ${asking === "cancel" ? html`<${Confirm} title="Cancel this job?" action="Cancel job" danger text="A running call is aborted; what it used so far is charged." onConfirm=${cancel} onClose=${close} />` : null}
+    ${asking === "retry" ? html`<${Retry} job=${job} name=${admin ? "retryJob" : "retryOwnJob"} onClose=${() => (close(), reload())} />` : null}`;
+}
+
+/** @param {{ job: any, name: "retryJob" | "retryOwnJob", onClose: () => void }} props */
+function Retry({ job, name, onClose }) {
+  const [fields, setFields] = useState({ model: job.model, priority: "", deadline: "", fallbacks: "" });
+  const [problem, setProblem] = useState("");
+  const on = (/** @type {string} */ field) => (/** @type {any} */ event) => setFields({ ...fields, [field]: event.target.value });
+  async function submit(/** @type {Event} */ event) {
+    event.preventDefault();
+    const fallbacks = fields.fallbacks.split(",").map((model) => model.trim()).filter(Boolean);
+    const body = {
+      ...(fields.model.trim() && fields.model !== job.model ? { model: fields.model.trim() } : {}),
+      ...(fields.priority ? { priority: fields.priority } : {}),
+      ...(fields.deadline ? { deadline_s: Number(fields.deadline) } : {}),
+      ...(fallbacks.length ? { fallbacks } : {}),
+    };
+    try {
+      await call(name, { path: { job_id: job.id }, body });
+      toast("The job runs again.");
+      onClose();
+    } catch (error) {
+      setProblem(/** @type {Error} */ (error).message);
+    }
+  }
+  return html`<${Dialog} title="Retry this job" onClose=${onClose}><form class="form" onSubmit=${submit}>
+    ${problem ? html`<div class="note bad" role="alert">${problem}</div>` : null}
+    <p class="muted">It runs again under its key's limits, and its history is kept.</p>
+    <label class="field">Model<input required value=${fields.model} onInput=${on("model")} /></label>
+    <div class="pair"><label class="field">Priority<select value=${fields.priority} onChange=${on("priority")}><option value="">as before</option>${["high", "normal", "low"].map((one) => html`<option value=${one}>${one}</option>`)}</select></label>
+      <label class="field">Deadline in seconds from now<input type="number" min="1" value=${fields.deadline} onInput=${on("deadline")} /></label></div>
+    <label class="field">Fallbacks, separated by commas<input placeholder="anthropic/claude-sonnet-4-5" value=${fields.fallbacks} onInput=${on("fallbacks")} /></label>
+    <div class="form-actions"><button type="button" onClick=${onClose}>Cancel</button><button class="primary">Retry</button></div></form></${Dialog}>`;
 }
 
 /** The same poll from a program. @param {{ job: any }} props */

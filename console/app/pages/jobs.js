@@ -1,28 +1,54 @@
 /** Which jobs are there, and what should happen to them? */
 import { html, useState } from "../lib/html.js";
 import { call } from "../lib/api.js";
-import { duration, epoch, money } from "../lib/format.js";
+import { duration, epoch } from "../lib/format.js";
 import { usePages } from "../lib/poll.js";
 import { session } from "../lib/session.js";
+import { BulkDialog, Progress } from "../ui/bulk.js";
 import { Filters, filterValues } from "../ui/filters.js";
 import { Card, Empty, Id, PageHead, Problem, Status, When } from "../ui/parts.js";
 import { Confirm } from "../ui/dialog.js";
 import { More, Table } from "../ui/table.js";
 import { toast } from "../ui/toast.js";
 
-const STATUSES = /** @type {[string, string][]} */ (["pending", "processing", "completed", "failed", "cancelled"].map((name) => [name, name]));
+/** @param {string[]} names @returns {[string, string][]} */
+const choices = (names) => names.map((name) => [name, name]);
+const HOURS = /** @type {Record<string, number>} */ ({ "1h": 1, "1d": 24, "7d": 168 });
 const FILTERS = [
-  { name: "status", label: "Status", options: STATUSES },
+  { name: "status", label: "Status", options: choices(["pending", "processing", "completed", "failed", "cancelled"]) },
   { name: "model", label: "Model", placeholder: "Model, e.g. openai/gpt-4o" },
+  { name: "label", label: "Label", placeholder: "Label, e.g. app:search" },
+  { name: "since", label: "Submitted", options: /** @type {[string, string][]} */ ([["1h", "in the last hour"], ["1d", "in the last day"], ["7d", "in the last week"]]) },
+  { name: "provider", label: "Provider", more: true },
+  { name: "code", label: "Error code", more: true },
+  { name: "type", label: "Type", placeholder: "Type, e.g. chat.completions", more: true },
+  { name: "priority", label: "Priority", options: choices(["high", "normal", "low"]), more: true },
+  { name: "min_cost_usd", label: "Cost from (USD)", more: true },
 ];
+const ADMIN_FILTERS = [
+  { name: "key", label: "Key id", more: true },
+  { name: "team", label: "Team", more: true },
+  { name: "customer", label: "Customer", more: true },
+];
+
+/** The filter as the API takes it. @param {Record<string, string | null>} values */
+function filterOf({ since, ...others }) {
+  const given = Object.entries(others).filter(([, value]) => value);
+  const after = since && HOURS[since] ? { created_after: new Date(Date.now() - HOURS[since] * 3_600_000).toISOString() } : {};
+  return /** @type {Record<string, string>} */ ({ ...Object.fromEntries(given), ...after });
+}
 
 export default function Jobs() {
   const admin = session.value?.role === "admin";
-  const values = filterValues(FILTERS.map((filter) => filter.name));
-  const pages = usePages((after, signal) => call(admin ? "jobs" : "ownJobs", { query: { ...values, after, limit: 50 }, signal }), [values]);
+  const filters = admin ? [...FILTERS, ...ADMIN_FILTERS] : FILTERS;
+  const values = filterValues(filters.map((filter) => filter.name));
+  const pages = usePages((after, signal) => call(admin ? "jobs" : "ownJobs", { query: { ...filterOf(values), after, limit: 50 }, signal }), [values]);
   const [selected, setSelected] = useState(/** @type {Set<string>} */ (new Set()));
-  return html`<${PageHead} title="Jobs"><a class="button" href="/ui/try">Submit a job</a></${PageHead}>
-    <${Filters} filters=${FILTERS} />
+  const [bulk, setBulk] = useState(/** @type {Record<string, string> | null} */ (null));
+  return html`<${PageHead} title="Jobs"><button disabled=${!pages.rows.length} onClick=${() => setBulk(filterOf(values))}>Act on all that match</button>
+      <a class="button primary" href="/ui/try">Submit a job</a></${PageHead}>
+    <${Progress} onChange=${pages.reload} />
+    <${Filters} filters=${filters} />
     <${Problem} error=${pages.error} stale=${pages.stale} retry=${pages.reload} />
     <${Card} pad=${false}>
       ${selected.size ? html`<${Selection} rows=${pages.rows} selected=${selected} clear=${() => setSelected(new Set())} reload=${pages.reload} admin=${admin} />` : null}
@@ -30,7 +56,8 @@ export default function Jobs() {
         keyOf=${(/** @type {any} */ job) => job.id} href=${(/** @type {any} */ job) => `/ui/jobs/${job.id}`}
         empty=${html`<${Empty} title="No jobs match">Add the header x-bf-async: true to any call, or clear the filters.</${Empty}>`}
         foot=${html`<${More} pages=${pages} noun="jobs" />`}
-        columns=${COLUMNS} /></${Card}>`;
+        columns=${COLUMNS} /></${Card}>
+    ${bulk ? html`<${BulkDialog} filter=${bulk} onClose=${() => (setBulk(null), pages.reload())} />` : null}`;
 }
 
 const COLUMNS = [
@@ -41,7 +68,6 @@ const COLUMNS = [
   { title: "Labels", cell: (/** @type {any} */ job) => Object.entries(job.labels ?? {}).slice(0, 3).map(([name, value]) => html`<span class="tag" title=${`${name}: ${value}`}>${name}: ${value}</span> `) },
   { title: "Attempts", right: true, cell: (/** @type {any} */ job) => job.attempts },
   { title: "Ran", right: true, cell: (/** @type {any} */ job) => ranFor(job) },
-  { title: "Cost", right: true, cell: (/** @type {any} */ job) => (job.cost_usd == null ? "" : money(job.cost_usd)) },
   { title: "Submitted", cell: (/** @type {any} */ job) => html`<${When} at=${job.created_at} />` },
 ];
 
@@ -68,7 +94,7 @@ function Selection({ rows, selected, clear, reload, admin }) {
     clear();
     reload();
   }
-  return html`<div class="row" style=${{ padding: "8px 16px", borderBottom: "1px solid var(--border)" }}>
+  return html`<div class="row selection">
     <span>${chosen.length} selected</span>
     <button class="small" disabled=${!cancellable.length} onClick=${() => setAsking("cancel")}>Cancel ${cancellable.length}</button>
     <button class="small" disabled=${!retryable.length} onClick=${() => setAsking("retry")}>Retry ${retryable.length}</button>

@@ -22,8 +22,8 @@ export default function Limits() {
         { title: "Spent", right: true, cell: (/** @type {any} */ row) => row.show(row.spent) },
         { title: "Reserved", right: true, cell: (/** @type {any} */ row) => row.show(row.held) },
         { title: "Of", right: true, cell: (/** @type {any} */ row) => row.show(row.most) },
-        { title: "Turns", cell: (/** @type {any} */ row) => html`<${When} at=${row.resets_at} />` },
-        { title: "Forecast", cell: (/** @type {any} */ row) => (row.forecast?.exhausted_at ? `spent ${ago(row.forecast.exhausted_at)}` : row.forecast ? `${money(row.forecast.projected_usd)} at the turn` : "") },
+        { title: "Resets", cell: (/** @type {any} */ row) => html`<${When} at=${row.resets_at} />` },
+        { title: "Forecast", cell: (/** @type {any} */ row) => (row.forecast?.exhausted_at ? `exhausted ${ago(row.forecast.exhausted_at)}` : row.forecast ? `${money(row.forecast.projected_usd)} at the reset` : "") },
       ]} /></${Card}>` : null}`;
 }
 

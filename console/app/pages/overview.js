@@ -7,8 +7,6 @@ import { Card, Empty, Loading, PageHead, Problem, Stat, Status, When } from "../
 import { Chart, dayAndHour } from "../ui/chart.js";
 import { Table } from "../ui/table.js";
 
-const HOUR = 3600;
-
 export default function Overview() {
   const live = usePoll((signal) => call("overview", { signal }), [], 2000);
   const data = live.data;
@@ -53,10 +51,10 @@ const Failures = ({ jobs }) => html`<${Card} title="Latest failed jobs" pad=${fa
 
 /** @param {{ providers: Record<string, any> }} props */
 const Health = ({ providers }) => html`<${Card} title="Providers" pad=${false} actions=${html`<a href="/ui/providers">Details</a>`}>
-  <${Table} label="Providers" rows=${Object.entries(providers)} keyOf=${([name]) => name}
+  <${Table} label="Providers" rows=${Object.entries(providers).map(([name, one]) => ({ name, ...one }))} keyOf=${(/** @type {any} */ row) => row.name}
     empty=${html`<${Empty} title="No provider is configured">Set OPENAI_API_KEY or add a table to finops.toml.</${Empty}>`}
     columns=${[
-      { title: "Provider", cell: ([name]) => name },
-      { title: "Circuit", cell: ([, one]) => html`<${Status} status=${one.circuit} />` },
-      { title: "Running", right: true, cell: ([, one]) => `${one.concurrency.inside} of ${one.concurrency.limit}` },
+      { title: "Provider", cell: (/** @type {any} */ row) => row.name },
+      { title: "Circuit", cell: (/** @type {any} */ row) => html`<${Status} status=${row.circuit} />` },
+      { title: "Running", right: true, cell: (/** @type {any} */ row) => `${row.concurrency.inside} of ${row.concurrency.limit}` },
     ]} /></${Card}>`;

@@ -3,17 +3,17 @@ import { html } from "../lib/html.js";
 import { call } from "../lib/api.js";
 import { count, money } from "../lib/format.js";
 import { usePages } from "../lib/poll.js";
-import { Card, Empty, LimitBar, PageHead, Problem, When } from "../ui/parts.js";
+import { Card, Empty, Id, LimitBar, PageHead, Problem, When } from "../ui/parts.js";
 import { More, Table } from "../ui/table.js";
 
 export default function Runs() {
   const pages = usePages((after, signal) => call("runs", { query: { after, limit: 50 }, signal }), [], 3000);
   return html`<${PageHead} title="Runs" /><${Problem} error=${pages.error} stale=${pages.stale} retry=${pages.reload} />
-    <${Card} pad=${false}><${Table} label="Runs" rows=${pages.rows} loading=${pages.loading} keyOf=${(/** @type {any} */ run, /** @type {number} */ at) => `${run.owner ?? ""}/${run.id}/${at}`}
+    <${Card} pad=${false}><${Table} label="Runs" rows=${pages.rows} loading=${pages.loading} keyOf=${(/** @type {any} */ run, /** @type {number} */ at) => `${run.team ?? run.key ?? ""}/${run.id}/${at}`}
       empty=${html`<${Empty} title="No runs">Send x-bf-run-id and x-bf-run-budget-usd with the calls of an agent to cap what it spends.</${Empty}>`} foot=${html`<${More} pages=${pages} noun="runs" />`}
       columns=${[
         { title: "Run", cell: (/** @type {any} */ run) => html`<span class="clip" title=${run.id}>${run.id}</span>` },
-        { title: "Owner", cell: (/** @type {any} */ run) => run.owner ?? "" },
+        { title: "Owner", cell: (/** @type {any} */ run) => (run.team ? `team ${run.team}` : run.key ? html`<${Id} id=${run.key} />` : "") },
         { title: "Used", cell: (/** @type {any} */ run) => (run.budget_usd ? html`<${LimitBar} used=${run.spent_usd} held=${run.reserved_usd} limit=${run.budget_usd} />` : html`<span class="muted">no cap</span>`) },
         { title: "Spent", right: true, cell: (/** @type {any} */ run) => money(run.spent_usd) },
         { title: "Reserved", right: true, cell: (/** @type {any} */ run) => money(run.reserved_usd) },

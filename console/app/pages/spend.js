@@ -10,6 +10,7 @@ import { Table } from "../ui/table.js";
 
 const RANGES = /** @type {[string, string][]} */ ([["1", "Day"], ["7", "Week"], ["30", "Month"], ["90", "Quarter"]]);
 const GROUPS = /** @type {[string, string][]} */ ([["team", "Team"], ["key", "Key"], ["model", "Model"], ["provider", "Provider"], ["customer", "Customer"], ["request_type", "Type"]]);
+const DIMENSION = "dimension:";
 const SERIES = 7;
 
 export default function Spend() {
@@ -20,11 +21,21 @@ export default function Spend() {
   const live = usePoll((signal) => call("usage", { query: { per, group_by: group, from: daysAgo(days) }, signal }), [days, group], 15_000);
   return html`<${PageHead} title="Spend">
       <${Segmented} label="Range" options=${RANGES} value=${String(days)} onChange=${(/** @type {string} */ value) => setQuery({ days: value })} />
-      <select aria-label="Group by" value=${group} onChange=${(/** @type {any} */ event) => setQuery({ group_by: event.target.value })}>${GROUPS.map(([name, text]) => html`<option value=${name}>By ${text.toLowerCase()}</option>`)}</select>
-      <a class="button" download href=${`/api/usage/export?format=csv&per=${per}&group_by=${group}&from=${daysAgo(days)}`}>Export CSV</a></${PageHead}>
+      <${GroupBy} group=${group} />
+      <a class="button" download href=${`/api/usage/export?format=csv&per=${per}&group_by=${encodeURIComponent(group)}&from=${daysAgo(days)}`}>Export CSV</a></${PageHead}>
     <${Problem} error=${live.error} stale=${live.stale} retry=${live.reload} />
     ${live.loading ? html`<${Loading} />` : null}
     ${live.data ? html`<${Answer} data=${live.data} group=${group} per=${per} /><${Forecast} />` : null}`;
+}
+
+/** @param {{ group: string }} props */
+function GroupBy({ group }) {
+  const dimension = group.startsWith(DIMENSION);
+  const choose = (/** @type {any} */ event) => setQuery({ group_by: event.target.value });
+  const name = (/** @type {any} */ event) => setQuery({ group_by: DIMENSION + (event.target.value.trim() || "app") });
+  return html`<select aria-label="Group by" value=${dimension ? `${DIMENSION}app` : group} onChange=${choose}>
+      ${GROUPS.map(([value, text]) => html`<option value=${value}>By ${text.toLowerCase()}</option>`)}<option value=${`${DIMENSION}app`}>By dimension</option></select>
+    ${dimension ? html`<input aria-label="Dimension" value=${group.slice(DIMENSION.length)} onChange=${name} />` : null}`;
 }
 
 /** @param {number} days */

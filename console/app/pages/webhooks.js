@@ -7,7 +7,7 @@ import { Filters, filterValues } from "../ui/filters.js";
 import { Card, Copy, Empty, Id, PageHead, Problem, Status, When } from "../ui/parts.js";
 import { Dialog } from "../ui/dialog.js";
 import { More, Table } from "../ui/table.js";
-import { toast } from "../ui/toast.js";
+import { act, toast } from "../ui/toast.js";
 
 const FILTERS = [
   { name: "status", label: "Status", options: /** @type {[string, string][]} */ (["pending", "delivered", "failed"].map((name) => [name, name])) },
@@ -39,13 +39,7 @@ export default function Webhooks() {
 /** @param {{ delivery: any, onClose: () => void }} props */
 function Delivery({ delivery, onClose }) {
   async function again() {
-    try {
-      await call("redeliver", { path: { delivery_id: delivery.id } });
-      toast("The event is sent again.");
-      onClose();
-    } catch (error) {
-      toast(/** @type {Error} */ (error).message, "bad");
-    }
+    if (await act(() => call("redeliver", { path: { delivery_id: delivery.id } }), "The event is sent again.")) onClose();
   }
   return html`<${Dialog} title=${delivery.event} onClose=${onClose}><p class="muted mono">${delivery.url}</p>${delivery.reason ? html`<div class="note warn">${delivery.reason}</div>` : null}
     <ol class="timeline">${delivery.attempts.map((/** @type {any} */ attempt) => html`<li class=${attempt.status >= 200 && attempt.status < 300 ? "good" : "bad"}>

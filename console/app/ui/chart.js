@@ -15,12 +15,12 @@ export function Chart({ label, times, series, format, stacked = true, height = 2
   return html`<div class="chart-box">
     <div class="chart-view">
       <${Segmented} label=${`${label}: view`} options=${[["chart", "Chart"], ["table", "Table"]]} value=${view} onChange=${setView} /></div>
-    ${view === "chart" ? html`<${Plot} ...${{ label, times, series, format, stacked, height }} />` : html`<${Figures} ...${{ label, times, series, format, timeFormat }} />`}
+    ${view === "chart" ? html`<${Plot} ...${{ label, times, series, format, stacked, height, timeFormat }} />` : html`<${Figures} ...${{ label, times, series, format, timeFormat }} />`}
   </div>`;
 }
 
 /** @param {any} props */
-function Plot({ label, times, series, format, stacked, height }) {
+function Plot({ label, times, series, format, stacked, height, timeFormat }) {
   const element = useRef(/** @type {HTMLElement | null} */ (null));
   const [hover, setHover] = useState(/** @type {number | null} */ (null));
   useEffect(() => {
@@ -40,7 +40,7 @@ function Plot({ label, times, series, format, stacked, height }) {
   }, [JSON.stringify([times, series, height, stacked])]);
   const at = hover ?? times.length - 1;
   return html`<div class="chart" ref=${element} role="img" aria-label=${`${label}; the table view has the figures`}></div>
-    <div class="legend"><span class="num">${at >= 0 ? dayAndHour(times[at]) : ""}</span>
+    <div class="legend"><span class="num">${at >= 0 ? timeFormat(times[at]) : ""}</span>
       ${series.map((/** @type {Series} */ one, /** @type {number} */ index) => html`<span class="num"><i style=${{ background: `var(${colourOf(one, index)})` }}></i>${one.name} ${at >= 0 ? format(one.values[at] ?? 0) : ""}</span>`)}</div>`;
 }
 
@@ -72,7 +72,7 @@ function optionsOf({ times, series, format, stacked, height, width, onHover }) {
     width, height, padding: [8, 8, 0, 0],
     cursor: { y: false, points: { show: false } }, legend: { show: false },
     scales: { x: { range: () => rangeOf(times) }, y: { range: (/** @type {any} */ _, /** @type {number} */ __, /** @type {number} */ max) => [0, max > 0 ? max * 1.08 : 1] } },
-    axes: [{ ...axis, values: (/** @type {any} */ _, /** @type {number[]} */ ticks) => ticks.map(tickFormat(times)) }, { ...axis, size: 62, values: (/** @type {any} */ _, /** @type {number[]} */ ticks) => ticks.map(format) }],
+    axes: [{ ...axis, size: 26, values: (/** @type {any} */ _, /** @type {number[]} */ ticks) => ticks.map(tickFormat(times)) }, { ...axis, size: 62, values: (/** @type {any} */ _, /** @type {number[]} */ ticks) => ticks.map(format) }],
     series: [{}, ...order.map((/** @type {number} */ index) => {
       const paint = () => colour(colourOf(series[index], index));
       return stacked

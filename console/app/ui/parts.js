@@ -70,15 +70,15 @@ export function Copy({ text, label = "Copy" }) {
 /** @param {{ options: [string, string][], value: string, label: string, onChange: (value: string) => void }} props */
 export const Segmented = ({ options, value, label, onChange }) => html`
   <div class="segmented" role="group" aria-label=${label}>
-    ${options.map(([key, text]) => html`<button aria-pressed=${String(key === value)} onClick=${() => onChange(key)}>${text}</button>`)}
+    ${options.map(([key, text]) => html`<button type="button" aria-pressed=${String(key === value)} onClick=${() => onChange(key)}>${text}</button>`)}
   </div>`;
 
-/** Share of a limit: spent, then reserved. @param {{ used: number, held: number, limit: number }} props */
-export function LimitBar({ used, held, limit }) {
+/** Share of a limit: spent, then reserved. @param {{ used: number, held: number, limit: number, label?: string, level?: string }} props */
+export function LimitBar({ used, held, limit, label = "Used share of the limit", level }) {
   const share = limit ? (100 * (used + held)) / limit : 0;
-  const level = share >= 100 ? "bad" : share >= 80 ? "warn" : "";
+  level ??= share >= 100 ? "bad" : share >= 80 ? "warn" : "";
   const width = (/** @type {number} */ value) => ({ width: `${limit ? Math.min(100, (100 * value) / limit) : 0}%` });
-  return html`<div class=${`bar ${level}`} role="meter" aria-valuemin="0" aria-valuemax=${limit} aria-valuenow=${used + held} aria-label="Used share of the limit">
+  return html`<div class=${`bar ${level}`} role="meter" aria-valuemin="0" aria-valuemax=${limit} aria-valuenow=${used + held} aria-label=${label}>
     <i style=${width(used)}></i><i class="held" style=${width(held)}></i></div>`;
 }
 

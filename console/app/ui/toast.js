@@ -13,3 +13,19 @@ export function toast(text, kind = "") {
 
 export const Toasts = () => html`<div class="toasts" role="status" aria-live="polite">
   ${toasts.value.map((one) => html`<div key=${one.id} class=${`toast ${one.kind}`}>${one.text}</div>`)}</div>`;
+
+/**
+ * Do something and report how it went.
+ * @param {() => Promise<unknown>} action @param {string} done
+ * @returns {Promise<boolean>} whether it worked
+ */
+export async function act(action, done) {
+  try {
+    await action();
+    toast(done);
+    return true;
+  } catch (error) {
+    toast(/** @type {Error} */ (error).message, "bad");
+    return false;
+  }
+}
