@@ -4,8 +4,9 @@ import pytest
 from fastapi.routing import APIRoute
 from starlette.routing import Route
 
-from api.app import _hot_endpoints, create_app
+from api.app import create_app
 from api.endpoints.base import AsgiEndpoint
+from api.routing import hot_endpoints
 from shared.settings.model import Settings
 from tests.api.conftest import KEY_A, Gateway
 
@@ -23,7 +24,7 @@ def test_every_plain_endpoint_authenticates_its_caller() -> None:
         if isinstance(route, Route) and not isinstance(route, APIRoute) and route.name not in framework
     ]
     assert len(plain) > 50
-    assert all(isinstance(endpoint, AsgiEndpoint) for endpoint in (*plain, *_hot_endpoints().values()))
+    assert all(isinstance(endpoint, AsgiEndpoint) for endpoint in (*plain, *hot_endpoints().values()))
 
 
 def test_no_endpoint_replaces_the_authenticating_call() -> None:
