@@ -2,17 +2,48 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from urllib.parse import quote
 
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cli.client.gateway import Gateway
 
 provider_option = click.option(
     "--provider", metavar="NAME", help="Whose files and batches: a provider's, or finops for those kept here."
 )
+
+
+class Page(TypedDict):
+    """The options of ``page_options``, and the gateway's address."""
+
+    limit: int
+    after: str | None
+    provider: str | None
+    url: str
+
+
+def page_options(command: "Callable[..., None]") -> "Callable[..., None]":
+    """Add the options of a list of files or batches: ``limit``, ``after`` and ``provider``."""
+    limit = click.option("--limit", type=click.IntRange(1, 100), default=20, show_default=True, help="Rows per page.")
+    after = click.option("--after", metavar="ID", help="Only what comes after this one: the next page.")
+    return limit(after(provider_option(command)))
+
+
+def read_page(path: str, key: str, **page: Unpack[Page]) -> dict[str, Any]:
+    """Return a page of a list.
+
+    Raises:
+        click.ClickException: The gateway refuses it or cannot be reached.
+    """
+    from cli.client.gateway import call_gateway  # noqa: PLC0415 - `--help` needs no HTTP client
+
+    query = {"limit": page["limit"], **({"after": page["after"]} if page["after"] else {})}
+    headers = provider_header(page["provider"])
+    return call_gateway(page["url"], key, lambda gateway: gateway.call("GET", path, params=query, headers=headers))
 
 
 def provider_header(provider: str | None) -> dict[str, str]:

@@ -2,13 +2,13 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 from urllib.parse import quote
 
 import click
 
 from cli.client.options import caller_options, json_option
-from cli.client.stored import provider_header, provider_option, save_content, upload
+from cli.client.stored import Page, page_options, provider_header, provider_option, read_page, save_content, upload
 from cli.examples import examples
 
 if TYPE_CHECKING:
@@ -89,31 +89,16 @@ def _print(batch: dict[str, Any], *, as_json: bool, ended: bool) -> None:
 
 
 @command.command(name="list", epilog=examples("finops batches list", "finops batches list --json"))
-@click.option("--limit", type=click.IntRange(1, 100), default=20, show_default=True, help="Batches per page.")
-@click.option("--after", metavar="ID", help="Only batches after this one: the next page.")
-@provider_option
+@page_options
 @json_option
 @caller_options
-def list_(
-    *,
-    limit: int,
-    after: str | None,
-    provider: str | None,
-    url: str,
-    key: str | None,
-    as_json: bool,
-) -> None:
+def list_(*, as_json: bool, key: str | None, **page: Unpack[Page]) -> None:
     """List batches, newest first."""
-    from cli.client.gateway import call_gateway
     from cli.views.batches import print_batches
     from cli.views.output import echo_json
 
-    query = {"limit": limit, **({"after": after} if after else {})}
-    headers = provider_header(provider)
-    page = call_gateway(
-        url, key or "", lambda gateway: gateway.call("GET", "/v1/batches", params=query, headers=headers)
-    )
-    echo_json(page) if as_json else print_batches(page)
+    found = read_page("/v1/batches", key or "", **page)
+    echo_json(found) if as_json else print_batches(found)
 
 
 @command.command(name="watch", epilog=examples("finops batches watch batch_3f0c…"))

@@ -1,11 +1,12 @@
 """``finops files``: upload, list, read and delete files of batches."""
 
 from pathlib import Path
+from typing import Unpack
 
 import click
 
 from cli.client.options import caller_options, json_option
-from cli.client.stored import provider_header, provider_option, save_content, upload
+from cli.client.stored import Page, page_options, provider_option, read_page, save_content, upload
 from cli.examples import examples
 
 
@@ -38,29 +39,16 @@ def upload_(
 
 
 @command.command(name="list", epilog=examples("finops files list", "finops files list --json"))
-@click.option("--limit", type=click.IntRange(1, 100), default=20, show_default=True, help="Files per page.")
-@click.option("--after", metavar="ID", help="Only files after this one: the next page.")
-@provider_option
+@page_options
 @json_option
 @caller_options
-def list_(
-    *,
-    limit: int,
-    after: str | None,
-    provider: str | None,
-    url: str,
-    key: str | None,
-    as_json: bool,
-) -> None:
+def list_(*, as_json: bool, key: str | None, **page: Unpack[Page]) -> None:
     """List files, newest first."""
-    from cli.client.gateway import call_gateway
     from cli.views.batches import print_files
     from cli.views.output import echo_json
 
-    query = {"limit": limit, **({"after": after} if after else {})}
-    headers = provider_header(provider)
-    page = call_gateway(url, key or "", lambda gateway: gateway.call("GET", "/v1/files", params=query, headers=headers))
-    echo_json(page) if as_json else print_files(page)
+    found = read_page("/v1/files", key or "", **page)
+    echo_json(found) if as_json else print_files(found)
 
 
 @command.command(name="get", epilog=examples("finops files get file-3f0c… --output results.jsonl"))
