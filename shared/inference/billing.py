@@ -305,8 +305,10 @@ class Billing:
             reservation, limits, cost=most.cost, tokens=most.tokens, least=None if of_job else most.least,
             renewed=renewed, of_job=of_job,
         )  # fmt: skip
-        try:  # a run's cap may be known to the store alone
-            self._check_price(call, targets[0], [status.limit for status in admitted.limit_statuses])
+        # The cap of a run that this request does not name is known to the store alone.
+        found = [status.limit for status in admitted.limit_statuses if status.limit.is_run]
+        try:
+            self._check_price(call, targets[0], found)
         except PriceUnknown:
             self._give_up(reservation)
             raise

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Literal
 from urllib.parse import quote
 
@@ -66,7 +67,7 @@ class Caller:
         if not self.team and not self.key_id:
             return self.scope or "~"
         name = f"team:{self.team}" if self.team else f"key:{self.key_id}"
-        return quote(name, safe="").replace("~", "%7E").replace("%", "~")
+        return _encoded(name)
 
     def check(self, now: float | None = None) -> None:
         """Raise if the key is not active.
@@ -115,6 +116,11 @@ class Caller:
     def may_see(self, owner: str) -> bool:
         """Whether it may see a job or file: its own, one without an owner, or any as administrator."""
         return self.admin or not owner or owner == self.key_id
+
+
+@lru_cache(maxsize=4096)
+def _encoded(name: str) -> str:
+    return quote(name, safe="").replace("~", "%7E").replace("%", "~")
 
 
 def _any_matches(patterns: Iterable[str], name: str) -> bool:

@@ -140,14 +140,18 @@ class Price:
         missing = () if alone in self.rates else tuple(unit for unit in tokens if unit not in self.rates)
         return (*missing, *(unit for unit in _TOOLS if getattr(estimate, unit) and unit not in self.rates))
 
-    def most(self, usage: Usage) -> Cost:
-        """Upper bound of the cost of an estimate: cheaper parts (cached tokens) are ignored, dearer ones assumed."""
+    def upper(self) -> "Price":
+        """Return the prices of an upper estimate: cheaper parts (cached tokens) are ignored, dearer ones assumed."""
         rates = dict(self.rates)
         for _, tier in self.tiers:
             rates.update({unit: max(rate, rates.get(unit, 0)) for unit, rate in tier.items()})
         for whole, parts in (("input", ("cache_write",)), ("output", ("reasoning",))):
             rates[whole] = max((rates.get(name, 0) for name in (whole, *parts)), default=0)
-        return replace(self, rates=rates, tiers=()).cost(usage)
+        return replace(self, rates=rates, tiers=())
+
+    def most(self, usage: Usage) -> Cost:
+        """Return the upper bound of the cost of an estimate."""
+        return self.upper().cost(usage)
 
 
 _FREE_PRICE = Price(dict.fromkeys((*_WHOLES, "requests"), 0), source=FREE)
@@ -179,7 +183,7 @@ class PriceBook:
         self._configured = configured
         self._sources = sources or {}
         self._clock = clock
-        self._known: OrderedDict[tuple[str, str, str], tuple[float, Price | None]] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str, str], tuple[float, Price | None, Price | None]] = OrderedDict()
 
     @staticmethod
     def warm() -> None:
@@ -199,17 +203,21 @@ class PriceBook:
             model: As the provider calls it.
             variant: ``batch``, or a service tier (``flex``, ``priority``), where they have prices of their own.
         """
+        return self._remembered(provider, model, variant)[1]
+
+    def _remembered(self, provider: str, model: str, variant: str) -> tuple[float, Price | None, Price | None]:
+        """Return until when a price is remembered, the price, and the price of an upper estimate."""
         key = (provider, model, variant)
         now = self._clock()
         known = self._known.get(key)
         if known is not None and known[0] > now:
-            return known[1]
+            return known
         price = self._find(provider, model, variant)
-        self._known[key] = (now + REMEMBERED_S, price)
+        known = self._known[key] = (now + REMEMBERED_S, price, price and price.upper())
         self._known.move_to_end(key)
         if len(self._known) > REMEMBERED:  # names come from callers
             self._known.popitem(last=False)
-        return price
+        return known
 
     def cost(self, provider: str, model: str, usage: Usage, *, variant: str = "") -> Cost:
         """Cost of a call; ``UNPRICED`` if the price or the usage is unknown."""
@@ -220,8 +228,8 @@ class PriceBook:
 
     def estimate(self, provider: str, model: str, usage: Usage, *, variant: str = "") -> Cost:
         """Upper bound of a call's cost, given an upper estimate of its usage."""
-        price = self.price(provider, model, variant=variant)
-        return UNPRICED if price is None else price.most(usage)
+        upper = self._remembered(provider, model, variant)[2]
+        return UNPRICED if upper is None else upper.cost(usage)
 
     def size(self, provider: str, model: str) -> ModelSize:
         """What a provider's model can read and answer."""

@@ -90,7 +90,7 @@ local function read_meter(kind, scope, window, amount, now)
   if window == 'run' then
     m.key, m.at = 'finops:' .. scope, ''
     local f = call('HMGET', m.key, 'u', 'h', 'budget', 'created_ms', 'used_ms')
-    m.used, m.held, m.run_exists, m.used_ms = num(f[1]), num(f[2]), f[4], num(f[5])
+    m.used, m.held, m.run_exists, m.used_ms, m.new = num(f[1]), num(f[2]), f[4], num(f[5]), not f[1] and not f[2]
     local cap = f[3] and num(f[3]) or -1
     m.lowers = amount >= 0 and (cap < 0 or amount < cap)
     if not m.lowers then m.limit = cap end
@@ -101,15 +101,17 @@ local function read_meter(kind, scope, window, amount, now)
     m.key, m.at = 'finops:meter:' .. kind .. ':' .. scope .. ':' .. window .. ':' .. int(start), ''
     bound_values(m, kind, window, start, slice, now)
     local f = call('HMGET', m.key, 'u', 'h')
-    m.used, m.held = num(f[1]), num(f[2])
+    m.used, m.held, m.new = num(f[1]), num(f[2]), not f[1] and not f[2]
     return m
   end
   m.key, m.at = 'finops:meter:' .. kind .. ':' .. scope .. ':' .. window, int(start)
   bound_values(m, kind, window, start, slice, now)
   local oldest, first = start - slice * SLICES, nil
   local f = call('HGETALL', m.key)
+  m.new = true
   for i = 1, #f, 2 do
     local when = num(string.sub(f[i], 2))
+    if when == start then m.new = false end
     if when < oldest then
       call('HDEL', m.key, f[i])
     else
@@ -122,9 +124,10 @@ local function read_meter(kind, scope, window, amount, now)
   return m
 end
 
+-- Adds to a meter that was read before. Its end is that of its window or slice, and set with the first addition.
 local function add_to_meter(m, field, amount)
   call('HINCRBY', m.key, field .. m.at, int(amount))
-  call('PEXPIREAT', m.key, int(m.ends + GRACE_MS))
+  if m.new then call('PEXPIREAT', m.key, int(m.ends + GRACE_MS)) end
   if m.values then
     call('INCR', m.values)
     call('PEXPIREAT', m.values, int(m.ends + GRACE_MS))
@@ -132,11 +135,12 @@ local function add_to_meter(m, field, amount)
 end
 
 -- Notes that a run is used: one call or job more, its cap if that is new or lower, and at most once a second the time and
--- its place in the list of runs; that is five commands less for each call of a busy run.
+-- its place in the list of runs; that is six commands less for each call of a busy run.
 local function use_run(m, counter, now)
   call('HINCRBY', m.key, counter, 1)
   if m.lowers then call('HSET', m.key, 'budget', int(m.limit)) end
   if now - m.used_ms < 1000 then return end
+  call('PEXPIREAT', m.key, int(m.ends + GRACE_MS))
   call('HSET', m.key, 'used_ms', int(now), 'created_ms', m.run_exists or int(now))
   call('ZADD', RUNS, int(now), string.sub(m.scope, 5))
   call('ZREMRANGEBYSCORE', RUNS, '-inf', int(now - RUN_MS))
@@ -152,10 +156,11 @@ local function alert_once(once, until_ms, fields)
 end
 
 -- Alerts once per window that a share of a budget is spent.
+local thresholds
 local function alert_thresholds(meter, before, after, now)
   local limit = meter.limit
   if not limit or limit <= 0 then return end
-  local thresholds = call('HGET', 'finops:books', 'thresholds') or '50,80,100'
+  thresholds = thresholds or call('HGET', 'finops:books', 'thresholds') or '50,80,100'
   for percent in string.gmatch(thresholds, '%d+') do
     local mark = limit * num(percent) / 100
     if before < mark and after >= mark then
@@ -185,17 +190,18 @@ local function end_hold(id, state, cost, tokens, now, scopes)
   local real = {cost = cost, tokens = tokens}
   for _, m in ipairs(cjson.decode(f[4])) do
     local meter = {key = m[1], at = m[2], counts = m[3], limit = m[4], scope = m[5], window = m[6]}
-    -- The window or its slice is over and deleted: nothing is counted in it any more.
-    if call('HEXISTS', meter.key, 'h' .. meter.at) == 1 then
-      local held = estimate[meter.counts]
-      if f[1] == 'held' and held > 0 then call('HINCRBY', meter.key, 'h' .. meter.at, int(-held)) end
-      local amount = real[meter.counts]
-      if amount > 0 and concerns(meter.scope, scopes) then
-        local after = call('HINCRBY', meter.key, 'u' .. meter.at, int(amount))
-        if meter.counts == 'cost' then
-          if meter.at ~= '' then after = read_meter(string.match(meter.key, '^finops:meter:([^:]+)'), meter.scope, meter.window, 0, now).used end
-          alert_thresholds(meter, after - amount, after, now)
-        end
+    local stored = call('HMGET', meter.key, 'u' .. meter.at, 'h' .. meter.at)
+    -- Without what is held, the window or its slice is over and deleted: nothing is counted in it any more.
+    if stored[2] then
+      local held, amount = f[1] == 'held' and estimate[meter.counts] or 0, real[meter.counts]
+      if not concerns(meter.scope, scopes) then amount = 0 end
+      local after = num(stored[1]) + amount
+      if held > 0 or amount > 0 then
+        call('HSET', meter.key, 'h' .. meter.at, int(num(stored[2]) - held), 'u' .. meter.at, int(after))
+      end
+      if amount > 0 and meter.counts == 'cost' then
+        if meter.at ~= '' then after = read_meter(string.match(meter.key, '^finops:meter:([^:]+)'), meter.scope, meter.window, 0, now).used end
+        alert_thresholds(meter, after - amount, after, now)
       end
     end
   end
