@@ -28,6 +28,7 @@ class CacheEntry:
         content_type: Of the body.
         events: Whether the body is a stream's events.
         partition: ``CachePolicy.partition`` of its request.
+        text: The question of its request; empty: only equal requests are served.
     """
 
     at: float
@@ -39,6 +40,7 @@ class CacheEntry:
     content_type: str = "application/json"
     events: bool = False
     partition: str = ""
+    text: str = ""
 
     def age_s(self, now: float) -> float:
         """Return its age in seconds."""
@@ -63,6 +65,7 @@ class CacheEntry:
             "partition": self.partition,
             "size": len(self.body),
             "packed": packed,
+            **({"text": self.text} if self.text else {}),
             "crc": zlib.crc32(self.body),
         }
         body = zlib.compress(self.body, 1) if packed else self.body
@@ -112,4 +115,5 @@ def _entry(head: Mapping[str, Any], body: bytes) -> CacheEntry:
         content_type=str(head["type"]),
         events=bool(head["events"]),
         partition=str(head["partition"]),
+        text=str(head.get("text", "")),
     )

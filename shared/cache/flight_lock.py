@@ -67,7 +67,7 @@ class FlightLock:
         if waits:
             commands.append(("SET", keyspace.awaited(self._slot.id), 1, "PX", round(AWAITED_S * 1000)))
         locked, replies, *_ = await self._store.commands.execute_many(commands)
-        return locked is not None, self._store.read(replies)
+        return locked is not None, self._store.read(self._slot, replies)
 
     def _hold(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(self._lock_ms / 3000, self._renew)

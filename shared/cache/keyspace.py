@@ -12,6 +12,7 @@ KEYS: tuple[Key, ...] = (
         "finops:cache:ages", "sorted set", "permanent, as many as there are entries", "entries by the end of their life"
     ),
     Key("finops:cache:sizes", "hash", "permanent, as many as there are entries", "bytes of each entry, and of all"),
+    Key("finops:cache:n:<scope>-<request>-<words>", "string", "its entry's time to live", "the newest entry with them"),
     Key("finops:cache:l:<scope>-<request>", "string", "10 s, renewed", "which process calls, with collapse = all"),
     Key("finops:cache:w:<scope>-<request>", "string", "3 s, renewed", "that another process waits for the answer"),
     Key("finops:cache:counts:<day>", "hash", "35 days", "look-ups and stored answers of a day, by result"),
@@ -26,6 +27,11 @@ ANY = "*"
 def entry(entry_id: str) -> str:
     """Return the key of an entry."""
     return f"{ENTRIES}{entry_id}"
+
+
+def near(scope: str, request: str, words: str) -> str:
+    """Return the key of the newest entry whose request has these words, and is else equal."""
+    return f"finops:cache:n:{scope}-{request}-{words}"
 
 
 def lock(entry_id: str) -> str:

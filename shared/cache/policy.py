@@ -43,6 +43,8 @@ class CachePolicy:
         ttl_s: How long the answer is to be stored, in seconds.
         max_age_s: The oldest answer that may be served, in seconds.
         max_stale_s: How long past its time to live an answer may be served, in seconds.
+        near: Whether the answer to a near request may be served, not only that to an equal one.
+        threshold: How similar a near request must be at least, 0 to 1; the configured value may be higher.
         only_if_cached: Whether nothing but a stored answer will do.
         debug: Whether the answer's body is to say how the cache was used.
     """
@@ -54,6 +56,8 @@ class CachePolicy:
     ttl_s: int
     max_age_s: float = inf
     max_stale_s: float = 0.0
+    near: bool = True
+    threshold: float = 0.0
     only_if_cached: bool = False
     debug: bool = False
 
@@ -68,6 +72,10 @@ class CachePolicy:
             fields["max_age"] = self.max_age_s
         if self.max_stale_s:
             fields["max_stale"] = self.max_stale_s
+        if not self.near:
+            fields["near"] = False
+        if self.threshold:
+            fields["threshold"] = self.threshold
         return fields
 
     @classmethod
@@ -81,6 +89,8 @@ class CachePolicy:
             ttl_s=int(fields["ttl"]),
             max_age_s=float(fields.get("max_age", inf)),
             max_stale_s=float(fields.get("max_stale", 0)),
+            near=bool(fields.get("near", True)),
+            threshold=float(fields.get("threshold", 0)),
         )
 
 
@@ -109,7 +119,6 @@ def read_policy(headers: Mapping[bytes, bytes], settings: CacheSettings, request
     directives = _directives(headers.get(CACHE_CONTROL, b"").decode("latin-1"))
     if settings.when == "asked" and KEY not in headers and "max-age" not in directives:
         return None
-    check_unused(headers)
     no_store = "no-store" in directives or _switch(headers, NO_STORE)
     no_cache = "no-cache" in directives
     return CachePolicy(
@@ -120,28 +129,32 @@ def read_policy(headers: Mapping[bytes, bytes], settings: CacheSettings, request
         ttl_s=_ttl_s(headers, settings, ttl_s),
         max_age_s=_max_age_s(directives),
         max_stale_s=_max_stale_s(directives),
+        near=_kind(headers) != "direct",
+        threshold=_threshold(headers),
         only_if_cached="only-if-cached" in directives,
         debug=_switch(headers, DEBUG),
     )
 
 
-def check_unused(headers: Mapping[bytes, bytes]) -> None:
-    """Check the headers that choose among kinds of matches: equal requests match whatever they say.
-
-    Raises:
-        InvalidRequest: One is invalid.
-    """
-    kind = headers.get(TYPE, b"direct").decode("latin-1").strip().lower()
+def _kind(headers: Mapping[bytes, bytes]) -> str:
+    """Return which matches are wanted at most; semantic ones include near ones, which include equal ones."""
+    kind = headers.get(TYPE, b"semantic").decode("latin-1").strip().lower()
     if kind not in _TYPES:
         raise _invalid(TYPE, "must be direct, near or semantic", kind)
+    return kind
+
+
+def _threshold(headers: Mapping[bytes, bytes]) -> float:
+    """Return how similar a near request must be at least; 0: as configured."""
     if (raw := headers.get(THRESHOLD)) is None:
-        return
+        return 0.0
     try:
-        known = 0 <= float(raw) <= 1
+        threshold = float(raw)
     except ValueError:
-        known = False
-    if not known:
+        threshold = -1.0
+    if not 0 <= threshold <= 1:
         raise _invalid(THRESHOLD, "must be a number between 0 and 1", raw.decode("latin-1"))
+    return threshold
 
 
 def _directives(text: str) -> dict[str, str]:

@@ -35,7 +35,7 @@ CLOSE_S = 2.0
 MARK_MS = 38 * 86_400 * 1000
 SCAN_COUNT = 500
 # Of an entry's first bytes: its line of JSON, without the body.
-HEAD_BYTES = 4096
+HEAD_BYTES = 8192
 
 logger = logging.getLogger("finops.cache")
 
@@ -87,15 +87,17 @@ class Slot:
         scope: Hash of whose answers these are.
         partition: The caller's name for a part of its cache; empty: none.
         model: ``provider/model``, as resolved.
+        near: The key of the newest entry whose request may be near; empty: there can be none.
     """
 
     id: str
     scope: str
     partition: str
     model: str
+    near: str = ""
 
     def keys(self) -> list[str]:
-        """Return the keys that a look-up reads: the entry, then every mark that may cover it."""
+        """Return the keys that a look-up reads: the entry, every mark that may cover it, then the near entry's."""
         any_, model = keyspace.ANY, name_hash(self.model)
         partitions = (any_, name_hash(self.partition)) if self.partition else (any_,)
         marks = [
@@ -104,7 +106,8 @@ class Slot:
             for partition in partitions
             for each in (any_, model)
         ]
-        return [keyspace.entry(self.id), *marks]
+        keys = [keyspace.entry(self.id), *marks]
+        return [*keys, self.near] if self.near else keys
 
 
 class Found(NamedTuple):
@@ -113,10 +116,12 @@ class Found(NamedTuple):
     Attributes:
         entry: The stored answer, fresh or stale; None: there is none that may be served.
         purged_ms: When answers of this kind were last purged, Unix milliseconds; 0: never.
+        near_id: The newest entry whose request may be near; empty: there is none.
     """
 
     entry: CacheEntry | None = None
     purged_ms: int = 0
+    near_id: str = ""
 
     def is_fresh(self, max_age_s: float) -> bool:
         """Whether there is an answer within its time to live and no older than ``max_age_s``."""
@@ -166,10 +171,11 @@ class CacheStore:
             return None
         return self.commands.begin("MGET", *slot.keys())
 
-    async def found(self, pending: Awaitable[Any] | None) -> Found:
+    async def found(self, slot: Slot, pending: Awaitable[Any] | None) -> Found:
         """Return what a look-up found.
 
         Args:
+            slot: What was looked up.
             pending: Of ``begin``.
         """
         if pending is None:
@@ -183,14 +189,16 @@ class CacheStore:
             self._failed()
             return NOTHING
         self._failures = 0
-        return self.read(replies)
+        return self.read(slot, replies)
 
-    def read(self, replies: Sequence[Any]) -> Found:
+    def read(self, slot: Slot, replies: Sequence[Any]) -> Found:
         """Read the values of ``Slot.keys``."""
         data, *marks = replies
+        near = marks.pop() if slot.near else None
         purged_ms = max(map(_mark_ms, marks)) if any(marks) else 0
         entry = decode(data, most_bytes=self._max_entry_bytes) if isinstance(data, bytes) else None
-        return Found(None if entry is None or entry.at * 1000 < purged_ms else entry, purged_ms)
+        near_id = near.decode("ascii", "replace") if isinstance(near, bytes) else ""
+        return Found(None if entry is None or entry.at * 1000 < purged_ms else entry, purged_ms, near_id)
 
     def _failed(self) -> None:
         self._failures += 1
@@ -210,7 +218,7 @@ class CacheStore:
             self.dropped += 1
             return False
         self._queued_bytes += size
-        self.after_writes(partial(self._keep, slot.id, entry))
+        self.after_writes(partial(self._keep, slot, entry))
         return True
 
     def after_writes(self, write: Callable[[], Awaitable[None]]) -> None:
@@ -229,9 +237,9 @@ class CacheStore:
         while self._queue:
             await self._queue.popleft()()
 
-    async def _keep(self, entry_id: str, entry: CacheEntry) -> None:
+    async def _keep(self, slot: Slot, entry: CacheEntry) -> None:
         try:
-            await self._put(entry_id, entry)
+            await self._put(slot, entry)
         except (StoreConnectionError, ResponseError, DataError) as error:
             self.dropped += 1
             logger.warning("an answer could not be stored: %s", error)
@@ -246,8 +254,8 @@ class CacheStore:
         """
         return await self.commands.script(self._scripts[name], keys, args, retry_safe=True)
 
-    async def _put(self, entry_id: str, entry: CacheEntry) -> None:
-        now = time.time()
+    async def _put(self, slot: Slot, entry: CacheEntry) -> None:
+        now, entry_id = time.time(), slot.id
         life_ms = round((entry.left_s(now) + self._stale_s) * 1000)
         if life_ms <= 0:
             return
@@ -265,6 +273,8 @@ class CacheStore:
             ),
             retry_safe=True,
         )
+        if slot.near:
+            await self.commands.execute("SET", slot.near, entry_id, "PX", life_ms, retry_safe=True)
 
     async def purge(self, purge: Purge, *, dry_run: bool = False) -> int:
         """Purge entries: no replica serves them after this returns, and their texts are gone.

@@ -9,6 +9,7 @@ from typing import Any
 
 from shared.cache.entry import CacheEntry
 from shared.cache.flights import Flight
+from shared.cache.near import NearQuestion
 from shared.cache.policy import CachePolicy
 from shared.cache.store import Slot
 
@@ -24,6 +25,10 @@ class CacheUse:
         bypass: Why it does not, as a token; empty: it does.
         started: When it was sent, Unix seconds.
         entry: The stored answer that is served; None: none is.
+        question: The question by which a near request's answer may be found; None: only an equal one's may be served.
+        kind: Of the match: ``exact`` or ``near``.
+        similarity: How similar the near request is, 0 to 1.
+        threshold: How similar it must be.
         stale: Whether an answer was found that is too old.
         refreshed: Whether the entry is past its time to live, and a fresh answer is fetched.
         spare: An answer past its time to live that is served if no provider answers; None: there is none.
@@ -38,6 +43,10 @@ class CacheUse:
     bypass: str = ""
     started: float = 0.0
     entry: CacheEntry | None = None
+    question: NearQuestion | None = None
+    kind: str = "exact"
+    similarity: float = 1.0
+    threshold: float = 0.0
     stale: bool = False
     refreshed: bool = False
     spare: CacheEntry | None = None
@@ -78,7 +87,10 @@ class CacheUse:
         if self.entry is not None:
             lines["age"] = str(int(self.entry.age_s(now)))
             if not self.collapsed:
-                lines["x-bf-cache-hit-type"] = "direct"
+                lines["x-bf-cache-hit-type"] = self._hit_type
+            if self.kind == "near":
+                lines["x-bf-cache-similarity"] = f"{self.similarity:.4f}"
+                lines["x-bf-cache-threshold"] = f"{self.threshold:.4f}"
         return lines
 
     def _status(self, now: float) -> str:
@@ -86,7 +98,7 @@ class CacheUse:
             return "fwd=miss; collapsed"
         if self.entry is not None:
             left_s = self.entry.left_s(now)
-            return f"hit; ttl={int(left_s)}; detail={'exact' if left_s > 0 else 'stale'}"
+            return f"hit; ttl={int(left_s)}; detail={self.kind if left_s > 0 else 'stale'}"
         if self.bypass:
             return f"fwd=bypass; detail={self.bypass}"
         reason = "request" if self.policy.reload else "stale" if self.stale else "miss"
@@ -99,12 +111,19 @@ class CacheUse:
             found["cache_id"] = self.slot.id
         if self.entry is not None:
             found |= {
-                "hit_type": "direct",
+                "hit_type": self._hit_type,
                 "provider_used": self.entry.provider,
                 "model_used": self.entry.model,
                 "input_tokens": _input_tokens(self.entry.usage),
             }
+        if self.kind == "near":
+            found |= {"similarity": round(self.similarity, 4), "threshold": self.threshold}
         return found
+
+    @property
+    def _hit_type(self) -> str:
+        """The kind of the match in Bifrost's word."""
+        return "direct" if self.kind == "exact" else self.kind
 
     def to_json(self) -> dict[str, Any]:
         """Return what a job's record keeps."""

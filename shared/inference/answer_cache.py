@@ -18,22 +18,15 @@ from shared.cache.entry import CacheEntry
 from shared.cache.identity import caller_scope, request_hash
 from shared.cache.policy import read_policy
 from shared.cache.recording import StreamRecording
-from shared.cache.store import NOTHING, CacheStore, Slot
+from shared.cache.store import NOTHING, CacheStore, Found, Slot
 from shared.cache.use import CacheUse
-from shared.errors import (
-    BudgetExceeded,
-    GatewayError,
-    NotCached,
-    Overloaded,
-    PriceUnknown,
-    ProviderRateLimited,
-    TokenLimited,
-    UpstreamFailure,
-)
+from shared.errors import GatewayError, NotCached
 from shared.governance.keys.caller import Caller
+from shared.inference.cached_admission import admit, is_rescued
 from shared.inference.call import Answer, AnswerStream, Call, Target
 from shared.inference.call_cost import CallCost
 from shared.inference.conversations import Conversations
+from shared.inference.near_answers import NearAnswers
 from shared.inference.refreshes import Answering, Refreshes
 from shared.inference.replay import ReplayStream
 from shared.inference.single_flight import SingleFlight
@@ -47,8 +40,6 @@ from shared.telemetry.upstream import CacheWatch
 
 T = TypeVar("T")
 
-TOO_MANY = 429
-SERVER_ERROR = 500
 # Headers for the provider on which its answer depends.
 _ANSWER_HEADERS = ("anthropic-beta", "openai-beta")
 
@@ -99,6 +90,7 @@ class AnswerCache:
         self._now = now
         self._types = frozenset(settings.types)
         self._flights = SingleFlight(store, watch, settings.collapse)
+        self._near = NearAnswers(store, settings)
         self._refreshes = Refreshes(store.flush)
 
     def use_of(self, headers: Mapping[bytes, bytes], caller: Caller, request_type: str) -> CacheUse | None:
@@ -135,7 +127,7 @@ class AnswerCache:
                 return await run.from_provider()
             except GatewayError as error:
                 use.end()
-                if not _is_rescued(use, error):
+                if not is_rescued(use, error):
                     raise
         await run.check()
         if use.refreshed:
@@ -152,10 +144,10 @@ class AnswerCache:
         """
         started = time.perf_counter()
         pending = self._begin(call, use, run.targets[0])
-        refusal = await _admit(run.targets, cost)
+        refusal = await admit(run.targets, cost)
         found = NOTHING
         if pending is not None:
-            found = await self.store.found(pending)
+            found = await self._found(use, pending)
             self._accept(use, found.entry)
         self._looked_up(call, use, time.perf_counter() - started)
         if use.entry is not None:
@@ -187,7 +179,7 @@ class AnswerCache:
         started = time.perf_counter()
         pending = self._begin(call, use, targets[0])
         if pending is not None:
-            self._accept(use, (await self.store.found(pending)).entry)
+            self._accept(use, (await self._found(use, pending)).entry)
         if use.entry is None or use.refreshed:  # its run refreshes it
             if use.policy.only_if_cached:
                 raise NotCached
@@ -197,6 +189,10 @@ class AnswerCache:
         if (cost := open_cost()) is not None:
             await cost.open_cached(targets)
         return await self.answer(call, use, cost)
+
+    async def _found(self, use: CacheUse, pending: Awaitable[Any]) -> Found:
+        assert use.slot is not None  # noqa: S101 - it was looked up
+        return await self._near.find(use, await self.store.found(use.slot, pending))
 
     def _begin(self, call: Call, use: CacheUse, target: Target) -> Awaitable[Any] | None:
         use.started = self._now()
@@ -209,7 +205,8 @@ class AnswerCache:
         equal = request_hash(
             call.request_type.name, target.name, partition, fields, as_streamed=call.request_type is RESPONSES
         )
-        use.slot = Slot(f"{use.scope}-{equal}", use.scope, partition, target.name)
+        slot = Slot(f"{use.scope}-{equal}", use.scope, partition, target.name)
+        use.slot = self._near.prepare(call, use, slot, fields)
         return self.store.begin(use.slot) if use.policy.look else None
 
     def _bypass(self, call: Call, use: CacheUse, target: Target) -> str:
@@ -236,7 +233,7 @@ class AnswerCache:
                 use.spare = entry
 
     def _looked_up(self, call: Call, use: CacheUse, seconds: float) -> None:
-        self._watch.looked_up(use.result, "exact", call.request_type.name, seconds)
+        self._watch.looked_up(use.result, use.kind, call.request_type.name, seconds)
         self.store.count(use.result)
 
     async def answer(self, call: Call, use: CacheUse, cost: CallCost | None) -> Answer:
@@ -352,6 +349,7 @@ class AnswerCache:
             content_type=content_type,
             events=events,
             partition=use.policy.partition,
+            text="" if use.question is None else use.question.text,
         )
         stored = self.store.store(use.slot, entry)
         use.end(entry)  # after it: another process may call once the entry is written
@@ -368,31 +366,3 @@ class AnswerCache:
 
 FromCache = Callable[[AnswerCache, Call, CacheUse, CallCost | None], Awaitable[T]]
 """Returns the stored answer that was found, whole or as a stream."""
-
-
-def _is_rescued(use: CacheUse, error: GatewayError) -> bool:
-    """Whether an answer past its time to live is served because no provider answers (``stale_if_error_s``)."""
-    failing = isinstance(error, UpstreamFailure | Overloaded | ProviderRateLimited) and (
-        error.status == TOO_MANY or error.status >= SERVER_ERROR
-    )
-    if use.spare is None or not failing:
-        return False
-    use.entry = use.spare
-    return True
-
-
-async def _admit(targets: Sequence[Target], cost: CallCost | None) -> BudgetExceeded | TokenLimited | None:
-    """Reserve what a call may cost; return the refusal that does not hold for a stored answer.
-
-    Raises:
-        GatewayError: Any other refusal.
-    """
-    if cost is None:
-        return None
-    try:
-        await cost.open(targets)
-    except PriceUnknown:
-        raise
-    except (BudgetExceeded, TokenLimited) as error:
-        return error
-    return None

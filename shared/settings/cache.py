@@ -12,15 +12,26 @@ CachedType = Literal["chat.completions", "responses", "completions", "embeddings
 
 def _known_cache_mode(value: object) -> object:
     if value == "semantic":
-        raise ValueError("semantic is not available in this version; use exact")
+        raise ValueError("semantic is not available in this version; use near")
     return value
+
+
+class NearSettings(Section):
+    """Near matches.
+
+    Attributes:
+        similarity: How similar two questions' texts must be at least, 0 to 1, besides what the guards demand.
+    """
+
+    similarity: Annotated[float, Field(ge=0, le=1)] = 0.8
 
 
 class CacheSettings(Section):
     """The cache of answers.
 
     Attributes:
-        mode: ``exact`` serves an answer to equal requests alone.
+        mode: ``exact`` serves an answer to equal requests, ``near`` also to the same question in other clothes.
+        near: How near matches are made.
         when: ``asked``: only calls with ``x-bf-cache-key`` or ``Cache-Control: max-age`` use it.
         scope: Whose answers a caller may be served: its own key's, its team's, its customer's, or everybody's.
         ttl_s: How long answers are served.
@@ -36,7 +47,8 @@ class CacheSettings(Section):
         lookup_timeout_s: A look-up that takes longer is a miss.
     """
 
-    mode: Annotated[Literal["off", "exact"], BeforeValidator(_known_cache_mode)] = "off"
+    mode: Annotated[Literal["off", "exact", "near"], BeforeValidator(_known_cache_mode)] = "off"
+    near: NearSettings = NearSettings()
     when: Literal["always", "asked"] = "always"
     scope: Literal["key", "team", "customer", "shared"] = "key"
     ttl_s: Annotated[int, Field(ge=1, le=30 * 86_400)] = 3600

@@ -264,6 +264,40 @@ async def test_bifrosts_headers_choose_a_partition_a_life_and_whether_to_store(
         assert (refused.status_code, refused.json()["error"]["param"]) == (400, name.replace("_", "-"))
 
 
+def about(text: str, **more: Any) -> dict[str, Any]:
+    return {"model": "sim/gpt-4o", "messages": [{"role": "user", "content": text}], **more}
+
+
+async def test_near_matches_serve_the_same_question_in_other_clothes(start: Start, sim: RunningSimulator) -> None:
+    gateway = await cached_gateway(start, cache={"mode": "near"})
+    first = await ask(gateway, about("How do I change the address of my account?"))
+    assert status(first) == "fwd=miss; stored"
+    question = "hi, how can i chnage the adress of my account? thanks"
+    near = await ask(gateway, about(question), x_bf_cache_debug="true")
+    assert status(near).startswith("hit; ttl=3") and status(near).endswith("; detail=near")
+    assert near.json()["choices"] == first.json()["choices"]
+    assert near.headers["x-bf-cache-hit-type"] == "near"
+    assert 0.8 <= float(near.headers["x-bf-cache-similarity"]) < 1
+    assert near.headers["x-bf-cache-threshold"] == "0.8000"
+    assert near.headers["x-bf-saved-usd"] == first.headers["x-bf-cost-usd"]
+    debug = near.json()["extra_fields"]["cache_debug"]
+    assert (debug["hit_type"], debug["threshold"]) == ("near", 0.8)
+    streamed = await ask(gateway, about(question, stream=True))
+    assert status(streamed).endswith("detail=near")
+    submitted = await ask(gateway, about(question), x_bf_async="true")
+    assert status(submitted).endswith("detail=near")
+    for more in ({"x_bf_cache_type": "direct"}, {"x_bf_cache_threshold": "0.99"}, {"key": KEY_B}):
+        missing = await ask(gateway, about(question), cache_control="only-if-cached", **more)
+        assert missing.status_code == 504, more
+    assert len(sim.requests) == 1
+    for other in ("How do I close the address of my account?", "How do I change the address of my other account?"):
+        assert status(await ask(gateway, about(other))) == "fwd=miss; stored"
+    metrics = (await gateway.http.get("/metrics")).text
+    assert 'finops_cache_lookups_total{kind="near",request_type="chat.completions",result="hit"} 3' in metrics
+    assert (await gateway.http.post("/api/cache/purge", headers=ADMIN)).json()["purged"] == 3
+    assert status(await ask(gateway, about(question))) == "fwd=miss; stored"
+
+
 async def test_keys_do_not_share_answers_unless_the_scope_says_so(start: Start, sim: RunningSimulator) -> None:
     gateway = await cached_gateway(start)
     await ask(gateway)

@@ -40,7 +40,7 @@ def entry(body: bytes = b"{}", *, age_s: float = 0, ttl_s: int = 60, **more: Any
 
 
 async def look(store: CacheStore, where: Slot) -> CacheEntry | None:
-    return (await store.found(store.begin(where))).entry
+    return (await store.found(where, store.begin(where))).entry
 
 
 async def test_an_answer_is_found_where_it_was_stored(store: CacheStore) -> None:
@@ -206,7 +206,7 @@ async def test_a_store_that_is_away_is_a_miss_and_is_asked_less(caplog: pytest.L
         assert await look(store, slot()) is None
     assert "the cache does not answer" in caplog.text
     assert store.begin(slot()) is None
-    assert await store.found(None) == Found()
+    assert await store.found(slot(), None) == Found()
     store.store(slot(), entry())
     store.count("hit")
     await store.flush()
@@ -225,7 +225,7 @@ async def test_a_store_that_is_away_is_a_miss_and_is_asked_less(caplog: pytest.L
 async def test_a_late_look_up_is_a_miss() -> None:
     never = asyncio.get_running_loop().create_future()
     store = CacheStore(MultiplexedClient(NOWHERE), CacheSettings(lookup_timeout_s=0.001), owns_commands=True)
-    assert await store.found(never) == Found()
+    assert await store.found(slot(), never) == Found()
     await store.aclose()
 
 

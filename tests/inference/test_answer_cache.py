@@ -198,6 +198,25 @@ async def test_answers_that_are_too_large_or_not_json_are_not_stored(
     assert not use_of(other).stored
 
 
+@pytest.mark.parametrize("pointer", ["another-scope", "\xff", "{scope}-gone", "{own}"])
+async def test_a_damaged_pointer_to_a_near_entry_is_a_miss(
+    build_cached: Build, store: MultiplexedClient, pointer: str
+) -> None:
+    inference = build_cached(cache={**EXACT, "mode": "near"})
+    call = cached(chat("sim/gpt", messages=[{"role": "user", "content": "How are you today?"}]), inference)
+    assert inference.cache
+    assert await inference.stored_answer(call) is None
+    use = use_of(call)
+    assert use.slot and use.slot.near
+    value = pointer.format(scope=use.slot.scope, own=use.slot.id).encode("latin-1")
+    await store.execute("SET", use.slot.near, value, "PX", 60_000)
+    assert await inference.stored_answer(call) is None
+
+
+async def test_without_a_cache_there_is_no_stored_answer(build_cached: Build) -> None:
+    assert await build_cached(cache={}).stored_answer(chat("sim/gpt")) is None
+
+
 def test_debug_leaves_other_bodies_alone() -> None:
     use = CacheUse(policy=CachePolicy(ttl_s=1), scope="s")
     assert debugged(b"<html>", use) == b"<html>"
@@ -227,4 +246,4 @@ async def test_only_the_id_of_a_response_is_replaced(store: MultiplexedClient, b
     use.entry = CacheEntry(at=0, ttl_s=60, provider="p", model="m", usage={}, body=body)
     answer = await cache.answer(chat("sim/gpt", request_type=RESPONSES), use, None)
     assert answer.body.endswith(kept)
-    assert b"resp_1" not in answer.body
+    assert b'"resp_1"' not in answer.body

@@ -34,7 +34,7 @@ async def age(inference: Inference, model: str = "sim/gpt", *, stream: bool = Fa
     await settled(inference)
     slot = use_of(call).slot
     assert slot and inference.cache
-    entry = (await inference.cache.store.found(inference.cache.store.begin(slot))).entry
+    entry = (await inference.cache.store.found(slot, inference.cache.store.begin(slot))).entry
     assert entry
     inference.cache.store.store(slot, replace(entry, at=time.time() - 100 - LATE_S))
     await settled(inference)
