@@ -12,12 +12,9 @@ from redis.asyncio import Redis
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.files.uploads import MAX_FIELDS_BYTES
-from api.http.call_slots import CallSlots
 from api.http.client_address import ClientAddresses
 from api.http.errors import ErrorBoundary, install_error_handlers
 from api.http.login_throttle import KEY_BURST, KEY_REFILL_S, LoginThrottle
-from api.http.long_polls import LongPolls
-from api.http.shared_answers import SharedAnswers
 from api.middleware.access_log import AccessLog
 from api.middleware.body_limit import BodyLimit
 from api.middleware.fast_routes import FastRoutes
@@ -36,6 +33,7 @@ from shared.governance.keys.authenticate import Authenticator
 from shared.governance.keys.cache import VirtualKeyCache
 from shared.governance.keys.sessions import Sessions
 from shared.governance.keys.store import VirtualKeyStore
+from shared.governance.keys.tokens import ApiTokens
 from shared.governance.ledger.audit import Audit
 from shared.inference.assembly import SharedStore, build_billing, build_inference, build_submitter, build_tracing
 from shared.inference.billing import Billing
@@ -214,19 +212,16 @@ def build_services(
         inference=inference,
         governance=Authenticator(settings, admin_key=admin_key, ring=ring, sessions=sessions),
         metrics=metrics,
-        waits=LongPolls(),
         keys=VirtualKeyStore(commands, settings),
+        tokens=ApiTokens(commands),
         audit=Audit(commands),
         addresses=ClientAddresses(settings.server.trusted_proxies),
-        attempts=LoginThrottle(),
-        call_slots=CallSlots(),
         key_attempts=LoginThrottle(burst=KEY_BURST, refill_s=KEY_REFILL_S),
         files=FileStore(commands, max_owner_bytes=settings.files.max_owner_bytes, bodies=bodies),
         batches=BatchStore(commands),
         schedules=ScheduleStore(commands),
         operations=OperationStore(commands),
         sessions=sessions,
-        shared_answers=SharedAnswers(),
         deliveries=DeliveryStore(commands, settings.webhooks_delivery),
         webhook_secrets=WebhookSecrets(commands, settings),
         alert_rules=AlertRules(commands, settings.alerts),

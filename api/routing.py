@@ -20,6 +20,7 @@ from api.admin import prices as admin_prices
 from api.admin import runs as admin_runs
 from api.admin import scale as admin_scale
 from api.admin import schedules as admin_schedules
+from api.admin import tokens as admin_tokens
 from api.admin import usage as admin_usage
 from api.admin import webhooks as admin_webhooks
 from api.endpoints.base import AsgiEndpoint
@@ -57,6 +58,7 @@ _ROUTERS = (
     docs.router,
     health.router,
     admin_keys.router,
+    admin_tokens.router,
     admin_jobs.router,
     admin_pauses.router,
     admin_schedules.router,

@@ -1,7 +1,7 @@
 """The services of a running API process, built once in its lifespan."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 from api.http.call_slots import CallSlots
@@ -17,6 +17,7 @@ from shared.batches.store import BatchStore
 from shared.governance.keys.authenticate import Authenticator
 from shared.governance.keys.sessions import Sessions
 from shared.governance.keys.store import VirtualKeyStore
+from shared.governance.keys.tokens import ApiTokens
 from shared.governance.ledger.audit import Audit
 from shared.governance.pricing.stored import PriceRefresh
 from shared.inference.inference import Inference
@@ -35,7 +36,7 @@ from shared.webhooks.secrets import WebhookSecrets
 from shared.webhooks.store import DeliveryStore
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """The services that endpoints use; stored at ``app.state.services``."""
 
@@ -50,19 +51,20 @@ class Services:
     inference: Inference
     governance: Authenticator
     metrics: Metrics
-    waits: LongPolls
+    waits: LongPolls = field(default_factory=LongPolls)
     keys: VirtualKeyStore
+    tokens: ApiTokens
     audit: Audit
     addresses: ClientAddresses
-    attempts: LoginThrottle
-    call_slots: CallSlots
+    attempts: LoginThrottle = field(default_factory=LoginThrottle)
+    call_slots: CallSlots = field(default_factory=CallSlots)
     key_attempts: LoginThrottle
     files: FileStore
     batches: BatchStore
     schedules: ScheduleStore
     operations: OperationStore
     sessions: Sessions
-    shared_answers: SharedAnswers
+    shared_answers: SharedAnswers = field(default_factory=SharedAnswers)
     deliveries: DeliveryStore
     webhook_secrets: WebhookSecrets
     alert_rules: AlertRules

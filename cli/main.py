@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, CommandRow] = {
     "queue": CommandRow("cli.commands.queue", "Pause, resume and inspect the queue."),
     "schedules": CommandRow("cli.commands.schedules", "Run requests as jobs at set times."),
     "keys": CommandRow("cli.commands.keys", "Create, show and revoke virtual keys."),
+    "tokens": CommandRow("cli.commands.tokens", "Create, list and delete API tokens."),
     "runs": CommandRow("cli.commands.runs", "Show what runs have spent and reserved."),
     "prices": CommandRow("cli.commands.prices", "Show the price of each model, and its source."),
     "webhooks": CommandRow("cli.commands.webhooks", "Inspect, repeat and test webhook deliveries."),

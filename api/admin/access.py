@@ -1,6 +1,7 @@
-"""Access to ``/api``: the admin key is checked first, then a small body is read and validated."""
+"""Access to ``/api``: key or token and role are checked first, then a small body is read and validated."""
 
 import hmac
+from collections.abc import Mapping
 
 from fastapi import APIRouter
 from fastapi.exceptions import RequestValidationError
@@ -9,20 +10,22 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.admin.audited import AuditedRoute, Serve
+from api.admin.permissions import permission_for
 from api.http.bodies import read_bounded_body, replay
 from api.http.errors import refused_input
 from api.http.request_context import SCOPE_KEY, RequestContext
-from api.services import services_of
-from shared.errors import AdminKeyRequired, InvalidRequest
-from shared.governance.keys.authenticate import ADMINISTRATOR
+from api.services import Services, services_of
+from shared.errors import AdminKeyRequired, InvalidRequest, RoleTooLow
+from shared.governance.keys.authenticate import caller_for
+from shared.governance.keys.roles import Administrator, Permission, Role, roles_with
 from shared.settings.errors import JSON, fault_of, section_in
 
 MAX_BODY_BYTES = 64 * 1024
-_REFUSED = "This endpoint requires the admin key, sent as `Authorization: Bearer <admin key>`."
+_REFUSED = "This endpoint requires the admin key or an API token, sent as `Authorization: Bearer <admin key>`."
 
 
 class AdminRoute(AuditedRoute):
-    """A route for administrators. Nothing of a request is read before its key has been checked.
+    """A route for administrators. Nothing of a request is read before its key and role have been checked.
 
     Attributes:
         max_body_bytes: The largest body.
@@ -33,9 +36,11 @@ class AdminRoute(AuditedRoute):
     def get_route_handler(self) -> Serve:
         """Authorise, read, serve and audit."""
         serve = super().get_route_handler()
+        method = next(iter(self.methods or ()))
+        permission = permission_for(method, self.path_format)
 
         async def handler(request: Request) -> Response:
-            await self.authorise(request)
+            await authorise(request, permission)
             body = await read_bounded_body(request.receive, self.max_body_bytes)
             try:
                 return await serve(Request(request.scope, replay(body, request.receive)))
@@ -43,14 +48,6 @@ class AdminRoute(AuditedRoute):
                 raise self._refusal(error) from None
 
         return handler
-
-    async def authorise(self, request: Request) -> None:
-        """Let those pass who may use the route.
-
-        Raises:
-            AdminKeyRequired, TooManyAttempts: As ``require_admin``.
-        """
-        await require_admin(request)
 
     def _refusal(self, error: RequestValidationError) -> InvalidRequest:
         """Name a field of the body by its path, with the nearest known name where it is unknown."""
@@ -63,50 +60,50 @@ class AdminRoute(AuditedRoute):
         return InvalidRequest(f"{fault_of({**first, 'loc': tuple(path)}, model, JSON)}.", param=param)
 
 
-class MonitoringRoute(AdminRoute):
-    """A route that the monitoring token may read too."""
-
-    async def authorise(self, request: Request) -> None:
-        """Let administrators and holders of the monitoring token pass."""
-        await require_monitor(request)
-
-
-async def require_monitor(request: Request) -> None:
-    """Let administrators and holders of ``auth.monitoring_token`` pass.
+async def authorise(request: Request, permission: Permission) -> None:
+    """Let those pass whose role has a permission: by the admin key, an API token, or as a person who signed in.
 
     Raises:
-        AdminKeyRequired, TooManyAttempts: As ``require_admin``.
-    """
-    context: RequestContext = request.scope[SCOPE_KEY]
-    token = services_of(request.scope).settings.auth.monitoring_token
-    if token is not None:
-        expected = b"Bearer " + token.get_secret_value().encode()
-        if hmac.compare_digest(context.headers.get(b"authorization", b""), expected):
-            context.surface = "api"
-            return
-    await require_admin(request)
-
-
-async def require_admin(request: Request) -> None:
-    """Let administrators pass, and no one else.
-
-    Raises:
-        AdminKeyRequired: The request has no admin key, or a wrong one.
-        TooManyAttempts: Too many wrong keys came from this address.
+        AdminKeyRequired: The request has neither, or a wrong one.
+        RoleTooLow: The role does not have the permission.
+        TooManyAttempts: Too many wrong keys or tokens came from this address.
+        StoreUnavailable: A token or session cannot be read.
     """
     context: RequestContext = request.scope[SCOPE_KEY]
     context.surface = "api"
     services = services_of(request.scope)
-    if b"cookie" in context.headers:
-        caller = await services.governance.signed_in(context.headers)
-        if caller is not None and caller.admin:
-            context.caller = caller
-            return
-    if not services.governance.is_admin(context.headers):
+    administrator = await _administrator_of(services, context.headers, permission)
+    if administrator is None:
         fingerprint = services.governance.fingerprint_of(context.headers)
         services.attempts.wrong(services.addresses.of(request.scope), fingerprint)
         raise AdminKeyRequired(_REFUSED)
-    context.caller = ADMINISTRATOR
+    if not administrator.may(permission):
+        raise RoleTooLow(
+            f"{request.method} {request.url.path[:200]} needs the role {roles_with(permission)}; "
+            f"{administrator.name or 'this token'} has the role {administrator.role.value}."
+        )
+    context.caller = caller_for(administrator)
+
+
+async def _administrator_of(
+    services: Services, headers: Mapping[bytes, bytes], permission: Permission
+) -> Administrator | None:
+    """Who sends a request; a session is looked up before keys and tokens."""
+    if b"cookie" in headers:
+        session = await services.sessions.of_request(headers)
+        if session is not None and session.administrator is not None:
+            return session.administrator
+    if services.governance.is_admin(headers):
+        return Administrator("", Role.ADMIN)
+    monitoring = services.settings.auth.monitoring_token if permission is Permission.MONITOR else None
+    expected = b"Bearer " + monitoring.get_secret_value().encode() if monitoring else b""
+    if expected and hmac.compare_digest(headers.get(b"authorization", b""), expected):
+        return Administrator("monitoring token", Role.MONITORING)
+    for secret in services.governance.secrets_in(headers):
+        holder = await services.tokens.holder_of(secret)
+        if holder is not None:
+            return holder
+    return None
 
 
 def admin_router(prefix: str, route_class: type[AdminRoute] = AdminRoute) -> APIRouter:

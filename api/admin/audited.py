@@ -10,9 +10,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.http.request_context import SCOPE_KEY, AuditEvent, RequestContext
-from api.services import services_of
+from api.services import Services, services_of
 from shared import clock
 from shared.errors import StoreUnavailable
+from shared.governance.keys.authenticate import ADMINISTRATOR
 
 logger = logging.getLogger("finops.audit")
 
@@ -48,7 +49,7 @@ async def _record(request: Request, path: str, status: int) -> None:
     services = services_of(request.scope)
     entry = {
         "at": clock.rfc3339(clock.now(), "milliseconds"),
-        "who": services.governance.admin_key_name,
+        "who": name_of(services, context),
         "address": services.addresses.of(request.scope),
         "action": f"{request.method} {path}",
         "target": audit_event.target[:_MAX_TARGET],
@@ -62,6 +63,12 @@ async def _record(request: Request, path: str, status: int) -> None:
     except StoreUnavailable:
         # The action is done, and its answer may hold a value that is returned only once; the log above has the entry.
         logger.exception("An audit entry could not be stored", extra={"request_id": context.request_id})
+
+
+def name_of(services: Services, context: RequestContext) -> str:
+    """The admin key's, a token's or a person's."""
+    caller = context.caller
+    return services.governance.admin_key_name if caller.name == ADMINISTRATOR.name else caller.name
 
 
 def _path_target(request: Request) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 from fastapi import Query, Request
 from starlette.responses import Response
 
-from api.admin.access import MonitoringRoute, admin_router
+from api.admin.access import admin_router
 from api.endpoints.deps import ServicesDep, as_response
 from api.http.query import refuse_unknown
 from api.http.request_context import json_reply
@@ -15,7 +15,7 @@ from shared.errors import InvalidRequest
 from shared.jobs.capacity import Capacity, read_capacity
 from shared.jobs.store import QueueStats
 
-router = admin_router("/api/queue/scale", MonitoringRoute)
+router = admin_router("/api/queue/scale")
 
 # Several autoscalers and dashboards may poll; one read of the statistics costs the store 0.1 to 1 ms.
 LIFETIME_S: Final = 1.0

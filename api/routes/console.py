@@ -111,8 +111,9 @@ async def _key_of(services: Services, value: bytes) -> str:
 
 
 async def _describe(services: Services, session: Session) -> dict[str, str]:
-    if session.is_admin:
-        return {"role": "admin", "name": "administrator", "key_id": "", "expires_at": session.expires_at}
+    if (who := session.administrator) is not None:
+        name = who.name or "administrator"
+        return {"role": who.role.value, "name": name, "key_id": "", "expires_at": session.expires_at}
     caller = await services.governance.owner(session.key_id)
     return {"role": "key", "name": caller.name, "key_id": caller.key_id, "expires_at": session.expires_at}
 

@@ -9,11 +9,12 @@ from redis.exceptions import RedisError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.admin.access import require_admin, require_monitor
+from api.admin.access import authorise
 from api.endpoints.deps import ServicesDep, as_response
 from api.http.request_context import Reply, json_reply
 from api.services import Services
 from shared.errors import GatewayError
+from shared.governance.keys.roles import Permission
 from shared.governance.limits.guard import LimitGuard
 from shared.governance.limits.headroom import configured_limits, read_headroom
 from shared.store.errors import REFUSALS, StoreConnectionError, StoreRefused
@@ -60,7 +61,7 @@ async def metrics(services: ServicesDep, request: Request) -> Response:
     They are guarded as `/health?verbose` is.
     """
     if services.settings.server.guards_metrics:
-        await require_monitor(request)
+        await authorise(request, Permission.MONITOR)
     await _observe_store(services)
     body = await asyncio.to_thread(services.metrics.render)  # it reads /proc
     return as_response(Reply(200, body, ((b"content-type", CONTENT_TYPE.encode()),)))
@@ -68,7 +69,7 @@ async def metrics(services: ServicesDep, request: Request) -> Response:
 
 async def _details(services: Services, request: Request) -> dict[str, Any]:
     if services.settings.server.guards_metrics:
-        await require_admin(request)
+        await authorise(request, Permission.READ)
     return {"providers": services.inference.states()}
 
 

@@ -18,10 +18,12 @@
     │   ├── VirtualKeyBlocked          403  permission_error        virtual_key_blocked
     │   ├── PassthroughBlocked         403  permission_error        passthrough_blocked
     │   ├── ProviderBlocked            403  permission_error        provider_blocked
+    │   ├── RoleTooLow                 403  permission_error        role_too_low
     │   └── ModelBlocked               403  permission_error        model_blocked
     ├── NotFound                       404  invalid_request_error   not_found
     │   ├── JobNotFound                404  invalid_request_error   job_not_found
     │   ├── KeyNotFound                404  invalid_request_error   key_not_found
+    │   ├── TokenNotFound              404  invalid_request_error   token_not_found
     │   ├── RunNotFound                404  invalid_request_error   run_not_found
     │   ├── DeliveryNotFound           404  invalid_request_error   delivery_not_found
     │   ├── WebhookNotFound            404  invalid_request_error   webhook_not_found
@@ -119,7 +121,9 @@ from shared.errors.requests import (
     RequestTimeout,
     RequestTooLarge,
     RetryRefused,
+    RoleTooLow,
     RunNotFound,
+    TokenNotFound,
     Unauthorised,
     UnknownProvider,
     Unsupported,
@@ -184,11 +188,13 @@ __all__ = [
     "RequestTooLarge",
     "ResultTooLarge",
     "RetryRefused",
+    "RoleTooLow",
     "RunBudgetExceeded",
     "RunNotFound",
     "StorageFull",
     "StoreUnavailable",
     "TokenLimited",
+    "TokenNotFound",
     "TooManyAttempts",
     "Unauthorised",
     "UnknownProvider",

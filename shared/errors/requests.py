@@ -143,6 +143,21 @@ class KeyNotFound(NotFound):
         super().__init__(f"Unknown virtual key id {key_id[:64]!r}.")
 
 
+class TokenNotFound(NotFound):
+    """Unknown API token id."""
+
+    code = "token_not_found"
+
+    def __init__(self, token_id: str) -> None:
+        super().__init__(f"Unknown API token id {token_id[:64]!r}; it may have expired.")
+
+
+class RoleTooLow(Forbidden):
+    """The role of the token or person does not allow this."""
+
+    code = "role_too_low"
+
+
 class RunNotFound(NotFound):
     """The run is unknown, has expired, or belongs to another caller."""
 

@@ -40,6 +40,8 @@ KEYS: tuple[Key, ...] = (
     Key("finops:keys:changed", "channel", "-", "ids of virtual keys that changed"),
     Key("finops:session:<hash>", "string", "12 hours", "a console session: who is signed in"),
     Key("finops:session-ticket:<hash>", "string", "2 minutes", "a one-time way into the console"),
+    Key("finops:token:<id>", "string", "the token's end", "an API token: name, role and the hash of its value"),
+    Key("finops:tokens", "sorted set", "permanent, 1,000 entries", "API tokens by their end"),
     Key("finops:audit", "stream", "permanent, 100,000 entries", "what administrators did"),
 )
 
@@ -54,6 +56,7 @@ ALERTS = "finops:alerts"
 ALERT_WATCH = "finops:alerts:watch"
 AUDIT = "finops:audit"
 BOOKS = "finops:books"
+TOKENS = "finops:tokens"
 KEY_SET = "finops:keys"
 KEYS_DELETED = "finops:keys:deleted"
 KEYS_CHANGED = "finops:keys:changed"
@@ -92,6 +95,11 @@ def session(digest: str) -> str:
 def session_ticket(digest: str) -> str:
     """A one-time way into the console, by its hash."""
     return f"finops:session-ticket:{digest}"
+
+
+def token(token_id: str) -> str:
+    """An API token's record."""
+    return f"finops:token:{token_id}"
 
 
 def followed_batch(batch_id: str) -> str:

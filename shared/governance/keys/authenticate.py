@@ -11,6 +11,7 @@ from shared.governance.keys.cache import VirtualKeyCache
 from shared.governance.keys.caller import ANONYMOUS, Caller
 from shared.governance.keys.model import PREFIX, VirtualKey, caller_of_key, is_made_id
 from shared.governance.keys.presence import KeyPresence
+from shared.governance.keys.roles import Administrator, Role
 from shared.governance.keys.sessions import Sessions
 from shared.governance.limits.model import Limit
 from shared.settings.model import Settings
@@ -160,7 +161,10 @@ class Authenticator:
         return (b"cookie" in headers and await self.signed_in(headers)) or self._anonymous(bearer)
 
     async def signed_in(self, headers: Mapping[bytes, bytes]) -> Caller | None:
-        """Return the caller of the console session that the headers carry; None: there is no session.
+        """Return the caller of the console session that the headers carry.
+
+        Returns:
+            None where there is no session, and for a person whose role is not admin: they see what ``/api`` shows.
 
         Raises:
             VirtualKeyBlocked: The key that signed in was revoked or has expired since.
@@ -169,11 +173,15 @@ class Authenticator:
         session = await self._sessions.of_request(headers) if self._sessions is not None else None
         if session is None:
             return None
-        if session.is_admin:
-            return ADMINISTRATOR
+        if (administrator := session.administrator) is not None:
+            return caller_for(administrator) if administrator.role is Role.ADMIN else None
         caller = await self.owner(session.key_id)
         caller.check()
         return caller
+
+    def secrets_in(self, headers: Mapping[bytes, bytes]) -> list[bytes]:
+        """The values of the headers that may carry an admin key or token."""
+        return _admin_candidates(headers)
 
     def is_admin(self, headers: Mapping[bytes, bytes]) -> bool:
         """Whether the headers carry the admin key."""
@@ -219,6 +227,11 @@ def _keyless(digest: bytes) -> Caller:
 
 
 ADMINISTRATOR = Caller(name="administrator", admin=True, scope="~admin")
+
+
+def caller_for(administrator: Administrator) -> Caller:
+    """The caller of an administrator's requests; the name, if there is one, stands in the audit trail."""
+    return replace(ADMINISTRATOR, name=administrator.name) if administrator.name else ADMINISTRATOR
 
 
 def _admin_candidates(headers: Mapping[bytes, bytes]) -> list[bytes]:

@@ -18,6 +18,7 @@ import orjson
 from shared import clock
 from shared.errors import StoreUnavailable
 from shared.governance import keyspace
+from shared.governance.keys.roles import Administrator, Role
 from shared.store.commands import RedisCommands
 from shared.store.errors import StoreConnectionError
 
@@ -35,17 +36,21 @@ class Session:
     """Who is signed in.
 
     Attributes:
-        key_id: The virtual key's id; empty: the administrator.
+        key_id: The virtual key's id; empty: the administrator, or a person.
         expires_at: RFC 3339.
+        role: What an administrator or person may do.
+        name: The person's; empty: the holder of the admin key.
     """
 
     key_id: str
     expires_at: str
+    role: Role = Role.ADMIN
+    name: str = ""
 
     @property
-    def is_admin(self) -> bool:
-        """Whether everything may be seen and changed."""
-        return not self.key_id
+    def administrator(self) -> Administrator | None:
+        """Who administers; None: a virtual key signed in."""
+        return None if self.key_id else Administrator(self.name, Role(self.role))
 
 
 class Sessions:
@@ -61,14 +66,19 @@ class Sessions:
         self._now = now
         self._known: OrderedDict[str, tuple[float, Session | None]] = OrderedDict()
 
-    async def create(self, key_id: str = "") -> tuple[str, Session]:
+    async def create(self, key_id: str = "", *, role: Role = Role.ADMIN, name: str = "") -> tuple[str, Session]:
         """Begin a session; its token is returned once and stored as a hash alone.
+
+        Args:
+            key_id: The virtual key that signed in; empty: an administrator or person.
+            role: What an administrator or person may do.
+            name: The person's; empty: the holder of the admin key.
 
         Raises:
             StoreUnavailable: No answer.
         """
         token = secrets.token_urlsafe(TOKEN_BYTES)
-        session = Session(key_id, clock.rfc3339(time.time() + SESSION_S))
+        session = Session(key_id, clock.rfc3339(time.time() + SESSION_S), role, name)
         await self._execute("SET", keyspace.session(_digest(token)), orjson.dumps(asdict(session)), "EX", SESSION_S)
         return token, session
 
