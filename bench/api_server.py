@@ -62,11 +62,11 @@ class Api:
 
 
 @contextlib.contextmanager
-def api(store: StoreServer, cores: set[int] | None) -> Iterator[Api]:
+def api(store: StoreServer, cores: set[int] | None, settings: str = CONFIG) -> Iterator[Api]:
     """``python -m api``, one process, its log written to a file."""
     with tempfile.TemporaryDirectory(prefix="finops-bench-") as directory, socket.socket() as probe:
         config = Path(directory) / "finops.toml"
-        config.write_text(CONFIG)
+        config.write_text(settings)
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
         probe.close()

@@ -26,8 +26,10 @@ from shared.surfaces.request_types import BY_NAME
 
 log = logging.getLogger("finops.operations")
 
-JOBS_AT_ONCE = 50
-"""Most jobs of one script call: 50 cancels take the store 2 to 4 ms."""
+JOBS_AT_ONCE = 20
+"""Most jobs of one script call: 20 cancels take the store 1 to 2 ms, for which claims and submits wait. Measured on two
+busy cores: 10,000 cancels take 3.9 s and other jobs start 1.9 times as late meanwhile; with 50, 2.6 s and 2.4 times.
+"""
 RETRIES_AT_ONCE = 20
 LONGEST_TURN_S = 1.0
 """A turn ends after this, so that operations take turns too."""

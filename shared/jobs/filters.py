@@ -75,6 +75,13 @@ class JobFilter:
         before = self.created_before_ms
         return replace(self, created_before_ms=now_ms + 1 if before is None else min(before, now_ms + 1))
 
+    @property
+    def cost_bounds(self) -> tuple[int, int] | None:
+        """Lowest and highest cost in micro-USD, both inclusive; None: any, and also unknown ones."""
+        if self.min_cost_micro_usd is None and self.max_cost_micro_usd is None:
+            return None
+        return self.min_cost_micro_usd or 0, 2**53 if self.max_cost_micro_usd is None else self.max_cost_micro_usd
+
     def as_json(self) -> bytes:
         """Return what ``list.lua`` compares with records: sets of values, and lines of labels."""
         sets = {
@@ -97,9 +104,8 @@ class JobFilter:
         fields |= {name: texts for name, texts in lines.items() if texts}
         if self.providers:
             fields["default_provider"] = DEFAULT_PROVIDER
-        if self.min_cost_micro_usd is not None or self.max_cost_micro_usd is not None:
-            highest = self.max_cost_micro_usd
-            fields["cost"] = [self.min_cost_micro_usd or 0, 2**53 if highest is None else highest]
+        if self.cost_bounds is not None:
+            fields["cost"] = self.cost_bounds
         return orjson.dumps(fields)
 
     def index_choices(self) -> Iterator[tuple[int, ...]]:

@@ -68,6 +68,14 @@ KEYS: tuple[Key, ...] = (
         "jobs by creation whose model, provider, label, team, ... has this hash",
     ),
     Key("finops:blobs", "sorted set", "permanent, empties itself", "objects of bodies, by when to look at them"),
+    Key(
+        "finops:jobs:code:<hash>",
+        "sorted set",
+        "permanent, 256 of them, 100,000 ids each",
+        "jobs by creation whose error code has this hash",
+    ),
+    Key("finops:jobs:costs", "sorted set", "permanent, 100,000 ids", "jobs that have ended, by their cost"),
+    Key("finops:jobs:cost-range", "sorted set", "-, within one script", "jobs of some costs by creation"),
     Key("finops:jobs:pauses", "hash", "permanent, 100 of them", "the pauses of the queue, by scope"),
     Key("finops:jobs:set-aside", "sorted set", "permanent, empties itself", "jobs that a pause kept from a claim"),
     Key("finops:jobs:coming-back", "sorted set", "permanent, empties itself", "such jobs after their pause has ended"),
@@ -99,6 +107,7 @@ WAITING = "finops:jobs:waiting"
 DEAD = "finops:jobs:dead"
 ALL_JOBS = "finops:jobs:all"
 LIVE = "finops:jobs:live"
+COSTS = "finops:jobs:costs"
 RUNNING = "finops:jobs:running"
 PAUSES = "finops:jobs:pauses"
 OPEN_OPERATIONS = "finops:operations:open"
@@ -188,6 +197,14 @@ def keeps_cursors(set_key: str) -> bool:
 def index(number: int) -> str:
     """One of the index sets of lists, by its number (``labels.index_of``)."""
     return f"finops:jobs:index:{number}"
+
+
+def code_jobs(code: str) -> str:
+    """Jobs that ended with an error code, and with others of the same hash."""
+    number = 0
+    for byte in code.encode(errors="replace")[:64]:
+        number = (number * 31 + byte) % 256
+    return f"finops:jobs:code:{number}"
 
 
 def group_ended(group: str) -> str:

@@ -1,13 +1,16 @@
 """Scans of the sets of jobs: which sets hold the jobs of a filter, and their rows, piece by piece."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
+
+import orjson
 
 from shared.jobs import keys
 from shared.jobs.filters import JobFilter
 from shared.jobs.model import State
 from shared.jobs.scripts import EngineScripts
-from shared.store.commands import Argument
+from shared.store.commands import Argument, Command
 
 SUMMARY_FIELDS = (
     "state", "model", "owner", "type", "request_id", "priority", "ttl_s", "created_ms", "due_ms", "started_ms",
@@ -17,14 +20,31 @@ SUMMARY_FIELDS = (
 SCANNED_AT_ONCE = 250
 ROWS_AT_ONCE = 100
 RUNNING_AT_ONCE = 2000
-# From here on a list of all jobs, or of an owner's, may have lost older ones (submit.lua trims it by 64).
-INDEXED_JOBS = 100_000
+# From here on an owner's list may have lost older jobs (submit.lua trims it by 64).
 OWNER_JOBS = 10_000
+PRICED_AT_ONCE = 2_000
+"""Most jobs of a range of costs that list.lua sorts by creation, in 1 to 2 ms."""
+MOST_IN_GROUP = 8
+MOST_GROUPS = 4
 
 Order = Literal["asc", "desc"]
 Position = tuple[Argument, Argument]
 """Score and id of an entry of a set."""
 START: Position = ("", "")
+Groups = Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class ScanPlan:
+    """How the jobs of a filter are found.
+
+    Attributes:
+        sets: Sets that together hold all of them.
+        groups: Groups of sets: a job that matches is in a set of each. Entries that are in none are not read.
+    """
+
+    sets: tuple[str, ...]
+    groups: Groups = ()
 
 
 class JobScans:
@@ -38,31 +58,61 @@ class JobScans:
         self._scripts = scripts
 
     async def sets(self, owner: str | None, wanted: JobFilter) -> tuple[str, ...]:
-        """Return sets that together hold all wanted jobs: the owner's list, or those of an index that are smaller.
+        """Return sets that together hold all wanted jobs.
+
+        Raises:
+            StoreUnavailable: No answer.
+        """
+        return (await self.plan(owner, wanted)).sets
+
+    async def plan(self, owner: str | None, wanted: JobFilter) -> ScanPlan:
+        """Choose the smallest sets that hold all wanted jobs, and the groups that sort out their other entries.
 
         Raises:
             StoreUnavailable: No answer.
         """
         own_list = keys.ALL_JOBS if owner is None else keys.owner_jobs(owner)
+        choices = await self._choices(wanted)
+        has_cost = wanted.cost_bounds is not None
+        if not choices and not has_cost:
+            return ScanPlan((own_list,))
+        names = list(dict.fromkeys([own_list, keys.ALL_JOBS, *(name for choice in choices for name in choice)]))
+        commands: list[Command] = [("ZRANGE", name, 0, 0, "WITHSCORES") for name in (own_list, keys.ALL_JOBS)]
+        commands += [("ZCARD", name) for name in names]
+        if has_cost:
+            commands.append(("ZCOUNT", keys.COSTS, *(wanted.cost_bounds or ())))
+        own_oldest, oldest, *counts = await self._scripts.execute_many(commands)
+        sizes: dict[str, int] = dict(zip(names, counts, strict=False))
+        partial = wanted.keys and any(sizes[keys.owner_jobs(key)] >= OWNER_JOBS for key in wanted.keys)
+        complete = choices[:-1] if partial else choices  # a full list of a key has lost older jobs
+        if has_cost:
+            choices, complete = [*choices, (keys.COSTS,)], [*complete, (keys.COSTS,)]
+            sizes[keys.COSTS] = counts[-1] if counts[-1] <= PRICED_AT_ONCE else sizes[keys.ALL_JOBS] + 1
+        # The indexes hold what the list of all jobs holds; the list of an owner may hold older ones as well.
+        indexed = own_list == keys.ALL_JOBS or (own_oldest and oldest and float(own_oldest[1]) >= float(oldest[1]))
+        driving = min(
+            ((own_list,), *complete) if indexed else ((own_list,),),
+            key=lambda choice: sum(sizes[name] for name in choice),
+        )
+        groups = [choice for choice in choices if choice != driving and len(choice) <= MOST_IN_GROUP]
+        if driving != (own_list,) and own_list != keys.ALL_JOBS:
+            groups.append((own_list,))
+        groups = [group for group in groups if sum(sizes[name] for name in group) != sizes[keys.ALL_JOBS]]
+        groups.sort(key=lambda group: sum(sizes[name] for name in group))
+        return ScanPlan(driving, tuple(groups[:MOST_GROUPS]))
+
+    async def _choices(self, wanted: JobFilter) -> list[tuple[str, ...]]:
+        """Return sets by condition: those of each together hold all wanted jobs; those of the keys come last."""
         choices = [tuple(map(keys.index, numbers)) for numbers in wanted.index_choices()]
         if wanted.states:
             running = await self._running() if State.RUNNING in wanted.states else keys.LIVE
             sets = (running if state is State.RUNNING else _state_set(state) for state in wanted.states)
             choices.append(tuple(dict.fromkeys(sets)))
-        elif wanted.codes:
-            choices.append((keys.ended_jobs(State.FAILED), keys.ended_jobs(State.CANCELLED)))
+        if wanted.codes:
+            choices.append(tuple(dict.fromkeys(map(keys.code_jobs, wanted.codes))))
         if wanted.keys:
             choices.append(tuple(dict.fromkeys(map(keys.owner_jobs, wanted.keys))))
-        if not choices:
-            return (own_list,)
-        names = list(dict.fromkeys([own_list, keys.ALL_JOBS, *(name for choice in choices for name in choice)]))
-        counts = await self._scripts.execute_many([("ZCARD", name) for name in names])
-        sizes: dict[str, int] = dict(zip(names, counts, strict=True))
-        if own_list != keys.ALL_JOBS and sizes[keys.ALL_JOBS] >= INDEXED_JOBS:
-            return (own_list,)  # the indexes hold the newest jobs of all owners, the owner's list older ones as well
-        if wanted.keys and any(sizes[keys.owner_jobs(key)] >= OWNER_JOBS for key in wanted.keys):
-            choices.pop()  # and here it is the owner's list that has lost the older ones
-        return min(((own_list,), *choices), key=lambda choice: sum(sizes[name] for name in choice))
+        return choices
 
     async def _running(self) -> str:
         """Return a set that holds the running jobs: one made for a minute, as long as it is cheap to make."""
@@ -78,7 +128,14 @@ class JobScans:
         return keys.RUNNING
 
     async def rows(
-        self, set_key: str, wanted: JobFilter, order: Order, position: Position, count: int
+        self,
+        set_key: str,
+        wanted: JobFilter,
+        order: Order,
+        position: Position,
+        count: int,
+        *,
+        groups: Groups = (),
     ) -> Sequence[Sequence[Any]]:
         """Return the first rows of a set after a position, read in pieces that are short for the store.
 
@@ -89,7 +146,7 @@ class JobScans:
         at: Position | None = position
         while at is not None and len(rows) < count:
             most = min(count - len(rows), ROWS_AT_ONCE)
-            found, at = await self.piece(set_key, wanted, at, order=order, most=most)
+            found, at = await self.piece(set_key, wanted, at, order=order, most=most, groups=groups)
             rows += found
         return rows
 
@@ -102,6 +159,7 @@ class JobScans:
         order: Order = "asc",
         most: int | None = None,
         fields: Sequence[str] = SUMMARY_FIELDS,
+        groups: Groups = (),
     ) -> tuple[Sequence[Sequence[Any]], Position | None]:
         """Look at the next records of a set.
 
@@ -112,6 +170,7 @@ class JobScans:
             order: By creation.
             most: Most rows; None: as many as are cheap for the store.
             fields: Of the record.
+            groups: As in ``ScanPlan``.
 
         Returns:
             Rows of id and values, and the position after them; None at the end of the set.
@@ -122,8 +181,8 @@ class JobScans:
         low, high = wanted.created_after_ms, wanted.created_before_ms
         bounds = ("-inf" if low is None else low, "+inf" if high is None else high)
         prune = "" if keys.keeps_cursors(set_key) else "1"
-        options: tuple[Argument, ...] = (most or ROWS_AT_ONCE, SCANNED_AT_ONCE, wanted.as_json(), prune, *fields)
-        args: tuple[Argument, ...] = (set_key, order, *position, *bounds, *options)
+        options: tuple[Argument, ...] = (most or ROWS_AT_ONCE, SCANNED_AT_ONCE, wanted.as_json(), prune)
+        args: tuple[Argument, ...] = (set_key, order, *position, *bounds, *options, orjson.dumps(groups), *fields)
         found, last = await self._scripts.run("list", args, retry_safe=True)
         return found, None if last is None else (last[0], last[1])
 

@@ -215,9 +215,10 @@ class JobStore:
         own_list = keys.ALL_JOBS if owner is None else keys.owner_jobs(owner)
         position = await self._position(own_list, after)
         rows: dict[bytes, Sequence[Any]] = {}
-        for set_key in await self._scans.sets(owner, wanted):
-            mine = wanted if owner is None else replace(wanted, keys=(owner,))
-            for row in await self._scans.rows(set_key, mine, order, position, limit + 1):
+        plan = await self._scans.plan(owner, wanted)
+        mine = wanted if owner is None else replace(wanted, keys=(owner,))
+        for set_key in plan.sets:
+            for row in await self._scans.rows(set_key, mine, order, position, limit + 1, groups=plan.groups):
                 rows[row[0]] = row
         jobs = sorted(map(_summary, rows.values()), key=_by_creation, reverse=order == "desc")
         return JobPage(await self._paused(jobs[:limit]), has_more=len(jobs) > limit)

@@ -66,7 +66,7 @@ def test_python_and_lua_build_the_same_names() -> None:
     prelude = engine_scripts()["prelude"].source
     for name in (
         keys.CLOCK, keys.LEASES, keys.DEFERRED, keys.DEADLINES, keys.WAITING, keys.DEAD, keys.ALL_JOBS, LEDGER,
-        keys.LIVE, keys.CANCEL_CHANNEL, keys.WEBHOOK_OUTBOX, *keys.ARQ_QUEUES.values(),
+        keys.LIVE, keys.COSTS, keys.CANCEL_CHANNEL, keys.WEBHOOK_OUTBOX, *keys.ARQ_QUEUES.values(),
     ):  # fmt: skip
         assert f"'{name}'" in prelude
     for built, parts in (

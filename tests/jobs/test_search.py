@@ -105,14 +105,41 @@ async def test_an_owners_list_trimmed_lists_do_not_hide_jobs(
 ) -> None:
     """An index that has lost older jobs is not asked for those of an owner, nor an owner's list for all of them."""
     new = new_job(owner="a", model="sim/rare")
-    for job in (new, new_job(owner="a"), new_job(owner="b")):
+    others = new_job(owner="a"), new_job(owner="b")
+    for job in (new, *others):
         await queue.submit(job)
-    monkeypatch.setattr(scans_module, "INDEXED_JOBS", 3)
+    await commands.execute("ZREM", keys.ALL_JOBS, new.id)
+    for job in others:  # younger than the lost one, by more than a millisecond
+        await commands.execute("ZINCRBY", keys.ALL_JOBS, 1_000, job.id)
     await commands.execute("DEL", *(await commands.execute("KEYS", "finops:jobs:index:*")))
     assert await found(store, "a", models=("sim/rare",)) == {new.id}
+    await commands.execute("ZADD", keys.ALL_JOBS, 1, new.id)
     monkeypatch.setattr(scans_module, "OWNER_JOBS", 1)
     await commands.execute("ZREM", keys.owner_jobs("a"), new.id)
     assert new.id in await found(store, None, keys=("a",))
+
+
+async def test_costs_and_codes_are_forgotten_with_their_jobs(
+    queue: JobQueue, store: JobStore, commands: RedisCommands
+) -> None:
+    error = {"message": "", "type": "t", "param": None, "code": "broke"}
+    new = [new_job(owner="a") for _ in range(3)]
+    for job in new:
+        await queue.submit(job)
+        outcome = Outcome(state=State.FAILED, status_code=500, error=error, meta={"cost_micro_usd": 7})
+        await store.finish(await claim_one(queue), outcome)
+    assert await commands.execute("ZCARD", keys.COSTS) == await commands.execute("ZCARD", keys.code_jobs("broke")) == 3
+    await store.delete(new[0].id)
+    assert await commands.execute("ZCARD", keys.COSTS) == await commands.execute("ZCARD", keys.code_jobs("broke")) == 2
+    await commands.execute("DEL", keys.job(new[1].id))
+    await commands.execute("ZADD", keys.ALL_JOBS, 1, new[1].id)
+    assert await found(store, None, min_cost_micro_usd=7) == {new[2].id}
+    await store.list(None)
+    assert await commands.execute("ZCARD", keys.COSTS) == 1
+    await commands.execute("ZREM", keys.ALL_JOBS, new[2].id)
+    await store.retry(new[2].id)
+    await store.finish(await claim_one(queue), ended({"cost_micro_usd": 9}))
+    assert await commands.execute("ZSCORE", keys.COSTS, new[2].id) == b"7"  # only what the list of all jobs holds
 
 
 async def test_indexes_forget_what_the_list_of_all_jobs_forgot(

@@ -67,6 +67,7 @@ end
 
 local unleased = {}  -- jobs that no longer run: their leases are removed in one command
 local ended, ended_ids = {}, {}  -- by state: creation and id of jobs that have ended, likewise
+local priced, price_of = {}, {}  -- jobs that have ended with a known cost, and that cost
 
 local function write_caller(c)
   local changed = {}
@@ -92,6 +93,19 @@ local function list_ended(job, state)
   ended_ids[#ended_ids + 1] = job.id
 end
 
+-- Lists what ended jobs cost, of those that the list of all jobs still holds: it bounds the set.
+local function list_costs()
+  local entries = {}
+  for i, created in ipairs(call('ZMSCORE', ALL, unpack(priced))) do
+    if created then
+      entries[#entries + 1] = price_of[i]
+      entries[#entries + 1] = priced[i]
+    end
+  end
+  if #entries > 0 then call('ZADD', COSTS, unpack(entries)) end
+  priced, price_of = {}, {}
+end
+
 local function settle()
   if #unleased > 0 then
     call('ZREM', LEASES, unpack(unleased))
@@ -102,6 +116,7 @@ local function settle()
     for state, entries in pairs(ended) do call('ZADD', ended_key(state), unpack(entries)) end
     ended, ended_ids = {}, {}
   end
+  if #priced > 0 then list_costs() end
   for name, c in pairs(callers) do
     local away = parked(c)
     if away ~= c.was_parked then

@@ -9,6 +9,7 @@ local WAITING = 'finops:jobs:waiting'
 local DEAD = 'finops:jobs:dead'
 local ALL = 'finops:jobs:all'
 local LIVE = 'finops:jobs:live'
+local COSTS = 'finops:jobs:costs'
 local OUTBOX = 'finops:webhooks:outbox'
 local CANCEL = 'finops:cancel'
 local BLOBS = 'finops:blobs'
@@ -32,6 +33,12 @@ local function owner_key(owner) return 'finops:owner:' .. owner .. ':jobs' end
 local function group_key(group) return 'finops:group:' .. group .. ':ended' end
 local function ended_key(state) return 'finops:jobs:' .. state end
 local function index_key(number) return 'finops:jobs:index:' .. number end
+-- One of 256 sets, as error codes may be those of any upstream.
+local function code_key(code)
+  local hash = 0
+  for i = 1, math.min(#code, 64) do hash = (hash * 31 + string.byte(code, i)) % 256 end
+  return 'finops:jobs:code:' .. string.format('%d', hash)
+end
 local function arq_job_key(id) return 'arq:job:' .. id end
 local function arq_progress_key(id) return 'arq:in-progress:' .. id end
 local function arq_result_key(id) return 'arq:result:' .. id end

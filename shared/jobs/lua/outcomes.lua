@@ -57,6 +57,22 @@ local function write_side_entries(job, now, outcome, ttl)
   end
 end
 
+-- Lists a job that has ended by its cost and its error code.
+local function list_outcome(job, outcome)
+  local cost = outcome.meta and string.match(outcome.meta, '"cost_micro_usd":(%d+)')
+  if cost then
+    priced[#priced + 1] = job.id
+    price_of[#price_of + 1] = cost
+  end
+  local code = outcome.error and string.match(outcome.error, '"code":"([^"]*)"')
+  if not code then return end
+  call('ZADD', code_key(code), int(job.created), job.id)
+  if job.seq % 16 == 0 then
+    local oldest = call('ZRANGE', ALL, '0', '0', 'WITHSCORES')[2]
+    if oldest then call('ZREMRANGEBYSCORE', code_key(code), '-inf', '(' .. oldest) end
+  end
+end
+
 -- Writes the outcome of a live job with everything that follows from it. outcome: state, status, error; of runs also
 -- token, result, result_type, result_as, size (of the result's body), meta, ledger, dead, index, history (nil: the run tells nothing). The token stays in the record, so that a finish whose answer was lost on the way may be sent again.
 local function conclude(job, now, outcome)
@@ -98,6 +114,7 @@ local function conclude(job, now, outcome)
   call('HSET', job_key(id), unpack(fields))
   call('PEXPIRE', job_key(id), int(ttl))
   list_ended(job, outcome.state)
+  list_outcome(job, outcome)
   if outcome.index and outcome.index ~= '' then call('ZADD', index_key(outcome.index), int(job.created), id) end
   if job.keep or outcome.state == 'failed' then
     call('PEXPIRE', payload_key(id), int(ttl))

@@ -77,6 +77,8 @@ for i = FIRST_INDEX, FIRST - 3 do listed[#listed + 1] = index_key(ARGV[i]) end
 call('ZADD', ALL, int(now), id)
 for _, key in ipairs(listed) do call('ZADD', key, int(now), id) end
 if trims then
+  local lost = call('ZRANGE', ALL, '0', '-100001')
+  if #lost > 0 then call('ZREM', COSTS, unpack(lost, 1, math.min(#lost, 5000))) end
   call('ZREMRANGEBYRANK', ALL, '0', '-100001')
   local oldest = call('ZRANGE', ALL, '0', '0', 'WITHSCORES')
   for _, state in ipairs({'completed', 'failed', 'cancelled'}) do listed[#listed + 1] = ended_key(state) end
