@@ -11,7 +11,7 @@ export UV_PROJECT_ENVIRONMENT := $(VENV)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test clock judges check lint types contracts console screenshots format coverage clean docs site serve
+.PHONY: help setup demo test clock judges check lint types contracts console screenshots format coverage clean docs site serve release
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -88,6 +88,9 @@ docs: $(VENV)/.dev  ## the tables and pictures of the documentation, from the co
 
 site: $(VENV)/.site docs  ## the documentation as a site in .site/, which also works from the file system
 	@NO_MKDOCS_2_WARNING=1 $(RUN)/mkdocs build --quiet --strict
+
+release: $(VENV)/.runtime  ## the wheel, built twice and compared, its bill of materials and notes, in dist/
+	@$(RUN)/python deploy/release.py dist --uv $(UV)
 
 clean:  ## forget environments and caches
 	@rm -rf $(VENV) $(TOOLS) tests/sdk_js/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

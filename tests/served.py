@@ -5,7 +5,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,21 +35,38 @@ class Served:
 
     Attributes:
         url: Where the gateway is.
-        log: What it said so far, its children's lines included.
+        log: Its output so far, that of its children included.
+
+    Args:
+        data_dir: Its data directory.
+        arguments: Further arguments of `finops serve`.
+        measured: See `clean_environ`.
+        command: What runs `finops`.
+        cwd: Where it is started; None: here.
+        environ: Variables on top.
     """
 
-    def __init__(self, data_dir: Path, *arguments: str, measured: bool = False, **environ: str) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *arguments: str,
+        measured: bool = False,
+        command: Sequence[str] = FINOPS,
+        cwd: Path | None = None,
+        **environ: str,
+    ) -> None:
         self.data_dir = data_dir
         self.url = ""
         self._log = data_dir.parent / f"{data_dir.name}.log"
         with self._log.open("w") as log:
             self.process = subprocess.Popen(
-                [*FINOPS, "serve", "--data-dir", str(data_dir), "--port", "0", *arguments],
+                [*command, "serve", "--data-dir", str(data_dir), "--port", "0", *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 env=clean_environ(measured=measured, **environ),
                 start_new_session=True,
+                cwd=cwd,
             )
 
     @property
@@ -84,9 +101,16 @@ class Served:
 
 
 @contextmanager
-def served(data_dir: Path, *arguments: str, measured: bool = False, **environ: str) -> Iterator[Served]:
+def served(
+    data_dir: Path,
+    *arguments: str,
+    measured: bool = False,
+    command: Sequence[str] = FINOPS,
+    cwd: Path | None = None,
+    **environ: str,
+) -> Iterator[Served]:
     """Start one and wait until it serves; afterwards it is gone, however the test left it."""
-    gateway = Served(data_dir, *arguments, measured=measured, **environ)
+    gateway = Served(data_dir, *arguments, measured=measured, command=command, cwd=cwd, **environ)
     try:
         gateway.wait_until_serving()
         yield gateway
