@@ -15,6 +15,7 @@ from api.files.uploads import MAX_FIELDS_BYTES
 from api.http.client_address import ClientAddresses
 from api.http.errors import ErrorBoundary, install_error_handlers
 from api.http.login_throttle import KEY_BURST, KEY_REFILL_S, LoginThrottle
+from api.http.openid import build_openid
 from api.middleware.access_log import AccessLog
 from api.middleware.body_limit import BodyLimit
 from api.middleware.fast_routes import FastRoutes
@@ -222,6 +223,7 @@ def build_services(
         schedules=ScheduleStore(commands),
         operations=OperationStore(commands),
         sessions=sessions,
+        openid=build_openid(settings.auth.oidc),
         deliveries=DeliveryStore(commands, settings.webhooks_delivery),
         webhook_secrets=WebhookSecrets(commands, settings),
         alert_rules=AlertRules(commands, settings.alerts),

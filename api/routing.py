@@ -37,6 +37,7 @@ from api.routes import (
     operations,
     runs,
     schedules,
+    sign_in,
     usage,
     webhooks,
 )
@@ -80,6 +81,7 @@ _ROUTERS = (
     usage.router,
     runs.router,
     cache.router,
+    sign_in.router,
     console.router,
 )
 

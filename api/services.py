@@ -8,6 +8,7 @@ from api.http.call_slots import CallSlots
 from api.http.client_address import ClientAddresses
 from api.http.login_throttle import LoginThrottle
 from api.http.long_polls import LongPolls
+from api.http.openid import OpenIdProvider
 from api.http.request_context import Scope
 from api.http.shared_answers import SharedAnswers
 from shared.alerts.figures import FigureLoop
@@ -64,6 +65,7 @@ class Services:
     schedules: ScheduleStore
     operations: OperationStore
     sessions: Sessions
+    openid: OpenIdProvider | None
     shared_answers: SharedAnswers = field(default_factory=SharedAnswers)
     deliveries: DeliveryStore
     webhook_secrets: WebhookSecrets

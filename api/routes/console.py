@@ -10,10 +10,10 @@ from starlette.responses import Response
 from api.endpoints.deps import ContextDep, ServicesDep, as_response
 from api.http.bodies import read_bounded_body
 from api.http.console_assets import Asset, load_assets
-from api.http.request_context import HeaderLine, Reply, RequestContext, json_reply
+from api.http.request_context import Reply, RequestContext, json_reply
 from api.services import Services
 from shared.errors import Forbidden, InvalidRequest, NotFound, VirtualKeyNotFound
-from shared.governance.keys.sessions import COOKIE, SESSION_S, Session, is_same_origin, token_of
+from shared.governance.keys.sessions import SESSION_S, Session, is_same_origin, session_cookie, token_of
 
 router = APIRouter(prefix="/ui", tags=["console"])
 
@@ -29,9 +29,10 @@ class SignIn(BaseModel):
 
 @router.get("/session", summary="Get the console session of this browser")
 async def get_session(services: ServicesDep, context: ContextDep) -> Response:
-    """`session` is null for a browser that is not signed in."""
+    """`session` is null for a browser that is not signed in; `login` is where people sign in, if they can."""
     session = await services.sessions.of_request(context.headers)
-    return as_response(json_reply({"session": await _describe(services, session) if session else None}))
+    login = {} if services.openid is None else {"login": "/ui/login"}
+    return as_response(json_reply({"session": await _describe(services, session) if session else None, **login}))
 
 
 @router.post("/session", summary="Sign in to the console")
@@ -46,7 +47,7 @@ async def sign_in(request: Request, services: ServicesDep, context: ContextDep) 
         raise InvalidRequest('Send {"key": "..."} or {"ticket": "..."} as JSON.', param="body") from None
     key_id = await _authenticate(services, context, proof, services.addresses.of(request.scope))
     token, session = await services.sessions.create(key_id)
-    cookie = _cookie(token, SESSION_S, secure=request.url.scheme == "https")
+    cookie = session_cookie(token, SESSION_S, secure=request.url.scheme == "https")
     return as_response(json_reply({"session": await _describe(services, session)}, headers=(cookie,)))
 
 
@@ -58,7 +59,7 @@ async def sign_out(services: ServicesDep, context: ContextDep) -> Response:
     token = token_of(context.headers.get(b"cookie", b""))
     if token:
         await services.sessions.end(token)
-    return as_response(Reply(204, b"", (_cookie("", 0, secure=False),)))
+    return as_response(Reply(204, b"", (session_cookie("", 0, secure=False),)))
 
 
 @router.get("", include_in_schema=False)
@@ -116,8 +117,3 @@ async def _describe(services: Services, session: Session) -> dict[str, str]:
         return {"role": who.role.value, "name": name, "key_id": "", "expires_at": session.expires_at}
     caller = await services.governance.owner(session.key_id)
     return {"role": "key", "name": caller.name, "key_id": caller.key_id, "expires_at": session.expires_at}
-
-
-def _cookie(token: str, lifetime_s: int, *, secure: bool) -> HeaderLine:
-    value = f"{COOKIE}={token}; Path=/; Max-Age={lifetime_s}; HttpOnly; SameSite=Strict{'; Secure' if secure else ''}"
-    return b"set-cookie", value.encode()

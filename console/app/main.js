@@ -35,7 +35,7 @@ function Side({ path }) {
         (page) => html`<li><a href=${BASE + page.path} aria-current=${isOpen(page.path, path) ? "page" : undefined}>${page.title}</a></li>`,
       )}</ul></div>`,
     )}</nav>
-    <div class="foot"><span class="muted">Signed in as ${who?.role === "admin" ? "administrator" : who?.name}</span>
+    <div class="foot"><span class="muted">Signed in as ${who?.name}</span>
       <div class="row"><${Theme} /><button class="small plain" onClick=${signOut}>Sign out</button></div></div>
   </aside>`;
 }

@@ -1,6 +1,7 @@
 """Checks that what a configuration refers to exists: providers of aliases, routes and fallbacks, receivers' URLs."""
 
 from collections.abc import Collection, Iterator
+from importlib.util import find_spec
 from urllib.parse import urlsplit
 
 from shared.providers.registry import DEFAULT_PROVIDER, IncompleteProvider, Providers
@@ -26,6 +27,7 @@ def check_references(settings: Settings, providers: Providers, also: Collection[
     """
     faults = [*_models(settings, providers, also), *_webhooks(settings), *_alerts(settings, providers, also)]
     faults += _telemetry(settings, providers, also)
+    faults += _sign_in(settings)
     if faults:
         raise InvalidReference("\n".join(faults))
 
@@ -70,6 +72,11 @@ def _alerts(settings: Settings, providers: Providers, also: Collection[str]) -> 
             if webhook not in settings.webhooks:
                 known = ", ".join(sorted(settings.webhooks)) or "none"
                 yield f"alerts.{name}.webhooks: unknown webhook {webhook[:64]!r}. Configured: {known}."
+
+
+def _sign_in(settings: Settings) -> Iterator[str]:
+    if settings.auth.oidc is not None and find_spec("joserfc") is None:
+        yield "auth.oidc: signing in needs the extra oidc: pip install 'finops-gateway[oidc]'"
 
 
 def _telemetry(settings: Settings, providers: Providers, also: Collection[str]) -> Iterator[str]:

@@ -44,6 +44,17 @@ MEANINGS: Mapping[str, Mapping[str, str]] = {
         "require_virtual_key": "`auto`: calls need a virtual key as soon as one exists; `true`, `false`: always, never",
         "admin_key": "the key for `/api` and the console; without it `finops serve` creates one",
         "monitoring_token": "reads `/metrics` and `/api/queue/scale` and nothing else: for Prometheus and autoscalers",
+        "oidc": "an OpenID provider at which people sign in",
+    },
+    "OidcSettings": {
+        "issuer": "the provider's address, as its metadata have it",
+        "client_id": "this gateway's name at the provider",
+        "client_secret": "its secret; without one it is a public client (PKCE is used either way)",
+        "scopes": "what is asked for",
+        "role_claim": "the claim that has a person's roles or groups; a path such as `realm_access.roles` works",
+        "roles": "the values of that claim that give a role here; the strongest one counts",
+        "default_role": "the role of a person whose claims give none; without it they are refused",
+        "redirect_uri": "`https://<gateway>/ui/login/callback`, where a proxy in front ends TLS",
     },
     "JobSettings": {
         "result_ttl_s": "how long a result is kept after completion, unless the caller says otherwise",

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_va
 from pydantic_core import PydanticKnownError
 
 from shared.settings.alert_rules import MAX_RULES, AlertName, AlertSettings
+from shared.settings.auth import AuthSettings
 from shared.settings.cache import CacheSettings
 from shared.settings.files import BlobSettings, FileSettings
 from shared.settings.limits import EachName, EachSettings, Limited
@@ -102,14 +103,6 @@ class ServerSettings(Section):
     def max_body_bytes(self) -> int:
         """The largest body that is read, in bytes."""
         return int(self.max_body_mb * 1024 * 1024)
-
-
-class AuthSettings(Section):
-    """Authentication."""
-
-    require_virtual_key: Literal["auto"] | bool = "auto"
-    admin_key: SecretStr | None = None
-    monitoring_token: Annotated[SecretStr, Field(min_length=16, max_length=256)] | None = None
 
 
 class JobSettings(Section):

@@ -71,13 +71,16 @@ def test_the_wheel_serves_its_demo_from_an_empty_folder(release: Path, tmp_path:
     where = run(interpreter, "-P", "-c", "import api, console, shared; print(api.__file__)", cwd=empty)
     assert where.startswith(str(environment))
     assert "finops" in run(environment / "bin" / "finops", "--version", cwd=empty)
-    with served(empty / "data", "--demo", command=(str(environment / "bin" / "finops"),), cwd=empty) as gateway:
-        with httpx.Client(base_url=gateway.url, timeout=60, trust_env=False) as client:
-            asked = {"model": "openai/gpt-4o", "messages": [{"role": "user", "content": "hello"}]}
-            answer = client.post("/openai/v1/chat/completions", json=asked)
-            assert answer.status_code == 200, answer.text
-            assert answer.json()["choices"][0]["message"]["content"]
-            job = client.post("/openai/v1/chat/completions", json=asked, headers={"x-bf-async": "true"})
-            poll = {"x-bf-async-id": job.headers["x-bf-async-id"], "x-bf-async-wait": "30"}
-            assert client.post("/openai/v1/chat/completions", json=asked, headers=poll).json()["choices"]
-            assert "<title>" in client.get("/ui").text
+    finops = str(environment / "bin" / "finops")
+    with (
+        served(empty / "data", "--demo", command=(finops,), cwd=empty) as gateway,
+        httpx.Client(base_url=gateway.url, timeout=60, trust_env=False) as client,
+    ):
+        asked = {"model": "openai/gpt-4o", "messages": [{"role": "user", "content": "hello"}]}
+        answer = client.post("/openai/v1/chat/completions", json=asked)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["choices"][0]["message"]["content"]
+        job = client.post("/openai/v1/chat/completions", json=asked, headers={"x-bf-async": "true"})
+        poll = {"x-bf-async-id": job.headers["x-bf-async-id"], "x-bf-async-wait": "30"}
+        assert client.post("/openai/v1/chat/completions", json=asked, headers=poll).json()["choices"]
+        assert "<title>" in client.get("/ui").text

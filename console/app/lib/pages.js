@@ -2,8 +2,9 @@
 
 /** @typedef {{ path: string, title: string, module: string, section?: string, roles: string[], hidden?: boolean }} PageRow */
 
-const ADMIN = ["admin"];
-const ALL = ["admin", "key"];
+const ADMIN = ["admin", "operator", "finance", "viewer"];
+const ALL = [...ADMIN, "key"];
+const CALLERS = ["admin", "key"]; // pages that call /v1, which takes keys and administrators
 
 /** @type {PageRow[]} */
 export const PAGES = [
@@ -12,8 +13,8 @@ export const PAGES = [
   { path: "/jobs", title: "Jobs", module: "jobs", section: "Now", roles: ALL },
   { path: "/jobs/:jobId", title: "Job", module: "job", roles: ALL },
   { path: "/queue", title: "Queue", module: "queue", section: "Now", roles: ADMIN },
-  { path: "/schedules", title: "Schedules", module: "schedules", section: "Now", roles: ALL },
-  { path: "/batches", title: "Batches", module: "batches", section: "Now", roles: ALL },
+  { path: "/schedules", title: "Schedules", module: "schedules", section: "Now", roles: CALLERS },
+  { path: "/batches", title: "Batches", module: "batches", section: "Now", roles: CALLERS },
   { path: "/spend", title: "Spend", module: "spend", section: "Money", roles: ADMIN },
   { path: "/limits", title: "Limits", module: "limits", section: "Money", roles: ADMIN },
   { path: "/runs", title: "Runs", module: "runs", section: "Money", roles: ADMIN },
@@ -23,7 +24,7 @@ export const PAGES = [
   { path: "/cache", title: "Cache", module: "cache", section: "Traffic", roles: ADMIN },
   { path: "/alerts", title: "Alerts", module: "alerts", section: "Traffic", roles: ADMIN },
   { path: "/webhooks", title: "Webhooks", module: "webhooks", section: "Traffic", roles: ADMIN },
-  { path: "/try", title: "Try it", module: "try_it", section: "Tools", roles: ALL },
+  { path: "/try", title: "Try it", module: "try_it", section: "Tools", roles: CALLERS },
   { path: "/audit", title: "Audit", module: "audit", section: "Tools", roles: ADMIN },
   { path: "/system", title: "System", module: "system", section: "Tools", roles: ADMIN },
 ];

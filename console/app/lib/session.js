@@ -2,15 +2,20 @@
 import { signal } from "./html.js";
 import { ApiError, request } from "./api.js";
 
-/** @typedef {{ role: "admin" | "key", name: string, key_id: string, expires_at: string }} Session */
+/** @typedef {{ role: "admin" | "operator" | "finance" | "viewer" | "key", name: string, key_id: string, expires_at: string }} Session */
 
 /** undefined: not known yet; null: nobody. */
 export const session = signal(/** @type {Session | null | undefined} */ (undefined));
 
+/** Where people sign in at their organisation; empty: they cannot. */
+export const login = signal("");
+
 export async function readSession() {
   try {
     const response = await request("GET", "/ui/session");
-    session.value = (await response.json()).session;
+    const found = await response.json();
+    login.value = found.login ?? "";
+    session.value = found.session;
   } catch {
     session.value = null;
   }

@@ -15,7 +15,7 @@ const ENDED = new Set(["completed", "failed", "cancelled"]);
 
 /** @param {{ jobId: string }} props */
 export default function Job({ jobId }) {
-  const admin = session.value?.role === "admin";
+  const admin = session.value?.role !== "key";
   const [ended, setEnded] = useState(false);
   const live = usePoll((signal) => call(admin ? "job" : "ownJob", { path: { job_id: jobId }, signal }), [jobId], ended ? 0 : 1500);
   const job = live.data;

@@ -161,11 +161,22 @@ def _digest(token: str) -> str:
 
 def token_of(cookie: bytes) -> str:
     """The session token in a ``cookie`` header; empty: none."""
+    return cookie_in(cookie, COOKIE)
+
+
+def cookie_in(cookie: bytes, name: str) -> str:
+    """The value of a cookie in a ``cookie`` header; empty: none."""
     try:
-        found = SimpleCookie(cookie.decode("latin-1")).get(COOKIE)
+        found = SimpleCookie(cookie.decode("latin-1")).get(name)
     except CookieError:
         return ""
     return found.value if found is not None else ""
+
+
+def session_cookie(token: str, lifetime_s: int, *, secure: bool) -> tuple[bytes, bytes]:
+    """The header that gives a browser its session; with a lifetime of 0, the one that takes it away."""
+    value = f"{COOKIE}={token}; Path=/; Max-Age={lifetime_s}; HttpOnly; SameSite=Strict{'; Secure' if secure else ''}"
+    return b"set-cookie", value.encode()
 
 
 def is_same_origin(headers: Mapping[bytes, bytes]) -> bool:
