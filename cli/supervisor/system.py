@@ -226,6 +226,11 @@ class System:
         self.workers.append(worker)
         return worker
 
+    async def remove_worker(self) -> None:
+        """Stop the last worker process, with its grace."""
+        worker = self.workers.pop()
+        await worker.stop(self.plan.settings.jobs.shutdown_grace_s + CLEAN_UP_S)
+
     async def stop(self, *, hurry: asyncio.Event | None = None) -> None:
         """Stop in order: API and workers, each with its grace, then the simulator, then the store.
 

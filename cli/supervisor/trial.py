@@ -51,6 +51,11 @@ class Trial:
             raise click.ClickException(f"{worker.plan.name} did not start")
         self.metrics_urls.append(f"http://127.0.0.1:{port}/metrics")
 
+    async def remove_worker(self) -> None:
+        """Stop the last worker in order: running jobs end in their grace, others go back to the queue."""
+        self.metrics_urls.pop()
+        await self.system.remove_worker()
+
     async def jobs_finished(self, client: httpx.AsyncClient) -> list[int]:
         """Return how many jobs each worker has finished."""
         return [_finished((await client.get(url)).text) for url in self.metrics_urls]

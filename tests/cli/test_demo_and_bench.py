@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -107,6 +108,29 @@ def test_the_bench_measures_what_it_names(tmp_path: Path) -> None:
     assert figures["jobs, submit to outcome"] > 1
     assert document["machine"]["cpus"] == os.cpu_count()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_workers_are_scaled_out_and_in_without_losing_a_job(tmp_path: Path) -> None:
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    sizes = ["--phase-s", "1", "--job-s", "0.3", "--concurrency", "4", "--max-workers", "2"]
+    rates = ["--rate", "5", "--rate", "30", "--rate", "5"]
+    ran = subprocess.run(
+        [*FINOPS, "bench", "scale", *rates, *sizes, "--picture", str(tmp_path / "scale.svg"), "--json"],
+        env=clean_environ(measured=True, TMPDIR=str(folder)),
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    document = json.loads(ran.stdout)
+    figures = {figure["name"]: figure["value"] for figure in document["figures"]}
+    assert (figures["workers, least"], figures["workers, most"], figures["workers at the end"]) == (1, 2, 1)
+    assert (figures["jobs lost"], figures["jobs submitted"] > 30) == (0, True)
+    assert {sample["wanted"] for sample in document["samples"]} == {1, 2}
+    assert ET.parse(tmp_path / "scale.svg").getroot().tag.endswith("svg")
+    assert list(folder.iterdir()) == []
 
 
 def test_a_trial_that_cannot_start_shows_the_end_of_its_log(tmp_path: Path) -> None:
