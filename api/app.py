@@ -56,7 +56,7 @@ from shared.store.requirements import check_server
 from shared.telemetry.metrics import Metrics
 from shared.telemetry.provider_metrics import watch_providers
 from shared.telemetry.snapshots import folder_of
-from shared.telemetry.tracing import Tracing
+from shared.telemetry.tracing import Tracing, exemplar_source
 from shared.webhooks.secrets import WebhookSecrets
 from shared.webhooks.store import DeliveryStore
 
@@ -77,7 +77,7 @@ def create_app(
         environ: Holds well-known providers' keys; default: the process's environment.
         admin_key: Overrides the configured one.
     """
-    metrics = Metrics("api")
+    metrics = Metrics("api", trace_id=exemplar_source(settings.telemetry))
     variables, tracing = os.environ if environ is None else environ, build_tracing(settings, "api", VERSION)
 
     @asynccontextmanager

@@ -1,14 +1,16 @@
 """A minimal HTTP server for a worker's metrics and health checks."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 
-from shared.telemetry.metrics import CONTENT_TYPE, Metrics
+from shared.telemetry.metrics import Metrics
 
 READ_TIMEOUT_S = 5.0
 MAX_HEAD_BYTES = 8 * 1024
+_ACCEPT = re.compile(rb"\r\naccept:([^\r\n]*)", re.IGNORECASE)
 
 
 @asynccontextmanager
@@ -48,7 +50,9 @@ async def _response(head: bytes, metrics: Metrics, ready: Callable[[], bool]) ->
     match path:
         case b"/metrics":
             # In a thread: the process collector reads files.
-            return _message(HTTPStatus.OK, await asyncio.to_thread(metrics.render), CONTENT_TYPE)
+            found = _ACCEPT.search(head)
+            accept = found[1].decode("latin-1") if found else ""
+            return _message(HTTPStatus.OK, *await asyncio.to_thread(metrics.exposition, accept))
         case b"/health/live":
             return _message(HTTPStatus.OK, b"live\n")
         case b"/health/ready" if ready():

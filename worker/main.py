@@ -56,7 +56,7 @@ from shared.telemetry.logs import configure
 from shared.telemetry.metrics import Metrics
 from shared.telemetry.provider_metrics import watch_providers
 from shared.telemetry.snapshots import folder_of
-from shared.telemetry.tracing import Tracing
+from shared.telemetry.tracing import Tracing, exemplar_source
 from shared.webhooks.scripts import webhook_scripts
 from worker.alerts import watch_rules, watch_spending
 from worker.batch_lines import LineJobs
@@ -168,7 +168,7 @@ async def _work(
     environ: Mapping[str, str],
     supervised: bool,
 ) -> None:
-    metrics = Metrics("worker")
+    metrics = Metrics("worker", trace_id=exemplar_source(settings.telemetry))
 
     async def begin(settings: Settings, exits: AsyncExitStack) -> Shift:
         configure(settings.log, "worker")

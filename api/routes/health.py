@@ -19,7 +19,6 @@ from shared.governance.limits.guard import LimitGuard
 from shared.governance.limits.headroom import configured_limits, read_headroom
 from shared.store.errors import REFUSALS, StoreConnectionError, StoreRefused
 from shared.store.probe import check_writable
-from shared.telemetry.metrics import CONTENT_TYPE
 
 router = APIRouter(tags=["operations"])
 
@@ -63,8 +62,9 @@ async def metrics(services: ServicesDep, request: Request) -> Response:
     if services.settings.server.guards_metrics:
         await authorise(request, Permission.MONITOR)
     await _observe_store(services)
-    body = await asyncio.to_thread(services.metrics.render)  # it reads /proc
-    return as_response(Reply(200, body, ((b"content-type", CONTENT_TYPE.encode()),)))
+    accept = request.headers.get("accept", "")
+    body, content_type = await asyncio.to_thread(services.metrics.exposition, accept)  # it reads /proc
+    return as_response(Reply(200, body, ((b"content-type", content_type.encode()),)))
 
 
 async def _details(services: Services, request: Request) -> dict[str, Any]:

@@ -4,20 +4,23 @@ The client library's own cost 1 us an addition (a lock, checks, a label look-up)
 metrics that one event loop counts. Source of the form: https://prometheus.io/docs/instrumenting/writing_clientlibs/
 """
 
+import time
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Generic, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Generic, TypeVar
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar
 from prometheus_client.utils import floatToGoString
 
 # Callers cannot create label values; should a bug let them, the number of series stays bounded.
 SERIES_LIMIT = 2_000
 
 Labels = tuple[str, ...]
+Bucket = tuple[str, float] | tuple[str, float, Exemplar]
 Child = TypeVar("Child", bound=MetricWrapperBase)
 
 
@@ -105,17 +108,46 @@ class FastHistogram(Collector):
         family = HistogramMetricFamily(self._name, self._text, labels=self._labels)
         bounds = [*(_bound_text(bound) for bound in self._bounds), "+Inf"]
         for labels, (total, *counts) in list(self._cells.items()):
-            seen, buckets = 0.0, []
-            for bound, count in zip(bounds, counts, strict=True):
+            seen = 0.0
+            buckets: list[Bucket] = []
+            for at, (bound, count) in enumerate(zip(bounds, counts, strict=True)):
                 seen += count
-                buckets.append((bound, seen))
+                buckets.append(self._bucket(labels, at, bound, seen))
             family.add_metric(labels, buckets, total)
         yield family
+
+    def _bucket(self, labels: Labels, at: int, bound: str, count: float) -> Bucket:  # noqa: ARG002 - for subclasses
+        return bound, count
 
     def _open(self, labels: Labels) -> list[float]:
         if len(self._cells) >= SERIES_LIMIT:
             labels = ("other",) * len(labels)
         return self._cells.setdefault(labels, [0.0] * (len(self._bounds) + 2))
+
+
+class ExemplarHistogram(FastHistogram):
+    """A histogram whose buckets name the last traced value that fell into them.
+
+    Args:
+        trace_id: Returns the current trace's id; empty: the call is not traced. Further arguments: the plain class's.
+    """
+
+    def __init__(self, trace_id: Callable[[], str], *arguments: Any) -> None:  # noqa: ANN401 - those of the plain class
+        super().__init__(*arguments)
+        self._trace_id = trace_id
+        self._exemplars: dict[tuple[Labels, int], Exemplar] = {}  # as many as buckets, which are bounded
+
+    def observe(self, labels: Labels, value: float) -> None:
+        """Count a value, and note its trace."""
+        super().observe(labels, value)
+        trace_id = self._trace_id()
+        if trace_id and labels in self._cells:
+            place = labels, bisect_left(self._bounds, value)
+            self._exemplars[place] = Exemplar({"trace_id": trace_id}, value, time.time())
+
+    def _bucket(self, labels: Labels, at: int, bound: str, count: float) -> Bucket:
+        exemplar = self._exemplars.get((labels, at))
+        return (bound, count) if exemplar is None else (bound, count, exemplar)
 
 
 class Series(Generic[Child]):

@@ -5,84 +5,49 @@ The worker's metrics have the shape that the engine calls (``claimed``, ``waited
 Queue metrics describe Redis, not a process: ``observe_queue`` sets them just before ``render``.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.gc_collector import GCCollector
+from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from shared.telemetry.blob_metrics import BlobMetrics
 from shared.telemetry.cache_metrics import CacheMetrics
-from shared.telemetry.counters import FastCounter, FastHistogram, Series
-from shared.telemetry.snapshots import SharedFolder
+from shared.telemetry.counters import ExemplarHistogram, FastCounter, FastHistogram, Series
+from shared.telemetry.snapshots import Encoder, SharedFolder
+from shared.telemetry.store_gauges import StoreGauges
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 REQUEST_BUCKETS_S = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 WAIT_BUCKETS_S = (0.002, 0.005, 0.01, 0.05, 0.25, 1, 5, 15, 60, 300, 1800, 7200)
 RUN_BUCKETS_S = (0.01, 0.05, 0.25, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
-MAX_CALLER_SERIES = 100
 MAX_MODELS = 200
 
 
-class PriorityMetrics(Protocol):
-    """One priority's waiting jobs."""
-
-    @property
-    def depth(self) -> int:
-        """Jobs."""
-
-    @property
-    def oldest_age_s(self) -> float | None:
-        """Since the oldest became claimable."""
-
-
-class QueueMetrics(Protocol):
-    """The queue's state in the store."""
-
-    @property
-    def priorities(self) -> Mapping[Any, PriorityMetrics]:
-        """By priority."""
-
-    @property
-    def deferred(self) -> int:
-        """Jobs that wait for a time."""
-
-    @property
-    def running(self) -> int:
-        """Jobs under a lease."""
-
-    @property
-    def dead(self) -> int:
-        """Jobs in the dead-letter list."""
-
-    @property
-    def pauses(self) -> int:
-        """Pauses in force."""
-
-    @property
-    def callers(self) -> Mapping[str, int]:
-        """Waiting jobs by caller."""
-
-
-class Metrics:
+class Metrics(StoreGauges):
     """Every metric of a process, in a registry of its own.
 
     Args:
         tier: ``api`` or ``worker``, a label of the build line; the metrics themselves need none.
         registry: Where to register; default: a new one, with this process's CPU, memory and garbage collection.
+        trace_id: Returns the current trace's id, or nothing: durations of requests and attempts have exemplars.
 
     Attributes:
         cache: Those of the cache.
     """
 
-    def __init__(self, tier: str, registry: CollectorRegistry | None = None) -> None:
+    def __init__(
+        self, tier: str, registry: CollectorRegistry | None = None, *, trace_id: Callable[[], str] | None = None
+    ) -> None:
         self.registry = registry or _process_registry()
         Gauge("finops_up", "This process serves.", ["tier"], registry=self.registry).labels(tier).set(1)
-        self._make_request_metrics()
+        self._exemplars = trace_id is not None
+        self._make_request_metrics(FastHistogram if trace_id is None else partial(ExemplarHistogram, trace_id))
         self._make_spend_metrics()
         self.cache = CacheMetrics(self.registry)
         self._make_job_metrics()
@@ -92,11 +57,11 @@ class Metrics:
         self._models: set[str] = set()
         self._shared: SharedFolder | None = None
 
-    def _make_request_metrics(self) -> None:
+    def _make_request_metrics(self, histogram: Callable[..., FastHistogram]) -> None:
         registry = self.registry
         labels = ["surface", "request_type", "status", "provider"]
         self._requests = FastCounter("finops_requests", "Answered requests.", labels, registry)
-        self._request_seconds = FastHistogram(
+        self._request_seconds = histogram(
             "finops_request_seconds",
             "From a request's first byte to its answer's last.",
             ["surface", "request_type"],
@@ -105,7 +70,7 @@ class Metrics:
         )
         self._attempts = FastCounter("finops_upstream_attempts", "Requests to providers.", ["provider"], registry)
         self._errors = FastCounter("finops_upstream_errors", "Failed ones.", ["provider", "status"], registry)
-        self._attempt_seconds = FastHistogram(
+        self._attempt_seconds = histogram(
             "finops_upstream_seconds",
             "How long a request to a provider took.",
             ["provider"],
@@ -166,28 +131,6 @@ class Metrics:
                 buckets=RUN_BUCKETS_S,
                 registry=registry,
             )
-        )
-
-    def _make_queue_metrics(self) -> None:
-        registry = self.registry
-
-        def gauge(name: str, text: str, *labels: str) -> Gauge:
-            return Gauge(f"finops_queue_{name}", text, labels, registry=registry)
-
-        self._depth = Series(gauge("depth", "Waiting jobs.", "priority"))
-        self._age = Series(gauge("oldest_age_seconds", "How long the oldest claimable job waits.", "priority"))
-        self._caller_depth = Series(gauge("caller_depth", "Waiting jobs of the busiest callers.", "caller"))
-        self._queue_deferred = gauge("deferred", "Jobs that wait for a time.")
-        self._queue_running = gauge("running", "Jobs under a lease, of all workers.")
-        self._queue_dead = gauge("dead", "Jobs in the dead-letter list.")
-        self._queue_pauses = gauge("pauses", "Pauses of the queue in force.")
-        self._rules_firing = Series(
-            Gauge("finops_alert_firing", "1 while an alert rule fires, else 0.", ["rule"], registry=registry)
-        )
-
-        labels = ["kind", "scope", "window"]
-        self._headroom = Series(
-            Gauge("finops_limit_headroom_ratio", "What a limit has left: 1 all, 0 nothing.", labels, registry=registry)
         )
 
     def _make_delivery_metrics(self) -> None:
@@ -332,31 +275,6 @@ class Metrics:
 
     # ------------------------------------------------------------------ scrape
 
-    def observe_queue(self, stats: QueueMetrics) -> None:
-        """Set the queue's gauges, to be called at a scrape."""
-        for priority, queue in stats.priorities.items():
-            self._depth(str(priority)).set(queue.depth)
-            self._age(str(priority)).set(queue.oldest_age_s or 0.0)
-        self._queue_deferred.set(stats.deferred)
-        self._queue_running.set(stats.running)
-        self._queue_dead.set(stats.dead)
-        self._queue_pauses.set(stats.pauses)
-        self._caller_depth.forget()
-        busiest = sorted(stats.callers.items(), key=lambda item: -item[1])[:MAX_CALLER_SERIES]
-        for caller, depth in busiest:
-            self._caller_depth(caller or "-").set(depth)
-
-    def observe_rules(self, firing: Mapping[str, bool]) -> None:
-        """Set which alert rules fire, to be called at a scrape."""
-        for rule, fires in firing.items():
-            self._rules_firing(rule).set(int(fires))
-
-    def observe_limits(self, headroom: Iterable[tuple[str, str, str, float]]) -> None:
-        """Set what limits have left: kind, scope, window and a part from 0 to 1; to be called at a scrape."""
-        self._headroom.forget()
-        for kind, scope, window, left in headroom:
-            self._headroom(kind, scope, window).set(left)
-
     def figures(self) -> dict[str, int]:
         """Return what alert rules sum over all processes: counts since the process began.
 
@@ -371,9 +289,15 @@ class Metrics:
             found.update({f"wait:{priority}:{at}": int(count) for at, count in enumerate(counts) if count})
         return found
 
-    def render(self) -> bytes:
+    def render(self, encode: Encoder = generate_latest) -> bytes:
         """The exposition, to be sent as ``CONTENT_TYPE``; of all processes of the machine that share a folder."""
-        return generate_latest(self.registry) if self._shared is None else self._shared.render()
+        return encode(self.registry) if self._shared is None else self._shared.render(encode)
+
+    def exposition(self, accept: str) -> tuple[bytes, str]:
+        """Return the exposition and its type: as OpenMetrics if there are exemplars and the scraper reads it."""
+        if self._exemplars and "application/openmetrics-text" in accept.lower():
+            return self.render(openmetrics.generate_latest), openmetrics.CONTENT_TYPE_LATEST
+        return self.render(), CONTENT_TYPE
 
     def share(self, folder: Path | None) -> None:
         """Exchange metrics with the processes that share a folder; None: with none. Needs a running event loop."""

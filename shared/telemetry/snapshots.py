@@ -14,7 +14,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar
 
 from shared.background import keep_running
 
@@ -47,6 +48,11 @@ _LARGEST: Final = (
 
 Family = tuple[str, str, str, list[tuple[str, dict[str, str], float]]]
 """Name, help text, type, and samples: name, labels, value."""
+
+Encoder = Callable[[CollectorRegistry], bytes]
+Exemplars = Mapping[tuple[str, tuple[tuple[str, str], ...]], Exemplar]
+"""By the name and the labels of a bucket."""
+_NONE: Final[Exemplars] = {}
 
 logger = logging.getLogger("finops.metrics")
 
@@ -92,22 +98,33 @@ def merge(own: Iterable[Family], others: Iterable[Iterable[Family]], ended: Iter
     return list(merged.values())
 
 
-def render(families: Iterable[Family]) -> bytes:
+def exemplars_of(registry: CollectorRegistry) -> Exemplars:
+    """Read the exemplars of a process's buckets."""
+    return {
+        (one.name, tuple(one.labels.items())): one.exemplar
+        for metric in registry.collect()
+        for one in metric.samples
+        if one.exemplar is not None
+    }
+
+
+def render(families: Iterable[Family], encode: Encoder = generate_latest, exemplars: Exemplars = _NONE) -> bytes:
     """Write metrics as Prometheus reads them."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Given(families))
-    return generate_latest(registry)
+    registry.register(_Given(families, exemplars))
+    return encode(registry)
 
 
 class _Given(Collector):
-    def __init__(self, families: Iterable[Family]) -> None:
+    def __init__(self, families: Iterable[Family], exemplars: Exemplars) -> None:
         self._families = families
+        self._exemplars = exemplars
 
     def collect(self) -> Iterator[Metric]:
         for name, text, kind, samples in self._families:
             metric = Metric(name, text, kind)
             for sample, labels, value in samples:
-                metric.add_sample(sample, labels, value)
+                metric.add_sample(sample, labels, value, None, self._exemplars.get((sample, tuple(labels.items()))))
             yield metric
 
 
@@ -148,13 +165,13 @@ class SharedFolder:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _replace(self._file, families)
 
-    def render(self) -> bytes:
-        """Render the metrics of all processes; it blocks for some milliseconds."""
+    def render(self, encode: Encoder = generate_latest) -> bytes:
+        """Render the metrics of all processes, with this one's exemplars; it blocks for some milliseconds."""
         own = families_of(self._registry)
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _locked(self._folder):
             others, ended = _read_all(self._folder, self._file)
-        return render(merge(own, others, ended))
+        return render(merge(own, others, ended), encode, exemplars_of(self._registry))
 
     async def _keep_writing(self) -> None:
         while True:

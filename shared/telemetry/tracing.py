@@ -34,6 +34,12 @@ Value = str | bool | int | float | Sequence[str]
 _current: ContextVar[Any] = ContextVar("finops.span", default=None)
 
 
+def current_trace_id() -> str:
+    """Return the id of the current trace; empty: the call is not traced."""
+    span = _current.get()
+    return "" if span is None else f"{span.get_span_context().trace_id:032x}"
+
+
 class TracingOptions(Protocol):
     """The options of ``[telemetry]`` that matter here."""
 
@@ -62,6 +68,11 @@ class Root:
 
 
 ROOT: Final = Root()
+
+
+def exemplar_source(options: TracingOptions) -> Callable[[], str] | None:
+    """Return what names the current trace; None: nothing is traced."""
+    return current_trace_id if options.otlp_endpoint else None
 
 
 def is_installed() -> bool:

@@ -3,8 +3,10 @@
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.exposition import generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from shared.telemetry.counters import SERIES_LIMIT, FastCounter, FastHistogram
+from shared.telemetry.counters import SERIES_LIMIT, ExemplarHistogram, FastCounter, FastHistogram
 
 BOUNDS = (0.005, 0.5, 1, 10)
 
@@ -28,6 +30,31 @@ def test_exposition_matches_the_client_library() -> None:
     calls.add(("b", "x"))
     their_calls.labels("b", "x").inc()
     assert exposition(ours) == exposition(theirs)
+
+
+def test_a_bucket_names_the_last_traced_value() -> None:
+    registry, trace = CollectorRegistry(), ["a" * 32]
+    histogram = ExemplarHistogram(lambda: trace[0], "seconds", "How long.", ["who"], BOUNDS, registry)
+    histogram.observe(("me",), 0.25)
+    trace[0] = "b" * 32
+    histogram.observe(("me",), 0.5)
+    trace[0] = ""
+    histogram.observe(("me",), 0.4)
+    histogram.observe(("me",), 99)
+    [family] = list(text_string_to_metric_families(openmetrics.generate_latest(registry).decode()))
+    found = {sample.labels["le"]: sample for sample in family.samples if sample.name == "seconds_bucket"}
+    assert [bound for bound, sample in found.items() if sample.exemplar] == ["0.5"]
+    assert (found["0.5"].exemplar.labels, found["0.5"].exemplar.value) == ({"trace_id": "b" * 32}, 0.5)
+    assert (found["0.5"].value, found["+Inf"].value) == (3, 4)
+
+
+def test_a_series_that_became_another_has_no_exemplar(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.telemetry.counters.SERIES_LIMIT", 1)
+    registry = CollectorRegistry()
+    histogram = ExemplarHistogram(lambda: "a" * 32, "seconds", "How long.", ["who"], BOUNDS, registry)
+    for who in ("me", "you", "they"):
+        histogram.observe((who,), 0.25)
+    assert openmetrics.generate_latest(registry).decode().count("# {") == 1
 
 
 def test_series_beyond_the_limit_share_one() -> None:

@@ -4,8 +4,7 @@ from enum import StrEnum
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from shared.telemetry import counters
-from shared.telemetry import metrics as module
+from shared.telemetry import counters, store_gauges
 from shared.telemetry.metrics import Metrics
 
 
@@ -128,7 +127,7 @@ def test_only_the_busiest_callers_have_a_series() -> None:
     metrics = Metrics("api")
     metrics.observe_queue(Stats({}, callers={f"caller-{number}": number for number in range(500)}))
     document = [key for key in scraped(metrics) if key[0] == "finops_queue_caller_depth"]
-    assert len(document) == module.MAX_CALLER_SERIES
+    assert len(document) == store_gauges.MAX_CALLER_SERIES
     assert value(metrics, "finops_queue_caller_depth", caller="caller-499") == 499
 
 

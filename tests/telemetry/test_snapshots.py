@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
+from prometheus_client.openmetrics import exposition as openmetrics
 
 from shared.telemetry import snapshots
 from shared.telemetry.metrics import MAX_MODELS, Metrics
@@ -51,6 +52,20 @@ def test_what_processes_count_is_summed(tmp_path: Path) -> None:
     assert value(found, "finops_queue_depth", priority="high") == 7, "the scraped process has just read it"
     assert not any(name.endswith("_created") for name in found)
     assert [file.name for file in (tmp_path / "new").glob("*.new")] == []
+
+
+def test_exemplars_are_those_of_the_process_that_is_scraped(tmp_path: Path) -> None:
+    folders = []
+    for name in "ab":
+        metrics = Metrics("api", CollectorRegistry(), trace_id=lambda name=name: name * 32)
+        metrics.attempt("sim", 200, 0.05)
+        folders.append(SharedFolder(tmp_path, metrics.registry))
+    folders[0].write()
+    text = folders[1].render(openmetrics.generate_latest).decode()
+    [line] = [line for line in text.splitlines() if " # {" in line]
+    assert 'le="0.05"' in line
+    assert '} 2.0 # {trace_id="' + "b" * 32 + '"} 0.05 ' in line
+    assert "# {" not in folders[1].render().decode()
 
 
 def test_counts_of_a_process_that_was_killed_stay_and_its_gauges_go(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from pydantic import ValidationError
 
 from shared.errors import BudgetExceeded
@@ -113,6 +114,21 @@ async def test_a_synchronous_call_has_spans_of_admission_and_attempt_without_con
         200,
         200,
     )
+
+
+async def test_durations_name_the_trace_of_a_call(traced: Traced, collector: Collector) -> None:
+    gateway = await traced()
+    assert (await gateway.post("/openai/chat/completions", CHAT)).status_code == 200
+    scraped = await gateway.http.get("/metrics", headers={"accept": "application/openmetrics-text; version=1.0.0"})
+    families = {family.name: family for family in text_string_to_metric_families(scraped.text)}
+    named = {
+        sample.exemplar.labels["trace_id"]
+        for name in ("finops_request_seconds", "finops_upstream_seconds")
+        for sample in families[name].samples
+        if sample.exemplar
+    }
+    assert named == {span.trace_id for span in (await seen(gateway, collector)).spans}
+    assert "# {" not in (await gateway.http.get("/metrics")).text
 
 
 async def test_a_stream_has_a_span_until_its_end(traced: Traced, collector: Collector) -> None:

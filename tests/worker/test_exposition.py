@@ -31,6 +31,23 @@ async def test_metrics_are_served_and_health_tells_whether_jobs_are_claimed() ->
         assert (await client.get("/health/ready")).status_code == 200
 
 
+async def test_a_scraper_that_reads_openmetrics_is_sent_exemplars_where_calls_are_traced() -> None:
+    traced = Metrics("worker", trace_id=lambda: "a" * 32)
+    traced.attempt("sim", 200, 0.1)
+    for metrics, accept, exemplars in (
+        (traced, "application/openmetrics-text;version=1.0.0,text/plain;q=0.5", 1),
+        (traced, "text/plain", 0),
+        (Metrics("worker"), "application/openmetrics-text", 0),
+    ):
+        async with (
+            serve_metrics(metrics, "127.0.0.1", 0, lambda: True) as port,
+            httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
+        ):
+            scraped = await client.get("/metrics", headers={"accept": accept})
+        assert scraped.headers["content-type"].startswith("application/openmetrics-text" if exemplars else "text/plain")
+        assert scraped.text.count("# {trace_id=") == exemplars
+
+
 async def test_other_paths_and_methods_are_rejected() -> None:
     async with (
         serve_metrics(Metrics("worker"), "127.0.0.1", 0, lambda: True) as port,
