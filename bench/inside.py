@@ -14,7 +14,7 @@ import gc
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from unittest import mock
 
 import uvloop
@@ -134,7 +134,14 @@ async def measure(
     batches: int, *, outside: bool = False, lines: bool = True, streams: bool = True
 ) -> tuple[float, float]:
     """The least cost of a call and of a streamed event, us."""
-    settings = Settings.model_validate({**SETTINGS, "log": {"requests": lines}})
+    async with application({"log": {"requests": lines}}, outside=outside) as inside:
+        return await _measure(inside, batches, streams=streams)
+
+
+@contextlib.asynccontextmanager
+async def application(tables: dict[str, object], *, outside: bool = False) -> AsyncIterator[Inside]:
+    """The whole application with these tables of its configuration, without sockets."""
+    settings = Settings.model_validate({**SETTINGS, **tables})
     app = create_app(settings)
     with open(os.devnull, "w") as nowhere:
         configure(settings.log, "api", nowhere)
@@ -147,11 +154,11 @@ async def measure(
             state = ServerState()
             inside = Inside(lambda: config.http_protocol_class(config, state, {}))
             with mock.patch.object(Dialer, "dial", lambda _self, *arguments: inside.dial(*arguments)):
-                return await _measure(inside, batches, streams=streams)
+                yield inside
 
 
 async def _measure(inside: Inside, batches: int, *, streams: bool) -> tuple[float, float]:
-    whole, streamed = (_request(samples.request("mock/gpt-4o", **more)) for more in ({}, {"stream": True}))
+    whole, streamed = (request_bytes(samples.request("mock/gpt-4o", **more)) for more in ({}, {"stream": True}))
     for _ in range(20):
         await inside.calls(whole)
     gc.collect()
@@ -173,7 +180,7 @@ async def _measure(inside: Inside, batches: int, *, streams: bool) -> tuple[floa
     return call_us, event_us
 
 
-def _request(body: str) -> bytes:
+def request_bytes(body: str) -> bytes:
     head = "POST /openai/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nContent-Type: application/json\r\n"
     return f"{head}Authorization: Bearer x\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
 
