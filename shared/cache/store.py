@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from typing import Any, NamedTuple
 
 from redis.exceptions import DataError, ResponseError
@@ -78,6 +78,9 @@ class Purge:
         return not self.model or self.model == f"{entry.provider}/{entry.model}"
 
 
+_model_hash = lru_cache(maxsize=256)(name_hash)  # few models, and every look-up names one
+
+
 @dataclass(frozen=True, slots=True)
 class Slot:
     """Where one request's answer is stored, and the marks that may forbid to serve it.
@@ -98,7 +101,7 @@ class Slot:
 
     def keys(self) -> list[str]:
         """Return the keys that a look-up reads: the entry, every mark that may cover it, then the near entry's."""
-        any_, model = keyspace.ANY, name_hash(self.model)
+        any_, model = keyspace.ANY, _model_hash(self.model)
         partitions = (any_, name_hash(self.partition)) if self.partition else (any_,)
         marks = [
             keyspace.purge_mark(scope, partition, each)
