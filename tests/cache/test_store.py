@@ -3,11 +3,13 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
+from bench.redis_servers import server
 from shared.cache import daily_counts, keyspace
 from shared.cache import store as store_module
 from shared.cache.entry import CacheEntry
@@ -243,3 +245,20 @@ async def test_closing_does_not_wait_for_a_store_that_hangs(monkeypatch: pytest.
     store.count("hit")
     await store.aclose()
     server.close()
+
+
+async def test_answers_are_stored_bounded_and_purged_on_the_installed_server(tmp_path: Path) -> None:
+    """Redis and Valkey write Lua's numbers differently; the other tests run on the bundled server."""
+    with server(tmp_path / "store") as installed:
+        store = CacheStore(
+            MultiplexedClient(installed.url), CacheSettings(max_mb=1, lookup_timeout_s=30), owns_commands=True
+        )
+        for number in range(5):
+            store.store(slot(str(number % 4)), entry(bytes(range(256)) * 1600))
+        await store.flush()
+        assert store.dropped == 0
+        assert await look(store, slot("0"))
+        assert (await store.size())[0] >= 2
+        assert await store.purge(Purge()) >= 2
+        assert await store.size() == (0, 0)
+        await store.aclose()

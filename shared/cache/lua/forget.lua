@@ -6,6 +6,6 @@ for i, id in ipairs(ARGV) do
   removed = removed + redis.call('UNLINK', KEYS[i + 2])
   redis.call('ZREM', AGES, id)
   local size = tonumber(redis.call('HGET', SIZES, id) or 0)
-  if redis.call('HDEL', SIZES, id) == 1 then redis.call('HINCRBY', SIZES, 'total', -size) end
+  if redis.call('HDEL', SIZES, id) == 1 and size > 0 then redis.call('HINCRBY', SIZES, 'total', -size) end
 end
 return removed

@@ -9,8 +9,11 @@ local TOTAL = 'total'
 local function forget(ids)
   for _, each in ipairs(ids) do
     local size = tonumber(redis.call('HGET', SIZES, each) or 0)
-    redis.call('HDEL', SIZES, each)
-    redis.call('HINCRBY', SIZES, TOTAL, -size)
+    -- Redis would be sent "-0", which it takes for no integer (Valkey: 0).
+    if size > 0 then
+      redis.call('HDEL', SIZES, each)
+      redis.call('HINCRBY', SIZES, TOTAL, -size)
+    end
   end
 end
 
