@@ -48,6 +48,7 @@ from shared.jobs.store import JobStore
 from shared.jobs.waiting import OutcomeWaiters
 from shared.schedules.store import ScheduleStore
 from shared.settings.model import Settings
+from shared.store.address import names_cluster
 from shared.store.commands import PooledCommands
 from shared.store.connection import connect
 from shared.store.errors import StoreConnectionError
@@ -150,11 +151,13 @@ async def _check_store(services: Services) -> None:
     """Check that jobs can be kept on the store as configured; an unreachable one is accepted: it may start later.
 
     Raises:
-        StoreUnsuitable: The store is a cluster, or evicts keys.
+        StoreUnsuitable: The store is a cluster that its URL does not name, or evicts keys.
         DurabilityRefused: It cannot do what ``jobs.durability`` asks for.
     """
     with suppress(StoreUnavailable, StoreConnectionError):
-        await check_server(services.commands, allow_eviction=services.settings.redis.allow_eviction)
+        redis = services.settings.redis
+        is_cluster = redis.url is not None and names_cluster(redis.url.get_secret_value())
+        await check_server(services.commands, allow_eviction=redis.allow_eviction, is_cluster=is_cluster)
         await services.queue.check_durability()
 
 

@@ -1,15 +1,17 @@
-"""Servers of our own: primaries, replicas and Sentinels on free ports of 127.0.0.1."""
+"""Servers of our own on free ports of 127.0.0.1: primaries, replicas, Sentinels and clusters."""
 
 import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import redis
 
+from shared.store.hash_tag import engine_tag
 from shared.store.server_process import find_bundled_server
 
 SERVICE = "main"
@@ -148,6 +150,106 @@ class SentinelSet:
 def sentinel_set(directory: Path, **options) -> Iterator[SentinelSet]:
     """A Sentinel set that runs while the block does."""
     made = SentinelSet(directory, **options)
+    try:
+        yield made.start()
+    finally:
+        made.stop()
+
+
+class Cluster:
+    """A cluster of three primaries; the one of the engine's slot has replicas, the others too if ``replicated``."""
+
+    def __init__(self, directory: Path, *, replicas: int = 1, replicated: bool = False, timeout_ms: int = 500):
+        options = ("--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0", "--cluster-enabled", "yes")
+        options += ("--cluster-node-timeout", str(timeout_ms), "--cluster-require-full-coverage", "no")
+        options += ("--cluster-replica-validity-factor", "0")
+        owners = [0] * replicas + ([1, 2] if replicated else [])
+        self.primaries = [Server(directory / f"node{at}", *options) for at in range(3)]
+        self.replicas = [(Server(directory / f"replica{at}", *options), owner) for at, owner in enumerate(owners)]
+
+    @property
+    def nodes(self) -> list[Server]:
+        return [*self.primaries, *(server for server, _ in self.replicas)]
+
+    @property
+    def url(self) -> str:
+        return f"redis+cluster://{','.join(f'127.0.0.1:{node.port}' for node in self.nodes[:3])}"
+
+    def start(self) -> "Cluster":
+        bounds = [(0, 5460), (5461, 10922), (10923, 16383)]
+        for epoch, (node, slots) in enumerate(zip(self.primaries, bounds, strict=True), 1):
+            node.start().ask("CLUSTER", "ADDSLOTSRANGE", *slots)
+            node.ask("CLUSTER", "SET-CONFIG-EPOCH", epoch)
+        for node in self.nodes[1:]:
+            if node.process is None:
+                node.start()
+            self.nodes[0].ask("CLUSTER", "MEET", "127.0.0.1", node.port)
+        _wait(lambda: all(self._known(node) == len(self.nodes) for node in self.nodes), "the nodes did not meet")
+        for replica, owner in self.replicas:
+            owner_id = self.primaries[owner].ask("CLUSTER", "MYID")
+            _wait(lambda: _replicate(replica, owner_id), "a replica does not know its primary")  # noqa: B023 - used at once
+        self.until_complete()
+        return self
+
+    def primary(self) -> Server:
+        """The node that most living nodes take for the primary of the engine's slot."""
+        named = Counter(port for node in self.nodes if (port := _slot_port(node)) is not None)
+        port = named.most_common(1)[0][0]
+        return next(node for node in self.nodes if node.port == port)
+
+    def until_complete(self) -> None:
+        """Block until all nodes agree, and a replica is in step with the primary of the engine's slot."""
+        _wait(self._is_complete, "the cluster is not complete")
+
+    def stop(self) -> None:
+        for node in self.nodes:
+            node.kill()
+
+    def _known(self, node: Server) -> int:
+        return len(_text(node.ask("CLUSTER", "NODES")).splitlines())
+
+    def _is_complete(self) -> bool:
+        try:
+            states = [_text(node.ask("CLUSTER", "INFO")) for node in self.nodes]
+            ports = {_slot_port(node) for node in self.nodes}
+            role = self.primary().ask("ROLE")
+        except redis.RedisError:
+            return False
+        return all("cluster_state:ok" in state for state in states) and len(ports) == 1 and bool(role[2])  # type: ignore[index]
+
+
+def _slot_port(node: Server) -> int | None:
+    with suppress(redis.RedisError):
+        for first, last, primary, *_ in node.ask("CLUSTER", "SLOTS"):  # type: ignore[attr-defined]
+            if first <= engine_tag().slot <= last:
+                return int(primary[1])
+    return None
+
+
+def _replicate(replica: Server, owner_id: object) -> bool:
+    try:
+        replica.ask("CLUSTER", "REPLICATE", owner_id)
+    except redis.ResponseError:
+        return False
+    return True
+
+
+def _text(reply: object) -> str:
+    return reply.decode() if isinstance(reply, bytes) else str(reply)
+
+
+def _wait(condition: Callable[[], bool], problem: str) -> None:
+    give_up_at = time.monotonic() + 60
+    while not condition():
+        if time.monotonic() > give_up_at:
+            raise RuntimeError(problem)
+        time.sleep(0.02)
+
+
+@contextmanager
+def cluster(directory: Path, **options) -> Iterator[Cluster]:
+    """A cluster that runs while the block does."""
+    made = Cluster(directory, **options)
     try:
         yield made.start()
     finally:

@@ -12,6 +12,7 @@ from blockbuster import BlockBuster, blockbuster_ctx
 from fakeredis import FakeAsyncRedis, FakeServer
 from redis.asyncio import Redis
 
+from bench.redis_servers import Cluster, cluster
 from shared.alerts.rules import alert_scripts
 from shared.batches.scripts import batch_scripts
 from shared.cache.store import cache_scripts
@@ -104,9 +105,21 @@ def served_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]
         yield running
 
 
+@pytest.fixture(scope="session")
+def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A cluster of three primaries, one per pytest worker. Leave its servers as they were."""
+    with cluster(tmp_path_factory.mktemp("cluster"), timeout_ms=5000) as made:
+        yield made
+
+
 @pytest.fixture
-def redis_url(real_store: EmbeddedStore) -> str:
-    """The real store, empty."""
+def redis_url(request: pytest.FixtureRequest) -> str:
+    """The real store, empty; a cluster with ``TEST_STORE=cluster`` in the environment."""
+    if os.environ.get("TEST_STORE") == "cluster":
+        made: Cluster = request.getfixturevalue("shared_cluster")
+        made.primary().ask("FLUSHALL")
+        return made.url
+    real_store: EmbeddedStore = request.getfixturevalue("real_store")
     with blocking_redis.Redis.from_url(real_store.url) as client:
         client.flushall()
     return real_store.url

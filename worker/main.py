@@ -46,7 +46,7 @@ from shared.providers.senders import check_senders
 from shared.schedules.scripts import schedule_scripts
 from shared.schedules.store import ScheduleStore
 from shared.settings.model import Settings
-from shared.store.address import parse_address
+from shared.store.address import names_cluster, parse_address
 from shared.store.connection import connect
 from shared.store.errors import StoreConnectionError
 from shared.store.multiplexed import MultiplexedClient
@@ -216,12 +216,13 @@ async def _check_store(settings: Settings) -> None:
     """Check that jobs can be kept on the store; an unreachable one is waited for.
 
     Raises:
-        StoreUnsuitable: The store is a cluster, or evicts keys.
+        StoreUnsuitable: The store is a cluster that its URL does not name, or evicts keys.
     """
     assert settings.redis.url is not None  # noqa: S101 - checked by the caller
-    commands = MultiplexedClient(settings.redis.url.get_secret_value(), client_name="finops-check")
+    url = settings.redis.url.get_secret_value()
+    commands = MultiplexedClient(url, client_name="finops-check")
     try:
-        await check_server(commands, allow_eviction=settings.redis.allow_eviction)
+        await check_server(commands, allow_eviction=settings.redis.allow_eviction, is_cluster=names_cluster(url))
     except StoreConnectionError as error:
         logger.warning("the job store is not available yet: %s", error)
     finally:

@@ -17,10 +17,12 @@ from shared.errors import StoreUnavailable
 from shared.governance.ledger.reports import Reports, UsageQuery
 from shared.jobs import keys
 from shared.settings.model import Settings
+from shared.store.address import names_cluster
 from shared.store.commands import PooledCommands, RedisCommands, translated_faults
 from shared.store.connection import StoreFacts, connect, describe, mask
 from shared.store.errors import StoreConnectionError
-from shared.store.requirements import CLUSTER_MODE
+from shared.store.hash_tag import engine_tag
+from shared.store.requirements import CLUSTER_FIX, CLUSTER_MODE
 from shared.store.schema import NewerSchema, check_schema
 from shared.webhooks.store import DeliveryStore
 
@@ -88,13 +90,19 @@ def _judge(facts: StoreFacts, settings: Settings) -> Iterator[Finding]:
     yield _judge_version(facts)
     yield _judge_role(facts)
     if facts.is_cluster:
-        yield fail("store mode", CLUSTER_MODE, "use a server with cluster-enabled no; redis+sentinel:// for failover")
+        yield _judge_cluster(settings)
     yield from _judge_replicas(facts, settings)
     yield from _judge_persistence(facts, settings)
     yield _judge_eviction(facts, allowed=settings.redis.allow_eviction)
     yield _judge_memory(facts)
     yield from judge_cache(facts, settings.cache)
     yield _judge_latency(facts)
+
+
+def _judge_cluster(settings: Settings) -> Finding:
+    if settings.redis.url is None or not names_cluster(settings.redis.url.get_secret_value()):
+        return fail("store mode", CLUSTER_MODE, CLUSTER_FIX)
+    return ok("store mode", f"cluster; all keys are in slot {engine_tag().slot}, on one primary")
 
 
 def _judge_version(facts: StoreFacts) -> Finding:

@@ -272,7 +272,6 @@ class CacheStore:
                 self._settings.max_mb * MEGABYTE,
                 round(now * 1000) + life_ms,
                 round(now * 1000),
-                keyspace.ENTRIES,
             ),
             retry_safe=True,
         )

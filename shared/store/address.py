@@ -14,8 +14,8 @@ _PASSWORD = re.compile(r"(?<=://)([^:/?#]*):.*@", re.DOTALL)
 _PASSWORD_OPTION = re.compile(r"([?&](?:sentinel_)?password=)[^&]*", re.IGNORECASE)
 _SENTINEL_OPTIONS = frozenset({"sentinel_username", "sentinel_password"})
 _SENTINEL_PORT = 26379
-_CLUSTER_SCHEMES = frozenset({"redis+cluster", "rediss+cluster"})
-_SCHEMES = frozenset({"redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel"})
+_PORT = 6379
+_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster")
 
 
 @dataclass(frozen=True)
@@ -55,12 +55,13 @@ class Tls:
 
 @dataclass(frozen=True)
 class Address:
-    """Address and credentials of a store: a socket file (`path`), a host and port, or Sentinels that know them.
+    """Address and credentials of a store: a socket file, a host and port, Sentinels, or nodes of a cluster.
 
     Attributes:
         sentinels: Hosts and ports of the Sentinels; empty for a fixed address.
         service: The name under which the Sentinels know the primary.
         sentinel_username: For the Sentinels themselves, where they ask for it.
+        nodes: Hosts and ports of some nodes of a cluster; empty for a store without cluster mode.
     """
 
     url: str
@@ -75,6 +76,7 @@ class Address:
     service: str = ""
     sentinel_username: str | None = None
     sentinel_password: str | None = None
+    nodes: tuple[tuple[str, int], ...] = ()
 
     def __repr__(self) -> str:
         return f"Address({mask(self.url)})"
@@ -85,13 +87,19 @@ def mask(url: str) -> str:
     return _PASSWORD_OPTION.sub(r"\1***", _PASSWORD.sub(r"\1:***@", url))
 
 
+def names_cluster(url: str) -> bool:
+    """Tell whether a URL names a cluster."""
+    return url.partition("://")[0].endswith("+cluster")
+
+
 def parse_address(url: str) -> Address:
-    """Read `redis://`, `rediss://` (TLS), `unix://` and `redis+sentinel://` URLs, as redis-py writes the first three.
+    """Read `redis://`, `rediss://` (TLS), `unix://`, `redis+sentinel://` and `redis+cluster://` URLs.
 
     Redis: `redis://[user]:[password]@host:port/db`; socket file: `unix://[user]:[password]@/path?db=0`.
     Sentinel: `redis+sentinel://[user]:[password]@host[:port],host[:port]/name[/db]` with the store's credentials;
     those of the Sentinels are the options `sentinel_username` and `sentinel_password`; `rediss+sentinel://` uses TLS
-    for both. TLS options are query parameters: `ssl_ca_certs`, `ssl_certfile`, `ssl_keyfile`,
+    for both. Cluster: `redis+cluster://[user]:[password]@host[:port],host[:port]`, any of its nodes; a cluster has
+    database 0 only. TLS options are query parameters: `ssl_ca_certs`, `ssl_certfile`, `ssl_keyfile`,
     `ssl_cert_reqs=required|optional|none`, `ssl_check_hostname=true|false`. The host name is checked
     unless the URL says otherwise.
 
@@ -99,21 +107,16 @@ def parse_address(url: str) -> Address:
         ValueError: The URL is invalid; the message never contains the password.
     """
     scheme = url.partition("://")[0]
-    if scheme in _CLUSTER_SCHEMES:
-        raise ValueError(
-            f"{mask(url)}: Redis Cluster is not supported yet: the job engine's scripts need all keys on one server. "
-            "Use a server without cluster mode, or redis+sentinel:// for failover"
-        )
     if scheme in {"redis+sentinel", "rediss+sentinel"}:
         return _parse_sentinel(url)
+    if scheme in {"redis+cluster", "rediss+cluster"}:
+        return _parse_cluster(url)
     try:
         parts = urlsplit(url)
     except ValueError as error:
         raise ValueError(f"{mask(url)}: not a URL ({error})") from None
     if parts.scheme not in _SCHEMES:
-        raise ValueError(
-            f"{mask(url)}: a store URL begins with redis://, rediss://, unix://, redis+sentinel:// or rediss+sentinel://"
-        )
+        raise ValueError(f"{mask(url)}: a store URL begins with {', '.join(f'{each}://' for each in _SCHEMES)}")
     options = _read_options(url, parts.query, parts.scheme)
     is_socket = parts.scheme == "unix"
     if is_socket and not parts.path:
@@ -140,7 +143,7 @@ def _parse_sentinel(url: str) -> Address:
     service, _, db = path.strip("/").partition("/")
     if not service:
         raise ValueError(f"{mask(url)}: the primary's name is missing: redis+sentinel://host,host/name")
-    sentinels = tuple(_read_sentinel(url, host) for host in hosts.split(","))
+    sentinels = tuple(_read_host(url, host, _SENTINEL_PORT, "a Sentinel") for host in hosts.split(","))
     return Address(
         url=url,
         path=None,
@@ -157,15 +160,38 @@ def _parse_sentinel(url: str) -> Address:
     )
 
 
-def _read_sentinel(url: str, host: str) -> tuple[str, int]:
+def _parse_cluster(url: str) -> Address:
+    scheme, _, rest = url.partition("://")
+    rest, _, query = rest.partition("?")
+    netloc, _, path = rest.partition("/")
+    credentials, _, hosts = netloc.rpartition("@")
+    username, _, password = credentials.partition(":")
+    options = _read_options(url, query, scheme)
+    if _read_db(url, options.get("db", path)) != 0:
+        raise ValueError(f"{mask(url)}: a cluster has database 0 only")
+    nodes = tuple(_read_host(url, host, _PORT, "a node") for host in hosts.split(","))
+    return Address(
+        url=url,
+        path=None,
+        host=nodes[0][0],
+        port=nodes[0][1],
+        db=0,
+        username=unquote(username) or None,
+        password=unquote(password) or None,
+        tls=_read_tls(url, options) if scheme == "rediss+cluster" else None,
+        nodes=nodes,
+    )
+
+
+def _read_host(url: str, host: str, default_port: int, whose: str) -> tuple[str, int]:
     one = f"redis://{host.strip()}"
     try:
         name = urlsplit(one).hostname
     except ValueError:
         name = None
     if not name:
-        raise ValueError(f"{mask(url)}: the host of a Sentinel is missing or invalid")
-    return unquote(name), _read_port(url, one, default=_SENTINEL_PORT)
+        raise ValueError(f"{mask(url)}: the host of {whose} is missing or invalid")
+    return unquote(name), _read_port(url, one, default=default_port)
 
 
 def _read_options(url: str, query: str, scheme: str) -> dict[str, str]:
@@ -179,7 +205,7 @@ def _read_options(url: str, query: str, scheme: str) -> dict[str, str]:
     return options
 
 
-def _read_port(url: str, part: str = "", *, default: int = 6379) -> int:
+def _read_port(url: str, part: str = "", *, default: int = _PORT) -> int:
     try:
         port = urlsplit(part or url).port
     except ValueError:

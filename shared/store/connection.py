@@ -14,11 +14,13 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
+from redis.typing import EncodableT
 
 from shared.store.address import Address, mask, parse_address
 from shared.store.commands import translated_faults
 from shared.store.errors import StoreConnectionError
-from shared.store.locator import Locator, check_role
+from shared.store.hash_tag import HashTag, engine_tag
+from shared.store.locator import Locator, check_role, locator_of
 from shared.store.refusals import is_moved
 
 __all__ = ["StoreFacts", "connect", "connect_arq", "describe", "mask"]
@@ -91,10 +93,13 @@ class _StoreConnection(AbstractConnection):
       first: without end, when a server takes connections and is silent. An introduction is not health-checked here.
     - It stays connected to a server that has become a replica. Here the connection is replaced before its next use.
     - It does not connect to a server that forbids CLIENT SETNAME. The name is a courtesy here.
+
+    On a cluster, keys get the engine's hash tag on their way out, and channels lose it on their way in.
     """
 
     has_moved = False
     locator: Locator | None = None
+    tag: HashTag | None = None
 
     async def on_connect(self) -> None:
         self.has_moved = False
@@ -119,9 +124,15 @@ class _StoreConnection(AbstractConnection):
         except ResponseError:  # an ACL may forbid it
             return None
 
+    def pack_command(self, *args: EncodableT) -> list[bytes]:
+        """Encode a command; redis-py packs each of several with it too."""
+        packed: list[bytes] = super().pack_command(*(args if self.tag is None else self.tag.rewrite(args)))
+        return packed
+
     async def read_response(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401 redis-py's reply
         try:
-            return await super().read_response(*args, **options)
+            reply = await super().read_response(*args, **options)
+            return reply if self.tag is None else self.tag.reply(reply)
         except ResponseError as error:
             self.has_moved = self.has_moved or is_moved(error)
             raise
@@ -132,9 +143,10 @@ class _StoreConnection(AbstractConnection):
 
 
 class _Tcp(_StoreConnection, Connection):
-    def __init__(self, *, locator: Locator, **arguments: Any) -> None:  # noqa: ANN401 redis-py's
+    def __init__(self, *, locator: Locator, tag: HashTag | None, **arguments: Any) -> None:  # noqa: ANN401 redis-py's
         super().__init__(**arguments)
         self.locator = locator
+        self.tag = tag
 
     async def _connect(self) -> None:
         assert self.locator is not None  # noqa: S101 - set by the constructor
@@ -177,7 +189,8 @@ def _location(address: Address) -> dict[str, Any]:
         "host": address.host,
         "port": address.port,
         "socket_keepalive": True,
-        "locator": Locator(address),
+        "locator": locator_of(address),
+        "tag": engine_tag() if address.nodes else None,
     }
     if address.tls is None:
         return {"connection_class": _Tcp, **location}

@@ -1,45 +1,89 @@
-"""Finds the server to connect to: a fixed address, or the primary that Sentinels name."""
+"""Finds the server to connect to: a fixed address, the primary that Sentinels name, or that of a cluster's slot."""
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
+from redis.asyncio import Redis
 from redis.asyncio.sentinel import Sentinel
 from redis.exceptions import RedisError, ResponseError
 
 from shared.store.address import Address
 from shared.store.errors import StoreConnectionError
+from shared.store.hash_tag import engine_tag
+
+NodeAddress = tuple[str, int]
 
 
-class Locator:
-    """Answers where the primary is; asked before each connection.
+class Locator(Protocol):
+    """Answers where the primary is; asked before each connection."""
+
+    @property
+    def finds_primary(self) -> bool:
+        """Whether the address is looked up, so that the server's role has to be checked."""
+        ...
+
+    async def find(self) -> NodeAddress:
+        """Return the host and port of the primary.
+
+        Raises:
+            StoreConnectionError: Nobody answers, or nobody knows a living primary.
+        """
+        ...
+
+
+def locator_of(address: Address, *, timeout_s: float = 0.5) -> Locator:
+    """Return what finds the primary of an address.
+
+    Args:
+        address: Where the store is, or its Sentinels, or nodes of its cluster.
+        timeout_s: For all Sentinels or nodes together.
+    """
+    if address.sentinels:
+        return SentinelLocator(address, timeout_s)
+    if address.nodes:
+        return ClusterLocator(address, timeout_s)
+    return FixedLocator(address)
+
+
+class FixedLocator:
+    """The address as it is configured.
+
+    Args:
+        address: A host and a port.
+    """
+
+    finds_primary = False
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+
+    async def find(self) -> NodeAddress:
+        """See ``Locator.find``."""
+        return self._address.host, self._address.port
+
+
+class SentinelLocator:
+    """Asks Sentinels.
 
     All Sentinels are asked at once and the newest configuration counts: after a failover, one that was cut off or has
     just started still names the old primary.
 
     Args:
-        address: Where the store is, or its Sentinels.
+        address: The Sentinels.
         timeout_s: For all Sentinels together.
     """
 
-    def __init__(self, address: Address, *, timeout_s: float = 0.5) -> None:
+    finds_primary = True
+
+    def __init__(self, address: Address, timeout_s: float) -> None:
         self._address = address
         self._timeout_s = timeout_s
 
-    @property
-    def finds_primary(self) -> bool:
-        """Whether the address is looked up, so that the server's role has to be checked."""
-        return bool(self._address.sentinels)
-
-    async def find(self) -> tuple[str, int]:
-        """Return the host and port of the primary.
-
-        Raises:
-            StoreConnectionError: No Sentinel answers, or none knows a living primary.
-        """
+    async def find(self) -> NodeAddress:
+        """See ``Locator.find``."""
         address = self._address
-        if not address.sentinels:
-            return address.host, address.port
         sentinel = Sentinel(  # type: ignore[no-untyped-call]
             address.sentinels, sentinel_kwargs=self._sentinel_arguments()
         )
@@ -72,6 +116,81 @@ class Locator:
         if address.sentinel_password:
             arguments |= {"username": address.sentinel_username, "password": address.sentinel_password}
         return arguments | (address.tls.arguments() if address.tls else {})
+
+
+class ClusterLocator:
+    """Asks the nodes of a cluster for the primary of our slot.
+
+    All known nodes are asked at once, and what most of them name counts: a node that was cut off still names the old
+    primary. redis-py's own discovery believes the first node that answers, and builds a table of all 16,384 slots.
+    Nodes that the answers mention are asked too the next time, so that those of the URL may go.
+
+    Args:
+        address: The nodes to begin with.
+        timeout_s: For all nodes together; once most agree, the others are not waited for.
+    """
+
+    finds_primary = True
+
+    def __init__(self, address: Address, timeout_s: float) -> None:
+        self._address = address
+        self._timeout_s = timeout_s
+        self._known = frozenset(address.nodes)
+        self._slot = engine_tag().slot
+        self._arguments: dict[str, Any] = {
+            "username": address.username,
+            "password": address.password,
+            "socket_timeout": timeout_s,
+            "socket_connect_timeout": timeout_s,
+            **(address.tls.arguments() if address.tls else {}),
+        }
+
+    async def find(self) -> NodeAddress:
+        """See ``Locator.find``."""
+        nodes = self._known
+        asked = [asyncio.create_task(self._ask(node)) for node in nodes]
+        named: Counter[NodeAddress] = Counter()
+        reasons: set[str] = set()
+        try:
+            for answer in asyncio.as_completed(asked):
+                primary = await answer
+                if isinstance(primary, str):
+                    reasons.add(primary)
+                    continue
+                named[primary] += 1
+                if named[primary] > len(nodes) // 2:
+                    break
+        finally:
+            for task in asked:
+                task.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
+        if not named:
+            raise StoreConnectionError(f"no node of the cluster names a primary: {'; '.join(sorted(reasons))}")
+        return named.most_common(1)[0][0]
+
+    async def _ask(self, node: NodeAddress) -> NodeAddress | str:
+        """Return what a node takes for the primary of our slot, or why it does not say."""
+        client = Redis(host=node[0], port=node[1], **self._arguments)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                ranges = await client.execute_command("CLUSTER SLOTS")  # type: ignore[no-untyped-call]
+        except (RedisError, OSError, TimeoutError) as error:
+            return f"{node[0]}:{node[1]}: {str(error) or 'no answer'}"
+        finally:
+            await client.aclose()
+        # Each range: first and last slot, its primary, its replicas; an unknown host is the one that was asked.
+        # https://valkey.io/commands/cluster-slots/
+        servers = {(first, last): [_server(one, node[0]) for one in all_] for first, last, *all_ in ranges}
+        self._known |= frozenset(server for found in servers.values() for server in found)
+        for (first, last), (primary, *_) in servers.items():
+            if first <= self._slot <= last:
+                return primary
+        return "our slot has no primary"
+
+
+def _server(entry: Sequence[Any], asked: str) -> NodeAddress:
+    host = (entry[0] or b"").decode()
+    return (host if host not in {"", "?"} else asked), int(entry[1])
 
 
 def check_role(reply: object) -> None:

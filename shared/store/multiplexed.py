@@ -4,7 +4,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Awaitable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import hiredis
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -13,8 +13,9 @@ from redis.exceptions import DataError, ResponseError
 from shared.store.address import mask, parse_address
 from shared.store.commands import Argument, Command, raise_first_error, reply_or_error, run_script
 from shared.store.errors import StoreConnectionError
+from shared.store.hash_tag import engine_tag
 from shared.store.link import Link
-from shared.store.locator import Locator, check_role
+from shared.store.locator import check_role, locator_of
 from shared.store.refusals import refusal_of
 from shared.store.scripts import Script
 
@@ -26,6 +27,10 @@ def _both(names: str) -> frozenset[str | bytes]:
 MAY_BLOCK = _both("XREAD XREADGROUP")
 # A server that refuses every write is not connected to again more often than this.
 REPLACE_LINK_S = 1.0
+# Commands on keys that move from one server of a cluster to another wait so long, looking so often.
+SLOT_MOVES_S = 2.0
+SLOT_PAUSE_S = 0.05
+MOVING = frozenset({"ASK", "MOVED", "TRYAGAIN"})
 # They would block all other callers, or change the meaning of their commands.
 UNSHAREABLE = MAY_BLOCK | _both(
     "AUTH BLMOVE BLMPOP BLPOP BRPOP BRPOPLPUSH BZMPOP BZPOPMAX BZPOPMIN DISCARD EXEC HELLO MONITOR MULTI "
@@ -63,7 +68,9 @@ class MultiplexedClient:
         client_name: str = "finops",
     ) -> None:
         self._address = parse_address(url)
-        self._locator = Locator(self._address, timeout_s=connect_timeout_s / 2)
+        self._locator = locator_of(self._address, timeout_s=connect_timeout_s / 2)
+        self._tag = engine_tag() if self._address.nodes else None
+        self._pack = _pack if self._tag is None else self._pack_tagged
         self._tls: ssl.SSLContext | None = self._address.tls.context() if self._address.tls else None
         self._timeout_s = timeout_s
         self._connect_timeout_s = connect_timeout_s
@@ -80,13 +87,15 @@ class MultiplexedClient:
         Raises:
             ValueError: The command blocks, or changes the connection that others use.
         """
-        packed = _pack(args)
+        packed = self._pack(args)
         link = self._link
         if link is None or not link.open:
             link = await self._usable_link()
         reply = await link.send(packed)
         if isinstance(reply, Exception):
             reply = await self._settle(link, reply, packed, 0, retry_safe=retry_safe)
+        if self._tag is not None and args[0] == "SCAN":
+            return [reply[0], [self._tag.plain(key) for key in reply[1]]]
         return reply
 
     def begin(self, *args: Argument) -> Awaitable[Any]:
@@ -98,7 +107,7 @@ class MultiplexedClient:
         link = self._link
         if link is None or not link.open:
             return asyncio.ensure_future(reply_or_error(self, args))
-        return link.send(_pack(args))
+        return link.send(self._pack(args))
 
     async def execute_many(self, commands: Sequence[Command], *, retry_safe: bool = False) -> list[Any]:
         """See `RedisCommands.execute_many`; here nobody's commands come between them.
@@ -108,7 +117,7 @@ class MultiplexedClient:
         """
         if not commands:
             return []
-        packed = b"".join([_pack(command) for command in commands])
+        packed = b"".join([self._pack(command) for command in commands])
         link = await self._usable_link()
         replies = await link.send(packed, len(commands))
         moved = not isinstance(replies, Exception) and any(self._has_moved(link, reply) for reply in replies)
@@ -143,8 +152,29 @@ class MultiplexedClient:
         if lost or self._has_moved(link, fault):
             usable = await self._usable_link()
             reply = await usable.send(packed, replies)
+        if self._tag is not None and not replies:
+            reply = await self._until_slot_settles(reply, packed)
         raise_first_error([reply])
         return reply
+
+    async def _until_slot_settles(self, reply: Any, packed: bytes) -> Any:  # noqa: ANN401
+        """Send a command again while its keys move between servers of a cluster; refused, it was not executed."""
+        until = asyncio.get_running_loop().time() + SLOT_MOVES_S
+        while _is_moving(reply) and asyncio.get_running_loop().time() < until:
+            await asyncio.sleep(SLOT_PAUSE_S)
+            link = await self._usable_link()
+            reply = await link.send(packed)
+            self._has_moved(link, reply)
+        return reply
+
+    def _pack_tagged(self, args: Command) -> bytes:
+        """Encode a command with the hash tag in its keys; reject one that must not go over the shared connection."""
+        assert self._tag is not None  # noqa: S101 - set by the constructor
+        try:
+            tagged = self._tag.rewrite(args)
+        except (IndexError, TypeError, ValueError) as error:
+            raise DataError("a command is a name and arguments that are text, bytes or numbers") from error
+        return _pack(cast("Command", tagged))
 
     def _has_moved(self, link: Link, reply: object) -> bool:
         """Retire the link if a reply says that its server is no longer the primary; tell whether to send again."""
@@ -240,6 +270,11 @@ class MultiplexedClient:
             # The client name is optional: a server may forbid it. A connection error means that it is not ready.
             elif command[0] != "CLIENT" or isinstance(reply, RedisConnectionError):
                 _raise_refusal(str(command[0]), reply)
+
+
+def _is_moving(reply: object) -> bool:
+    refusal = refusal_of(reply) if isinstance(reply, ResponseError) else None
+    return refusal is not None and refusal.code in MOVING
 
 
 def _raise_refusal(name: str, reply: object) -> None:

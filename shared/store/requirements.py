@@ -1,4 +1,4 @@
-"""What a store must be for the job engine: no cluster mode, no eviction, no records of a newer release."""
+"""What a store must be for the job engine: of the kind its URL names, no eviction, no records of a newer release."""
 
 from collections.abc import Mapping
 
@@ -8,29 +8,29 @@ from shared.store.commands import RedisCommands
 from shared.store.errors import StoreRefused
 from shared.store.schema import NewerSchema, check_schema
 
-CLUSTER_MODE = (
-    "the server runs in cluster mode, which is not supported yet: the job engine's scripts need all keys on one server"
-)
+CLUSTER_MODE = "the server runs in cluster mode, and the URL does not say so"
+CLUSTER_FIX = "write redis+cluster://host:port,host:port with some of its nodes"
 
 
 class StoreUnsuitable(ValueError):
     """The server answers, but jobs cannot be kept on it; the message says what to change."""
 
 
-async def check_server(commands: RedisCommands, *, allow_eviction: bool) -> None:
+async def check_server(commands: RedisCommands, *, allow_eviction: bool, is_cluster: bool = False) -> None:
     """Reject a server that cannot run the engine's scripts or that deletes accepted jobs.
 
     Args:
         commands: The store.
         allow_eviction: Accept a policy that evicts keys when memory is full.
+        is_cluster: Whether the store's URL names a cluster.
 
     Raises:
         StoreUnsuitable: Its mode or policy, or a newer release has written to it.
         StoreConnectionError: No answer.
     """
     facts = {**await _read_info(commands, "cluster"), **await _read_info(commands, "memory")}
-    if facts.get("cluster_enabled") == "1":
-        raise StoreUnsuitable(f"{CLUSTER_MODE}; set cluster-enabled no, or use a server without it")
+    if facts.get("cluster_enabled") == "1" and not is_cluster:
+        raise StoreUnsuitable(f"{CLUSTER_MODE}: {CLUSTER_FIX}")
     policy = facts.get("maxmemory_policy", "noeviction")
     if policy != "noeviction" and not allow_eviction:
         raise StoreUnsuitable(

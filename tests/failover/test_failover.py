@@ -19,7 +19,7 @@ from shared.store.address import parse_address
 from shared.store.commands import PooledCommands, RedisCommands
 from shared.store.connection import connect
 from shared.store.errors import StoreConnectionError, StoreRefused
-from shared.store.locator import Locator
+from shared.store.locator import locator_of
 from shared.store.multiplexed import MultiplexedClient
 from tests.jobs.conftest import until
 from tests.worker.engine import Bench, bench_on, done, working
@@ -176,7 +176,7 @@ async def submitted(bench: Bench) -> str:
 
 
 async def test_the_newest_configuration_counts(sentinels: SentinelSet) -> None:
-    assert await Locator(parse_address(sentinels.url)).find() == ("127.0.0.1", sentinels.primary().port)
+    assert await locator_of(parse_address(sentinels.url)).find() == ("127.0.0.1", sentinels.primary().port)
     dead_first = sentinels.url.replace("://", "://127.0.0.1:1,")
     client = connect(dead_first)
     assert await client.ping()
@@ -254,4 +254,4 @@ async def test_sentinels_may_ask_for_a_password(tmp_path: Path) -> None:
             f"redis+sentinel://127.0.0.1:{guarded.port}/main?sentinel_username=watcher&sentinel_password=x"
         )
         with pytest.raises(StoreConnectionError, match="unknown command"):  # it is no Sentinel, but it let us in
-            await Locator(address).find()
+            await locator_of(address).find()

@@ -28,7 +28,7 @@ async def started(settings: Settings) -> None:
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        (("--cluster-enabled", "yes"), "cluster mode, which is not supported yet"),
+        (("--cluster-enabled", "yes"), "write redis.cluster://host"),
         (("--maxmemory-policy", "allkeys-lru"), "allow_eviction"),
     ],
 )

@@ -23,6 +23,13 @@ def test_a_socket_url() -> None:
     assert (address.path, address.db, address.password, address.tls) == ("/run/a b.sock", 2, "secret", None)
 
 
+def test_a_cluster_url() -> None:
+    address = parse_address("redis+cluster://al%40ice:secret@a,b:7001")
+    assert (address.nodes, address.db, address.tls) == ((("a", 6379), ("b", 7001)), 0, None)
+    assert (address.username, address.password, repr(address).count("secret")) == ("al@ice", "secret", 0)
+    assert parse_address("rediss+cluster://a/0").tls == Tls()
+
+
 def test_tls_is_checked_unless_the_url_says_otherwise() -> None:
     assert parse_address("rediss://h").tls == Tls()
     assert parse_address("rediss://h?ssl_cert_reqs=none").tls == Tls(verify="none", check_hostname=False)
@@ -50,7 +57,11 @@ def test_tls_is_checked_unless_the_url_says_otherwise() -> None:
         ("rediss://h?ssl_cert_reqs=maybe", "ssl_cert_reqs"),
         ("rediss://h?ssl_check_hostname=perhaps", "ssl_check_hostname"),
         ("redis://:hunter2@[::1", "not a URL"),
-        ("redis+cluster://:hunter2@h", "Redis Cluster is not supported yet"),
+        ("redis+cluster://:hunter2@h,", "host of a node is missing"),
+        ("redis+cluster://:hunter2@h/1", "a cluster has database 0 only"),
+        ("redis+cluster://:hunter2@h?db=1", "a cluster has database 0 only"),
+        ("redis+cluster://:hunter2@h:port", "port"),
+        ("redis+cluster://h?sentinel_password=hunter2", "unknown option sentinel_password"),
         ("redis+sentinel://:hunter2@h", "the primary's name is missing"),
         ("redis+sentinel://:hunter2@h,/main", "host of a Sentinel is missing"),
         ("redis+sentinel://:hunter2@[::1,h/main", "host of a Sentinel is missing"),

@@ -5,7 +5,7 @@
 -- then fields.
 -- Answers {'new' or 'known', id, record}, {'conflict'}, {'no_file'} or {'many'}.
 local id, owner, input, window = ARGV[1], ARGV[2], ARGV[3], num(ARGV[4])
-local request, fingerprint = ARGV[5], ARGV[6]
+local request, fingerprint = 'finops:' .. string.sub(ARGV[5], 8), ARGV[6]  -- with a cluster's hash tag
 if ARGV[8] == '1' then
   local f = call('HMGET', request, 'id', 'body')
   if f[1] and f[2] ~= fingerprint then return {'conflict'} end

@@ -3,7 +3,8 @@
 -- ARGV: entry id, bytes, life in ms, most bytes of all entries, expiry in ms since 1970, now in ms. KEYS: entry, ages, sizes.
 local ENTRY, AGES, SIZES = KEYS[1], KEYS[2], KEYS[3]
 local id, value, life_ms, most = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local expires_ms, now_ms, prefix = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
+local expires_ms, now_ms = tonumber(ARGV[5]), tonumber(ARGV[6])
+local prefix = string.sub(ENTRY, 1, #ENTRY - #id)
 local TOTAL = 'total'
 
 local function forget(ids)

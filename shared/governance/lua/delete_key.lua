@@ -3,7 +3,9 @@
 local call = redis.call
 local id = ARGV[1]
 local values = 'finops:key:' .. id .. ':values'
-for _, name in ipairs(call('SMEMBERS', values)) do call('DEL', name) end
+for _, name in ipairs(call('SMEMBERS', values)) do
+  call('DEL', 'finops:' .. string.sub(name, 8))  -- with the hash tag that names in scripts have on a cluster
+end
 local gone = call('DEL', 'finops:key:' .. id)
 call('DEL', values)
 call('ZREM', 'finops:keys', id)

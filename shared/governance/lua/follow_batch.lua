@@ -11,8 +11,9 @@ call('HSET', key, 'v', '1', 'created_ms', int(now), unpack(fields))
 call('PEXPIRE', key, FOLLOW_MS)
 call('ZADD', 'finops:provider-batches', int(now + num(ARGV[2])), ARGV[1])
 if ARGV[3] ~= '' then
-  call('HSET', ARGV[3], 'followed', ARGV[1], 'state', 'watched')
-  call('PEXPIRE', ARGV[3], RUN_MS)
+  local view = 'finops:' .. string.sub(ARGV[3], 8)  -- with the hash tag that names in scripts have on a cluster
+  call('HSET', view, 'followed', ARGV[1], 'state', 'watched')
+  call('PEXPIRE', view, RUN_MS)
 end
 prolong_hold(ARGV[1], now + FOLLOW_MS, now)
 return 1

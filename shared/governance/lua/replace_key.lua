@@ -10,15 +10,16 @@ if was ~= '' then
   call('SET', key, record)
 end
 if fresh ~= '' then
+  local function named(name) return 'finops:' .. string.sub(name, 8) end  -- with the hash tag of a cluster
   for _, name in ipairs(call('SMEMBERS', values)) do
-    if grace ~= '0' and call('EXISTS', name) == 1 then
-      call('PEXPIRE', name, grace, 'LT')
+    if grace ~= '0' and call('EXISTS', named(name)) == 1 then
+      call('PEXPIRE', named(name), grace, 'LT')
     else
-      call('DEL', name)
+      call('DEL', named(name))
       call('SREM', values, name)
     end
   end
-  call('SET', fresh, id)
+  call('SET', named(fresh), id)
   call('SADD', values, fresh)
 end
 call('PUBLISH', 'finops:keys:changed', id)

@@ -8,11 +8,12 @@ if call('HGET', key, 'turn') ~= ARGV[2] then return 0 end
 local fields = {}
 for i = 7, #ARGV do fields[#fields + 1] = ARGV[i] end
 call('HSET', key, unpack(fields))
+local view = 'finops:' .. string.sub(ARGV[4], 8)  -- with the hash tag that names in scripts have on a cluster
 if ARGV[5] == '' then
-  call('DEL', ARGV[4])
+  call('DEL', view)
 else
-  call('HSET', ARGV[4], 'followed', ARGV[1], 'state', ARGV[5], 'final', ARGV[6])
-  call('PEXPIRE', ARGV[4], RUN_MS)
+  call('HSET', view, 'followed', ARGV[1], 'state', ARGV[5], 'final', ARGV[6])
+  call('PEXPIRE', view, RUN_MS)
 end
 call('ZADD', 'finops:provider-batches', 'XX', int(now_ms() + num(ARGV[3])), ARGV[1])
 return 1

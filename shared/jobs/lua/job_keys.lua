@@ -19,6 +19,9 @@ local IDLE_MS = 86400000        -- a caller without jobs is forgotten after a da
 local MIRROR_MS = 60000         -- arq's in-progress key outlives the lease, so that a late reclaim is not "not found"
 local SWEEP = 100               -- due jobs, dead leases and deadlines looked after per call
 
+-- A key whose name is an argument. On a cluster the names that scripts write have a hash tag, those of arguments have none.
+local function named(name) return 'finops:' .. string.sub(name, 8) end
+
 local function job_key(id) return 'finops:job:' .. id end
 local function payload_key(id) return 'finops:job:' .. id .. ':payload' end
 local function part_key(id, token) return 'finops:job:' .. id .. ':part:' .. string.gsub(token, ':', '.') end

@@ -4,7 +4,7 @@
 -- which to begin (score and member, or two empty texts), bounds of creation (exclusive; '-inf' and '+inf'), most rows,
 -- most records to look at, the filter (JobFilter.as_json), '1' to forget expired jobs at once, then the fields wanted.
 -- Answers {rows, {score, member} of the last record that was looked at, or false at the end of the list}.
-local set, order, score, member = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local set, order, score, member = named(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
 local low, high = ARGV[5], ARGV[6]
 local OWNER_JOBS = 10000  -- as in scans.py
 local limit, budget, filter, prune = num(ARGV[7]), num(ARGV[8]), cjson.decode(ARGV[9]), ARGV[10] == '1'

@@ -8,7 +8,7 @@ local id, caller, priority = ARGV[1], ARGV[2], ARGV[3]
 local delay, deadline = num(ARGV[4]), num(ARGV[5])
 local weight, limit = num(ARGV[6]), num(ARGV[7])
 local max_total, max_own = num(ARGV[8]), num(ARGV[9])
-local idem, fingerprint, dedupe, blind = ARGV[10], ARGV[11], ARGV[12], ARGV[13]
+local idem, fingerprint, dedupe, blind = ARGV[10] ~= '' and named(ARGV[10]) or '', ARGV[11], named(ARGV[12]), ARGV[13]
 local payload, owner = ARGV[14], ARGV[15]
 local FIRST_INDEX = 17
 local FIRST = FIRST_INDEX + num(ARGV[16]) + 2

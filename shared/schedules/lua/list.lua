@@ -2,7 +2,7 @@
 --!include prelude.lua
 -- A page of schedules, newest first. ARGV: the list, the id after which it begins or '', most rows. Answers {rows, '1'
 -- if there are more}, false when the id is not in the list.
-local list, after, limit = ARGV[1], ARGV[2], num(ARGV[3])
+local list, after, limit = 'finops:' .. string.sub(ARGV[1], 8), ARGV[2], num(ARGV[3])
 local from = 0
 if after ~= '' then
   local rank = call('ZREVRANK', list, after)

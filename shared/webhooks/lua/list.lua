@@ -3,7 +3,7 @@
 -- Reads a part of a list, newest first. ARGV: list, below (a sequence number, or '+inf'), most, status, webhook, job, event;
 -- filters may be ''. At most 200 entries are looked at in one piece, about 1 ms.
 -- Answers {the sequence number to go on below, '' at the end; ids...}.
-local list, below, most = ARGV[1], ARGV[2], num(ARGV[3])
+local list, below, most = 'finops:' .. string.sub(ARGV[1], 8), ARGV[2], num(ARGV[3])
 local wanted = {ARGV[4], ARGV[5], ARGV[6], ARGV[7]}
 local LOOK = 200
 local rows = call('ZREVRANGEBYSCORE', list, below == '+inf' and below or '(' .. below, '-inf', 'WITHSCORES',
