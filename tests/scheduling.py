@@ -14,6 +14,7 @@ TOGETHER = {
     "tests/cli/test_ui.py": "gateway",
     "tests/journeys/test_shared_gateway.py": "gateway",
     "tests/sdk_js/test_sdk_js.py": "gateway",
+    "tests/browser/test_actions.py": "browser",
     "tests/browser/test_console.py": "browser",
     "tests/journeys/test_keys.py": "tiers",
     "tests/journeys/test_replacement.py": "replacement",

@@ -73,8 +73,11 @@ async def create_ticket(services: ServicesDep) -> Response:
 
 
 async def _live(services: Services) -> dict[str, Any]:
-    stats = await services.store.stats()
-    failed = await services.store.list(None, JobFilter(states=(State.FAILED,)), limit=FAILED_JOBS)
+    # Together, so that they share a round trip to the store.
+    stats, failed = await asyncio.gather(
+        services.store.stats(),
+        services.store.list(None, JobFilter(states=(State.FAILED,)), limit=FAILED_JOBS),
+    )
     queues = stats.priorities.values()
     return {
         "queue": {

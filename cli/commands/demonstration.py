@@ -20,6 +20,7 @@ from cli.views.output import out, table
 LONG_MODEL = "sim/gpt-4o@latency=6,tokens=60"
 SHORT_MODEL = "sim/gpt-4o-mini@latency=1"
 QUESTION: Any = [{"role": "user", "content": "Write a long report on the costs of our models."}]
+CLOSING = "Look around: run `finops serve --demo`, then `finops ui` opens its console at http://127.0.0.1:8080/ui."
 BATCH = 200
 CONCURRENCY = 25
 GIVE_UP_S = 120.0
@@ -46,6 +47,7 @@ async def show() -> None:
         ) as client:
             await _show_long_completion(client, console)
             await _show_batch(client, running, console)
+    console.print(f"\n{CLOSING}", markup=False, soft_wrap=True)
 
 
 async def _show_long_completion(client: openai.AsyncOpenAI, console: Console) -> None:

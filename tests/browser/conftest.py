@@ -2,19 +2,45 @@
 
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, StorageState, expect, sync_playwright
 
+from tests.browser.sample import Sample
 from tests.served import Served, served
 
+expect.set_options(timeout=20_000)  # a busy machine takes long: only that it happens is asserted
+
 ADMIN_KEY = "browser-tests-admin-key-0123456789"
-HOSTILE = "<img/src=x/onerror=document.title=1>"
-MODELS = ("openai/gpt-4o", "anthropic/claude-sonnet-4-5", "sim/gpt-4o@status=400", f"sim/{HOSTILE}")
+# A browser that took one of them for markup or script would change the title.
+HOSTILE = (
+    "<img/src=x/onerror=document.title=1>",
+    "<script>document.title=2</script>",
+    "'\"><svg/onload=document.title=3>",
+    "javascript:document.title=4//",
+    "</pre></textarea><iframe/srcdoc='<script>parent.document.title=5</script>'>",
+    "{{constructor.constructor('document.title=6')()}}${document.title=7}",
+)
+CONFIG = """
+[cache]
+mode = "exact"
+
+[alerts.failures]
+metric = "error_rate"
+above = 0.9
+min_count = 1
+
+[webhooks.orders]
+url = "http://127.0.0.1:{port}/"
+allow_private_network = true
+secret = "whsec_YnJvd3Nlci10ZXN0cy1zZWNyZXQtMDEyMzQ1Njc4OQ=="
+"""
 AXE = Path(__file__).parents[1] / "sdk_js" / "node_modules" / "axe-core" / "axe.min.js"
 ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
 
@@ -29,33 +55,53 @@ def chromium() -> str:
     return found
 
 
-@pytest.fixture(scope="module")
+class Receiver(ThreadingHTTPServer):
+    """Takes webhook events."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        class Take(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["content-length"]))
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *args: object) -> None:
+                """Say nothing."""
+
+        super().__init__(("127.0.0.1", 0), Take)
+
+
+@pytest.fixture(scope="package")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A gateway that has seen some calls, jobs and a key."""
-    folder = tmp_path_factory.mktemp("browser") / "data"
-    with served(folder, "--demo", FINOPS_ADMIN_KEY=ADMIN_KEY, FINOPS_REQUIRE_VIRTUAL_KEY="false") as running:
-        _use(running.url)
-        yield running
+    """A gateway with a month of use, a rule for alerts, a cache and a receiver of events."""
+    folder = tmp_path_factory.mktemp("browser")
+    with Receiver() as receiver:
+        threading.Thread(target=receiver.serve_forever, daemon=True).start()
+        config = folder / "finops.toml"
+        config.write_text(CONFIG.format(port=receiver.server_port))
+        environ = {"FINOPS_ADMIN_KEY": ADMIN_KEY, "FINOPS_REQUIRE_VIRTUAL_KEY": "false", "FINOPS_CONFIG": str(config)}
+        with served(folder / "data", "--demo", **environ) as running:
+            Sample(running, ADMIN_KEY).fill()
+            _use(running.url)
+            yield running
+        receiver.shutdown()
 
 
 def _use(url: str) -> None:
-    admin = {"authorization": f"Bearer {ADMIN_KEY}"}
+    """Calls and jobs whose texts are hostile."""
     with httpx.Client(base_url=url, timeout=30, trust_env=False) as client:
-        made = client.post(
-            "/api/keys",
-            headers=admin,
-            json={"name": "support", "team": "care", "budget": {"limit_usd": 5, "window": "1d"}},
-        )
-        key = made.json()["value"]
-        for model in MODELS:
-            body = {"model": model, "messages": [{"role": "user", "content": "hello"}]}
-            client.post("/openai/v1/chat/completions", headers={"x-bf-vk": key}, json=body)
-            client.post("/openai/v1/chat/completions", headers={"x-bf-vk": key, "x-bf-async": "true"}, json=body)
+        for text in HOSTILE:
+            body = {"model": f"sim/{text}", "messages": [{"role": "user", "content": text}]}
+            headers = {"x-bf-dim-app": text.encode()}
+            client.post("/openai/v1/chat/completions", headers=headers, json=body)
+            client.post("/v1/async/chat/completions", headers=headers, json=body)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser(chromium: str) -> Iterator[Browser]:
-    """Chromium, of this module alone: Playwright's event loop runs in the tests' thread until it is closed."""
+    """Chromium, of this folder alone: Playwright's event loop runs in the tests' thread until it is closed."""
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=chromium, args=list(ARGUMENTS))
         yield running
@@ -93,14 +139,23 @@ class Tab:
         self.page.wait_for_selector("nav[aria-label=Pages]")
 
 
+@pytest.fixture(scope="package")
+def session(browser: Browser, gateway: Served) -> StorageState:
+    """The cookie of a signed-in administrator."""
+    context = browser.new_context()
+    Tab(context.new_page(), gateway.url).sign_in()
+    state = context.storage_state()
+    context.close()
+    return state
+
+
 @pytest.fixture
-def tab(browser: Browser, gateway: Served) -> Iterator[Tab]:
+def tab(browser: Browser, gateway: Served, session: StorageState) -> Iterator[Tab]:
     """A new browser profile, signed in as administrator."""
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, storage_state=session)
     context.set_default_timeout(20_000)
     opened = Tab(context.new_page(), gateway.url)
     opened.watch()
-    opened.sign_in()
     yield opened
     context.close()
     assert opened.problems == []

@@ -1,12 +1,15 @@
 """The console in a real browser: every page, by mouse and by keyboard, and nothing that it must not do."""
 
+import os
 import re
+import signal
+from urllib.parse import quote
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
-from tests.browser.conftest import ADMIN_KEY, AXE, HOSTILE, Tab
+from tests.browser.conftest import AXE, HOSTILE, Tab
 from tests.served import Served
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(180)]
@@ -16,11 +19,6 @@ PAGES = (
     "/alerts", "/webhooks", "/cache", "/try", "/audit", "/system",
 )  # fmt: skip
 WIDTHS = (360, 768, 1440)
-
-
-def admin(gateway: Served, path: str) -> dict:
-    headers = {"authorization": f"Bearer {ADMIN_KEY}"}
-    return httpx.get(gateway.url + path, headers=headers, trust_env=False, timeout=20).json()
 
 
 def test_every_page_loads_fits_and_is_accessible(tab: Tab) -> None:
@@ -40,13 +38,14 @@ def test_every_page_loads_fits_and_is_accessible(tab: Tab) -> None:
             assert [(path, scheme, one["id"], one["nodes"][0]["html"][:120]) for one in found] == []
 
 
-def test_texts_of_callers_stay_text(tab: Tab) -> None:
-    page = tab.open("/jobs")
-    expect(page.locator("tbody")).to_contain_text(HOSTILE)
-    assert page.locator("main img").count() == 0
-    page = tab.open(f"/jobs?model={HOSTILE}")
-    assert page.locator("main img").count() == 0
-    assert page.title() == "Jobs · FinOps"
+@pytest.mark.parametrize(("path", "texts"), [("/jobs?model=sim/", HOSTILE[:3]), ("/calls?model=sim/", HOSTILE[:2])])
+def test_texts_of_callers_stay_text(tab: Tab, path: str, texts: tuple[str, ...]) -> None:
+    for text in texts:
+        page = tab.open(path + quote(text, safe=""))
+        expect(page.locator("tbody")).to_contain_text(text)
+        assert page.locator("input[aria-label=Model]").input_value() == f"sim/{text}"
+        assert page.locator("main :is(img, iframe, script)").count() == 0
+        assert page.title().endswith(" · FinOps")
 
 
 def test_filters_are_in_the_address_and_survive_a_reload(tab: Tab) -> None:
@@ -56,38 +55,6 @@ def test_filters_are_in_the_address_and_survive_a_reload(tab: Tab) -> None:
     page.reload()
     page.wait_for_selector("tbody tr")
     assert set(page.locator("tbody .badge").all_inner_texts()) == {"failed"}
-
-
-def test_a_key_is_created_and_revoked_by_keyboard(tab: Tab, gateway: Served) -> None:
-    page = tab.open("/keys")
-    page.get_by_role("button", name="Create key").focus()
-    page.keyboard.press("Enter")
-    page.get_by_label("Name").fill("typed")
-    page.keyboard.press("Enter")
-    expect(page.locator("dialog code")).to_contain_text("sk-bf-")
-    page.get_by_role("button", name="Done").focus()
-    page.keyboard.press("Enter")
-    row = page.locator("tr", has_text="typed")
-    row.get_by_role("button", name="Revoke").focus()
-    page.keyboard.press("Enter")
-    page.get_by_role("button", name="Revoke key").focus()
-    page.keyboard.press("Enter")
-    expect(row.locator(".badge")).to_have_text("revoked")
-    (key,) = [key for key in admin(gateway, "/api/keys")["data"] if key["name"] == "typed"]
-    assert key["status"] == "revoked"
-
-
-def test_a_job_is_submitted_watched_and_cancelled(tab: Tab, gateway: Served) -> None:
-    page = tab.open("/try")
-    page.get_by_label("Model").fill("sim/gpt-4o@latency=60")
-    page.get_by_role("button", name="As a job").click()
-    page.get_by_role("button", name="Send").click()
-    page.wait_for_url(re.compile("/ui/jobs/"))
-    page.get_by_role("button", name="Cancel job").click()
-    page.locator("dialog").get_by_role("button", name="Cancel job").click()
-    expect(page.locator("dl .badge")).to_have_text("cancelled")
-    job_id = page.url.rsplit("/", 1)[1]
-    assert admin(gateway, f"/api/jobs/{job_id}")["status"] == "cancelled"
 
 
 def test_a_stream_appears_as_it_is_written(tab: Tab) -> None:
@@ -107,13 +74,45 @@ def test_a_change_is_seen_without_a_reload(tab: Tab, gateway: Served) -> None:
     expect(page.locator("tbody tr")).to_have_count(1)
 
 
-def test_a_slow_or_missing_gateway_is_named(tab: Tab) -> None:
+def test_a_missing_gateway_is_named_beside_the_last_data(tab: Tab) -> None:
     page = tab.open("/queue")
     page.route("**/api/queue", lambda route: route.abort())
     expect(page.locator("[role=alert]")).to_contain_text("The gateway does not answer. Showing the last data received.")
     page.unroute("**/api/queue")
     expect(page.locator("[role=alert]")).to_have_count(0)
     tab.problems.clear()  # the browser itself reports the request that was cut
+
+
+def test_a_slow_answer_is_named_and_waited_for(tab: Tab) -> None:
+    page = tab.open("/queue")
+    held: list[Route] = []
+    released: list[bool] = []
+
+    def hold(route: Route) -> None:
+        if released:
+            route.continue_()
+        else:
+            held.append(route)
+
+    page.route("**/api/queue", hold)
+    expect(page.locator("[role=alert]")).to_contain_text("The gateway takes long to answer.")
+    released.append(True)
+    for route in held:
+        route.continue_()
+    expect(page.locator("[role=alert]")).to_have_count(0)
+
+
+def test_an_outage_of_the_store_is_named(tab: Tab, gateway: Served) -> None:
+    page = tab.open("/queue")
+    (store,) = gateway.processes("valkey-server")
+    os.kill(store, signal.SIGSTOP)
+    try:
+        expect(page.locator("[role=alert]").first).to_contain_text("The store does not answer.")
+        expect(page.locator("[role=alert]").first).to_contain_text("Showing the last data received.")
+    finally:
+        os.kill(store, signal.SIGCONT)
+    expect(page.locator("[role=alert]")).to_have_count(0)
+    tab.problems.clear()  # the browser itself reports the 503s
 
 
 def test_an_ended_session_leads_to_the_sign_in(tab: Tab) -> None:

@@ -35,8 +35,9 @@ def test_the_demo_shows_the_main_job_and_leaves_nothing(tmp_path: Path) -> None:
     stages = [line.split()[-1] for line in lines if line.lstrip()[:3].replace(".", "").isdigit() and " s  " in line]
     assert stages == ["queued", "progress", "completed"]
     assert "200 of 200 done" in document.stdout
-    facts = {line.rsplit(maxsplit=1)[0].strip(): line.split()[-1] for line in lines[-7:]}
+    facts = {line.rsplit(maxsplit=1)[0].strip(): line.split()[-1] for line in lines[-9:-2]}
     assert (facts["jobs"], facts["lost"], facts["doubled"]) == ("200", "0", "0")
+    assert lines[-1].endswith("/ui.")
     workers = [int(facts["by worker 1"]), int(facts["by worker 2"])]
     assert sum(workers) == 200
     assert min(workers) > 20

@@ -58,9 +58,10 @@ export function moment(iso) {
   return iso ? dateTime.format(new Date(iso)) : "–";
 }
 
-/** The first eight characters of an id; the whole one belongs in a title. @param {string} id */
+/** An id with the first eight characters after its prefix; the whole one belongs in a title. @param {string} id */
 export function shortId(id) {
-  return id.length > 12 ? id.slice(0, 8) : id;
+  const from = id.indexOf("_") + 1;
+  return id.length > from + 12 ? id.slice(0, from + 8) : id;
 }
 
 /** @param {unknown} value */

@@ -1,6 +1,9 @@
 /** Data that stays fresh: asked again while the tab is seen, with the last good answer kept through failures. */
 import { useEffect, useRef, useState } from "./html.js";
 
+const SLOW_MS = 3000;
+const SLOW = { status: -1, message: "The gateway takes long to answer." };
+
 /**
  * @template T
  * @param {(signal: AbortSignal) => Promise<T>} load
@@ -8,7 +11,7 @@ import { useEffect, useRef, useState } from "./html.js";
  * @param {number} [everyMs] 0: once
  * @returns {{ data: T | undefined, error: any, loading: boolean, stale: boolean, reload: () => void }}
  */
-export function usePoll(load, inputs, everyMs = 2000) {
+export function usePoll(load, inputs, everyMs = 1500) {
   const [state, setState] = useState(/** @type {{ data: T | undefined, error: any, loading: boolean, key: string }} */ ({ data: undefined, error: null, loading: true, key: "" }));
   const again = useRef(() => {});
   const key = JSON.stringify(inputs);
@@ -20,6 +23,7 @@ export function usePoll(load, inputs, everyMs = 2000) {
       clearTimeout(timer);
       if (running || stop.signal.aborted) return;
       running = true;
+      const late = setTimeout(() => setState((old) => ({ ...old, error: old.error ?? SLOW })), SLOW_MS);
       try {
         const data = await load(stop.signal);
         if (!stop.signal.aborted) setState({ data, error: null, loading: false, key });
@@ -28,6 +32,7 @@ export function usePoll(load, inputs, everyMs = 2000) {
           setState((old) => ({ data: old.key === key ? old.data : undefined, error, loading: false, key }));
         }
       }
+      clearTimeout(late);
       running = false;
       if (everyMs && !stop.signal.aborted) timer = setTimeout(() => (document.hidden ? undefined : once()), everyMs);
     }
@@ -56,7 +61,7 @@ export function usePoll(load, inputs, everyMs = 2000) {
  * @param {(cursor: string, signal: AbortSignal) => Promise<{ data: any[], has_more: boolean, next_cursor?: string, last_id?: string | null }>} load
  * @param {unknown[]} inputs
  */
-export function usePages(load, inputs, everyMs = 2000) {
+export function usePages(load, inputs, everyMs = 1500) {
   const [more, setMore] = useState(/** @type {{ key: string, rows: any[], cursor: string, has: boolean }} */ ({ key: "", rows: [], cursor: "", has: false }));
   const [busy, setBusy] = useState(false);
   const key = JSON.stringify(inputs);

@@ -8,7 +8,7 @@ import { More, Table } from "../ui/table.js";
 import { act } from "../ui/toast.js";
 
 export default function Alerts() {
-  const pages = usePages((after, signal) => call("alerts", { query: { after, limit: 50 }, signal }), [], 5000);
+  const pages = usePages((after, signal) => call("alerts", { query: { after, limit: 50 }, signal }), []);
   return html`<${PageHead} title="Alerts" /><div class="stack"><${Rules} /><${Problem} error=${pages.error} stale=${pages.stale} retry=${pages.reload} />
     <${Card} title="Raised" pad=${false}><${Table} label="Alerts" rows=${pages.rows} loading=${pages.loading} keyOf=${(/** @type {any} */ alert) => alert.id}
       empty=${html`<${Empty} title="No alerts">Rules that fire, budgets that pass a threshold and unusual spending appear here.</${Empty}>`} foot=${html`<${More} pages=${pages} noun="alerts" />`}
@@ -33,7 +33,7 @@ function detail(alert) {
 const figure = (value) => (value === null ? "" : String(Number(value.toPrecision(4))));
 
 function Rules() {
-  const live = usePoll((signal) => call("alertRules", { signal }), [], 5000);
+  const live = usePoll((signal) => call("alertRules", { signal }), []);
   const rules = live.data?.data ?? [];
   /** @param {any} rule */
   async function turn(rule) {

@@ -10,13 +10,13 @@ const FILTERS = [{ name: "target", label: "Target", placeholder: "Id of a key or
 
 export default function Audit() {
   const values = filterValues(["target"]);
-  const pages = usePages((after, signal) => call("audit", { query: { ...values, after, limit: 50 }, signal }), [values], 5000);
+  const pages = usePages((after, signal) => call("audit", { query: { ...values, after, limit: 50 }, signal }), [values]);
   return html`<${PageHead} title="Audit" /><${Filters} filters=${FILTERS} /><${Problem} error=${pages.error} stale=${pages.stale} retry=${pages.reload} />
     <${Card} pad=${false}><${Table} label="Audit trail" rows=${pages.rows} loading=${pages.loading} keyOf=${(/** @type {any} */ entry) => entry.id}
       empty=${html`<${Empty} title="Nothing was changed">Every administrative change is recorded here.</${Empty}>`} foot=${html`<${More} pages=${pages} noun="entries" />`}
       columns=${[
         { title: "At", cell: (/** @type {any} */ entry) => html`<${When} at=${entry.at} />` },
-        { title: "Action", cell: (/** @type {any} */ entry) => html`<span class="mono clip" title=${entry.action}>${entry.action}</span>` },
+        { title: "Action", cell: (/** @type {any} */ entry) => html`<span class="mono clip narrow" title=${entry.action}>${entry.action}</span>` },
         { title: "Result", cell: (/** @type {any} */ entry) => html`<${Status} status=${entry.status < 400 ? "ok" : "failed"} />` },
         { title: "Target", cell: (/** @type {any} */ entry) => html`<span class="mono clip narrow" title=${entry.target}>${entry.target}</span>` },
         { title: "Detail", cell: (/** @type {any} */ entry) => html`<span class="mono clip narrow" title=${JSON.stringify(entry.detail)}>${Object.keys(entry.detail ?? {}).length ? JSON.stringify(entry.detail) : ""}</span>` },

@@ -13,7 +13,7 @@ const OPEN = new Set(["validating", "in_progress", "finalizing"]);
 
 export default function Batches() {
   const admin = session.value?.role === "admin";
-  const pages = usePages((after, signal) => call(admin ? "batches" : "ownBatches", { query: { after, limit: 50 }, signal }), [], admin ? 3000 : 15_000);
+  const pages = usePages((after, signal) => call(admin ? "batches" : "ownBatches", { query: { after, limit: 50 }, signal }), [], admin ? undefined : 15_000);
   const [asking, setAsking] = useState(/** @type {any} */ (null));
   async function cancel() {
     await call("cancelBatch", { path: { batch_id: asking.id } });

@@ -19,7 +19,7 @@ const FILTERS = [
 
 export default function Calls() {
   const values = filterValues(FILTERS.map((filter) => filter.name));
-  const pages = usePages((cursor, signal) => call("calls", { query: { ...values, cursor, limit: 50 }, signal }), [values], 4000);
+  const pages = usePages((cursor, signal) => call("calls", { query: { ...values, cursor, limit: 50 }, signal }), [values]);
   const [open, setOpen] = useState(/** @type {any} */ (null));
   return html`<${PageHead} title="Calls" />
     <${Filters} filters=${FILTERS} />

@@ -16,8 +16,8 @@ const choices = (names) => names.map((name) => [name, name]);
 const HOURS = /** @type {Record<string, number>} */ ({ "1h": 1, "1d": 24, "7d": 168 });
 const FILTERS = [
   { name: "status", label: "Status", options: choices(["pending", "processing", "completed", "failed", "cancelled"]) },
-  { name: "model", label: "Model", placeholder: "Model, e.g. openai/gpt-4o" },
-  { name: "label", label: "Label", placeholder: "Label, e.g. app:search" },
+  { name: "model", label: "Model", placeholder: "Model" },
+  { name: "label", label: "Label", placeholder: "Label, as app:search" },
   { name: "since", label: "Submitted", options: /** @type {[string, string][]} */ ([["1h", "in the last hour"], ["1d", "in the last day"], ["7d", "in the last week"]]) },
   { name: "provider", label: "Provider", more: true },
   { name: "code", label: "Error code", more: true },

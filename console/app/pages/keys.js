@@ -17,7 +17,7 @@ const FILTERS = [
 
 export default function Keys() {
   const values = filterValues(FILTERS.map((filter) => filter.name));
-  const pages = usePages((after, signal) => call("keys", { query: { ...values, after, limit: 50 }, signal }), [values], 5000);
+  const pages = usePages((after, signal) => call("keys", { query: { ...values, after, limit: 50 }, signal }), [values]);
   const [open, setOpen] = useState(/** @type {{ kind: string, key?: any } | null} */ (null));
   const close = () => (setOpen(null), pages.reload());
   return html`<${PageHead} title="Keys"><button class="primary" onClick=${() => setOpen({ kind: "create" })}>Create key</button></${PageHead}>

@@ -8,7 +8,7 @@ import { Chart, dayAndHour } from "../ui/chart.js";
 import { Table } from "../ui/table.js";
 
 export default function Overview() {
-  const live = usePoll((signal) => call("overview", { signal }), [], 2000);
+  const live = usePoll((signal) => call("overview", { signal }), [], 1000);
   const data = live.data;
   return html`<${PageHead} title="Overview" />
     <${Problem} error=${live.error} stale=${live.stale} retry=${live.reload} />

@@ -62,7 +62,7 @@ const KINDS = ["all", "key", "team", "provider", "model", "priority"];
 
 /** @param {{ pausing: boolean, close: () => void }} props */
 function Pauses({ pausing, close }) {
-  const live = usePoll((signal) => call("pauses", { signal }), [], 3000);
+  const live = usePoll((signal) => call("pauses", { signal }), []);
   const rows = live.data?.data ?? [];
   const resume = (/** @type {any} */ pause) => act(() => call("resume", { path: { scope: pause.scope } }), "Its jobs are claimed again.").then(live.reload);
   return html`<${Problem} error=${live.error} stale=${live.stale} retry=${live.reload} />
@@ -104,7 +104,7 @@ function NewPause({ onClose }) {
 }
 
 function DeadLetters() {
-  const pages = usePages((after, signal) => call("deadJobs", { query: { after, limit: 50 }, signal }), [], 5000);
+  const pages = usePages((after, signal) => call("deadJobs", { query: { after, limit: 50 }, signal }), []);
   const [asking, setAsking] = useState(/** @type {any} */ (null));
   async function retry() {
     await call("retryJob", { path: { job_id: asking.id } });

@@ -7,7 +7,7 @@ import { Card, Empty, Id, LimitBar, PageHead, Problem, When } from "../ui/parts.
 import { More, Table } from "../ui/table.js";
 
 export default function Runs() {
-  const pages = usePages((after, signal) => call("runs", { query: { after, limit: 50 }, signal }), [], 3000);
+  const pages = usePages((after, signal) => call("runs", { query: { after, limit: 50 }, signal }), []);
   return html`<${PageHead} title="Runs" /><${Problem} error=${pages.error} stale=${pages.stale} retry=${pages.reload} />
     <${Card} pad=${false}><${Table} label="Runs" rows=${pages.rows} loading=${pages.loading} keyOf=${(/** @type {any} */ run, /** @type {number} */ at) => `${run.team ?? run.key ?? ""}/${run.id}/${at}`}
       empty=${html`<${Empty} title="No runs">Send x-bf-run-id and x-bf-run-budget-usd with the calls of an agent to cap what it spends.</${Empty}>`} foot=${html`<${More} pages=${pages} noun="runs" />`}

@@ -11,7 +11,7 @@ import { act } from "../ui/toast.js";
 
 export default function Schedules() {
   const admin = session.value?.role === "admin";
-  const pages = usePages((after, signal) => call("schedules", { query: { after, limit: 50 }, signal }), [], 3000);
+  const pages = usePages((after, signal) => call("schedules", { query: { after, limit: 50 }, signal }), []);
   const [open, setOpen] = useState(/** @type {any} */ (null));
   const close = () => (setOpen(null), pages.reload());
   /** @param {any} schedule */

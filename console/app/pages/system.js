@@ -6,7 +6,7 @@ import { session } from "../lib/session.js";
 import { Card, Facts, Loading, PageHead, Problem, Status, When } from "../ui/parts.js";
 
 export default function System() {
-  const live = usePoll((signal) => call("system", { signal }), [], 5000);
+  const live = usePoll((signal) => call("system", { signal }), []);
   const data = live.data;
   return html`<${PageHead} title="System" /><${Problem} error=${live.error} stale=${live.stale} retry=${live.reload} />
     ${live.loading ? html`<${Loading} />` : null}

@@ -18,7 +18,7 @@ const FILTERS = [
 
 export default function Webhooks() {
   const values = filterValues(FILTERS.map((filter) => filter.name));
-  const pages = usePages((after, signal) => call("deliveries", { query: { ...values, after, limit: 50 }, signal }), [values], 3000);
+  const pages = usePages((after, signal) => call("deliveries", { query: { ...values, after, limit: 50 }, signal }), [values]);
   const [open, setOpen] = useState(/** @type {any} */ (null));
   return html`<${PageHead} title="Webhooks"><${Secret} /></${PageHead}>
     <${Filters} filters=${FILTERS} /><${Problem} error=${pages.error} stale=${pages.stale} retry=${pages.reload} />

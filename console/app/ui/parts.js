@@ -46,8 +46,8 @@ export const Loading = () => html`<div aria-busy="true" aria-label="Loading">${[
 /** What went wrong, beside data that may be old. @param {{ error: any, stale?: boolean, retry?: () => void }} props */
 export function Problem({ error, stale, retry }) {
   if (!error) return null;
-  const text = error.status === 0 ? "The gateway does not answer." : error.message;
-  return html`<div class=${`note ${stale ? "warn" : "bad"}`} role="alert">
+  const text = error.code === "store_unavailable" ? `The store does not answer. ${error.message}` : error.message;
+  return html`<div class=${`note ${stale || error.status < 0 ? "warn" : "bad"}`} role="alert">
     <span>${text}${stale ? " Showing the last data received." : ""}</span>
     ${retry ? html`<button class="small plain" onClick=${retry}>Try again</button>` : null}</div>`;
 }

@@ -5,7 +5,7 @@ import { Empty, Loading } from "./parts.js";
 
 const ROW_PX = 36;
 const WINDOWED_FROM = 200;
-const MARGIN_ROWS = 20;
+const MARGIN_ROWS = 10;
 
 /**
  * @typedef {{ title: string, cell: (row: any) => any, right?: boolean }} Column
@@ -73,5 +73,5 @@ function useWindow(total, windowed) {
 }
 
 /** "Load more" below a table that is read page by page. @param {{ pages: any, noun: string }} props */
-export const More = ({ pages, noun }) => html`<span>${pages.rows.length} ${noun}${pages.hasMore ? " loaded" : ""}</span>
+export const More = ({ pages, noun }) => html`<span>${pages.rows.length === 1 ? "1 row" : `${pages.rows.length} ${noun}`}${pages.hasMore ? " loaded" : ""}</span>
   ${pages.hasMore ? html`<button class="small" disabled=${pages.busy} onClick=${pages.loadMore}>Load more</button>` : null}`;

@@ -1,0 +1,152 @@
+"""What open tabs of the console cost the API and the store, and how smoothly 10,000 jobs scroll.
+
+python -m bench.console            # two minutes; needs chromium
+python -m bench.console --keep     # make the table the current one in RESULTS.md
+"""
+
+import argparse
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, sync_playwright
+from redis import Redis
+
+from bench import results_file
+from bench.machine import cpu_s, load, shape
+from bench.report import run_line, table
+from shared.store.datadir import running_store_url
+from tests.browser.conftest import ADMIN_KEY, ARGUMENTS
+from tests.browser.sample import Sample
+from tests.served import Served, served
+
+GROUP = "Console"
+JOBS = 10_000
+TABS = (0, 1, 5)
+SCROLL = (
+    """async (base) => {
+    const { html, render } = await import(base + "/app/lib/html.js");
+    const { Table } = await import(base + "/app/ui/table.js");
+    const { Status, When, Id } = await import(base + "/app/ui/parts.js");
+    const root = document.querySelector("main");
+    const at = new Date().toISOString();
+    const rows = Array.from({ length: %d }, (_, n) => ({ id: `job-${n}`, at }));
+    const columns = [
+        { title: "Job", cell: (row) => html`<${Id} id=${row.id} />` },
+        { title: "Status", cell: () => html`<${Status} status="completed" />` },
+        { title: "Model", cell: () => html`<span class="clip">openai/gpt-4o</span>` },
+        { title: "Submitted", cell: (row) => html`<${When} at=${row.at} />` },
+    ];
+    render(html`<${Table} label="many" rows=${rows} keyOf=${(row) => row.id} columns=${columns} />`, root);
+    const frame = root.querySelector("[aria-label=many]");
+    await new Promise((done) => setTimeout(done, 500));
+    const tasks = [];
+    new PerformanceObserver((list) => tasks.push(...list.getEntries().map((one) => one.duration))).observe({ type: "longtask" });
+    const gaps = [];
+    let before = performance.now();
+    for (let step = 1; step <= 300; step++) {
+        frame.scrollTop += 240; // two notches of a wheel
+        await new Promise(requestAnimationFrame);
+        gaps.push(performance.now() - before);
+        before = performance.now();
+    }
+    await new Promise((done) => setTimeout(done, 300));
+    gaps.sort((a, b) => a - b);
+    return { longest: Math.max(0, ...tasks), over: tasks.length, median: gaps[150], worst: gaps[299] };
+}"""
+    % JOBS
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=20, help="of each window")
+    parser.add_argument("--keep", action="store_true")
+    arguments = parser.parse_args()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        served(Path(folder) / "data", "--demo", FINOPS_ADMIN_KEY=ADMIN_KEY) as gateway,
+    ):
+        Sample(gateway, ADMIN_KEY).fill()
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=list(ARGUMENTS))
+            text = f"### An open Overview\n\n{tabs(browser, gateway, arguments.seconds)}\n\n### {JOBS:,} rows, scrolled by 240 px a frame, 300 times\n\n{scrolling(browser, gateway)}\n"
+            browser.close()
+    print(text)
+    if arguments.keep:
+        results_file.keep(GROUP, f"{run_line()}; {shape()}; load average {load():.1f}.", text)
+
+
+def tabs(browser: Browser, gateway: Served, seconds: float) -> str:
+    """Load of the API and the store with tabs open, in one run: each number of tabs twice, in turns."""
+    (api,) = gateway.processes("api")
+    found: dict[int, list[list[float]]] = {}
+    with Redis.from_url(str(running_store_url(gateway.data_dir))) as store:
+
+        def figures() -> list[float]:
+            return [100 * cpu_s(api), commands(store), reads(store)]
+
+        for number_of_tabs in (*TABS, *TABS):
+            pages = [signed_in(browser, gateway)] if number_of_tabs else []
+            for _ in range(number_of_tabs - 1):
+                pages.append(pages[0].context.new_page())
+                pages[-1].goto(f"{gateway.url}/ui")
+            time.sleep(3)
+            before, began = figures(), time.monotonic()
+            time.sleep(seconds)
+            after, took = figures(), time.monotonic() - began
+            measured = [(late - early) / took for early, late in zip(before, after, strict=True)]
+            found.setdefault(number_of_tabs, []).append(measured)
+            if pages:
+                pages[0].context.close()
+    best = {count: [min(run[at] for run in runs) for at in range(3)] for count, runs in found.items()}
+    rows = [
+        [
+            str(count),
+            *(f"{figure:.2f}" for figure in figures),
+            *(f"{figure - idle:.2f}" for figure, idle in zip(figures, best[0], strict=True)),
+        ]
+        for count, figures in best.items()
+    ]
+    head = ["tabs", "API, % of a core", "store, commands/s", "store, reads of sockets/s"]
+    return table([*head, *("more than without: " + name.rpartition(", ")[2] for name in head[1:])], rows)
+
+
+def scrolling(browser: Browser, gateway: Served) -> str:
+    """Three times: tasks over 50 ms, as the browser reports them, and the time between two frames."""
+    rows = []
+    for run in range(3):
+        page = signed_in(browser, gateway)
+        base = str(page.locator("script[type=module]").get_attribute("src")).removesuffix("/app/main.js")
+        page.goto(f"{gateway.url}/ui/try")
+        found = page.evaluate(SCROLL, base)
+        rows.append(
+            [str(run + 1), str(found["over"]), *(f"{found[name]:.0f}" for name in ("longest", "median", "worst"))]
+        )
+        page.context.close()
+    return table(["run", "tasks over 50 ms", "longest of them, ms", "frame, median, ms", "frame, worst, ms"], rows)
+
+
+def signed_in(browser: Browser, gateway: Served) -> Page:
+    """Open Overview in a window of its own."""
+    page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
+    page.goto(f"{gateway.url}/ui")
+    page.fill("input[name=key]", ADMIN_KEY)
+    page.press("input[name=key]", "Enter")
+    page.wait_for_selector("nav[aria-label=Pages]")
+    return page
+
+
+def commands(store: Redis) -> int:
+    """Commands that the store executed, those inside scripts not counted."""
+    return int(store.info("stats")["total_commands_processed"])
+
+
+def reads(store: Redis) -> int:
+    """Reads from clients' sockets: one for each round trip."""
+    return int(store.info("stats")["total_reads_processed"])
+
+
+if __name__ == "__main__":
+    main()

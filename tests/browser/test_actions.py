@@ -1,0 +1,254 @@
+"""Every action of the console, by mouse and by keyboard; its effect is checked through the API."""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.conftest import ADMIN_KEY, Tab
+from tests.served import Served
+
+pytestmark = [pytest.mark.process, pytest.mark.timeout(180)]
+
+Press = Callable[[Locator], None]
+CHAT = {"messages": [{"role": "user", "content": "hello"}]}
+SLOW = "sim/gpt-4o@latency=600"
+
+
+def by_mouse(target: Locator) -> None:
+    target.click()
+
+
+def by_keyboard(target: Locator) -> None:
+    target.focus()
+    target.press("Space" if target.get_attribute("type") == "checkbox" else "Enter")
+
+
+@pytest.fixture(params=[by_mouse, by_keyboard], ids=["mouse", "keyboard"])
+def press(request: pytest.FixtureRequest) -> Press:
+    """A way to use a button, link or box."""
+    chosen: Press = request.param
+    return chosen
+
+
+class Api:
+    """The gateway's API, as its administrator."""
+
+    def __init__(self, client: httpx.Client) -> None:
+        self._client = client
+
+    def get(self, path: str) -> Any:
+        return self._client.get(path).raise_for_status().json()
+
+    def post(self, path: str, body: Any = None, **headers: str) -> Any:
+        return self._client.post(path, json=body, headers=headers).raise_for_status().json()
+
+    def submit(self, model: str, **headers: str) -> str:
+        """Submit a job without a key; its id."""
+        body = {"model": model, **CHAT}
+        return str(self.post("/v1/async/chat/completions", body, authorization="", **headers)["id"])
+
+
+@pytest.fixture
+def api(gateway: Served) -> Any:
+    headers = {"authorization": f"Bearer {ADMIN_KEY}"}
+    with httpx.Client(base_url=gateway.url, headers=headers, trust_env=False, timeout=20) as client:
+        yield Api(client)
+
+
+def button(scope: Page | Locator, name: str) -> Locator:
+    return scope.get_by_role("button", name=name, exact=True)
+
+
+def row(page: Page, text: str) -> Locator:
+    return page.locator("tbody tr", has_text=text)
+
+
+def test_keys(tab: Tab, api: Api, press: Press) -> None:
+    name = f"made {press.__name__}"
+    page = tab.open("/keys")
+    press(button(page, "Create key"))
+    page.get_by_label("Name").fill(name)
+    page.get_by_label("Team").last.fill("browser")
+    press(button(page.locator("dialog"), "Create key"))
+    expect(page.locator("dialog code")).to_contain_text("sk-bf-")
+    press(button(page, "Done"))
+    (made,) = [key for key in api.get("/api/keys?team=browser")["data"] if key["name"] == name]
+    press(button(row(page, name), "Rotate"))
+    press(button(page, "Rotate key"))
+    expect(page.locator("dialog code")).to_contain_text("sk-bf-")
+    press(button(page, "Done"))
+    assert api.get(f"/api/keys/{made['id']}")["hint"] != made["hint"]
+    press(button(row(page, name), "Revoke"))
+    press(button(page, "Revoke key"))
+    expect(row(page, name).locator(".badge")).to_have_text("revoked")
+    assert api.get(f"/api/keys/{made['id']}")["status"] == "revoked"
+
+
+def test_a_job_is_submitted_cancelled_and_retried_with_changes(tab: Tab, api: Api, press: Press) -> None:
+    page = tab.open("/try?mode=job")
+    page.get_by_label("Model").fill(SLOW)
+    press(button(page, "Send"))
+    page.wait_for_url(re.compile("/ui/jobs/"))
+    job_id = page.url.rsplit("/", 1)[1]
+    press(button(page, "Cancel job"))
+    press(button(page.locator("dialog"), "Cancel job"))
+    expect(page.locator("dl .badge")).to_have_text("cancelled")
+    assert api.get(f"/api/jobs/{job_id}")["status"] == "cancelled"
+    page = tab.open(f"/jobs/{api.submit('sim/gpt-4o@status=400')}")
+    press(button(page, "Retry"))
+    model = f"sim/gpt-4o@tokens={len(press.__name__)}"  # another one each time: no stored answer serves it
+    page.locator("dialog").get_by_label("Model").fill(model)
+    press(button(page.locator("dialog"), "Retry"))
+    expect(page.locator("dl .badge")).to_have_text("completed")
+    job = api.get(f"/api/jobs/{page.url.rsplit('/', 1)[1]}")
+    assert (job["status"], job["model"], len(job["history"])) == ("completed", model, 2)
+
+
+def test_selected_jobs_are_cancelled(tab: Tab, api: Api, press: Press) -> None:
+    model = f"{SLOW},tokens={len(press.__name__)}"
+    ids = [api.submit(model), api.submit(model)]
+    page = tab.open(f"/jobs?model={model}")
+    press(page.get_by_label("Select all rows"))
+    press(button(page, "Cancel 2"))
+    press(button(page, "Cancel jobs"))
+    expect(page.locator("tbody .badge")).to_have_text(["cancelled", "cancelled"])
+    assert [api.get(f"/api/jobs/{job_id}")["status"] for job_id in ids] == ["cancelled", "cancelled"]
+
+
+def test_all_jobs_that_match_are_counted_priced_and_cancelled(tab: Tab, api: Api, press: Press) -> None:
+    label = press.__name__
+    ids = [api.submit(SLOW, **{"x-bf-dim-app": label}) for _ in range(3)]
+    page = tab.open(f"/jobs?label=app:{label}")
+    expect(page.locator("tbody tr")).to_have_count(3)
+    press(button(page, "Act on all that match"))
+    expect(page.locator("dialog")).to_contain_text("at most $")
+    press(button(page.locator("dialog"), "Cancel 3 jobs"))
+    progress = page.get_by_label("Bulk operation")
+    expect(progress).to_contain_text("completed")
+    expect(progress).to_contain_text("3 of 3")
+    page.reload()
+    expect(progress).to_contain_text("completed")
+    press(button(progress, "Dismiss"))
+    expect(progress).to_have_count(0)
+    assert {api.get(f"/api/jobs/{job_id}")["status"] for job_id in ids} == {"cancelled"}
+
+
+def test_a_part_of_the_queue_is_paused_and_resumed(tab: Tab, api: Api, press: Press) -> None:
+    page = tab.open("/queue")
+    press(button(page, "Pause jobs"))
+    page.get_by_label("Name").fill("ollama")
+    page.get_by_label("Reason").fill("maintenance")
+    press(button(page, "Pause"))
+    expect(row(page, "provider:ollama")).to_be_visible()
+    assert "provider:ollama" in {pause["scope"] for pause in api.get("/api/queue/pauses")["data"]}
+    press(button(row(page, "provider:ollama"), "Resume"))
+    expect(row(page, "provider:ollama")).to_have_count(0)
+    assert "provider:ollama" not in {pause["scope"] for pause in api.get("/api/queue/pauses")["data"]}
+
+
+def test_schedules(tab: Tab, api: Api, press: Press) -> None:
+    name = f"nightly {press.__name__}"
+
+    def stored() -> list[dict[str, Any]]:
+        return [schedule for schedule in api.get("/api/schedules")["data"] if schedule["name"] == name]
+
+    page = tab.open("/schedules")
+    press(button(page, "Create schedule"))
+    dialog = page.locator("dialog")
+    dialog.get_by_label("Name").fill(name)
+    dialog.get_by_label("Model").fill("sim/gpt-4o")
+    dialog.get_by_label("Prompt").fill("Report.")
+    dialog.get_by_label("Time zone").fill("Europe/Berlin")
+    press(button(dialog, "Create schedule"))
+    expect(row(page, name).locator(".badge")).to_have_text("active")
+    assert (stored()[0]["cron"], stored()[0]["timezone"]) == ("30 6 * * MON-FRI", "Europe/Berlin")
+    press(button(row(page, name), "Pause"))
+    expect(row(page, name).locator(".badge")).to_have_text("paused")
+    assert stored()[0]["status"] == "paused"
+    press(button(row(page, name), "Resume"))
+    expect(row(page, name).locator(".badge")).to_have_text("active")
+    press(button(row(page, name), "Delete"))
+    press(button(page, "Delete schedule"))
+    expect(row(page, name)).to_have_count(0)
+    assert stored() == []
+
+
+def muted(api: Api) -> Any:
+    (rule,) = api.get("/api/alerts/rules")["data"]
+    return rule["muted"]
+
+
+def test_a_rule_is_muted_and_unmuted(tab: Tab, api: Api, press: Press) -> None:
+    page = tab.open("/alerts")
+    press(button(row(page, "failures"), "Mute"))
+    expect(button(row(page, "failures"), "Unmute")).to_be_visible()
+    assert muted(api)
+    press(button(row(page, "failures"), "Unmute"))
+    expect(button(row(page, "failures"), "Mute")).to_be_visible()
+    assert not muted(api)
+
+
+def test_an_event_is_sent_again(tab: Tab, api: Api, press: Press) -> None:
+    job_id = api.submit("sim/gpt-4o", **{"x-bf-async-webhook": "orders"})
+    page = tab.open(f"/webhooks?job={job_id}")
+    expect(page.locator("tbody .badge")).to_have_text("delivered")
+    press(page.locator("tbody button"))
+    press(button(page, "Send again"))
+    expect(page.locator("tbody td.right")).to_have_text("2")
+    (delivery,) = api.get(f"/api/webhooks/deliveries?job={job_id}")["data"]
+    assert len(delivery["attempts"]) == 2
+    press(button(page, "Signing secret"))
+    expect(page.locator("dialog code")).to_contain_text("whsec_")
+    press(button(page, "Done"))
+
+
+def test_stored_answers_are_purged(tab: Tab, api: Api, press: Press) -> None:
+    for _ in range(2):
+        api.post("/v1/chat/completions", {"model": "sim/gpt-4o-mini", **CHAT}, authorization="")
+    page = tab.open("/cache")
+    press(button(page, "Purge answers"))
+    page.get_by_label("Model").fill("sim/gpt-4o-mini")
+    page.get_by_label("Model").blur()
+    press(button(page, "Purge 1 answers"))
+    expect(page.get_by_role("status")).to_contain_text("1 answers purged.")
+    assert api.post("/api/cache/purge", {"model": "sim/gpt-4o-mini", "dry_run": True})["purged"] == 0
+
+
+def test_a_batch_is_cancelled(tab: Tab, api: Api, press: Press, gateway: Served) -> None:
+    line = {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": {"model": SLOW, **CHAT}}
+    files = {"file": ("lines.jsonl", json.dumps(line)), "purpose": (None, "batch")}
+    with httpx.Client(base_url=gateway.url, trust_env=False, timeout=20) as client:
+        file_id = client.post("/v1/files", files=files, headers={"x-bf-provider": "finops"}).json()["id"]
+        body = {"input_file_id": file_id, "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+        batch = client.post("/v1/batches", json=body).raise_for_status().json()
+    page = tab.open("/batches")
+    press(button(page.locator("tbody tr").first, "Cancel"))
+    press(button(page, "Cancel batch"))
+    expect(page.locator("tbody tr").first.locator(".badge")).to_have_text(re.compile("cancel"))
+    assert api.get(f"/v1/batches/{batch['id']}")["status"] in {"cancelling", "cancelled"}
+
+
+def test_the_theme_changes_and_stays(tab: Tab, press: Press) -> None:
+    page = tab.open("/audit")
+    press(page.get_by_role("button", name="Switch to the dark theme"))
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    page.reload()
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+
+
+def test_every_api_format_answers_and_shows_its_code(tab: Tab, press: Press) -> None:
+    page = tab.open("/try?model=sim/gpt-4o")
+    for name, code in (
+        ("Responses", "responses.create"), ("Anthropic messages", "messages.create"),
+        ("Gemini generateContent", "generate_content"), ("Embeddings", "embeddings.create"),
+        ("Images", "images.generate"), ("Chat completions", "chat.completions.create"),
+    ):  # fmt: skip
+        page.get_by_label("API").select_option(label=name)
+        press(button(page, "Send"))
+        expect(page.locator("pre[aria-live]")).not_to_be_empty()
+        expect(page.get_by_text(code)).to_be_visible()
