@@ -94,7 +94,7 @@ class LineJobs:
             "surface": call.surface,
             "batch": batch.id,
             "custom_id": custom_id,
-            "who": {"type": call.request_type.name, **who(caller, call.dimensions)},
+            "who": {"type": call.request_type.name, **who(caller, call.dimensions, call.run)},
         }
         if call.dimensions:
             context["dimensions"] = dict(call.dimensions)

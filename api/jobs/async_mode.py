@@ -184,7 +184,7 @@ def _context(context: RequestContext, request: RequestBody, call: Call) -> dict[
     # An empty table would be a list to the scripts: there is always something in it.
     stored: dict[str, Any] = {
         "surface": context.surface,
-        "who": {"type": call.request_type.name, **who(call.caller, call.dimensions)},
+        "who": {"type": call.request_type.name, **who(call.caller, call.dimensions, call.run)},
     }
     if request.stream:
         stored["stream"] = True

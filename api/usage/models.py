@@ -16,11 +16,15 @@ class Sums(BaseModel):
     cached_tokens: int = Field(description="Part of the input tokens.")
     reasoning_tokens: int = Field(description="Part of the output tokens.")
     cost_usd: float
-    list_cost_usd: float = Field(description="Before discounts.")
+    list_cost_usd: float = Field(description="At the standard tier, without batches, caches and discounts.")
     average_latency_ms: int
     upstream_attempts: int
     cache_hits: int = Field(description="Calls that a stored answer served.")
     saved_usd: float = Field(description="What those would have cost at list prices.")
+    saved_by_batch_usd: float = Field(description="What a provider's batch made cheaper.")
+    saved_by_tier_usd: float = Field(description="What the service tier made cheaper; below 0: dearer.")
+    saved_by_cache_usd: float = Field(description="What prompt caches and stored answers made cheaper.")
+    saved_by_discount_usd: float = Field(description="What configured discounts made cheaper.")
 
 
 class UsageItem(Sums):
@@ -71,6 +75,7 @@ class LoggedCall(BaseModel):
     code: str
     request_id: str
     job_id: str
+    run_id: str
     status: int
     input_tokens: int
     output_tokens: int
@@ -92,6 +97,10 @@ class LoggedCall(BaseModel):
     list_cost_usd: float | None
     cache: str = Field(description="`hit`: a stored answer served it; empty: its provider did.")
     saved_usd: float = Field(description="What it would have cost at list prices without the cache.")
+    saved_by_batch_usd: float = Field(description="What a provider's batch made cheaper.")
+    saved_by_tier_usd: float = Field(description="What the service tier made cheaper; below 0: dearer.")
+    saved_by_cache_usd: float = Field(description="What prompt caches and stored answers made cheaper.")
+    saved_by_discount_usd: float = Field(description="What configured discounts made cheaper.")
     priced: bool
     estimated: bool = Field(description="The provider reported no usage; the gateway estimated it.")
     dimensions: dict[str, str]

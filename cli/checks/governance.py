@@ -9,8 +9,10 @@ from cli.checks.findings import Finding, fail, ok, warn
 from shared.errors import GatewayError
 from shared.governance.keys.model import VirtualKey, caller_of_key
 from shared.governance.keys.store import MAX_PAGE, VirtualKeyStore
+from shared.providers.registry import rows_of
 from shared.settings.exposure import open_to_strangers, weak_admin_key
 from shared.settings.model import Settings
+from shared.settings.prices import PriceSettings
 from shared.store.multiplexed import MultiplexedClient
 
 _NAMED = 5
@@ -70,6 +72,7 @@ async def check_keys(settings: Settings, url: str | None) -> list[Finding]:
     findings += _judge_expired(keys)
     findings += _judge_unlimited(active, settings)
     findings += _judge_named_by_callers(active, settings)
+    findings += _judge_passed_budgets(active, settings)
     if settings.auth.require_virtual_key is False:
         fix = 'set auth.require_virtual_key = "auto": calls without a key are not bound by any limit'
         findings.append(warn("virtual keys", "calls without a key are accepted", fix))
@@ -106,6 +109,29 @@ def _judge_named_by_callers(keys: list[VirtualKey], settings: Settings) -> Itera
             own = "give them a budget too" if not dimension else f"fix the dimension {dimension!r} in them"
             fix = f"{own}: a call that names no {dimension or 'user'} is not bound by it"
             yield warn("limits", f"[limits.{name}] is the only limit of {_list(passing)}, whose callers name it", fix)
+
+
+def _judge_passed_budgets(keys: list[VirtualKey], settings: Settings) -> Iterator[Finding]:
+    """Find budgets that calls can pass: without a key, without a price, or at a price of nothing."""
+    budgets = [key.name for key in keys if any(limit.is_budget for limit in caller_of_key(key, settings).limits)]
+    budgets += [f"provider {name}" for name, provider in settings.providers.items() if provider.all_budgets]
+    budgets += [f"model {name}" for name, model in settings.models.items() if model.all_budgets]
+    if not budgets:
+        return
+    if settings.ledger.unpriced == "allow":
+        fix = 'remove ledger.unpriced = "allow"; `finops prices check` names what then needs a price'
+        yield warn("budgets", f"calls without a known price pass the budgets of {_list(budgets)}", fix)
+    free = [pattern for pattern, price in settings.prices.items() if _is_free(pattern, price, settings)]
+    if free:
+        fix = "set their prices in [prices]; what is really free needs none if its provider is a local server"
+        yield warn("budgets", f"models at a price of 0 pass the budgets of {_list(budgets)}: {_list(free)}", fix)
+
+
+def _is_free(pattern: str, price: PriceSettings, settings: Settings) -> bool:
+    """Whether a row of ``[prices]`` makes the models of a provider free that is not declared so."""
+    row = rows_of(settings).get(pattern.partition("/")[0])
+    rates = [rate for name in ("input", "output", "request") if (rate := getattr(price, name)) is not None]
+    return not (row and row.free) and (price.discount >= 1 or (bool(rates) and not any(rates)))
 
 
 async def _all_keys(settings: Settings, url: str | None) -> list[VirtualKey]:

@@ -36,6 +36,7 @@ def print_usage(usage: Mapping[str, Any]) -> None:
         _print_chart(console, rows, names, str(usage.get("per")))
     console.print()
     _print_table(console, rows, names, usage["total"])
+    _print_savings(console, usage["total"])
     _print_unpriced(console, usage.get("unpriced") or [])
 
 
@@ -115,6 +116,17 @@ def _metrics(row: Row) -> list[object]:
     counts[2] = Text(str(counts[2]), style="yellow") if row["unpriced_calls"] else counts[2]
     latency = duration(row["average_latency_ms"] / 1000)
     return [*counts, latency, _usd(row["list_cost_usd"]), _usd(row["cost_usd"])]
+
+
+def _print_savings(console: Console, total: Row) -> None:
+    parts = [
+        (reason, amount)
+        for reason in ("batch", "tier", "cache", "discount")
+        if round(amount := float(total.get(f"saved_by_{reason}_usd") or 0), 6)
+    ]
+    if parts:
+        by = ", ".join(f"{reason} {_usd(amount)}" for reason, amount in parts)
+        console.print(f"\nsaved against list prices: {_usd(sum(amount for _, amount in parts))} ({by})", markup=False)
 
 
 def _print_unpriced(console: Console, unpriced: Sequence[Row]) -> None:

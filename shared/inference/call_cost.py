@@ -234,16 +234,18 @@ class CallCost:
                 content=content,
                 cache=self._cache,
                 saved=self.saved,
+                run=call.run,
             )
         )
         if not self.entry:
             self.entry = entry
-            if not usage.empty or status < 400:
-                self._report_spend(usage)
+            self._report_spend(usage, status)
             self._billing.settle(self.reservation.reservation, entry, self._fallback_ids, of_job=self._of_job)
         return self.entry
 
-    def _report_spend(self, usage: Usage) -> None:
+    def _report_spend(self, usage: Usage, status: int) -> None:
+        if usage.empty and status >= 400:
+            return
         micro_usd = self.cost.micro_usd if self.cost.priced else None
         tokens = (usage.input, usage.output, usage.cached)
         self._billing.watch.spent(self._call.caller.team, self.provider, self.model, micro_usd, tokens)

@@ -180,7 +180,7 @@ class ProviderBatches:
         outcome = CallOutcome(
             caller=owner, request_type=PASSTHROUGH.name, surface="openai", asked=f"{batch.provider}/{batch.batch}",
             provider=batch.provider, cost=Cost(batch.cost, batch.priced, batch.cost), estimated=True, code=code,
-            request_id=batch.request_id, dimensions=batch.dimensions,
+            request_id=batch.request_id, dimensions=batch.dimensions, run=batch.run,
         )  # fmt: skip
         return BookedLines([entry_of(outcome)], batch.cost, batch.tokens)
 
@@ -255,7 +255,7 @@ class ProviderBatches:
             caller=owner, request_type=kind.name, surface="openai", asked=f"{batch.provider}/{model}",
             provider=batch.provider, model=model, usage=usage, cost=cost, estimated=estimated, status=status,
             code=str(error.get("code") or "batch_line_failed") if status >= 400 else late,
-            request_id=str(row.get("id") or batch.request_id), dimensions=batch.dimensions,
+            request_id=str(row.get("id") or batch.request_id), dimensions=batch.dimensions, run=batch.run,
         )  # fmt: skip
         return entry_of(outcome), cost.micro_usd if cost.priced else 0, usage.tokens
 

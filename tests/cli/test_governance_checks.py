@@ -129,3 +129,29 @@ async def test_a_limit_of_each_value_that_callers_can_leave_out_is_a_finding() -
         "[limits.dimension:customer] is the only limit of free, whose callers name it",
     ]
     assert {finding.level for finding in findings} == {"WARN"}
+
+
+@pytest.mark.parametrize(
+    ("more", "problem"),
+    [
+        ({"ledger": {"unpriced": "allow"}}, "calls without a known price pass the budgets of a"),
+        ({"prices": {"acme/*": {"input": 0, "output": 0}}}, "models at a price of 0 pass the budgets of a"),
+        ({"prices": {"openai/*": {"discount": 1}}}, "models at a price of 0 pass the budgets of a"),
+        ({"prices": {"vllm/*": {"input": 0, "output": 0}}}, ""),
+        ({"prices": {"openai/*": {"input": 1, "output": 0}}}, ""),
+    ],
+)
+async def test_a_budget_that_something_can_pass_is_found(more: dict[str, Any], problem: str) -> None:
+    keys = {"a": {"value": "sk-a", "budget": {"limit_usd": 5}}}
+    findings = await check_keys(Settings.model_validate({"virtual_keys": keys, **more}), None)
+    passed = [finding.message for finding in findings if finding.check == "budgets"]
+    assert [problem in fact for fact in passed] == ([True] if problem else [])
+
+
+async def test_budgets_of_providers_and_models_count_too() -> None:
+    budget = {"budget": {"limit_usd": 5}}
+    keys = {"a": {"value": "sk-a", "rate_limit": {"requests": 5}}}
+    more = {"providers": {"openai": budget}, "models": {"openai/*": budget}, "ledger": {"unpriced": "allow"}}
+    findings = await check_keys(Settings.model_validate({"virtual_keys": keys, **more}), None)
+    (fact,) = [finding.message for finding in findings if finding.check == "budgets"]
+    assert fact.endswith("provider openai, model openai/*")

@@ -18,7 +18,8 @@ from tests.waiting import wait_until_sync
 SUMS: dict[str, Any] = {
     "calls": 10, "errors": 1, "unpriced_calls": 0, "input_tokens": 1000, "output_tokens": 200, "cached_tokens": 50,
     "reasoning_tokens": 0, "cost_usd": 4.0, "list_cost_usd": 5.0, "average_latency_ms": 800, "upstream_attempts": 11,
-    "cache_hits": 0, "saved_usd": 0.0,
+    "cache_hits": 0, "saved_usd": 0.0, "saved_by_batch_usd": 0.75, "saved_by_tier_usd": -0.25,
+    "saved_by_cache_usd": 0.5, "saved_by_discount_usd": 0.0,
 }  # fmt: skip
 FORECAST: dict[str, Any] = {
     "id": "team-a", "name": "Team A", "rate_usd_per_hour": 0.5, "today_usd": 30.0, "usual_day_usd": 3.0,
@@ -53,6 +54,7 @@ def test_a_chart_with_every_day_and_a_table(capsys: pytest.CaptureFixture[str]) 
         )
     )
     text = capsys.readouterr().out
+    assert "saved against list prices: $1.00 (batch $0.7500, tier $-0.2500, cache $0.5000)" in text
     lines = {line[:10]: line for line in text.splitlines() if "$" in line}
     assert "█" * 36 + "▓" * 12 + "  $4.00" in text
     assert "2026-11-02" in text

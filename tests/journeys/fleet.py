@@ -118,6 +118,11 @@ class Fleet:
                 used, held = (used + amount, held) if fields[at][:1] == b"u" else (used, held + amount)
         return used, held
 
+    async def run(self, owner: str, run_id: str) -> tuple[int, int]:
+        """Used and held of a run."""
+        used, held = await self.store.execute("HMGET", f"finops:run:{owner}:{run_id}", "u", "h")
+        return int(used or 0), int(held or 0)
+
     async def rollups(self, kind: str) -> Counter[str]:
         """Costs by key, of the hours or of the days."""
         sums: Counter[str] = Counter()

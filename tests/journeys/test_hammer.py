@@ -1,5 +1,6 @@
 """Many processes, one store: not one call over a limit, not one outcome without its record, whoever dies."""
 
+import asyncio
 from collections import Counter
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(400)]
 
-REQUESTS, MONEY, MANY_TOKENS = 60, 5_000, 1_500
+REQUESTS, MONEY, MANY_TOKENS, RUN = 60, 5_000, 1_500, 8_000
 KEYS = {
     "counted": f'rate_limit = {{ requests = {REQUESTS}, tokens = 9_000_000, window = "rolling:1d" }}',
     "paid": f'budget = {{ limit_usd = {MONEY / 1e6}, window = "1M" }}\nrate_limit = {{ requests = 9_000 }}',
@@ -33,10 +34,43 @@ async def test_eight_processes_keep_one_set_of_books(tmp_path: Path, redis_url: 
         assert hammer.most["tokens:weighed"] < MANY_TOKENS + TOKENS
         await the_books_agree(processes, hammer.keys)
 
+        await one_run_of_64_agents(processes)
+
         survivor = Hammer(processes, ("survivor",))
         await survivor.strike(rounds=40, callers=32, midway=processes.kill_one_of_each)
         await everything_is_booked(survivor, killed=0)
         await the_books_agree(processes, survivor.keys)
+
+
+async def one_run_of_64_agents(processes: Fleet) -> None:
+    """64 agents on four APIs spend one run's budget, and never pass it by more than one estimate."""
+    most = 0
+
+    async def watch() -> None:
+        nonlocal most
+        while True:
+            most = max(most, sum(await processes.run("key~3Anobody", "agents")))
+
+    async def agent(number: int) -> None:
+        client = processes.apis[number % len(processes.apis)][1]
+        budget = {"x-bf-run-id": "agents", "x-bf-run-budget-usd": f"{RUN / 1e6:f}"}
+        while True:
+            answer = await client.post(PATH, json=BODY, headers={"x-bf-vk": "nobody", **budget})
+            if answer.status_code != 200:
+                assert answer.json()["error"]["code"] == "run_budget_exceeded", answer.text
+                return
+
+    watching = asyncio.create_task(watch())
+    await asyncio.gather(*(agent(number) for number in range(64)))
+
+    async def settled() -> bool:
+        return (await processes.run("key~3Anobody", "agents"))[1] == 0
+
+    await wait_until(settled, 60)
+    watching.cancel()
+    await asyncio.wait([watching])
+    assert 0 < most < RUN + ESTIMATE
+    assert 0 < (await processes.run("key~3Anobody", "agents"))[0] < RUN + ESTIMATE
 
 
 async def everything_is_booked(hammer: Hammer, killed: int | None = None) -> None:

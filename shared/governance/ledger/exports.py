@@ -19,7 +19,7 @@ _FORMULA = frozenset(("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", 
 _TEXTS = {
     "key": "key", "key_name": "name", "team": "team", "customer": "customer", "request_type": "type",
     "surface": "surface", "asked_model": "asked", "provider": "provider", "provider_key": "provider_key",
-    "model": "model", "code": "code", "request_id": "request_id", "job_id": "job",
+    "model": "model", "code": "code", "request_id": "request_id", "job_id": "job", "run_id": "run",
 }  # fmt: skip
 _NUMBERS = {
     "status": "status", "input_tokens": "input", "output_tokens": "output", "cached_tokens": "cached",
@@ -30,10 +30,23 @@ _NUMBERS = {
     "latency_ms": "latency_ms", "first_token_ms": "first_ms",
     "attempts": "attempts", "fallbacks": "fallbacks",
 }  # fmt: skip
+SAVED = ("saved_batch", "saved_tier", "saved_cache")
+SAVINGS = ("saved_by_batch_usd", "saved_by_tier_usd", "saved_by_cache_usd", "saved_by_discount_usd")
 CALL_COLUMNS = (
-    "id", "ended_at", *_TEXTS, *_NUMBERS, "cost_usd", "list_cost_usd", "cache", "saved_usd",
+    "id", "ended_at", *_TEXTS, *_NUMBERS, "cost_usd", "list_cost_usd", "cache", "saved_usd", *SAVINGS,
     "priced", "estimated", "dimensions",
 )  # fmt: skip
+
+
+def savings(entry: Mapping[str, Any]) -> dict[str, float]:
+    """Return what an entry's list cost exceeds its cost by, in USD, by reason; below 0 where it was dearer.
+
+    Args:
+        entry: Of the ledger, or its sums.
+    """
+    amounts = [entry.get(name, 0) for name in SAVED]
+    discount = entry.get("list", 0) - entry.get("cost", 0) - sum(amounts)
+    return {name: amount / MICRO for name, amount in zip(SAVINGS, (*amounts, discount), strict=True)}
 
 
 def call_to_dict(entry: Mapping[str, Any], *, content: bool = False) -> dict[str, Any]:
@@ -53,6 +66,7 @@ def call_to_dict(entry: Mapping[str, Any], *, content: bool = False) -> dict[str
         "list_cost_usd": entry.get("list", 0) / MICRO if priced else None,
         "cache": entry.get("cache", ""),
         "saved_usd": entry.get("saved", 0) / MICRO,
+        **savings(entry),
         "priced": priced,
         "estimated": bool(entry.get("estimated")),
         "dimensions": entry.get("dims") or {},

@@ -87,6 +87,9 @@ COLUMNS: tuple[Column, ...] = (
     Column("x_Priced", "String", "Custom", allowed=("true", "false")),
     Column("x_ReasoningTokens", "Decimal", "Custom"),
     Column("x_RequestId", "String", "Custom", nullable=True),
+    Column("x_SavedByBatchCost", "Decimal", "Custom"),
+    Column("x_SavedByCacheCost", "Decimal", "Custom"),
+    Column("x_SavedByTierCost", "Decimal", "Custom"),
     Column("x_SavedCost", "Decimal", "Custom"),
 )
 NAMES = tuple(column.name for column in COLUMNS)
@@ -163,6 +166,9 @@ def _own_columns(entry: Mapping[str, Any]) -> FocusRow:
         "x_Priced": _boolean(entry.get("priced", False)),
         "x_ReasoningTokens": str(entry.get("reasoning", 0)),
         "x_RequestId": _text(entry, "request_id") or None,
+        "x_SavedByBatchCost": _money(entry.get("saved_batch", 0)),
+        "x_SavedByCacheCost": _money(entry.get("saved_cache", 0)),
+        "x_SavedByTierCost": _money(entry.get("saved_tier", 0)),
         "x_SavedCost": _money(entry.get("saved", 0)),
     }
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from shared.errors import InvalidRequest, StoreUnavailable
 from shared.governance import keyspace
+from shared.governance.ledger.exports import SAVED, savings
 from shared.governance.limits.model import MICRO
 from shared.store.commands import RedisCommands
 from shared.store.errors import StoreConnectionError
@@ -29,6 +30,7 @@ SUMS = (
     "attempts",
     "hits",
     "saved",
+    *SAVED,
 )
 GROUPS = ("key", "name", "team", "customer", "provider", "model", "type")
 MAX_DAYS = 400
@@ -115,6 +117,7 @@ class UsageRow:
             "upstream_attempts": sums["attempts"],
             "cache_hits": sums["hits"],
             "saved_usd": sums["saved"] / MICRO,
+            **savings(sums),
         }
 
 

@@ -16,6 +16,7 @@ from shared import clock
 from shared.governance.keys.caller import Caller
 from shared.governance.keyspace import BOOKS, ENTRY_VERSION
 from shared.governance.limits.guard import governance_scripts
+from shared.governance.limits.runs import Run
 from shared.governance.pricing.prices import UNPRICED, Cost
 from shared.governance.pricing.usage import Usage
 from shared.settings.model import LedgerSettings
@@ -61,6 +62,7 @@ class CallOutcome:
         content: Request and answer, if that is configured.
         cache: ``hit``: a stored answer served it; empty: its provider did.
         saved: What it would have cost without the cache, micro-USD at list prices.
+        run: The run that it belongs to; None: none.
     """
 
     caller: Caller
@@ -86,16 +88,18 @@ class CallOutcome:
     content: Mapping[str, Any] | None = None
     cache: str = ""
     saved: int = 0
+    run: Run | None = None
 
 
-def who(caller: Caller, dimensions: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """The fields of an entry that name its owner; a job carries them from submit on."""
+def who(caller: Caller, dimensions: Mapping[str, str] | None = None, run: Run | None = None) -> dict[str, Any]:
+    """The fields of an entry that name its owner and run; a job carries them from submit on."""
     dims = {_clean(name): _clean(value) for name, value in (*caller.dimensions, *(dimensions or {}).items())}
     fields: dict[str, Any] = {
         "key": caller.key_id,
         "name": caller.name,
         "team": caller.team,
         "customer": caller.customer,
+        "run": run.id if run else "",
     }
     return {**{name: _clean(value) for name, value in fields.items() if value}, **({"dims": dims} if dims else {})}
 
@@ -107,7 +111,7 @@ def entry_of(outcome: CallOutcome, at_ms: int | None = None) -> bytes:
     fields: dict[str, Any] = {
         "v": ENTRY_VERSION,
         "at": int(time.time() * 1000) if at_ms is None else at_ms,
-        **who(outcome.caller, outcome.dimensions),
+        **who(outcome.caller, outcome.dimensions, outcome.run),
         "type": outcome.request_type,
         "surface": outcome.surface,
         "asked": _clean(outcome.asked),
@@ -130,6 +134,7 @@ def entry_of(outcome: CallOutcome, at_ms: int | None = None) -> bytes:
         "list": cost.list_micro_usd or outcome.saved,
         "cache": outcome.cache,
         "saved": outcome.saved,
+        **_savings(outcome),
         "estimated": outcome.estimated,
         "latency_ms": outcome.latency_ms,
         "first_ms": outcome.first_ms,
@@ -148,6 +153,12 @@ def entry_of(outcome: CallOutcome, at_ms: int | None = None) -> bytes:
     # What failed before any answer cost nothing, for certain; only what was used without a known price is unpriced.
     entry["priced"] = cost.priced or (failed and usage.empty)
     return orjson.dumps(entry)
+
+
+def _savings(outcome: CallOutcome) -> dict[str, int]:
+    cost = outcome.cost
+    cache = cost.saved_cache or outcome.saved
+    return {"saved_batch": cost.saved_batch, "saved_tier": cost.saved_tier, "saved_cache": cache}
 
 
 class Redaction:

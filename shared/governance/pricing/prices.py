@@ -58,12 +58,18 @@ class Cost(NamedTuple):
     Attributes:
         micro_usd: What it costs, after discounts.
         priced: False: the price is unknown, and the amount is a meaningless 0.
-        list_micro_usd: Before discounts.
+        list_micro_usd: Of the same use in a synchronous call at the standard tier, without a prompt cache and before
+            discounts.
+        saved_batch, saved_tier, saved_cache: What a batch, the service tier and the prompt cache made it cheaper,
+            micro-USD; below 0: dearer. What is left of the difference are discounts.
     """
 
     micro_usd: int
     priced: bool = True
     list_micro_usd: int = 0
+    saved_batch: int = 0
+    saved_tier: int = 0
+    saved_cache: int = 0
 
 
 UNPRICED = Cost(0, priced=False)
@@ -224,7 +230,30 @@ class PriceBook:
         price = self.price(provider, model, variant=variant)
         if price is None or not price.covers(usage):
             return UNPRICED
-        return price.cost(usage)
+        cost = price.cost(usage)
+        uncached = usage if usage.cached + usage.cache_write + usage.cache_write_1h == 0 else uncached_usage(usage)
+        if uncached is usage and not variant:
+            return cost
+        return self._with_savings(cost, price.cost(uncached), self.price(provider, model), uncached, variant)
+
+    def _with_savings(self, cost: Cost, plain: Cost, standard: Price | None, usage: Usage, variant: str) -> Cost:
+        """Add to a cost what it would have been without the variant and the prompt cache.
+
+        Args:
+            cost: As it is.
+            plain: At the variant's prices, without a prompt cache.
+            standard: The prices without the variant.
+            usage: Without a prompt cache.
+            variant: As ``price`` takes it.
+        """
+        listed = plain if not variant or standard is None or not standard.covers(usage) else standard.cost(usage)
+        saved = listed.micro_usd - plain.micro_usd
+        return cost._replace(
+            list_micro_usd=listed.list_micro_usd,
+            saved_batch=saved if variant == "batch" else 0,
+            saved_tier=0 if variant == "batch" else saved,
+            saved_cache=plain.micro_usd - cost.micro_usd,
+        )
 
     def estimate(self, provider: str, model: str, usage: Usage, *, variant: str = "") -> Cost:
         """Upper bound of a call's cost, given an upper estimate of its usage."""
@@ -252,6 +281,11 @@ class PriceBook:
         context = {"processing": "batch"} if variant == "batch" else {"service_tier": variant} if variant else {}
         found = self.published.price(source, model, context) if source else None
         return Price(found.rates, found.tiers, context=found.context) if found else None
+
+
+def uncached_usage(usage: Usage) -> Usage:
+    """Return a usage whose tokens were neither read from a prompt cache nor written to one."""
+    return usage._replace(cached=0, cache_write=0, cache_write_1h=0)
 
 
 def usd_prices(rates: Rates) -> dict[str, float]:

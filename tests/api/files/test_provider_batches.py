@@ -43,7 +43,8 @@ async def test_a_batch_is_reserved_at_its_creation_and_booked_line_by_line(start
     assert all(entry["cost"] == (entry["input"] + entry["output"]) * 500 for entry in fine), (
         "half of 1000 USD a million"
     )
-    assert {entry["dims"]["app"] for entry in booked} == {"nightly"}
+    assert {(entry["dims"]["app"], entry["run"]) for entry in booked} == {("nightly", "night")}
+    assert all(entry["saved_batch"] == entry["cost"] == entry["list"] / 2 for entry in fine)
     used, reserved = await budget_of(gateway)
     assert (used, reserved) == (sum(entry["cost"] for entry in fine) / 1e6, 0)
     run = (await gateway.http.get("/v1/runs/night", headers=MINE)).json()

@@ -59,7 +59,8 @@ async def test_every_outcome_is_one_entry_and_part_of_the_sums(ledger: Ledger, s
     assert total.to_dict() == {
         "calls": 4, "errors": 1, "unpriced_calls": 1, "input_tokens": 300, "output_tokens": 60, "cached_tokens": 15,
         "reasoning_tokens": 6, "cost_usd": 0.0009, "list_cost_usd": 0.001, "average_latency_ms": 80,
-        "upstream_attempts": 8, "cache_hits": 0, "saved_usd": 0.0,
+        "upstream_attempts": 8, "cache_hits": 0, "saved_usd": 0.0, "saved_by_batch_usd": 0.0, "saved_by_tier_usd": 0.0,
+        "saved_by_cache_usd": 0.0, "saved_by_discount_usd": 0.0001,
     }  # fmt: skip
     entries = [entry async for batch in CallLog(store).batches(*TODAY) for entry in batch]
     assert sum(entry.get("cost", 0) for entry in entries) == 900

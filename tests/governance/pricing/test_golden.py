@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from shared.governance.pricing.prices import PriceBook
-from shared.governance.pricing.usage import tier_of, used_by
+from shared.governance.pricing.usage import Usage, tier_of, used_by
 from shared.inference.assembly import price_sources
 from shared.providers.wires.anthropic.answer import read_usage as anthropic_usage
 from shared.providers.wires.billed import billed_usage
@@ -40,6 +40,27 @@ def test_the_price_of_an_answer(provider: str, case: dict[str, Any]) -> None:
     cost = BOOK.cost(provider, case["model"], usage, variant=case.get("variant") or tier_of(reported))
     assert cost.priced
     assert cost.micro_usd == case["micro_usd"], case["worked"]
+    assert cost.list_micro_usd - cost.micro_usd == cost.saved_batch + cost.saved_tier + cost.saved_cache
+
+
+@pytest.mark.parametrize(
+    ("usage", "variant", "saved"),
+    [
+        (Usage(1000, 300), "batch", (2125, 0, 0)),
+        (Usage(1000, 300), "flex", (0, 2125, 0)),
+        (Usage(1000, 300), "priority", (0, -4250, 0)),
+        (Usage(1000, 300, cached=400), "", (0, 0, 450)),
+        (Usage(1000, 300, cached=400), "flex", (0, 2125, 225)),
+    ],
+)
+def test_savings_are_told_apart(usage: Usage, variant: str, saved: tuple[int, int, int]) -> None:
+    cost = BOOK.cost("openai", "gpt-5", usage, variant=variant)
+    assert (cost.saved_batch, cost.saved_tier, cost.saved_cache) == saved
+    assert cost.list_micro_usd == 4250
+
+
+def test_a_written_cache_that_nobody_reads_costs_more_than_none() -> None:
+    assert BOOK.cost("anthropic", "claude-sonnet-4-5", Usage(1000, cache_write=1000)).saved_cache == -750
 
 
 def test_forty_answers_are_worked_out_with_their_sources() -> None:

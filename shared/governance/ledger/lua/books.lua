@@ -2,7 +2,8 @@
 local BOOKS = 'finops:books'
 local ENTRIES = 'finops:ledger'
 local GROUP = {'key', 'name', 'team', 'customer', 'provider', 'model', 'type', 'dims'}
-local SUMS = {'calls', 'errors', 'unpriced', 'input', 'output', 'cached', 'reasoning', 'cost', 'list', 'latency_ms', 'attempts', 'hits', 'saved'}
+local SUMS = {'calls', 'errors', 'unpriced', 'input', 'output', 'cached', 'reasoning', 'cost', 'list', 'latency_ms', 'attempts', 'hits', 'saved', 'saved_batch', 'saved_tier', 'saved_cache'}
+local HITS = 12
 local NOTHING = string.rep('0,', #SUMS)
 local MAX_GROUPS = 10000
 local MAX_GROUPS_OF_KEY = 2500
@@ -93,7 +94,7 @@ local function book(books, json, entry)
   if num(entry.status) >= 400 then amounts[2] = amounts[2] + 1 end
   if entry.priced == false then amounts[3] = amounts[3] + 1 end
   for i = 4, #SUMS do amounts[i] = amounts[i] + num(entry[SUMS[i]]) end
-  if entry.cache == 'hit' then amounts[#SUMS - 1] = amounts[#SUMS - 1] + 1 end
+  if entry.cache == 'hit' then amounts[HITS] = amounts[HITS] + 1 end
 end
 
 -- Books an outcome and ends its hold, by what the entry says; 'also': a further hold of an outcome that is booked.
