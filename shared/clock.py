@@ -3,6 +3,7 @@
 Used as ``clock.now()``, because ``now`` is what callers name the moment they hold.
 """
 
+import math
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -42,6 +43,23 @@ def parse_rfc3339(text: str) -> datetime:
     """
     moment = datetime.fromisoformat(text)
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+
+
+def span(seconds: float) -> str:
+    """Write a time span for people, in its two largest units: ``3 h 26 min``, ``45 s``.
+
+    Args:
+        seconds: 0 or more; a part of a second counts as a whole one.
+    """
+    rest = math.ceil(seconds)
+    parts: list[str] = []
+    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)):
+        count, rest = divmod(rest, size)
+        if count or (unit == "s" and not parts):
+            parts.append(f"{count} {unit}")
+        elif parts:
+            break
+    return " ".join(parts[:2])
 
 
 def back_off_s(failures: int) -> float:

@@ -49,5 +49,16 @@ def test_text_that_is_not_a_time_is_refused() -> None:
         clock.parse_rfc3339("tomorrow")
 
 
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"), (0.2, "1 s"), (59, "59 s"), (60, "1 min"), (61, "1 min 1 s"), (3600, "1 h"), (12_364, "3 h 26 min"),
+        (3601, "1 h"), (86_400 + 3600, "1 d 1 h"), (30 * 86_400, "30 d"),
+    ],
+)  # fmt: skip
+def test_spans_are_written_in_their_two_largest_units(seconds: float, text: str) -> None:
+    assert clock.span(seconds) == text
+
+
 def test_delays_grow_to_a_limit_and_stay_there() -> None:
     assert [clock.back_off_s(failures) for failures in (0, 1, 4, 5, 1000)] == [0.05, 0.1, 1.0, 1.0, 1.0]

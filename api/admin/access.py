@@ -76,7 +76,7 @@ async def authorise(request: Request, permission: Permission) -> None:
     if administrator is None:
         fingerprint = services.governance.fingerprint_of(context.headers)
         services.attempts.wrong(services.addresses.of(request.scope), fingerprint)
-        raise AdminKeyRequired(_REFUSED)
+        raise AdminKeyRequired(_refusal_of(services, bool(fingerprint)))
     if not administrator.may(permission):
         raise RoleTooLow(
             f"{request.method} {request.url.path[:200]} needs the role {roles_with(permission)}; "
@@ -104,6 +104,15 @@ async def _administrator_of(
         if holder is not None:
             return holder
     return None
+
+
+def _refusal_of(services: Services, has_key: bool) -> str:
+    """Say what is wrong: no key exists, none was sent, or another one."""
+    if not services.governance.has_admin_key:
+        return f"{_REFUSED} No admin key is configured: set FINOPS_ADMIN_KEY or auth.admin_key."
+    if has_key:
+        return f"{_REFUSED} The key of this request is neither."
+    return _REFUSED
 
 
 def admin_router(prefix: str, route_class: type[AdminRoute] = AdminRoute) -> APIRouter:

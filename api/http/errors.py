@@ -37,6 +37,7 @@ from shared.errors import (
 from shared.store.errors import StoreConnectionError
 from shared.surfaces.anthropic import error_of as anthropic_error
 from shared.surfaces.genai import error_of as genai_error
+from shared.surfaces.request_types import REQUEST_TYPES
 
 logger = logging.getLogger("finops.api")
 
@@ -136,6 +137,7 @@ async def _render_http_exception(request: Request, error: Exception) -> Response
     if error.status_code == 404:
         gateway_error = NotFound(
             f"Nothing is served at {request.method} {request.url.path[:200]!r}; /docs lists the paths."
+            f"{_hint_for(request.url.path)}"
         )
     elif error.status_code == 405:
         gateway_error = MethodNotAllowed(f"{request.method} is not allowed on {request.url.path[:200]!r}.")
@@ -143,6 +145,14 @@ async def _render_http_exception(request: Request, error: Exception) -> Response
         gateway_error = InvalidRequest(str(error.detail)[:500])
         gateway_error.status = error.status_code
     return _response(_for_path(request, gateway_error), dict(error.headers or {}))
+
+
+def _hint_for(path: str) -> str:
+    """Name the path that was meant: SDKs add theirs to a base URL, and that is easily one without its surface."""
+    for request_type in REQUEST_TYPES:
+        if path.endswith(f"/{request_type.path}"):
+            return f" Did you mean '/openai/v1/{request_type.path}'? The base URL of the SDK ends in /openai/v1."
+    return ""
 
 
 def _for_path(request: Request, gateway_error: GatewayError) -> Reply:

@@ -193,6 +193,11 @@ class Authenticator:
         return _digest(b"\n".join(candidates))[:16] if candidates else b""
 
     @property
+    def has_admin_key(self) -> bool:
+        """Whether there is an admin key."""
+        return bool(self._admin)
+
+    @property
     def admin_key_name(self) -> str:
         """The admin key's name in the audit trail: a short hash that does not reveal the key."""
         return f"admin key {_digest(self._admin).hex()[:8]}"

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from redis.exceptions import ResponseError
 
-from shared.clock import now, rfc3339
+from shared.clock import now, rfc3339, span
 from shared.errors import BudgetExceeded, RequestLimited, StoreUnavailable, TokenLimited
 from shared.governance.limits.model import LIMIT_KINDS, MICRO, Limit
 from shared.store.commands import Argument, RedisCommands
@@ -250,7 +250,7 @@ def _refusal(limit_status: LimitStatus) -> BudgetExceeded | RequestLimited | Tok
         message = (
             f"{name} is spent: of {_usd(limit.amount)}, {_usd(limit_status.used)} is used and "
             f"{_usd(limit_status.held)} reserved by calls in progress; {_usd(_left(limit_status, 0))} is left. "
-            f"Raise it, or wait {wait_s} s, until {_turns_at(limit_status)}."
+            f"Raise it, or wait {span(wait_s)}, until {_turns_at(limit_status)}."
         )
         return limit.error(message, should_retry=False)
     message = (

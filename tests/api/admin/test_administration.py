@@ -9,7 +9,7 @@ import pytest
 from api.http.login_throttle import BURST, LoginThrottle
 from shared.errors import TooManyAttempts
 from tests.api.admin.administering import ADMIN, make, refused
-from tests.api.conftest import KEY_A, Gateway
+from tests.api.conftest import KEY_A, Gateway, Start
 
 
 async def test_nothing_of_a_request_is_read_before_its_key(gateway: Gateway) -> None:
@@ -31,6 +31,21 @@ async def test_administration_is_closed_to_virtual_keys(tenants: Gateway) -> Non
             secret = f"Bearer {value}" if header == "authorization" else value
             answer = await tenants.http.get("/api/keys", headers={header: secret})
             assert answer.status_code in {401, 429}
+
+
+async def test_a_refusal_says_whether_a_key_is_missing_wrong_or_not_configured(start: Start) -> None:
+    gateway, without = await start(), await start(auth={})
+    asked = {
+        "none": await gateway.http.get("/api/keys"),
+        "wrong": await gateway.http.get("/api/keys", headers={"authorization": "Bearer x"}),
+        "unset": await without.http.get("/api/keys", headers=ADMIN),
+    }
+    texts = {name: answer.json()["error"]["message"].partition("`. ")[2] for name, answer in asked.items()}
+    assert texts == {
+        "none": "",
+        "wrong": "The key of this request is neither.",
+        "unset": "No admin key is configured: set FINOPS_ADMIN_KEY or auth.admin_key.",
+    }
 
 
 async def test_the_admin_key_is_accepted_in_every_header(gateway: Gateway) -> None:

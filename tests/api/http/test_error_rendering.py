@@ -93,3 +93,11 @@ def test_a_genai_error_holds_retry_info():
     error = orjson.loads(reply.body)["error"]
     assert error["status"] == "RESOURCE_EXHAUSTED"
     assert error["details"][-1] == {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "1.5s"}
+
+
+@pytest.mark.parametrize("path", ["/chat/completions", "/api/v1/chat/completions"])
+async def test_a_path_without_its_surface_names_the_one_that_was_meant(gateway: Gateway, path: str) -> None:
+    answer = await gateway.post(path, {})
+    assert answer.status_code == 404, answer.text
+    assert "Did you mean '/openai/v1/chat/completions'?" in answer.json()["error"]["message"]
+    assert "Did you mean" not in (await gateway.http.get("/nowhere")).text
