@@ -11,7 +11,7 @@ export UV_PROJECT_ENVIRONMENT := $(VENV)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test clock judges check lint types contracts console screenshots format coverage clean docs site serve release
+.PHONY: help setup demo test clock fuzz audit judges check lint types contracts console screenshots format coverage clean docs site serve release
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -50,6 +50,12 @@ test: setup  ## every test: real Redis, real SDKs, real processes; FAST=1: those
 
 clock: setup  ## the tests that know dates, on a leap day at midnight; AT="+400d 23:59:30"
 	@$(RUN)/python -m tests.clock $(AT)
+
+fuzz: setup  ## the parsers of callers' requests and providers' answers, for an hour; MINUTES=5
+	@$(RUN)/python -m tests.security.fuzz $(or $(MINUTES),60)
+
+audit: $(VENV)/.dev  ## known vulnerabilities of the locked packages
+	@$(PYTHON) deploy/audit.py
 
 judges: setup  ## neutral judges: other people's tests and clients; ONE="langchain ...", RECORD=1
 	@$(RUN)/python -m tests.judges $(ONE) $(if $(RECORD),--record)

@@ -10,7 +10,7 @@ import orjson
 
 from api.http.errors import as_gateway_error
 from api.http.request_context import HeaderLine, RequestContext, Send, header_text
-from shared.errors import GatewayError, UpstreamFailure
+from shared.errors import GatewayError, Overloaded, UpstreamFailure
 from shared.inference.call import AnswerStream
 from shared.jobs.model import Event
 from shared.surfaces.fields import MISSHAPEN
@@ -21,6 +21,7 @@ logger = logging.getLogger("finops.api")
 
 HEARTBEAT_S = 15.0
 HEARTBEAT = b": keepalive\n\n"
+LAST_EVENT_S = 1.0  # a caller that does not read must not hold up the end of the process
 EVENT_STREAM: HeaderLine = (b"content-type", b"text/event-stream; charset=utf-8")
 UNBUFFERED: tuple[HeaderLine, ...] = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 
@@ -54,6 +55,10 @@ async def send_translated_stream(
             data = events.feed(chunk)
             if data:
                 await send({"type": "http.response.body", "body": data, "more_body": True})
+    except asyncio.CancelledError:
+        failure = _ended()
+        await _send_last(send, events.fail(failure.status, failure.envelope()["error"]))
+        raise
     except Exception as error:  # noqa: BLE001 - any failure must appear in the stream
         failure = as_gateway_error(_misshapen(error), context.request_id)
         logger.warning("A stream failed: %s", failure.message, extra={"request_id": context.request_id})
@@ -83,6 +88,9 @@ async def send_answer_stream(
         async for chunk in stream:
             first, last = first or chunk, chunk
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    except asyncio.CancelledError:
+        await _send_last(send, error_event(request_type, _ended(), first, last))
+        raise
     except Exception as error:  # noqa: BLE001 - any failure must appear in the stream
         failure = as_gateway_error(error, context.request_id)
         logger.warning("A stream failed: %s", failure.message, extra={"request_id": context.request_id})
@@ -92,6 +100,18 @@ async def send_answer_stream(
     finally:
         await stream.aclose()
     await send({"type": "http.response.body", "body": b""})
+
+
+def _ended() -> GatewayError:
+    """The error of a stream that is cut because its time to end is over: the process stops."""
+    return Overloaded("The gateway stopped before the answer was complete. Send the request again.")
+
+
+async def _send_last(send: Send, event: bytes) -> None:
+    """Send the last event of a stream that is cancelled; to a caller that hung up it goes nowhere."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LAST_EVENT_S):
+            await send({"type": "http.response.body", "body": event, "more_body": False})
 
 
 def error_event(request_type: RequestType, error: GatewayError, first: bytes = b"", last: bytes = b"") -> bytes:

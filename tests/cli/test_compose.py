@@ -45,6 +45,14 @@ def test_redis_keeps_what_it_is_given(compose: dict[str, Any]) -> None:
     assert "redis" in compose["volumes"]
 
 
+def test_the_simulator_cannot_reach_the_store(compose: dict[str, Any]) -> None:
+    networks = {name: set(service["networks"]) for name, service in compose["services"].items()}
+    assert networks["redis"] == {"store"}
+    assert networks["api"] == networks["worker"] == {"default", "store"}
+    assert networks["simulator"] == {"default"}
+    assert compose["networks"]["store"]["internal"]
+
+
 @pytest.mark.parametrize("name", OURS)
 def test_every_command_is_one_of_ours_with_options_that_it_knows(compose: dict[str, Any], name: str) -> None:
     program, command_name, *arguments = compose["services"][name]["command"]

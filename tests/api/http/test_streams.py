@@ -6,7 +6,7 @@ import openai
 import orjson
 import pytest
 
-from api.http.streaming import error_event
+from api.http.streaming import _send_last, error_event
 from shared.errors import UpstreamFailure
 from shared.surfaces.request_types import CHAT as CHAT_TYPE
 from shared.surfaces.request_types import RESPONSES
@@ -49,6 +49,32 @@ async def test_a_stream_that_breaks_says_so_and_never_done(gateway: Gateway, fau
     last = answer.text.strip().rsplit("\n\n", 1)[-1]
     assert orjson.loads(last.removeprefix("data: "))["error"]["message"]
     assert "[DONE]" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/chat/completions", streamed("gpt-4o@tps=2")),
+        ("/v1/responses", {"model": "sim/gpt-4o@tps=2", "input": "hello", "stream": True}),
+        ("/anthropic/v1/messages", {**streamed("gpt-4o@tps=2"), "max_tokens": 500}),
+    ],
+)
+async def test_a_stream_that_the_end_of_the_process_cuts_says_so(gateway: Gateway, path: str, body: dict):
+    async with gateway.http.stream("POST", path, json=body) as answer:
+        parts = answer.aiter_text()
+        text = await anext(parts)
+        for task in gateway.server.server_state.tasks:  # type: ignore[attr-defined] # as the server does after its grace
+            task.cancel()
+        text += "".join([part async for part in parts])
+    last = text.strip().rsplit("\n\n", 1)[-1]
+    assert "The gateway stopped before the answer was complete." in last
+    assert orjson.loads(last.rpartition("data: ")[2])
+    assert "[DONE]" not in text
+
+
+async def test_the_end_of_the_process_does_not_wait_for_a_caller_that_takes_nothing(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("api.http.streaming.LAST_EVENT_S", 0)
+    await _send_last(lambda _: asyncio.Event().wait(), b"data: {}\n\n")  # type: ignore[arg-type, return-value]
 
 
 @pytest.mark.parametrize("fault", ["cut=3", "bad_chunk=3"])
