@@ -79,6 +79,10 @@ class ScheduleList(BaseModel):
 class DeletedSchedule(BaseModel):
     """A schedule that was deleted."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"id": SCHEDULE["id"], "object": "schedule", "deleted": True}}
+    )
+
     id: str
     object: Literal["schedule"]
     deleted: bool

@@ -7,6 +7,7 @@ from fastapi.openapi.utils import get_openapi
 
 from api.openapi import examples
 from api.openapi.batches import batch_operations
+from api.openapi.jobs import JOB_EXAMPLE, describe_answers
 from api.openapi.parts import ASYNC_HEADERS, BYTES, ENVELOPES, errors, headers_of, operation_id, parameters
 from api.openapi.surfaces import SURFACE_SCHEMAS, surface_operations
 from api.routes.async_jobs import PREFIX as ASYNC_PREFIX
@@ -37,6 +38,7 @@ def _schema(app: FastAPI) -> dict[str, Any]:
         paths.update(_response_operations(prefix))
         paths.update(batch_operations(prefix))
     paths.update(surface_operations())
+    describe_answers(paths)
     components = known.setdefault("components", {})
     components.setdefault("schemas", {}).update(_SCHEMAS | SURFACE_SCHEMAS)
     components.setdefault("securitySchemes", {}).update(_SECURITY_SCHEMES)
@@ -241,5 +243,6 @@ _SCHEMAS: dict[str, Any] = {
             "result_type": {"type": "string", "description": "Of a result that is not JSON."},
             "error": {"type": "object"},
         },
+        "example": JOB_EXAMPLE,
     },
 }

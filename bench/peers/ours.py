@@ -1,6 +1,7 @@
 """FinOps: the real LeasedWorker and JobQueue, jobs with full records.
 
 ``FINOPS_BENCH_OWNERS`` spreads jobs over that many callers; tags from 1,000,000 on are callers of their own.
+``FINOPS_BENCH_LABELS``: so many labels a job, of ten values each.
 """
 
 import asyncio
@@ -26,10 +27,12 @@ from worker.leased_worker import LeasedWorker, WorkerOptions
 
 LIMITS = QueueLimits(max_queued=1_000_000)
 OWNERS = int(os.environ.get("FINOPS_BENCH_OWNERS", "1"))
+LABELS = int(os.environ.get("FINOPS_BENCH_LABELS", "0"))
 ANSWER = b'{"id":"chatcmpl-1","object":"chat.completion","choices":[]}'
 
 
 def new_job(sent: float, sleep_s: float, tag: int) -> NewJob:
+    labels = {"labels": tuple((f"name{n}", f"value{tag % 10}") for n in range(LABELS))} if LABELS else {}
     return NewJob(
         id=str(uuid.uuid4()),
         owner=f"key-{tag if tag >= 1_000_000 else tag % OWNERS}",
@@ -37,6 +40,7 @@ def new_job(sent: float, sleep_s: float, tag: int) -> NewJob:
         model="m",
         payload=orjson.dumps([sent, sleep_s, tag]),
         max_queued=1_000_000,
+        **labels,
     )
 
 

@@ -85,3 +85,26 @@ def test_a_virtual_key_authorizes_inference_and_the_admin_key_administration(doc
     assert document["paths"]["/v1/chat/completions"]["post"]["security"] == [{"VirtualKey": []}, {}]
     assert document["paths"]["/api/keys"]["post"]["security"] == [{"AdminKey": []}]
     assert "security" not in document["paths"]["/metrics"]["get"]
+
+
+OPERATING = ("/v1/async/", "/api/jobs", "/api/queue", "/api/operations", "/api/schedules", "/api/webhooks/deliveries")
+
+
+def test_every_answer_about_jobs_and_the_queue_has_an_example(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+
+    def has_example(part: dict[str, Any]) -> bool:
+        if "$ref" in part:
+            return has_example(schemas[part["$ref"].rpartition("/")[2]])
+        inner = (part.get("schema"), part.get("items"), part.get("properties", {}).get("data"))
+        return "example" in part or "examples" in part or any(has_example(each) for each in inner if each)
+
+    without = [
+        f"{method} {path} {status}"
+        for path, operations in document["paths"].items()
+        if path.startswith(OPERATING) and not path.endswith("/content")
+        for method, operation in operations.items()
+        for status, answer in operation["responses"].items()
+        if status.startswith("2") and not has_example(answer.get("content", {}).get("application/json", {"example": 0}))
+    ]
+    assert without == []
