@@ -77,9 +77,9 @@ end
 -- Entries that are not younger than the oldest job of the list of all jobs may be missing from the sets of groups.
 local function oldest_of(key) return tonumber(call('ZRANGE', key, '0', '0', 'WITHSCORES')[2] or nil) or math.huge end
 local complete_from = #groups > 0 and oldest_of(ALL) or math.huge
-local per_entry, size = 0, 100  -- an entry costs a tenth of a read for each set of the groups
+local per_entry, size = 0, 100  -- an entry costs a fifth of a read for each set of the groups
 for _, group in ipairs(groups) do
-  per_entry = per_entry + 0.1 * #group
+  per_entry = per_entry + 0.2 * #group
   for _, key in ipairs(group) do
     -- The list of an owner has lost older jobs when it is full.
     if string.find(key, '^finops:owner:') and call('ZCARD', key) >= OWNER_JOBS then
