@@ -127,6 +127,8 @@ class Fleet:
         """Costs by key, of the hours or of the days."""
         sums: Counter[str] = Counter()
         for name in await self.store.execute("KEYS", f"finops:usage:{kind}:*"):
+            if name.endswith(b":groups"):  # how many groups each key added
+                continue
             fields = await self.store.execute("HGETALL", name)
             for group, amounts in zip(fields[::2], fields[1::2], strict=True):
                 sums[group.split(b"\x1f")[0].decode()] += int(amounts.split(b",")[7])
