@@ -1,6 +1,6 @@
-"""What a call costs inside our process, without sockets: the least of many batches, which a busy machine disturbs little.
+"""What a call costs inside our process, without sockets: CPU time, the least of many batches.
 
-    python bench/inside.py [--batches 400] [--keep]
+    python bench/inside.py [--batches 400] [--only-doors] [--keep]
 
 uvicorn's protocol, the whole application, the inference path and our upstream connections are the real ones; in place of
 both sockets stand transports that keep what is written. Then parts are left out one at a time: what that spares is their
@@ -13,16 +13,20 @@ import contextlib
 import gc
 import logging
 import os
+import statistics
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from unittest import mock
 
+import orjson
 import uvloop
 from uvicorn.server import ServerState
 
 from api import server
 from api.app import create_app
-from api.http.request_context import Reply, send_reply
+from api.http.protocol import JoiningProtocol
+from api.http.request_context import HEADERS_KEY, Reply, send_reply
 from api.middleware.access_log import AccessLog
 from bench import machine, samples
 from bench.report import Report, number, table
@@ -111,11 +115,11 @@ class Inside:
         """One call of every caller; us each."""
         self.left = AT_ONCE
         self.done.clear()
-        begun = time.perf_counter()
+        begun = time.thread_time()
         for caller in self.callers:
             caller.data_received(request)
         await self.done.wait()
-        took = time.perf_counter() - begun
+        took = time.thread_time() - begun
         await asyncio.sleep(0)
         return took / AT_ONCE * 1e6
 
@@ -123,11 +127,11 @@ class Inside:
         """One event of every open stream; us each."""
         self.left = AT_ONCE
         self.done.clear()
-        begun = time.perf_counter()
+        begun = time.thread_time()
         for upstream in self.upstreams:
             upstream.data_received(EVENT)
         await self.done.wait()
-        return (time.perf_counter() - begun) / AT_ONCE * 1e6
+        return (time.thread_time() - begun) / AT_ONCE * 1e6
 
 
 async def measure(
@@ -286,27 +290,114 @@ PARTS = (
 )  # fmt: skip
 
 
+class Unguarded(JoiningProtocol):
+    """The protocol without limits."""
+
+    def __init__(self, *args, limits, **options) -> None:
+        super().__init__(*args, **options)
+
+    def on_headers_complete(self) -> None:
+        self.scope[HEADERS_KEY] = dict(self.headers)
+        super().on_headers_complete()
+
+
+def _parsed(body: bytes) -> dict:
+    return orjson.loads(body)
+
+
+DOORS: dict[str, tuple[tuple[str, object], ...]] = {
+    "limits of connections and requests": (),
+    "checks of nesting and of a repeated model": (("shared.surfaces.request_body.read_object", _parsed),),
+    "one key's calls at once": (("api.http.call_slots.CallSlots.hold", lambda *_: contextlib.nullcontext()),),
+}
+"""What an attacker meets on the way of each call; the first is the protocol, the others are functions left out."""
+PROTOCOL = next(iter(DOORS))
+ALL_DOORS = "all of these"
+
+
+async def _pairs(batches: int) -> dict[str, list[tuple[float, float]]]:
+    """Return what a call takes with a check against what it takes without, as ratios of neighbouring batches."""
+    settings = Settings.model_validate(SETTINGS)
+    app = create_app(settings)
+    request = request_bytes(samples.request("mock/gpt-4o"))
+    with open(os.devnull, "w") as nowhere:
+        configure(settings.log, "api", nowhere)
+        async with app.router.lifespan_context(app):
+            insides = []
+            for protocol in (server.GuardedProtocol, Unguarded):
+                with mock.patch("api.server.GuardedProtocol", protocol):
+                    config = server.server_config(app, settings)
+                config.load()
+                insides.append(Inside(partial(config.http_protocol_class, config, ServerState(), {})))
+            guarded, bare = insides
+            with mock.patch.object(Dialer, "dial", lambda _self, *arguments: guarded.dial(*arguments)):
+                for _ in range(20):
+                    await guarded.calls(request)
+                    await bare.calls(request)
+                gc.collect()
+                gc.freeze()
+                gc.disable()
+                every = tuple(cut for cuts in DOORS.values() for cut in cuts)
+                found: dict[str, list[tuple[float, float]]] = {}
+                for name, cuts in {**DOORS, ALL_DOORS: every}.items():
+                    other = bare if name in {PROTOCOL, ALL_DOORS} else guarded
+                    found[name] = [await _ratio(guarded, other, cuts, request, at) for at in range(batches)]
+    return found
+
+
+async def _ratio(guarded: Inside, other: Inside, cuts, request: bytes, at: int) -> tuple[float, float]:
+    """Time a batch with the checks and one without, in turns first; return their ratio, and us with the checks."""
+    if at % 2:
+        checked = await guarded.calls(request)
+    with contextlib.ExitStack() as exits:
+        for place, instead in cuts:
+            exits.enter_context(mock.patch(place, instead))
+        without_it = await other.calls(request)
+    if not at % 2:
+        checked = await guarded.calls(request)
+    return checked / without_it, checked
+
+
+def _doors(batches: int) -> str:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        found = runner.run(_pairs(batches))
+    rows = []
+    for name, ratios in found.items():
+        low, middle, high = (100 * (part - 1) for part in statistics.quantiles([ratio for ratio, _ in ratios], n=4))
+        us = statistics.median(us for _, us in ratios)
+        more = us - us / (1 + middle / 100)
+        rows.append([name, f"{middle:+.1f} %", f"{low:+.1f} to {high:+.1f} %", number(more), number(us)])
+    return table(["", "more CPU a call, median of pairs", "middle half of the pairs", "us more", "of us a call"], rows)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batches", type=int, default=400)
     parser.add_argument("--keep", action="store_true", help="make the tables the current ones in RESULTS.md")
+    parser.add_argument("--only-doors", action="store_true", help="only what an attacker meets on the way of each call")
     options = parser.parse_args()
+    report = Report("Inside our process, without sockets", [machine.shape(), f"load average {machine.load():.1f}"])
+    report.section("What an attacker meets, on the way of each call", _doors(options.batches))
+    if not options.only_doors:
+        _add_parts(report, options.batches)
+    if options.keep:
+        report.keep()
+
+
+def _add_parts(report: Report, batches: int) -> None:
     found: dict[str, list[tuple[float, float]]] = {}
     for _ in range(3):
         for name in ("", *PARTS):
             with without(name) as how, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                found.setdefault(name, []).append(runner.run(measure(options.batches, **how)))
+                found.setdefault(name, []).append(runner.run(measure(batches, **how)))
     base = tuple(min(values) for values in zip(*found[""], strict=True))
     rows = [["all", number(base[0]), "", number(base[1]), ""]]
     for name in PARTS:
         call, event = (min(values) for values in zip(*found[name], strict=True))
         rows.append([f"without {name}", number(call), number(base[0] - call), number(event), number(base[1] - event)])
-    report = Report("Inside our process, without sockets", [machine.shape(), f"load average {machine.load():.1f}"])
     report.section("What parts cost", table(["", "us/call", "spared", "us/event", "spared"], rows))
-    layers = table(["only", "us/call", "more than before"], _layers(options.batches, base[0]))
+    layers = table(["only", "us/call", "more than before"], _layers(batches, base[0]))
     report.section("What layers cost, from the outside in", layers)
-    if options.keep:
-        report.keep()
 
 
 def _layers(batches: int, all_us: float) -> list[list[str]]:

@@ -137,8 +137,8 @@ def read_object(body: bytes) -> dict[str, Any]:
         raise not_json(str(error)[:200]) from None
     if type(fields) is not dict:
         raise not_an_object(fields)
-    # No more brackets than levels: not too deep. The split stops at the limit and costs 0.3 us for a short body.
-    if len(body.split(b"{", MAX_DEPTH + 1)) + len(body.split(b"[", MAX_DEPTH + 1)) > MAX_DEPTH + 2:
+    # No more brackets than levels: not too deep. Counting them costs 0.5 us for a short body.
+    if body.count(b"{") + body.count(b"[") > MAX_DEPTH:
         _check_depth(fields)
     check_single_model(body, fields)
     return fields
