@@ -9,6 +9,8 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from types import ModuleType
 
+from shared.store.script_pruning import prune
+
 # A comment to Lua, so that a script's file stays valid Lua: --!include prelude.lua
 INCLUDE = re.compile(r"^--!include[ \t]+(\S+)[ \t]*$", re.MULTILINE)
 
@@ -39,8 +41,8 @@ class Script:
 def load_scripts(package: str | ModuleType, *libraries: str | ModuleType) -> Mapping[str, Script]:
     """Read every `*.lua` file of a package, by name; call it when a process starts, not at import.
 
-    Files that others include are scripts too. An include names a file of the package or of a library, and may itself
-    include files.
+    Files that others include are scripts too, and whole; the others lack what they include and never use. An include
+    names a file of the package or of a library, and may itself include files.
 
     Raises:
         ModuleNotFoundError: There is no such package.
@@ -48,8 +50,13 @@ def load_scripts(package: str | ModuleType, *libraries: str | ModuleType) -> Map
     """
     own = _lua_files(package)
     found = {name: item for library in libraries for name, item in _lua_files(library).items()} | own
+    included = {name for item in found.values() for name in INCLUDE.findall(item.read_text(encoding="utf-8"))}
+    expanded = {name: _expand(name, found, ()) for name in sorted(own)}
     return {
-        name.removesuffix(".lua"): Script(name.removesuffix(".lua"), _expand(name, found, ())) for name in sorted(own)
+        name.removesuffix(".lua"): Script(
+            name.removesuffix(".lua"), "\n".join(fragments) if name in included else prune(fragments)
+        )
+        for name, fragments in expanded.items()
     }
 
 
@@ -57,11 +64,25 @@ def _lua_files(package: str | ModuleType) -> dict[str, Traversable]:
     return {item.name: item for item in files(package).iterdir() if item.name.endswith(".lua")}
 
 
-def _expand(name: str, found: Mapping[str, Traversable], within: tuple[str, ...]) -> str:
-    """Read a file and replace its include lines with the included files."""
+def _expand(name: str, found: Mapping[str, Traversable], within: tuple[str, ...]) -> list[str]:
+    """Read a file: its lines up to an include, those of the included file, and so on."""
     if name in within:
         raise ValueError(f"Lua file {name} includes itself: {' -> '.join((*within, name))}")
     if name not in found:
         raise ValueError(f"Lua file {within[-1]} includes {name}, which is not in its package")
-    text = found[name].read_text(encoding="utf-8")
-    return INCLUDE.sub(lambda line: _expand(line[1], found, (*within, name)).rstrip("\n"), text)
+    own, *more = INCLUDE.split(found[name].read_text(encoding="utf-8"))
+    fragments = [own.removesuffix("\n") if more else own] if own else []
+    while more:
+        other, rest, *more = more
+        fragments += _expand(other, found, (*within, name))
+        fragments[-1] = fragments[-1].rstrip("\n")
+        if not fragments[-1]:
+            fragments.pop()
+        fragments += _lines_between(rest) if more else [rest.removeprefix("\n")] if rest else []
+    return fragments
+
+
+def _lines_between(rest: str) -> list[str]:
+    """Return what stands between two includes; nothing if the second is the next line."""
+    lines = rest.removeprefix("\n")
+    return [lines.removesuffix("\n")] if lines else []

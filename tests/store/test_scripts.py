@@ -42,13 +42,13 @@ def test_scripts_are_found_by_name_with_their_hash(package: Package) -> None:
 def test_includes_are_put_in_place_nested_and_more_than_once(package: Package) -> None:
     scripts = load_scripts(
         package(
-            claim="#!lua flags=allow-oom\n--!include prelude.lua\nreturn now()\n--!include prelude.lua",
+            claim="#!lua flags=allow-oom\n--!include prelude.lua\nreturn now() .. x\n--!include prelude.lua",
             prelude="--!include clock.lua\nlocal x = '\\1'\n",
             clock="local function now() return 1 end\n",
         )
     )
     prelude = "local function now() return 1 end\nlocal x = '\\1'"
-    assert scripts["claim"].source == f"#!lua flags=allow-oom\n{prelude}\nreturn now()\n{prelude}"
+    assert scripts["claim"].source == f"#!lua flags=allow-oom\n{prelude}\nreturn now() .. x\n{prelude}"
 
 
 def test_a_missing_include_names_both_files(package: Package) -> None:

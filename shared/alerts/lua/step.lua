@@ -3,18 +3,17 @@
 -- bound), value, for_ms, metric, threshold, ttl_ms, names of webhooks. Answers {status, '1' if an event was recorded}.
 -- A firing is recorded once; while the rule was muted, once more when the mute has ended. A resolution is sent if its
 -- firing was: whoever was alerted learns that it is over, muted or not.
-local call = redis.call
 local name, now, holds, value = ARGV[1], ARGV[2], ARGV[3] == '1', ARGV[4]
 local for_ms, metric, threshold, ttl_ms = tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8]
 local key, mute_key, ALERTS = 'finops:alert-rule:' .. name, 'finops:alert-mute:' .. name, 'finops:alerts'
 local FIRING = 'finops:alert-rules:firing'
-local f = call('HMGET', key, 'status', 'since_ms', 'sent')
+local f = redis.call('HMGET', key, 'status', 'since_ms', 'sent')
 local status, since, sent = f[1] or 'ok', f[2] or now, f[3] or '0'
-local muted = call('EXISTS', mute_key) == 1
+local muted = redis.call('EXISTS', mute_key) == 1
 local recorded = '0'
 
 local function record(kind, is_muted)
-  call('XADD', ALERTS, 'MAXLEN', '~', '10000', '*', 'kind', kind, 'scope', 'rule:' .. name, 'rule', name,
+  redis.call('XADD', ALERTS, 'MAXLEN', '~', '10000', '*', 'kind', kind, 'scope', 'rule:' .. name, 'rule', name,
     'metric', metric, 'value', value, 'threshold', threshold, 'since_ms', since, 'muted', is_muted and '1' or '0')
   recorded = '1'
 end
@@ -32,14 +31,14 @@ elseif status ~= 'ok' then
   if status == 'firing' then record('alert.resolved', sent == '0') end
   status, since, sent = 'ok', now, '0'
 end
-call('HSET', key, 'status', status, 'since_ms', since, 'sent', sent, 'value', value, 'at_ms', now,
+redis.call('HSET', key, 'status', status, 'since_ms', since, 'sent', sent, 'value', value, 'at_ms', now,
   'metric', metric, 'threshold', threshold)
-call('PEXPIRE', key, ttl_ms)
+redis.call('PEXPIRE', key, ttl_ms)
 -- For retire.lua: who is to learn of the end if the rule is removed meanwhile.
 if status == 'firing' then
-  call('HSET', FIRING, name, ARGV[9])
-  call('PEXPIRE', FIRING, ttl_ms)
+  redis.call('HSET', FIRING, name, ARGV[9])
+  redis.call('PEXPIRE', FIRING, ttl_ms)
 else
-  call('HDEL', FIRING, name)
+  redis.call('HDEL', FIRING, name)
 end
 return {status, recorded}

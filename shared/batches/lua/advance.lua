@@ -7,12 +7,12 @@ local id, turn = ARGV[1], ARGV[2]
 if not holds(id, turn) then return 'lost' end
 local now = now_ms()
 hold(id, now, num(ARGV[3]))
-if ARGV[4] ~= '' and call('HGET', batch_key(id), 'status') ~= ARGV[4] then return 'moved' end
+if ARGV[4] ~= '' and redis.call('HGET', batch_key(id), 'status') ~= ARGV[4] then return 'moved' end
 for i = 5, #ARGV, 2 do
   if ARGV[i] == 'stamp' then
-    call('HSET', batch_key(id), ARGV[i + 1], int(now / 1000))
+    redis.call('HSET', batch_key(id), ARGV[i + 1], int(now / 1000))
   else
-    call('HSET', batch_key(id), ARGV[i], ARGV[i + 1])
+    redis.call('HSET', batch_key(id), ARGV[i], ARGV[i + 1])
   end
 end
 return 'done'

@@ -5,26 +5,26 @@
 local id, turn, status = ARGV[1], ARGV[2], ARGV[3]
 if not holds(id, turn) then return 0 end
 local now = now_ms()
-local f = call('HMGET', batch_key(id), 'owner', 'input', 'webhook', 'file_ttl_s')
+local f = redis.call('HMGET', batch_key(id), 'owner', 'input', 'webhook', 'file_ttl_s')
 for _, kind in ipairs({'output', 'error'}) do
-  local file, parts = unpack(call('HMGET', batch_key(id), kind .. '_file', kind .. '_parts'))
+  local file, parts = unpack(redis.call('HMGET', batch_key(id), kind .. '_file', kind .. '_parts'))
   parts = num(parts)
   if parts > 0 then
     local bytes = 0
-    for part = 0, parts - 1 do bytes = bytes + call('STRLEN', part_key(file, int(part))) end
+    for part = 0, parts - 1 do bytes = bytes + redis.call('STRLEN', part_key(file, int(part))) end
     keep_file(file, f[1] or '', parts, num(f[4]) * 1000, now,
       {'bytes', int(bytes), 'filename', id .. '_' .. kind .. '.jsonl', 'purpose', 'batch_output'})
   end
 end
-if call('EXISTS', file_key(f[2])) == 1 then call('HINCRBY', file_key(f[2]), 'uses', -1) end
+if redis.call('EXISTS', file_key(f[2])) == 1 then redis.call('HINCRBY', file_key(f[2]), 'uses', -1) end
 -- A cancel after the last line still makes the batch a cancelled one.
-if status == 'completed' and call('HGET', batch_key(id), 'status') == 'cancelling' then status = 'cancelled' end
-call('HSET', batch_key(id), 'status', status, status .. '_s', int(now / 1000), 'errors', ARGV[4])
-call('PEXPIRE', batch_key(id), LIVE_MS)
-call('ZREM', OPEN, id)
-call('DEL', done_key(id), ended_key(id))
+if status == 'completed' and redis.call('HGET', batch_key(id), 'status') == 'cancelling' then status = 'cancelled' end
+redis.call('HSET', batch_key(id), 'status', status, status .. '_s', int(now / 1000), 'errors', ARGV[4])
+redis.call('PEXPIRE', batch_key(id), LIVE_MS)
+redis.call('ZREM', OPEN, id)
+redis.call('DEL', done_key(id), ended_key(id))
 if f[3] and f[3] ~= '' then
-  call('XADD', OUTBOX, 'MAXLEN', '~', '100000', '*', 'job', id, 'webhook', f[3], 'state', status, 'type', 'batch',
+  redis.call('XADD', OUTBOX, 'MAXLEN', '~', '100000', '*', 'job', id, 'webhook', f[3], 'state', status, 'type', 'batch',
     'owner', f[1] or '')
 end
 return 1

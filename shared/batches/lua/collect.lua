@@ -10,7 +10,7 @@ hold(id, now, num(ARGV[3]))
 local texts = {output = {}, error = {}}
 local tokens = {0, 0, 0, 0}
 for i = 5, #ARGV, 7 do
-  if call('SETBIT', done_key(id), ARGV[i], '1') == 0 then
+  if redis.call('SETBIT', done_key(id), ARGV[i], '1') == 0 then
     local lines = texts[ARGV[i + 1]]
     lines[#lines + 1] = ARGV[i + 2]
     for t = 1, 4 do tokens[t] = tokens[t] + num(ARGV[i + 2 + t]) end
@@ -18,22 +18,22 @@ for i = 5, #ARGV, 7 do
 end
 for kind, lines in pairs(texts) do
   if #lines > 0 then
-    local file, parts = unpack(call('HMGET', batch_key(id), kind .. '_file', kind .. '_parts'))
+    local file, parts = unpack(redis.call('HMGET', batch_key(id), kind .. '_file', kind .. '_parts'))
     parts = num(parts)
-    if parts == 0 or call('STRLEN', part_key(file, int(parts - 1))) >= PART_BYTES then
+    if parts == 0 or redis.call('STRLEN', part_key(file, int(parts - 1))) >= PART_BYTES then
       parts = parts + 1
-      call('HSET', batch_key(id), kind .. '_parts', int(parts))
+      redis.call('HSET', batch_key(id), kind .. '_parts', int(parts))
     end
     local key = part_key(file, int(parts - 1))
-    call('APPEND', key, table.concat(lines))
-    call('PEXPIRE', key, LIVE_MS)
-    call('HINCRBY', batch_key(id), kind == 'output' and 'completed' or 'failed', #lines)
+    redis.call('APPEND', key, table.concat(lines))
+    redis.call('PEXPIRE', key, LIVE_MS)
+    redis.call('HINCRBY', batch_key(id), kind == 'output' and 'completed' or 'failed', #lines)
   end
 end
 for t, name in ipairs({'input_tokens', 'cached_tokens', 'output_tokens', 'reasoning_tokens'}) do
-  if tokens[t] > 0 then call('HINCRBY', batch_key(id), name, int(tokens[t])) end
+  if tokens[t] > 0 then redis.call('HINCRBY', batch_key(id), name, int(tokens[t])) end
 end
-if num(ARGV[4]) > 0 then call('LTRIM', ended_key(id), ARGV[4], '-1') end
-call('PEXPIRE', done_key(id), LIVE_MS)
-local f = call('HMGET', batch_key(id), 'completed', 'failed')
+if num(ARGV[4]) > 0 then redis.call('LTRIM', ended_key(id), ARGV[4], '-1') end
+redis.call('PEXPIRE', done_key(id), LIVE_MS)
+local f = redis.call('HMGET', batch_key(id), 'completed', 'failed')
 return {num(f[1]), num(f[2])}

@@ -11,7 +11,7 @@
 local id, keep, cost, tokens = ARGV[1], num(ARGV[2]), num(ARGV[3]), num(ARGV[4])
 local now = ARGV[5] ~= '' and num(ARGV[5]) or now_ms()
 sweep_holds(now)
-local hold = call('HMGET', hold_key(id), 'state', 'cost')
+local hold = redis.call('HMGET', hold_key(id), 'state', 'cost')
 local known, least, whole = hold[1] == 'held', num(ARGV[7]), ARGV[8] == '1'
 
 local meters, facts, refused = {}, {}, 0
@@ -20,7 +20,7 @@ for at = 9, #ARGV, 5 do
   m.counts = ARGV[at + 1]
   meters[#meters + 1] = m
   -- An existing run's cap is lowered whether this call passes or not: its caller says how much the run may cost.
-  if m.lowers and m.run_exists then call('HSET', m.key, 'budget', int(m.limit)) end
+  if m.lowers and m.run_exists then redis.call('HSET', m.key, 'budget', int(m.limit)) end
   local taken = m.used + m.held
   local over = m.limit >= 0 and (m.counts == 'requests' and taken + 1 > m.limit or taken >= m.limit)
   if whole and m.counts == 'cost' and m.limit >= 0 and taken + cost > m.limit then over = true end
@@ -50,8 +50,8 @@ for _, m in ipairs(meters) do
   end
 end
 if #kept > 0 then
-  call('HSET', hold_key(id), 'state', 'held', 'cost', int(cost), 'tokens', int(tokens), 'meters', cjson.encode(kept))
-  call('PEXPIRE', hold_key(id), int(keep + ENDED_MS))
-  call('ZADD', HOLDS, int(now + keep), id)
+  redis.call('HSET', hold_key(id), 'state', 'held', 'cost', int(cost), 'tokens', int(tokens), 'meters', cjson.encode(kept))
+  redis.call('PEXPIRE', hold_key(id), int(keep + ENDED_MS))
+  redis.call('ZADD', HOLDS, int(now + keep), id)
 end
 return {0, facts, cost}

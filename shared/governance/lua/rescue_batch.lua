@@ -4,16 +4,16 @@
 -- of what callers see, its state ('' to show them the provider's batch), the changes that they see at the end in JSON or
 -- '', then fields of the record. Answers 1, or 0 when another turn has been taken since.
 local key = 'finops:provider-batch:' .. ARGV[1]
-if call('HGET', key, 'turn') ~= ARGV[2] then return 0 end
+if redis.call('HGET', key, 'turn') ~= ARGV[2] then return 0 end
 local fields = {}
 for i = 7, #ARGV do fields[#fields + 1] = ARGV[i] end
-call('HSET', key, unpack(fields))
+redis.call('HSET', key, unpack(fields))
 local view = 'finops:' .. string.sub(ARGV[4], 8)  -- with the hash tag that names in scripts have on a cluster
 if ARGV[5] == '' then
-  call('DEL', view)
+  redis.call('DEL', view)
 else
-  call('HSET', view, 'followed', ARGV[1], 'state', ARGV[5], 'final', ARGV[6])
-  call('PEXPIRE', view, RUN_MS)
+  redis.call('HSET', view, 'followed', ARGV[1], 'state', ARGV[5], 'final', ARGV[6])
+  redis.call('PEXPIRE', view, RUN_MS)
 end
-call('ZADD', 'finops:provider-batches', 'XX', int(now_ms() + num(ARGV[3])), ARGV[1])
+redis.call('ZADD', 'finops:provider-batches', 'XX', int(now_ms() + num(ARGV[3])), ARGV[1])
 return 1

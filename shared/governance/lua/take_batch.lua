@@ -5,13 +5,13 @@
 local FOLLOWED = 'finops:provider-batches'
 local now = now_ms()
 while true do
-  local id = call('ZRANGEBYSCORE', FOLLOWED, '-inf', int(now), 'LIMIT', '0', '1')[1]
+  local id = redis.call('ZRANGEBYSCORE', FOLLOWED, '-inf', int(now), 'LIMIT', '0', '1')[1]
   if not id then return false end
   local key = 'finops:provider-batch:' .. id
-  if call('EXISTS', key) == 1 then
-    call('HINCRBY', key, 'turn', 1)
-    call('ZADD', FOLLOWED, int(now + num(ARGV[1])), id)
-    return {id, call('HGETALL', key), int(now)}
+  if redis.call('EXISTS', key) == 1 then
+    redis.call('HINCRBY', key, 'turn', 1)
+    redis.call('ZADD', FOLLOWED, int(now + num(ARGV[1])), id)
+    return {id, redis.call('HGETALL', key), int(now)}
   end
-  call('ZREM', FOLLOWED, id)
+  redis.call('ZREM', FOLLOWED, id)
 end

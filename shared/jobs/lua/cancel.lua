@@ -9,6 +9,6 @@ if job.state == 'queued' or job.state == 'deferred' or job.state == 'running' th
   local ran = job.state == 'running'
   conclude(job, now_ms(), {state = 'cancelled', status = 409, error = ARGV[2], code = 'job_cancelled'})
   settle()
-  if ran then call('PUBLISH', CANCEL, id) end
+  if ran then redis.call('PUBLISH', CANCEL, id) end
 end
-return call('HGETALL', job_key(id))
+return redis.call('HGETALL', job_key(id))

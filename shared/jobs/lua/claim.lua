@@ -15,22 +15,22 @@ local now = now_ms()
 local hold, pausing = beat(now, lease)
 local reruns = 0
 
-local function due_ids(set, limit) return call('ZRANGEBYSCORE', set, '-inf', int(now), 'LIMIT', '0', limit) end
+local function due_ids(set, limit) return redis.call('ZRANGEBYSCORE', set, '-inf', int(now), 'LIMIT', '0', limit) end
 
 local function promote(id)
   local job = read_job(id)
-  call('ZREM', DEFERRED, id)
+  redis.call('ZREM', DEFERRED, id)
   if not job or job.state ~= 'deferred' then return end
   job.state = 'queued'
-  call('HSET', job_key(id), 'state', 'queued')
-  make_ready(job, num(call('ZSCORE', QUEUE[job.priority], id) or now))
+  redis.call('HSET', job_key(id), 'state', 'queued')
+  make_ready(job, num(redis.call('ZSCORE', QUEUE[job.priority], id) or now))
   notify(id, 'queued', {name = 'job.queued'})
 end
 
 local function lose(id)
   local job = read_job(id)
   if not job or job.state ~= 'running' then
-    call('ZREM', LEASES, id)
+    redis.call('ZREM', LEASES, id)
   elseif overdue(job, now) then
     miss_deadline(job, now, deadline_error)
   elseif job.attempts >= max_attempts then
@@ -47,7 +47,7 @@ end
 
 local function expire(id)
   local job = read_job(id)
-  call('ZREM', DEADLINES, id)
+  redis.call('ZREM', DEADLINES, id)
   if job and (job.state == 'queued' or job.state == 'deferred') then miss_deadline(job, now, deadline_error) end
 end
 
@@ -69,12 +69,12 @@ end
 
 -- The first callers of a priority, those of paused keys taken off the list.
 local function first_callers(priority)
-  local heads = call('ZRANGE', callers_key(priority), '0', count - 1)
+  local heads = redis.call('ZRANGE', callers_key(priority), '0', count - 1)
   if not rules or not next(rules.keys) then return heads end
   local paused = {}
   for _, name in ipairs(heads) do if rules.keys[name] then paused[#paused + 1] = name end end
   if #paused == 0 then return heads end
-  call('ZREM', callers_key(priority), unpack(paused))
+  redis.call('ZREM', callers_key(priority), unpack(paused))
   return first_callers(priority)
 end
 
@@ -107,7 +107,7 @@ end
 local function pop(c)
   for _, priority in ipairs(served) do
     if not c.drained[priority] then
-      local head = call('ZPOPMIN', ready_key(priority, c.name))
+      local head = redis.call('ZPOPMIN', ready_key(priority, c.name))
       if head[1] then return head[1], priority end
       c.drained[priority] = true
     end
@@ -115,7 +115,7 @@ local function pop(c)
 end
 
 local claims, leases, unqueue = {}, {}, {}
-local fence = count > 0 and #field > 0 and call('HINCRBY', CLOCK, 'fence', count) or 0
+local fence = count > 0 and #field > 0 and redis.call('HINCRBY', CLOCK, 'fence', count) or 0
 local virtual = vtime()
 
 local DETAILS = {'state', 'attempts', 'deadline_ms', 'owner', 'type', 'model', 'request_id', 'content_type', 'context',
@@ -126,24 +126,24 @@ local most_aside = 200
 local function start(c, id, priority, f)
   local token = worker .. ':' .. int(fence - #claims)
   local attempt = int(num(f[2]) + 1)
-  call('HSET', job_key(id), 'state', 'running', 'lease', token, 'attempts', attempt, 'started_ms', int(now),
+  redis.call('HSET', job_key(id), 'state', 'running', 'lease', token, 'attempts', attempt, 'started_ms', int(now),
     'said', '0')
-  call('SET', arq_progress_key(id), token, 'PX', int(lease + MIRROR_MS))
-  if num(f[3]) > 0 then call('ZREM', DEADLINES, id) end
+  redis.call('SET', arq_progress_key(id), token, 'PX', int(lease + MIRROR_MS))
+  if num(f[3]) > 0 then redis.call('ZREM', DEADLINES, id) end
   leases[#leases + 1] = int(now + lease)
   leases[#leases + 1] = id
   notify(id, 'running', {name = 'job.started', more = ',"attempt":' .. attempt})
   c.running = c.running + 1
-  local payload = num(f[15]) <= inline_max and call('GET', payload_key(id)) or false
+  local payload = num(f[15]) <= inline_max and redis.call('GET', payload_key(id)) or false
   claims[#claims + 1] = {id, token, priority, attempt, f[3] or '0', f[4] or '', f[5] or '', f[6] or '', f[7] or '',
     f[8] or '', f[9] or '', f[10] or '', f[11] or '0', f[12] or '0', f[13] or '', f[14] or '', payload, f[16] or ''}
 end
 
 -- A popped job is a start, a missed deadline, or a record that is no longer there.
 local function take(c, id, priority)
-  local f = call('HMGET', job_key(id), unpack(DETAILS))
+  local f = redis.call('HMGET', job_key(id), unpack(DETAILS))
   if rules and f[1] == 'queued' and set_aside(rules, f[6] or '', f[17] or '') then
-    call('ZADD', SET_ASIDE, f[11] or '0', id)
+    redis.call('ZADD', SET_ASIDE, f[11] or '0', id)
     most_aside = most_aside - 1
     return
   end
@@ -189,38 +189,38 @@ for _, c in ipairs(competitors) do
   if c.moved then
     for _, priority in ipairs(PRIORITIES) do
       if not c.drained[priority] and not c.priorities[priority] then
-        call('ZADD', callers_key(priority), 'XX', exact(c.tag), c.name)
+        redis.call('ZADD', callers_key(priority), 'XX', exact(c.tag), c.name)
       end
     end
   end
 end
 
-if #leases > 0 then call('ZADD', LEASES, unpack(leases)) end
+if #leases > 0 then redis.call('ZADD', LEASES, unpack(leases)) end
 for priority, ids in pairs(unqueue) do
-  if #ids > 0 then call('ZREM', QUEUE[priority], unpack(ids)) end
+  if #ids > 0 then redis.call('ZREM', QUEUE[priority], unpack(ids)) end
 end
 settle()
 
 -- Recent speed, for the estimated start of waiting jobs: claims per second, smoothed over some seconds.
-local speed = call('HMGET', CLOCK, 'rate', 'rate_at', 'rate_n')
+local speed = redis.call('HMGET', CLOCK, 'rate', 'rate_at', 'rate_n')
 local made = num(speed[3]) + #claims
 local elapsed = now - num(speed[2])
 if elapsed >= 1000 then
   local fresh = made * 1000 / elapsed
   local rate = elapsed > 60000 and fresh or num(speed[1]) * 0.7 + fresh * 0.3
-  call('HSET', CLOCK, 'vtime', exact(virtual), 'rate', exact(rate), 'rate_at', int(now), 'rate_n', '0')
+  redis.call('HSET', CLOCK, 'vtime', exact(virtual), 'rate', exact(rate), 'rate_at', int(now), 'rate_n', '0')
 elseif #claims > 0 then
-  call('HSET', CLOCK, 'vtime', exact(virtual), 'rate_n', int(made))
+  redis.call('HSET', CLOCK, 'vtime', exact(virtual), 'rate_n', int(made))
 end
 
 -- A drained priority keeps no wake-up tokens; those of other priorities are for other workers.
 local more = 0
 for _, priority in ipairs(served) do
-  if call('EXISTS', callers_key(priority)) == 1 then more = 1 else call('DEL', wake_key(priority)) end
+  if redis.call('EXISTS', callers_key(priority)) == 1 then more = 1 else redis.call('DEL', wake_key(priority)) end
 end
 
 local function until_first(set, floor)
-  local head = call('ZRANGE', set, '0', '0', 'WITHSCORES')
+  local head = redis.call('ZRANGE', set, '0', '0', 'WITHSCORES')
   if not head[2] then return 500 end
   return math.max(0, math.max(num(head[2]), floor) - now)
 end

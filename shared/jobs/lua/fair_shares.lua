@@ -2,7 +2,7 @@
 local callers = {}
 local vtime_read
 local function vtime()
-  if not vtime_read then vtime_read = num(call('HGET', CLOCK, 'vtime')) end
+  if not vtime_read then vtime_read = num(redis.call('HGET', CLOCK, 'vtime')) end
   return vtime_read
 end
 
@@ -11,7 +11,7 @@ local function parked(c) return c.limit > 0 and c.running >= c.limit end
 local function caller_of(name)
   local c = callers[name]
   if c then return c end
-  local f = call('HMGET', caller_key(name), 'tag', 'running', 'waiting', 'weight', 'limit')
+  local f = redis.call('HMGET', caller_key(name), 'tag', 'running', 'waiting', 'weight', 'limit')
   c = {
     name = name, tag = num(f[1]), running = num(f[2]), waiting = num(f[3]), weight = tonumber(f[4] or 1) or 1,
     limit = num(f[5]), priorities = {}, filled = {}, woken = {}, standing = {}, fresh = not f[4],
@@ -27,7 +27,7 @@ end
 local function competes(c, likely)
   if c.was_waiting == 0 then return false end
   local function is_in(priority)
-    c.standing[priority] = tonumber(call('ZSCORE', callers_key(priority), c.name) or nil)
+    c.standing[priority] = tonumber(redis.call('ZSCORE', callers_key(priority), c.name) or nil)
     return c.standing[priority]
   end
   if is_in(likely) then return true end
@@ -46,8 +46,8 @@ end
 
 local function push_wake(priority, tokens)
   local length = 0
-  for _ = 1, math.min(tokens, 64) do length = call('RPUSH', wake_key(priority), '1') end
-  if length > 128 then call('LTRIM', wake_key(priority), '0', '63') end  -- rarely: only without idle workers
+  for _ = 1, math.min(tokens, 64) do length = redis.call('RPUSH', wake_key(priority), '1') end
+  if length > 128 then redis.call('LTRIM', wake_key(priority), '0', '63') end  -- rarely: only without idle workers
 end
 
 -- Idle workers check for due jobs every half second; a job due sooner wakes one, so that it waits no longer than that.
@@ -57,11 +57,11 @@ end
 
 -- In each changed priority, a caller is listed exactly when it has ready jobs there and may start one.
 local function update_listing(c, priority, away)
-  if not away and (c.filled[priority] or call('EXISTS', ready_key(priority, c.name)) == 1) then
-    if c.standing[priority] ~= c.tag then call('ZADD', callers_key(priority), exact(c.tag), c.name) end
+  if not away and (c.filled[priority] or redis.call('EXISTS', ready_key(priority, c.name)) == 1) then
+    if c.standing[priority] ~= c.tag then redis.call('ZADD', callers_key(priority), exact(c.tag), c.name) end
     if c.woken[priority] then push_wake(priority, c.woken[priority]) end
   else
-    call('ZREM', callers_key(priority), c.name)
+    redis.call('ZREM', callers_key(priority), c.name)
   end
 end
 
@@ -82,7 +82,7 @@ local function write_caller(c)
   note('waiting', c.waiting, c.was_waiting, int)
   note('weight', c.weight, c.was_weight, exact)
   note('limit', c.limit, c.was_limit, int)
-  if #changed > 0 then call('HSET', caller_key(c.name), unpack(changed)) end
+  if #changed > 0 then redis.call('HSET', caller_key(c.name), unpack(changed)) end
 end
 
 local function list_ended(job, state)
@@ -96,24 +96,24 @@ end
 -- Lists what ended jobs cost, of those that the list of all jobs still holds: it bounds the set.
 local function list_costs()
   local entries = {}
-  for i, created in ipairs(call('ZMSCORE', ALL, unpack(priced))) do
+  for i, created in ipairs(redis.call('ZMSCORE', ALL, unpack(priced))) do
     if created then
       entries[#entries + 1] = price_of[i]
       entries[#entries + 1] = priced[i]
     end
   end
-  if #entries > 0 then call('ZADD', COSTS, unpack(entries)) end
+  if #entries > 0 then redis.call('ZADD', COSTS, unpack(entries)) end
   priced, price_of = {}, {}
 end
 
 local function settle()
   if #unleased > 0 then
-    call('ZREM', LEASES, unpack(unleased))
+    redis.call('ZREM', LEASES, unpack(unleased))
     unleased = {}
   end
   if #ended_ids > 0 then
-    call('ZREM', LIVE, unpack(ended_ids))
-    for state, entries in pairs(ended) do call('ZADD', ended_key(state), unpack(entries)) end
+    redis.call('ZREM', LIVE, unpack(ended_ids))
+    for state, entries in pairs(ended) do redis.call('ZADD', ended_key(state), unpack(entries)) end
     ended, ended_ids = {}, {}
   end
   if #priced > 0 then list_costs() end
@@ -129,11 +129,11 @@ local function settle()
     for priority in pairs(c.priorities) do update_listing(c, priority, away) end
     write_caller(c)
     local idle = c.running == 0 and c.waiting == 0
-    if idle or c.fresh then call('PEXPIRE', caller_key(name), idle and IDLE_MS or LIVE_MS) end
+    if idle or c.fresh then redis.call('PEXPIRE', caller_key(name), idle and IDLE_MS or LIVE_MS) end
     if c.waiting > 0 then
-      if c.waiting ~= c.was_waiting then call('ZADD', WAITING, int(c.waiting), name) end
+      if c.waiting ~= c.was_waiting then redis.call('ZADD', WAITING, int(c.waiting), name) end
     elseif c.was_waiting > 0 then
-      call('ZREM', WAITING, name)
+      redis.call('ZREM', WAITING, name)
     end
   end
   callers = {}
@@ -143,8 +143,8 @@ end
 local function make_ready(job, now)
   local c = caller_of(job.caller)
   catch_up(c, job.priority)
-  call('ZADD', ready_key(job.priority, job.caller), int(job.seq), job.id)
-  call('ZADD', QUEUE[job.priority], int(now), job.id)
+  redis.call('ZADD', ready_key(job.priority, job.caller), int(job.seq), job.id)
+  redis.call('ZADD', QUEUE[job.priority], int(now), job.id)
   c.priorities[job.priority] = true
   c.filled[job.priority] = true
   c.fresh = true
@@ -154,19 +154,19 @@ end
 -- Takes a waiting job out of every set of waiting jobs.
 local function leave_waiting(job)
   local c = caller_of(job.caller)
-  call('ZREM', QUEUE[job.priority], job.id)
+  redis.call('ZREM', QUEUE[job.priority], job.id)
   if job.state == 'queued' then
-    if call('ZREM', ready_key(job.priority, job.caller), job.id) == 0 then  -- set aside by a pause
-      call('ZREM', 'finops:jobs:set-aside', job.id)
-      call('ZREM', 'finops:jobs:coming-back', job.id)
+    if redis.call('ZREM', ready_key(job.priority, job.caller), job.id) == 0 then  -- set aside by a pause
+      redis.call('ZREM', 'finops:jobs:set-aside', job.id)
+      redis.call('ZREM', 'finops:jobs:coming-back', job.id)
     end
     c.priorities[job.priority] = true
     c.filled[job.priority] = nil
   else
-    call('ZREM', DEFERRED, job.id)
+    redis.call('ZREM', DEFERRED, job.id)
   end
   c.waiting = math.max(0, c.waiting - 1)
-  if job.deadline > 0 then call('ZREM', DEADLINES, job.id) end
+  if job.deadline > 0 then redis.call('ZREM', DEADLINES, job.id) end
 end
 
 local function leave_running(job)

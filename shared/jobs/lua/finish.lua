@@ -12,14 +12,14 @@ local answers = {}
 local function append_events(id, before, first, events)
   local skip = 0
   if before >= 0 then
-    skip = math.max(0, num(call('HGET', job_key(id), 'said')) - before)
-    call('HSET', job_key(id), 'said', int(before + events))
+    skip = math.max(0, num(redis.call('HGET', job_key(id), 'said')) - before)
+    redis.call('HSET', job_key(id), 'said', int(before + events))
   end
   local length = 0
   for i = first + skip * 2, first + events * 2 - 1, 2 do length = log_event(id, ARGV[i], ARGV[i + 1]) end
   if length > MAX_EVENTS + 1000 then
-    call('LTRIM', events_key(id), -MAX_EVENTS, -1)
-    call('HINCRBY', job_key(id), 'events_base', length - MAX_EVENTS)
+    redis.call('LTRIM', events_key(id), -MAX_EVENTS, -1)
+    redis.call('HINCRBY', job_key(id), 'events_base', length - MAX_EVENTS)
   end
 end
 
@@ -35,7 +35,7 @@ while at <= #ARGV do
   local ours = job and job.state == 'running' and job.lease == token
   -- A large result is not in the arguments: it has been written before, in parts.
   local part = ours and size > 0 and ARGV[at + 5] == '' and string.sub(encoding, 1, 2) ~= 'b:' and part_key(id, token)
-  if part and call('EXISTS', part) == 0 then ours, lost_part = false, true end
+  if part and redis.call('EXISTS', part) == 0 then ours, lost_part = false, true end
   if ours then
     if events > 0 then append_events(id, num(ARGV[at + 14]), at + 16, events) end
     if state ~= '' then
@@ -46,7 +46,7 @@ while at <= #ARGV do
         index = ARGV[at + 10], history = ARGV[at + 11] ~= '-' and ARGV[at + 11] or nil, code = code_of(ARGV[at + 6]),
       })
     elseif events > 0 then
-      call('PUBLISH', signal_key(id), 'running')
+      redis.call('PUBLISH', signal_key(id), 'running')
     end
   end
   -- A finish sent twice, because its first answer was lost, is recorded once and accepted twice.

@@ -3,7 +3,7 @@
 -- A poll: the record, after its deadline was checked, and the forecast of a queued job. ARGV: id, error of a missed
 -- deadline. Answers {record, {position, claims per second}, now, pauses}, without time and pauses where it does not wait.
 local id = ARGV[1]
-local fields = call('HGETALL', job_key(id))
+local fields = redis.call('HGETALL', job_key(id))
 if #fields == 0 then return false end
 local job
 for i = 1, #fields, 2 do
@@ -14,6 +14,6 @@ local now = now_ms()
 if overdue(job, now) then
   miss_deadline(job, now, ARGV[2])
   settle()
-  return {call('HGETALL', job_key(id)), {0, '0'}}
+  return {redis.call('HGETALL', job_key(id)), {0, '0'}}
 end
-return {fields, job.state == 'queued' and forecast(job) or {0, '0'}, int(now), call('HGETALL', 'finops:jobs:pauses')}
+return {fields, job.state == 'queued' and forecast(job) or {0, '0'}, int(now), redis.call('HGETALL', 'finops:jobs:pauses')}

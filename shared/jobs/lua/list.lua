@@ -23,14 +23,14 @@ local forget_before = prune and math.huge or now_ms() - 86400000
 local function begin()
   local from = 0
   if descending then
-    if high ~= '+inf' then from = call('ZCOUNT', set, high, '+inf') end
+    if high ~= '+inf' then from = redis.call('ZCOUNT', set, high, '+inf') end
   elseif low ~= '-inf' then
-    from = call('ZCOUNT', set, '-inf', low)
+    from = redis.call('ZCOUNT', set, '-inf', low)
   end
   if member == '' then return from end
-  local added = call('ZADD', set, 'NX', score, member)  -- its place is needed, whether the job is in the set or not
-  local rank = call(RANK, set, member)
-  if added == 1 then call('ZREM', set, member) else rank = rank + 1 end
+  local added = redis.call('ZADD', set, 'NX', score, member)  -- its place is needed, whether the job is in the set or not
+  local rank = redis.call(RANK, set, member)
+  if added == 1 then redis.call('ZREM', set, member) else rank = rank + 1 end
   return math.max(from, rank)
 end
 
@@ -43,8 +43,8 @@ end
 local source = set
 if source == COSTS then
   set = 'finops:jobs:cost-range'
-  call('ZRANGESTORE', set, COSTS, exact(filter.cost[1]), exact(filter.cost[2]), 'BYSCORE')
-  call('ZINTERSTORE', set, '2', set, ALL, 'WEIGHTS', '0', '1')
+  redis.call('ZRANGESTORE', set, COSTS, exact(filter.cost[1]), exact(filter.cost[2]), 'BYSCORE')
+  redis.call('ZINTERSTORE', set, '2', set, ALL, 'WEIGHTS', '0', '1')
 end
 
 local from = begin()
@@ -52,17 +52,17 @@ local rows, gone, position, scanned, ended = {}, {}, false, 0, false
 
 local function read(id, created)
   scanned = scanned + 1
-  local f = call('HMGET', job_key(id), unpack(fields))
+  local f = redis.call('HMGET', job_key(id), unpack(fields))
   if not f[1] then
     if created < forget_before then gone[#gone + 1] = id end
   elseif fits(f) then
-    rows[#rows + 1] = {id, call('HMGET', job_key(id), unpack(wanted))}
+    rows[#rows + 1] = {id, redis.call('HMGET', job_key(id), unpack(wanted))}
   end
 end
 
 local function read_page()
   local count = math.max(1, math.floor(math.min(100, budget - scanned)))
-  local page = call(RANGE, set, int(from), int(from + count - 1), 'WITHSCORES')
+  local page = redis.call(RANGE, set, int(from), int(from + count - 1), 'WITHSCORES')
   for i = 1, #page, 2 do
     local id, created = page[i], num(page[i + 1])
     ended = beyond(created)
@@ -75,14 +75,14 @@ local function read_page()
 end
 
 -- Entries that are not younger than the oldest job of the list of all jobs may be missing from the sets of groups.
-local function oldest_of(key) return tonumber(call('ZRANGE', key, '0', '0', 'WITHSCORES')[2] or nil) or math.huge end
+local function oldest_of(key) return tonumber(redis.call('ZRANGE', key, '0', '0', 'WITHSCORES')[2] or nil) or math.huge end
 local complete_from = #groups > 0 and oldest_of(ALL) or math.huge
 local per_entry, size = 0, 100  -- an entry costs a fifth of a read for each set of the groups
 for _, group in ipairs(groups) do
   per_entry = per_entry + 0.2 * #group
   for _, key in ipairs(group) do
     -- The list of an owner has lost older jobs when it is full.
-    if string.find(key, '^finops:owner:') and call('ZCARD', key) >= OWNER_JOBS then
+    if string.find(key, '^finops:owner:') and redis.call('ZCARD', key) >= OWNER_JOBS then
       complete_from = math.max(complete_from, oldest_of(key))
     end
   end
@@ -99,7 +99,7 @@ local function sifted(ids)
     for _, key in ipairs(group) do
       if #rest == 0 then break end
       local others = {}
-      for i, score in ipairs(call('ZMSCORE', key, unpack(rest))) do
+      for i, score in ipairs(redis.call('ZMSCORE', key, unpack(rest))) do
         if in_set(key, score) then found[rest[i]] = true else others[#others + 1] = rest[i] end
       end
       rest = others
@@ -116,20 +116,20 @@ end
 -- needed are asked for. Answers false where the groups say nothing of it.
 local function sift_page()
   local count = math.ceil(math.min(size, (budget - scanned) / per_entry))
-  local start, page = from, call(RANGE, set, int(from), int(from + count - 1))
+  local start, page = from, redis.call(RANGE, set, int(from), int(from + count - 1))
   if #page == 0 then
     ended = true
     return true
   end
-  local first, last = call('ZSCORE', set, page[1]), call('ZSCORE', set, page[#page])
+  local first, last = redis.call('ZSCORE', set, page[1]), redis.call('ZSCORE', set, page[#page])
   if math.min(num(first), num(last)) <= complete_from or beyond(num(last)) then return false end
   scanned = scanned + #page * per_entry
   for i, id in ipairs(sifted(page)) do
     if #rows == limit or (i > 1 and scanned >= budget) then return true end
-    local created = call('ZSCORE', set, id)
+    local created = redis.call('ZSCORE', set, id)
     read(id, num(created))
     position = {created, id}
-    from = call(RANK, set, id) + 1
+    from = redis.call(RANK, set, id) + 1
   end
   if #rows == limit then return true end
   position = {last, page[#page]}
@@ -142,9 +142,9 @@ end
 while not ended and #rows < limit and scanned < budget do
   if #groups == 0 or not sift_page() then read_page() end
 end
-if source == COSTS then call('DEL', set) end
+if source == COSTS then redis.call('DEL', set) end
 if #gone > 0 then
-  call('ZREM', source, unpack(gone))
-  call('ZREM', COSTS, unpack(gone))
+  redis.call('ZREM', source, unpack(gone))
+  redis.call('ZREM', COSTS, unpack(gone))
 end
 return {rows, (not ended) and position}

@@ -21,17 +21,17 @@ end
 local function reprioritize(job)
   leave_waiting(job)
   job.priority = priority
-  call('HSET', job_key(job.id), 'priority', priority)
-  call('ZADD', index_key(ARGV[6]), int(job.created), job.id)
+  redis.call('HSET', job_key(job.id), 'priority', priority)
+  redis.call('ZADD', index_key(ARGV[6]), int(job.created), job.id)
   local c = caller_of(job.caller)
   c.waiting = c.waiting + 1
-  if job.deadline > 0 then call('ZADD', DEADLINES, int(job.deadline), job.id) end
-  local due = num(call('HGET', job_key(job.id), 'due_ms'))
+  if job.deadline > 0 then redis.call('ZADD', DEADLINES, int(job.deadline), job.id) end
+  local due = num(redis.call('HGET', job_key(job.id), 'due_ms'))
   if job.state == 'queued' then
     make_ready(job, due)
   else
-    call('ZADD', DEFERRED, int(due), job.id)
-    call('ZADD', QUEUE[priority], int(due), job.id)
+    redis.call('ZADD', DEFERRED, int(due), job.id)
+    redis.call('ZADD', QUEUE[priority], int(due), job.id)
   end
 end
 
@@ -52,15 +52,15 @@ end
 
 for i = 8, #ARGV, 2 do
   local id = ARGV[i]
-  if call('ZSCORE', operation_jobs_key(operation), id) then
+  if redis.call('ZSCORE', operation_jobs_key(operation), id) then
     local job = read_job(id)
     local cost = job and estimate_of(id) or 0
-    local done = job and fits(call('HMGET', job_key(id), unpack(fields))) and apply(job, ARGV[i + 1])
+    local done = job and fits(redis.call('HMGET', job_key(id), unpack(fields))) and apply(job, ARGV[i + 1])
     count_job(operation, id, done and 'done' or 'skipped', done and cost or 0)
   end
 end
 settle()
-for _, id in ipairs(aborted) do call('PUBLISH', CANCEL, id) end
-call('HSET', operation_key(operation), 'tries', '0')
+for _, id in ipairs(aborted) do redis.call('PUBLISH', CANCEL, id) end
+redis.call('HSET', operation_key(operation), 'tries', '0')
 hold_operation(operation, now, num(ARGV[3]))
 return 1

@@ -7,8 +7,8 @@ local id = ARGV[1]
 if not holds_operation(id, ARGV[2]) then return 0 end
 local now = now_ms()
 local jobs = operation_jobs_key(id)
-for i = 6, #ARGV, 2 do call('ZADD', jobs, ARGV[i], ARGV[i + 1]) end
-call('HSET', operation_key(id), 'scan', ARGV[5], 'matched', call('ZCARD', jobs), 'tries', '0')
-if ARGV[4] == '1' then call('HSET', operation_key(id), 'counted', '1', 'status', 'running', 'started_ms', int(now)) end
+for i = 6, #ARGV, 2 do redis.call('ZADD', jobs, ARGV[i], ARGV[i + 1]) end
+redis.call('HSET', operation_key(id), 'scan', ARGV[5], 'matched', redis.call('ZCARD', jobs), 'tries', '0')
+if ARGV[4] == '1' then redis.call('HSET', operation_key(id), 'counted', '1', 'status', 'running', 'started_ms', int(now)) end
 hold_operation(id, now, num(ARGV[3]))
 return 1

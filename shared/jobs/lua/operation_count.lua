@@ -7,9 +7,9 @@ local operation = ARGV[1]
 if not holds_operation(operation, ARGV[2]) then return 0 end
 for i = 4, #ARGV, 3 do
   if count_job(operation, ARGV[i], ARGV[i + 1], 0) and ARGV[i + 2] ~= '' then
-    call('HSET', operation_key(operation), 'error', ARGV[i + 2])
+    redis.call('HSET', operation_key(operation), 'error', ARGV[i + 2])
   end
 end
-call('HSET', operation_key(operation), 'tries', '0')
+redis.call('HSET', operation_key(operation), 'tries', '0')
 hold_operation(operation, now_ms(), num(ARGV[3]))
 return 1

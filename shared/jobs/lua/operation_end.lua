@@ -6,10 +6,10 @@
 local id = ARGV[1]
 if not holds_operation(id, ARGV[2]) then return 0 end
 local now = now_ms()
-if ARGV[5] ~= '' then call('HSET', operation_key(id), 'error', ARGV[5]) end
+if ARGV[5] ~= '' then redis.call('HSET', operation_key(id), 'error', ARGV[5]) end
 if ARGV[4] == '' then
-  call('HINCRBY', operation_key(id), 'turn', 1)
-  if ARGV[6] ~= '1' then call('HSET', operation_key(id), 'tries', '0') end
+  redis.call('HINCRBY', operation_key(id), 'turn', 1)
+  if ARGV[6] ~= '1' then redis.call('HSET', operation_key(id), 'tries', '0') end
   hold_operation(id, now, num(ARGV[3]))
 else
   end_operation(id, now, ARGV[4], 'failed')

@@ -5,13 +5,13 @@
 -- false when none is due.
 local now = now_ms()
 while true do
-  local id = call('ZRANGEBYSCORE', OPEN_OPERATIONS, '-inf', int(now), 'LIMIT', '0', '1')[1]
+  local id = redis.call('ZRANGEBYSCORE', OPEN_OPERATIONS, '-inf', int(now), 'LIMIT', '0', '1')[1]
   if not id then return false end
-  if call('EXISTS', operation_key(id)) == 1 then
-    call('HINCRBY', operation_key(id), 'turn', 1)
-    call('HINCRBY', operation_key(id), 'tries', 1)
+  if redis.call('EXISTS', operation_key(id)) == 1 then
+    redis.call('HINCRBY', operation_key(id), 'turn', 1)
+    redis.call('HINCRBY', operation_key(id), 'tries', 1)
     hold_operation(id, now, num(ARGV[1]))
-    return {id, call('HGETALL', operation_key(id)), call('ZCARD', operation_jobs_key(id)), int(now)}
+    return {id, redis.call('HGETALL', operation_key(id)), redis.call('ZCARD', operation_jobs_key(id)), int(now)}
   end
-  call('ZREM', OPEN_OPERATIONS, id)
+  redis.call('ZREM', OPEN_OPERATIONS, id)
 end

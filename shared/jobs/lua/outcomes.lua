@@ -2,7 +2,7 @@
 
 -- arq's own result entry, for its Job.status(), Job.info() and Job.result_info().
 local function write_arq_result(job, now, outcome, ttl)
-  call('SET', arq_result_key(job.id), '{"t":' .. int(job.attempts) .. ',"f":"run_job","a":["' .. job.id
+  redis.call('SET', arq_result_key(job.id), '{"t":' .. int(job.attempts) .. ',"f":"run_job","a":["' .. job.id
     .. '"],"k":{},"et":' .. int(job.created) .. ',"s":' .. (outcome.state == 'completed' and 'true' or 'false')
     .. ',"r":{"state":"' .. outcome.state .. '","status_code":' .. int(outcome.status) .. '},"st":'
     .. int(job.started > 0 and job.started or now) .. ',"ft":' .. int(now) .. ',"q":"' .. QUEUE[job.priority]
@@ -12,7 +12,7 @@ end
 -- Charges a run that its caller ended by a cancel or a deadline what was reserved for it: otherwise a caller could read
 -- the events and cancel just before the end. Records of older versions know no most output: a token per event so far.
 local function charge(entry, id, estimate)
-  local emitted = num(estimate.output or call('HGET', job_key(id), 'said'))
+  local emitted = num(estimate.output or redis.call('HGET', job_key(id), 'said'))
   local function with_output(amount, rate) return num(amount) + math.floor(emitted * num(rate) / 1000000 + 0.5) end
   entry.provider, entry.model, entry.estimated = estimate.provider, estimate.model, true
   entry.input, entry.output = num(estimate.input), emitted
@@ -26,7 +26,7 @@ end
 -- its record knows, priced only if the price is known or nothing can have been used.
 local function entry_of(job, now, outcome)
   if outcome.ledger and outcome.ledger ~= '' then return outcome.ledger end
-  local f = call('HMGET', job_key(job.id), 'context', 'type', 'model', 'request_id')
+  local f = redis.call('HMGET', job_key(job.id), 'context', 'type', 'model', 'request_id')
   local context = f[1] and f[1] ~= '' and cjson.decode(f[1]) or {}
   if type(context.who) ~= 'table' then return '' end
   local entry = context.who
@@ -42,18 +42,18 @@ end
 
 local function write_side_entries(job, now, outcome, ttl)
   if job.group ~= '' then
-    call('RPUSH', group_key(job.group), job.id)
-    call('PEXPIRE', group_key(job.group), LIVE_MS)
+    redis.call('RPUSH', group_key(job.group), job.id)
+    redis.call('PEXPIRE', group_key(job.group), LIVE_MS)
   end
   if job.webhook ~= '' then
-    call('XADD', OUTBOX, 'MAXLEN', '~', '100000', '*', 'job', job.id, 'webhook', job.webhook, 'state', outcome.state,
+    redis.call('XADD', OUTBOX, 'MAXLEN', '~', '100000', '*', 'job', job.id, 'webhook', job.webhook, 'state', outcome.state,
       'owner', job.owner)
   end
   settle_outcome(job.id, 'settled', entry_of(job, now, outcome), now)
   if outcome.state == 'failed' then keep_hold(job.id, ttl) end
   if outcome.dead then
-    call('ZADD', DEAD, int(now), job.id)
-    call('ZREMRANGEBYRANK', DEAD, '0', '-10001')
+    redis.call('ZADD', DEAD, int(now), job.id)
+    redis.call('ZREMRANGEBYRANK', DEAD, '0', '-10001')
   end
 end
 
@@ -66,10 +66,10 @@ local function list_outcome(job, outcome)
   end
   local code = outcome.error and string.match(outcome.error, '"code":"([^"]*)"')
   if not code then return end
-  call('ZADD', code_key(code), int(job.created), job.id)
+  redis.call('ZADD', code_key(code), int(job.created), job.id)
   if job.seq % 16 == 0 then
-    local oldest = call('ZRANGE', ALL, '0', '0', 'WITHSCORES')[2]
-    if oldest then call('ZREMRANGEBYSCORE', code_key(code), '-inf', '(' .. oldest) end
+    local oldest = redis.call('ZRANGE', ALL, '0', '0', 'WITHSCORES')[2]
+    if oldest then redis.call('ZREMRANGEBYSCORE', code_key(code), '-inf', '(' .. oldest) end
   end
 end
 
@@ -95,37 +95,37 @@ local function conclude(job, now, outcome)
   end
   if outcome.part then
     fields[#fields + 1] = 'result_size'
-    fields[#fields + 1] = int(call('STRLEN', outcome.part))
-    call('RENAME', outcome.part, result_key(id))
-    call('PEXPIRE', result_key(id), int(ttl))
+    fields[#fields + 1] = int(redis.call('STRLEN', outcome.part))
+    redis.call('RENAME', outcome.part, result_key(id))
+    redis.call('PEXPIRE', result_key(id), int(ttl))
   end
-  local body = call('HMGET', job_key(id), 'size', 'payload_as')
+  local body = redis.call('HMGET', job_key(id), 'size', 'payload_as')
   local size, kept = num(body[1]), outcome.size or 0
   if job.keep or outcome.state == 'failed' then
     kept = kept + size
   elseif body[2] then
-    call('HDEL', job_key(id), 'payload_as')
+    redis.call('HDEL', job_key(id), 'payload_as')
     drop_body(body[2], now)
   end
   count_bytes(job.caller, 'live', -size)
   count_bytes(job.caller, hour_of(now + ttl), kept)
   fields[#fields + 1] = 'stored'
   fields[#fields + 1] = int(kept)
-  call('HSET', job_key(id), unpack(fields))
-  call('PEXPIRE', job_key(id), int(ttl))
+  redis.call('HSET', job_key(id), unpack(fields))
+  redis.call('PEXPIRE', job_key(id), int(ttl))
   list_ended(job, outcome.state)
   list_outcome(job, outcome)
-  if outcome.index and outcome.index ~= '' then call('ZADD', index_key(outcome.index), int(job.created), id) end
+  if outcome.index and outcome.index ~= '' then redis.call('ZADD', index_key(outcome.index), int(job.created), id) end
   if job.keep or outcome.state == 'failed' then
-    call('PEXPIRE', payload_key(id), int(ttl))
-    call('DEL', arq_progress_key(id), arq_job_key(id))
+    redis.call('PEXPIRE', payload_key(id), int(ttl))
+    redis.call('DEL', arq_progress_key(id), arq_job_key(id))
   else
-    call('DEL', arq_progress_key(id), arq_job_key(id), payload_key(id))
+    redis.call('DEL', arq_progress_key(id), arq_job_key(id), payload_key(id))
   end
   write_arq_result(job, now, outcome, ttl)
   write_side_entries(job, now, outcome, ttl)
   notify(id, outcome.state, {name = 'job.' .. outcome.state, more = ',"status_code":' .. int(outcome.status)})
-  call('PEXPIRE', events_key(id), int(ttl))
+  redis.call('PEXPIRE', events_key(id), int(ttl))
 end
 
 local function miss_deadline(job, now, error)

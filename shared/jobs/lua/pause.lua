@@ -5,7 +5,7 @@
 -- Answers 1, 0 when there was none to end, or -1 when there are too many.
 local scope, pause, most = ARGV[1], ARGV[2], num(ARGV[3])
 if pause == '' then return end_pause(scope) end
-if call('HEXISTS', PAUSES, scope) == 0 and call('HLEN', PAUSES) >= most then return -1 end
-call('HSET', PAUSES, scope, pause)
-call('HSET', CLOCK, 'pauses', '1')
+if redis.call('HEXISTS', PAUSES, scope) == 0 and redis.call('HLEN', PAUSES) >= most then return -1 end
+redis.call('HSET', PAUSES, scope, pause)
+redis.call('HSET', CLOCK, 'pauses', '1')
 return 1

@@ -11,7 +11,7 @@ local function wake_all()
 end
 
 local function relist(name)
-  if call('EXISTS', caller_key(name)) == 0 then return end
+  if redis.call('EXISTS', caller_key(name)) == 0 then return end
   local c = caller_of(name)
   catch_up(c, 'normal')
   for _, priority in ipairs(PRIORITIES) do c.priorities[priority] = true end
@@ -19,16 +19,16 @@ local function relist(name)
 end
 
 local function end_pause(scope)
-  if call('HDEL', PAUSES, scope) == 0 then return 0 end
+  if redis.call('HDEL', PAUSES, scope) == 0 then return 0 end
   local kind, name = string.match(scope, '^(%a+):?(.*)$')
   if kind == 'key' then
     relist(name)
-  elseif kind ~= 'all' and kind ~= 'priority' and call('EXISTS', SET_ASIDE) == 1 then
-    if call('EXISTS', COMING_BACK) == 0 then
-      call('RENAME', SET_ASIDE, COMING_BACK)
+  elseif kind ~= 'all' and kind ~= 'priority' and redis.call('EXISTS', SET_ASIDE) == 1 then
+    if redis.call('EXISTS', COMING_BACK) == 0 then
+      redis.call('RENAME', SET_ASIDE, COMING_BACK)
     else
-      call('ZUNIONSTORE', COMING_BACK, '2', COMING_BACK, SET_ASIDE, 'AGGREGATE', 'MIN')
-      call('DEL', SET_ASIDE)
+      redis.call('ZUNIONSTORE', COMING_BACK, '2', COMING_BACK, SET_ASIDE, 'AGGREGATE', 'MIN')
+      redis.call('DEL', SET_ASIDE)
     end
   end
   wake_all()
@@ -37,7 +37,7 @@ end
 
 -- Ends what is over, brings jobs back, and answers the rules of this claim; nil when nothing is paused (any more).
 local function pause_rules(now)
-  local raw = call('HGETALL', PAUSES)
+  local raw = redis.call('HGETALL', PAUSES)
   local rules = {priorities = {}, keys = {}, jobs = {}}
   local any = false
   for i = 1, #raw, 2 do
@@ -52,14 +52,14 @@ local function pause_rules(now)
       else rules.jobs[#rules.jobs + 1] = pause end
     end
   end
-  local back = call('ZPOPMIN', COMING_BACK, AT_ONCE)
+  local back = redis.call('ZPOPMIN', COMING_BACK, AT_ONCE)
   for i = 1, #back, 2 do
     local job = read_job(back[i])
-    if job and job.state == 'queued' then make_ready(job, num(call('ZSCORE', QUEUE[job.priority], job.id) or now)) end
+    if job and job.state == 'queued' then make_ready(job, num(redis.call('ZSCORE', QUEUE[job.priority], job.id) or now)) end
   end
   settle()
-  if not any and call('EXISTS', COMING_BACK, SET_ASIDE) == 0 then
-    call('HDEL', CLOCK, 'pauses')
+  if not any and redis.call('EXISTS', COMING_BACK, SET_ASIDE) == 0 then
+    redis.call('HDEL', CLOCK, 'pauses')
     return nil
   end
   return rules

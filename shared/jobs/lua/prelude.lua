@@ -1,5 +1,4 @@
 -- Shared by all scripts of the job engine.
-local call = redis.call
 
 --!include job_keys.lua
 
@@ -8,7 +7,7 @@ local function exact(n) return string.format('%.17g', n) end
 local function num(v) return tonumber(v or 0) or 0 end
 
 local function now_ms()
-  local t = call('TIME')
+  local t = redis.call('TIME')
   return num(t[1]) * 1000 + math.floor(num(t[2]) / 1000)
 end
 
@@ -18,7 +17,7 @@ end
 -- One line of the event log. A list, not a stream: a stream takes 4 KiB for its first entry, and an entry's id is simply
 -- how many were before it, `events_base` of them trimmed off.
 local function log_event(id, name, data)
-  return call('RPUSH', events_key(id), name .. '\n' .. data)
+  return redis.call('RPUSH', events_key(id), name .. '\n' .. data)
 end
 
 local function log_change(id, state, data)
@@ -28,7 +27,7 @@ end
 -- A change of state: its event, and a message on the job's channel.
 local function notify(id, state, data)
   log_change(id, state, data)
-  call('PUBLISH', signal_key(id), state)
+  redis.call('PUBLISH', signal_key(id), state)
 end
 
 local FIELDS = {'state', 'lease', 'owner', 'priority', 'ttl_s', 'webhook', 'created_ms', 'started_ms', 'attempts',
@@ -36,7 +35,7 @@ local FIELDS = {'state', 'lease', 'owner', 'priority', 'ttl_s', 'webhook', 'crea
 
 -- The part of a record that decides what may happen to the job; nil when there is none.
 local function read_job(id)
-  local f = call('HMGET', job_key(id), unpack(FIELDS))
+  local f = redis.call('HMGET', job_key(id), unpack(FIELDS))
   if not f[1] then return nil end
   local owner = f[3] or ''
   return {
@@ -60,7 +59,7 @@ local function add_history(job, lines)
   local _, feeds = string.gsub(all, '\n', '\n')
   for _ = 50, feeds do all = string.gsub(all, '^[^\n]*\n', '', 1) end
   job.history = all
-  call('HSET', job_key(job.id), 'history', all)
+  redis.call('HSET', job_key(job.id), 'history', all)
 end
 
 -- The entry of a run that tells nothing itself: its worker was lost, or its caller or its deadline ended it.
@@ -79,20 +78,20 @@ local function hour_of(ms) return int(ms / HOUR_MS) end
 
 local function count_bytes(caller, field, bytes)
   if bytes == 0 then return end
-  local now = call('HINCRBY', stored_key(caller), field, int(bytes))
+  local now = redis.call('HINCRBY', stored_key(caller), field, int(bytes))
   if now == 0 then
-    call('HDEL', stored_key(caller), field)
+    redis.call('HDEL', stored_key(caller), field)
   elseif now == bytes then
-    call('PEXPIRE', stored_key(caller), int(2 * LIVE_MS))  -- with each new field, so about once an hour
+    redis.call('PEXPIRE', stored_key(caller), int(2 * LIVE_MS))  -- with each new field, so about once an hour
   end
 end
 
 local function stored_bytes(caller, now)
   local total, this_hour = 0, math.floor(now / HOUR_MS)
-  local f = call('HGETALL', stored_key(caller))
+  local f = redis.call('HGETALL', stored_key(caller))
   for i = 1, #f, 2 do
     if tonumber(f[i]) and tonumber(f[i]) < this_hour then
-      call('HDEL', stored_key(caller), f[i])
+      redis.call('HDEL', stored_key(caller), f[i])
     else
       total = total + math.max(0, num(f[i + 1]))
     end
@@ -102,27 +101,27 @@ end
 
 -- The object that holds a body is to be deleted, if it is in the object store: no record names it any more.
 local function drop_body(encoding, now)
-  if encoding and string.sub(encoding, 1, 2) == 'b:' then call('ZADD', BLOBS, int(now), string.sub(encoding, 3)) end
+  if encoding and string.sub(encoding, 1, 2) == 'b:' then redis.call('ZADD', BLOBS, int(now), string.sub(encoding, 3)) end
 end
 
 -- A running job waits again: released, deferred (due later) or taken from a worker that is gone.
 local function wait_again(job, now, due, reason, attempts)
   leave_running(job)
-  call('DEL', arq_progress_key(job.id))
+  redis.call('DEL', arq_progress_key(job.id))
   local c = caller_of(job.caller)
   c.waiting = c.waiting + 1
   c.fresh = true
-  if job.deadline > 0 then call('ZADD', DEADLINES, int(job.deadline), job.id) end
+  if job.deadline > 0 then redis.call('ZADD', DEADLINES, int(job.deadline), job.id) end
   local state = due > now and 'deferred' or 'queued'
-  call('HSET', job_key(job.id), 'state', state, 'lease', '', 'attempts', int(attempts), 'due_ms', int(due),
+  redis.call('HSET', job_key(job.id), 'state', state, 'lease', '', 'attempts', int(attempts), 'due_ms', int(due),
     'reason', reason)
   local keep = due - now + LIVE_MS
   for _, key in ipairs({job_key(job.id), payload_key(job.id), events_key(job.id), arq_job_key(job.id)}) do
-    call('PEXPIRE', key, int(keep))
+    redis.call('PEXPIRE', key, int(keep))
   end
   if state == 'deferred' then
-    call('ZADD', DEFERRED, int(due), job.id)
-    call('ZADD', QUEUE[job.priority], int(due), job.id)
+    redis.call('ZADD', DEFERRED, int(due), job.id)
+    redis.call('ZADD', QUEUE[job.priority], int(due), job.id)
     wake_for_soon(job.priority, due - now)
   else
     make_ready(job, now)
@@ -138,13 +137,13 @@ end
 -- Live workers beat at least every half second. A longer silence means that no worker could reach the store (or none
 -- ran): leases that expired meanwhile prove nothing until their holders have had time to renew them.
 local function beat(now, lease)
-  local f = call('HMGET', CLOCK, 'beat', 'hold', 'pauses')
+  local f = redis.call('HMGET', CLOCK, 'beat', 'hold', 'pauses')
   local last, hold = num(f[1]), num(f[2])
   if last > 0 and now - last > math.max(1000, lease / 2) then
     hold = now + math.max(500, lease / 2)
-    call('HSET', CLOCK, 'beat', int(now), 'hold', int(hold))
+    redis.call('HSET', CLOCK, 'beat', int(now), 'hold', int(hold))
   else
-    call('HSET', CLOCK, 'beat', int(now))
+    redis.call('HSET', CLOCK, 'beat', int(now))
   end
   return hold, f[3]
 end
@@ -152,13 +151,13 @@ end
 -- The position of a queued job and the speed of the queue: {position, claims per second}. known_depth: the priority's
 -- depth, if the caller has it.
 local function forecast(job, known_depth)
-  local rank = call('ZRANK', ready_key(job.priority, job.caller), job.id)
+  local rank = redis.call('ZRANK', ready_key(job.priority, job.caller), job.id)
   if not rank then return {0, '0'} end
   for _, priority in ipairs(PRIORITIES) do
     if priority == job.priority then break end
-    rank = rank + call('ZCARD', ready_key(priority, job.caller))
+    rank = rank + redis.call('ZCARD', ready_key(priority, job.caller))
   end
-  local ahead = rank * math.max(1, call('ZCARD', callers_key(job.priority)))
-  local depth = known_depth or call('ZCARD', QUEUE[job.priority])
-  return {math.min(ahead + 1, math.max(depth, 1)), call('HGET', CLOCK, 'rate') or '0'}
+  local ahead = rank * math.max(1, redis.call('ZCARD', callers_key(job.priority)))
+  local depth = known_depth or redis.call('ZCARD', QUEUE[job.priority])
+  return {math.min(ahead + 1, math.max(depth, 1)), redis.call('HGET', CLOCK, 'rate') or '0'}
 end

@@ -7,14 +7,14 @@ beat(now, lease)
 local lost, kept = {}, {}
 for i = 2, #ARGV, 2 do
   local id, token = ARGV[i], ARGV[i + 1]
-  local f = call('HMGET', job_key(id), 'state', 'lease')
+  local f = redis.call('HMGET', job_key(id), 'state', 'lease')
   if f[1] == 'running' and f[2] == token then
     kept[#kept + 1] = int(now + lease)
     kept[#kept + 1] = id
-    call('PEXPIRE', arq_progress_key(id), int(lease + MIRROR_MS))
+    redis.call('PEXPIRE', arq_progress_key(id), int(lease + MIRROR_MS))
   else
     lost[#lost + 1] = token
   end
 end
-if #kept > 0 then call('ZADD', LEASES, unpack(kept)) end
+if #kept > 0 then redis.call('ZADD', LEASES, unpack(kept)) end
 return lost

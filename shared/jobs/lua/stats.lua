@@ -5,9 +5,9 @@
 local now = now_ms()
 local priorities = {}
 for _, priority in ipairs(PRIORITIES) do
-  local oldest = call('ZRANGE', QUEUE[priority], '0', '0', 'WITHSCORES')
+  local oldest = redis.call('ZRANGE', QUEUE[priority], '0', '0', 'WITHSCORES')
   local age = oldest[2] and math.max(0, now - num(oldest[2])) or 0
-  priorities[#priorities + 1] = {priority, call('ZCOUNT', QUEUE[priority], '-inf', int(now)), int(age)}
+  priorities[#priorities + 1] = {priority, redis.call('ZCOUNT', QUEUE[priority], '-inf', int(now)), int(age)}
 end
-return {priorities, call('ZCARD', DEFERRED), call('ZCARD', LEASES), call('ZCARD', DEAD),
-  call('ZREVRANGE', WAITING, '0', '999', 'WITHSCORES'), call('HLEN', 'finops:jobs:pauses')}
+return {priorities, redis.call('ZCARD', DEFERRED), redis.call('ZCARD', LEASES), redis.call('ZCARD', DEAD),
+  redis.call('ZREVRANGE', WAITING, '0', '999', 'WITHSCORES'), redis.call('HLEN', 'finops:jobs:pauses')}

@@ -19,12 +19,12 @@ if same then return same end
 
 local total, depth = 0, {}
 for _, name in ipairs(PRIORITIES) do
-  depth[name] = call('ZCARD', QUEUE[name])
+  depth[name] = redis.call('ZCARD', QUEUE[name])
   total = total + depth[name]
 end
 local c = caller_of(caller)
-if total >= max_total then return {'full', 'queue', total, call('HGET', CLOCK, 'rate') or '0'} end
-if c.waiting >= max_own then return {'full', 'caller', c.waiting, call('HGET', CLOCK, 'rate') or '0'} end
+if total >= max_total then return {'full', 'queue', total, redis.call('HGET', CLOCK, 'rate') or '0'} end
+if c.waiting >= max_own then return {'full', 'caller', c.waiting, redis.call('HGET', CLOCK, 'rate') or '0'} end
 
 local now = now_ms()
 if max_stored > 0 then
@@ -34,7 +34,7 @@ end
 local due = now + delay
 local keep = int(delay + LIVE_MS)
 local job = {
-  id = id, caller = caller, priority = priority, seq = call('HINCRBY', CLOCK, 'seq', 1), deadline = deadline,
+  id = id, caller = caller, priority = priority, seq = redis.call('HINCRBY', CLOCK, 'seq', 1), deadline = deadline,
   state = delay > 0 and 'deferred' or 'queued',
 }
 c.weight, c.limit = weight, limit
@@ -46,52 +46,52 @@ if deadline > 0 then
   job.deadline = now + deadline
   fields[#fields + 1] = 'deadline_ms'
   fields[#fields + 1] = int(job.deadline)
-  call('ZADD', DEADLINES, int(job.deadline), id)
+  redis.call('ZADD', DEADLINES, int(job.deadline), id)
 end
 for i = FIRST, #ARGV do fields[#fields + 1] = ARGV[i] end
-call('HSET', job_key(id), unpack(fields))
-call('PEXPIRE', job_key(id), keep)
-if payload == '' and call('EXISTS', part_key(id, 'new')) == 1 then  -- a large one has been written before, in parts
-  call('RENAME', part_key(id, 'new'), payload_key(id))
-  call('PEXPIRE', payload_key(id), keep)
+redis.call('HSET', job_key(id), unpack(fields))
+redis.call('PEXPIRE', job_key(id), keep)
+if payload == '' and redis.call('EXISTS', part_key(id, 'new')) == 1 then  -- a large one has been written before, in parts
+  redis.call('RENAME', part_key(id, 'new'), payload_key(id))
+  redis.call('PEXPIRE', payload_key(id), keep)
 else
-  call('SET', payload_key(id), payload, 'PX', keep)
+  redis.call('SET', payload_key(id), payload, 'PX', keep)
 end
 prolong_hold(id, now + delay + LIVE_MS, now)  -- from here on the job's end releases its reservation
-call('SET', arq_job_key(id), '{"t":null,"f":"run_job","a":["' .. id .. '"],"k":{},"et":' .. int(now) .. '}', 'PX', keep)
+redis.call('SET', arq_job_key(id), '{"t":null,"f":"run_job","a":["' .. id .. '"],"k":{},"et":' .. int(now) .. '}', 'PX', keep)
 if job.state == 'deferred' then
-  call('ZADD', DEFERRED, int(due), id)
-  call('ZADD', QUEUE[priority], int(due), id)
+  redis.call('ZADD', DEFERRED, int(due), id)
+  redis.call('ZADD', QUEUE[priority], int(due), id)
   wake_for_soon(priority, delay)
 else
   make_ready(job, now)
 end
 count_bytes(caller, 'live', size)
 log_change(id, job.state, {name = 'job.' .. job.state})  -- nobody can be subscribed yet
-call('PEXPIRE', events_key(id), keep)
+redis.call('PEXPIRE', events_key(id), keep)
 settle()
 
 local trims = job.seq % 64 == 0  -- lists may be that much longer than they say
 local listed = {LIVE}
 for i = FIRST_INDEX, FIRST - 3 do listed[#listed + 1] = index_key(ARGV[i]) end
-call('ZADD', ALL, int(now), id)
-for _, key in ipairs(listed) do call('ZADD', key, int(now), id) end
+redis.call('ZADD', ALL, int(now), id)
+for _, key in ipairs(listed) do redis.call('ZADD', key, int(now), id) end
 if trims then
-  local lost = call('ZRANGE', ALL, '0', '-100001')
-  if #lost > 0 then call('ZREM', COSTS, unpack(lost, 1, math.min(#lost, 5000))) end
-  call('ZREMRANGEBYRANK', ALL, '0', '-100001')
-  local oldest = call('ZRANGE', ALL, '0', '0', 'WITHSCORES')
+  local lost = redis.call('ZRANGE', ALL, '0', '-100001')
+  if #lost > 0 then redis.call('ZREM', COSTS, unpack(lost, 1, math.min(#lost, 5000))) end
+  redis.call('ZREMRANGEBYRANK', ALL, '0', '-100001')
+  local oldest = redis.call('ZRANGE', ALL, '0', '0', 'WITHSCORES')
   for _, state in ipairs({'completed', 'failed', 'cancelled'}) do listed[#listed + 1] = ended_key(state) end
-  for _, key in ipairs(listed) do call('ZREMRANGEBYSCORE', key, '-inf', '(' .. oldest[2]) end
+  for _, key in ipairs(listed) do redis.call('ZREMRANGEBYSCORE', key, '-inf', '(' .. oldest[2]) end
 end
 if owner ~= '' then
-  call('ZADD', owner_key(owner), int(now), id)
-  if trims then call('ZREMRANGEBYRANK', owner_key(owner), '0', '-10001') end
-  call('PEXPIRE', owner_key(owner), keep)
+  redis.call('ZADD', owner_key(owner), int(now), id)
+  if trims then redis.call('ZREMRANGEBYRANK', owner_key(owner), '0', '-10001') end
+  redis.call('PEXPIRE', owner_key(owner), keep)
 end
 if idem ~= '' then
-  call('HSET', idem, 'id', id, 'body', fingerprint)
-  call('PEXPIRE', idem, '86400000')
+  redis.call('HSET', idem, 'id', id, 'body', fingerprint)
+  redis.call('PEXPIRE', idem, '86400000')
 end
-call('SET', dedupe, id, 'PX', '120000')
+redis.call('SET', dedupe, id, 'PX', '120000')
 return {'new', int(now), job.state == 'queued' and forecast(job, depth[priority] + 1) or {0, '0'}}

@@ -5,17 +5,17 @@
 local list, after, limit = 'finops:' .. string.sub(ARGV[1], 8), ARGV[2], num(ARGV[3])
 local from = 0
 if after ~= '' then
-  local rank = call('ZREVRANK', list, after)
+  local rank = redis.call('ZREVRANK', list, after)
   if not rank then return false end
   from = rank + 1
 end
 local rows = {}
 while #rows <= limit do
-  local id = call('ZREVRANGE', list, int(from), int(from))[1]
+  local id = redis.call('ZREVRANGE', list, int(from), int(from))[1]
   if not id then break end
-  local record = call('HGETALL', schedule_key(id))
+  local record = redis.call('HGETALL', schedule_key(id))
   if #record == 0 then
-    call('ZREM', list, id)
+    redis.call('ZREM', list, id)
   else
     rows[#rows + 1] = {id, record}
     from = from + 1

@@ -6,11 +6,11 @@
 local list, below, most = 'finops:' .. string.sub(ARGV[1], 8), ARGV[2], num(ARGV[3])
 local wanted = {ARGV[4], ARGV[5], ARGV[6], ARGV[7]}
 local LOOK = 200
-local rows = call('ZREVRANGEBYSCORE', list, below == '+inf' and below or '(' .. below, '-inf', 'WITHSCORES',
+local rows = redis.call('ZREVRANGEBYSCORE', list, below == '+inf' and below or '(' .. below, '-inf', 'WITHSCORES',
   'LIMIT', 0, LOOK)
 local found, last = {}, ''
 for i = 1, #rows, 2 do
-  local f = call('HMGET', delivery_key(rows[i]), 'status', 'webhook', 'job', 'event')
+  local f = redis.call('HMGET', delivery_key(rows[i]), 'status', 'webhook', 'job', 'event')
   local matches = f[1]
   for at, value in ipairs(wanted) do matches = matches and (value == '' or value == f[at]) end
   last = rows[i + 1]

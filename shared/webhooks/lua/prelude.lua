@@ -1,5 +1,4 @@
 -- Shared by all scripts of webhook deliveries. Key names repeat shared/webhooks/keys.py; a test compares the two.
-local call = redis.call
 local DUE = 'finops:deliveries:due'
 local LEASES = 'finops:deliveries:leases'
 local COUNTS = 'finops:deliveries:counts'
@@ -28,55 +27,55 @@ local function int(n) return string.format('%d', math.floor(n)) end
 local function num(v) return tonumber(v or 0) or 0 end
 
 local function now_ms()
-  local t = call('TIME')
+  local t = redis.call('TIME')
   return num(t[1]) * 1000 + math.floor(num(t[2]) / 1000)
 end
 
 -- Counters of attempts in flight (`e:<endpoint>`, `g:<group>`) and of pending deliveries (`p:<group>`); absent: 0.
-local function count(name) return num(call('HGET', COUNTS, name)) end
+local function count(name) return num(redis.call('HGET', COUNTS, name)) end
 local function add_count(name, by)
-  if call('HINCRBY', COUNTS, name, by) <= 0 then call('HDEL', COUNTS, name) end
+  if redis.call('HINCRBY', COUNTS, name, by) <= 0 then redis.call('HDEL', COUNTS, name) end
 end
 
 -- An endpoint is listed in DUE exactly while it has waiting deliveries and no full set of attempts in flight.
 local function schedule(endpoint, earliest)
-  local first = call('ZRANGE', waiting_key(endpoint), 0, 0, 'WITHSCORES')
+  local first = redis.call('ZRANGE', waiting_key(endpoint), 0, 0, 'WITHSCORES')
   if not first[1] then
-    call('ZREM', DUE, endpoint)
+    redis.call('ZREM', DUE, endpoint)
     return
   end
-  call('ZADD', DUE, string.format('%.3f', math.max(num(first[2]), earliest)), endpoint)
+  redis.call('ZADD', DUE, string.format('%.3f', math.max(num(first[2]), earliest)), endpoint)
 end
 
 local function wait_until(id, endpoint, due)
-  call('ZADD', waiting_key(endpoint), int(due), id)
-  call('PEXPIRE', waiting_key(endpoint), ENDPOINT_MS)
+  redis.call('ZADD', waiting_key(endpoint), int(due), id)
+  redis.call('PEXPIRE', waiting_key(endpoint), ENDPOINT_MS)
 end
 
 -- Drops the oldest ids of a list whose records have expired: two for each one added keep it as long as its records.
 local function prune(list)
-  for _, id in ipairs(call('ZRANGE', list, 0, 1)) do
-    if call('EXISTS', delivery_key(id)) == 0 then call('ZREM', list, id) end
+  for _, id in ipairs(redis.call('ZRANGE', list, 0, 1)) do
+    if redis.call('EXISTS', delivery_key(id)) == 0 then redis.call('ZREM', list, id) end
   end
-  call('ZREMRANGEBYRANK', list, 0, -1 - MAX_LISTED)
+  redis.call('ZREMRANGEBYRANK', list, 0, -1 - MAX_LISTED)
 end
 
 local function list_as(id, status, seq)
-  call('ZADD', status_key(status), seq, id)
+  redis.call('ZADD', status_key(status), seq, id)
   prune(status_key(status))
 end
 
 local function expire(id, ms)
-  call('PEXPIRE', delivery_key(id), ms)
-  call('PEXPIRE', attempts_key(id), ms)
+  redis.call('PEXPIRE', delivery_key(id), ms)
+  redis.call('PEXPIRE', attempts_key(id), ms)
 end
 
 -- Ends a pending delivery; it has no lease.
 local function conclude(id, status, now, keep_ms, reason)
-  local f = call('HMGET', delivery_key(id), 'seq', 'group', 'endpoint')
-  call('HSET', delivery_key(id), 'status', status, 'ended_ms', int(now), 'reason', reason, 'token', '')
-  call('ZREM', waiting_key(f[3]), id)
-  call('ZREM', status_key('pending'), id)
+  local f = redis.call('HMGET', delivery_key(id), 'seq', 'group', 'endpoint')
+  redis.call('HSET', delivery_key(id), 'status', status, 'ended_ms', int(now), 'reason', reason, 'token', '')
+  redis.call('ZREM', waiting_key(f[3]), id)
+  redis.call('ZREM', status_key('pending'), id)
   list_as(id, status, f[1])
   add_count('p:' .. f[2], -1)
   expire(id, int(keep_ms))
@@ -84,8 +83,8 @@ end
 
 -- Takes the lease away: the attempt is over, or its worker is gone.
 local function unlease(id, endpoint, group)
-  call('ZREM', LEASES, id)
-  call('HSET', delivery_key(id), 'token', '')
+  redis.call('ZREM', LEASES, id)
+  redis.call('HSET', delivery_key(id), 'token', '')
   add_count('e:' .. endpoint, -1)
   add_count('g:' .. group, -1)
 end

@@ -61,7 +61,7 @@ async def test_nothing_of_a_batch_stays_for_ever(gateway: Gateway, redis):
     permanent = ["finops:jobs:*", "finops:wake:*", "arq:queue*", "finops:lane:*", "finops:ledger", "finops:books"]
     await assert_no_key_leaks(redis, [*permanent, "finops:schema"])
     left = [key.decode() for key in await redis.keys("finops:*batch*")]
-    assert sorted(key.split(":")[1] for key in left) == ["batch", "batch-request", "owner"]
+    assert sorted(key.split(":")[1] for key in left) == ["batch", "batch-request", "batches", "owner"]
 
 
 BAD = [

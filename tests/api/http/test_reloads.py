@@ -1,10 +1,12 @@
 """An API process reads its configuration again: by request, by signal, by announcement, or through its supervisor."""
 
 import asyncio
+import gc
 import json
 import os
 import signal
 import socket
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -25,6 +27,16 @@ from tests.waiting import wait_until
 
 ADMIN = {"authorization": f"Bearer {ADMIN_KEY}"}
 QUESTION = [{"role": "user", "content": "hello"}]
+
+
+@pytest.fixture(autouse=True)
+def earlier_applications_are_gone() -> None:
+    """A retired application collects all that was frozen, what earlier tests left too: collect it before."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.unfreeze()
+        gc.collect()
+        gc.freeze()
 
 
 class Reloadable:

@@ -35,18 +35,18 @@ end
 
 -- Counts a new group of a key; whether the key, or all of them, have as many as they may.
 local function is_one_too_many(key, group, most_of_key, keep_ms)
-  if call('HLEN', key) >= MAX_GROUPS then return true end
+  if redis.call('HLEN', key) >= MAX_GROUPS then return true end
   local counts, owner = key .. ':groups', string.match(group, '^[^\31]*')
-  if num(call('HGET', counts, owner)) >= most_of_key then return true end
-  if call('HINCRBY', counts, owner, 1) == 1 then call('PEXPIRE', counts, keep_ms) end
+  if num(redis.call('HGET', counts, owner)) >= most_of_key then return true end
+  if redis.call('HINCRBY', counts, owner, 1) == 1 then redis.call('PEXPIRE', counts, keep_ms) end
   return false
 end
 
 local function add_to_rollup(key, group, amounts, days, most_of_key)
-  local before = call('HGET', key, group)
+  local before = redis.call('HGET', key, group)
   if not before and is_one_too_many(key, group, most_of_key, int(days * 86400000)) then
     group = spare_of(group)
-    before = call('HGET', key, group)
+    before = redis.call('HGET', key, group)
   end
   local sums, i = {}, 0
   for n in string.gmatch(before or NOTHING, '[^,]+') do
@@ -54,21 +54,21 @@ local function add_to_rollup(key, group, amounts, days, most_of_key)
     sums[i] = int(num(n) + amounts[i])
   end
   for at = i + 1, #SUMS do sums[at] = int(amounts[at]) end -- a group of a version that summed less
-  call('HSET', key, group, table.concat(sums, ','))
-  if not before then call('PEXPIRE', key, int(days * 86400000)) end
+  redis.call('HSET', key, group, table.concat(sums, ','))
+  if not before then redis.call('PEXPIRE', key, int(days * 86400000)) end
 end
 
 -- Collects a script's additions to the roll-ups per group, so that a batch of entries writes each group once.
 local function open_books()
-  return {keep = call('HMGET', BOOKS, 'max_calls', 'calls_days', 'hours_days', 'days_days', 'groups_of_key'), groups = {}}
+  return {keep = redis.call('HMGET', BOOKS, 'max_calls', 'calls_days', 'hours_days', 'days_days', 'groups_of_key'), groups = {}}
 end
 
 local function close_books(books, now)
   if not next(books.groups) then return end
   local date, hour = hour_name(now)
   local hour_key = 'finops:usage:h:' .. hour
-  if call('EXISTS', hour_key) == 0 then
-    call('XTRIM', ENTRIES, 'MINID', '~', int(now - num(books.keep[2] or 30) * 86400000))
+  if redis.call('EXISTS', hour_key) == 0 then
+    redis.call('XTRIM', ENTRIES, 'MINID', '~', int(now - num(books.keep[2] or 30) * 86400000))
   end
   local most_of_key = num(books.keep[5] or MAX_GROUPS_OF_KEY)
   for group, amounts in pairs(books.groups) do
@@ -78,7 +78,7 @@ local function close_books(books, now)
 end
 
 local function book(books, json, entry)
-  call('XADD', ENTRIES, 'MAXLEN', '~', books.keep[1] or '1000000', '*', 'json', json)
+  redis.call('XADD', ENTRIES, 'MAXLEN', '~', books.keep[1] or '1000000', '*', 'json', json)
   local group = {}
   for i, name in ipairs(GROUP) do
     group[i] = name == 'dims' and dimensions_of(entry) or tostring(entry[name] or '')

@@ -61,8 +61,8 @@ end
 -- How much a budget is raised now. One command for a call under budgets where none is raised; 0.4 us of the store's CPU.
 local raises
 local function raised_by(scope, window, now)
-  if raises == nil then raises = call('EXISTS', RAISES) == 1 end
-  local raised = raises and call('HGET', RAISES, 'budget:' .. scope .. ':' .. window)
+  if raises == nil then raises = redis.call('EXISTS', RAISES) == 1 end
+  local raised = raises and redis.call('HGET', RAISES, 'budget:' .. scope .. ':' .. window)
   if not raised then return 0 end
   local amount, until_ms = string.match(raised, '^(%d+) (%d+) ')
   return num(until_ms) > now and num(amount) or 0
@@ -71,10 +71,10 @@ end
 -- Callers name the values of dimensions and their end users: past MAX_VALUES in a window, new ones share one meter.
 local function bound_values(m, kind, window, start, slice, now)
   local base = string.match(m.scope, '^(dimension:[^:]+):') or string.match(m.scope, '^(user):')
-  if not base or call('EXISTS', m.key) == 1 then return end
+  if not base or redis.call('EXISTS', m.key) == 1 then return end
   local since = slice and now - now % (slice * SLICES) or start
   local values = 'finops:values:' .. kind .. ':' .. base .. ':' .. window .. ':' .. int(since)
-  if num(call('GET', values)) < MAX_VALUES then
+  if num(redis.call('GET', values)) < MAX_VALUES then
     m.values = values
   else
     m.key = string.gsub(m.key, '^(finops:meter:' .. kind .. ':).*$', '%1') .. base .. ':(other):' .. window
@@ -89,7 +89,7 @@ local function read_meter(kind, scope, window, amount, now)
   local m = {kind = kind, scope = scope, window = window, ends = ends, used = 0, held = 0, limit = amount}
   if window == 'run' then
     m.key, m.at = 'finops:' .. scope, ''
-    local f = call('HMGET', m.key, 'u', 'h', 'budget', 'created_ms', 'used_ms')
+    local f = redis.call('HMGET', m.key, 'u', 'h', 'budget', 'created_ms', 'used_ms')
     m.used, m.held, m.run_exists, m.used_ms, m.new = num(f[1]), num(f[2]), f[4], num(f[5]), not f[1] and not f[2]
     local cap = f[3] and num(f[3]) or -1
     m.lowers = amount >= 0 and (cap < 0 or amount < cap)
@@ -100,20 +100,20 @@ local function read_meter(kind, scope, window, amount, now)
   if not slice then
     m.key, m.at = 'finops:meter:' .. kind .. ':' .. scope .. ':' .. window .. ':' .. int(start), ''
     bound_values(m, kind, window, start, slice, now)
-    local f = call('HMGET', m.key, 'u', 'h')
+    local f = redis.call('HMGET', m.key, 'u', 'h')
     m.used, m.held, m.new = num(f[1]), num(f[2]), not f[1] and not f[2]
     return m
   end
   m.key, m.at = 'finops:meter:' .. kind .. ':' .. scope .. ':' .. window, int(start)
   bound_values(m, kind, window, start, slice, now)
   local oldest, first = start - slice * SLICES, nil
-  local f = call('HGETALL', m.key)
+  local f = redis.call('HGETALL', m.key)
   m.new = true
   for i = 1, #f, 2 do
     local when = num(string.sub(f[i], 2))
     if when == start then m.new = false end
     if when < oldest then
-      call('HDEL', m.key, f[i])
+      redis.call('HDEL', m.key, f[i])
     else
       local name = string.sub(f[i], 1, 1) == 'u' and 'used' or 'held'
       m[name] = m[name] + num(f[i + 1])
@@ -126,32 +126,32 @@ end
 
 -- Adds to a meter that was read before. Its end is that of its window or slice, and set with the first addition.
 local function add_to_meter(m, field, amount)
-  call('HINCRBY', m.key, field .. m.at, int(amount))
-  if m.new then call('PEXPIREAT', m.key, int(m.ends + GRACE_MS)) end
+  redis.call('HINCRBY', m.key, field .. m.at, int(amount))
+  if m.new then redis.call('PEXPIREAT', m.key, int(m.ends + GRACE_MS)) end
   if m.values then
-    call('INCR', m.values)
-    call('PEXPIREAT', m.values, int(m.ends + GRACE_MS))
+    redis.call('INCR', m.values)
+    redis.call('PEXPIREAT', m.values, int(m.ends + GRACE_MS))
   end
 end
 
 -- Notes that a run is used: one call or job more, its cap if that is new or lower, and at most once a second the time and
 -- its place in the list of runs; that is six commands less for each call of a busy run.
 local function use_run(m, counter, now)
-  call('HINCRBY', m.key, counter, 1)
-  if m.lowers then call('HSET', m.key, 'budget', int(m.limit)) end
+  redis.call('HINCRBY', m.key, counter, 1)
+  if m.lowers then redis.call('HSET', m.key, 'budget', int(m.limit)) end
   if now - m.used_ms < 1000 then return end
-  call('PEXPIREAT', m.key, int(m.ends + GRACE_MS))
-  call('HSET', m.key, 'used_ms', int(now), 'created_ms', m.run_exists or int(now))
-  call('ZADD', RUNS, int(now), string.sub(m.scope, 5))
-  call('ZREMRANGEBYSCORE', RUNS, '-inf', int(now - RUN_MS))
-  call('ZREMRANGEBYRANK', RUNS, 0, -MAX_RUNS - 1)
-  call('PEXPIRE', RUNS, int(RUN_MS))
+  redis.call('PEXPIREAT', m.key, int(m.ends + GRACE_MS))
+  redis.call('HSET', m.key, 'used_ms', int(now), 'created_ms', m.run_exists or int(now))
+  redis.call('ZADD', RUNS, int(now), string.sub(m.scope, 5))
+  redis.call('ZREMRANGEBYSCORE', RUNS, '-inf', int(now - RUN_MS))
+  redis.call('ZREMRANGEBYRANK', RUNS, 0, -MAX_RUNS - 1)
+  redis.call('PEXPIRE', RUNS, int(RUN_MS))
 end
 
 -- Adds an entry to the stream of alerts, once until a time: fields are its names and values.
 local function alert_once(once, until_ms, fields)
-  if call('SET', 'finops:alerted:' .. once, '1', 'NX', 'PXAT', int(until_ms)) then
-    return call('XADD', ALERTS, 'MAXLEN', '~', '10000', '*', unpack(fields))
+  if redis.call('SET', 'finops:alerted:' .. once, '1', 'NX', 'PXAT', int(until_ms)) then
+    return redis.call('XADD', ALERTS, 'MAXLEN', '~', '10000', '*', unpack(fields))
   end
 end
 
@@ -160,7 +160,7 @@ local thresholds
 local function alert_thresholds(meter, before, after, now)
   local limit = meter.limit
   if not limit or limit <= 0 then return end
-  thresholds = thresholds or call('HGET', 'finops:books', 'thresholds') or '50,80,100'
+  thresholds = thresholds or redis.call('HGET', 'finops:books', 'thresholds') or '50,80,100'
   for percent in string.gmatch(thresholds, '%d+') do
     local mark = limit * num(percent) / 100
     if before < mark and after >= mark then
@@ -184,20 +184,20 @@ end
 -- found for as long as it is stored.
 local function end_hold(id, state, cost, tokens, now, scopes)
   local key = hold_key(id)
-  local f = call('HMGET', key, 'state', 'cost', 'tokens', 'meters')
+  local f = redis.call('HMGET', key, 'state', 'cost', 'tokens', 'meters')
   if not f[1] or f[1] == 'settled' or f[1] == 'released' or f[1] == state then return 0 end
   local estimate = {cost = num(f[2]), tokens = num(f[3])}
   local real = {cost = cost, tokens = tokens}
   for _, m in ipairs(cjson.decode(f[4])) do
     local meter = {key = m[1], at = m[2], counts = m[3], limit = m[4], scope = m[5], window = m[6]}
-    local stored = call('HMGET', meter.key, 'u' .. meter.at, 'h' .. meter.at)
+    local stored = redis.call('HMGET', meter.key, 'u' .. meter.at, 'h' .. meter.at)
     -- Without what is held, the window or its slice is over and deleted: nothing is counted in it any more.
     if stored[2] then
       local held, amount = f[1] == 'held' and estimate[meter.counts] or 0, real[meter.counts]
       if not concerns(meter.scope, scopes) then amount = 0 end
       local after = num(stored[1]) + amount
       if held > 0 or amount > 0 then
-        call('HSET', meter.key, 'h' .. meter.at, int(num(stored[2]) - held), 'u' .. meter.at, int(after))
+        redis.call('HSET', meter.key, 'h' .. meter.at, int(num(stored[2]) - held), 'u' .. meter.at, int(after))
       end
       if amount > 0 and meter.counts == 'cost' then
         if meter.at ~= '' then after = read_meter(string.match(meter.key, '^finops:meter:([^:]+)'), meter.scope, meter.window, 0, now).used end
@@ -205,31 +205,31 @@ local function end_hold(id, state, cost, tokens, now, scopes)
       end
     end
   end
-  call('HSET', key, 'state', state)
-  call('PEXPIRE', key, int(state == 'expired' and ENDED_MS or SETTLED_MS))
-  call('ZREM', HOLDS, id)
+  redis.call('HSET', key, 'state', state)
+  redis.call('PEXPIRE', key, int(state == 'expired' and ENDED_MS or SETTLED_MS))
+  redis.call('ZREM', HOLDS, id)
   return 1
 end
 
 -- Keeps a settled hold for a retry, which counts under the same limits.
-local function keep_hold(id, ms) call('PEXPIRE', hold_key(id), int(ms)) end
+local function keep_hold(id, ms) redis.call('PEXPIRE', hold_key(id), int(ms)) end
 
 -- Extends a hold that is still open.
 local function prolong_hold(id, until_ms, now)
-  if call('ZADD', HOLDS, 'XX', 'CH', int(until_ms), id) == 1 then
-    call('PEXPIRE', hold_key(id), int(until_ms - now + ENDED_MS))
+  if redis.call('ZADD', HOLDS, 'XX', 'CH', int(until_ms), id) == 1 then
+    redis.call('PEXPIRE', hold_key(id), int(until_ms - now + ENDED_MS))
   end
 end
 
 -- Reopens the hold of a job that runs again: its cost counts, even without a new reservation.
 local function reopen_hold(id)
-  local state = call('HGET', hold_key(id), 'state')
-  if state and state ~= 'held' then call('HSET', hold_key(id), 'state', 'expired') end
+  local state = redis.call('HGET', hold_key(id), 'state')
+  if state and state ~= 'held' then redis.call('HSET', hold_key(id), 'state', 'expired') end
 end
 
 -- Ends expired holds.
 local function sweep_holds(now)
-  for _, id in ipairs(call('ZRANGEBYSCORE', HOLDS, '-inf', int(now), 'LIMIT', '0', '20')) do
-    if end_hold(id, 'expired', 0, 0, now) == 0 then call('ZREM', HOLDS, id) end
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', HOLDS, '-inf', int(now), 'LIMIT', '0', '20')) do
+    if end_hold(id, 'expired', 0, 0, now) == 0 then redis.call('ZREM', HOLDS, id) end
   end
 end
