@@ -25,7 +25,7 @@ MODELS = (
     ("openai", "gpt-4o-mini", 0.3),
 )
 APPS = ("web", "ingest", "mail")
-BUDGETS = {"search": 1.2, "support-bot": 20, "reports": 5, "research": 40}
+BUDGETS = {"search": 12, "support-bot": 20, "reports": 5, "research": 40}
 PROMPT = [{"role": "user", "content": "Summarise what changed this week, in three sentences."}]
 
 

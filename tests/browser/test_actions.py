@@ -214,8 +214,8 @@ def test_stored_answers_are_purged(tab: Tab, api: Api, press: Press) -> None:
     press(button(page, "Purge answers"))
     page.get_by_label("Model").fill("sim/gpt-4o-mini")
     page.get_by_label("Model").blur()
-    press(button(page, "Purge 1 answers"))
-    expect(page.get_by_role("status")).to_contain_text("1 answers purged.")
+    press(page.get_by_role("button", name=re.compile(r"Purge \d+ answers")))  # other tests may have stored some too
+    expect(page.get_by_role("status")).to_contain_text("answers purged.")
     assert api.post("/api/cache/purge", {"model": "sim/gpt-4o-mini", "dry_run": True})["purged"] == 0
 
 
