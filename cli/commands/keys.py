@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 import click
 
+from cli.client.administration import administer
 from cli.client.key_options import key_rules, rules_of, seconds_of, time_of
 from cli.client.options import credentials, gateway_options, wide_option
 from cli.examples import examples
@@ -42,7 +43,7 @@ def create(*, name: str, url: str, key: str | None, as_json: bool, data_dir: Pat
     from cli.views.output import echo_json
 
     body = {"name": name, **rules_of(rules)}
-    created = _administer(url, credentials(url, key, data_dir), "POST", "keys", json=body)
+    created = administer(url, credentials(url, key, data_dir), "POST", "keys", json=body)
     if as_json:
         echo_json(created)
     else:
@@ -63,7 +64,7 @@ def list_(*, wide: bool, url: str, key: str | None, as_json: bool, data_dir: Pat
     from cli.views.output import echo_json
 
     parameters = {name: value for name, value in filters.items() if value is not None}
-    page = _administer(url, credentials(url, key, data_dir), "GET", "keys", params=parameters)
+    page = administer(url, credentials(url, key, data_dir), "GET", "keys", params=parameters)
     if as_json:
         echo_json(page)
     else:
@@ -198,12 +199,6 @@ def revoke(*, key_ids: tuple[str, ...], url: str, key: str | None, as_json: bool
         return
     for virtual_key in revoked:
         click.echo(f"{virtual_key['id']} {virtual_key['status']}")
-
-
-def _administer(url: str, key: str, method: str, path: str, **request: Any) -> dict[str, Any]:  # noqa: ANN401
-    from cli.client.gateway import call_gateway
-
-    return call_gateway(url, key, lambda gateway: gateway.administer(method, path, **request))
 
 
 def _on_key(url: str, key: str, method: str, key_id: str, action: str = "", **request: Any) -> dict[str, Any]:  # noqa: ANN401

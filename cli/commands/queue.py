@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 import click
 
+from cli.client.administration import administer
 from cli.client.options import credentials, gateway_options
 from cli.examples import examples
 
@@ -41,7 +42,7 @@ def pause(
 ) -> None:
     """Keep waiting jobs from being claimed."""
     body = {"reason": reason} if until is None else {"reason": reason, "until": until}
-    document = _administer(url, credentials(url, key, data_dir), "PUT", _pause(scope), json=body)
+    document = administer(url, credentials(url, key, data_dir), "PUT", _pause(scope), json=body)
     _print(document, f"{scope} is paused", as_json=as_json)
 
 
@@ -54,7 +55,7 @@ def pause(
 @gateway_options
 def resume(*, scope: str, url: str, key: str | None, as_json: bool, data_dir: Path) -> None:
     """Let paused jobs be claimed again."""
-    document = _administer(url, credentials(url, key, data_dir), "DELETE", _pause(scope))
+    document = administer(url, credentials(url, key, data_dir), "DELETE", _pause(scope))
     _print(document, f"{scope} is resumed", as_json=as_json)
 
 
@@ -79,12 +80,6 @@ def status(*, url: str, key: str | None, as_json: bool, data_dir: Path) -> None:
 
 def _pause(scope: str) -> str:
     return f"queue/pauses/{quote(scope, safe='')}"
-
-
-def _administer(url: str, key: str, method: str, path: str, **request: Any) -> dict[str, Any]:  # noqa: ANN401
-    from cli.client.gateway import call_gateway
-
-    return call_gateway(url, key, lambda gateway: gateway.administer(method, path, **request))
 
 
 def _print(document: dict[str, Any], text: str, *, as_json: bool) -> None:

@@ -1,10 +1,10 @@
 """``finops tokens``: manage API tokens, with which machines administer."""
 
 from pathlib import Path
-from typing import Any
 
 import click
 
+from cli.client.administration import administer
 from cli.client.key_options import time_of
 from cli.client.options import credentials, gateway_options
 from cli.examples import examples
@@ -34,7 +34,7 @@ def create(*, name: str, role: str, expires: str, url: str, key: str | None, as_
     from cli.views.output import echo_json
 
     body = {"name": name, "role": role, "expires_at": time_of(expires, "--expires")}
-    token = _administer(url, credentials(url, key, data_dir), "POST", "tokens", json=body)
+    token = administer(url, credentials(url, key, data_dir), "POST", "tokens", json=body)
     if as_json:
         echo_json(token)
         return
@@ -48,7 +48,7 @@ def list_(*, url: str, key: str | None, as_json: bool, data_dir: Path) -> None:
     """List tokens, the one that ends first first."""
     from cli.views.output import age, echo_json, out, table
 
-    page = _administer(url, credentials(url, key, data_dir), "GET", "tokens")
+    page = administer(url, credentials(url, key, data_dir), "GET", "tokens")
     if as_json:
         echo_json(page)
     elif not page["data"]:
@@ -72,15 +72,9 @@ def delete(*, token_ids: tuple[str, ...], url: str, key: str | None, as_json: bo
     from cli.views.output import echo_json
 
     secret = credentials(url, key, data_dir)
-    deleted = [_administer(url, secret, "DELETE", f"tokens/{quote(token_id, safe='')}") for token_id in token_ids]
+    deleted = [administer(url, secret, "DELETE", f"tokens/{quote(token_id, safe='')}") for token_id in token_ids]
     if as_json:
         echo_json(deleted if len(deleted) > 1 else deleted[0])
         return
     for token in deleted:
         click.echo(f"{token['id']} deleted")
-
-
-def _administer(url: str, key: str, method: str, path: str, **request: Any) -> dict[str, Any]:  # noqa: ANN401
-    from cli.client.gateway import call_gateway
-
-    return call_gateway(url, key, lambda gateway: gateway.administer(method, path, **request))

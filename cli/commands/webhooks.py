@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 import click
 
+from cli.client.administration import administer
 from cli.client.options import credentials, gateway_options, wide_option
 from cli.examples import examples
 
@@ -140,6 +141,4 @@ async def _send_test(gateway: "Gateway", name: str) -> dict[str, Any]:
 
 
 def _administer(url: str, key: str, method: str, path: str, **request: Any) -> dict[str, Any]:  # noqa: ANN401
-    from cli.client.gateway import call_gateway
-
-    return call_gateway(url, key, lambda gateway: gateway.administer(method, f"webhooks/{path}", **request))
+    return administer(url, key, method, f"webhooks/{path}", **request)

@@ -91,9 +91,9 @@ def test_lists_are_filtered(finops: Finops, file: str) -> None:
 
 
 def test_one_price_is_explained(finops: Finops, file: str) -> None:
-    shown = finops("prices", "show", "openai/gpt-4o", "--config", file).stdout
-    assert "configuration and published (genai-prices" in shown
-    assert "10.00%" in shown
+    output = finops("prices", "show", "openai/gpt-4o", "--config", file).stdout
+    assert "configuration and published (genai-prices" in output
+    assert "10.00%" in output
     tiered = finops("prices", "show", "anthropic/claude-sonnet-4-5", "--config", file).stdout
     assert "prompts above 200,000 tokens" in tiered
     assert "discount" not in tiered
@@ -154,12 +154,12 @@ def test_an_update_shows_what_it_would_change(
     openai = provider(gpt_4o={"input_mtok": 1, "output_mtok": {"base": 2, "tiers": [{"start": 9, "price": 3}]}})
     rows = [openai, *(provider(name, a={"input_mtok": 1}) for name in ("anthropic", "google", "azure"))]
     path.write_text(json.dumps(rows))
-    shown = finops("prices", "update", str(path), "--dry-run").stdout
-    assert "openai/gpt-4o: input $2.5 -> $1" in shown
-    assert "tiers none -> other tiers" in shown
-    assert "without a price now: " in shown
-    assert " more" in shown
-    assert f"would be used: {hashlib.sha256(path.read_bytes()).hexdigest()[:12]} ({path})" in " ".join(shown.split())
+    output = finops("prices", "update", str(path), "--dry-run").stdout
+    assert "openai/gpt-4o: input $2.5 -> $1" in output
+    assert "tiers none -> other tiers" in output
+    assert "without a price now: " in output
+    assert " more" in output
+    assert f"would be used: {hashlib.sha256(path.read_bytes()).hexdigest()[:12]} ({path})" in " ".join(output.split())
     document = json.loads(finops("prices", "update", str(path), "--dry-run", "--json").stdout)
     assert document["dry_run"] is True
     assert "in use: genai-prices" in finops("prices", "update", "--bundled").stdout
