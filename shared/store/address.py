@@ -3,7 +3,7 @@
 import re
 import ssl
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 CertificateCheck = Literal["required", "optional", "none"]
@@ -133,52 +133,63 @@ def parse_address(url: str) -> Address:
     )
 
 
-def _parse_sentinel(url: str) -> Address:
+class _Hosts(NamedTuple):
+    """A URL of several hosts, which ``urlsplit`` does not read."""
+
+    scheme: str
+    hosts: str
+    path: str
+    username: str | None
+    password: str | None
+    options: dict[str, str]
+
+
+def _split_hosts(url: str) -> _Hosts:
     scheme, _, rest = url.partition("://")
     rest, _, query = rest.partition("?")
     netloc, _, path = rest.partition("/")
     credentials, _, hosts = netloc.rpartition("@")
     username, _, password = credentials.partition(":")
     options = _read_options(url, query, scheme)
-    service, _, db = path.strip("/").partition("/")
+    return _Hosts(scheme, hosts, path, unquote(username) or None, unquote(password) or None, options)
+
+
+def _parse_sentinel(url: str) -> Address:
+    parts = _split_hosts(url)
+    service, _, db = parts.path.strip("/").partition("/")
     if not service:
         raise ValueError(f"{mask(url)}: the primary's name is missing: redis+sentinel://host,host/name")
-    sentinels = tuple(_read_host(url, host, _SENTINEL_PORT, "a Sentinel") for host in hosts.split(","))
+    sentinels = tuple(_read_host(url, host, _SENTINEL_PORT, "a Sentinel") for host in parts.hosts.split(","))
     return Address(
         url=url,
         path=None,
         host=sentinels[0][0],
         port=sentinels[0][1],
-        db=_read_db(url, options.get("db", db)),
-        username=unquote(username) or None,
-        password=unquote(password) or None,
-        tls=_read_tls(url, options) if scheme == "rediss+sentinel" else None,
+        db=_read_db(url, parts.options.get("db", db)),
+        username=parts.username,
+        password=parts.password,
+        tls=_read_tls(url, parts.options) if parts.scheme == "rediss+sentinel" else None,
         sentinels=sentinels,
         service=unquote(service),
-        sentinel_username=options.get("sentinel_username"),
-        sentinel_password=options.get("sentinel_password"),
+        sentinel_username=parts.options.get("sentinel_username"),
+        sentinel_password=parts.options.get("sentinel_password"),
     )
 
 
 def _parse_cluster(url: str) -> Address:
-    scheme, _, rest = url.partition("://")
-    rest, _, query = rest.partition("?")
-    netloc, _, path = rest.partition("/")
-    credentials, _, hosts = netloc.rpartition("@")
-    username, _, password = credentials.partition(":")
-    options = _read_options(url, query, scheme)
-    if _read_db(url, options.get("db", path)) != 0:
+    parts = _split_hosts(url)
+    if _read_db(url, parts.options.get("db", parts.path)) != 0:
         raise ValueError(f"{mask(url)}: a cluster has database 0 only")
-    nodes = tuple(_read_host(url, host, _PORT, "a node") for host in hosts.split(","))
+    nodes = tuple(_read_host(url, host, _PORT, "a node") for host in parts.hosts.split(","))
     return Address(
         url=url,
         path=None,
         host=nodes[0][0],
         port=nodes[0][1],
         db=0,
-        username=unquote(username) or None,
-        password=unquote(password) or None,
-        tls=_read_tls(url, options) if scheme == "rediss+cluster" else None,
+        username=parts.username,
+        password=parts.password,
+        tls=_read_tls(url, parts.options) if parts.scheme == "rediss+cluster" else None,
         nodes=nodes,
     )
 

@@ -48,7 +48,7 @@ class HashTag:
         self._shas: dict[bytes, bytes] = {}
         self.slot: int = key_slot(tag.encode())
         # Never written. Two declared keys of the slot, of which none exists, keep every script from running while the
-        # slot's keys are moved one by one: a script that found half of its keys would leave wrong counts for good.
+        # slot's keys are moved one by one: a script that found half of its keys would leave wrong counts that stay.
         self._guards = (self.name(GUARDS[0]), self.name(GUARDS[1]))
 
     def name(self, key: str | bytes) -> bytes:

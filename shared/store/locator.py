@@ -28,7 +28,7 @@ class Locator(Protocol):
         """Return the host and port of the primary.
 
         Raises:
-            StoreConnectionError: Nobody answers, or nobody knows a living primary.
+            StoreConnectionError: No node answers, or none names a living primary.
         """
         ...
 

@@ -59,11 +59,11 @@ def prune(fragments: Iterable[str]) -> str:
 
 @cache  # forty scripts include the same files
 def _pieces(fragment: str) -> tuple[_Piece, ...]:
-    lines = fragment.split("\n")
+    lines = [_COMMENT.sub("", line) for line in fragment.split("\n")]
     pieces: list[_Piece] = []
     at = 0
     while at < len(lines):
-        code = _COMMENT.sub("", lines[at]).rstrip()
+        code = lines[at]
         function, value = _FUNCTION.match(code), _VALUE.match(code)
         names: tuple[str, ...] = ()
         end = at + 1
@@ -73,7 +73,7 @@ def _pieces(fragment: str) -> tuple[_Piece, ...]:
         elif value is not None:
             names = tuple(value[1].split(", "))
             end = end if code.count("{") == code.count("}") else _end_of(lines, end, "")
-        block = tuple(_COMMENT.sub("", line) for line in lines[at:end])
+        block = tuple(lines[at:end])
         words = frozenset(_WORD.findall("\n".join(block)))
         constant = _CONSTANT.match(code)
         pieces.append(_Piece(block, names, words, constant[2] if constant else ""))
@@ -83,8 +83,7 @@ def _pieces(fragment: str) -> tuple[_Piece, ...]:
 
 def _end_of(lines: list[str], start: int, closing: str) -> int:
     """Return the line after the first one that is not indented (``end``), or after a table's last line."""
-    for at in range(start, len(lines)):
-        code = _COMMENT.sub("", lines[at]).rstrip()
+    for at, code in enumerate(lines[start:], start):
         if code == closing if closing else code.endswith("}") and not code.endswith("{}"):
             return at + 1
     raise ValueError(f"the Lua definition before line {start + 1} has no end")

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
-from importlib.resources.abc import Traversable
 from types import ModuleType
 
 from shared.store.script_pruning import prune
@@ -49,8 +48,8 @@ def load_scripts(package: str | ModuleType, *libraries: str | ModuleType) -> Map
         ValueError: A file includes one that is missing, or itself.
     """
     own = _lua_files(package)
-    found = {name: item for library in libraries for name, item in _lua_files(library).items()} | own
-    included = {name for item in found.values() for name in INCLUDE.findall(item.read_text(encoding="utf-8"))}
+    found = {name: text for library in libraries for name, text in _lua_files(library).items()} | own
+    included = {name for text in found.values() for name in INCLUDE.findall(text)}
     expanded = {name: _expand(name, found, ()) for name in sorted(own)}
     return {
         name.removesuffix(".lua"): Script(
@@ -60,17 +59,18 @@ def load_scripts(package: str | ModuleType, *libraries: str | ModuleType) -> Map
     }
 
 
-def _lua_files(package: str | ModuleType) -> dict[str, Traversable]:
-    return {item.name: item for item in files(package).iterdir() if item.name.endswith(".lua")}
+def _lua_files(package: str | ModuleType) -> dict[str, str]:
+    """Read the files once: forty scripts include the same ones."""
+    return {item.name: item.read_text("utf-8") for item in files(package).iterdir() if item.name.endswith(".lua")}
 
 
-def _expand(name: str, found: Mapping[str, Traversable], within: tuple[str, ...]) -> list[str]:
-    """Read a file: its lines up to an include, those of the included file, and so on."""
+def _expand(name: str, found: Mapping[str, str], within: tuple[str, ...]) -> list[str]:
+    """Return a file: its lines up to an include, those of the included file, and so on."""
     if name in within:
         raise ValueError(f"Lua file {name} includes itself: {' -> '.join((*within, name))}")
     if name not in found:
         raise ValueError(f"Lua file {within[-1]} includes {name}, which is not in its package")
-    own, *more = INCLUDE.split(found[name].read_text(encoding="utf-8"))
+    own, *more = INCLUDE.split(found[name])
     fragments = [own.removesuffix("\n") if more else own] if own else []
     while more:
         other, rest, *more = more

@@ -9,12 +9,12 @@ from shared.store.reloads import ReloadListener, announce_reload
 
 async def test_an_announcement_reaches_others_and_not_its_sender(redis_url: str) -> None:
     heard: list[str] = []
-    told = asyncio.Event()
+    notified = asyncio.Event()
 
     def listener(name: str) -> ReloadListener:
         async def reload() -> None:
             heard.append(name)
-            told.set()
+            notified.set()
 
         return ReloadListener(lambda: connect(redis_url, timeout_s=None), name, reload)
 
@@ -24,7 +24,7 @@ async def test_an_announcement_reaches_others_and_not_its_sender(redis_url: str)
         await asyncio.wait_for(each.listening.wait(), 20)
     commands = MultiplexedClient(redis_url)
     assert await announce_reload(commands, "a") == 2
-    await asyncio.wait_for(told.wait(), 20)
+    await asyncio.wait_for(notified.wait(), 20)
     assert heard == ["b"]
     for each in listeners:
         await each.aclose()
