@@ -201,6 +201,10 @@ class Cluster:
         """Block until all nodes agree, and a replica is in step with the primary of the engine's slot."""
         _wait(self._is_complete, "the cluster is not complete")
 
+    def hand_over(self, replica: Server) -> None:
+        """Make a replica the primary; a server gives up a failover of 5 s silently, so it is asked for again."""
+        _wait(lambda: _hands_over(replica), "the replica does not take over")
+
     def stop(self) -> None:
         for node in self.nodes:
             node.kill()
@@ -213,9 +217,12 @@ class Cluster:
             states = [_text(node.ask("CLUSTER", "INFO")) for node in self.nodes]
             ports = {_slot_port(node) for node in self.nodes}
             role = self.primary().ask("ROLE")
+            # A primary that takes a replica for a primary still does not vote for it.
+            primaries = {_text(node.ask("CLUSTER", "NODES")).count("master") for node in self.nodes}
         except redis.RedisError:
             return False
-        return all("cluster_state:ok" in state for state in states) and len(ports) == 1 and bool(role[2])  # type: ignore[index]
+        agree = len(ports) == 1 and primaries == {len(self.primaries)}
+        return agree and all("cluster_state:ok" in state for state in states) and bool(role[2])  # type: ignore[index]
 
 
 def _slot_port(node: Server) -> int | None:
@@ -232,6 +239,19 @@ def _replicate(replica: Server, owner_id: object) -> bool:
     except redis.ResponseError:
         return False
     return True
+
+
+def _hands_over(replica: Server) -> bool:
+    if replica.ask("ROLE")[0] == b"master":  # type: ignore[index]
+        return True
+    with suppress(redis.ResponseError):
+        replica.ask("CLUSTER", "FAILOVER")
+    give_up_at = time.monotonic() + 6
+    while time.monotonic() < give_up_at:
+        if replica.ask("ROLE")[0] == b"master":  # type: ignore[index]
+            return True
+        time.sleep(0.02)
+    return False
 
 
 def _text(reply: object) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from redis.asyncio import Redis
@@ -90,7 +90,7 @@ class SentinelLocator:
         try:
             states = await asyncio.gather(*(self._ask(client) for client in sentinel.sentinels))
         finally:
-            await asyncio.gather(*(client.aclose() for client in sentinel.sentinels), return_exceptions=True)
+            await asyncio.shield(_end((), sentinel.sentinels))
         found = [state for state in states if not isinstance(state, str)]
         alive = [state for state in found if sentinel.check_master_state(dict(state), address.service)]
         if not alive:
@@ -148,7 +148,8 @@ class ClusterLocator:
     async def find(self) -> NodeAddress:
         """See ``Locator.find``."""
         nodes = self._known
-        asked = [asyncio.create_task(self._ask(node)) for node in nodes]
+        clients = [Redis(host=host, port=port, **self._arguments) for host, port in nodes]
+        asked = [asyncio.create_task(self._ask(client, node)) for client, node in zip(clients, nodes, strict=True)]
         named: Counter[NodeAddress] = Counter()
         reasons: set[str] = set()
         try:
@@ -161,23 +162,18 @@ class ClusterLocator:
                 if named[primary] > len(nodes) // 2:
                     break
         finally:
-            for task in asked:
-                task.cancel()
-            await asyncio.gather(*asked, return_exceptions=True)
+            await asyncio.shield(_end(asked, clients))
         if not named:
             raise StoreConnectionError(f"no node of the cluster names a primary: {'; '.join(sorted(reasons))}")
         return named.most_common(1)[0][0]
 
-    async def _ask(self, node: NodeAddress) -> NodeAddress | str:
+    async def _ask(self, client: Redis, node: NodeAddress) -> NodeAddress | str:
         """Return what a node takes for the primary of our slot, or why it does not say."""
-        client = Redis(host=node[0], port=node[1], **self._arguments)
         try:
             async with asyncio.timeout(self._timeout_s):
                 ranges = await client.execute_command("CLUSTER SLOTS")  # type: ignore[no-untyped-call]
         except (RedisError, OSError, TimeoutError) as error:
             return f"{node[0]}:{node[1]}: {str(error) or 'no answer'}"
-        finally:
-            await client.aclose()
         # Each range: first and last slot, its primary, its replicas; an unknown host is the one that was asked.
         # https://valkey.io/commands/cluster-slots/
         servers = {(first, last): [_server(one, node[0]) for one in all_] for first, last, *all_ in ranges}
@@ -186,6 +182,14 @@ class ClusterLocator:
             if first <= self._slot <= last:
                 return primary
         return "our slot has no primary"
+
+
+async def _end(asked: Iterable[asyncio.Task[Any]], clients: Iterable[Redis]) -> None:
+    """Close clients. Shield it: a closing that is cancelled before it has begun leaves a socket open."""
+    for task in asked:
+        task.cancel()
+    await asyncio.gather(*asked, return_exceptions=True)
+    await asyncio.gather(*(client.aclose() for client in clients), return_exceptions=True)
 
 
 def _server(entry: Sequence[Any], asked: str) -> NodeAddress:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterator
+from contextlib import aclosing
 from functools import partial
 from typing import Any
 
@@ -105,29 +106,27 @@ async def first(items: Any, count: int) -> Any:
 
 
 async def test_a_primary_that_hands_over_is_left_at_its_first_refusal(nodes: Cluster) -> None:
-    client, pooled = MultiplexedClient(nodes.url), PooledCommands(connect(nodes.url))
     old = nodes.primary()
     replica = next(node for node in nodes.nodes if node.ask("ROLE")[0] == b"slave")  # type: ignore[index]
-    assert await client.execute("SET", "finops:a", "1") == b"OK"
-    assert await pooled.execute("SET", "finops:b", "1") == b"OK"
-    replica.ask("CLUSTER", "FAILOVER")
+    async with aclosing(MultiplexedClient(nodes.url)) as client, aclosing(PooledCommands(connect(nodes.url))) as pooled:
+        assert await client.execute("SET", "finops:a", "1") == b"OK"
+        assert await pooled.execute("SET", "finops:b", "1") == b"OK"
+        await asyncio.to_thread(nodes.hand_over, replica)
 
-    async def took_over() -> bool:
-        return await asyncio.to_thread(nodes.primary) is replica
+        async def took_over() -> bool:
+            return await asyncio.to_thread(nodes.primary) is replica
 
-    await until(took_over)
-    assert await client.execute("SET", "finops:a", "2") == b"OK"
+        await until(took_over)
+        assert await client.execute("SET", "finops:a", "2") == b"OK"
 
-    async def written() -> bool:
-        try:
-            return bool(await pooled.execute("SET", "finops:b", "2") == b"OK")
-        except StoreConnectionError:
-            return False
+        async def written() -> bool:
+            try:
+                return bool(await pooled.execute("SET", "finops:b", "2") == b"OK")
+            except StoreConnectionError:
+                return False
 
-    await until(written)
+        await until(written)
     assert old is not replica
-    await client.aclose()
-    await pooled.aclose()
 
 
 async def test_while_the_slot_moves_scripts_wait_and_none_runs_on_half_of_the_keys(
@@ -136,22 +135,21 @@ async def test_while_the_slot_moves_scripts_wait_and_none_runs_on_half_of_the_ke
     source = nodes.primary()
     target = next(node for node in nodes.primaries if node is not source and node.ask("ROLE")[0] == b"master")  # type: ignore[index]
     count = Script("count", "return redis.call('EXISTS', 'finops:a') + redis.call('EXISTS', 'finops:b')")
-    client = MultiplexedClient(nodes.url)
-    await client.execute_many([("SET", "finops:a", "1"), ("SET", "finops:b", "1")])
-    assert await client.script(count, ()) == 2
-    ids = {node: node.ask("CLUSTER", "MYID") for node in (source, target)}
-    target.ask("CLUSTER", "SETSLOT", SLOT, "IMPORTING", ids[source])
-    source.ask("CLUSTER", "SETSLOT", SLOT, "MIGRATING", ids[target])
-    source.ask("MIGRATE", "127.0.0.1", target.port, engine_tag().name("finops:a"), 0, 5000)
-    monkeypatch.setattr(multiplexed, "SLOT_MOVES_S", 0.05)
-    with pytest.raises(StoreRefused, match=r"ASK|TRYAGAIN"):
-        await client.script(count, ())
-    assert await client.execute("GET", "finops:b") == b"1"
-    monkeypatch.setattr(multiplexed, "SLOT_MOVES_S", 20.0)
-    counting = asyncio.create_task(client.script(count, ()))
-    await asyncio.to_thread(give_away, nodes, source, target)
-    assert await counting == 2
-    await client.aclose()
+    async with aclosing(MultiplexedClient(nodes.url)) as client:
+        await client.execute_many([("SET", "finops:a", "1"), ("SET", "finops:b", "1")])
+        assert await client.script(count, ()) == 2
+        ids = {node: node.ask("CLUSTER", "MYID") for node in (source, target)}
+        target.ask("CLUSTER", "SETSLOT", SLOT, "IMPORTING", ids[source])
+        source.ask("CLUSTER", "SETSLOT", SLOT, "MIGRATING", ids[target])
+        source.ask("MIGRATE", "127.0.0.1", target.port, engine_tag().name("finops:a"), 0, 5000)
+        monkeypatch.setattr(multiplexed, "SLOT_MOVES_S", 0.05)
+        with pytest.raises(StoreRefused, match=r"ASK|TRYAGAIN"):
+            await client.script(count, ())
+        assert await client.execute("GET", "finops:b") == b"1"
+        monkeypatch.setattr(multiplexed, "SLOT_MOVES_S", 20.0)
+        counting = asyncio.create_task(client.script(count, ()))
+        await asyncio.to_thread(give_away, nodes, source, target)
+        assert await counting == 2
     await asyncio.to_thread(give_back, nodes, target, source)
 
 
