@@ -2,8 +2,8 @@
 
     python bench/cache.py [--batches 150] [--server redis-server] [--keep]
 
-As in ``bench/inside.py`` both sockets of a call are transports that keep what is written; the store is a server of its own, over a
-real socket. Figures are our process's CPU time, the least of many batches; the kinds take turns, so that a busy machine disturbs
+Both sockets of a call are transports that keep what is written (``bench/socketless.py``); the store is a server of its own, over
+a real socket. Figures are our process's CPU time, the least of many batches; the kinds take turns, so that a busy machine disturbs
 all of them alike. Compare the ratios.
 """
 
@@ -28,8 +28,8 @@ from uvicorn.server import ServerState
 from api import server
 from api.app import create_app
 from bench import inside, machine, redis_servers, samples
-from bench.inside import Inside
 from bench.report import Report, number, table
+from bench.socketless import Inside
 from shared.providers.transport.dial import Dialer
 from shared.settings.model import Settings
 from shared.telemetry.logs import configure

@@ -2,7 +2,7 @@
 
     python -m bench.tracing [--calls 12800] [--rounds 7] [--keep]    # a minute
 
-The application without sockets (`bench/inside.py`); spans go to a receiver in a process of its own.
+The application without sockets (`bench/socketless.py`); spans go to a receiver in a process of its own.
 """
 
 import argparse
@@ -16,8 +16,8 @@ from multiprocessing.connection import Connection
 import uvloop
 
 from bench import machine, samples
-from bench.inside import AT_ONCE, application, request_bytes
 from bench.report import Report, number, ratio, table
+from bench.socketless import AT_ONCE, application, request_bytes
 
 SHARES = {"off": None, "1 % sampled": 0.01, "all sampled": 1.0}
 WARM_UP = 20
