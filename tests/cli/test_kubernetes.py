@@ -1,5 +1,6 @@
 """deploy/kubernetes, held against the commands, settings and paths that exist. No cluster is needed."""
 
+import tomllib
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,31 +13,25 @@ from api.app import create_app
 from cli.main import main
 from cli.supervisor.system import CLEAN_UP_S
 from shared.settings.load import load_settings
+from tests.cli.manifests import FOLDER, OVERLAYS, ROOT, Documents, only, rendered, secret
 
-ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / "deploy" / "kubernetes"
 WORKER_PATHS = {"/metrics", "/health/live", "/health/ready"}
-KINDS = {
-    "Namespace": "v1", "ConfigMap": "v1", "Secret": "v1", "Service": "v1", "Deployment": "apps/v1",
-    "PodDisruptionBudget": "policy/v1", "NetworkPolicy": "networking.k8s.io/v1",
-    "HorizontalPodAutoscaler": "autoscaling/v2", "TriggerAuthentication": "keda.sh/v1alpha1",
-    "ScaledObject": "keda.sh/v1alpha1", "Kustomization": "kustomize.config.k8s.io/v1beta1",
+BASE_KINDS = {
+    "Namespace", "ConfigMap", "Service", "Deployment", "PodDisruptionBudget", "NetworkPolicy",
+    "HorizontalPodAutoscaler", "TriggerAuthentication", "ScaledObject",
 }  # fmt: skip
-Documents = list[dict[str, Any]]
+RESTRICTED = {
+    "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
+}  # fmt: skip
 
 
-def load(path: Path) -> Documents:
-    return list(yaml.safe_load_all(path.read_text()))
+@pytest.fixture(scope="module", params=OVERLAYS)
+def documents(request: pytest.FixtureRequest) -> Documents:
+    return rendered(FOLDER / "overlays" / request.param)
 
 
-@pytest.fixture(scope="module")
-def documents() -> Documents:
-    return [document for path in sorted(FOLDER.glob("*.yaml")) for document in load(path)]
-
-
-def only(documents: Documents, kind: str, name: str) -> dict[str, Any]:
-    [found] = [each for each in documents if (each["kind"], each.get("metadata", {}).get("name")) == (kind, name)]
-    return found
+def production() -> Documents:
+    return rendered(FOLDER / "overlays" / "production")
 
 
 def deployment(documents: Documents, tier: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -46,20 +41,53 @@ def deployment(documents: Documents, tier: str) -> tuple[dict[str, Any], dict[st
     return pod, container
 
 
-def test_every_document_is_of_a_known_kind_and_in_one_namespace(documents: Documents) -> None:
-    assert {each["kind"]: each["apiVersion"] for each in documents} == KINDS
-    named = [each for each in documents if each["kind"] not in {"Namespace", "Kustomization"}]
+def configuration(documents: Documents) -> tuple[str, str, str]:
+    """The generated ConfigMap: its name, and its only file with its text."""
+    [found] = [each for each in documents if each["kind"] == "ConfigMap"]
+    [(file, text)] = found["data"].items()
+    return found["metadata"]["name"], file, text
+
+
+def test_every_object_is_in_one_namespace_and_named_once(documents: Documents) -> None:
+    named = [each for each in documents if each["kind"] != "Namespace"]
     assert {each["metadata"]["namespace"] for each in named} == {"finops"}
     ids = [(each["kind"], each["metadata"]["name"]) for each in named]
     assert len(set(ids)) == len(ids)
 
 
-def test_the_kustomization_has_every_file_but_the_example() -> None:
-    [kustomization] = load(FOLDER / "kustomization.yaml")
-    files = {path.name for path in FOLDER.glob("*.yaml")} - {"kustomization.yaml", "secret.example.yaml"}
-    assert set(kustomization["resources"]) == files
-    assert kustomization["namespace"] == "finops"
-    assert [image["name"] for image in kustomization["images"]] == ["finops-gateway"]
+def test_production_has_all_of_the_base_and_an_ingress_and_the_trial_no_autoscaler() -> None:
+    assert {each["kind"] for each in rendered(FOLDER / "base")} == BASE_KINDS
+    assert {each["kind"] for each in production()} == BASE_KINDS | {"Ingress"}
+    trial = rendered(FOLDER / "overlays" / "trial")
+    scaled = {"HorizontalPodAutoscaler", "TriggerAuthentication", "ScaledObject"}
+    assert {each["kind"] for each in trial} == BASE_KINDS - scaled
+    assert {each["metadata"]["name"] for each in trial if each["kind"] == "Deployment"} == {
+        "finops-api", "finops-worker", "finops-redis", "finops-simulator",
+    }  # fmt: skip
+
+
+def test_every_file_of_a_kustomization_is_in_it() -> None:
+    for path in FOLDER.rglob("kustomization.yaml"):
+        kustomization = yaml.safe_load(path.read_text())
+        listed = {name for name in kustomization["resources"] if name.endswith(".yaml")}
+        assert listed == {each.name for each in path.parent.glob("*.yaml")} - {path.name}
+
+
+def test_pods_run_without_rights_and_the_image_is_the_overlays(documents: Documents) -> None:
+    for each in documents:
+        if each["kind"] != "Deployment":
+            continue
+        pod = each["spec"]["template"]
+        [container] = pod["spec"]["containers"]
+        assert each["spec"]["selector"]["matchLabels"] == pod["metadata"]["labels"]
+        assert container["securityContext"] == RESTRICTED
+        rights = pod["spec"]["securityContext"]
+        assert (rights["runAsNonRoot"], rights["seccompProfile"]["type"]) == (True, "RuntimeDefault")
+        assert pod["spec"]["automountServiceAccountToken"] is False
+        assert ":" in container["image"]
+        assert {mount["name"] for mount in container["volumeMounts"]} == {
+            each["name"] for each in pod["spec"]["volumes"]
+        }
 
 
 @pytest.mark.parametrize("tier", ["api", "worker"])
@@ -92,7 +120,7 @@ def test_probes_ask_paths_that_are_served_at_the_port_that_is_open(documents: Do
 
 
 @pytest.mark.parametrize("tier", ["api", "worker"])
-def test_pods_run_a_command_of_ours_without_rights(documents: Documents, tier: str) -> None:
+def test_pods_run_a_command_of_ours_as_the_user_of_the_image(documents: Documents, tier: str) -> None:
     pod, container = deployment(documents, tier)
     program, name, *arguments = container["command"]
     command = main.get_command(click.Context(main), name)
@@ -100,13 +128,8 @@ def test_pods_run_a_command_of_ours_without_rights(documents: Documents, tier: s
     assert command is not None
     command.make_context(name, arguments)  # a usage error raises
     rights = pod["spec"]["securityContext"]
-    assert (rights["runAsNonRoot"], rights["runAsUser"], rights["fsGroup"]) == (True, 10001, 10001)
+    assert (rights["runAsUser"], rights["fsGroup"]) == (10001, 10001)
     assert "USER 10001:10001" in (ROOT / "Dockerfile").read_text()
-    assert container["securityContext"] == {
-        "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
-    }  # fmt: skip
-    assert pod["spec"]["automountServiceAccountToken"] is False
-    assert {each["name"] for each in container["volumeMounts"]} == {each["name"] for each in pod["spec"]["volumes"]}
 
 
 def test_ports_are_those_that_the_commands_listen_on(documents: Documents) -> None:
@@ -124,15 +147,17 @@ def test_ports_are_those_that_the_commands_listen_on(documents: Documents) -> No
 @pytest.mark.parametrize("tier", ["api", "worker"])
 def test_settings_are_valid_and_leave_time_to_end(documents: Documents, tier: str, tmp_path: Path) -> None:
     pod, container = deployment(documents, tier)
-    secret = only(documents, "Secret", "finops-secrets")
     assert container["envFrom"] == [{"secretRef": {"name": "finops-secrets"}}]
-    [file] = only(documents, "ConfigMap", "finops-config")["data"].items()
+    name, file, text = configuration(documents)
+    [volume] = [each for each in pod["spec"]["volumes"] if each["name"] == "config"]
+    assert volume["configMap"]["name"] == name, "a changed file has another name, which replaces the pods"
     variables = {each["name"]: each["value"] for each in container["env"]}
     [mount] = [each for each in container["volumeMounts"] if each["name"] == "config"]
-    assert variables["FINOPS_CONFIG"] == f"{mount['mountPath']}/{file[0]}"
-    path = tmp_path / file[0]
-    path.write_text(file[1])
-    settings = load_settings(path, {**secret["stringData"], **variables})  # an unknown variable or setting raises
+    assert variables["FINOPS_CONFIG"] == f"{mount['mountPath']}/{file}"
+    path = tmp_path / file
+    path.write_text(text)
+    variables |= {**secret()["stringData"], "TRIAL_KEY": "sk-bf-trial-0123456789"}
+    settings = load_settings(path, variables)  # an unknown variable or setting raises
     assert settings.auth.admin_key is not None
     assert settings.redis.url is not None
     grace_s = settings.jobs.shutdown_grace_s if tier == "worker" else settings.server.shutdown_grace_s
@@ -141,7 +166,8 @@ def test_settings_are_valid_and_leave_time_to_end(documents: Documents, tier: st
     assert pod["spec"]["terminationGracePeriodSeconds"] > float(pause_s) + grace_s + CLEAN_UP_S
 
 
-def test_autoscalers_name_what_exists(documents: Documents) -> None:
+def test_autoscalers_name_what_exists() -> None:
+    documents = production()
     target = only(documents, "HorizontalPodAutoscaler", "finops-api")["spec"]["scaleTargetRef"]
     scaled_api = only(documents, target["kind"], target["name"])
     spec = only(documents, "ScaledObject", "finops-worker")["spec"]
@@ -162,4 +188,37 @@ def test_autoscalers_name_what_exists(documents: Documents) -> None:
     access = only(documents, "TriggerAuthentication", trigger["authenticationRef"]["name"])
     [reference] = access["spec"]["secretTargetRef"]
     assert reference["parameter"] == "token"
-    assert reference["key"] in only(documents, "Secret", reference["name"])["stringData"]
+    assert reference["key"] in secret()["stringData"]
+    assert reference["name"] == secret()["metadata"]["name"]
+
+
+def test_the_ingress_leads_to_the_callers_paths_alone() -> None:
+    [ingress] = [each for each in production() if each["kind"] == "Ingress"]
+    [rule] = ingress["spec"]["rules"]
+    assert [each["path"] for each in rule["http"]["paths"]] == ["/v1", "/openai", "/anthropic", "/genai"]
+    service = only(production(), "Service", "finops-api")["spec"]
+    for each in rule["http"]["paths"]:
+        assert each["backend"]["service"] == {"name": "finops-api", "port": {"name": service["ports"][0]["name"]}}
+    timeout_s = float(ingress["metadata"]["annotations"]["nginx.ingress.kubernetes.io/proxy-read-timeout"])
+    assert timeout_s > load_settings(None, {}).server.max_total_s
+
+
+def test_the_trial_reaches_its_own_redis_and_simulator() -> None:
+    trial = rendered(FOLDER / "overlays" / "trial")
+    provider = tomllib.loads(configuration(trial)[2])["providers"]["sim"]
+    for name, port in (("finops-simulator", urlsplit(provider["base_url"]).port), ("finops-redis", 6379)):
+        service = only(trial, "Service", name)["spec"]
+        pod = only(trial, "Deployment", name)["spec"]["template"]
+        [opened] = pod["spec"]["containers"][0]["ports"]
+        assert service["selector"] == pod["metadata"]["labels"]
+        assert [each["port"] for each in service["ports"]] == [port] == [opened["containerPort"]]
+        assert [each["targetPort"] for each in service["ports"]] == [opened["name"]]
+        policy = only(trial, "NetworkPolicy", name)["spec"]
+        assert policy["podSelector"]["matchLabels"] == pod["metadata"]["labels"]
+        assert [each["ports"] for each in policy["ingress"]] == [[{"port": opened["name"]}]]
+    _, simulator = deployment(trial, "simulator")
+    program, name, *arguments = simulator["command"]
+    command = main.get_command(click.Context(main), name)
+    assert program == "finops"
+    assert command is not None
+    assert command.make_context(name, arguments).params["port"] == 9100

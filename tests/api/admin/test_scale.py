@@ -14,7 +14,7 @@ from tests.api.conftest import ADMIN_KEY, Gateway, Start
 
 ADMIN = {"authorization": f"Bearer {ADMIN_KEY}"}
 SCALE = "/api/queue/scale"
-MANIFEST = Path(__file__).parents[3] / "deploy" / "kubernetes" / "autoscaling.yaml"
+MANIFEST = Path(__file__).parents[3] / "deploy" / "kubernetes" / "base" / "autoscaling.yaml"
 
 
 async def scale(gateway: Gateway, **params: Any) -> httpx.Response:
