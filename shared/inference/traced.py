@@ -1,21 +1,28 @@
-"""The inference path with traces: the classes that stand in for the plain ones where traces are configured.
+"""The inference path with traces: the classes that stand in for the plain ones where traces are configured."""
 
-Names of attributes: OpenTelemetry's GenAI conventions, https://github.com/open-telemetry/semantic-conventions-genai
-"""
-
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from math import inf
-from typing import Any, Final, TypeVar
-
-import orjson
+from typing import Any, TypeVar
 
 from shared.errors import ClientGone
 from shared.governance.limits.guard import Reservation
 from shared.inference.attempts import Attempts, Once
 from shared.inference.call import Answer, Call, Target
 from shared.inference.call_cost import CallCost
+from shared.inference.genai_attributes import (
+    PROVIDERS,
+    input_messages,
+    operation_name,
+    output_messages,
+    read_answer,
+    request_attributes,
+    response_attributes,
+    server_attributes,
+    usage_attributes,
+)
 from shared.inference.inference import Inference
 from shared.inference.outgoing import Outgoing
 from shared.inference.streaming import ProviderStream
@@ -30,38 +37,17 @@ from shared.telemetry.tracing import TRACEPARENT, Tracing, Value, traceparent_of
 
 T = TypeVar("T")
 
-_OPERATIONS: Final = {
-    "chat.completions": "chat",
-    "responses": "chat",
-    "completions": "text_completion",
-    "embeddings": "embeddings",
-}
-# Well-known values of gen_ai.provider.name; any other provider is named as it is configured.
-_PROVIDERS: Final = {
-    "azure": "azure.ai.openai",
-    "bedrock": "aws.bedrock",
-    "gemini": "gcp.gemini",
-    "google": "gcp.gemini",
-    "mistral": "mistral_ai",
-    "vertex": "gcp.vertex_ai",
-    "xai": "x_ai",
-}
-_REQUESTED: Final = {
-    "max_tokens": "gen_ai.request.max_tokens",
-    "max_completion_tokens": "gen_ai.request.max_tokens",
-    "temperature": "gen_ai.request.temperature",
-    "top_p": "gen_ai.request.top_p",
-}
-
 
 def attempt_attributes(call: Call, attempt_target: Target, key: ProviderKey | None, number: int) -> dict[str, Value]:
     """Return what is known of an attempt before it is made."""
     name = attempt_target.provider.name
     found: dict[str, Value] = {
-        "gen_ai.operation.name": operation_of(call),
-        "gen_ai.provider.name": _PROVIDERS.get(name, name),
+        "gen_ai.operation.name": operation_name(call.request_type.name),
+        "gen_ai.provider.name": PROVIDERS.get(name, name),
         "gen_ai.request.model": attempt_target.model,
         "gen_ai.request.stream": call.stream,
+        **request_attributes(call.fields),
+        **server_attributes(attempt_target.provider.base_url),
         "finops.provider": name,
         "finops.attempt": number,
         "finops.request.id": call.request_id,
@@ -70,33 +56,7 @@ def attempt_attributes(call: Call, attempt_target: Target, key: ProviderKey | No
         found["finops.provider.key"] = key.name
     if call.job_id:
         found["finops.job.id"] = call.job_id
-    for field, attribute in _REQUESTED.items():
-        value = call.fields.get(field)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            found[attribute] = value
     return found
-
-
-def operation_of(call: Call) -> str:
-    """Return ``gen_ai.operation.name``: a well-known one, else the request type."""
-    return _OPERATIONS.get(call.request_type.name, call.request_type.name)
-
-
-def usage_attributes(usage: Mapping[str, Any]) -> dict[str, Value]:
-    """Return the token counts of an answer, from a provider's usage in either of OpenAI's forms."""
-    inside = {name: usage.get(name) for name in ("prompt_tokens_details", "input_tokens_details")}
-    outside = {name: usage.get(name) for name in ("completion_tokens_details", "output_tokens_details")}
-    counts = {
-        "gen_ai.usage.input_tokens": usage.get("prompt_tokens", usage.get("input_tokens")),
-        "gen_ai.usage.output_tokens": usage.get("completion_tokens", usage.get("output_tokens")),
-        "gen_ai.usage.cache_read.input_tokens": _detail(inside, "cached_tokens"),
-        "gen_ai.usage.reasoning.output_tokens": _detail(outside, "reasoning_tokens"),
-    }
-    return {name: count for name, count in counts.items() if isinstance(count, int)}
-
-
-def _detail(tables: Mapping[str, Any], name: str) -> object:
-    return next((table[name] for table in tables.values() if isinstance(table, dict) and table.get(name)), None)
 
 
 class TracedAttempts(Attempts):
@@ -111,52 +71,28 @@ class TracedAttempts(Attempts):
     async def _once(self, target: Target, health: ProviderHealth, key: ProviderKey | None, once: Once[T]) -> T:
         call, tracing = self._call, self._tracing
         attributes = attempt_attributes(call, target, key, self.made + 1)
-        with tracing.span(f"{operation_of(call)} {target.model}", "client", attributes) as span:
-            if tracing.redact is not None and (messages := _input_of(call)):
-                span.set_attribute("gen_ai.input.messages", tracing.redact(messages))
+        with tracing.span(f"{attributes['gen_ai.operation.name']} {target.model}", "client", attributes) as span:
+            if tracing.redact is not None and call.request_type is CHAT:
+                span.set_attribute("gen_ai.input.messages", tracing.redact(input_messages(call.fields)))
             answer = await super()._once(target, health, key, once)
             if isinstance(answer, Answer):
-                span.set_attributes(_answer_attributes(answer))
-                if tracing.redact is not None and (output := _output_of(call, answer.body)):
-                    span.set_attribute("gen_ai.output.messages", tracing.redact(output))
+                span.set_attributes(self._answered(answer))
             return answer
 
-
-def _answer_attributes(answer: Answer) -> dict[str, Value]:
-    return {
-        "gen_ai.response.model": answer.model,
-        "http.response.status_code": answer.status,
-        **usage_attributes(answer.usage),
-    }
-
-
-def _input_of(call: Call) -> str:
-    """The messages of a chat, as the conventions have them; empty when the body is not a chat."""
-    messages = call.fields.get("messages")
-    return _as_messages(messages) if call.request_type is CHAT and isinstance(messages, list) else ""
-
-
-def _output_of(call: Call, body: bytes) -> str:
-    if call.request_type is not CHAT:
-        return ""
-    choices = orjson.loads(body).get("choices") or []
-    return _as_messages([choice.get("message") for choice in choices if isinstance(choice, dict)])
-
-
-def _as_messages(messages: Sequence[object]) -> str:
-    """Write messages as roles with parts; of parts only the texts."""
-    found = []
-    for message in messages:
-        if isinstance(message, dict):
-            content = message.get("content")
-            texts = [content] if isinstance(content, str) else [
-                part["text"]
-                for part in (content if isinstance(content, list) else ())
-                if isinstance(part, dict) and isinstance(part.get("text"), str)
-            ]  # fmt: skip
-            parts = [{"type": "text", "content": text} for text in texts]
-            found.append({"role": str(message.get("role", "")), "parts": parts})
-    return orjson.dumps(found).decode()
+    def _answered(self, answer: Answer) -> dict[str, Value]:
+        """What an answer says of itself; its content where contents are recorded."""
+        found: dict[str, Value] = {
+            "gen_ai.response.model": answer.model,
+            "http.response.status_code": answer.status,
+            **usage_attributes(answer.usage),
+        }
+        if self._call.request_type is not CHAT:
+            return found
+        body = read_answer(answer.body)
+        found |= response_attributes(body)
+        if self._tracing.redact is not None:
+            found["gen_ai.output.messages"] = self._tracing.redact(output_messages(body))
+        return found
 
 
 class TracedCallCost(CallCost):
@@ -178,12 +114,14 @@ class TracedStream(ProviderStream):
     """A stream that may have a span, from its head to its end."""
 
     _span: Any = None
+    _asked_ns: int = 0
     _tracing: Tracing
 
     def trace(self, tracing: Tracing) -> None:
         """Begin the span."""
         attributes: dict[str, Value] = {"finops.provider": self.provider, "gen_ai.response.model": self.model}
         self._tracing = tracing
+        self._asked_ns = tracing.current_start_ns()
         self._span = tracing.start("stream", "client", attributes)
 
     async def begin(self) -> bool:
@@ -191,6 +129,8 @@ class TracedStream(ProviderStream):
         begun = await super().begin()
         if self._span is not None:
             self._span.add_event("first event")
+            waited_s = max(0, time.time_ns() - self._asked_ns) / 1e9
+            self._span.set_attribute("gen_ai.response.time_to_first_chunk", waited_s)
         return begun
 
     def _settle(self, error: BaseException | None = None) -> None:

@@ -166,6 +166,11 @@ class Tracing:
         span = _current.get()
         return "" if span is None else traceparent_of(span)
 
+    def current_start_ns(self) -> int:
+        """When the current span began, nanoseconds since 1970; the call must be traced."""
+        began: int = _current.get().start_time
+        return began
+
     def propagates_to(self, provider: str) -> bool:
         """Whether the current span may be propagated to a provider."""
         return self.active and not self._propagate_to.isdisjoint({provider, "*"})

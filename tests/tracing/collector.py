@@ -87,7 +87,12 @@ def span_of(span: Any, resource: dict[str, Any]) -> Span:
 
 
 def values(attributes: Any) -> dict[str, Any]:
-    return {one.key: getattr(one.value, one.value.WhichOneof("value")) for one in attributes}
+    return {one.key: plain(one.value) for one in attributes}
+
+
+def plain(value: Any) -> Any:
+    kind = value.WhichOneof("value")
+    return [plain(each) for each in value.array_value.values] if kind == "array_value" else getattr(value, kind)
 
 
 @asynccontextmanager

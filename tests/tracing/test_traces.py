@@ -6,13 +6,13 @@ import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from pydantic import ValidationError
 
 from shared.errors import BudgetExceeded
-from shared.inference.traced import usage_attributes
 from shared.jobs.model import Deferral
 from shared.providers.references import InvalidReference, check_references
 from shared.providers.registry import configured_providers
@@ -21,7 +21,7 @@ from shared.settings.model import Settings
 from shared.settings.telemetry import TelemetrySettings
 from shared.telemetry import tracing as module
 from shared.telemetry.tracing import ROOT, Tracing, traces_url
-from tests.api.conftest import CHAT, KEY_A, Gateway
+from tests.api.conftest import CHAT, KEY_A, Gateway, Start
 from tests.tracing.collector import Collector, Span
 from tests.tracing.conftest import Traced
 from tests.waiting import wait_until
@@ -94,11 +94,11 @@ def genai(span: Span) -> dict[str, Any]:
 
 
 async def test_a_synchronous_call_has_spans_of_admission_and_attempt_without_content(
-    traced: Traced, collector: Collector
+    traced: Traced, collector: Collector, sim: Any
 ) -> None:
     gateway = await traced()
-    answer = await gateway.post("/openai/chat/completions", {**CHAT, "temperature": 0.5, "max_tokens": 9})
-    usage = answer.json()["usage"]
+    body = (await gateway.post("/openai/chat/completions", {**CHAT, "temperature": 0.5, "max_tokens": 9})).json()
+    usage, provider = body["usage"], urlsplit(sim.base_url)
     found = await seen(gateway, collector)
     request, attempt = found.one("POST chat.completions"), found.one("chat gpt-4o")
     assert request.parent == ""
@@ -106,9 +106,11 @@ async def test_a_synchronous_call_has_spans_of_admission_and_attempt_without_con
     assert genai(attempt) == {
         "gen_ai.operation.name": "chat", "gen_ai.provider.name": "sim", "gen_ai.request.model": "gpt-4o",
         "gen_ai.request.stream": False, "gen_ai.request.temperature": 0.5, "gen_ai.request.max_tokens": 9,
-        "gen_ai.response.model": "gpt-4o", "gen_ai.usage.input_tokens": usage["prompt_tokens"],
-        "gen_ai.usage.output_tokens": usage["completion_tokens"],
+        "gen_ai.response.model": "gpt-4o", "gen_ai.response.id": body["id"],
+        "gen_ai.response.finish_reasons": ["length"],
+        "gen_ai.usage.input_tokens": usage["prompt_tokens"], "gen_ai.usage.output_tokens": usage["completion_tokens"],
     }  # fmt: skip
+    assert [attempt.attributes[f"server.{name}"] for name in ("address", "port")] == [provider.hostname, provider.port]
     assert "hello" not in json.dumps([span.attributes for span in found.spans])
     assert (attempt.attributes["http.response.status_code"], request.attributes["http.response.status_code"]) == (
         200,
@@ -140,6 +142,7 @@ async def test_a_stream_has_a_span_until_its_end(traced: Traced, collector: Coll
     stream = found.one("stream")
     assert (stream.parent, stream.failed) == (found.one("chat gpt-4o").id, False)
     assert stream.attributes["gen_ai.usage.output_tokens"] > 0
+    assert stream.attributes["gen_ai.response.time_to_first_chunk"] >= 0
     assert stream.end_ns >= found.one("chat gpt-4o").end_ns
 
 
@@ -162,7 +165,8 @@ async def test_content_is_recorded_where_it_is_logged_and_redacted(traced: Trace
     assert json.loads(attempt.attributes["gen_ai.input.messages"]) == [
         {"role": "user", "parts": [{"type": "text", "content": "my [redacted]"}]}
     ]
-    assert json.loads(attempt.attributes["gen_ai.output.messages"])[0]["role"] == "assistant"
+    [output] = json.loads(attempt.attributes["gen_ai.output.messages"])
+    assert (output["role"], output["parts"][0]["type"], output["finish_reason"]) == ("assistant", "text", "stop")
     assert "gen_ai.input.messages" not in found.one("embeddings embed").attributes
 
 
@@ -277,15 +281,6 @@ async def ended(gateway: Gateway, collector: Collector) -> bool:
     return bool((await seen(gateway, collector)).named("stream"))
 
 
-def test_token_counts_of_both_forms_are_read() -> None:
-    usage = {"input_tokens": 5, "output_tokens": 7, "input_tokens_details": {"cached_tokens": 2}, "total_tokens": 12}
-    assert usage_attributes({**usage, "output_tokens_details": {"reasoning_tokens": 3}}) == {
-        "gen_ai.usage.input_tokens": 5, "gen_ai.usage.output_tokens": 7,
-        "gen_ai.usage.cache_read.input_tokens": 2, "gen_ai.usage.reasoning.output_tokens": 3,
-    }  # fmt: skip
-    assert usage_attributes({}) == {}
-
-
 # ---------------------------------------------------------------------- decisions
 
 
@@ -354,6 +349,20 @@ def test_a_configuration_that_cannot_work_is_refused(monkeypatch: pytest.MonkeyP
         check_references(settings, configured_providers(settings, {}))
     assert "pip install 'finops-gateway[otel]'" in str(refused.value)
     assert "telemetry.propagate_to: " in str(refused.value)
+
+
+async def test_without_an_endpoint_a_call_reaches_no_code_of_traces(start: Start) -> None:
+    gateway = await start()
+    await gateway.post("/openai/chat/completions", CHAT)
+    called: set[str] = set()
+    sys.setprofile(lambda frame, event, argument: called.add(frame.f_code.co_filename))
+    try:
+        answer = await gateway.post("/openai/chat/completions", CHAT, headers=CALLER)
+    finally:
+        sys.setprofile(None)
+    assert answer.status_code == 200
+    assert any(name.endswith("inference/inference.py") for name in called)
+    assert not [name for name in called if name.endswith(("tracing.py", "traced.py", "genai_attributes.py"))]
 
 
 def test_without_an_endpoint_the_extra_is_not_imported() -> None:
