@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 import click
 
+from cli.client.key_options import time_of
 from cli.client.options import credentials, gateway_options
 from cli.examples import examples
 
@@ -43,18 +44,22 @@ def list_command(*, limit: int, url: str, key: str | None, as_json: bool, data_d
     name="mute",
     epilog=examples(
         'finops alerts mute old-jobs --reason "maintenance"',
-        "finops alerts mute old-jobs --until 2030-01-01T06:00:00Z",
+        "finops alerts mute old-jobs --until 8h",
     ),
 )
 @click.argument("name")
 @click.option("--reason", default="", help="Why; displayed with the rule.")
-@click.option("--until", metavar="TIME", help="When it ends by itself: RFC 3339 or Unix seconds; default: in a day.")
+@click.option(
+    "--until", metavar="TIME|SPAN", help="When it ends by itself, such as 2027-01-31 or 8h; default: in a day."
+)
 @gateway_options
 def mute(
     *, name: str, reason: str, until: str | None, url: str, key: str | None, as_json: bool, data_dir: Path
 ) -> None:
     """Notify nobody of a rule for a time; the end of an alert that was sent is sent."""
-    body = {"reason": reason} if until is None else {"reason": reason, "until": until}
+    body = {"reason": reason}
+    if until is not None:
+        body["until"] = until if until.isdecimal() else time_of(until, "--until")
     rule = _post(url, credentials(url, key, data_dir), name, "mute", json=body)
     _print(rule, f"{name} is muted until {rule['muted']['until']}", as_json=as_json)
 
