@@ -309,7 +309,8 @@ class Inference:
         except MalformedAnswer as error:
             raise UpstreamFailure(f"Provider {target.provider.name!r} sent an unusable answer: {error}.") from error
         await self._store_bridged(outgoing.call, wire)
-        await self._objects.record_answer(outgoing.call, target, body)
+        if self._objects.records(outgoing.call, target):  # the wire has parsed the body: it is JSON
+            await self._objects.record(outgoing.call, target, made_ids(orjson.loads(body)))
         return Answer(
             status=exchange.status,
             body=translated.body,

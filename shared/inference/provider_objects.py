@@ -2,13 +2,11 @@
 
 from collections.abc import Iterable
 
-import orjson
-
 from shared.governance.keys.caller import Caller
 from shared.inference.call import Call, Target
 from shared.inference.forwarding import check_owned
 from shared.inference.owned_ids import OwnedIds
-from shared.inference.references import made_ids, referenced_ids
+from shared.inference.references import referenced_ids
 from shared.surfaces.request_types import CHAT, RESPONSES
 from shared.surfaces.response_ids import is_ours
 from shared.surfaces.responses.items import response_of
@@ -48,15 +46,6 @@ class ProviderObjects:
             return False
         store = call.fields.get("store")
         return store is not False if call.request_type is RESPONSES else store is True and call.request_type is CHAT
-
-    async def record_answer(self, call: Call, target: Target, body: bytes) -> None:
-        """Record the owner of a complete answer, if the provider keeps it.
-
-        Raises:
-            StoreUnavailable: No answer.
-        """
-        if self.records(call, target):
-            await self.record(call, target, made_ids(orjson.loads(body)))  # the wire has parsed it: it is JSON
 
     async def record(self, call: Call, target: Target, ids: Iterable[str]) -> None:
         """Record the owner of ids that a provider made for a call.

@@ -3,6 +3,7 @@
 import time
 import uuid
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from shared.inference.call import Call, Target
@@ -22,7 +23,12 @@ _FITTED = {"anthropic": anthropic.without_extensions, "genai": genai.without_ext
 
 def supported_types(target: Target, wire: Wire) -> frozenset[str]:
     """Return the names of the request types that a target answers; chat models answer responses through a bridge."""
-    native = target.provider.request_types & wire.request_types
+    return _common(target.provider.request_types, wire.request_types)
+
+
+@lru_cache(maxsize=256)  # pairs of a provider's and a wire's types, of which there are some dozens
+def _common(provided: frozenset[str], expressed: frozenset[str]) -> frozenset[str]:
+    native = provided & expressed
     return native | {RESPONSES.name} if CHAT.name in native else native
 
 

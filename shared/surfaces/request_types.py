@@ -41,6 +41,7 @@ class RequestType:
         binary: Whether the answer is bytes, not JSON.
         echoes: Whether the body of an open job repeats the settings of its request.
         default_model: What OpenAI assumes when ``model`` is absent; None: ``model`` is required.
+        required: Names of the required fields; each request asks for them, so they are made once.
     """
 
     name: str
@@ -53,11 +54,11 @@ class RequestType:
     binary: bool = False
     echoes: bool = False
     default_model: str | None = None
+    required: tuple[str, ...] = field(init=False, compare=False)
 
-    @property
-    def required(self) -> tuple[str, ...]:
-        """Names of the required fields."""
-        return tuple(each.name for each in self.fields)
+    def __post_init__(self) -> None:
+        """Read the names of the required fields."""
+        object.__setattr__(self, "required", tuple(each.name for each in self.fields))
 
 
 BINARY: Mapping[str, Any] = {"type": "string", "format": "binary"}

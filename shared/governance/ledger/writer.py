@@ -38,6 +38,7 @@ _SECRETS = (
 _CONTROLS = dict.fromkeys(range(32), "")
 
 _NOTHING_USED = Usage()
+_RARE = Usage._fields.index("cached") + 1  # the units after it
 
 logger = logging.getLogger("finops.governance")
 
@@ -93,15 +94,14 @@ class CallOutcome:
 
 def who(caller: Caller, dimensions: Mapping[str, str] | None = None, run: Run | None = None) -> dict[str, Any]:
     """The fields of an entry that name its owner and run; a job carries them from submit on."""
-    dims = {_clean(name): _clean(value) for name, value in (*caller.dimensions, *(dimensions or {}).items())}
-    fields: dict[str, Any] = {
-        "key": caller.key_id,
-        "name": caller.name,
-        "team": caller.team,
-        "customer": caller.customer,
-        "run": run.id if run else "",
-    }
-    return {**{name: _clean(value) for name, value in fields.items() if value}, **({"dims": dims} if dims else {})}
+    named = (("key", caller.key_id), ("name", caller.name), ("team", caller.team), ("customer", caller.customer))
+    fields: dict[str, Any] = {name: _clean(value) for name, value in named if value}
+    if run is not None:
+        fields["run"] = _clean(run.id)
+    if caller.dimensions or dimensions:
+        of_call = dimensions.items() if dimensions else ()
+        fields["dims"] = {_clean(name): _clean(value) for name, value in (*caller.dimensions, *of_call)}
+    return fields
 
 
 def entry_of(outcome: CallOutcome, at_ms: int | None = None) -> bytes:
@@ -121,20 +121,14 @@ def entry_of(outcome: CallOutcome, at_ms: int | None = None) -> bytes:
         "input": usage.input,
         "output": usage.output,
         "cached": usage.cached,
-        "cache_write": usage.cache_write + usage.cache_write_1h,
-        "cache_write_1h": usage.cache_write_1h,
-        "reasoning": usage.reasoning,
-        "images": usage.images,
-        "characters": usage.characters,
-        "audio_ms": usage.milliseconds,
-        "web_searches": usage.web_searches,
-        "file_searches": usage.file_searches,
-        "code_sessions": usage.code_sessions,
+        **({} if usage[_RARE:] == _NOTHING_USED[_RARE:] else _rarely_used(usage)),
         "cost": cost.micro_usd,
         "list": cost.list_micro_usd or outcome.saved,
         "cache": outcome.cache,
         "saved": outcome.saved,
-        **_savings(outcome),
+        "saved_batch": cost.saved_batch,
+        "saved_tier": cost.saved_tier,
+        "saved_cache": cost.saved_cache or outcome.saved,
         "estimated": outcome.estimated,
         "latency_ms": outcome.latency_ms,
         "first_ms": outcome.first_ms,
@@ -155,10 +149,19 @@ def entry_of(outcome: CallOutcome, at_ms: int | None = None) -> bytes:
     return orjson.dumps(entry)
 
 
-def _savings(outcome: CallOutcome) -> dict[str, int]:
-    cost = outcome.cost
-    cache = cost.saved_cache or outcome.saved
-    return {"saved_batch": cost.saved_batch, "saved_tier": cost.saved_tier, "saved_cache": cache}
+def _rarely_used(usage: Usage) -> dict[str, int]:
+    """The fields of units that most calls use nothing of."""
+    return {
+        "cache_write": usage.cache_write + usage.cache_write_1h,
+        "cache_write_1h": usage.cache_write_1h,
+        "reasoning": usage.reasoning,
+        "images": usage.images,
+        "characters": usage.characters,
+        "audio_ms": usage.milliseconds,
+        "web_searches": usage.web_searches,
+        "file_searches": usage.file_searches,
+        "code_sessions": usage.code_sessions,
+    }
 
 
 class Redaction:
