@@ -1,6 +1,6 @@
 """Bulk operations: one action on all jobs of a filter, done by the workers in turns, each job once."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,8 +11,8 @@ from shared.jobs import keys
 from shared.jobs.endings import cancelled_error
 from shared.jobs.filters import JobFilter
 from shared.jobs.labels import index_of
-from shared.jobs.operation import Action, Operation, OperationStatus, OperationTurn, Scan, Scope, Tally
-from shared.jobs.scans import START, JobScans, Position
+from shared.jobs.operation import Operation, OperationStatus, OperationTurn, Scan, Scope, Tally
+from shared.jobs.scans import START, JobScans, Position, ScanPlan
 from shared.jobs.scripts import EngineScripts
 from shared.store.commands import Argument, RedisCommands
 from shared.surfaces import minted_ids
@@ -22,6 +22,7 @@ TURN_MS = 5_000
 """Lease of a turn; every write renews it."""
 MAX_OPEN_PER_MAKER = 10
 MAX_OPEN = 1_000
+_ANY_ID = "any-id"
 _TALLIED = ("state", "model", "owner", "context")
 
 
@@ -90,29 +91,31 @@ class OperationStore:
             StoreUnavailable: No answer.
         """
         tally, seen = Tally(), set[bytes]()
-        for set_key in await self.sets(scope, wanted, dead=dead):
+        plan, narrowed = await self.plan(scope, wanted, dead=dead), scope.narrowed(wanted)
+        for set_key in plan.sets:
             position: Position | None = START
             while position is not None:
-                narrowed = scope.narrowed(wanted)
-                rows, position = await self._scans.piece(set_key, narrowed, position, fields=_TALLIED)
+                rows, position = await self._scans.piece(
+                    set_key, narrowed, position, fields=_TALLIED, groups=plan.groups
+                )
                 for job_id, values in rows:
                     if job_id not in seen:
                         seen.add(job_id)
                         tally.add(*values)
         return tally
 
-    async def sets(self, scope: Scope, wanted: JobFilter, *, dead: bool) -> tuple[str, ...]:
-        """Return the sets that together hold the jobs of a filter; none of them expires soon.
+    async def plan(self, scope: Scope, wanted: JobFilter, *, dead: bool) -> ScanPlan:
+        """Return how the jobs of a filter are found, in sets of which none expires soon.
 
         Raises:
             StoreUnavailable: No answer.
         """
         if scope.listed == "":
-            return ()
+            return ScanPlan(())
         if dead:
-            return (keys.DEAD,)
-        found = await self._scans.sets(scope.listed, wanted)
-        return tuple(keys.LIVE if name == keys.RUNNING else name for name in found)
+            return ScanPlan((keys.DEAD,))
+        found = await self._scans.plan(scope.listed, wanted)
+        return ScanPlan(_lasting(found.sets), tuple(map(_lasting, found.groups)))
 
     async def take(self) -> OperationTurn | None:
         """Take a turn at the open operation that waits longest; None: none is due.
@@ -160,19 +163,28 @@ class OperationStore:
         ids = await self._scripts.execute("ZRANGE", keys.operation_jobs(operation.id), 0, count - 1, retry_safe=True)
         return [job_id.decode() for job_id in ids]
 
-    async def act(self, operation: Operation, wanted: JobFilter, ids: Sequence[str]) -> None:
-        """Apply the action, other than a retry, to jobs, and count them.
+    async def act(self, operation: Operation, wanted: JobFilter, count: int) -> int:
+        """Apply the action, other than a retry, to the next jobs, and count them.
+
+        Args:
+            operation: The operation.
+            wanted: Its filter, within its scope.
+            count: Most jobs, 1 or more.
+
+        Returns:
+            How many jobs these were; 0: there are no more.
 
         Raises:
             OperationLost: The turn is over.
             StoreUnavailable: No answer.
         """
         priority = str(operation.priority or "")
+        before, _, after = cancelled_error(_ANY_ID).partition(_ANY_ID.encode())
         args: list[Argument] = [operation.id, operation.turn, TURN_MS, str(operation.action), priority]
-        args += (index_of("priority", priority), wanted.as_json())
-        for job_id in ids:
-            args += (job_id, cancelled_error(job_id) if operation.action is Action.CANCEL else b"")
-        _check_held(operation, await self._scripts.run("operation_act", args, retry_safe=True))
+        args += (index_of("priority", priority), wanted.as_json(), count, before, after)
+        handled = int(await self._scripts.run("operation_act", args, retry_safe=True))
+        _check_held(operation, handled >= 0)
+        return handled
 
     async def count(self, operation: Operation, results: Sequence[tuple[str, str, GatewayError | None]]) -> None:
         """Count jobs that were not retried: id, ``skipped`` or ``failed``, and why.
@@ -242,3 +254,7 @@ def error_json(error: GatewayError) -> bytes:
 def _check_held(operation: Operation, reply: int) -> None:
     if not reply:
         raise OperationLost(operation.id)
+
+
+def _lasting(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(keys.LIVE if name == keys.RUNNING else name for name in names)

@@ -14,7 +14,7 @@ from shared.jobs.filters import EVERYTHING, JobFilter, read_filter
 from shared.jobs.labels import metadata_labels
 from shared.jobs.model import Claim, Job, NewJob, Outcome, Priority, State
 from shared.jobs.queue import JobQueue
-from shared.jobs.store import JobStore
+from shared.jobs.store import JobPage, JobStore
 from shared.store.commands import PooledCommands, RedisCommands
 from shared.store.connection import connect
 from tests.jobs.conftest import claim_one, new_job
@@ -267,6 +267,8 @@ async def test_pages_are_complete_and_in_order_while_jobs_come_and_go(
 ) -> None:
     monkeypatch.setattr(scans_module, "SCANNED_AT_ONCE", 7)
     monkeypatch.setattr(scans_module, "ROWS_AT_ONCE", 3)
+    monkeypatch.setattr(scans_module, "FIRST_SIFTED", 1 + seed)
+    monkeypatch.setattr(scans_module, "MOST_SIFTED", 2 + seed)
     monkeypatch.setattr(scans_module, "RUNNING_AT_ONCE", seed % 2 * 100)  # else of all live jobs
     model = Model(store, queue, random.Random(seed))
     for _ in range(60):
@@ -288,6 +290,27 @@ async def test_pages_are_complete_and_in_order_while_jobs_come_and_go(
         assert len(listed) == len(set(listed))
         steady = [job_id for job_id in listed if job_id in stayed]
         assert steady == [job_id for job_id in before if job_id in stayed]
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+async def test_conditions_that_never_meet_are_told_apart_without_reading_a_record(
+    queue: JobQueue, store: JobStore, commands: RedisCommands, monkeypatch: pytest.MonkeyPatch, order: Any
+) -> None:
+    monkeypatch.setattr(scans_module, "SCANNED_AT_ONCE", 1)  # six or seven entries a piece
+    monkeypatch.setattr(scans_module, "MOST_SIFTED", 100)
+    await commands.execute("ZADD", keys.ALL_JOBS, 1, "gone")  # the oldest: from there on indexes are complete
+    odd = [new_job(owner="a", model="sim/odd", labels=(("half", "odd"),)) for _ in range(20)]
+    even = [new_job(owner="a", model="sim/even") for _ in range(20)]
+    for pair in zip(odd, even, strict=True):
+        for new in pair:
+            await queue.submit(new)
+    for job in (*odd, *even):  # a record that is looked at would be found not to be there, and forgotten
+        await commands.execute("RENAME", keys.job(job.id), f"{keys.job(job.id)}:aside")
+    wanted = JobFilter(models=("sim/even",), labels=(("half", "odd"),))
+    assert await store.list(None, wanted, order=order) == JobPage((), has_more=False)
+    both = new_job(owner="a", model="sim/even", labels=(("half", "odd"),))
+    await queue.submit(both)
+    assert [job.id for job in (await store.list(None, wanted, order=order)).jobs] == [both.id]
 
 
 READ = {"types": TYPES}

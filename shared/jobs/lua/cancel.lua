@@ -8,7 +8,7 @@ if not job then return false end
 if job.state == 'queued' or job.state == 'deferred' or job.state == 'running' then
   local ran = job.state == 'running'
   conclude(job, now_ms(), {state = 'cancelled', status = 409, error = ARGV[2], code = 'job_cancelled'})
-  settle()
+  settle_outcomes()
   if ran then redis.call('PUBLISH', CANCEL, id) end
 end
 return redis.call('HGETALL', job_key(id))

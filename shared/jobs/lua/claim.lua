@@ -39,7 +39,7 @@ local function lose(id)
       code = 'lost_lease',
     })
   else
-    add_ended_run(job, now, nil, 'lost_lease')
+    add_history(job, ended_run(job, now, nil, 'lost_lease'))
     wait_again(job, now, now, 'lost_lease', job.attempts)
     reruns = reruns + 1
   end
@@ -56,7 +56,7 @@ for _, id in ipairs(due_ids(DEFERRED, SWEEP)) do promote(id) end
 if now >= hold then
   for _, id in ipairs(due_ids(LEASES, SWEEP)) do lose(id) end
 end
-settle()
+settle_outcomes()
 
 local rules = pausing and pause_rules(now)
 if rules then
@@ -199,7 +199,7 @@ if #leases > 0 then redis.call('ZADD', LEASES, unpack(leases)) end
 for priority, ids in pairs(unqueue) do
   if #ids > 0 then redis.call('ZREM', QUEUE[priority], unpack(ids)) end
 end
-settle()
+settle_outcomes()
 
 -- Recent speed, for the estimated start of waiting jobs: claims per second, smoothed over some seconds.
 local speed = redis.call('HMGET', CLOCK, 'rate', 'rate_at', 'rate_n')

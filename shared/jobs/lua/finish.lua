@@ -54,6 +54,6 @@ while at <= #ARGV do
   answers[#answers + 1] = (ours or again) and 1 or 0
   at = at + 16 + events * 2
 end
-settle()
+settle_outcomes()
 if lost_part then return redis.error_reply('TRYAGAIN a large result has expired before it was taken') end
 return answers

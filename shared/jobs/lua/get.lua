@@ -13,7 +13,7 @@ if not job then return {fields, {0, '0'}} end
 local now = now_ms()
 if overdue(job, now) then
   miss_deadline(job, now, ARGV[2])
-  settle()
+  settle_outcomes()
   return {redis.call('HGETALL', job_key(id)), {0, '0'}}
 end
 return {fields, job.state == 'queued' and forecast(job) or {0, '0'}, int(now), redis.call('HGETALL', 'finops:jobs:pauses')}

@@ -2,19 +2,20 @@
 --!include prelude.lua
 --!include remove.lua
 --!include operations.lua
--- Applies an operation to some of its jobs, each once. ARGV: id, turn, ms for which it is held, action, the new priority, its
--- index set, the filter (JobFilter.as_json), then id and error of each job. A job that no longer fits the filter, or is in
--- another state than the action needs, is skipped. Answers 1, or 0 when the turn is lost.
+-- Applies an operation to its next jobs, each once. ARGV: id, turn, ms for which it is held, action, the new priority, its
+-- index set, the filter (JobFilter.as_json), how many jobs, then what is before and after a job's id in the error of a
+-- cancelled one. A job that no longer fits the filter, or is in another state than the action needs, is skipped. Answers
+-- the number of these jobs, 0 when there are no more, -1 when the turn is lost.
 local operation, action, priority = ARGV[1], ARGV[4], ARGV[5]
 local filter = cjson.decode(ARGV[7])
 --!include fits.lua
-if not holds_operation(operation, ARGV[2]) then return 0 end
+if not holds_operation(operation, ARGV[2]) then return -1 end
 local now = now_ms()
 local aborted = {}
 
-local function cancel(job, error)
+local function cancel(job)
   if job.state == 'running' then aborted[#aborted + 1] = job.id end
-  conclude(job, now, {state = 'cancelled', status = 409, error = error, code = 'job_cancelled'})
+  conclude(job, now, {state = 'cancelled', status = 409, error = ARGV[9] .. job.id .. ARGV[10], code = 'job_cancelled'})
 end
 
 -- Its place among its caller's jobs of the new priority is by its old sequence number.
@@ -35,11 +36,11 @@ local function reprioritize(job)
   end
 end
 
-local function apply(job, error)
+local function apply(job)
   local waits = job.state == 'queued' or job.state == 'deferred'
   local live = waits or job.state == 'running'
   if action == 'cancel' and live then
-    cancel(job, error)
+    cancel(job)
   elseif action == 'delete' and not live then
     remove(job)
   elseif action == 'reprioritize' and waits and job.priority ~= priority then
@@ -50,17 +51,19 @@ local function apply(job, error)
   return true
 end
 
-for i = 8, #ARGV, 2 do
-  local id = ARGV[i]
-  if redis.call('ZSCORE', operation_jobs_key(operation), id) then
-    local job = read_job(id)
-    local cost = job and estimate_of(id) or 0
-    local done = job and fits(redis.call('HMGET', job_key(id), unpack(fields))) and apply(job, ARGV[i + 1])
-    count_job(operation, id, done and 'done' or 'skipped', done and cost or 0)
+local ids = redis.call('ZRANGE', operation_jobs_key(operation), '0', ARGV[8] - 1)
+if #ids == 0 then return 0 end
+local done, costs = 0, 0
+for _, id in ipairs(ids) do
+  local job = read_job(id)
+  local cost = job and estimate_of(id) or 0
+  if job and fits(redis.call('HMGET', job_key(id), unpack(fields))) and apply(job) then
+    done, costs = done + 1, costs + cost
   end
 end
-settle()
+count_jobs(operation, ids, done, costs)
+settle_outcomes()
 for _, id in ipairs(aborted) do redis.call('PUBLISH', CANCEL, id) end
 redis.call('HSET', operation_key(operation), 'tries', '0')
 hold_operation(operation, now, num(ARGV[3]))
-return 1
+return #ids

@@ -46,3 +46,11 @@ local function count_job(operation, id, result, cost)
   if cost > 0 then redis.call('HINCRBY', operation_key(operation), 'cost_micro', int(cost)) end
   return true
 end
+
+-- Counts jobs of an operation that are done or skipped, which are still on its list.
+local function count_jobs(operation, ids, done, cost)
+  redis.call('ZREM', operation_jobs_key(operation), unpack(ids))
+  if done > 0 then redis.call('HINCRBY', operation_key(operation), 'done', done) end
+  if #ids > done then redis.call('HINCRBY', operation_key(operation), 'skipped', #ids - done) end
+  if cost > 0 then redis.call('HINCRBY', operation_key(operation), 'cost_micro', int(cost)) end
+end

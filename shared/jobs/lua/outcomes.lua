@@ -1,4 +1,7 @@
--- Outcomes: what a job's end writes, in one script: record, lists, event, ledger entry, webhook.
+-- Outcomes: what a job's end writes, in one script: record, lists, event, ledger entry, webhook. What several outcomes add
+-- to the same sums is written once, by settle_outcomes().
+local kept_bytes = {}  -- by caller and field of count_bytes
+local outcome_books, booked_ms  -- of their ledger entries, and when they were opened
 
 -- arq's own result entry, for its Job.status(), Job.info() and Job.result_info().
 local function write_arq_result(job, now, outcome, ttl)
@@ -40,6 +43,25 @@ local function entry_of(job, now, outcome)
   return cjson.encode(entry)
 end
 
+local function note_bytes(caller, field, bytes)
+  local of_caller = kept_bytes[caller] or {}
+  kept_bytes[caller] = of_caller
+  of_caller[field] = (of_caller[field] or 0) + bytes
+end
+
+-- Ends a script with outcomes, in place of settle().
+local function settle_outcomes()
+  for caller, fields in pairs(kept_bytes) do
+    for field, bytes in pairs(fields) do count_bytes(caller, field, bytes) end
+  end
+  kept_bytes = {}
+  if outcome_books then
+    close_books(outcome_books, booked_ms)
+    outcome_books = nil
+  end
+  settle()
+end
+
 local function write_side_entries(job, now, outcome, ttl)
   if job.group ~= '' then
     redis.call('RPUSH', group_key(job.group), job.id)
@@ -49,7 +71,9 @@ local function write_side_entries(job, now, outcome, ttl)
     redis.call('XADD', OUTBOX, 'MAXLEN', '~', '100000', '*', 'job', job.id, 'webhook', job.webhook, 'state', outcome.state,
       'owner', job.owner)
   end
-  settle_outcome(job.id, 'settled', entry_of(job, now, outcome), now)
+  local entry = entry_of(job, now, outcome)
+  if entry ~= '' and not outcome_books then outcome_books, booked_ms = open_books(), now end
+  settle_outcome(job.id, 'settled', entry, now, outcome_books)
   if outcome.state == 'failed' then keep_hold(job.id, ttl) end
   if outcome.dead then
     redis.call('ZADD', DEAD, int(now), job.id)
@@ -76,9 +100,10 @@ end
 -- Writes the outcome of a live job with everything that follows from it. outcome: state, status, error; of runs also
 -- token, result, result_type, result_as, size (of the result's body), meta, ledger, dead, index, history (nil: the run tells nothing). The token stays in the record, so that a finish whose answer was lost on the way may be sent again.
 local function conclude(job, now, outcome)
+  local history
   if job.state == 'running' then
     leave_running(job)
-    if outcome.history then add_history(job, outcome.history) else add_ended_run(job, now, outcome.status, outcome.code) end
+    history = longer_history(job, outcome.history or ended_run(job, now, outcome.status, outcome.code))
   else
     leave_waiting(job)
   end
@@ -93,22 +118,25 @@ local function conclude(job, now, outcome)
       fields[#fields + 1] = value
     end
   end
+  if history then
+    fields[#fields + 1] = 'history'
+    fields[#fields + 1] = history
+  end
   if outcome.part then
     fields[#fields + 1] = 'result_size'
     fields[#fields + 1] = int(redis.call('STRLEN', outcome.part))
     redis.call('RENAME', outcome.part, result_key(id))
     redis.call('PEXPIRE', result_key(id), int(ttl))
   end
-  local body = redis.call('HMGET', job_key(id), 'size', 'payload_as')
-  local size, kept = num(body[1]), outcome.size or 0
+  local kept = outcome.size or 0
   if job.keep or outcome.state == 'failed' then
-    kept = kept + size
-  elseif body[2] then
+    kept = kept + job.size
+  elseif job.payload_as then
     redis.call('HDEL', job_key(id), 'payload_as')
-    drop_body(body[2], now)
+    drop_body(job.payload_as, now)
   end
-  count_bytes(job.caller, 'live', -size)
-  count_bytes(job.caller, hour_of(now + ttl), kept)
+  note_bytes(job.caller, 'live', -job.size)
+  note_bytes(job.caller, hour_of(now + ttl), kept)
   fields[#fields + 1] = 'stored'
   fields[#fields + 1] = int(kept)
   redis.call('HSET', job_key(id), unpack(fields))

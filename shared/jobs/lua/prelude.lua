@@ -31,7 +31,7 @@ local function notify(id, state, data)
 end
 
 local FIELDS = {'state', 'lease', 'owner', 'priority', 'ttl_s', 'webhook', 'created_ms', 'started_ms', 'attempts',
-  'deadline_ms', 'keep', 'seq', 'group', 'history', 'runs_before'}
+  'deadline_ms', 'keep', 'seq', 'group', 'history', 'runs_before', 'size', 'payload_as'}
 
 -- The part of a record that decides what may happen to the job; nil when there is none.
 local function read_job(id)
@@ -42,16 +42,16 @@ local function read_job(id)
     id = id, state = f[1], lease = f[2] or '', owner = owner, caller = owner == '' and '-' or owner,
     priority = f[4] or 'normal', ttl_ms = num(f[5] or 3600) * 1000, webhook = f[6] or '', created = num(f[7]),
     started = num(f[8]), attempts = num(f[9]), deadline = num(f[10]), keep = f[11] == '1', seq = num(f[12]),
-    group = f[13] or '', history = f[14] or '', runs_before = num(f[15]),
+    group = f[13] or '', history = f[14] or '', runs_before = num(f[15]), size = num(f[16]), payload_as = f[17],
   }
 end
 
 --!include fair_shares.lua
 
--- Appends upstream attempts, JSON objects with a line feed between them, to the record's last 50. Runs are counted over
--- explicit retries.
-local function add_history(job, lines)
-  if not lines or lines == '' then return end
+-- The record's last 50 upstream attempts, JSON objects with a line feed between them, after these; nil when there are none.
+-- Runs are counted over explicit retries.
+local function longer_history(job, lines)
+  if not lines or lines == '' then return nil end
   if job.runs_before > 0 then
     lines = string.gsub(lines, '{"run":(%d+)', function(run) return '{"run":' .. int(num(run) + job.runs_before) end)
   end
@@ -59,16 +59,21 @@ local function add_history(job, lines)
   local _, feeds = string.gsub(all, '\n', '\n')
   for _ = 50, feeds do all = string.gsub(all, '^[^\n]*\n', '', 1) end
   job.history = all
-  redis.call('HSET', job_key(job.id), 'history', all)
+  return all
+end
+
+local function add_history(job, lines)
+  local all = longer_history(job, lines)
+  if all then redis.call('HSET', job_key(job.id), 'history', all) end
 end
 
 -- The entry of a run that tells nothing itself: its worker was lost, or its caller or its deadline ended it.
-local function add_ended_run(job, now, status, code)
+local function ended_run(job, now, status, code)
   local worker = string.match(job.lease, '^(.*):') or ''
-  add_history(job, '{"run":' .. int(job.attempts) .. ',"worker":' .. cjson.encode(worker)
+  return '{"run":' .. int(job.attempts) .. ',"worker":' .. cjson.encode(worker)
     .. ',"provider":null,"model":null,"key":null,"status":' .. (status and int(status) or 'null') .. ',"code":"' .. code
     .. '","started_at":' .. int(job.started) .. ',"duration_ms":' .. int(math.max(0, now - job.started))
-    .. ',"input_tokens":null,"output_tokens":null,"cost_usd":null}')
+    .. ',"input_tokens":null,"output_tokens":null,"cost_usd":null}'
 end
 
 -- Bytes of request bodies and results that a caller keeps: 'live' those of jobs that have not ended, the others by the

@@ -280,7 +280,7 @@ async def test_a_lost_turn_writes_nothing(gateway: Gateway) -> None:
     assert other is not None
     for write in (
         operations.collect(turn.operation, first_scan(), JobFilter()),
-        operations.act(turn.operation, JobFilter(), [job_id]),
+        operations.act(turn.operation, JobFilter(), 1),
         operations.count(turn.operation, [(job_id, "skipped", None)]),
         operations.end(turn.operation, turn.operation.status),
     ):
