@@ -13,6 +13,7 @@ from api.admin import config as admin_config
 from api.admin import console as admin_console
 from api.admin import jobs as admin_jobs
 from api.admin import keys as admin_keys
+from api.admin import limits as admin_limits
 from api.admin import operations as admin_operations
 from api.admin import pauses as admin_pauses
 from api.admin import price_data as admin_price_data
@@ -59,6 +60,7 @@ _ROUTERS = (
     docs.router,
     health.router,
     admin_keys.router,
+    admin_limits.router,
     admin_tokens.router,
     admin_jobs.router,
     admin_pauses.router,

@@ -29,7 +29,9 @@ SCROLL = (
     const { html, render } = await import(base + "/app/lib/html.js");
     const { Table } = await import(base + "/app/ui/table.js");
     const { Status, When, Id } = await import(base + "/app/ui/parts.js");
-    const root = document.querySelector("main");
+    const root = document.createElement("div");
+    document.body.append(root); // outside of what the page itself draws anew
+    root.style.cssText = "position: fixed; inset: 0; background: var(--surface)";
     const at = new Date().toISOString();
     const rows = Array.from({ length: %d }, (_, n) => ({ id: `job-${n}`, at }));
     const columns = [

@@ -66,6 +66,26 @@ class QueueStats:
     pauses: int = 0
 
 
+def read_stats(reply: Sequence[Any]) -> QueueStats:
+    """Read what ``queue_stats.lua`` answers."""
+    rows, deferred, running, dead, callers, pauses = reply
+    return QueueStats(
+        priorities={Priority(name.decode()): PriorityStats(int(depth), int(age) / 1000) for name, depth, age in rows},
+        deferred=int(deferred),
+        running=int(running),
+        dead=int(dead),
+        pauses=int(pauses),
+        callers={name.decode(): int(n) for name, n in zip(callers[::2], callers[1::2], strict=True)},
+    )
+
+
+def read_summary(row: Sequence[Any]) -> Job:
+    """Read a job without its bodies: its id and the values of ``SUMMARY_FIELDS``."""
+    job_id, values = row
+    fields = {name: value for name, value in zip(_SUMMARY_NAMES, values, strict=True) if value is not None}
+    return job_from_fields(job_id.decode(), fields)
+
+
 class JobStore:
     """Reads jobs and writes their outcomes.
 
@@ -220,7 +240,7 @@ class JobStore:
         for set_key in plan.sets:
             for row in await self._scans.rows(set_key, mine, order, position, limit + 1, groups=plan.groups):
                 rows[row[0]] = row
-        jobs = sorted(map(_summary, rows.values()), key=_by_creation, reverse=order == "desc")
+        jobs = sorted(map(read_summary, rows.values()), key=_by_creation, reverse=order == "desc")
         return JobPage(await self._paused(jobs[:limit]), has_more=len(jobs) > limit)
 
     async def dead(self, *, after: str = "", limit: int = 20) -> JobPage:
@@ -233,7 +253,7 @@ class JobStore:
         limit = min(max(limit, 1), 1000)
         position = await self._position(keys.DEAD, after)
         rows = await self._scans.rows(keys.DEAD, EVERYTHING, "desc", position, limit + 1)
-        return JobPage(tuple(map(_summary, rows[:limit])), has_more=len(rows) > limit)
+        return JobPage(tuple(map(read_summary, rows[:limit])), has_more=len(rows) > limit)
 
     async def stats(self) -> QueueStats:
         """Return statistics for metrics and autoscaling.
@@ -241,17 +261,7 @@ class JobStore:
         Raises:
             StoreUnavailable: No answer.
         """
-        rows, deferred, running, dead, callers, pauses = await self._scripts.run("stats", (), retry_safe=True)
-        return QueueStats(
-            priorities={
-                Priority(name.decode()): PriorityStats(int(depth), int(age) / 1000) for name, depth, age in rows
-            },
-            deferred=int(deferred),
-            running=int(running),
-            dead=int(dead),
-            pauses=int(pauses),
-            callers={name.decode(): int(n) for name, n in zip(callers[::2], callers[1::2], strict=True)},
-        )
+        return read_stats(await self._scripts.run("stats", (), retry_safe=True))
 
     async def _paused(self, jobs: Sequence[Job]) -> tuple[Job, ...]:
         """Return the jobs with the pauses that hold for them."""
@@ -282,9 +292,3 @@ def _by_creation(job: Job) -> tuple[int, str]:
 def _check_job_id(job_id: str) -> None:
     if not keys.is_job_id(job_id):
         raise JobNotFound(job_id)
-
-
-def _summary(row: Sequence[Any]) -> Job:
-    job_id, values = row
-    fields = {name: value for name, value in zip(_SUMMARY_NAMES, values, strict=True) if value is not None}
-    return job_from_fields(job_id.decode(), fields)

@@ -31,7 +31,7 @@ export const ENDPOINTS = /** @type {const} */ ({
   changeKey: ["PATCH", "/api/keys/{key_id}"],
   rotateKey: ["POST", "/api/keys/{key_id}/rotate"],
   revokeKey: ["POST", "/api/keys/{key_id}/revoke"],
-  keyLimits: ["GET", "/api/keys/{key_id}/limits"],
+  limits: ["GET", "/api/limits"],
   usage: ["GET", "/api/usage"],
   ownUsage: ["GET", "/v1/usage"],
   forecast: ["GET", "/api/usage/forecast"],

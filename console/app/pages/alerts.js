@@ -3,15 +3,15 @@ import { html } from "../lib/html.js";
 import { call } from "../lib/api.js";
 import { money } from "../lib/format.js";
 import { usePages, usePoll } from "../lib/poll.js";
-import { Card, Empty, PageHead, Problem, Status, When } from "../ui/parts.js";
-import { More, Table } from "../ui/table.js";
+import { Card, PageHead, Problem, Status, When } from "../ui/parts.js";
+import { Table } from "../ui/table.js";
 import { act } from "../ui/toast.js";
 
 export default function Alerts() {
   const pages = usePages((after, signal) => call("alerts", { query: { after, limit: 50 }, signal }), []);
-  return html`<${PageHead} title="Alerts" /><div class="stack"><${Rules} /><${Problem} error=${pages.error} stale=${pages.stale} retry=${pages.reload} />
-    <${Card} title="Raised" pad=${false}><${Table} label="Alerts" rows=${pages.rows} loading=${pages.loading} keyOf=${(/** @type {any} */ alert) => alert.id}
-      empty=${html`<${Empty} title="No alerts">Rules that fire, budgets that pass a threshold and unusual spending appear here.</${Empty}>`} foot=${html`<${More} pages=${pages} noun="alerts" />`}
+  return html`<${PageHead} title="Alerts" /><div class="stack"><${Rules} /><${Problem} of=${pages} />
+    <${Card} title="Raised" pad=${false}><${Table} label="Alerts" pages=${pages}
+      empty=${["No alerts", "Rules that fire, budgets that pass a threshold and unusual spending appear here."]} noun="alerts"
       columns=${[
         { title: "At", cell: (/** @type {any} */ alert) => html`<${When} at=${new Date(alert.created_at * 1000).toISOString()} />` },
         { title: "Alert", cell: (/** @type {any} */ alert) => `${alert.type}${alert.muted ? " (muted)" : ""}` },
@@ -40,9 +40,9 @@ function Rules() {
     await act(() => call(rule.muted ? "unmuteAlert" : "muteAlert", { path: { name: rule.id } }), rule.muted ? "The rule is not muted." : "The rule is muted for a day.");
     live.reload();
   }
-  return html`<${Problem} error=${live.error} stale=${live.stale} retry=${live.reload} />
-    <${Card} title="Rules" pad=${false}><${Table} label="Rules" rows=${rules} loading=${live.loading} keyOf=${(/** @type {any} */ rule) => rule.id}
-      empty=${html`<${Empty} title="No rules">Rules are configured in the tables [alerts.name] of finops.toml.</${Empty}>`}
+  return html`<${Problem} of=${live} />
+    <${Card} title="Rules" pad=${false}><${Table} label="Rules" rows=${rules} loading=${live.loading}
+      empty=${["No rules", "Rules are configured in the tables [alerts.name] of finops.toml."]}
       columns=${[
         { title: "Rule", cell: (/** @type {any} */ rule) => rule.id },
         { title: "Status", cell: (/** @type {any} */ rule) => html`<${Status} status=${rule.status} />` },

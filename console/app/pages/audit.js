@@ -3,17 +3,17 @@ import { html } from "../lib/html.js";
 import { call } from "../lib/api.js";
 import { usePages } from "../lib/poll.js";
 import { Filters, filterValues } from "../ui/filters.js";
-import { Card, Empty, PageHead, Problem, Status, When } from "../ui/parts.js";
-import { More, Table } from "../ui/table.js";
+import { Card, PageHead, Problem, Status, When } from "../ui/parts.js";
+import { Table } from "../ui/table.js";
 
 const FILTERS = [{ name: "target", label: "Target", placeholder: "Id of a key or job" }];
 
 export default function Audit() {
   const values = filterValues(["target"]);
   const pages = usePages((after, signal) => call("audit", { query: { ...values, after, limit: 50 }, signal }), [values]);
-  return html`<${PageHead} title="Audit" /><${Filters} filters=${FILTERS} /><${Problem} error=${pages.error} stale=${pages.stale} retry=${pages.reload} />
-    <${Card} pad=${false}><${Table} label="Audit trail" rows=${pages.rows} loading=${pages.loading} keyOf=${(/** @type {any} */ entry) => entry.id}
-      empty=${html`<${Empty} title="Nothing was changed">Every administrative change is recorded here.</${Empty}>`} foot=${html`<${More} pages=${pages} noun="entries" />`}
+  return html`<${PageHead} title="Audit" /><${Filters} filters=${FILTERS} /><${Problem} of=${pages} />
+    <${Card} pad=${false}><${Table} label="Audit trail" pages=${pages}
+      empty=${["Nothing was changed", "Every administrative change is recorded here."]} noun="entries"
       columns=${[
         { title: "At", cell: (/** @type {any} */ entry) => html`<${When} at=${entry.at} />` },
         { title: "Action", cell: (/** @type {any} */ entry) => html`<span class="mono clip narrow" title=${entry.action}>${entry.action}</span>` },

@@ -4,9 +4,9 @@ import { call } from "../lib/api.js";
 import { count } from "../lib/format.js";
 import { usePages } from "../lib/poll.js";
 import { session } from "../lib/session.js";
-import { Card, Empty, Id, LimitBar, PageHead, Problem, Status, When } from "../ui/parts.js";
+import { Card, Id, LimitBar, PageHead, Problem, Status, When } from "../ui/parts.js";
 import { Confirm } from "../ui/dialog.js";
-import { More, Table } from "../ui/table.js";
+import { Table } from "../ui/table.js";
 import { toast } from "../ui/toast.js";
 
 const OPEN = new Set(["validating", "in_progress", "finalizing"]);
@@ -20,9 +20,9 @@ export default function Batches() {
     toast("The batch is being cancelled.");
     pages.reload();
   }
-  return html`<${PageHead} title="Batches" /><${Problem} error=${pages.error} stale=${pages.stale} retry=${pages.reload} />
-    <${Card} pad=${false}><${Table} label="Batches" rows=${pages.rows} loading=${pages.loading} keyOf=${(/** @type {any} */ batch) => batch.id}
-      empty=${html`<${Empty} title="No batches">Upload a file with purpose batch, then POST /v1/batches.</${Empty}>`} foot=${html`<${More} pages=${pages} noun="batches" />`}
+  return html`<${PageHead} title="Batches" /><${Problem} of=${pages} />
+    <${Card} pad=${false}><${Table} label="Batches" pages=${pages}
+      empty=${["No batches", "Upload a file with purpose batch, then POST /v1/batches."]} noun="batches"
       columns=${[
         { title: "Batch", cell: (/** @type {any} */ batch) => html`<${Id} id=${batch.id} />` },
         { title: "Status", cell: (/** @type {any} */ batch) => html`<${Status} status=${batch.status} />` },

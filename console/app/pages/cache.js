@@ -18,7 +18,7 @@ export default function Cache() {
   return html`<${PageHead} title="Cache">
       <${Segmented} label="Range" options=${RANGES} value=${days} onChange=${(/** @type {string} */ value) => setQuery({ days: value })} />
       <button class="danger" disabled=${!data?.entries} onClick=${() => setPurging(true)}>Purge answers</button></${PageHead}>
-    <${Problem} error=${live.error} stale=${live.stale} retry=${live.reload} />
+    <${Problem} of=${live} />
     ${live.loading ? html`<${Loading} />` : null}
     ${data ? html`<div class="stack"><${Numbers} data=${data} />
       ${data.mode === "off" ? html`<${Card}><${Empty} title="The cache is off">Set [cache] mode = "exact" in finops.toml to answer repeated requests from the store.</${Empty}></${Card}>` : null}
@@ -62,7 +62,7 @@ function Purge({ onClose }) {
     <label class="field">Model<input placeholder="openai/gpt-4o" value=${fields.model} onChange=${on("model")} /></label>
     <div class="pair"><label class="field">Scope<input placeholder="key:support" value=${fields.scope} onChange=${on("scope")} /></label>
       <label class="field">Cache key<input value=${fields.cache_key} onChange=${on("cache_key")} /></label></div>
-    <${Problem} error=${dry.error} />
+    <${Problem} of=${dry} />
     <div class="form-actions"><button type="button" onClick=${onClose}>Close</button>
       <button class="danger" disabled=${busy || !dry.data?.purged}>Purge ${dry.data ? count(dry.data.purged) : ""} answers</button></div></form></${Dialog}>`;
 }

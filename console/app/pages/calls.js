@@ -4,9 +4,9 @@ import { call } from "../lib/api.js";
 import { count, duration, money, pretty } from "../lib/format.js";
 import { usePages } from "../lib/poll.js";
 import { Filters, filterValues } from "../ui/filters.js";
-import { Card, Empty, Facts, PageHead, Problem, Status, When } from "../ui/parts.js";
+import { Card, Facts, PageHead, Problem, Status, When } from "../ui/parts.js";
 import { Dialog } from "../ui/dialog.js";
-import { More, Table } from "../ui/table.js";
+import { Table } from "../ui/table.js";
 
 const FILTERS = [
   { name: "model", label: "Model" },
@@ -23,10 +23,9 @@ export default function Calls() {
   const [open, setOpen] = useState(/** @type {any} */ (null));
   return html`<${PageHead} title="Calls" />
     <${Filters} filters=${FILTERS} />
-    <${Problem} error=${pages.error} stale=${pages.stale} retry=${pages.reload} />
-    <${Card} pad=${false}><${Table} label="Calls" rows=${pages.rows} loading=${pages.loading} keyOf=${(/** @type {any} */ row) => row.id}
-      empty=${html`<${Empty} title="No calls match">Every call and job is booked here with its tokens and cost.</${Empty}>`}
-      foot=${html`<${More} pages=${pages} noun="calls" />`}
+    <${Problem} of=${pages} />
+    <${Card} pad=${false}><${Table} label="Calls" pages=${pages}
+      empty=${["No calls match", "Every call and job is booked here with its tokens and cost."]} noun="calls"
       columns=${[
         { title: "Ended", cell: (/** @type {any} */ row) => html`<button class="small plain" onClick=${() => setOpen(row)}><${When} at=${row.ended_at} /></button>` },
         { title: "Status", cell: (/** @type {any} */ row) => html`<${Status} status=${row.status < 400 ? "ok" : "failed"} /> <span class="num muted">${row.status}</span>` },

@@ -22,7 +22,7 @@ export default function Job({ jobId }) {
   useEffect(() => setEnded(job ? ENDED.has(job.status) : false), [job?.status]);
   return html`<${PageHead} title="Job" sub=${html`<span class="mono">${jobId}</span>`}>
       <${Copy} text=${jobId} label="Copy id" />${job ? html`<${Actions} job=${job} admin=${admin} reload=${live.reload} />` : null}</${PageHead}>
-    <${Problem} error=${live.error} stale=${live.stale} retry=${live.reload} />
+    <${Problem} of=${live} />
     ${live.loading ? html`<${Loading} />` : null}
     ${job ? html`<div class="grid two"><div class="stack"><${Output} job=${job} />${admin ? html`<${Costs} job=${job} />` : null}<${Code} job=${job} /></div>
       <div class="stack"><${Card} title="Summary"><${Summary} job=${job} /></${Card}><${Card} title="Timeline"><${Timeline} job=${job} /></${Card}><${Deliveries} job=${job} admin=${admin} /></div></div>` : null}`;
@@ -102,8 +102,8 @@ function Costs({ job }) {
   }, [job.id, job.status], ended ? 0 : 5000);
   const rows = live.data ?? [];
   const kept = rows.find((/** @type {any} */ row) => row.content)?.content;
-  return html`<${Problem} error=${live.error} stale=${live.stale} />
-    ${rows.length ? html`<${Card} title="Cost" pad=${false}><${Table} label="Cost" rows=${rows} keyOf=${(/** @type {any} */ row) => row.id} columns=${[
+  return html`<${Problem} of=${live} />
+    ${rows.length ? html`<${Card} title="Cost" pad=${false}><${Table} label="Cost" rows=${rows} columns=${[
       { title: "Model", cell: (/** @type {any} */ row) => html`<span class="clip">${row.provider}/${row.model}</span>` },
       { title: "Input", right: true, cell: (/** @type {any} */ row) => count(row.input_tokens) },
       { title: "Cached", right: true, cell: (/** @type {any} */ row) => count(row.cached_tokens) },

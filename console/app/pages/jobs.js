@@ -6,9 +6,9 @@ import { usePages } from "../lib/poll.js";
 import { session } from "../lib/session.js";
 import { BulkDialog, Progress } from "../ui/bulk.js";
 import { Filters, filterValues } from "../ui/filters.js";
-import { Card, Empty, Id, PageHead, Problem, Status, When } from "../ui/parts.js";
+import { Card, Id, PageHead, Problem, Status, When } from "../ui/parts.js";
 import { Confirm } from "../ui/dialog.js";
-import { More, Table } from "../ui/table.js";
+import { Table } from "../ui/table.js";
 import { toast } from "../ui/toast.js";
 
 /** @param {string[]} names @returns {[string, string][]} */
@@ -49,13 +49,12 @@ export default function Jobs() {
       <a class="button primary" href="/ui/try">Submit a job</a></${PageHead}>
     <${Progress} onChange=${pages.reload} />
     <${Filters} filters=${filters} />
-    <${Problem} error=${pages.error} stale=${pages.stale} retry=${pages.reload} />
+    <${Problem} of=${pages} />
     <${Card} pad=${false}>
       ${selected.size ? html`<${Selection} rows=${pages.rows} selected=${selected} clear=${() => setSelected(new Set())} reload=${pages.reload} admin=${admin} />` : null}
-      <${Table} label="Jobs" rows=${pages.rows} loading=${pages.loading} selected=${selected} onSelect=${setSelected}
-        keyOf=${(/** @type {any} */ job) => job.id} href=${(/** @type {any} */ job) => `/ui/jobs/${job.id}`}
-        empty=${html`<${Empty} title="No jobs match">Add the header x-bf-async: true to any call, or clear the filters.</${Empty}>`}
-        foot=${html`<${More} pages=${pages} noun="jobs" />`}
+      <${Table} label="Jobs" pages=${pages} selected=${selected} onSelect=${setSelected}
+        href=${(/** @type {any} */ job) => `/ui/jobs/${job.id}`}
+        empty=${["No jobs match", "Add the header x-bf-async: true to any call, or clear the filters."]} noun="jobs"
         columns=${COLUMNS} /></${Card}>
     ${bulk ? html`<${BulkDialog} filter=${bulk} onClose=${() => (setBulk(null), pages.reload())} />` : null}`;
 }

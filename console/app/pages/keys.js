@@ -4,9 +4,9 @@ import { call } from "../lib/api.js";
 import { money, count } from "../lib/format.js";
 import { usePages } from "../lib/poll.js";
 import { Filters, filterValues } from "../ui/filters.js";
-import { Card, Copy, Empty, PageHead, Problem, Status, When } from "../ui/parts.js";
+import { Card, Copy, PageHead, Problem, Status, When } from "../ui/parts.js";
 import { Confirm, Dialog } from "../ui/dialog.js";
-import { More, Table } from "../ui/table.js";
+import { Table } from "../ui/table.js";
 import { toast } from "../ui/toast.js";
 
 const FILTERS = [
@@ -22,10 +22,9 @@ export default function Keys() {
   const close = () => (setOpen(null), pages.reload());
   return html`<${PageHead} title="Keys"><button class="primary" onClick=${() => setOpen({ kind: "create" })}>Create key</button></${PageHead}>
     <${Filters} filters=${FILTERS} />
-    <${Problem} error=${pages.error} stale=${pages.stale} retry=${pages.reload} />
-    <${Card} pad=${false}><${Table} label="Keys" rows=${pages.rows} loading=${pages.loading} keyOf=${(/** @type {any} */ key) => key.id}
-      empty=${html`<${Empty} title="No keys match">A key gives a team models, budgets and rate limits of its own.</${Empty}>`}
-      foot=${html`<${More} pages=${pages} noun="keys" />`}
+    <${Problem} of=${pages} />
+    <${Card} pad=${false}><${Table} label="Keys" pages=${pages}
+      empty=${["No keys match", "A key gives a team models, budgets and rate limits of its own."]} noun="keys"
       columns=${[
         { title: "Name", cell: (/** @type {any} */ key) => html`<span title=${key.id}>${key.name}</span>` },
         { title: "Status", cell: (/** @type {any} */ key) => html`<${Status} status=${key.status} />` },

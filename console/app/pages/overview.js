@@ -3,7 +3,7 @@ import { html } from "../lib/html.js";
 import { call } from "../lib/api.js";
 import { count, duration, money, percent } from "../lib/format.js";
 import { usePoll } from "../lib/poll.js";
-import { Card, Empty, Loading, PageHead, Problem, Stat, Status, When } from "../ui/parts.js";
+import { Card, Loading, PageHead, Problem, Stat, Status, When } from "../ui/parts.js";
 import { Chart, dayAndHour } from "../ui/chart.js";
 import { Table } from "../ui/table.js";
 
@@ -11,7 +11,7 @@ export default function Overview() {
   const live = usePoll((signal) => call("overview", { signal }), [], 1000);
   const data = live.data;
   return html`<${PageHead} title="Overview" />
-    <${Problem} error=${live.error} stale=${live.stale} retry=${live.reload} />
+    <${Problem} of=${live} />
     ${data ? html`<div class="stack"><${Numbers} data=${data} /><${Charts} hours=${data.hours} />
       <div class="grid two"><${Failures} jobs=${data.failed_jobs} /><${Health} providers=${data.providers} /></div></div>` : live.loading ? html`<${Loading} />` : null}`;
 }
@@ -41,8 +41,8 @@ function Charts({ hours }) {
 
 /** @param {{ jobs: any[] }} props */
 const Failures = ({ jobs }) => html`<${Card} title="Latest failed jobs" pad=${false} actions=${html`<a href="/ui/jobs?status=failed">All failed jobs</a>`}>
-  <${Table} label="Latest failed jobs" rows=${jobs} keyOf=${(/** @type {any} */ job) => job.id} href=${(/** @type {any} */ job) => `/ui/jobs/${job.id}`}
-    empty=${html`<${Empty} title="No failed jobs">Jobs that fail appear here.</${Empty}>`}
+  <${Table} label="Latest failed jobs" rows=${jobs} href=${(/** @type {any} */ job) => `/ui/jobs/${job.id}`}
+    empty=${["No failed jobs", "Jobs that fail appear here."]}
     columns=${[
       { title: "Model", cell: (/** @type {any} */ job) => html`<span class="clip">${job.model}</span>` },
       { title: "Error", cell: (/** @type {any} */ job) => html`<span class="clip" title=${job.error?.message}>${job.error?.code ?? job.error?.type ?? job.status_code}</span>` },
@@ -52,7 +52,7 @@ const Failures = ({ jobs }) => html`<${Card} title="Latest failed jobs" pad=${fa
 /** @param {{ providers: Record<string, any> }} props */
 const Health = ({ providers }) => html`<${Card} title="Providers" pad=${false} actions=${html`<a href="/ui/providers">Details</a>`}>
   <${Table} label="Providers" rows=${Object.entries(providers).map(([name, one]) => ({ name, ...one }))} keyOf=${(/** @type {any} */ row) => row.name}
-    empty=${html`<${Empty} title="No provider is configured">Set OPENAI_API_KEY or add a table to finops.toml.</${Empty}>`}
+    empty=${["No provider is configured", "Set OPENAI_API_KEY or add a table to finops.toml."]}
     columns=${[
       { title: "Provider", cell: (/** @type {any} */ row) => row.name },
       { title: "Circuit", cell: (/** @type {any} */ row) => html`<${Status} status=${row.circuit} />` },

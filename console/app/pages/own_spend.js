@@ -8,9 +8,9 @@ import { Card, Empty, Loading, PageHead, Problem, Stat } from "../ui/parts.js";
 import { Chart } from "../ui/chart.js";
 
 export default function OwnSpend() {
-  const live = usePoll((signal) => call("ownUsage", { query: { per: "day" }, signal }), [], 10_000);
+  const live = usePoll((signal) => call("ownUsage", { query: { per: "day" }, signal }), []);
   const data = live.data;
-  return html`<${PageHead} title="My spend" sub=${session.value?.name} /><${Problem} error=${live.error} stale=${live.stale} retry=${live.reload} />
+  return html`<${PageHead} title="My spend" sub=${session.value?.name} /><${Problem} of=${live} />
     ${live.loading ? html`<${Loading} />` : null}
     ${data ? html`<div class="stack"><div class="grid cards">
       <${Stat} label="Spend in 30 days" value=${money(data.total.cost_usd)} />

@@ -11,7 +11,7 @@ export default function Providers() {
   const used = new Map((today.data?.data ?? []).map((/** @type {any} */ row) => [row.provider, row]));
   const data = live.data;
   return html`<${PageHead} title="Providers" sub="As this API process sees them" />
-    <${Problem} error=${live.error} stale=${live.stale} retry=${live.reload} />
+    <${Problem} of=${live} />
     ${live.loading ? html`<${Loading} />` : null}
     ${data && !Object.keys(data.providers).length ? html`<${Card}><${Empty} title="No provider is configured">Set a provider's API key in the environment, or add a table to finops.toml.</${Empty}></${Card}>` : null}
     <div class="grid" style=${{ gridTemplateColumns: "repeat(auto-fill, minmax(320px, 1fr))" }}>

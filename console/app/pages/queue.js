@@ -3,9 +3,9 @@ import { html, useState } from "../lib/html.js";
 import { call } from "../lib/api.js";
 import { count, duration, percent } from "../lib/format.js";
 import { usePages, usePoll } from "../lib/poll.js";
-import { Card, Empty, Id, PageHead, Problem, Stat, When } from "../ui/parts.js";
+import { Card, Id, PageHead, Problem, Stat, When } from "../ui/parts.js";
 import { Confirm, Dialog } from "../ui/dialog.js";
-import { More, Table } from "../ui/table.js";
+import { Table } from "../ui/table.js";
 import { act, toast } from "../ui/toast.js";
 
 export default function Queue() {
@@ -13,7 +13,7 @@ export default function Queue() {
   const queue = live.data;
   const [pausing, setPausing] = useState(false);
   return html`<${PageHead} title="Queue"><button onClick=${() => setPausing(true)}>Pause jobs</button></${PageHead}>
-    <${Problem} error=${live.error} stale=${live.stale} retry=${live.reload} />
+    <${Problem} of=${live} />
     <div class="stack">
       ${queue ? html`<div class="grid cards">
           <${Stat} label="Waiting" value=${count(queue.depth)} note=${queue.depth ? `oldest ${duration(queue.oldest_age_s)}` : "nothing waits"} href="/ui/jobs?status=pending" />
@@ -38,8 +38,8 @@ function Callers({ callers }) {
   const known = new Map((keys.data?.data ?? []).map((/** @type {any} */ key) => [key.id, key]));
   const rows = Object.entries(callers).map(([id, waiting]) => ({ id, waiting, name: known.get(id)?.name ?? id, weight: known.get(id)?.weight ?? 1 }));
   const total = rows.reduce((sum, row) => sum + row.weight, 0);
-  return html`<${Card} title="Callers with waiting jobs" pad=${false}><${Table} label="Callers" rows=${rows} keyOf=${(/** @type {any} */ row) => row.id}
-    empty=${html`<${Empty} title="Nobody waits">Fair shares decide who goes first when jobs queue up.</${Empty}>`}
+  return html`<${Card} title="Callers with waiting jobs" pad=${false}><${Table} label="Callers" rows=${rows}
+    empty=${["Nobody waits", "Fair shares decide who goes first when jobs queue up."]}
     columns=${[
       { title: "Caller", cell: (/** @type {any} */ row) => html`<span class="clip" title=${row.id}>${row.name || "without a key"}</span>` },
       { title: "Waiting", right: true, cell: (/** @type {any} */ row) => count(row.waiting) },
@@ -49,8 +49,8 @@ function Callers({ callers }) {
 }
 
 /** @param {{ workers: any[] }} props */
-const Workers = ({ workers }) => html`<${Card} title="Workers" pad=${false}><${Table} label="Workers" rows=${workers} keyOf=${(/** @type {any} */ worker) => worker.id}
-  empty=${html`<${Empty} title="No worker runs">Start one with finops worker, or raise --workers of finops serve.</${Empty}>`}
+const Workers = ({ workers }) => html`<${Card} title="Workers" pad=${false}><${Table} label="Workers" rows=${workers}
+  empty=${["No worker runs", "Start one with finops worker, or raise --workers of finops serve."]}
   columns=${[
     { title: "Worker", cell: (/** @type {any} */ worker) => html`<span class="mono clip" title=${worker.id}>${worker.id}</span>` },
     { title: "Version", cell: (/** @type {any} */ worker) => worker.version ?? "" },
@@ -65,7 +65,7 @@ function Pauses({ pausing, close }) {
   const live = usePoll((signal) => call("pauses", { signal }), []);
   const rows = live.data?.data ?? [];
   const resume = (/** @type {any} */ pause) => act(() => call("resume", { path: { scope: pause.scope } }), "Its jobs are claimed again.").then(live.reload);
-  return html`<${Problem} error=${live.error} stale=${live.stale} retry=${live.reload} />
+  return html`<${Problem} of=${live} />
     ${rows.length ? html`<${Card} title="Pauses" pad=${false}><${Table} label="Pauses" rows=${rows} keyOf=${(/** @type {any} */ pause) => pause.scope} columns=${[
       { title: "Scope", cell: (/** @type {any} */ pause) => html`<span class="mono">${pause.scope}</span>` },
       { title: "Reason", cell: (/** @type {any} */ pause) => html`<span class="clip" title=${pause.reason}>${pause.reason}</span>` },
@@ -111,9 +111,9 @@ function DeadLetters() {
     toast("The job runs again.");
     pages.reload();
   }
-  return html`<${Card} title="Dead letters" pad=${false}><${Problem} error=${pages.error} stale=${pages.stale} />
-    <${Table} label="Dead letters" rows=${pages.rows} loading=${pages.loading} keyOf=${(/** @type {any} */ job) => job.id} href=${(/** @type {any} */ job) => `/ui/jobs/${job.id}`}
-      empty=${html`<${Empty} title="No dead letters">Jobs whose workers died on every attempt wait here for a decision.</${Empty}>`} foot=${html`<${More} pages=${pages} noun="jobs" />`}
+  return html`<${Card} title="Dead letters" pad=${false}><${Problem} of=${pages} />
+    <${Table} label="Dead letters" pages=${pages} href=${(/** @type {any} */ job) => `/ui/jobs/${job.id}`}
+      empty=${["No dead letters", "Jobs whose workers died on every attempt wait here for a decision."]} noun="jobs"
       columns=${[
         { title: "Job", cell: (/** @type {any} */ job) => html`<${Id} id=${job.id} />` },
         { title: "Model", cell: (/** @type {any} */ job) => job.model },

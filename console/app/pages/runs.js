@@ -3,14 +3,14 @@ import { html } from "../lib/html.js";
 import { call } from "../lib/api.js";
 import { count, money } from "../lib/format.js";
 import { usePages } from "../lib/poll.js";
-import { Card, Empty, Id, LimitBar, PageHead, Problem, When } from "../ui/parts.js";
-import { More, Table } from "../ui/table.js";
+import { Card, Id, LimitBar, PageHead, Problem, When } from "../ui/parts.js";
+import { Table } from "../ui/table.js";
 
 export default function Runs() {
   const pages = usePages((after, signal) => call("runs", { query: { after, limit: 50 }, signal }), []);
-  return html`<${PageHead} title="Runs" /><${Problem} error=${pages.error} stale=${pages.stale} retry=${pages.reload} />
-    <${Card} pad=${false}><${Table} label="Runs" rows=${pages.rows} loading=${pages.loading} keyOf=${(/** @type {any} */ run, /** @type {number} */ at) => `${run.team ?? run.key ?? ""}/${run.id}/${at}`}
-      empty=${html`<${Empty} title="No runs">Send x-bf-run-id and x-bf-run-budget-usd with the calls of an agent to cap what it spends.</${Empty}>`} foot=${html`<${More} pages=${pages} noun="runs" />`}
+  return html`<${PageHead} title="Runs" /><${Problem} of=${pages} />
+    <${Card} pad=${false}><${Table} label="Runs" pages=${pages} keyOf=${(/** @type {any} */ run, /** @type {number} */ at) => `${run.team ?? run.key ?? ""}/${run.id}/${at}`}
+      empty=${["No runs", "Send x-bf-run-id and x-bf-run-budget-usd with the calls of an agent to cap what it spends."]} noun="runs"
       columns=${[
         { title: "Run", cell: (/** @type {any} */ run) => html`<span class="clip" title=${run.id}>${run.id}</span>` },
         { title: "Owner", cell: (/** @type {any} */ run) => (run.team ? `team ${run.team}` : run.key ? html`<${Id} id=${run.key} />` : "") },

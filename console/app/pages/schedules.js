@@ -4,9 +4,9 @@ import { call } from "../lib/api.js";
 import { count, duration } from "../lib/format.js";
 import { usePages } from "../lib/poll.js";
 import { session } from "../lib/session.js";
-import { Card, Empty, Id, PageHead, Problem, Status, When } from "../ui/parts.js";
+import { Card, Id, PageHead, Problem, Status, When } from "../ui/parts.js";
 import { Confirm, Dialog } from "../ui/dialog.js";
-import { More, Table } from "../ui/table.js";
+import { Table } from "../ui/table.js";
 import { act } from "../ui/toast.js";
 
 export default function Schedules() {
@@ -21,9 +21,9 @@ export default function Schedules() {
     pages.reload();
   }
   return html`<${PageHead} title="Schedules"><button class="primary" onClick=${() => setOpen("create")}>Create schedule</button></${PageHead}>
-    <${Problem} error=${pages.error} stale=${pages.stale} retry=${pages.reload} />
-    <${Card} pad=${false}><${Table} label="Schedules" rows=${pages.rows} loading=${pages.loading} keyOf=${(/** @type {any} */ schedule) => schedule.id}
-      empty=${html`<${Empty} title="No schedules">A schedule submits the same request as a job at set times.</${Empty}>`} foot=${html`<${More} pages=${pages} noun="schedules" />`}
+    <${Problem} of=${pages} />
+    <${Card} pad=${false}><${Table} label="Schedules" pages=${pages}
+      empty=${["No schedules", "A schedule submits the same request as a job at set times."]} noun="schedules"
       columns=${[
         { title: "Schedule", cell: (/** @type {any} */ schedule) => html`<span class="clip" title=${schedule.id}>${schedule.name || html`<${Id} id=${schedule.id} />`}</span>` },
         { title: "Status", cell: (/** @type {any} */ schedule) => html`<span title=${schedule.paused_reason ?? ""}><${Status} status=${schedule.status} /></span>` },

@@ -1,8 +1,8 @@
 /** Where does the money go, and where is it heading? */
-import { html } from "../lib/html.js";
+import { html, useEffect } from "../lib/html.js";
 import { call } from "../lib/api.js";
 import { ago, count, money, percent } from "../lib/format.js";
-import { usePoll } from "../lib/poll.js";
+import { useBooked, usePoll } from "../lib/poll.js";
 import { current, setQuery } from "../lib/router.js";
 import { Card, Empty, Loading, PageHead, Problem, Segmented, Stat, Status } from "../ui/parts.js";
 import { Chart } from "../ui/chart.js";
@@ -19,11 +19,13 @@ export default function Spend() {
   const group = query.get("group_by") ?? "team";
   const per = days <= 2 ? "hour" : "day";
   const live = usePoll((signal) => call("usage", { query: { per, group_by: group, from: daysAgo(days) }, signal }), [days, group], 15_000);
+  const booked = useBooked();
+  useEffect(() => void (booked && live.reload()), [booked]);
   return html`<${PageHead} title="Spend">
       <${Segmented} label="Range" options=${RANGES} value=${String(days)} onChange=${(/** @type {string} */ value) => setQuery({ days: value })} />
       <${GroupBy} group=${group} />
       <a class="button" download href=${`/api/usage/export?format=csv&per=${per}&group_by=${encodeURIComponent(group)}&from=${daysAgo(days)}`}>Export CSV</a></${PageHead}>
-    <${Problem} error=${live.error} stale=${live.stale} retry=${live.reload} />
+    <${Problem} of=${live} />
     ${live.loading ? html`<${Loading} />` : null}
     ${live.data ? html`<${Answer} data=${live.data} group=${group} per=${per} /><${Forecast} />` : null}`;
 }
@@ -57,7 +59,7 @@ function Answer({ data, group, per }) {
       <${Stat} label="Without a price" value=${count(total.unpriced_calls)} note=${total.unpriced_calls ? "calls not in this spend" : "every call is priced"} bad=${total.unpriced_calls > 0} /></div>
     <${Card} title=${per === "hour" ? "Spend per hour" : "Spend per day"}>${groups.length ? html`<${Chart} label="Spend" times=${times} series=${series} format=${money} height=${260} timeFormat=${dateOf(per)} />` : html`<${Empty} title="No spend in this range" />`}</${Card}>
     <${Card} pad=${false}><${Table} label="Spend by group" rows=${groups} keyOf=${(/** @type {any} */ row) => row.name}
-      empty=${html`<${Empty} title="No calls in this range" />`}
+      empty=${["No calls in this range"]}
       columns=${[
         { title: GROUPS.find(([name]) => name === group)?.[1] ?? group, cell: (/** @type {any} */ row) => html`<span class="clip" title=${row.name}>${row.name || "none"}</span>` },
         { title: "Spend", right: true, cell: (/** @type {any} */ row) => money(row.cost_usd) },
@@ -119,7 +121,7 @@ function Forecast() {
   const live = usePoll((signal) => call("forecast", { query: { by: "key", limit: 50 }, signal }), [], 30_000);
   const rows = live.data?.data ?? [];
   if (!rows.length) return null;
-  return html`<div style=${{ marginTop: "16px" }}><${Card} title="Forecast by key" pad=${false}><${Table} label="Forecast" rows=${rows} keyOf=${(/** @type {any} */ row) => row.id}
+  return html`<div style=${{ marginTop: "16px" }}><${Card} title="Forecast by key" pad=${false}><${Table} label="Forecast" rows=${rows}
     columns=${[
       { title: "Key", cell: (/** @type {any} */ row) => row.name || row.id },
       { title: "Today", right: true, cell: (/** @type {any} */ row) => html`${row.anomalous ? html`<${Status} status="unusual" /> ` : null}${money(row.today_usd)}` },

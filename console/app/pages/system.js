@@ -8,7 +8,7 @@ import { Card, Facts, Loading, PageHead, Problem, Status, When } from "../ui/par
 export default function System() {
   const live = usePoll((signal) => call("system", { signal }), []);
   const data = live.data;
-  return html`<${PageHead} title="System" /><${Problem} error=${live.error} stale=${live.stale} retry=${live.reload} />
+  return html`<${PageHead} title="System" /><${Problem} of=${live} />
     ${live.loading ? html`<${Loading} />` : null}
     ${data ? html`<div class="stack"><div class="grid halves"><${Card} title="Gateway"><${Facts} facts=${[
         ["Version", data.version],

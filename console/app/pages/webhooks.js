@@ -4,9 +4,9 @@ import { call } from "../lib/api.js";
 import { duration } from "../lib/format.js";
 import { usePages } from "../lib/poll.js";
 import { Filters, filterValues } from "../ui/filters.js";
-import { Card, Copy, Empty, Id, PageHead, Problem, Status, When } from "../ui/parts.js";
+import { Card, Copy, Id, PageHead, Problem, Status, When } from "../ui/parts.js";
 import { Dialog } from "../ui/dialog.js";
-import { More, Table } from "../ui/table.js";
+import { Table } from "../ui/table.js";
 import { act, toast } from "../ui/toast.js";
 
 const FILTERS = [
@@ -21,9 +21,9 @@ export default function Webhooks() {
   const pages = usePages((after, signal) => call("deliveries", { query: { ...values, after, limit: 50 }, signal }), [values]);
   const [open, setOpen] = useState(/** @type {any} */ (null));
   return html`<${PageHead} title="Webhooks"><${Secret} /></${PageHead}>
-    <${Filters} filters=${FILTERS} /><${Problem} error=${pages.error} stale=${pages.stale} retry=${pages.reload} />
-    <${Card} pad=${false}><${Table} label="Deliveries" rows=${pages.rows} loading=${pages.loading} keyOf=${(/** @type {any} */ delivery) => delivery.id}
-      empty=${html`<${Empty} title="No deliveries match">Add x-bf-async-webhook to a job to be called back when it ends.</${Empty}>`} foot=${html`<${More} pages=${pages} noun="deliveries" />`}
+    <${Filters} filters=${FILTERS} /><${Problem} of=${pages} />
+    <${Card} pad=${false}><${Table} label="Deliveries" pages=${pages}
+      empty=${["No deliveries match", "Add x-bf-async-webhook to a job to be called back when it ends."]} noun="deliveries"
       columns=${[
         { title: "Delivery", cell: (/** @type {any} */ one) => html`<button class="small plain mono" onClick=${() => setOpen(one)}><${Id} id=${one.id} /></button>` },
         { title: "Status", cell: (/** @type {any} */ one) => html`<${Status} status=${one.status} />` },

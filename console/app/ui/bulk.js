@@ -39,7 +39,7 @@ export function BulkDialog({ filter, onClose }) {
   return html`<${Dialog} title="Act on all jobs that match" onClose=${onClose}>
     <div class="pair"><label class="field">Action<select value=${action} onChange=${(/** @type {any} */ event) => setAction(event.target.value)}>${Object.entries(ACTIONS).map(([name, one]) => html`<option value=${name}>${one.text} jobs</option>`)}</select></label>
       ${action === "reprioritize" ? html`<label class="field">New priority<select value=${priority} onChange=${(/** @type {any} */ event) => setPriority(event.target.value)}>${["high", "normal", "low"].map((name) => html`<option value=${name}>${name}</option>`)}</select></label>` : null}</div>
-    <${Problem} error=${dry.error} retry=${dry.reload} />
+    <${Problem} of=${dry} />
     ${tally ? html`<${Facts} facts=${[
       ["Jobs that match", count(tally.matched)],
       ["By status", Object.entries(tally.by_status).map(([status, number]) => `${count(/** @type {number} */ (number))} ${status}`).join(", ")],
@@ -73,7 +73,7 @@ function Operation({ id, onChange }) {
   const handled = operation ? operation.done + operation.skipped + operation.failed : 0;
   const stop = () => act(() => call("cancelOperation", { path: { operation_id: id } }), "The operation stops.").then(live.reload);
   return html`<section class="card operation" aria-label="Bulk operation">
-    <${Problem} error=${live.error} stale=${live.stale} retry=${live.reload} />
+    <${Problem} of=${live} />
     ${operation ? html`<div class="row"><strong>${ACTIONS[operation.action].text} jobs</strong><${Status} status=${operation.status} />
         <span class="muted num">${count(handled)} of ${count(operation.matched)}${operation.skipped ? `, ${count(operation.skipped)} skipped` : ""}${operation.failed ? `, ${count(operation.failed)} refused` : ""}</span>
         <span class="muted">${operation.error?.message ?? ""}</span></div>

@@ -43,13 +43,13 @@ export const Empty = ({ title, children }) => html`<div class="empty"><strong>${
 
 export const Loading = () => html`<div aria-busy="true" aria-label="Loading">${[70, 90, 50].map((width) => html`<div class="skeleton" style=${{ width: `${width}%` }}></div>`)}</div>`;
 
-/** What went wrong, beside data that may be old. @param {{ error: any, stale?: boolean, retry?: () => void }} props */
-export function Problem({ error, stale, retry }) {
+/** What went wrong, beside data that may be old. @param {{ of: { error: any, stale: boolean, reload: () => void } }} props of: what usePoll or usePages returns */
+export function Problem({ of: { error, stale, reload } }) {
   if (!error) return null;
   const text = error.code === "store_unavailable" ? `The store does not answer. ${error.message}` : error.message;
   return html`<div class=${`note ${stale || error.status < 0 ? "warn" : "bad"}`} role="alert">
     <span>${text}${stale ? " Showing the last data received." : ""}</span>
-    ${retry ? html`<button class="small plain" onClick=${retry}>Try again</button>` : null}</div>`;
+    <button class="small plain" onClick=${reload}>Try again</button></div>`;
 }
 
 /** @param {{ text: string, label?: string }} props */

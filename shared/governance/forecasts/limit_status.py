@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from shared.clock import rfc3339
 from shared.governance.forecasts.rates import RATE_WINDOW, forecast, hourly_rate
@@ -12,9 +12,17 @@ from shared.governance.limits.model import LIMIT_KINDS, MICRO, Limit
 from shared.governance.limits.raises import Raise, Raises
 from shared.governance.limits.windows import parse_window
 
+RATE_HOURS: Final = RATE_WINDOW // timedelta(hours=1)
+
 
 async def limit_status_of(
-    guard: LimitGuard, reports: Reports, raises: Raises, limits: Sequence[Limit], now: datetime
+    guard: LimitGuard,
+    reports: Reports,
+    raises: Raises,
+    limits: Sequence[Limit],
+    now: datetime,
+    *,
+    rates: Mapping[str, float] | None = None,
 ) -> list[dict[str, Any]]:
     """Return the public form of each limit; money in USD.
 
@@ -26,16 +34,15 @@ async def limit_status_of(
         raises: Read what is raised for a time.
         limits: A caller's own, its team's and its customer's.
         now: UTC.
+        rates: What ``read_rates`` returned for these limits; None: they are read now.
 
     Raises:
         StoreUnavailable: No answer.
     """
     if not limits:
         return []
-    rates: dict[str, float] = {}
-    for limit in limits:
-        if _has_forecast(limit) and limit.scope not in rates:
-            rates[limit.scope] = await _rate(reports, limit.scope, now)
+    if rates is None:
+        rates = await read_rates(reports, limits, now)
     found = zip(await guard.peek(limits), await raises.of(limits, now.timestamp() * 1000), strict=True)
     return [{**_to_dict(limit_status, rates, now), **_raised(more)} for limit_status, more in found]
 
@@ -49,11 +56,30 @@ def _has_forecast(limit: Limit) -> bool:
     return limit.is_budget and not parse_window(limit.window).rolling
 
 
-async def _rate(reports: Reports, scope: str, now: datetime) -> float:
-    """Recent micro-USD per hour of a key, a team or a customer."""
-    kind, _, name = scope.partition(":")
-    query = UsageQuery(start=now - RATE_WINDOW, end=now + timedelta(seconds=1), per="hour", only={kind: name})
-    return hourly_rate({row.period: row.sums["cost"] for row in await reports.usage(query)}, now)
+async def read_rates(reports: Reports, limits: Sequence[Limit], now: datetime) -> dict[str, float]:
+    """Return the recent micro-USD per hour of each key, team and customer that a forecast needs, by scope.
+
+    Args:
+        reports: Read the spend per hour.
+        limits: Those with a forecast are looked at.
+        now: UTC.
+
+    Raises:
+        StoreUnavailable: No answer.
+    """
+    scopes = {limit.scope for limit in limits if _has_forecast(limit)}
+    kinds = tuple(sorted({scope.partition(":")[0] for scope in scopes}))
+    costs: dict[str, dict[str, int]] = {scope: {} for scope in scopes}
+    # Hour by hour, as all keys of a day may be more groups than one answer holds.
+    for hour in range(RATE_HOURS + 1) if scopes else ():
+        start = now - RATE_WINDOW + timedelta(hours=hour)
+        query = UsageQuery(start=start, end=start + timedelta(microseconds=1), per="hour", group_by=kinds)
+        for row in await reports.usage(query):
+            for kind in kinds:
+                spent = costs.get(f"{kind}:{row.group[kind]}")
+                if spent is not None:
+                    spent[row.period] = spent.get(row.period, 0) + row.sums["cost"]
+    return {scope: hourly_rate(spent, now) for scope, spent in costs.items()}
 
 
 def _to_dict(limit_status: LimitStatus, rates: Mapping[str, float], now: datetime) -> dict[str, Any]:

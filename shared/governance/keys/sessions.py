@@ -8,7 +8,7 @@ import hashlib
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
@@ -27,6 +27,7 @@ SESSION_S = 12 * 3600
 TICKET_S = 120
 FRESH_S = 2.0  # how late a sign-out on another process may act
 REMEMBERED = 1000
+RENEWED = 100
 TOKEN_BYTES = 32
 MAX_TOKEN_CHARS = 64
 
@@ -53,6 +54,13 @@ class Session:
         return None if self.key_id else Administrator(self.name, Role(self.role))
 
 
+@dataclass(slots=True)
+class _Known:
+    session: Session | None
+    read_at: float
+    used_at: float
+
+
 class Sessions:
     """Sessions in the store, known for two seconds in the process.
 
@@ -64,7 +72,7 @@ class Sessions:
     def __init__(self, commands: RedisCommands, *, now: Callable[[], float] = time.monotonic) -> None:
         self._commands = commands
         self._now = now
-        self._known: OrderedDict[str, tuple[float, Session | None]] = OrderedDict()
+        self._known: OrderedDict[str, _Known] = OrderedDict()
 
     async def create(self, key_id: str = "", *, role: Role = Role.ADMIN, name: str = "") -> tuple[str, Session]:
         """Begin a session; its token is returned once and stored as a hash alone.
@@ -92,14 +100,34 @@ class Sessions:
             return None
         name = keyspace.session(_digest(token))
         known = self._known.get(name)
-        if known is not None and self._now() - known[0] < FRESH_S:
-            return known[1]
-        stored = await self._execute("GET", name)
-        session = Session(**orjson.loads(stored)) if isinstance(stored, bytes) else None
-        self._known[name] = (self._now(), session)
+        if known is not None and self._now() - known.read_at < FRESH_S:
+            known.used_at = self._now()
+            return known.session
+        session = _session_of(await self._execute("GET", name))
+        self._known[name] = _Known(session, self._now(), self._now())
         if len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
         return session
+
+    def in_use(self) -> list[str]:
+        """Keys of the sessions that were used just now: whoever reads the store anyway reads them too, for ``renew``.
+
+        Tabs of a page that refreshes itself every second thus cost no read of their own.
+        """
+        now = self._now()
+        return [name for name, known in self._known.items() if now - known.used_at < FRESH_S][-RENEWED:]
+
+    def renew(self, names: Sequence[str], values: Sequence[bytes | None]) -> None:
+        """Take what was read of sessions; those that were signed out meanwhile stay so.
+
+        Args:
+            names: What ``in_use`` returned before the read.
+            values: Their values; None: the session has ended.
+        """
+        for name, stored in zip(names, values, strict=True):
+            known = self._known.get(name)
+            if known is not None:
+                known.session, known.read_at = _session_of(stored), self._now()
 
     async def end(self, token: str) -> None:
         """Sign out.
@@ -153,6 +181,10 @@ class Sessions:
             return await self._commands.execute(*args)
         except StoreConnectionError as error:
             raise StoreUnavailable("Sessions cannot be read at the moment.") from error
+
+
+def _session_of(stored: object) -> Session | None:
+    return Session(**orjson.loads(stored)) if isinstance(stored, bytes) else None
 
 
 def _digest(token: str) -> str:
