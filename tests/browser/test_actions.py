@@ -7,10 +7,13 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
+from redis import Redis
 
+from shared.store.datadir import running_store_url
 from tests.browser.conftest import ADMIN_KEY, Tab
 from tests.served import Served
+from tests.waiting import wait_until_sync
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(180)]
 
@@ -252,3 +255,130 @@ def test_every_api_format_answers_and_shows_its_code(tab: Tab, press: Press) -> 
         press(button(page, "Send"))
         expect(page.locator("pre[aria-live]")).not_to_be_empty()
         expect(page.get_by_text(code)).to_be_visible()
+
+
+def test_failed_jobs_are_selected_and_retried(tab: Tab, api: Api, press: Press) -> None:
+    label = f"again-{press.__name__}"
+    ids = [api.submit("sim/gpt-4o@status=400", **{"x-bf-dim-app": label}) for _ in range(2)]
+    page = tab.open(f"/jobs?label=app:{label}")
+    expect(page.locator("tbody .badge")).to_have_text(["failed", "failed"])
+    press(page.get_by_label(f"Select {ids[0]}"))
+    press(button(page, "Clear selection"))
+    expect(page.locator(".selection")).to_have_count(0)
+    press(page.get_by_label(f"Select {ids[1]}"))
+    press(button(page, "Retry 1"))
+    press(button(page.locator("dialog"), "Retry jobs"))
+    expect(page.get_by_role("status")).to_contain_text("1 jobs changed.")
+    expect(page.locator("tbody .badge")).to_have_text(["failed", "failed"])
+    wait_until_sync(lambda: len(api.get(f"/api/jobs/{ids[1]}")["history"]) == 2)
+    assert len(api.get(f"/api/jobs/{ids[0]}")["history"]) == 1
+    press(page.locator("tbody a").first)
+    expect(page.get_by_role("heading", name="Job", exact=True)).to_be_visible()
+    assert page.url.rsplit("/", 1)[1] in ids
+
+
+def test_all_jobs_that_match_are_moved_retried_and_deleted(tab: Tab, api: Api, press: Press) -> None:
+    label = f"all-{press.__name__}"
+    waiting = api.submit("sim/gpt-4o", **{"x-bf-dim-app": label, "x-bf-async-delay": "3600"})
+    failed = api.submit("sim/gpt-4o@status=400", **{"x-bf-dim-app": label})
+    page = tab.open(f"/jobs?label=app:{label}")
+    expect(page.locator("tbody .badge").first).to_have_text("failed")
+    progress = page.get_by_label("Bulk operation")
+
+    def act(action: str, name: str, priority: str = "") -> None:
+        press(button(page, "Act on all that match"))
+        dialog = page.locator("dialog")
+        dialog.get_by_label("Action").select_option(action)
+        if priority:
+            dialog.get_by_label("New priority").select_option(priority)
+        press(button(dialog, name))
+        expect(progress).to_contain_text("completed")
+        press(button(progress, "Dismiss"))
+
+    act("reprioritize", "Change the priority of 1 jobs", "high")
+    assert api.get(f"/api/jobs/{waiting}")["priority"] == "high"
+    act("retry", "Retry 1 jobs")
+    wait_until_sync(lambda: len(api.get(f"/api/jobs/{failed}")["history"]) == 2)
+    expect(page.locator("tbody .badge").first).to_have_text("failed")
+    act("delete", "Delete 1 jobs")
+    expect(page.locator("tbody tr")).to_have_count(1)
+    assert [job["id"] for job in api.get(f"/api/jobs?label=app:{label}")["data"]] == [waiting]
+
+
+def test_a_bulk_operation_is_stopped(tab: Tab, api: Api, press: Press) -> None:
+    label = f"stop-{press.__name__}"
+    for _ in range(2):
+        api.submit("sim/gpt-4o", **{"x-bf-dim-app": label, "x-bf-async-delay": "3600"})
+    request = {"action": "cancel", "filter": {"label": [f"app:{label}"]}, "rate_per_s": 0.01}
+    operation = api.post("/v1/async/jobs/bulk", request)["id"]
+    page = tab.open(f"/jobs?operation={operation}")
+    press(button(page.get_by_label("Bulk operation"), "Stop"))
+    expect(page.get_by_label("Bulk operation").locator(".badge")).to_have_text("cancelled")
+    assert api.get(f"/api/operations/{operation}")["status"] == "cancelled"
+
+
+def test_a_dead_letter_is_retried(tab: Tab, api: Api, press: Press, gateway: Served) -> None:
+    job_id = api.submit("sim/gpt-4o@status=400", **{"x-bf-dim-app": "dead"})
+    wait_until_sync(lambda: api.get(f"/api/jobs/{job_id}")["status"] == "failed")
+    with Redis.from_url(str(running_store_url(gateway.data_dir))) as store:  # as if its workers had died
+        store.zadd("finops:jobs:dead", {job_id: 1})
+    page = tab.open("/queue")
+    dead = page.get_by_role("region", name="Dead letters")
+    press(button(dead.locator("tbody tr", has_text=job_id[:8]), "Retry"))
+    press(button(page.locator("dialog"), "Retry"))
+    expect(page.get_by_role("status")).to_contain_text("The job runs again.")
+    wait_until_sync(lambda: len(api.get(f"/api/jobs/{job_id}")["history"]) == 2)
+
+
+def test_an_event_is_sent_again_from_its_job(tab: Tab, api: Api, press: Press) -> None:
+    job_id = api.submit("sim/gpt-4o", **{"x-bf-async-webhook": "orders"})
+    page = tab.open(f"/jobs/{job_id}")
+    press(button(page.locator(".card", has_text="Deliveries"), "Send again"))
+    expect(page.locator(".card", has_text="Deliveries")).to_contain_text("2 attempts")
+    (delivery,) = api.get(f"/api/webhooks/deliveries?job={job_id}")["data"]
+    assert len(delivery["attempts"]) == 2
+    press(button(page, "JSON"))
+    expect(page.locator("pre", has_text='"choices"')).to_be_visible()
+    press(button(page, "Python"))
+    expect(page.locator("pre", has_text="import httpx")).to_be_visible()
+
+
+def test_views_of_spend_and_calls(tab: Tab, api: Api, press: Press) -> None:
+    page = tab.open("/spend")
+    press(button(page, "Week"))
+    page.get_by_label("Group by").select_option("model")
+    expect(page).to_have_url(re.compile("days=7.*group_by=model"))
+    press(button(page, "Table"))
+    expect(page.get_by_role("region", name="Spend", exact=True).locator("tbody tr").first).to_be_visible()
+    export = page.get_by_role("link", name="Export CSV")
+    with page.expect_download() as download:
+        press(export)
+    names = {row["model"] for row in api.get("/api/usage?per=total&group_by=model")["data"]}
+    assert names.intersection(re.split(r"[,\n]", download.value.path().read_text()))
+    page = tab.open("/calls")
+    press(page.locator("tbody button").first)
+    expect(page.locator("dialog")).to_contain_text("request id")
+    press(button(page.locator("dialog"), "Close"))
+    expect(page.locator("dialog")).to_have_count(0)
+
+
+def test_a_stream_is_stopped(tab: Tab, press: Press) -> None:
+    page = tab.open("/try?mode=stream")
+    page.get_by_label("Model").fill("sim/gpt-4o@tokens=100000,tps=5")
+    press(button(page, "Send"))
+    expect(page.locator("pre[aria-live]")).not_to_be_empty()
+    press(button(page, "Stop"))
+    expect(page.locator("[role=alert]")).to_have_text("Stopped.")
+
+
+def test_signing_in_and_out(browser: Browser, gateway: Served, press: Press) -> None:
+    context = browser.new_context(viewport={"width": 700, "height": 800})
+    page = context.new_page()
+    page.goto(f"{gateway.url}/ui")
+    page.fill("input[name=key]", ADMIN_KEY)
+    press(button(page, "Sign in"))
+    press(button(page, "Menu"))
+    press(button(page, "Sign out"))
+    expect(page.get_by_role("heading", name="Sign in to FinOps")).to_be_visible()
+    assert context.request.get(f"{gateway.url}/api/overview").status == 401
+    context.close()

