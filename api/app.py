@@ -48,7 +48,7 @@ from shared.jobs.store import JobStore
 from shared.jobs.waiting import OutcomeWaiters
 from shared.schedules.store import ScheduleStore
 from shared.settings.model import Settings
-from shared.store.address import names_cluster
+from shared.store.address import DEFAULT_REDIS_URL, names_cluster
 from shared.store.commands import PooledCommands
 from shared.store.connection import connect
 from shared.store.errors import StoreConnectionError
@@ -62,7 +62,6 @@ from shared.webhooks.secrets import WebhookSecrets
 from shared.webhooks.store import DeliveryStore
 
 VERSION = importlib.metadata.version("finops-gateway")  # here, as a read would block a running loop
-DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
 # Short enough that a caller hears of a store that hangs before it gives up itself.
 STORE_TIMEOUT_S = 2.0
 STORE_CONNECT_TIMEOUT_S = 1.0

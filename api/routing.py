@@ -11,6 +11,7 @@ from api.admin import batches as admin_batches
 from api.admin import cache as admin_cache
 from api.admin import config as admin_config
 from api.admin import console as admin_console
+from api.admin import doctor as admin_doctor
 from api.admin import jobs as admin_jobs
 from api.admin import keys as admin_keys
 from api.admin import limits as admin_limits
@@ -78,6 +79,7 @@ _ROUTERS = (
     admin_config.router,
     admin_price_data.router,
     admin_console.router,
+    admin_doctor.router,
     schedules.router,
     operations.router,
     usage.router,

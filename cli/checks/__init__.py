@@ -1,1 +1,1 @@
-"""The checks of `finops doctor`; each returns findings."""
+"""The order of the checks of `finops doctor`, and the one of the running gateway."""

@@ -5,8 +5,8 @@ from typing import Any
 import click
 import httpx
 
-from cli.checks.findings import Finding, fail, ok, warn
 from cli.client.options import is_local
+from shared.checks.findings import Finding, fail, ok, warn
 
 TIMEOUT_S = 4.0
 CHECK = "gateway"

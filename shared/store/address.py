@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
 CertificateCheck = Literal["required", "optional", "none"]
 
 _TLS_OPTIONS = frozenset({"ssl_cert_reqs", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_check_hostname"})

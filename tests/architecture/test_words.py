@@ -32,7 +32,7 @@ ALLOWED: frozenset[str] = frozenset()
 KEPT = {
     ("shared/providers/health/changes.py", "told"),  # a field of the stored state of a provider
     ("shared/surfaces/webhook.py", "told"),  # part of what an alert's event id is computed from
-    ("cli/checks/findings.py", "said"),  # a field of `finops doctor --json`
+    ("shared/checks/findings.py", "said"),  # a field of `finops doctor --json`
 }
 _PRIVATE_TEXT = re.compile(r"\b(said|told|shown|saying|fellows|door)\b")
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cli.checks.blobs import check_blobs
+from shared.checks.blobs import check_blobs
 from shared.settings.model import Settings
 from tests.blobs.conftest import directory
 

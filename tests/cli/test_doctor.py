@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from cli.admin_key import ensure_admin_key
-from cli.checks.findings import Finding
-from cli.checks.providers import check_providers
-from cli.checks.store import (
+from shared.checks.findings import Finding
+from shared.checks.providers import check_providers
+from shared.checks.store import (
     LISTED,
     _judge,
     _judge_skew,

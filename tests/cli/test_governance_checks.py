@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from cli.admin_key import ensure_admin_key
-from cli.checks.findings import Finding
-from cli.checks.governance import check_address, check_admin_key, check_configured_keys, check_keys
+from cli.admin_key import ensure_admin_key, read_admin_key
+from shared.checks.findings import Finding
+from shared.checks.governance import check_address, check_admin_key, check_configured_keys, check_keys
 from shared.governance.keys.store import VirtualKeyStore
 from shared.settings.model import Settings
 from shared.store.multiplexed import MultiplexedClient
@@ -29,7 +29,7 @@ async def found(settings: Settings, url: str | None = None) -> list[tuple[str, s
     [("short", "FAIL"), ("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "FAIL"), ("0123456789abcdefghijklmnop", "OK")],
 )
 def test_an_admin_key_that_can_be_guessed_fails(tmp_path: Path, key: str, level: str) -> None:
-    finding = check_admin_key(Settings.model_validate({"auth": {"admin_key": key}}), tmp_path)
+    finding = check_admin_key(Settings.model_validate({"auth": {"admin_key": key}}), None)
     assert finding.level == level
     assert key not in str(finding)
 
@@ -62,9 +62,9 @@ def test_an_address_that_strangers_reach_is_refused_until_it_is_said_to_be_open(
 
 
 def test_without_an_admin_key_the_administration_is_closed(tmp_path: Path) -> None:
-    assert check_admin_key(Settings(), tmp_path).level == "WARN"
+    assert check_admin_key(Settings(), read_admin_key(tmp_path)).level == "WARN"
     ensure_admin_key(tmp_path)
-    assert check_admin_key(Settings(), tmp_path).level == "OK"
+    assert check_admin_key(Settings(), read_admin_key(tmp_path)).level == "OK"
 
 
 def test_values_that_are_not_told_apart_fail() -> None:
@@ -114,7 +114,7 @@ async def test_a_store_that_is_not_there_leaves_the_configured_ones(url: str) ->
 
 
 def test_each_problem_comes_with_a_fix(tmp_path: Path) -> None:
-    findings: list[Finding] = [check_admin_key(Settings(), tmp_path)]
+    findings: list[Finding] = [check_admin_key(Settings(), read_admin_key(tmp_path))]
     assert all(finding.fix for finding in findings)
 
 

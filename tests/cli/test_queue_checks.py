@@ -1,7 +1,7 @@
 """What the doctor finds in schedules, operations and pauses."""
 
-from cli.checks.findings import Finding
-from cli.checks.queue import LISTED, check_queue
+from shared.checks.findings import Finding
+from shared.checks.queue import LISTED, check_queue
 from shared.jobs import keys as job_keys
 from shared.jobs.pauses import Pause, PauseStore
 from shared.schedules import keys

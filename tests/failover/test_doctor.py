@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from bench.redis_servers import Server, server
-from cli.checks.rights import check_rights
-from cli.checks.store import check_store
+from shared.checks.rights import check_rights
+from shared.checks.store import check_store
 from shared.settings.model import JobSettings, Settings
 from shared.store.commands import PooledCommands
 from shared.store.connection import connect

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import orjson
 import pytest
 
-from cli.checks.store import check_store
+from shared.checks.store import check_store
 from shared.errors import StoreUnavailable
 from shared.governance import keyspace
 from shared.governance.keys.model import VirtualKey

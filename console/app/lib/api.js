@@ -56,6 +56,7 @@ export const ENDPOINTS = /** @type {const} */ ({
   models: ["GET", "/v1/models"],
   readiness: ["GET", "/health/ready"],
   system: ["GET", "/api/system"],
+  doctor: ["GET", "/api/doctor"],
 });
 
 export class ApiError extends Error {

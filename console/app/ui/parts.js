@@ -6,7 +6,7 @@ import { toast } from "./toast.js";
 const MARKS = /** @type {Record<string, string>} */ ({
   completed: "good", closed: "good", active: "good", delivered: "good", ok: "good", resolved: "good",
   failed: "bad", open: "bad", revoked: "bad", firing: "bad", expired: "bad",
-  cancelled: "warn", cancelling: "warn", half_open: "warn", paused: "warn", disabled: "warn",
+  cancelled: "warn", warning: "warn", cancelling: "warn", half_open: "warn", paused: "warn", disabled: "warn",
   pending: "", queued: "", processing: "live", running: "live", in_progress: "live", validating: "live", finalizing: "live",
 });
 

@@ -11,11 +11,11 @@ import pytest
 from click.testing import CliRunner
 from standardwebhooks.webhooks import Webhook
 
-from cli.checks.alerts import check_alerts
 from cli.main import main
 from shared import clock
 from shared.alerts.evaluation import AlertEvaluator
 from shared.alerts.rules import AlertRules, Mute
+from shared.checks.alerts import check_alerts
 from shared.settings.load import effective
 from shared.settings.model import Settings
 from shared.webhooks.slack import MAX_TEXT, slack_body

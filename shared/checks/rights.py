@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from redis.exceptions import NoPermissionError, ResponseError
 
-from cli.checks.findings import Finding, fail, ok, warn
+from shared.checks.findings import Finding, fail, ok, warn
 from shared.settings.model import Settings
 from shared.store.commands import Argument, RedisCommands
 from shared.store.errors import StoreRefused

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from cli.checks.findings import Finding, ok, warn
 from shared import clock
 from shared.alerts.evaluation import EVALUATE_EVERY_S
 from shared.alerts.rules import AlertRules, RuleState
+from shared.checks.findings import Finding, ok, warn
 from shared.governance.forecasts.alerts import FIRING
 from shared.settings.model import Settings
 from shared.store.commands import RedisCommands

@@ -3,10 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-import click
-
-from cli.checks.findings import Finding, ok, warn
 from shared import clock
+from shared.checks.findings import Finding, ok, unstyled, warn
 from shared.jobs import keys as job_keys
 from shared.jobs.pauses import Pause, PauseStore
 from shared.schedules import keys as schedule_keys
@@ -70,7 +68,7 @@ def _judge_schedules(schedules: Sequence[Schedule], late: int) -> Iterator[Findi
     refused = [each for each in schedules if each.status is Status.ACTIVE and _code(each) not in {"", "max_active"}]
     if refused:
         fix = "see last_error of `finops schedules show ID`"
-        text = f"the last firing was skipped: {_named(refused)} ({click.unstyle(_code(refused[0]))})"
+        text = f"the last firing was skipped: {_named(refused)} ({unstyled(_code(refused[0]))})"
         yield warn("schedules", text, fix)
     if not late and not blocked and not refused:
         paused = sum(schedule.status is Status.PAUSED for schedule in schedules)
@@ -89,8 +87,8 @@ def _judge_pauses(pauses: Sequence[Pause], now_ms: float) -> Iterator[Finding]:
     old = [pause for pause in pauses if pause.until_ms is None and now_ms - pause.created_ms > LONG_MS]
     for pause in old[:LISTED]:
         since = clock.rfc3339_ms(pause.created_ms)
-        text = click.unstyle(f"{pause.scope} is paused since {since}: {pause.reason}")
-        yield warn("pauses", text, f'run `finops queue resume "{click.unstyle(pause.scope)}"` when its reason is gone')
+        text = unstyled(f"{pause.scope} is paused since {since}: {pause.reason}")
+        yield warn("pauses", text, f'run `finops queue resume "{unstyled(pause.scope)}"` when its reason is gone')
     if not old:
         yield ok("pauses", f"{len(pauses)} in force" if pauses else "none")
 
@@ -100,5 +98,5 @@ def _code(schedule: Schedule) -> str:
 
 
 def _named(schedules: Sequence[Schedule]) -> str:
-    names = ", ".join(click.unstyle(each.name or each.id) for each in schedules[:LISTED])
+    names = ", ".join(unstyled(each.name or each.id) for each in schedules[:LISTED])
     return names + (f" and {len(schedules) - LISTED} more" if len(schedules) > LISTED else "")

@@ -1,7 +1,10 @@
 """The result of a check, and its severity."""
 
+import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
+
+_ANSI: Final = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
 Level = Literal["OK", "WARN", "FAIL"]
 
@@ -40,3 +43,8 @@ def warn(check: str, message: str, fix: str) -> Finding:
 def fail(check: str, message: str, fix: str) -> Finding:
     """Return a finding for something that does not work, or may lose accepted jobs."""
     return Finding(check, "FAIL", message, fix)
+
+
+def unstyled(text: str) -> str:
+    """Return a text of others without the escape sequences that a terminal would obey."""
+    return _ANSI.sub("", text)

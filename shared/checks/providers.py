@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import httpx
 
-from cli.checks.findings import Finding, fail, ok, warn
+from shared.checks.findings import Finding, fail, ok, warn
 from shared.providers.base import Provider
 from shared.providers.registry import BY_NAME, IncompleteProvider, configured_providers
 from shared.providers.senders import environment_proxies, own_sender

@@ -5,14 +5,13 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-import click
 from redis.asyncio import Redis
 
-from cli.checks.alerts import check_alerts
-from cli.checks.cache import judge_cache
-from cli.checks.findings import Finding, fail, ok, warn
-from cli.checks.queue import check_queue
-from cli.checks.rights import check_rights
+from shared.checks.alerts import check_alerts
+from shared.checks.cache import judge_cache
+from shared.checks.findings import Finding, fail, ok, unstyled, warn
+from shared.checks.queue import check_queue
+from shared.checks.rights import check_rights
 from shared.errors import StoreUnavailable
 from shared.governance.ledger.reports import Reports, UsageQuery
 from shared.jobs import keys
@@ -60,7 +59,7 @@ async def check_store(url: str, settings: Settings) -> list[Finding]:
         queue = await check_queue(PooledCommands(redis))
         schema = await _check_schema(PooledCommands(redis))
     except (StoreConnectionError, StoreUnavailable) as error:
-        return [_unusable(url, click.unstyle(str(error)))]
+        return [_unusable(url, unstyled(str(error)))]
     finally:
         await redis.aclose()
     return [
@@ -243,13 +242,13 @@ async def find_unpriced(commands: RedisCommands) -> Finding:
     found = (await Reports(commands).summary(query)).unpriced
     if not found:
         return ok("prices", f"every call of the last {UNPRICED_DAYS} days has a price")
-    models = [f"{click.unstyle(f'{provider}/{model}')} ({calls} calls)" for (provider, model), calls in found.items()]
+    models = [f"{unstyled(f'{provider}/{model}')} ({calls} calls)" for (provider, model), calls in found.items()]
     more = f" and {len(models) - LISTED} more" if len(models) > LISTED else ""
     first = next(f"{provider}/{model}" for provider, model in found)
     return warn(
         "prices",
         f"calls of the last {UNPRICED_DAYS} days without a price: {', '.join(models[:LISTED])}{more}",
-        f'add their prices as [prices."{click.unstyle(first)}"] in finops.toml; until then no budget counts them',
+        f'add their prices as [prices."{unstyled(first)}"] in finops.toml; until then no budget counts them',
     )
 
 
@@ -263,7 +262,7 @@ async def find_disabled_endpoints(commands: RedisCommands, settings: Settings) -
     disabled, pending = await store.disabled(), await store.pending()
     if not disabled:
         return ok("webhooks", f"no endpoint is disabled, {pending} deliveries are pending")
-    names = [click.unstyle(name) for name in disabled[:LISTED]]
+    names = [unstyled(name) for name in disabled[:LISTED]]
     more = f" and {len(disabled) - LISTED} more" if len(disabled) > LISTED else ""
     fix = "repair the receiver, then run `finops webhooks test NAME`: an endpoint that accepts an event is enabled"
     return warn("webhooks", f"disabled after failing for a day: {', '.join(names)}{more}", fix)

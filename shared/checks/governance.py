@@ -2,10 +2,8 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
-from cli.admin_key import read_admin_key
-from cli.checks.findings import Finding, fail, ok, warn
+from shared.checks.findings import Finding, fail, ok, warn
 from shared.errors import GatewayError
 from shared.governance.keys.model import VirtualKey, caller_of_key
 from shared.governance.keys.store import MAX_PAGE, VirtualKeyStore
@@ -18,11 +16,16 @@ from shared.store.multiplexed import MultiplexedClient
 _NAMED = 5
 
 
-def check_admin_key(settings: Settings, data_dir: Path) -> Finding:
-    """Check that there is an admin key, and that it cannot be guessed."""
+def check_admin_key(settings: Settings, stored: str | None) -> Finding:
+    """Check that there is an admin key, and that it cannot be guessed.
+
+    Args:
+        settings: The effective configuration.
+        stored: The key that is used if none is configured; None or empty: there is none.
+    """
     check = "admin key"
     configured = settings.auth.admin_key
-    key = configured.get_secret_value() if configured else read_admin_key(data_dir)
+    key = configured.get_secret_value() if configured else stored
     if not key:
         fix = "set FINOPS_ADMIN_KEY, or let `finops serve` create one; without it nobody can use /api"
         return warn(check, "none is configured, none is stored", fix)

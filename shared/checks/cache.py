@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from cli.checks.findings import Finding, ok, warn
+from shared.checks.findings import Finding, ok, warn
 from shared.settings.cache import CacheSettings
 from shared.store.connection import StoreFacts
 
