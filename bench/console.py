@@ -17,8 +17,7 @@ from bench import results_file
 from bench.machine import cpu_s, load, shape
 from bench.report import run_line, table
 from shared.store.datadir import running_store_url
-from tests.browser.conftest import ADMIN_KEY, ARGUMENTS
-from tests.browser.sample import Sample
+from tests.browser.conftest import ADMIN_KEY, ARGUMENTS, fill_with_sample
 from tests.served import Served, served
 
 GROUP = "Console"
@@ -70,7 +69,7 @@ def main() -> None:
         tempfile.TemporaryDirectory() as folder,
         served(Path(folder) / "data", "--demo", FINOPS_ADMIN_KEY=ADMIN_KEY) as gateway,
     ):
-        Sample(gateway, ADMIN_KEY).fill()
+        fill_with_sample(gateway)
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=list(ARGUMENTS))
             text = f"### An open Overview\n\n{tabs(browser, gateway, arguments.seconds)}\n\n### {JOBS:,} rows, scrolled by 240 px a frame, 300 times\n\n{scrolling(browser, gateway)}\n"

@@ -23,6 +23,7 @@ def answer(script: Script, log: Log, scope: Scope, body: bytes) -> Reply:
         ("DELETE", "/sim/script"): lambda: _clear_script(script),
         ("GET", "/sim/log"): lambda: _show_log(log, scope["query_string"]),
         ("DELETE", "/sim/log"): lambda: _clear_log(log),
+        ("POST", "/sim/webhook"): lambda: _json({"received": True}),
         ("GET", "/sim/image.png"): lambda: Reply(tiny_png(0), content_type=b"image/png"),
     }
     action = actions.get((scope["method"], scope["path"]))

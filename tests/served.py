@@ -39,7 +39,7 @@ class Served:
 
     Args:
         data_dir: Its data directory.
-        arguments: Further arguments of `finops serve`.
+        arguments: Further arguments of `finops serve`; a demo has no sample data unless they ask for them.
         measured: See `clean_environ`.
         command: What runs `finops`.
         cwd: Where it is started; None: here.
@@ -57,6 +57,8 @@ class Served:
     ) -> None:
         self.data_dir = data_dir
         self.url = ""
+        if "--demo" in arguments and "--sample-data" not in arguments:
+            arguments = (*arguments, "--no-sample-data")
         self._log = data_dir.parent / f"{data_dir.name}.log"
         with self._log.open("w") as log:
             self.process = subprocess.Popen(

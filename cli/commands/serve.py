@@ -32,6 +32,12 @@ from cli.examples import examples
     help="Add the upstream simulator as provider sim; it also plays openai, anthropic, vertex, azure and ollama where "
     "no key is given.",
 )
+@click.option(
+    "--sample-data/--no-sample-data",
+    default=True,
+    show_default=True,
+    help="With --demo: fill an empty store with keys, jobs and a month of use, for the console to show.",
+)
 def command(
     *,
     data_dir: Path,
@@ -43,6 +49,7 @@ def command(
     redis_url: str | None,
     allow_open: bool,
     demo: bool,
+    sample_data: bool,
 ) -> None:
     """Run API, workers and store until Ctrl-C.
 
@@ -68,5 +75,6 @@ def command(
         workers=workers,
         api_processes=api_processes,
         demo=demo,
+        sample_data=demo and sample_data,
     )
     asyncio.run(run_until_signal(plan))

@@ -20,13 +20,28 @@ TABLES: Mapping[str, str] = {
     "ollama": 'base_url = "{origin}/v1"',
 }
 
+_SIGNED_WITH = "whsec_Zmlub3BzLWRlbW8td2ViaG9vay1zZWNyZXQ="  # webhooks to the simulator
+# What sample data needs for every page to have something to show; tables that the user's file has stay as they are.
+SAMPLE_TABLES: Mapping[str, str] = {
+    # The keys of the sample would otherwise close the gateway to calls without one.
+    "auth": "[auth]\nrequire_virtual_key = false",
+    "cache": '[cache]\nmode = "exact"',
+    "alerts": '[alerts.failures]\nmetric = "error_rate"\nabove = 0.05\nmin_count = 5',
+    "webhooks": '[webhooks.orders]\nurl = "{origin}/sim/webhook"\nallow_private_network = true\n'
+    f'secret = "{_SIGNED_WITH}"\n'
+    '[webhooks.crm]\nurl = "{origin}/sim/gone"\nallow_private_network = true\n'
+    f'secret = "{_SIGNED_WITH}"',
+}
+
 
 def simulated_providers(configured: Container[str]) -> tuple[str, ...]:
     """Return the names of the providers that the simulator plays: those which nothing else configures."""
     return tuple(name for name in TABLES if name not in configured)
 
 
-def with_simulator(config: str | None, port: int, data_dir: Path, names: Iterable[str]) -> Path:
+def with_simulator(
+    config: str | None, port: int, data_dir: Path, names: Iterable[str], *, sample: bool = False
+) -> Path:
     """Write the configuration with the simulator added, and return its path.
 
     The file is private to its owner: it may hold secrets of the user's file.
@@ -36,14 +51,19 @@ def with_simulator(config: str | None, port: int, data_dir: Path, names: Iterabl
         port: The simulator's port.
         data_dir: Directory of the new file.
         names: The providers that the simulator plays.
+        sample: Whether to add ``SAMPLE_TABLES``.
 
     Raises:
         click.ClickException: No table can be added to the user's file.
     """
     text = Path(config).read_text(encoding="utf-8") if config else ""
+    given, origin = _read(config), f"http://127.0.0.1:{port}"
     for name in names:
-        text += f"\n[providers.{name}]\n{TABLES[name].format(origin=f'http://127.0.0.1:{port}')}\n"
-    if "prices" not in _read(config):  # so that `finops usage` shows costs
+        text += f"\n[providers.{name}]\n{TABLES[name].format(origin=origin)}\n"
+    for name, table in SAMPLE_TABLES.items() if sample else ():
+        if name not in given:
+            text += f"\n{table.format(origin=origin)}\n"
+    if "prices" not in given:  # so that `finops usage` shows costs
         text += f'\n[prices."{SIMULATOR}/*"]\ninput = 2.5\noutput = 10\n'
     try:
         tomllib.loads(text)

@@ -9,6 +9,7 @@ import click
 from cli.admin_key import FILE_NAME
 from cli.options import store_url
 from cli.supervisor.bootstrap_keys import create_missing_values
+from cli.supervisor.sample_data import add_sample_data
 from cli.supervisor.system import Plan, System
 from shared.hangup import on_hangup
 from shared.settings.differences import Change
@@ -44,6 +45,8 @@ async def run_until_signal(plan: Plan) -> None:
 
 async def _serve(system: System, stopping: asyncio.Event, hangup: asyncio.Event) -> None:
     """Serve until asked to stop, and reload the configuration at each hangup."""
+    # Only now, so that the gateway serves no later for it.
+    filling = asyncio.ensure_future(add_sample_data(system)) if system.plan.sample_data else None
     stop = asyncio.ensure_future(stopping.wait())
     while not stop.done():
         work = asyncio.ensure_future(_reload_at(system, hangup))
@@ -51,6 +54,9 @@ async def _serve(system: System, stopping: asyncio.Event, hangup: asyncio.Event)
         if not work.done():
             work.cancel()
             await asyncio.wait([work])
+    if filling is not None:
+        filling.cancel()
+        await asyncio.wait([filling])
 
 
 async def _reload_at(system: System, hangup: asyncio.Event) -> None:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Self
 from urllib.parse import urlsplit
@@ -43,6 +44,7 @@ class Plan:
         environ: The environment that gives it to the children.
         workers: Worker processes; more can be added later.
         demo: Add the simulator, as provider ``sim`` and in place of well-known providers without a key.
+        sample_data: Configure the demo for sample data; `cli.supervisor.sample_data` makes them.
         output: File for the children's logs; None: standard error.
     """
 
@@ -52,6 +54,7 @@ class Plan:
     workers: int = 1
     api_processes: int = 1
     demo: bool = False
+    sample_data: bool = False
     output: IO[str] | None = None
 
 
@@ -295,7 +298,8 @@ class System:
         environ = self.plan.environ
         self.simulated = simulated_providers(configured_providers(settings, environ))
         original = environ.get("FINOPS_CONFIG")
-        config = await asyncio.to_thread(with_simulator, original, port, self.plan.data_dir, self.simulated)
+        write = partial(with_simulator, sample=self.plan.sample_data)
+        config = await asyncio.to_thread(write, original, port, self.plan.data_dir, self.simulated)
         self._environ["FINOPS_CONFIG"] = str(config)
 
     async def _add(

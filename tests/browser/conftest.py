@@ -1,9 +1,11 @@
 """A real Chromium before a whole gateway with the simulator; both are shared by all tests of this folder."""
 
+import asyncio
 import os
 import shutil
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -11,7 +13,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, StorageState, expect, sync_playwright
 
-from tests.browser.sample import Sample
+from cli.demo.sample import fill
+from shared.store.datadir import running_store_url
 from tests.served import Served, served
 
 expect.set_options(timeout=20_000)  # a busy machine takes long: only that it happens is asserted
@@ -22,7 +25,7 @@ HOSTILE = (
     "<img/src=x/onerror=document.title=1>",
     "<script>document.title=2</script>",
     "'\"><svg/onload=document.title=3>",
-    "javascript:document.title=4//",
+    "javascript:document.title=4",
     "</pre></textarea><iframe/srcdoc='<script>parent.document.title=5</script>'>",
 )
 CONFIG = """
@@ -71,6 +74,13 @@ class Receiver(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Take)
 
 
+def fill_with_sample(running: Served) -> None:
+    """Make the data of a demo, and wait for them."""
+    store_url = str(running_store_url(running.data_dir))
+    with ThreadPoolExecutor(1) as thread:  # Playwright's event loop runs in this one
+        assert thread.submit(asyncio.run, fill(running.url, store_url, ADMIN_KEY, webhooks=False)).result()
+
+
 @pytest.fixture(scope="package")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A gateway with a month of use, a rule for alerts, a cache and a receiver of events."""
@@ -81,7 +91,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         config.write_text(CONFIG.format(port=receiver.server_port))
         environ = {"FINOPS_ADMIN_KEY": ADMIN_KEY, "FINOPS_REQUIRE_VIRTUAL_KEY": "false", "FINOPS_CONFIG": str(config)}
         with served(folder / "data", "--demo", **environ) as running:
-            Sample(running, ADMIN_KEY).fill()
+            fill_with_sample(running)
             yield running
         receiver.shutdown()
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.browser.conftest import ADMIN_KEY, ARGUMENTS
-from tests.browser.sample import Sample
 from tests.served import Served, served
+from tests.waiting import wait_until_sync
 
 SHOWN = Path(__file__).parents[2] / "docs" / "images"
 """The three pictures of the documentation."""
@@ -22,15 +22,6 @@ PAGES = {
     "audit": "/audit", "system": "/system",
 }  # fmt: skip
 SIZE = {"width": 1440, "height": 900}
-CONFIG = """
-[cache]
-mode = "exact"
-
-[alerts.failures]
-metric = "error_rate"
-above = 0.2
-min_count = 1
-"""
 
 
 def main() -> None:
@@ -40,11 +31,9 @@ def main() -> None:
     parser.add_argument("--publish", action="store_true", help="also renew those of the documentation")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        config = Path(folder) / "finops.toml"
-        config.write_text(CONFIG)
-        environ = {"FINOPS_ADMIN_KEY": ADMIN_KEY, "FINOPS_CONFIG": str(config)}
-        with served(Path(folder) / "data", "--demo", **environ) as gateway, sync_playwright() as playwright:
-            Sample(gateway, ADMIN_KEY).fill()
+        demo = served(Path(folder) / "data", "--demo", "--sample-data", FINOPS_ADMIN_KEY=ADMIN_KEY)
+        with demo as gateway, sync_playwright() as playwright:
+            wait_until_sync(lambda: "sample data are in place" in gateway.log, 60)
             chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
             browser = playwright.chromium.launch(executable_path=chromium, args=list(ARGUMENTS))
             take(browser, gateway, arguments.folder, arguments.only, publish=arguments.publish)

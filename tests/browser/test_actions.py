@@ -296,7 +296,7 @@ def test_all_jobs_that_match_are_moved_retried_and_deleted(tab: Tab, api: Api, p
         press(button(progress, "Dismiss"))
 
     act("reprioritize", "Change the priority of 1 jobs", "high")
-    assert api.get(f"/api/jobs/{waiting}")["priority"] == "high"
+    assert [job["id"] for job in api.get(f"/api/jobs?label=app:{label}&priority=high")["data"]] == [waiting]
     act("retry", "Retry 1 jobs")
     wait_until_sync(lambda: len(api.get(f"/api/jobs/{failed}")["history"]) == 2)
     expect(page.locator("tbody .badge").first).to_have_text("failed")
@@ -349,7 +349,7 @@ def test_views_of_spend_and_calls(tab: Tab, api: Api, press: Press) -> None:
     page.get_by_label("Group by").select_option("model")
     expect(page).to_have_url(re.compile("days=7.*group_by=model"))
     press(button(page, "Table"))
-    expect(page.get_by_role("region", name="Spend", exact=True).locator("tbody tr").first).to_be_visible()
+    expect(page.get_by_role("region", name="Spend as a table").locator("tbody tr").first).to_be_visible()
     export = page.get_by_role("link", name="Export CSV")
     with page.expect_download() as download:
         press(export)

@@ -66,8 +66,10 @@ def _use_as_everything(gateway: Served, text: str) -> str:
         assert client.post("/api/keys", json={**key, "name": text}, headers=admin).status_code == 400
         made = client.post("/api/keys", json=key, headers=admin).raise_for_status().json()
         dimension = {"x-bf-vk": made["value"], "x-bf-dim-app": text}
-        schedule = {"name": "hostile", "every_s": 3600, "request": {"type": "chat.completions", "body": body}}
-        client.post("/v1/async/schedules", json=schedule, headers=dimension).raise_for_status()
+        request = {"type": "chat.completions", "body": {**body, "model": "sim/gpt-4o"}}
+        schedule = {"name": text, "every_s": 3600, "request": request}
+        answer = client.post("/v1/async/schedules", json=schedule, headers=dimension)
+        assert answer.is_success, answer.text
         headers = {**dimension, "x-bf-async-webhook": f"https://127.0.0.1:9/{text}"}
         job = client.post("/v1/async/chat/completions", json=body, headers=headers).raise_for_status().json()
     return str(job["id"])

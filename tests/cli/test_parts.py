@@ -112,6 +112,18 @@ def test_the_simulator_plays_every_provider_without_a_key(tmp_path: Path) -> Non
     assert set(configured_providers(settings, {})) == {"sim", "openai", "anthropic", "vertex", "azure", "ollama"}
 
 
+def test_sample_data_come_with_what_pages_need_and_leave_the_users_tables(tmp_path: Path) -> None:
+    settings = load_settings(with_simulator(None, 1, tmp_path, ("sim",), sample=True), {})
+    assert (settings.cache.mode, settings.auth.require_virtual_key) == ("exact", False)
+    assert set(settings.webhooks) == {"orders", "crm"}
+    assert set(settings.alerts) == {"failures"}
+    config = tmp_path / "finops.toml"
+    config.write_text("[auth]\nrequire_virtual_key = true\n[cache]\nmax_mb = 3\n")
+    settings = load_settings(with_simulator(str(config), 1, tmp_path, ("sim",), sample=True), {})
+    assert (settings.cache.mode, settings.auth.require_virtual_key) == ("off", True)
+    assert set(settings.webhooks) == {"orders", "crm"}
+
+
 def test_a_file_to_which_no_table_can_be_added_is_refused(tmp_path: Path) -> None:
     config = tmp_path / "finops.toml"
     config.write_text('providers = { openai = { base_url = "http://x" } }')

@@ -1,0 +1,1 @@
+"""A month of sample traffic for ``finops serve --demo``."""
