@@ -197,9 +197,9 @@ def build_services(
     """Build the services of a process. Nothing is connected yet, so Redis may start later."""
     url = settings.redis.url.get_secret_value() if settings.redis.url else DEFAULT_REDIS_URL
     commands, bodies = _commands(url), BodyPolicy.of(settings, metrics.blobs)
-    store, events, sessions = JobStore(commands, bodies), EventLog(commands), Sessions(commands)
+    store, events, sessions = JobStore(commands, bodies), EventLog(commands, bodies.cipher), Sessions(commands)
     subscription, durable = partial(_subscription, url), _durable_connection(settings, url)
-    shared, billing = SharedStore(commands, subscription), build_billing(settings, commands, metrics)
+    shared, billing = SharedStore(commands, subscription, bodies.cipher), build_billing(settings, commands, metrics)
     inference = _inference(settings, metrics, billing=billing, store=shared, environ=environ, tracing=tracing)
     queue = JobQueue(commands, QueueLimits.of(settings.jobs), durable=durable, bodies=bodies)
     ring = VirtualKeyCache(commands, settings, subscription)
@@ -221,8 +221,8 @@ def build_services(
         addresses=ClientAddresses(settings.server.trusted_proxies),
         key_attempts=LoginThrottle(burst=KEY_BURST, refill_s=KEY_REFILL_S),
         files=FileStore(commands, max_owner_bytes=settings.files.max_owner_bytes, bodies=bodies),
-        batches=BatchStore(commands),
-        schedules=ScheduleStore(commands),
+        batches=BatchStore(commands, bodies.cipher),
+        schedules=ScheduleStore(commands, bodies.cipher),
         operations=OperationStore(commands),
         sessions=sessions,
         openid=build_openid(settings.auth.oidc),

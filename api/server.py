@@ -19,6 +19,7 @@ from api.http.connection_limits import ConnectionLimits
 from api.http.guarded_protocol import GuardedProtocol
 from api.http.reloads import OwnReload, Reload, SupervisedReload, reload_and_log
 from shared.hangup import on_hangup
+from shared.jobs.bodies import cipher_of
 from shared.providers.configuration import Configuration
 from shared.providers.references import check_references
 from shared.providers.registry import IncompleteProvider, configured_providers
@@ -26,6 +27,7 @@ from shared.providers.senders import check_senders
 from shared.settings.exposure import exposures, weak_admin_key
 from shared.settings.model import Settings
 from shared.store.connection import connect
+from shared.store.encryption import EncryptionUnavailable
 from shared.store.reloads import ReloadListener
 from shared.telemetry.logs import configure
 
@@ -71,7 +73,8 @@ def run_api(
             check_references(settings, providers)
             check_senders(providers, environ)
             check_exposure(settings, admin_key)
-        except (IncompleteProvider, Exposed) as error:
+            cipher_of(settings)
+        except (IncompleteProvider, Exposed, EncryptionUnavailable) as error:
             print(f"the configuration is refused: {error}", file=sys.stderr)  # noqa: T201 - for people
             return 1
         build = partial(create_app, environ=environ, admin_key=admin_key)

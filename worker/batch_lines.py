@@ -132,6 +132,7 @@ class LineJobs:
             The number of lines in the output and error files; None when no job had ended.
 
         Raises:
+            BodyUndecryptable: The result of a job cannot be decrypted.
             TurnLost, StoreUnavailable: See ``BatchStore``.
         """
         at_once = LARGE_AT_ONCE if ENDPOINTS[batch.endpoint] is IMAGE_GENERATIONS else AT_ONCE
@@ -199,7 +200,13 @@ def _call(batch: Batch, caller: Caller, request: RequestBody, job_id: str) -> Ca
 
 
 def _line(job: Job, ending: str) -> Line:
-    """Build the output or error line of an ended job."""
+    """Build the output or error line of an ended job.
+
+    Raises:
+        BodyUndecryptable: Its result cannot be decrypted.
+    """
+    if job.result_sealed is not None:
+        raise job.result_sealed
     number, custom_id = line_of_job(job.id), str(job.context.get("custom_id", ""))
     if job.result_lost:
         body = orjson.dumps(BodyLost().envelope())

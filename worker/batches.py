@@ -9,7 +9,7 @@ from redis.exceptions import RedisError
 from shared.batches.lines import fault
 from shared.batches.model import Batch
 from shared.batches.store import BatchStore, Turn, TurnLost
-from shared.errors import GatewayError
+from shared.errors import BodyUndecryptable, GatewayError
 from worker.batch_turns import IDLE_MS, BatchTurns
 from worker.outage import OutageLog
 
@@ -17,6 +17,8 @@ log = logging.getLogger("finops.batches")
 
 POLL_S = 0.5
 PAUSE_S = 1.0
+SEALED_MS = 60_000
+"""How long a batch waits whose bodies cannot be decrypted."""
 MAX_TRIES = 50
 """Turns in a row that fail or lose their worker, after which a batch is abandoned."""
 
@@ -85,6 +87,9 @@ class BatchLoop:
                 await self._give_up(turn.batch)
                 return None
             return await self._turns.step(turn)
+        except BodyUndecryptable as error:  # with its key the batch goes on
+            log.error("a batch waits: %s", error.message, extra={"batch_id": turn.batch.id})  # noqa: TRY400
+            return SEALED_MS
         except (GatewayError, TurnLost):
             raise
         except Exception:

@@ -90,7 +90,7 @@ class LeasedWorker(Worker):
         self._queue = JobQueue(commands, dataclasses.replace(options.limits, durability="everysec"))
         bodies = None if options.bodies == AS_THEY_ARE else Bodies(commands, options.bodies)
         self._runs = Runs(run, options, metrics, bodies)
-        self._recorder = Recorder(JobStore(commands), self._queue, self._runs.recorded)
+        self._recorder = Recorder(JobStore(commands, options.bodies), self._queue, self._runs.recorded)
         self._runs.recorder = self._recorder
         claims = connect(url, timeout_s=None, max_connections=1, client_name="finops-claims")
         self._source = ClaimSource(self._queue, claims, commands, options.worker_id, options.priorities)

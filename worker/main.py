@@ -48,6 +48,7 @@ from shared.schedules.store import ScheduleStore
 from shared.settings.model import Settings
 from shared.store.address import names_cluster, parse_address
 from shared.store.connection import connect
+from shared.store.encryption import EncryptionUnavailable
 from shared.store.errors import StoreConnectionError
 from shared.store.multiplexed import MultiplexedClient
 from shared.store.reloads import ReloadListener
@@ -129,7 +130,7 @@ def run_worker(
         check_senders(providers, environ)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_work(settings, options, metrics_address, environ, supervised))
-    except (IncompleteProvider, StoreUnsuitable, BlobsMisconfigured) as error:
+    except (IncompleteProvider, StoreUnsuitable, BlobsMisconfigured, EncryptionUnavailable) as error:
         return _refuse(f"invalid configuration: {error}")
     except OSError as error:
         return _refuse(f"the worker cannot start: {error}")
@@ -268,7 +269,9 @@ def _assemble(
     url = settings.redis.url.get_secret_value() if settings.redis.url else ""
     commands = MultiplexedClient(url, client_name="finops-worker")
     exits.push_async_callback(commands.aclose)
-    store = SharedStore(commands, lambda: connect(url, timeout_s=None, max_connections=1, client_name="finops-health"))
+    cipher = options.bodies.cipher
+    subscription = partial(connect, url, timeout_s=None, max_connections=1, client_name="finops-health")
+    store = SharedStore(commands, subscription, cipher)
     billing = build_billing(settings, commands, metrics)
     inference = build_inference(
         settings, environ, watch=metrics, cache_watch=metrics.cache, store=store, billing=billing, tracing=tracing
@@ -330,7 +333,7 @@ def _start_watches(parts: WatchedParts, tier: _Tier) -> None:
 def _turn_takers(tier: _Tier, submitter: Submitter) -> Mapping[str, Callable[[], Awaitable[float]]]:
     """Build what fires schedules and works on bulk operations, by name."""
     schedules = ScheduleTurns(
-        ScheduleStore(tier.commands),
+        ScheduleStore(tier.commands, tier.options.bodies.cipher),
         submitter,
         tier.inference,
         tier.governance,
@@ -345,7 +348,7 @@ def _turn_takers(tier: _Tier, submitter: Submitter) -> Mapping[str, Callable[[],
 
 def _batch_turns(tier: _Tier, submitter: Submitter) -> BatchTurns:
     """Build what advances batches; their lines use at most half of an owner's queue, to leave room for its own jobs."""
-    store = BatchStore(tier.commands)
+    store = BatchStore(tier.commands, tier.options.bodies.cipher)
     half = max(1, tier.settings.jobs.max_queued_per_key // 2)
     return BatchTurns(
         store,

@@ -205,7 +205,7 @@ class Runs:
         except asyncio.CancelledError:
             if handle.cancelled != "shutdown":
                 raise
-            return outcome  # it was paid for: Redis takes it as it is
+            return self._bodies.result_in_redis(handle.claim, outcome)  # it was paid for: it does not wait any more
 
     def _ending_of_cancelled(self, handle: RunHandle) -> Outcome | None:
         if handle.cancelled == "deadline":

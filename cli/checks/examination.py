@@ -16,6 +16,7 @@ from shared.alerts.rules import alert_scripts
 from shared.checks.blobs import check_blobs
 from shared.checks.findings import Finding, fail, ok, warn
 from shared.checks.governance import check_address, check_admin_key, check_keys
+from shared.checks.limits import check_limits
 from shared.checks.providers import check_providers
 from shared.checks.store import check_store
 from shared.governance.limits.guard import governance_scripts
@@ -37,7 +38,7 @@ def examine(config: Path | None, redis_url: str | None, data_dir: Path, url: str
     except click.ClickException as error:
         return [fail("configuration", error.message, "correct the keys named here"), *findings]
     source = environ.get("FINOPS_CONFIG") or "environment alone"
-    findings += [check_address(settings), check_admin_key(settings, read_admin_key(data_dir))]
+    findings += [check_address(settings), check_admin_key(settings, read_admin_key(data_dir)), *check_limits(settings)]
     governance_scripts()  # read before the event loop runs: files block
     webhook_scripts()
     alert_scripts()

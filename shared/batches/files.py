@@ -12,6 +12,7 @@ from shared.errors import Conflict, NotFound, RequestTooLarge, StoreUnavailable
 from shared.jobs.blobs import ListedBlobs
 from shared.jobs.bodies import AS_THEY_ARE, BodyPolicy
 from shared.store.commands import RedisCommands
+from shared.store.encryption import MAGIC, is_sealed
 
 PART_BYTES = 1024 * 1024
 UPLOAD_TTL_S = 600
@@ -32,13 +33,14 @@ class FileStore:
     Args:
         commands: The store.
         max_owner_bytes: Most bytes of one owner's files.
-        bodies: Which parts go to the object store.
+        bodies: Which parts go to the object store, and what seals them.
     """
 
     def __init__(self, commands: RedisCommands, *, max_owner_bytes: int = 0, bodies: BodyPolicy = AS_THEY_ARE) -> None:
         self._scripts = scripts_on(commands)
         self._max_owner_bytes = max_owner_bytes
         self._blobs = ListedBlobs(commands, bodies.blobs)
+        self._cipher = bodies.cipher
         self._blob_min_bytes = bodies.blob_min_bytes if bodies.blobs is not None else sys.maxsize
 
     async def write_part(self, file_id: str, number: int, content: bytes) -> None:
@@ -47,6 +49,7 @@ class FileStore:
         Raises:
             StoreUnavailable: No answer, or the store is full.
         """
+        content = self._cipher.seal(content, keys.blob(file_id, number))
         # A part in the object store leaves an empty key, which lives and is counted as every part.
         if len(content) > self._blob_min_bytes and await self._blobs.put(keys.blob(file_id, number), content):
             content = b""
@@ -99,15 +102,26 @@ class FileStore:
 
         Raises:
             BodyLost: It is in the object store, which does not have it.
+            BodyUndecryptable: It is sealed with another key, or changed.
             StoreUnavailable: No answer.
         """
+        whole = self._cipher.is_on or (offset and await self._begins_sealed(file_id, part))
+        stored, start = await self._stored(file_id, part, 0 if whole else offset)
+        return self._cipher.open_all(stored, keys.blob(file_id, part), keys.appended(file_id))[offset - start :]
+
+    async def _begins_sealed(self, file_id: str, part: int) -> bool:
+        head = await self._scripts.execute("GETRANGE", keys.part(file_id, part), 0, len(MAGIC) - 1, retry_safe=True)
+        return is_sealed(head)
+
+    async def _stored(self, file_id: str, part: int, offset: int) -> tuple[bytes, int]:
+        """Return what is stored of a part, and from which offset on: an object is read whole."""
         key = keys.part(file_id, part)
         found: bytes = await self._scripts.execute("GETRANGE", key, offset, -1, retry_safe=True)
         if found or not await self._scripts.execute("EXISTS", key, retry_safe=True):
-            return found
+            return found, offset
         if await self._scripts.execute("STRLEN", key, retry_safe=True):
-            return b""  # the offset is its end
-        return (await self._blobs.get(keys.blob(file_id, part)))[offset:]
+            return b"", offset  # the offset is its end
+        return await self._blobs.get(keys.blob(file_id, part)), 0
 
     async def move_out(self, file_id: str) -> None:
         """Move the parts of a finished file that are large to the object store; what it does not take stays in Redis.

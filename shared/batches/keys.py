@@ -76,6 +76,11 @@ def blob(file_id: str, number: int) -> str:
     return f"files/{file_id}/{number}"
 
 
+def appended(file_id: str) -> str:
+    """The purpose of lines that are sealed before they are appended to a file; that of a whole part is ``blob``."""
+    return f"files/{file_id}/lines"
+
+
 def owner_files(owner: str) -> str:
     """An owner's files by age; those without an owner share a list."""
     return f"finops:owner:{owner or '-'}:files"

@@ -14,6 +14,7 @@ from shared.errors import IdempotencyConflict, NotFound, RequestLimited
 from shared.governance.limits.runs import Run
 from shared.jobs.keys import group_ended
 from shared.store.commands import Argument, RedisCommands
+from shared.store.encryption import PLAIN, BodyCipher
 
 WINDOW_S = 24 * 3600
 TURN_MS = 5000
@@ -90,10 +91,12 @@ class BatchStore:
 
     Args:
         commands: The store.
+        cipher: Seals the lines of output and error files.
     """
 
-    def __init__(self, commands: RedisCommands) -> None:
+    def __init__(self, commands: RedisCommands, cipher: BodyCipher = PLAIN) -> None:
         self._scripts = scripts_on(commands)
+        self._cipher = cipher
 
     async def create(self, new: NewBatch) -> Batch:
         """Create a batch, or find the one that the same request made before.
@@ -250,7 +253,9 @@ class BatchStore:
         """
         args: list[Argument] = [batch.id, batch.turn, TURN_MS, ended]
         for line in lines:
-            args += (line.number, line.kind, line.text, *line.tokens)
+            file_id = batch.output_file if line.kind == "output" else batch.error_file
+            text = self._cipher.seal(line.text, keys.appended(file_id))
+            args += (line.number, line.kind, text, len(text) - len(line.text), *line.tokens)
         reply = await self._scripts.run("collect", args)
         if reply is None:
             raise TurnLost(batch.id)

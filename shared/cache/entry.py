@@ -1,14 +1,17 @@
 """A stored answer, and its bytes in the store. Pure.
 
 One line of JSON, then the body: small ones as they are, others compressed (22 us for 6.8 KB, a third of its size).
+Where bodies are encrypted, the question is not in the line but before the body, and both are sealed.
 """
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
+
+from shared.errors import BodyUndecryptable
 
 VERSION = 1
 COMPRESSED_FROM = 4096
@@ -50,8 +53,12 @@ class CacheEntry:
         """Return how long it is still served, in seconds; negative: it is stale."""
         return self.at + self.ttl_s - now
 
-    def encode(self) -> bytes:
-        """Return the bytes that are stored."""
+    def encode(self, seal: Callable[[bytes], bytes] | None = None) -> bytes:
+        """Return the bytes that are stored.
+
+        Args:
+            seal: Encrypts the question and the answer; None: they are stored as they are.
+        """
         packed = len(self.body) >= COMPRESSED_FROM
         head = {
             "v": VERSION,
@@ -65,33 +72,42 @@ class CacheEntry:
             "partition": self.partition,
             "size": len(self.body),
             "packed": packed,
-            **({"text": self.text} if self.text else {}),
-            "crc": zlib.crc32(self.body),
         }
         body = zlib.compress(self.body, 1) if packed else self.body
-        return orjson.dumps(head) + b"\n" + body
+        if seal is None:
+            plain = {**({"text": self.text} if self.text else {}), "crc": zlib.crc32(self.body)}
+            return orjson.dumps({**head, **plain}) + b"\n" + body
+        text = self.text.encode("utf-8", "surrogatepass")
+        return orjson.dumps({**head, "sealed": len(text)}) + b"\n" + seal(text + body)
 
 
-def decode(data: bytes, *, most_bytes: int) -> CacheEntry | None:
+def decode(data: bytes, *, most_bytes: int, unseal: Callable[[bytes], bytes] | None = None) -> CacheEntry | None:
     """Read a stored entry.
 
     Args:
         data: What the store holds; may be anything.
         most_bytes: The largest body that is unpacked.
+        unseal: Decrypts what ``seal`` of ``CacheEntry.encode`` returned; None: sealed entries are not read.
 
     Returns:
-        None if it is not an entry of this version, whole and within the limit.
+        None if it is not an entry of this version, whole, within the limit and readable with the configured keys.
     """
     line, _, body = data.partition(b"\n")
     try:
         head = orjson.loads(line)
         if head["v"] != VERSION or head["size"] > most_bytes:
             return None
+        text_bytes = head.get("sealed")
+        if text_bytes is not None:
+            if unseal is None:
+                return None
+            body = unseal(body)
+            head["text"], body = body[:text_bytes].decode("utf-8", "surrogatepass"), body[text_bytes:]
         if head["packed"]:
             body = zlib.decompressobj().decompress(body, most_bytes)
-        whole = len(body) == head["size"] and zlib.crc32(body) == head["crc"]
+        whole = len(body) == head["size"] and (text_bytes is not None or zlib.crc32(body) == head["crc"])
         return _entry(head, body) if whole else None
-    except (ValueError, TypeError, KeyError, zlib.error):
+    except (ValueError, TypeError, KeyError, zlib.error, BodyUndecryptable):
         return None
 
 

@@ -22,6 +22,7 @@ from shared.cache.identity import name_hash
 from shared.errors import StoreUnavailable
 from shared.settings.cache import CacheSettings
 from shared.store.commands import RedisCommands
+from shared.store.encryption import PLAIN, BodyCipher
 from shared.store.errors import StoreConnectionError
 from shared.store.scripts import Script, load_scripts
 
@@ -142,10 +143,19 @@ class CacheStore:
         commands: The store; closed with this object if it is its own.
         settings: Limits and times.
         owns_commands: Whether to close it.
+        cipher: Seals questions and answers.
     """
 
-    def __init__(self, commands: RedisCommands, settings: CacheSettings, *, owns_commands: bool = False) -> None:
+    def __init__(
+        self,
+        commands: RedisCommands,
+        settings: CacheSettings,
+        *,
+        owns_commands: bool = False,
+        cipher: BodyCipher = PLAIN,
+    ) -> None:
         self.commands = commands
+        self._cipher = cipher
         self._settings = settings
         self._owns_commands = owns_commands
         self._scripts = cache_scripts()
@@ -199,7 +209,8 @@ class CacheStore:
         data, *marks = replies
         near = marks.pop() if slot.near else None
         purged_ms = max(map(_mark_ms, marks)) if any(marks) else 0
-        entry = decode(data, most_bytes=self._max_entry_bytes) if isinstance(data, bytes) else None
+        unseal = partial(self._cipher.open, purpose=keyspace.entry(slot.id))
+        entry = decode(data, most_bytes=self._max_entry_bytes, unseal=unseal) if isinstance(data, bytes) else None
         near_id = near.decode("ascii", "replace") if isinstance(near, bytes) else ""
         return Found(None if entry is None or entry.at * 1000 < purged_ms else entry, purged_ms, near_id)
 
@@ -259,6 +270,7 @@ class CacheStore:
 
     async def _put(self, slot: Slot, entry: CacheEntry) -> None:
         now, entry_id = time.time(), slot.id
+        seal = partial(self._cipher.seal, purpose=keyspace.entry(entry_id)) if self._cipher.is_on else None
         life_ms = round((entry.left_s(now) + self._stale_s) * 1000)
         if life_ms <= 0:
             return
@@ -266,12 +278,8 @@ class CacheStore:
             self._scripts["keep"],
             (keyspace.entry(entry_id), keyspace.AGES, keyspace.SIZES),
             (
-                entry_id,
-                entry.encode(),
-                life_ms,
-                self._settings.max_mb * MEGABYTE,
-                round(now * 1000) + life_ms,
-                round(now * 1000),
+                *(entry_id, entry.encode(seal), life_ms, self._settings.max_mb * MEGABYTE),
+                *(round(now * 1000) + life_ms, round(now * 1000)),
             ),
             retry_safe=True,
         )

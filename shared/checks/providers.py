@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import httpx
 
 from shared.checks.findings import Finding, fail, ok, warn
+from shared.checks.limits import judge_wire
 from shared.providers.base import Provider
 from shared.providers.registry import BY_NAME, IncompleteProvider, configured_providers
 from shared.providers.senders import environment_proxies, own_sender
@@ -27,7 +28,7 @@ async def check_providers(settings: Settings, environ: Mapping[str, str]) -> lis
         return [fail("proxy", str(error), "correct or unset the variable")]
     findings = await asyncio.gather(*(_check(common, provider, environ) for provider in providers.values()))
     await common.aclose()
-    return list(findings)
+    return [*findings, *(finding for provider in providers.values() for finding in judge_wire(provider))]
 
 
 async def _check(common: UpstreamTransport, provider: Provider, environ: Mapping[str, str]) -> Finding:

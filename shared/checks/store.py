@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from shared.checks.alerts import check_alerts
 from shared.checks.cache import judge_cache
+from shared.checks.encryption import check_encryption
 from shared.checks.findings import Finding, fail, ok, unstyled, warn
 from shared.checks.queue import check_queue
 from shared.checks.rights import check_rights
@@ -58,6 +59,7 @@ async def check_store(url: str, settings: Settings) -> list[Finding]:
         alerts = await check_alerts(PooledCommands(redis), settings)
         queue = await check_queue(PooledCommands(redis))
         schema = await _check_schema(PooledCommands(redis))
+        encryption = await check_encryption(PooledCommands(redis), settings)
     except (StoreConnectionError, StoreUnavailable) as error:
         return [_unusable(url, unstyled(str(error)))]
     finally:
@@ -71,6 +73,7 @@ async def check_store(url: str, settings: Settings) -> list[Finding]:
         _judge_workers(workers),
         unpriced,
         webhooks,
+        *encryption,
         *queue,
         *alerts,
     ]
@@ -93,7 +96,7 @@ def _judge(facts: StoreFacts, settings: Settings) -> Iterator[Finding]:
     yield from _judge_replicas(facts, settings)
     yield from _judge_persistence(facts, settings)
     yield _judge_eviction(facts, allowed=settings.redis.allow_eviction)
-    yield _judge_memory(facts)
+    yield _judge_memory(facts, settings)
     yield from judge_cache(facts, settings.cache)
     yield _judge_latency(facts)
 
@@ -196,13 +199,16 @@ def _judge_eviction(facts: StoreFacts, *, allowed: bool = False) -> Finding:
     return fail("store eviction", policy, f"{fix}; API and workers do not start, unless redis.allow_eviction is true")
 
 
-def _judge_memory(facts: StoreFacts) -> Finding:
+def _judge_memory(facts: StoreFacts, settings: Settings) -> Finding:
     used, limit = facts.used_memory_bytes, facts.max_memory_bytes
     if used is None:
         return warn("store memory", "unknown", "monitor it outside FinOps")
     if not limit:
         return ok("store memory", f"{used / MEBIBYTE:.0f} MiB used, no limit")
     usage = f"{used / MEBIBYTE:.0f} of {limit / MEBIBYTE:.0f} MiB used"
+    if settings.jobs.max_stored_mb * MEBIBYTE > limit and "max_stored_mb" in settings.jobs.model_fields_set:
+        fix = "lower jobs.max_stored_mb below maxmemory: a full store refuses everybody's jobs"
+        return warn("store memory", f"{usage}; one caller may fill it, with {settings.jobs.max_stored_mb:g} MiB", fix)
     if used < FULL * limit:
         return ok("store memory", usage)
     return warn("store memory", usage, "raise maxmemory, or shorten jobs.result_ttl_s: a full store refuses new jobs")

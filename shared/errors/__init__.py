@@ -53,6 +53,7 @@
     ├── ClientGone                     499  client_closed_request   client_closed_request
     ├── InternalError                  500  api_error               internal_error
     ├── Unsupported                    501  invalid_request_error   unsupported_operation
+    ├── BodyUndecryptable              500  api_error               body_undecryptable
     ├── AttemptsExhausted              500  api_error               attempts_exhausted
     ├── JobFailure                    (its)  (its)                  (its)   the recorded error of a failed job
     ├── NotCached                      504  invalid_request_error   not_cached
@@ -74,6 +75,7 @@ from shared.errors.base import GatewayError
 from shared.errors.gateway import (
     AttemptsExhausted,
     BodyLost,
+    BodyUndecryptable,
     InternalError,
     JobFailure,
     NotCached,
@@ -149,6 +151,7 @@ __all__ = [
     "AnswerTooLarge",
     "AttemptsExhausted",
     "BodyLost",
+    "BodyUndecryptable",
     "BudgetExceeded",
     "CircuitOpen",
     "ClientGone",

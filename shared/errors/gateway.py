@@ -51,6 +51,24 @@ class BodyLost(GatewayError):
         )
 
 
+class BodyUndecryptable(GatewayError):
+    """A stored body is encrypted with a key that is not configured, or was changed since.
+
+    Args:
+        key_id: The id of the missing key; empty: the bytes are damaged, or belong to another value.
+    """
+
+    status = 500
+    code = "body_undecryptable"
+
+    def __init__(self, key_id: str) -> None:
+        self.key_id = key_id
+        reason = f"its key {key_id} is not in [store] encryption_key" if key_id else "its bytes were changed"
+        super().__init__(
+            f"The stored body cannot be decrypted: {reason}. `finops doctor` says more.", should_retry=False
+        )
+
+
 class NotCached(GatewayError):
     """Nothing is stored for a request that accepts only stored answers (``Cache-Control: only-if-cached``)."""
 

@@ -48,6 +48,7 @@ from shared.settings.cache import CacheSettings
 from shared.settings.model import ServerSettings, Settings
 from shared.settings.secrets import secrets_of
 from shared.store.commands import RedisCommands
+from shared.store.encryption import PLAIN, BodyCipher
 from shared.store.multiplexed import MultiplexedClient
 from shared.telemetry.tracing import Tracing
 from shared.telemetry.upstream import UNWATCHED, CacheWatch, SpendWatch, UpstreamWatch
@@ -61,10 +62,16 @@ class SharedStore(NamedTuple):
     Attributes:
         commands: Sends commands.
         subscription: Makes a client for subscriptions, without a time limit on replies.
+        cipher: Seals bodies.
     """
 
     commands: RedisCommands
     subscription: Callable[[], Redis]
+    cipher: BodyCipher = PLAIN
+
+    def conversations(self) -> Conversations:
+        """Return the stored responses."""
+        return Conversations(self.commands, self.cipher)
 
 
 def build_billing(settings: Settings, commands: RedisCommands, watch: SpendWatch = UNWATCHED) -> Billing:
@@ -140,7 +147,7 @@ def build_inference(
         watch=watch,
         max_total_s=settings.server.max_total_s,
         billing=billing,
-        conversations=Conversations(store.commands) if store else None,
+        conversations=store.conversations() if store else None,
         close=close,
         sharing=SharedHealth(board, store.commands, store.subscription) if store else None,
         owned=OwnedIds(store.commands) if store else None,
@@ -198,12 +205,12 @@ def _answer_cache(settings: CacheSettings, store: SharedStore | None, watch: Cac
     if settings.mode == "off" or store is None:
         return None
     if settings.url is None:
-        answers = CacheStore(store.commands, settings)
+        answers = CacheStore(store.commands, settings, cipher=store.cipher)
     else:
         url = settings.url.get_secret_value()
         own = MultiplexedClient(url, timeout_s=CACHE_TIMEOUT_S, client_name="finops-cache")
-        answers = CacheStore(own, settings, owns_commands=True)
-    return AnswerCache(answers, settings, watch, Conversations(store.commands))
+        answers = CacheStore(own, settings, owns_commands=True, cipher=store.cipher)
+    return AnswerCache(answers, settings, watch, store.conversations())
 
 
 def _secrets(settings: Settings, providers: Providers) -> Iterator[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from shared.errors import InvalidRequest, StoreUnavailable
+from shared.errors import BodyUndecryptable, InvalidRequest, StoreUnavailable
 from shared.governance.keys.caller import Caller
 from shared.governance.pricing.usage import BYTES_PER_TOKEN
 from shared.inference.call import Call
@@ -18,6 +18,7 @@ from shared.inference.keys import stored_response
 from shared.jobs.keys import is_job_id
 from shared.providers.wires.bridged import Item, Recalled
 from shared.store.commands import Argument, RedisCommands
+from shared.store.encryption import PLAIN, BodyCipher
 from shared.store.errors import StoreConnectionError
 from shared.surfaces.response_ids import is_ours
 from shared.surfaces.responses.items import referenced_ids, response_of, stored_input
@@ -48,10 +49,16 @@ class StoredResponse:
 
 
 class Conversations:
-    """Stores responses, and recalls the conversation that a request continues."""
+    """Stores responses, and recalls the conversation that a request continues.
 
-    def __init__(self, commands: RedisCommands) -> None:
+    Args:
+        commands: The store.
+        cipher: Seals what is stored.
+    """
+
+    def __init__(self, commands: RedisCommands, cipher: BodyCipher = PLAIN) -> None:
         self._commands = commands
+        self._cipher = cipher
 
     async def keep(self, fields: Mapping[str, Any], response: Mapping[str, Any], caller: Caller) -> None:
         """Store a final response, unless its request has ``store: false``.
@@ -70,8 +77,8 @@ class Conversations:
                 "response": response,
             }
             key = stored_response(response["id"])
-            await self._execute("SET", key, orjson.dumps(record), "EX", TTL_S)
-        except (StoreUnavailable, AttributeError, KeyError, TypeError) as error:
+            await self._execute("SET", key, self._cipher.seal(orjson.dumps(record), key), "EX", TTL_S)
+        except (BodyUndecryptable, StoreUnavailable, AttributeError, KeyError, TypeError) as error:
             # The last three: a request or answer of a provider's own that is not of the format as we know it.
             logger.warning("response not stored: %r", error, extra={"response_id": response["id"]})
 
@@ -79,14 +86,16 @@ class Conversations:
         """Return a stored response that the caller may see; None if there is none.
 
         Raises:
+            BodyUndecryptable: It is sealed with another key, or changed.
             StoreUnavailable: No answer.
         """
         if not is_job_id(response_id):
             return None
-        found = await self._execute("GETEX", stored_response(response_id), "EX", TTL_S)
+        key = stored_response(response_id)
+        found = await self._execute("GETEX", key, "EX", TTL_S)
         if found is None:
             return None
-        record = orjson.loads(found)
+        record = orjson.loads(self._cipher.open(found, key))
         if record.get("v") != VERSION or not caller.may_see(record["owner"]):
             return None
         return StoredResponse(

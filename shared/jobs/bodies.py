@@ -1,4 +1,4 @@
-"""The bodies of jobs: compressed, in parts where they are large, or in the object store.
+"""The bodies of jobs: compressed, sealed, in parts where they are large, or in the object store.
 
 A body in the object store is written before the record that names it, and deleted after it. Its name is listed in Redis
 before it is written (``keys.BLOBS``, by when to look at it again), so that what no record names is found without a
@@ -6,20 +6,25 @@ listing of the bucket.
 """
 
 import asyncio
+import base64
 import logging
 import uuid
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
+import orjson
+
 from shared.blobs.blob_store import BlobStore, BlobWatch
-from shared.errors import BodyLost
+from shared.errors import BodyLost, BodyUndecryptable
 from shared.jobs import keys, records
 from shared.jobs.blobs import ListedBlobs
-from shared.jobs.model import Claim, Job, Outcome
+from shared.jobs.model import Claim, Job, NewJob, Outcome
 from shared.jobs.scripts import EngineScripts
-from shared.jobs.stored_body import BLOB, ZSTD, StoredBody, blob_name, compress, decompress, stored_as_is
+from shared.jobs.stored_body import BLOB, SEALED, ZSTD, StoredBody, blob_name, compress, decompress, stored_as_is
 from shared.settings.model import Settings
 from shared.store.commands import RedisCommands
+from shared.store.encryption import PLAIN, BodyCipher
 
 PART_BYTES = records.LARGE_BYTES
 """The largest piece of a body in one command; larger results have a key of their own, beside the record.
@@ -27,6 +32,7 @@ PART_BYTES = records.LARGE_BYTES
 At 1 Gbit/s a part takes 2 ms; a body of 45 MB in one command held up all others of the process for 0.4 s, twice its
 length if several callers polled it.
 """
+_ECHO = "echo"
 logger = logging.getLogger("finops.bodies")
 
 
@@ -38,11 +44,13 @@ class BodyPolicy:
         compress_min_bytes: From this size on they are compressed.
         blobs: The object store.
         blob_min_bytes: Larger ones go there.
+        cipher: Seals them, wherever they are kept.
     """
 
     compress_min_bytes: int = 0
     blobs: BlobStore | None = None
     blob_min_bytes: int = 0
+    cipher: BodyCipher = PLAIN
 
     @classmethod
     def of(cls, settings: Settings, watch: BlobWatch | None = None) -> Self:
@@ -50,13 +58,25 @@ class BodyPolicy:
 
         Raises:
             BlobsMisconfigured: The object store's URL or options are invalid, or its library is missing.
+            EncryptionUnavailable: There is a key, and the library is missing.
         """
         blobs = settings.blobs
         return cls(
             compress_min_bytes=settings.jobs.compress_min_kb * 1024,
             blobs=BlobStore(blobs.url, blobs.plain_options(), watch) if blobs.url else None,
             blob_min_bytes=blobs.min_kb * 1024,
+            cipher=cipher_of(settings),
         )
+
+
+def cipher_of(settings: Settings) -> BodyCipher:
+    """Return what seals bodies, as configured.
+
+    Raises:
+        EncryptionUnavailable: There is a key, and the library is missing.
+    """
+    keys = settings.store.keys()
+    return BodyCipher(keys) if keys else PLAIN
 
 
 AS_THEY_ARE = BodyPolicy()
@@ -86,15 +106,60 @@ class Bodies:
             name: Its name below the prefix; empty: a new one.
         """
         policy = self._policy
+        purpose = f"{prefix}/result" if name else f"{prefix}/payload"
         if policy.blobs is not None and len(body) > policy.blob_min_bytes:
             path = f"{prefix}/{name or uuid.uuid4().hex}"
-            if await self._blobs.put(path, body):
+            if await self._blobs.put(path, await _in_thread(policy.cipher.seal, body, purpose)):
                 return StoredBody(b"", f"{BLOB}{path}", len(body))
-        if not 0 < policy.compress_min_bytes <= len(body):
-            return stored_as_is(body)
         if len(body) > PART_BYTES:  # 1 ms and more: not in the loop
-            return await asyncio.to_thread(compress, body)
-        return compress(body)
+            return await asyncio.to_thread(self._packed, body, purpose)
+        return self._packed(body, purpose)
+
+    def _packed(self, body: bytes, purpose: str) -> StoredBody:
+        """Return how a body is stored in Redis."""
+        least, cipher = self._policy.compress_min_bytes, self._policy.cipher
+        packed = compress(body) if 0 < least <= len(body) else stored_as_is(body)
+        if not cipher.is_on or not body:
+            return packed
+        return StoredBody(cipher.seal(packed.data, purpose), SEALED + packed.encoding, packed.size)
+
+    def result_in_redis(self, claim: Claim, outcome: Outcome) -> Outcome:
+        """Return an outcome with its result as Redis keeps it, whatever its size."""
+        if not outcome.result:
+            return outcome
+        return replace(outcome, result=b"", stored=self._packed(outcome.result, f"jobs/{claim.id}/result"))
+
+    def seal_echo(self, new: NewJob) -> NewJob:
+        """Return a job as it is stored: what a pending answer repeats of the request is sealed."""
+        cipher, echo = self._policy.cipher, new.context.get(_ECHO)
+        if not cipher.is_on or not echo:
+            return new
+        sealed = cipher.seal(orjson.dumps(echo), f"jobs/{new.id}/{_ECHO}")
+        return replace(new, context={**new.context, _ECHO: base64.b64encode(sealed).decode()})
+
+    def open_echo(self, job: Job) -> Job:
+        """Return a job with its context as it was given; without what cannot be decrypted, which is a courtesy."""
+        echo = job.context.get(_ECHO)
+        if not isinstance(echo, str):
+            return job
+        try:
+            opened = orjson.loads(self._policy.cipher.open(base64.b64decode(echo), f"jobs/{job.id}/{_ECHO}"))
+        except BodyUndecryptable:
+            opened = {}
+        return replace(job, context={**job.context, _ECHO: opened})
+
+    def seal_events(self, job_id: str, events: Sequence[tuple[str, bytes]]) -> Sequence[tuple[str, bytes]]:
+        """Return the events of a run as they are to be stored."""
+        cipher = self._policy.cipher
+        if not cipher.is_on:
+            return events
+        return [(name, cipher.seal(data, f"jobs/{job_id}/events")) for name, data in events]
+
+    def for_redis(self, claim: Claim, outcome: Outcome | None) -> Outcome | None:
+        """Return an outcome whose result is sealed if results are, also where nobody has packed it."""
+        if outcome is None or not self._policy.cipher.is_on or outcome.stored is not None:
+            return outcome
+        return self.result_in_redis(claim, outcome)
 
     async def pack_result(self, claim: Claim, outcome: Outcome) -> Outcome:
         """Return an outcome with its result as it will be stored; sent twice, it is the same."""
@@ -103,43 +168,54 @@ class Bodies:
         name = f"result-{claim.token.replace(':', '.').replace('/', '.')}"
         return replace(outcome, result=b"", stored=await self.pack(f"jobs/{claim.id}", outcome.result, name=name))
 
-    async def unpack(self, data: bytes, encoding: str) -> bytes:
+    async def unpack(self, data: bytes, encoding: str, purpose: str) -> bytes:
         """Return a body.
 
         Args:
             data: What Redis has of it.
             encoding: ``StoredBody.encoding``.
+            purpose: ``jobs/<id>/payload`` or ``jobs/<id>/result``.
 
         Raises:
             BodyLost: Its object does not exist, or its bytes are damaged.
+            BodyUndecryptable: It is sealed with another key, or changed.
             StoreUnavailable: The object store does not answer, or none is configured.
         """
         if not encoding:
             return data
         name = blob_name(encoding)
         if name:
-            return await self._blobs.get(name)
+            return await _in_thread(self._policy.cipher.open, await self._blobs.get(name), purpose)
+        return await _in_thread(self._unpacked, data, encoding, purpose)
+
+    def _unpacked(self, data: bytes, encoding: str, purpose: str) -> bytes:
+        if encoding.startswith(SEALED):
+            data, encoding = self._policy.cipher.open(data, purpose), encoding.removeprefix(SEALED)
         try:
             if encoding == ZSTD:
-                return await asyncio.to_thread(decompress, data) if len(data) > PART_BYTES else decompress(data)
+                return decompress(data)
         except ValueError:
             logger.exception("a stored body is damaged")
-        raise BodyLost
+        if encoding:
+            raise BodyLost
+        return data
 
     async def with_payload(self, claim: Claim) -> Claim:
         """Return a claim with its request body, which is fetched here if it is in the object store.
 
         Raises:
-            BodyLost, StoreUnavailable: See ``unpack``.
+            BodyLost, BodyUndecryptable, StoreUnavailable: See ``unpack``.
         """
         if not claim.payload_as:
             return claim
-        return replace(claim, payload=await self.unpack(claim.payload, claim.payload_as), payload_as="")
+        return replace(
+            claim, payload=await self.unpack(claim.payload, claim.payload_as, _payload(claim.id)), payload_as=""
+        )
 
     async def with_result(self, job: Job) -> Job | None:
         """Return the job with its result, wherever that is stored; None when the job is gone meanwhile.
 
-        A job whose object is lost has ``result_lost`` set.
+        A job whose object is lost has ``result_lost`` set, one whose result cannot be decrypted ``result_sealed``.
 
         Raises:
             StoreUnavailable: No answer.
@@ -150,21 +226,35 @@ class Bodies:
             if len(result) != job.result_size:
                 return None
         try:
-            return replace(job, result=await self.unpack(result, job.result_as)) if result or job.result_as else job
+            if not result and not job.result_as:
+                return job
+            return replace(job, result=await self.unpack(result, job.result_as, f"jobs/{job.id}/result"))
         except BodyLost:
             return replace(job, result=b"", result_lost=True)
+        except BodyUndecryptable as error:
+            logger.error("the result of job %s cannot be decrypted: %s", job.id, error.message)  # noqa: TRY400
+            return replace(job, result=b"", result_sealed=error)
 
     async def payload(self, job_id: str) -> bytes | None:
         """Return a job's request body; None when it is not stored (any more).
 
         Raises:
-            BodyLost, StoreUnavailable: See ``unpack``.
+            BodyLost, BodyUndecryptable, StoreUnavailable: See ``unpack``.
         """
         encoding = await self._scripts.execute("HGET", keys.job(job_id), "payload_as", retry_safe=True)
         stored = await read_parts(self._scripts, keys.payload(job_id))
         if encoding is None or (stored is None and not blob_name(encoding.decode())):
             return stored
-        return await self.unpack(stored or b"", encoding.decode())
+        return await self.unpack(stored or b"", encoding.decode(), _payload(job_id))
+
+
+def _payload(job_id: str) -> str:
+    return f"jobs/{job_id}/payload"
+
+
+async def _in_thread(work: Callable[..., bytes], data: bytes, *args: str) -> bytes:
+    """Do work on a body, outside the loop where it takes 1 ms and more."""
+    return await asyncio.to_thread(work, data, *args) if len(data) > PART_BYTES else work(data, *args)
 
 
 async def write_parts(scripts: EngineScripts, key: str, body: bytes) -> None:

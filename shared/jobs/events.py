@@ -8,6 +8,7 @@ from shared.jobs import keys, records
 from shared.jobs.model import Claim, Event
 from shared.jobs.scripts import EngineScripts
 from shared.store.commands import RedisCommands
+from shared.store.encryption import PLAIN, BodyCipher
 
 TERMINAL_EVENTS = frozenset({"job.completed", "job.failed", "job.cancelled"})
 _EVENT_ID = re.compile(r"\d{1,15}\Z", re.ASCII)
@@ -18,10 +19,12 @@ class EventLog:
 
     Args:
         commands: The store.
+        cipher: Seals what runs emit.
     """
 
-    def __init__(self, commands: RedisCommands) -> None:
+    def __init__(self, commands: RedisCommands, cipher: BodyCipher = PLAIN) -> None:
         self._scripts = EngineScripts(commands)
+        self._cipher = cipher
 
     async def append(self, claim: Claim, events: Sequence[tuple[str, bytes]]) -> bool:
         """Append events of a run, if it still holds the lease: names and JSON data.
@@ -32,12 +35,15 @@ class EventLog:
         Raises:
             StoreUnavailable: No answer.
         """
+        if self._cipher.is_on:
+            events = [(name, self._cipher.seal(data, _purpose(claim.id))) for name, data in events]
         return bool((await self._scripts.run("finish", records.finish_args(claim, None, events)))[0])
 
     async def read(self, job_id: str, after: str = "0", count: int = 500) -> list[Event]:
         """Return the events after an id, oldest first; state changes have JSON of id, status, attempt, reason.
 
         Raises:
+            BodyUndecryptable: An event is sealed with another key, or changed.
             InvalidRequest: ``after`` is not an event id.
             JobNotFound: The job id is invalid.
             StoreUnavailable: No answer.
@@ -50,9 +56,12 @@ class EventLog:
                 param="Last-Event-ID",
             )
         first, lines = await self._scripts.run("events", (job_id, after, count), retry_safe=True)
-        return [_event(int(first) + offset, line) for offset, line in enumerate(lines)]
+        return [self._event(job_id, int(first) + offset, line) for offset, line in enumerate(lines)]
+
+    def _event(self, job_id: str, number: int, line: bytes) -> Event:
+        name, _, data = line.partition(b"\n")
+        return Event(id=str(number), name=name.decode(), data=self._cipher.open(data, _purpose(job_id)))
 
 
-def _event(number: int, line: bytes) -> Event:
-    name, _, data = line.partition(b"\n")
-    return Event(id=str(number), name=name.decode(), data=data)
+def _purpose(job_id: str) -> str:
+    return f"jobs/{job_id}/events"

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Protocol, Self
 
-from shared.errors import BodyLost
+from shared.errors import BodyLost, BodyUndecryptable
 from shared.jobs.stored_body import StoredBody
 
 RECORD_VERSION = 1
@@ -198,9 +198,9 @@ class Job:
     ``due_ms`` is from when it can be claimed, ``started_ms`` the latest start. ``queue_position`` (1: next) and
     ``estimated_start_ms`` are set for queued jobs only, ``reason`` for jobs that wait again: ``lost_lease``,
     ``released``, or the reason of a deferral. ``result_size`` is set where the result is stored beside the record,
-    ``result_as`` where it is encoded (``StoredBody``), ``result_lost`` if its object is gone. ``labels`` is as stored
-    (``labels.labels_field``), ``history`` the last upstream attempts, a JSON object a line.
-    ``paused_by`` is why a waiting job is not claimed.
+    ``result_as`` where it is encoded (``StoredBody``), ``result_lost`` if its object is gone, ``result_sealed`` why it
+    cannot be decrypted. ``labels`` is as stored (``labels.labels_field``), ``history`` the last upstream attempts, a
+    JSON object a line. ``paused_by`` is why a waiting job is not claimed.
     """
 
     id: str
@@ -228,6 +228,7 @@ class Job:
     result_size: int = 0
     result_as: str = ""
     result_lost: bool = False
+    result_sealed: BodyUndecryptable | None = None
     error: Mapping[str, Any] | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
     reason: str = ""
@@ -243,13 +244,13 @@ class Job:
         return not self.state.terminal
 
     def check_result(self) -> None:
-        """Refuse to serve a result that is lost.
+        """Refuse to serve a result that is lost, or that cannot be decrypted.
 
         Raises:
-            BodyLost: Its object is gone.
+            BodyLost, BodyUndecryptable: See there.
         """
-        if self.result_lost:
-            raise BodyLost
+        if self.result_lost or self.result_sealed is not None:
+            raise self.result_sealed or BodyLost
 
     @property
     def label_pairs(self) -> dict[str, str]:

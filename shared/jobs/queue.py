@@ -137,7 +137,7 @@ class JobQueue:
         if not keys.is_job_id(new.id):
             raise ValueError(f"invalid job id: {new.id!r}")
         stored = await self._bodies.pack(f"jobs/{new.id}", new.payload)
-        args = records.submit_args(new, self.limits.max_queued, stored)
+        args = records.submit_args(self._bodies.seal_echo(new), self.limits.max_queued, stored)
         if len(stored.data) > records.LARGE_BYTES:
             return await self._submit_large(new, args, stored.data)
         return await self._send(new, args)
@@ -164,10 +164,10 @@ class JobQueue:
 
     async def _with_result(self, submission: Submission) -> Submission:
         """Return a submission of a job that ended before, with its result."""
-        if not (submission.job.result_size or submission.job.result_as):
-            return submission
-        job = await self._bodies.with_result(submission.job)
-        return replace(submission, job=job or submission.job)
+        job = self._bodies.open_echo(submission.job)
+        if job.result_size or job.result_as:
+            job = await self._bodies.with_result(job) or job
+        return submission if job is submission.job else replace(submission, job=job)
 
     async def find_repeated(self, new: NewJob) -> Submission | None:
         """Find the job that the same request made before, as ``submit`` would; accepts nothing.

@@ -115,7 +115,7 @@ class JobStore:
         reply = await self._scripts.run("get", [job_id, DEADLINE_ERROR], retry_safe=True)
         if reply is None:
             return None
-        job = records.job_from_reply(job_id, reply[0])
+        job = self._bodies.open_echo(records.job_from_reply(job_id, reply[0]))
         if len(reply) > 2:
             job = records.with_forecast(job, reply[1], int(reply[2]))
             return _with_pauses(job, read_pauses(reply[3], int(reply[2]))) if reply[3] else job
@@ -125,7 +125,7 @@ class JobStore:
         """Return the request body while it is stored: of live and failed jobs, and those with ``keep_payload``.
 
         Raises:
-            BodyLost: It is lost.
+            BodyLost, BodyUndecryptable: It is lost, or cannot be decrypted.
             StoreUnavailable: No answer.
         """
         if not keys.is_job_id(job_id):
@@ -151,10 +151,12 @@ class JobStore:
         """
         args: list[Argument] = []
         for item in items:
-            data = b"" if item.outcome is None else item.outcome.data
+            claim, outcome = item.claim, self._bodies.for_redis(item.claim, item.outcome)
+            data = b"" if outcome is None else outcome.data
             if len(data) > records.LARGE_BYTES:
-                await write_parts(self._scripts, keys.part(item.claim.id, item.claim.token), data)
-            args += records.finish_args(item.claim, item.outcome, item.events, item.flushed)
+                await write_parts(self._scripts, keys.part(claim.id, claim.token), data)
+            events = self._bodies.seal_events(claim.id, item.events)
+            args += records.finish_args(claim, outcome, events, item.flushed)
         return [bool(answer) for answer in await self._scripts.run("finish", args)]
 
     async def cancel(self, job_id: str) -> Job:
@@ -168,7 +170,7 @@ class JobStore:
         reply = await self._scripts.run("cancel", [job_id, cancelled_error(job_id)], retry_safe=True)
         if reply is None:
             raise JobNotFound(job_id)
-        job = await self._bodies.with_result(records.job_from_reply(job_id, reply))
+        job = await self._bodies.with_result(self._bodies.open_echo(records.job_from_reply(job_id, reply)))
         if job is None:
             raise JobNotFound(job_id)
         return job
@@ -205,7 +207,7 @@ class JobStore:
             raise JobNotFound(job_id)
         if isinstance(reply, bytes):
             raise RetryRefused(f"Job {job_id} is {reply.decode()}; only failed jobs can be retried.")
-        return records.job_from_reply(job_id, reply)
+        return self._bodies.open_echo(records.job_from_reply(job_id, reply))
 
     async def list(
         self,

@@ -1,10 +1,14 @@
-"""The sections ``[files]`` and ``[blobs]``: what is kept, and where."""
+"""The sections ``[files]``, ``[blobs]`` and ``[store]``: what is kept, where, and how."""
 
+import base64
+import binascii
 from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator
 
 from shared.settings.section import Section
+
+_KEY_BYTES = 32
 
 
 class FileSettings(Section):
@@ -45,3 +49,41 @@ class BlobSettings(Section):
     def plain_options(self) -> dict[str, str]:
         """Return the options, secrets included."""
         return {name: value.get_secret_value() for name, value in self.options.items()}
+
+
+class StoreSettings(Section):
+    """How bodies are stored: request bodies, results, events of jobs, files, conversations, schedules, cached answers.
+
+    Attributes:
+        encryption_key: 32 random bytes in base64 or hex; of several (a list, or with commas between them) the first
+            one encrypts and all decrypt. Empty: bodies are not encrypted.
+    """
+
+    encryption_key: tuple[SecretStr, ...] = ()
+
+    @field_validator("encryption_key", mode="before")
+    @classmethod
+    def _listed(cls, value: object) -> object:
+        return tuple(key for key in value.replace(",", " ").split() if key) if isinstance(value, str) else value
+
+    @field_validator("encryption_key")
+    @classmethod
+    def _strong(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if any(len(_key_bytes(key.get_secret_value())) != _KEY_BYTES for key in value):
+            raise ValueError("must be 32 random bytes in base64 or hex: make one with `openssl rand -base64 32`")
+        return value
+
+    def keys(self) -> tuple[bytes, ...]:
+        """Return the keys, the one that encrypts first."""
+        return tuple(_key_bytes(key.get_secret_value()) for key in self.encryption_key)
+
+
+def _key_bytes(text: str) -> bytes:
+    """Read a key; empty: it is neither hex nor base64."""
+    try:
+        if len(text) == 2 * _KEY_BYTES:
+            return bytes.fromhex(text)
+        padded = text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4)
+        return base64.b64decode(padded, altchars=b"-_" if "-" in text or "_" in text else None, validate=True)
+    except (ValueError, binascii.Error):
+        return b""

@@ -17,6 +17,7 @@ from shared.settings.model import ProviderSettings, Settings, WebhookSettings
 ENVIRONMENT: Mapping[str, tuple[str, ...]] = {
     "FINOPS_REDIS_URL": ("redis", "url"),
     "FINOPS_BLOBS_URL": ("blobs", "url"),
+    "FINOPS_ENCRYPTION_KEY": ("store", "encryption_key"),
     "FINOPS_HOST": ("server", "host"),
     "FINOPS_PORT": ("server", "port"),
     "FINOPS_ALLOW_OPEN": ("server", "allow_open"),

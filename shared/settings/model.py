@@ -10,7 +10,7 @@ from pydantic_core import PydanticKnownError
 from shared.settings.alert_rules import MAX_RULES, AlertName, AlertSettings
 from shared.settings.auth import AuthSettings
 from shared.settings.cache import CacheSettings
-from shared.settings.files import BlobSettings, FileSettings
+from shared.settings.files import BlobSettings, FileSettings, StoreSettings
 from shared.settings.limits import EachName, EachSettings, Limited
 from shared.settings.prices import PriceSettings
 from shared.settings.section import Section
@@ -336,6 +336,7 @@ class Settings(Section):
     """The effective configuration of a process."""
 
     redis: RedisSettings = RedisSettings()
+    store: StoreSettings = StoreSettings()
     server: ServerSettings = ServerSettings()
     auth: AuthSettings = AuthSettings()
     jobs: JobSettings = JobSettings()

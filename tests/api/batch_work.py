@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 from shared.inference.submission import Submitter
-from shared.jobs.queue import JobQueue
 from tests.api.conftest import Gateway
 from worker.batch_lines import LineJobs
 from worker.batch_turns import BatchTurns
@@ -15,7 +14,7 @@ URL = "/v1/chat/completions"
 
 def turns_of(gateway: Gateway, *, window: int = 1000, max_queued: int = 1000) -> BatchTurns:
     services = gateway.services
-    submitter = Submitter(services.inference, JobQueue(services.commands), services.store)
+    submitter = Submitter(services.inference, services.queue, services.store)
     jobs = LineJobs(submitter, services.store, services.batches, max_queued=max_queued)
     return BatchTurns(
         services.batches,

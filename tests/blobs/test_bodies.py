@@ -118,7 +118,7 @@ async def test_a_damaged_body_is_lost_not_served(packing: Engine, commands: Redi
     with pytest.raises(BodyLost):
         await packing.bodies.with_payload(await claim_one(packing.queue))
     with pytest.raises(BodyLost):
-        await packing.bodies.unpack(b"x", "another version's")
+        await packing.bodies.unpack(b"x", "another version's", "jobs/x/payload")
 
 
 async def test_bodies_above_the_limit_are_objects(engine: Engine, place: Place, commands: RedisCommands) -> None:
@@ -286,4 +286,4 @@ async def test_an_unknown_name_in_the_list_is_an_orphan(engine: Engine) -> None:
 async def test_a_large_body_is_compressed_outside_the_loop(packing: Engine) -> None:
     stored = await packing.bodies.pack("jobs/x", TEXT * 100)
     assert len(TEXT * 100) > LARGE_BYTES
-    assert await packing.bodies.unpack(stored.data, stored.encoding) == TEXT * 100
+    assert await packing.bodies.unpack(stored.data, stored.encoding, "jobs/x/payload") == TEXT * 100

@@ -1,11 +1,14 @@
 """A stored answer's bytes."""
 
+import dataclasses
 import zlib
+from functools import partial
 
 import orjson
 import pytest
 
 from shared.cache.entry import COMPRESSED_FROM, CacheEntry, decode, decode_head
+from shared.store.encryption import BodyCipher
 
 MOST = 1024 * 1024
 
@@ -23,6 +26,18 @@ def test_an_entry_is_read_as_it_was_written(size: int) -> None:
     assert decode(stored, most_bytes=MOST) == before
     assert (head := decode_head(stored[:2000])) is not None and (head.at, head.model) == (1000.5, "m/n")
     assert len(stored) < 5000
+
+
+@pytest.mark.parametrize("size", [0, 10, COMPRESSED_FROM])
+def test_a_sealed_entry_shows_neither_question_nor_answer(size: int) -> None:
+    before = dataclasses.replace(entry(b"secret" * (size // 6)), text="wha\ud800t is secret?")
+    cipher = BodyCipher((bytes(32),))
+    stored = before.encode(partial(cipher.seal, purpose="a"))
+    assert b"secret" not in stored
+    assert decode(stored, most_bytes=MOST, unseal=partial(cipher.open, purpose="a")) == before
+    assert decode(stored, most_bytes=MOST, unseal=partial(cipher.open, purpose="b")) is None
+    assert decode(stored, most_bytes=MOST) is None
+    assert (head := decode_head(stored)) is not None and (head.partition, head.text) == ("k", "")
 
 
 def test_age_and_life_are_counted_from_the_request() -> None:

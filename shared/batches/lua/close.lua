@@ -7,10 +7,10 @@ if not holds(id, turn) then return 0 end
 local now = now_ms()
 local f = redis.call('HMGET', batch_key(id), 'owner', 'input', 'webhook', 'file_ttl_s')
 for _, kind in ipairs({'output', 'error'}) do
-  local file, parts = unpack(redis.call('HMGET', batch_key(id), kind .. '_file', kind .. '_parts'))
+  local file, parts, longer = unpack(redis.call('HMGET', batch_key(id), kind .. '_file', kind .. '_parts', kind .. '_longer'))
   parts = num(parts)
   if parts > 0 then
-    local bytes = 0
+    local bytes = -num(longer)  -- the size of a file is that of its content, sealed or not
     for part = 0, parts - 1 do bytes = bytes + redis.call('STRLEN', part_key(file, int(part))) end
     keep_file(file, f[1] or '', parts, num(f[4]) * 1000, now,
       {'bytes', int(bytes), 'filename', id .. '_' .. kind .. '.jsonl', 'purpose', 'batch_output'})
