@@ -44,7 +44,10 @@ def command_lines() -> list[object]:
 @pytest.mark.parametrize("block", examples("toml"))
 def test_a_configuration_example_is_accepted(block: str, tmp_path: Path) -> None:
     (tmp_path / "finops.toml").write_text(block)
-    environ = {name: f"sk-{name.lower()}-0123456789" for name in re.findall(r'"env\.(\w+)"', block)}
+    environ = {
+        name: "0123456789abcdef" * 4 if "ENCRYPTION" in name else f"sk-{name.lower()}-0123456789"
+        for name in re.findall(r'"env\.(\w+)"', block)
+    }
     settings = load_settings(tmp_path / "finops.toml", environ)
     providers = configured_providers(settings, environ)
     Routing(settings, providers, HealthBoard(providers, {name: gate_of(providers[name]) for name in providers}))
