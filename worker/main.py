@@ -269,9 +269,7 @@ def _assemble(
     url = settings.redis.url.get_secret_value() if settings.redis.url else ""
     commands = MultiplexedClient(url, client_name="finops-worker")
     exits.push_async_callback(commands.aclose)
-    cipher = options.bodies.cipher
-    subscription = partial(connect, url, timeout_s=None, max_connections=1, client_name="finops-health")
-    store = SharedStore(commands, subscription, cipher)
+    store = _shared_store(url, commands, options)
     billing = build_billing(settings, commands, metrics)
     inference = build_inference(
         settings, environ, watch=metrics, cache_watch=metrics.cache, store=store, billing=billing, tracing=tracing
@@ -308,6 +306,12 @@ def _assemble(
     exits.push_async_callback(parts.aclose)  # the first to end: what it uses is still open
     logger.info("worker starts", extra={"concurrency": options.concurrency, "queues": list(options.priorities)})
     return Shift(worker, inference.states)
+
+
+def _shared_store(url: str, commands: MultiplexedClient, options: WorkerOptions) -> SharedStore:
+    """Return the access to the store that the inference path shares with other processes."""
+    subscription = partial(connect, url, timeout_s=None, max_connections=1, client_name="finops-health")
+    return SharedStore(commands, subscription, options.bodies.cipher)
 
 
 def _share_figures(parts: WatchedParts, settings: Settings, figures: FigureWriter, exits: AsyncExitStack) -> None:
