@@ -14,6 +14,7 @@ from shared.alerts.rules import alert_scripts
 from shared.checks.blobs import check_blobs
 from shared.checks.findings import Finding, Level
 from shared.checks.governance import check_address, check_admin_key, check_keys
+from shared.checks.limits import check_limits
 from shared.checks.store import check_store
 from shared.governance.limits.guard import governance_scripts
 from shared.settings.model import Settings
@@ -67,7 +68,7 @@ async def examine(settings: Settings) -> dict[str, Any]:
     redis = settings.redis.url
     url = DEFAULT_REDIS_URL if redis is None else redis.get_secret_value()
     checked = await asyncio.gather(check_keys(settings, url), check_store(url, settings), check_blobs(settings))
-    findings = [check_address(settings), *(finding for found in checked for finding in found)]
+    findings = [check_address(settings), *check_limits(settings), *(finding for found in checked for finding in found)]
     if settings.auth.admin_key is not None:
         findings.insert(0, check_admin_key(settings, None))
     findings.sort(key=lambda finding: _WORST_FIRST.index(finding.level))
