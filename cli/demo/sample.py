@@ -20,7 +20,7 @@ from shared.governance.ledger.past import write_past
 from shared.store.multiplexed import MultiplexedClient
 
 TEAMS = {"search": "discovery", "support-bot": "care", "reports": "finance", "research": "science"}
-BUDGETS = {"search": 12, "support-bot": 20, "reports": 0.004, "research": 40}
+BUDGETS = {"search": 12, "support-bot": 20, "reports": 0.002, "research": 40}
 PROMPT = [{"role": "user", "content": "Summarise what changed this week, in three sentences."}]
 WEBHOOK = "orders"
 LOST_WEBHOOK = "crm"
@@ -55,7 +55,9 @@ class SampleTraffic:
         await self._make_keys()
         await self._write_past()
         await self._client.put("/api/queue/pauses/model%3Agpt-4.1", json={"reason": "maintenance until noon"})
-        await asyncio.gather(self._call(), self._submit_jobs(), self._schedule(), self._batch())
+        await self._batch()
+        await asyncio.gather(self._submit_jobs(), self._schedule())
+        await self._call()  # last, so that the newest calls are of every kind
 
     async def _make_keys(self) -> None:
         for name, team in TEAMS.items():
@@ -127,7 +129,7 @@ class SampleTraffic:
         await self._post(f"{path}/{paused.json()['id']}/pause", key="search")
 
     async def _batch(self) -> None:
-        for models in (["sim/gpt-4o"] * 40, ["sim/gpt-4o", "sim/gpt-4o@status=400"] * 6):
+        for models in (["sim/gpt-4o"] * 24, ["sim/gpt-4o", "sim/gpt-4o@status=400"] * 6):
             lines = [
                 {"custom_id": str(at), "method": "POST", "url": "/v1/chat/completions", "body": _body(model)}
                 for at, model in enumerate(models)

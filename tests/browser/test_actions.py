@@ -268,7 +268,7 @@ def test_failed_jobs_are_selected_and_retried(tab: Tab, api: Api, press: Press) 
     press(page.get_by_label(f"Select {ids[1]}"))
     press(button(page, "Retry 1"))
     press(button(page.locator("dialog"), "Retry jobs"))
-    expect(page.get_by_role("status")).to_contain_text("1 jobs changed.")
+    expect(page.get_by_role("status")).to_contain_text("1 job changed.")
     expect(page.locator("tbody .badge")).to_have_text(["failed", "failed"])
     wait_until_sync(lambda: len(api.get(f"/api/jobs/{ids[1]}")["history"]) == 2)
     assert len(api.get(f"/api/jobs/{ids[0]}")["history"]) == 1
@@ -295,12 +295,12 @@ def test_all_jobs_that_match_are_moved_retried_and_deleted(tab: Tab, api: Api, p
         expect(progress).to_contain_text("completed")
         press(button(progress, "Dismiss"))
 
-    act("reprioritize", "Change the priority of 1 jobs", "high")
+    act("reprioritize", "Change the priority of 1 job", "high")
     assert [job["id"] for job in api.get(f"/api/jobs?label=app:{label}&priority=high")["data"]] == [waiting]
-    act("retry", "Retry 1 jobs")
+    act("retry", "Retry 1 job")
     wait_until_sync(lambda: len(api.get(f"/api/jobs/{failed}")["history"]) == 2)
     expect(page.locator("tbody .badge").first).to_have_text("failed")
-    act("delete", "Delete 1 jobs")
+    act("delete", "Delete 1 job")
     expect(page.locator("tbody tr")).to_have_count(1)
     assert [job["id"] for job in api.get(f"/api/jobs?label=app:{label}")["data"]] == [waiting]
 

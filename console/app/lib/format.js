@@ -9,13 +9,18 @@ const compact = new Intl.NumberFormat("en-US", { notation: "compact", maximumFra
 export function money(value) {
   if (value == null) return "–";
   if (value === 0) return "$0.00";
-  return Math.abs(value) < 1 ? usdSmall.format(value) : usdLarge.format(value);
+  return Math.abs(value) < 0.1 ? usdSmall.format(value) : usdLarge.format(value);
 }
 
 /** @param {number | null | undefined} value */
 export function count(value) {
   if (value == null) return "–";
   return Math.abs(value) >= 100_000 ? compact.format(value) : whole.format(value);
+}
+
+/** @param {number} number @param {string} noun of one */
+export function plural(number, noun) {
+  return `${count(number)} ${noun}${number === 1 ? "" : "s"}`;
 }
 
 /** @param {number} part @param {number} total */

@@ -16,7 +16,7 @@ export default function Audit() {
       empty=${["Nothing was changed", "Every administrative change is recorded here."]} noun="entries"
       columns=${[
         { title: "At", cell: (/** @type {any} */ entry) => html`<${When} at=${entry.at} />` },
-        { title: "Action", cell: (/** @type {any} */ entry) => html`<span class="mono clip narrow" title=${entry.action}>${entry.action}</span>` },
+        { title: "Action", cell: (/** @type {any} */ entry) => html`<span class="mono clip" title=${entry.action}>${entry.action}</span>` },
         { title: "Result", cell: (/** @type {any} */ entry) => html`<${Status} status=${entry.status < 400 ? "ok" : "failed"} />` },
         { title: "Target", cell: (/** @type {any} */ entry) => html`<span class="mono clip narrow" title=${entry.target}>${entry.target}</span>` },
         { title: "Detail", cell: (/** @type {any} */ entry) => html`<span class="mono clip narrow" title=${JSON.stringify(entry.detail)}>${Object.keys(entry.detail ?? {}).length ? JSON.stringify(entry.detail) : ""}</span>` },

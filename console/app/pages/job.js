@@ -1,7 +1,7 @@
 /** What happened to this job, attempt by attempt, and what came of it? */
 import { html, useEffect, useState } from "../lib/html.js";
 import { call, followJob } from "../lib/api.js";
-import { count, duration, epoch, moment, money, pretty } from "../lib/format.js";
+import { count, duration, epoch, moment, money, plural, pretty } from "../lib/format.js";
 import { usePoll } from "../lib/poll.js";
 import { session } from "../lib/session.js";
 import { answerText } from "../lib/surfaces.js";
@@ -131,7 +131,7 @@ function Deliveries({ job, admin }) {
   const again = (/** @type {any} */ one) => act(() => call("redeliver", { path: { delivery_id: one.id } }), "The event is sent again.").then(live.reload);
   if (!rows.length) return null;
   return html`<${Card} title="Deliveries"><ol class="timeline">${rows.map((/** @type {any} */ one) => html`<li key=${one.id} class=${one.status === "delivered" ? "good" : one.status === "failed" ? "bad" : "live"}>
-    <div><div>${one.event} <${Status} status=${one.status} /></div><div class="detail">${one.webhook || one.url}, ${one.attempts.length} attempts</div></div>
+    <div><div>${one.event} <${Status} status=${one.status} /></div><div class="detail">${one.webhook || one.url}, ${plural(one.attempts.length, "attempt")}</div></div>
     ${admin && one.status !== "pending" ? html`<button class="small" onClick=${() => again(one)}>Send again</button>` : null}</li>`)}</ol></${Card}>`;
 }
 

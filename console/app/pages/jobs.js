@@ -1,7 +1,7 @@
 /** Which jobs are there, and what should happen to them? */
 import { html, useState } from "../lib/html.js";
 import { call } from "../lib/api.js";
-import { duration, epoch } from "../lib/format.js";
+import { duration, epoch, plural } from "../lib/format.js";
 import { usePages } from "../lib/poll.js";
 import { session } from "../lib/session.js";
 import { BulkDialog, Progress } from "../ui/bulk.js";
@@ -89,7 +89,7 @@ function Selection({ rows, selected, clear, reload, admin }) {
     const name = asking === "cancel" ? (admin ? "cancelJob" : "cancelOwnJob") : admin ? "retryJob" : "retryOwnJob";
     const results = await Promise.allSettled(jobs.map((job) => call(name, { path: { job_id: job.id } })));
     const failed = results.filter((result) => result.status === "rejected").length;
-    toast(failed ? `${jobs.length - failed} of ${jobs.length} jobs changed; ${failed} refused.` : `${jobs.length} jobs changed.`, failed ? "bad" : "");
+    toast(failed ? `${jobs.length - failed} of ${jobs.length} jobs changed; ${failed} refused.` : `${plural(jobs.length, "job")} changed.`, failed ? "bad" : "");
     clear();
     reload();
   }
@@ -99,6 +99,6 @@ function Selection({ rows, selected, clear, reload, admin }) {
     <button class="small" disabled=${!retryable.length} onClick=${() => setAsking("retry")}>Retry ${retryable.length}</button>
     <button class="small plain" onClick=${clear}>Clear selection</button>
     ${asking ? html`<${Confirm} title=${asking === "cancel" ? "Cancel jobs" : "Retry jobs"} action=${asking === "cancel" ? "Cancel jobs" : "Retry jobs"} danger=${asking === "cancel"}
-      text=${asking === "cancel" ? `${jobs.length} jobs will be cancelled. Running calls are aborted and charged for what they used.` : `${jobs.length} failed jobs will run again under their keys' limits.`}
+      text=${asking === "cancel" ? `${plural(jobs.length, "job")} will be cancelled. Running calls are aborted and charged for what they used.` : `${plural(jobs.length, "failed job")} will run again under the limits of their keys.`}
       onConfirm=${act} onClose=${() => setAsking("")} />` : null}</div>`;
 }

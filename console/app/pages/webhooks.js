@@ -13,7 +13,7 @@ const FILTERS = [
   { name: "status", label: "Status", options: /** @type {[string, string][]} */ (["pending", "delivered", "failed"].map((name) => [name, name])) },
   { name: "webhook", label: "Webhook" },
   { name: "job", label: "Job", placeholder: "Id of a job" },
-  { name: "event", label: "Event", placeholder: "async_job.failed" },
+  { name: "event", label: "Event", placeholder: "Event, as async_job.failed" },
 ];
 
 export default function Webhooks() {

@@ -1,7 +1,7 @@
 /** Actions on all jobs that match a filter: counted and priced first, then watched. */
 import { html, useEffect, useState } from "../lib/html.js";
 import { call } from "../lib/api.js";
-import { count, money } from "../lib/format.js";
+import { count, money, plural } from "../lib/format.js";
 import { usePoll } from "../lib/poll.js";
 import { current, setQuery } from "../lib/router.js";
 import { Dialog } from "./dialog.js";
@@ -48,7 +48,7 @@ export function BulkDialog({ filter, onClose }) {
     ]} />` : dry.error ? null : html`<p class="muted">Counting the jobs that match.</p>`}
     <p class="muted">${effect}</p>
     <div class="form-actions"><button onClick=${onClose}>Close</button>
-      <button class=${action === "cancel" || action === "delete" ? "danger" : "primary"} disabled=${busy || !affected} onClick=${start}>${text} ${count(affected)} jobs</button></div></${Dialog}>`;
+      <button class=${action === "cancel" || action === "delete" ? "danger" : "primary"} disabled=${busy || !affected} onClick=${start}>${text} ${plural(affected, "job")}</button></div></${Dialog}>`;
 }
 
 const OPEN = new Set(["queued", "running"]);
