@@ -18,6 +18,8 @@ async def serving(app: Any, **options: Any) -> AsyncIterator[str]:
     server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="error", ws="none", **options))
     task = asyncio.create_task(server.serve(sockets=[guard]))
     await wait_until(lambda: server.started)
-    yield f"http://127.0.0.1:{guard.getsockname()[1]}"
-    server.should_exit = True
-    await task
+    try:
+        yield f"http://127.0.0.1:{guard.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await task
