@@ -10,23 +10,32 @@
 -- when refused) and the amount that binds per limit.
 local id, keep, cost, tokens = ARGV[1], num(ARGV[2]), num(ARGV[3]), num(ARGV[4])
 local now = ARGV[5] ~= '' and num(ARGV[5]) or now_ms()
-sweep_holds(now)
 local hold = redis.call('HMGET', hold_key(id), 'state', 'cost')
 local known, least, whole = hold[1] == 'held', num(ARGV[7]), ARGV[8] == '1'
 
-local meters, facts, refused = {}, {}, 0
-for at = 9, #ARGV, 5 do
-  local m = read_meter(ARGV[at], ARGV[at + 2], ARGV[at + 3], num(ARGV[at + 4]), now)
-  m.counts = ARGV[at + 1]
-  meters[#meters + 1] = m
-  -- An existing run's cap is lowered whether this call passes or not: its caller says how much the run may cost.
-  if m.lowers and m.run_exists then redis.call('HSET', m.key, 'budget', int(m.limit)) end
-  local taken = m.used + m.held
-  local over = m.limit >= 0 and (m.counts == 'requests' and taken + 1 > m.limit or taken >= m.limit)
-  if whole and m.counts == 'cost' and m.limit >= 0 and taken + cost > m.limit then over = true end
-  if over and not known and refused == 0 then refused = #meters end
-  if m.counts == 'cost' and m.limit >= 0 then cost = math.min(cost, math.max(least, m.limit - taken)) end
+-- The meters as they stand, the number of the one that refuses (0: none), and the cost that budgets have left.
+local function weigh()
+  local meters, refused, left = {}, 0, cost
+  for at = 9, #ARGV, 5 do
+    local m = read_meter(ARGV[at], ARGV[at + 2], ARGV[at + 3], num(ARGV[at + 4]), now)
+    m.counts = ARGV[at + 1]
+    meters[#meters + 1] = m
+    -- An existing run's cap is lowered whether this call passes or not: its caller says how much the run may cost.
+    if m.lowers and m.run_exists then redis.call('HSET', m.key, 'budget', int(m.limit)) end
+    local taken = m.used + m.held
+    local over = m.limit >= 0 and (m.counts == 'requests' and taken + 1 > m.limit or taken >= m.limit)
+    if whole and m.counts == 'cost' and m.limit >= 0 and taken + cost > m.limit then over = true end
+    if over and not known and refused == 0 then refused = #meters end
+    if m.counts == 'cost' and m.limit >= 0 then left = math.min(left, math.max(least, m.limit - taken)) end
+  end
+  return meters, refused, left
 end
+
+local meters, refused, left = weigh()
+-- Whoever books ends expired holds; here it is done where one may stand in a call's way (5 us a call otherwise).
+if (refused > 0 or left < cost) and sweep_holds(now) then meters, refused, left = weigh() end
+cost = left
+local facts = {}
 for i, m in ipairs(meters) do
   local until_ms = (i == refused and m.frees or m.ends) - now
   facts[#facts + 1] = m.used

@@ -1,5 +1,5 @@
 -- What the scripts of governance share.
-local function int(n) return string.format('%.0f', n) end
+local function int(n) return string.format('%d', math.floor(n)) end  -- half of what '%.0f' takes
 local function num(v) return tonumber(v or 0) or 0 end
 
 local function now_ms()

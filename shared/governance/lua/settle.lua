@@ -7,6 +7,7 @@ local writer, batch = 'finops:writer:' .. ARGV[1], num(ARGV[2])
 local now = ARGV[3] ~= '' and num(ARGV[3]) or now_ms()
 if num(redis.call('GET', writer)) >= batch then return 0 end
 redis.call('SET', writer, int(batch), 'PX', '3600000')
+sweep_holds(now)
 local books = open_books()
 for at = 4, #ARGV, 3 do settle_outcome(ARGV[at], ARGV[at + 1], ARGV[at + 2], now, books) end
 close_books(books, now)

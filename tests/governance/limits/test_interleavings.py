@@ -113,8 +113,7 @@ class Interleavings(RuleBasedStateMachine):
         for reservation, (_, _, since) in list(self.open.items()):  # the living renew
             self.run(self.store.execute("ZADD", "finops:holds", "XX", self.now + 120_000, reservation))
             assert since <= self.now
-        self.run(self.guard.admit("nobody", (Limit("requests", "nobody", "1m", 10**9),), cost=0, tokens=0,
-                                 clock=str(self.now)))  # fmt: skip
+        self._write(["", "settled", ""])
         if len(self.left) <= 20:
             self.ended_left()
 

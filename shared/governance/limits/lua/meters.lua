@@ -160,9 +160,13 @@ local thresholds
 local function alert_thresholds(meter, before, after, now)
   local limit = meter.limit
   if not limit or limit <= 0 then return end
-  thresholds = thresholds or redis.call('HGET', 'finops:books', 'thresholds') or '50,80,100'
-  for percent in string.gmatch(thresholds, '%d+') do
-    local mark = limit * num(percent) / 100
+  if not thresholds then
+    thresholds = {}
+    local stored = redis.call('HGET', 'finops:books', 'thresholds') or '50,80,100'
+    for percent in string.gmatch(stored, '%d+') do thresholds[#thresholds + 1] = percent end
+  end
+  for _, percent in ipairs(thresholds) do
+    local mark = limit * percent / 100
     if before < mark and after >= mark then
       local _, ends = window_of(meter.window, now)
       alert_once(percent .. ':' .. meter.key, ends + GRACE_MS, {'kind', 'budget.threshold', 'scope', meter.scope,
@@ -227,9 +231,11 @@ local function reopen_hold(id)
   if state and state ~= 'held' then redis.call('HSET', hold_key(id), 'state', 'expired') end
 end
 
--- Ends expired holds.
+-- Ends expired holds; whether there were any.
 local function sweep_holds(now)
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', HOLDS, '-inf', int(now), 'LIMIT', '0', '20')) do
+  local expired = redis.call('ZRANGEBYSCORE', HOLDS, '-inf', int(now), 'LIMIT', '0', '20')
+  for _, id in ipairs(expired) do
     if end_hold(id, 'expired', 0, 0, now) == 0 then redis.call('ZREM', HOLDS, id) end
   end
+  return #expired > 0
 end
