@@ -10,7 +10,7 @@ from starlette.responses import Response
 from api.admin.access import admin_router
 from api.admin.overview import read_figures
 from api.endpoints.deps import ServicesDep, as_response
-from api.http.request_context import json_reply
+from api.http.request_context import Reply, json_reply
 from api.services import Services
 from shared.settings.load import effective
 
@@ -34,8 +34,7 @@ _STORE_FACTS = {
 @router.get("/overview", summary="Get the figures of the console's first page")
 async def overview(services: ServicesDep) -> Response:
     """Queue, spend, latest failures and providers. Read from the store once a second however many ask."""
-    figures = await services.shared_answers.get("overview", LIVE_S, lambda: read_figures(services))
-    return as_response(json_reply({**figures, "providers": services.inference.states()}))
+    return as_response(await services.shared_answers.get("overview", LIVE_S, lambda: _overview(services)))
 
 
 @router.get("/system", summary="Get version, store and configuration in force")
@@ -60,6 +59,11 @@ async def create_ticket(services: ServicesDep) -> Response:
     """The ticket signs the administrator in once, within two minutes: open `/ui#ticket=<ticket>`."""
     ticket = await services.sessions.create_ticket()
     return as_response(json_reply({"ticket": ticket, "path": f"/ui#ticket={ticket}"}, 201))
+
+
+async def _overview(services: Services) -> Reply:
+    """The reply as it is sent: written once, however many tabs get it."""
+    return json_reply({**await read_figures(services), "providers": services.inference.states()})
 
 
 async def _store(services: Services) -> dict[str, str]:
