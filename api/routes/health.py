@@ -16,7 +16,7 @@ from api.services import Services
 from shared.errors import GatewayError
 from shared.governance.keys.roles import Permission
 from shared.governance.limits.guard import LimitGuard
-from shared.governance.limits.headroom import configured_limits, read_headroom
+from shared.governance.limits.headroom import configured_limits, read_headroom, read_open
 from shared.store.errors import REFUSALS, StoreConnectionError, StoreRefused
 from shared.store.probe import check_writable
 
@@ -81,5 +81,6 @@ async def _observe_store(services: Services) -> None:
             services.metrics.observe_rules({state.name: state.status == "firing" for state in states})
             limits = chain(configured_limits(services.settings), services.governance.known_limits())
             services.metrics.observe_limits(await read_headroom(LimitGuard(services.commands), limits))
+            services.metrics.observe_open(await read_open(services.commands))
     except STORE_FAULTS:
         return

@@ -76,6 +76,12 @@ class StoreGauges:
         self._headroom = Series(
             Gauge("finops_limit_headroom_ratio", "What a limit has left: 1 all, 0 nothing.", labels, registry=registry)
         )
+        texts = {
+            "reservations": "Open reservations of calls, jobs and batches.",
+            "runs": "Runs that were used in the last 30 days.",
+            "provider_batches": "Batches of providers that are followed until they are booked.",
+        }
+        self._open = {name: Gauge(f"finops_limit_{name}", text, registry=registry) for name, text in texts.items()}
 
     def observe_queue(self, stats: QueueMetrics) -> None:
         """Set the queue's gauges, to be called at a scrape."""
@@ -101,3 +107,8 @@ class StoreGauges:
         self._headroom.forget()
         for kind, scope, window, left in headroom:
             self._headroom(kind, scope, window).set(left)
+
+    def observe_open(self, counts: Mapping[str, int]) -> None:
+        """Set the numbers of open reservations, runs and followed batches, by name; to be called at a scrape."""
+        for name, count in counts.items():
+            self._open[name].set(count)

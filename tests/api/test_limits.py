@@ -263,8 +263,10 @@ async def test_metrics_show_what_limits_have_left(start: Start) -> None:
     )
     admin = {"authorization": f"Bearer {ADMIN_KEY}"}
     made = (await gateway.post("/api/keys", {"name": "m", "budget": {"limit_usd": 2.0}}, headers=admin)).json()
+    path, body = PLACES["openai"]
     for key in (KEY_A, made["value"]):
-        assert (await ask(gateway, "openai", "whole", key)).status_code == 200
+        answer = await gateway.post(path, body, headers={"x-bf-vk": key, "x-bf-run-id": "nightly"})
+        assert answer.status_code == 200
     text = (await gateway.http.get("/metrics", headers=admin)).text
     found = dict(
         line.removeprefix("finops_limit_headroom_ratio").rsplit(" ", 1)
@@ -273,5 +275,6 @@ async def test_metrics_show_what_limits_have_left(start: Start) -> None:
     )
     assert found['{kind="requests",scope="key:team-a",window="1d"}'] == "0.75"
     assert found['{kind="requests",scope="model:sim/*",window="1d"}'] == "0.8"
+    assert {"finops_limit_runs 2.0", "finops_limit_provider_batches 0.0"} <= set(text.splitlines())  # a key's own runs
     for scope in ("team:red", f"key:{made['id']}"):
         assert 0.9 < float(found[f'{{kind="budget",scope="{scope}",window="1d"}}']) < 1, found

@@ -4,14 +4,22 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Final
 
+from shared.governance.keyspace import RUNS
 from shared.governance.limits.guard import LimitGuard
 from shared.governance.limits.model import LIMIT_KINDS, Limit, limits_of
 from shared.settings.limits import Limited
 from shared.settings.model import Settings
+from shared.store.commands import RedisCommands
 
 MAX_READ: Final = 1000
 """Limits whose meters one scrape reads, in one script of about 2 us each."""
 MAX_SERIES: Final = 200
+
+_OPEN: Final = {
+    "reservations": "finops:holds",
+    "runs": RUNS,
+    "provider_batches": "finops:provider-batches",
+}
 
 Headroom = tuple[str, str, str, float]
 """Kind, scope, window, and what is left: 1 all, 0 nothing."""
@@ -54,3 +62,13 @@ async def read_headroom(guard: LimitGuard, limits: Iterable[Limit]) -> list[Head
     }
     tightest = sorted(left.values(), key=lambda found: found[1])[:MAX_SERIES]
     return [(LIMIT_KINDS[limit.kind].public, limit.scope, limit.window, part) for limit, part in tightest]
+
+
+async def read_open(commands: RedisCommands) -> dict[str, int]:
+    """Count open reservations, runs used in the last 30 days, and provider batches that are followed: one round trip.
+
+    Raises:
+        StoreConnectionError: No answer.
+    """
+    counts = await commands.execute_many([("ZCARD", key) for key in _OPEN.values()], retry_safe=True)
+    return dict(zip(_OPEN, map(int, counts), strict=True))
