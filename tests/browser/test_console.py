@@ -204,7 +204,7 @@ def test_wrong_keys_are_refused_and_signing_out_works(browser: Browser, gateway:
     context.close()
 
 
-ROWS_IN_WINDOW = 45  # of 900 px: 25, and 20 around them
+ROWS_IN_WINDOW = 37  # 17 of a view of 900 px, and 20 around them
 DRAW = """async (base) => {
     const { html, render } = await import(base + "/app/lib/html.js");
     const { Table } = await import(base + "/app/ui/table.js");

@@ -3,7 +3,8 @@ import { html, useEffect, useRef, useState } from "../lib/html.js";
 import { navigate } from "../lib/router.js";
 import { Empty, Loading } from "./parts.js";
 
-const ROW_PX = 36; // as in .virtual of style.css
+const ROW_PX = 36; // both as in .virtual of style.css
+const PART_OF_VIEW = 0.68;
 const WINDOWED_FROM = 100;
 const STEP_ROWS = 4; // a scroll draws anew when the window has moved so far
 const MARGIN_ROWS = 8;
@@ -81,5 +82,5 @@ function useWindow(total, windowed) {
   }, [windowed]);
   if (!windowed) return { frame, from: 0, to: total };
   const from = Math.max(0, Math.min(first, total) - MARGIN_ROWS);
-  return { frame, from, to: Math.min(total, first + Math.ceil(innerHeight / ROW_PX) + STEP_ROWS + MARGIN_ROWS) };
+  return { frame, from, to: Math.min(total, first + Math.ceil((PART_OF_VIEW * innerHeight) / ROW_PX) + STEP_ROWS + MARGIN_ROWS) };
 }
