@@ -9,6 +9,7 @@
 local operation, action, priority = ARGV[1], ARGV[4], ARGV[5]
 local filter = cjson.decode(ARGV[7])
 --!include fits.lua
+need('context')
 if not holds_operation(operation, ARGV[2]) then return -1 end
 local now = now_ms()
 local aborted = {}
@@ -56,9 +57,9 @@ if #ids == 0 then return 0 end
 local done, costs = 0, 0
 for _, id in ipairs(ids) do
   local job = read_job(id)
-  local cost = job and estimate_of(id) or 0
-  if job and fits(redis.call('HMGET', job_key(id), unpack(fields))) and apply(job) then
-    done, costs = done + 1, costs + cost
+  local f = job and redis.call('HMGET', job_key(id), unpack(fields))
+  if job and fits(f) and apply(job) then
+    done, costs = done + 1, costs + estimate_in(f[at.context])
   end
 end
 count_jobs(operation, ids, done, costs)

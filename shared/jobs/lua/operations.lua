@@ -32,8 +32,8 @@ local function end_operation(id, now, status, rest)
 end
 
 -- What a job was estimated to cost at most, in micro-USD; 0 where that is not known. Its fields are numbers and names.
-local function estimate_of(id)
-  local text = string.match(redis.call('HGET', job_key(id), 'context') or '', '"estimate":(%b{})')
+local function estimate_in(context)
+  local text = string.match(context or '', '"estimate":(%b{})')
   local known, estimate = pcall(cjson.decode, text or '{}')
   if not known then return 0 end
   return num(estimate.cost) + math.floor(num(estimate.output) * num(estimate.output_rate) / 1000000 + 0.5)

@@ -2,6 +2,8 @@
 -- to the same sums is written once, by settle_outcomes().
 local kept_bytes = {}  -- by caller and field of count_bytes
 local outcome_books, booked_ms  -- of their ledger entries, and when they were opened
+local coded = {}  -- by set of error codes: creation and id of jobs
+local trims_codes  -- whether these sets forget what the list of all jobs forgot
 
 -- arq's own result entry, for its Job.status(), Job.info() and Job.result_info().
 local function write_arq_result(job, now, outcome, ttl)
@@ -49,8 +51,18 @@ local function note_bytes(caller, field, bytes)
   of_caller[field] = (of_caller[field] or 0) + bytes
 end
 
+local function list_codes()
+  local oldest = trims_codes and redis.call('ZRANGE', ALL, '0', '0', 'WITHSCORES')[2]
+  for key, entries in pairs(coded) do
+    redis.call('ZADD', key, unpack(entries))
+    if oldest then redis.call('ZREMRANGEBYSCORE', key, '-inf', '(' .. oldest) end
+  end
+  coded = {}
+end
+
 -- Ends a script with outcomes, in place of settle().
 local function settle_outcomes()
+  if next(coded) then list_codes() end
   for caller, fields in pairs(kept_bytes) do
     for field, bytes in pairs(fields) do count_bytes(caller, field, bytes) end
   end
@@ -90,11 +102,12 @@ local function list_outcome(job, outcome)
   end
   local code = outcome.error and string.match(outcome.error, '"code":"([^"]*)"')
   if not code then return end
-  redis.call('ZADD', code_key(code), int(job.created), job.id)
-  if job.seq % 16 == 0 then
-    local oldest = redis.call('ZRANGE', ALL, '0', '0', 'WITHSCORES')[2]
-    if oldest then redis.call('ZREMRANGEBYSCORE', code_key(code), '-inf', '(' .. oldest) end
-  end
+  local key = code_key(code)
+  local list = coded[key] or {}
+  coded[key] = list
+  list[#list + 1] = int(job.created)
+  list[#list + 1] = job.id
+  if job.seq % 16 == 0 then trims_codes = true end
 end
 
 -- Writes the outcome of a live job with everything that follows from it. outcome: state, status, error; of runs also

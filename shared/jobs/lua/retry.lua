@@ -50,5 +50,5 @@ for _, key in ipairs({job_key(id), payload_key(id), events_key(id), arq_job_key(
   redis.call('PEXPIRE', key, LIVE_MS)
 end
 settle()
-if operation ~= '' then count_job(operation, id, 'done', estimate_of(id)) end
+if operation ~= '' then count_job(operation, id, 'done', estimate_in(redis.call('HGET', job_key(id), 'context'))) end
 return redis.call('HGETALL', job_key(id))
