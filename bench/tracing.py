@@ -3,8 +3,8 @@
     python -m bench.tracing [--blocks 30] [--rounds 5] [--keep]    # two minutes
 
 The application without sockets (`bench/socketless.py`), once per variant in one process; spans go to a receiver in a process
-of its own. A block is 25 batches of 32 calls of each variant, in turns. Its time is the CPU time of the event loop's
-thread; what other threads take (the export) is added for each call.
+of its own. A block is 25 batches of 32 calls of each variant, in turns; its figure is the median of the batches, as CPU time
+of the event loop's thread. What other threads take (the export) is added for each call.
 """
 
 import argparse
@@ -23,10 +23,10 @@ from bench import machine, samples
 from bench.report import Report, number, table
 from bench.socketless import AT_ONCE, application, request_bytes
 
-OFF = "off"
+OFF, FEW, ALL = "off", "1 % sampled", "all sampled"
 PHASES: tuple[dict[str, float | None], ...] = (
-    {OFF: None, "off, a second time: the noise": None, "1 % sampled": 0.01},
-    {OFF: None, "all sampled": 1.0},
+    {OFF: None, "off, a second time: the noise": None, FEW: 0.01},
+    {OFF: None, ALL: 1.0},
 )
 """Variants that are measured in alternation, with the share that is sampled; the last one is the only one that exports."""
 BATCHES = 25
@@ -79,32 +79,38 @@ async def alternate(phase: dict[str, float | None], url: str, blocks: int) -> tu
         names = list(insides)
         for block in range(blocks):
             names = names[1:] + names[:1] if block % 2 else names[::-1]
-            took = dict.fromkeys(names, 0.0)
+            took: dict[str, list[float]] = {name: [] for name in phase}
             for _ in range(BATCHES):
                 for name in names:
-                    took[name] += await insides[name].calls(body) / BATCHES
-            for name, call_us in took.items():
-                found[name].append((call_us, took[OFF]))
+                    took[name].append(await insides[name].calls(body))
+            for name, batches in took.items():
+                found[name].append((statistics.median(batches), statistics.median(took[OFF])))
         others_us = (_of_other_threads() - begun) / (blocks * BATCHES * AT_ONCE) * 1e6
     return found, others_us
 
 
-def row(name: str, pairs: list[tuple[float, float]], others_us: float) -> list[str]:
-    """A variant: a call, and pair by pair how much more than without traces."""
-    more_us = [call_us - off_us for call_us, off_us in pairs]
-    low, middle, high = statistics.quantiles(more_us, n=4)
-    off_us = statistics.median(off_us for _, off_us in pairs)
-    cells = [name, number(statistics.median(call_us for call_us, _ in pairs))]
-    if name == OFF:
-        return [*cells, "", "", "", ""]
-    whole = (off_us + middle + others_us) / off_us
-    return [
-        *cells,
-        f"{middle:+.2f}",
-        f"{low:+.2f} to {high:+.2f}",
-        number(others_us) if others_us else "",
-        f"{whole:.3f}x",
-    ]
+def more(pairs: list[tuple[float, float]]) -> list[float]:
+    """How much more each block took than without traces, us a call: the quartiles."""
+    return statistics.quantiles([call_us - off_us for call_us, off_us in pairs], n=4)
+
+
+def rows(pairs: Blocks, others_us: dict[str, float]) -> list[list[str]]:
+    """A row for each variant, and one in which the sampled calls of 1 % are counted with all that they cost."""
+    off_us = statistics.median(off_us for _, off_us in pairs[OFF])
+    found = [[OFF, number(off_us), "", "", "", ""]]
+    for name in dict.fromkeys(name for phase in PHASES for name in phase if name != OFF):
+        low, middle, high = more(pairs[name])
+        threads_us = others_us.get(name, 0.0)
+        call_us = statistics.median(call_us for call_us, _ in pairs[name])
+        spread = f"{low:+.2f} to {high:+.2f}"
+        whole = f"{(off_us + middle + threads_us) / off_us:.3f}x"
+        found.append([name, number(call_us), f"{middle:+.2f}", spread, number(threads_us) if threads_us else "", whole])
+    # The median of a block leaves most sampled calls out; the hundredth one is added with all that it costs, export included.
+    sampled_us = 0.01 * (more(pairs[ALL])[1] + others_us[ALL])
+    whole_us = more(pairs[FEW])[1] + sampled_us
+    name = "1 % sampled, the sampled ones' share added"
+    found.append([name, number(off_us + whole_us), f"{whole_us:+.2f}", "", "", f"{(off_us + whole_us) / off_us:.3f}x"])
+    return found
 
 
 def main() -> None:
@@ -122,15 +128,12 @@ def main() -> None:
     for _ in range(options.rounds):
         for phase in PHASES:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                found, others_us = runner.run(alternate(phase, url, options.blocks))
+                found, of_others_us = runner.run(alternate(phase, url, options.blocks))
             for name, blocks in found.items():
                 pairs[name] += blocks
-            others[list(phase)[-1]].append(others_us)
+            others[list(phase)[-1]].append(of_others_us)
     receiver.kill()
     receiver.join()
-    rows = [
-        row(name, blocks, statistics.median(others[name]) if name in others else 0.0) for name, blocks in pairs.items()
-    ]
     calls = options.rounds * options.blocks * BATCHES * AT_ONCE
     report = Report(
         "Inside our process, without sockets",
@@ -141,7 +144,8 @@ def main() -> None:
         ],
     )
     head = ["traces", "us/call", "more, us, median of pairs", "middle half", "other threads, us/call", "all of it"]
-    report.section("What traces cost a synchronous call", table(head, rows))
+    others_us = {name: statistics.median(values) for name, values in others.items()}
+    report.section("What traces cost a synchronous call", table(head, rows(pairs, others_us)))
     if options.keep:
         report.keep()
 
