@@ -1,12 +1,27 @@
-"""Background parts of a process: one that fails is logged and started again."""
+"""Background parts of a process, one that fails is logged and started again; and work on large bodies in threads."""
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from typing import ParamSpec, TypeVar
 
 RESTART_S = 1.0
+LARGE_BYTES = 128 * 1024
+"""Larger JSON is parsed in steps and worked on in threads; a smaller one has 65,536 values at most: 10 ms."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 logger = logging.getLogger("finops.background")
+
+
+async def beside_loop(body: bytes, work: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
+    """Do work on a body; on a large one in a thread, so that the loop serves others meanwhile.
+
+    A thread has the interpreter for 5 ms at most while the loop waits for it, and for each call of a function in C
+    longer: work on large bodies does not scan, hash or write all of one in a single call.
+    """
+    return await asyncio.to_thread(work, *args, **named) if len(body) > LARGE_BYTES else work(*args, **named)
 
 
 def keep_running(name: str, run: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from api.http.bodies import drain, parse_object, read_plain_body
+from api.http.bodies import drain, measured, parse_object, read_plain_body
 from api.http.disconnect import Hangup
 from api.http.errors import error_reply
 from api.http.request_context import (
@@ -30,11 +30,13 @@ from api.jobs.cached_submit import submit_unless_cached
 from api.jobs.overflow import answer_or_submit
 from api.jobs.replies import STATUSES, job_headers, with_headers
 from api.services import Services
+from shared.background import LARGE_BYTES, beside_loop
 from shared.errors import JobCancelled, JobFailure, UpstreamFailure
 from shared.inference.call import Call
 from shared.jobs.model import Job, State
 from shared.surfaces.chat_chunks import as_stream
 from shared.surfaces.fields import MISSHAPEN
+from shared.surfaces.large_json import dump_object
 from shared.surfaces.pending_forms import OpenStatus
 from shared.surfaces.request_body import RequestBody, read_request
 from shared.surfaces.request_types import RequestType
@@ -127,15 +129,17 @@ async def read(dialect: Dialect, services: Services, context: RequestContext, re
         ClientGone: The caller hung up before the end of the body.
     """
     most = services.settings.server.max_json_values
-    fields = await parse_object(await read_plain_body(context, receive), most)
+    body = await read_plain_body(context, receive)
+    fields = await parse_object(body, most)
     fallbacks = fields.pop("fallbacks", None)
-    chat = dialect.read(fields)
+    chat = await beside_loop(body, dialect.read, fields)
     chat["model"] = full_name(chat["model"], dialect.provider, services)
     if fallbacks is not None:
         chat["fallbacks"] = fallbacks
-    request = read_request(dialect.request_type, orjson.dumps(chat), "application/json", chat)
+    raw = await beside_loop(body, dump_object, chat, len(body))
+    request = read_request(dialect.request_type, raw, "application/json", chat)
     context.model = request.model
-    return request
+    return await measured(request) if len(body) > LARGE_BYTES else request
 
 
 def full_name(model: str, provider: str, services: Services) -> str:

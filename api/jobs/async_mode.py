@@ -130,6 +130,7 @@ def call_of(context: RequestContext, request: RequestBody, cache: AnswerCache | 
         dimensions=dimensions_of(context.headers, context.caller),
         run=run_of(context.headers, request.fields),
         cache=None if cache is None else cache.use_of(context.headers, context.caller, request.request_type.name),
+        prompt=request.prompt,
     )
 
 

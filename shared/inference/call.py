@@ -4,8 +4,6 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, Self
 
-import orjson
-
 from shared.cache.use import CacheUse
 from shared.errors import GatewayError
 from shared.governance.keys.caller import ANONYMOUS, Caller
@@ -13,6 +11,8 @@ from shared.governance.limits.runs import Run
 from shared.governance.pricing.model_sizes import ModelSize
 from shared.governance.pricing.usage import Usage, upper_estimate
 from shared.providers.base import Provider
+from shared.surfaces.large_json import dump_object
+from shared.surfaces.request_body import PromptSize
 from shared.surfaces.request_types import RequestType
 
 
@@ -77,6 +77,7 @@ class Call:
         room_by: Event loop time past which no attempt waits for a provider's room; None: as patient as otherwise.
         attempt_log: Where its upstream attempts are noted; None: nowhere.
         cache: How it uses the cache; None: not at all.
+        prompt: How much it has to read, where that was measured already.
     """
 
     request_type: RequestType
@@ -101,6 +102,7 @@ class Call:
     room_by: float | None = None
     attempt_log: list["UpstreamAttempt"] | None = None
     cache: CacheUse | None = None
+    prompt: PromptSize | None = None
 
     def passed_on(self) -> Mapping[str, str]:
         """Return the headers for the provider; a job's id is the idempotency key, so that it can recognise a re-run."""
@@ -110,11 +112,11 @@ class Call:
 
     def upper_estimate(self, size: ModelSize) -> Usage:
         """Return the most that the call can use at a model of that size."""
-        return upper_estimate(self.request_type, self.fields, self.body, size, self.stored_tokens)
+        return upper_estimate(self.request_type, self.fields, self.body, size, self.stored_tokens, prompt=self.prompt)
 
     def with_fields(self, fields: dict[str, Any], *, stream: bool) -> Self:
         """Return the same call with another JSON body."""
-        return replace(self, fields=fields, body=orjson.dumps(fields), stream=stream)
+        return replace(self, fields=fields, body=dump_object(fields, len(self.body)), stream=stream)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import orjson
 
+from shared.background import beside_loop
 from shared.errors import GatewayError, LimitReached, UnsupportedParameter, UpstreamFailure, UpstreamTimeout
 from shared.governance.limits.guard import UNLIMITED, Reservation
 from shared.inference.answer_cache import AnswerCache, CachedRun, FromCache
@@ -29,12 +30,12 @@ from shared.inference.references import made_ids
 from shared.inference.route import Routing
 from shared.inference.streaming import ProviderStream
 from shared.inference.token_count import count_tokens
-from shared.inference.translation import NOTHING, supported_types, translation
+from shared.inference.translation import NOTHING, Prepared, prepared, supported_types
 from shared.providers.client import ProviderClient, UpstreamResponse
 from shared.providers.health.board import HealthBoard
 from shared.providers.health.sharing import SharedHealth
 from shared.providers.registry import Providers
-from shared.providers.wires.base import MalformedAnswer, ProviderRequest, Wire
+from shared.providers.wires.base import MalformedAnswer, Wire
 from shared.providers.wires.bridged import Recalled
 from shared.surfaces.request_types import RESPONSES
 from shared.telemetry.upstream import UNWATCHED, UpstreamWatch
@@ -124,8 +125,7 @@ class Inference:
             if index == 0:
                 await self._objects.check(call, target)
             try:
-                wire, ask = self._translation(call, target, recalled)
-                wire.request(ask)
+                await self._prepared(call, target, recalled)
             except UnsupportedParameter:
                 if index == 0:
                     raise  # a fallback that cannot express it is passed over
@@ -244,7 +244,7 @@ class Inference:
             GatewayError: As ``answer`` would.
         """
         target = self._route(call)[0]
-        wire, ask = self._translation(call, target, NOTHING)
+        wire, ask, _ = await self._prepared(call, target, NOTHING)
         return await count_tokens(self._client, self._attempts(call, None), call, target, wire.token_count(ask))
 
     async def keep_job(self, call: Call, answer: Answer) -> None:
@@ -281,8 +281,8 @@ class Inference:
             output = None if cost is None else cost.reservation.output
             sent = call if output is None else with_output_limit(call, attempt.target, output)
             await self._objects.check(call, attempt.target)
-            wire, ask = self._translation(sent, attempt.target, recalled)
-            return await receive(Outgoing(sent, attempts, attempt, wire, ask, wire.request(ask)))
+            wire, ask, request = await self._prepared(sent, attempt.target, recalled)
+            return await receive(Outgoing(sent, attempts, attempt, wire, ask, request))
 
         try:
             if use is not None and self.cache is not None:
@@ -373,8 +373,8 @@ class Inference:
     def _supported(self, target: Target) -> frozenset[str]:
         return supported_types(target, self._client.wire(target.provider))
 
-    def _translation(self, call: Call, target: Target, recalled: Recalled) -> tuple[Wire, ProviderRequest]:
-        return translation(call, target, self._client.wire(target.provider), recalled)
+    def _prepared(self, call: Call, target: Target, recalled: Recalled) -> Awaitable[Prepared]:
+        return beside_loop(call.body, prepared, call, target, self._client.wire(target.provider), recalled)
 
     def _attempts(self, call: Call, call_cost: CallCost | None) -> Attempts:
         return Attempts(call, self._watch, self._board, call_cost, inf if call.defers else self._max_total_s)

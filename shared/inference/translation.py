@@ -8,7 +8,7 @@ from typing import Any
 
 from shared.inference.call import Call, Target
 from shared.inference.conversations import not_stored
-from shared.providers.wires.base import ProviderRequest, Wire
+from shared.providers.wires.base import ProviderRequest, UpstreamRequest, Wire
 from shared.providers.wires.bridged import BridgedWire, Item, Recalled
 from shared.surfaces import anthropic, genai
 from shared.surfaces.dialect import Dialect
@@ -17,6 +17,7 @@ from shared.surfaces.response_ids import is_minted, mint_response_id
 from shared.surfaces.responses.items import response_of
 
 NOTHING = Recalled()
+Prepared = tuple[Wire, ProviderRequest, UpstreamRequest]
 # Surfaces whose requests may hold more than OpenAI's fields, and what makes them fit a target.
 _FITTED = {"anthropic": anthropic.without_extensions, "genai": genai.without_extensions}
 
@@ -58,6 +59,16 @@ def translation(call: Call, target: Target, wire: Wire, recalled: Recalled = NOT
         fields = fit(call.fields, dialect=_dialect(wire, target))
         call = call if fields is call.fields else call.with_fields(fields, stream=call.stream)
     return wire, _ask(call, target)
+
+
+def prepared(call: Call, target: Target, wire: Wire, recalled: Recalled = NOTHING) -> Prepared:
+    """Return ``translation``, and the upstream request that it makes.
+
+    Raises:
+        InvalidRequest, UnsupportedParameter: As ``translation``, or the wire cannot express the request.
+    """
+    chosen, request = translation(call, target, wire, recalled)
+    return chosen, request, chosen.request(request)
 
 
 def _dialect(wire: Wire, target: Target) -> Dialect:

@@ -7,7 +7,7 @@ came. Checked is what routing needs (``model``, ``stream``) and what no provider
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -24,6 +24,20 @@ _FILE_FIELDS = frozenset({"file", "image", "mask"})
 _RESPONSE_CONTENT = ("input", "prompt", "previous_response_id", "conversation")
 
 
+class PromptSize(NamedTuple):
+    """How much a request has for a model to read.
+
+    Attributes:
+        tokens: An upper estimate.
+        audio: How many of them are sound.
+        kept_1h: Whether it asks for any of it to stay in the provider's cache for an hour.
+    """
+
+    tokens: int
+    audio: int = 0
+    kept_1h: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class RequestBody:
     """A request as read.
@@ -35,6 +49,7 @@ class RequestBody:
         fields: The JSON object, or the text fields of a form.
         stream: Whether server-sent events are wanted.
         content_type: What the bytes are.
+        prompt: How much it has to read, where that was measured already.
     """
 
     request_type: RequestType
@@ -43,6 +58,7 @@ class RequestBody:
     fields: dict[str, Any]
     stream: bool
     content_type: str = "application/json"
+    prompt: PromptSize | None = None
 
 
 def read_request(

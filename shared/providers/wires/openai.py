@@ -22,6 +22,7 @@ from shared.providers.wires.base import (
 from shared.providers.wires.billed import billed_usage
 from shared.providers.wires.reading import plain_text
 from shared.surfaces.dialect import Dialect
+from shared.surfaces.large_json import STEP_BYTES, dump_object, find_in_pieces
 from shared.surfaces.request_types import REQUEST_TYPES
 from shared.surfaces.responses.conversation import Reasoning
 from shared.surfaces.sse import DONE, EventSplitter, EventTooLong, event_data
@@ -115,17 +116,32 @@ def _with_model(request: ProviderRequest) -> bytes:
     ours = GATEWAY_FIELDS & request.fields.keys()
     if unchanged and not ours:
         return request.body
-    if not ours and request.body.count(b'"model"') == 1 and _ESCAPED_LETTER not in request.body:
-        name = b'"model":' + orjson.dumps(request.model)
-        body, changes = _MODEL.subn(lambda _: name, request.body)
-        if changes == 1:
-            return body
+    name = None if ours else _only_name(request.body)
+    if name is not None:
+        return b"".join(
+            (request.body[: name.start()], b'"model":', orjson.dumps(request.model), request.body[name.end() :])
+        )
     # The standard library keeps integers of any size; this way is rare.
-    fields = json.loads(request.body)
+    large = len(request.body) > STEP_BYTES  # it would hold the interpreter for half a second
+    fields = request.fields if large else json.loads(request.body)
     kept = {key: value for key, value in fields.items() if key not in GATEWAY_FIELDS}
     if "model" in kept:
         kept["model"] = request.model
+    if large:
+        return dump_object(kept, len(request.body))
     return json.dumps(kept, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _only_name(body: bytes) -> re.Match[bytes] | None:
+    """Return where a body names its model, if it does so once and in plain letters."""
+    key = b'"model"'
+    if len(body) <= STEP_BYTES:
+        once = body.count(key) == 1 and _ESCAPED_LETTER not in body
+        return _MODEL.match(body, body.find(key)) if once else None
+    at = find_in_pieces(body, key)
+    if at < 0 or find_in_pieces(body, key, at + 1) >= 0 or find_in_pieces(body, _ESCAPED_LETTER) >= 0:
+        return None
+    return _MODEL.match(body, at)
 
 
 def _is_uncounted(request: ProviderRequest) -> bool:
