@@ -7,7 +7,8 @@ megabyte. What is left is small: 100,000 values with strings under 64 bytes take
 
 import re
 import secrets
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from io import BytesIO
 from typing import Any
 
 import orjson
@@ -62,18 +63,31 @@ def dump_object(fields: Mapping[str, Any], size: int) -> bytes:
     """
     if size <= STEP_BYTES:
         return orjson.dumps(fields)
-    members = (orjson.dumps(name) + b":" + b"".join(_dumped(value)) for name, value in fields.items())
-    return b"{" + b",".join(members) + b"}"
+    return join_in_pieces(_dumped(fields))
 
 
-def _dumped(value: object) -> Iterator[bytes]:
-    if not isinstance(value, list):
-        yield orjson.dumps(value)
-        return
-    yield b"["
-    for number, item in enumerate(value):
-        yield b"," + orjson.dumps(item) if number else orjson.dumps(item)
-    yield b"]"
+def join_in_pieces(parts: Iterable[bytes | memoryview]) -> bytes:
+    """Return the parts in one, written a megabyte at a time: joining 50 MB at once holds the interpreter for 50 ms."""
+    joined = BytesIO()
+    for part in parts:
+        for at in range(0, len(part), STEP_BYTES):
+            joined.write(part[at : at + STEP_BYTES] if len(part) > STEP_BYTES else part)
+    return joined.getvalue()
+
+
+def _dumped(fields: Mapping[str, Any]) -> Iterator[bytes | memoryview]:
+    before = b"{"
+    for name, value in fields.items():
+        yield before + orjson.dumps(name) + b":"
+        if isinstance(value, list):
+            yield b"["
+            for number, item in enumerate(value):
+                yield b"," + orjson.dumps(item) if number else orjson.dumps(item)
+            yield b"]"
+        else:
+            yield memoryview(orjson.dumps(value))
+        before = b","
+    yield b"}" if fields else b"{}"
 
 
 def find_in_pieces(body: bytes, word: bytes, at: int = 0) -> int:

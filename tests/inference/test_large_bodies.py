@@ -95,7 +95,7 @@ async def test_a_large_job_is_recognised_when_it_is_repeated(commands: Any) -> N
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/anthropic/v1/messages", "/openai/responses"])
 async def test_a_large_request_is_answered_and_becomes_a_job_on_every_surface(gateway: Gateway, path: str) -> None:  # noqa: F811
-    content = "hello " * (LARGE_BYTES // 5)
+    content = "hello " * 60_000
     body = {**chat(content), "model": "sim/gpt-4o", "max_tokens": 5}
     if path.endswith("responses"):
         body = {"model": "sim/gpt-4o", "input": content}

@@ -92,6 +92,8 @@ def encode_request(
     authority: bytes,
     headers: bytes | Sequence[tuple[bytes, bytes]],
     body: bytes,
+    *,
+    with_body: bool = True,
 ) -> bytes:
     """Make a whole request, ready for one write.
 
@@ -101,6 +103,7 @@ def encode_request(
         authority: Value of the `Host` header unless `headers` has one.
         headers: A block from `encode_headers`, or pairs; without the framing headers.
         body: May be empty.
+        with_body: Whether it is part of what is returned; else it is written after that.
 
     Raises:
         MalformedRequest: Something in it cannot be sent.
@@ -112,5 +115,5 @@ def encode_request(
     else:
         block = _complete_block(encode_headers(headers), authority)
     if body or method in _BODY_EXPECTED:
-        return b"%b%bcontent-length: %d\r\n\r\n%b" % (line, block, len(body), body)
+        return b"%b%bcontent-length: %d\r\n\r\n%b" % (line, block, len(body), body if with_body else b"")
     return b"%b%b\r\n" % (line, block)

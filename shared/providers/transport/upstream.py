@@ -16,7 +16,7 @@ from shared.providers.transport.origin import Limits, Origin, Timeouts
 from shared.providers.transport.pool import OriginPool, OriginStats
 from shared.providers.transport.proxies import NO_PROXIES, Proxies, Proxy
 from shared.providers.transport.response import RawResponse
-from shared.providers.transport.upload import Body, encode_head, send_pieces
+from shared.providers.transport.upload import PIECE_BYTES, Body, begin_with, encode_head, send_pieces
 
 _DEFAULT_LIMITS = Limits()
 
@@ -74,8 +74,10 @@ class UpstreamTransport(httpx.AsyncBaseTransport):
         """
         if self._proxies.forwards:
             target, headers = self._forwarded(origin, target, headers)
-        payload = encode_request(method, target, origin.authority, headers, body)
-        return await self._exchange(origin, payload, timeouts, head_only=method == "HEAD")
+        large = len(body) > PIECE_BYTES
+        payload = encode_request(method, target, origin.authority, headers, body, with_body=not large)
+        rest = body if large else b""
+        return await self._exchange(origin, payload, timeouts, head_only=method == "HEAD", rest=rest)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Answer for `httpx.AsyncClient`; its four timeouts are honoured, headers go out as they are.
@@ -110,20 +112,22 @@ class UpstreamTransport(httpx.AsyncBaseTransport):
         for pool in list(self._pools.values()):
             await pool.aclose()
 
-    async def _exchange(self, origin: Origin, payload: bytes, timeouts: Timeouts, *, head_only: bool) -> RawResponse:
+    async def _exchange(
+        self, origin: Origin, payload: bytes, timeouts: Timeouts, *, head_only: bool, rest: bytes = b""
+    ) -> RawResponse:
         pool = self._pool(origin)
         total_at = asyncio.get_running_loop().time() + timeouts.total_s
         connection = pool.take_idle() or await pool.open(timeouts, total_at)
-        exchange = Exchange(timeouts, total_at, head_only=head_only)
-        connection.begin(exchange, payload)
+        exchange = Exchange(timeouts, total_at, head_only=head_only, sending=bool(rest))
         try:
+            await begin_with(connection, exchange, payload, rest)
             await connection.wait_head(exchange)
         except (httpx.ReadError, httpx.RemoteProtocolError):
             if not exchange.stale:
                 raise
             connection = await self._pool(origin).open(timeouts, total_at)
-            exchange = Exchange(timeouts, total_at, head_only=head_only)
-            connection.begin(exchange, payload)
+            exchange = Exchange(timeouts, total_at, head_only=head_only, sending=bool(rest))
+            await begin_with(connection, exchange, payload, rest)
             await connection.wait_head(exchange)
         return RawResponse(connection, exchange)
 
