@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from shared.background import beside_loop
 from shared.governance.keys.caller import Caller
 from shared.inference.call import Call, Target
 from shared.inference.forwarding import check_owned
@@ -35,7 +36,8 @@ class ProviderObjects:
             return
         if call.request_type is not RESPONSES and not _may_refer(call.body):
             return
-        ids = {each for each in referenced_ids(call.fields) if not is_ours(each) and response_of(each) is None}
+        named = await beside_loop(call.body, referenced_ids, call.fields)
+        ids = {each for each in named if not is_ours(each) and response_of(each) is None}
         if ids:
             strict = bool(call.caller.key_id)
             await check_owned(self._owned, target.provider.name, ids, call.caller, strict=strict)
