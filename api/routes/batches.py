@@ -8,7 +8,7 @@ from typing import Any
 from api.endpoints.base import AsgiEndpoint
 from api.endpoints.merged_list import MergedList, Page
 from api.files.stored import check_lifetime, find_file
-from api.http.bodies import LARGE_BYTES, drain, max_json_values, parse_object, read_body, replay
+from api.http.bodies import drain, max_json_values, parse_object, read_body, replay
 from api.http.dimensions import dimensions_of
 from api.http.ownership import Nobody, Owner, list_owner
 from api.http.query import read_limit, unknown_cursor
@@ -16,6 +16,7 @@ from api.http.request_context import Receive, Reply, RequestContext, Scope, Send
 from api.http.runs import run_of
 from api.jobs.async_headers import submit_options
 from api.services import Services
+from shared.background import LARGE_BYTES
 from shared.batches.keys import is_our_batch, is_our_file
 from shared.batches.lines import ENDPOINTS, endpoint_of
 from shared.batches.model import Batch, Status

@@ -5,7 +5,7 @@ from typing import NoReturn
 from starlette.routing import Match
 
 from api.endpoints.base import AsgiEndpoint
-from api.http.bodies import LARGE_BYTES, content_type_of, parse_object, read_body
+from api.http.bodies import content_type_of, parse_object, read_body
 from api.http.dimensions import dimensions_of
 from api.http.disconnect import Hangup
 from api.http.forwarding import requested_provider, send_raw
@@ -15,6 +15,7 @@ from api.http.request_context import Receive, RequestContext, Scope, Send
 from api.http.runs import run_of
 from api.middleware.fast_routes import POSTED
 from api.services import Services
+from shared.background import LARGE_BYTES
 from shared.errors import MethodNotAllowed, NotFound
 from shared.inference.forwarding import holds_json
 from shared.inference.passthrough import RawRequest
