@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.typing import EncodableT
 
 from shared.store.address import Address, mask, parse_address
@@ -87,12 +88,14 @@ def connect_arq(url: str, **limits: Any) -> ArqRedis:  # noqa: ANN401 those of `
 class _StoreConnection(AbstractConnection):
     """A connection to the primary: where it is, is asked at each connecting.
 
-    Three things that redis-py 5.3 does otherwise:
+    Four things that redis-py 5.3 does otherwise:
 
     - It sends PING before it says who it is, and tries a failed PING again on a new connection, which sends PING
       first: without end, when a server takes connections and is silent. An introduction is not health-checked here.
     - It stays connected to a server that has become a replica. Here the connection is replaced before its next use.
     - It does not connect to a server that forbids CLIENT SETNAME. The name is a courtesy here.
+    - It sends by ``asyncio.wait_for``, which before Python 3.12 loses a cancellation that comes just as the write ends:
+      the task goes on, and whoever waits for its end waits for ever. (https://github.com/python/cpython/issues/86296)
 
     On a cluster, keys get the engine's hash tag on their way out, and channels lose it on their way in.
     """
@@ -123,6 +126,31 @@ class _StoreConnection(AbstractConnection):
             return await self.read_response()
         except ResponseError:  # an ACL may forbid it
             return None
+
+    async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:
+        """Send packed commands, and connect before if necessary.
+
+        Raises:
+            RedisConnectionError: The connection is lost.
+            RedisTimeoutError: It does not take them within ``socket_timeout``.
+        """
+        if not self.is_connected:
+            await self.connect()  # type: ignore[no-untyped-call]
+        elif check_health:
+            await self.check_health()  # type: ignore[no-untyped-call]
+        packed = command.encode() if isinstance(command, str) else command
+        assert self._writer is not None  # noqa: S101 - connected
+        try:
+            async with asyncio.timeout(self.socket_timeout):
+                self._writer.writelines([packed] if isinstance(packed, bytes) else packed)
+                await self._writer.drain()
+        except BaseException as error:
+            await self.disconnect(nowait=True)
+            if isinstance(error, TimeoutError):
+                raise RedisTimeoutError("Timeout writing to socket") from None
+            if isinstance(error, OSError):
+                raise RedisConnectionError(f"writing to the store failed: {error}") from error
+            raise
 
     def pack_command(self, *args: EncodableT) -> list[bytes]:
         """Encode a command; redis-py packs each of several with it too."""
