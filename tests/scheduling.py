@@ -30,6 +30,29 @@ class TogetherScheduling(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
         return TOGETHER.get(nodeid.partition("::")[0], nodeid)
 
+    def remove_node(self, node: Any) -> str | None:
+        """Give what a worker that died had not begun to the others; return the test that it died in.
+
+        pytest-xdist 3.8 also gives them that test, and all that it had finished: a worker to which a finished group
+        falls has nothing to do, is never asked again, and the run stands still.
+        """
+        groups = self.assigned_work.pop(node)
+        unfinished = [(name, test) for name, tests in groups.items() for test, done in tests.items() if not done]
+        if not unfinished:
+            return None
+        (_, died_in), *rest = unfinished
+        for name, test in rest:
+            self.workqueue.setdefault(name, {})[test] = False
+        for other in self.nodes:
+            self._reschedule(other)
+        return died_in
+
+    def _reschedule(self, node: Any) -> None:
+        super()._reschedule(node)
+        # A worker begins a test when it knows the next one; one that has just replaced another would wait for it.
+        while self.workqueue and not node.shutting_down and self._pending_of(self.assigned_work[node]) < 2:
+            self._assign_work_unit(node)
+
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> TogetherScheduling:

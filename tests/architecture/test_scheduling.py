@@ -1,0 +1,34 @@
+"""A test worker that dies costs one test, not the run."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TESTS = """
+import os
+import pytest
+
+@pytest.mark.parametrize("number", range(60))
+def test_number(number):
+    if number == 20:
+        os._exit(1)
+"""
+
+
+@pytest.mark.process
+def test_the_others_go_on_when_a_worker_dies(tmp_path: Path) -> None:
+    (tmp_path / "test_numbers.py").write_text(TESTS)
+    plugins = [word for name in ("randomly", "cacheprovider") for word in ("-p", f"no:{name}")]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-n", "3", "-c", os.devnull, "--rootdir", tmp_path,
+         "-p", "tests.scheduling", *plugins, tmp_path],
+        check=False, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+        timeout=100,
+    )  # fmt: skip
+    assert "1 failed, 59 passed" in done.stdout, done.stdout + done.stderr
+    assert "crashed while running" in done.stdout
+    assert "test_number[20]" in done.stdout
