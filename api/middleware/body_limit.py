@@ -70,7 +70,8 @@ class BodyLimit:
         await send({"type": "http.response.body", "body": reply.body, "more_body": True})
         if b"expect" not in context.headers:
             with suppress(TimeoutError):
-                await asyncio.wait_for(_discard(receive), LINGER_S)
+                async with asyncio.timeout(LINGER_S):
+                    await _discard(receive)
         await send({"type": "http.response.body", "body": b""})
 
 

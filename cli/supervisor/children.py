@@ -76,7 +76,8 @@ class Child:
         if self._keeping is None:
             return
         with suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(self._keeping), grace_s)
+            async with asyncio.timeout(grace_s):
+                await asyncio.shield(self._keeping)
         self.send(signal.SIGKILL)
         await self._keeping
 
@@ -98,7 +99,8 @@ class Child:
                 backoff_s = FIRST_BACKOFF_S
             self._report(f"{self.plan.name} ended unexpectedly ({_ending(code)}); restarting it in {backoff_s:g} s")
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), backoff_s)
+                async with asyncio.timeout(backoff_s):
+                    await self._stopping.wait()
             if self._stopping.is_set():
                 return
             backoff_s = min(2 * backoff_s, LONGEST_BACKOFF_S)
