@@ -49,6 +49,8 @@ ENTRY_VERSION = 1
 """Of the ledger's entries; readers leave out entries of a later one."""
 
 RUNS = "finops:runs"
+HOLDS = "finops:holds"
+PROVIDER_BATCHES = "finops:provider-batches"
 PRICES = "finops:prices"
 RAISES = "finops:raises"
 LEDGER = "finops:ledger"

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Final
 
-from shared.governance.keyspace import RUNS
+from shared.governance.keyspace import HOLDS, PROVIDER_BATCHES, RUNS
 from shared.governance.limits.guard import LimitGuard
 from shared.governance.limits.model import LIMIT_KINDS, Limit, limits_of
 from shared.settings.limits import Limited
@@ -15,11 +15,8 @@ MAX_READ: Final = 1000
 """Limits whose meters one scrape reads, in one script of about 2 us each."""
 MAX_SERIES: Final = 200
 
-_OPEN: Final = {
-    "reservations": "finops:holds",
-    "runs": RUNS,
-    "provider_batches": "finops:provider-batches",
-}
+_OPEN: Final = {"reservations": HOLDS, "runs": RUNS, "provider_batches": PROVIDER_BATCHES}
+"""Sorted sets with an entry for each that is open, by the name of their metric."""
 
 Headroom = tuple[str, str, str, float]
 """Kind, scope, window, and what is left: 1 all, 0 nothing."""
