@@ -10,8 +10,8 @@ local low, high = ARGV[5], ARGV[6]
 local OWNER_JOBS = 10000  -- as in scans.py
 local limit, budget, filter, prune = num(ARGV[7]), num(ARGV[8]), cjson.decode(ARGV[9]), ARGV[10] == '1'
 local groups, size = cjson.decode(ARGV[11]), num(ARGV[12])
--- Work in units of a record looked at, 3 to 5 us: an entry and one set of a group 0.7 to 1.1 us, a row 10 us.
-local SIFTED, ROW, WIDEST = 0.14, 2, 1000
+-- Work in units of a record looked at, 3 to 5 us: an entry and one set of a group 0.7 to 1.1 us (2 at worst), a row 10 us.
+local SIFTED, ROW, WIDEST = 0.2, 2, 1000
 local wanted = {}
 for i = 13, #ARGV do wanted[#wanted + 1] = ARGV[i] end
 local descending = order == 'desc'
