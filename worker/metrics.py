@@ -1,6 +1,6 @@
 """The metrics that the engine reports; ``shared.telemetry.metrics`` implements them."""
 
-from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Protocol, cast
 
 
@@ -35,16 +35,12 @@ class EngineMetrics(Protocol):
         """Set how many jobs run in this worker."""
 
 
-class _NoMetrics:
-    """Answers every method with one that does nothing."""
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return _ignore
-
-
 def _ignore(*_: object) -> None:
     pass
 
 
-NO_METRICS = cast("EngineMetrics", _NoMetrics())
+NO_METRICS = cast(
+    "EngineMetrics",
+    SimpleNamespace(**{name: _ignore for name in vars(EngineMetrics) if not name.startswith("_")}),
+)
 """Metrics that count nothing, for tests and tools."""

@@ -235,7 +235,8 @@ class Runs:
 
     def _drop(self, handle: RunHandle) -> None:
         self._recorder().forget(handle)
-        handle.mark_flushed(len(handle.pending_events))
+        if handle.pending_events:
+            handle.mark_flushed(len(handle.pending_events))
         self._handles.pop(handle.claim.token, None)
         self._room.set()
         if not self._handles:

@@ -148,6 +148,11 @@ class Bodies:
             opened = {}
         return replace(job, context={**job.context, _ECHO: opened})
 
+    @property
+    def are_sealed(self) -> bool:
+        """Whether bodies are encrypted: only then need ``for_redis`` and ``seal_events`` be called."""
+        return self._policy.cipher.is_on
+
     def seal_events(self, job_id: str, events: Sequence[tuple[str, bytes]]) -> Sequence[tuple[str, bytes]]:
         """Return the events of a run as they are to be stored."""
         cipher = self._policy.cipher

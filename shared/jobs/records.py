@@ -12,10 +12,11 @@ from shared.jobs.job_fields import job_from_fields
 from shared.jobs.labels import index_of, index_sets, labels_field, provider_of, stored_lines
 from shared.jobs.model import Claim, Job, NewJob, Outcome, Priority, RetryChanges, State
 from shared.jobs.replies import ClaimRow, JobCreated, JobFound, QueueForecast
-from shared.jobs.stored_body import StoredBody, stored_as_is
+from shared.jobs.stored_body import StoredBody
 from shared.store.commands import Argument
 
 ANONYMOUS = "-"
+_PRIORITIES = {str(priority).encode(): priority for priority in Priority}
 LARGE_BYTES = 256 * 1024
 """A larger request body or result is not in a script's arguments, but written before in parts (``bodies.py``)."""
 
@@ -155,7 +156,7 @@ def claim_from_row(row: ClaimRow, now_ms: int, payload: bytes) -> Claim:
     return Claim(
         id=row.id.decode(),
         token=row.token.decode(),
-        priority=Priority(row.priority.decode()),
+        priority=_PRIORITIES[row.priority],
         attempt=int(row.attempt),
         deadline_ms=int(row.deadline_ms),
         owner=row.owner.decode(),
@@ -187,20 +188,24 @@ def finish_args(
     if outcome is None:
         args += ("", 0, "", "", "", "", "", "", "", "", "", 0)
     else:
-        stored = outcome.stored or stored_as_is(outcome.result)
+        stored = outcome.stored
+        if stored is None:
+            data, encoding, size = outcome.result, "", len(outcome.result)
+        else:
+            data, encoding, size = stored.data, stored.encoding, stored.size
         args += (
             str(outcome.state),
             outcome.status_code,
-            outcome.result_type if stored.size else "",
-            b"" if len(stored.data) > LARGE_BYTES else stored.data,
+            outcome.result_type if size else "",
+            b"" if len(data) > LARGE_BYTES else data,
             orjson.dumps(outcome.error) if outcome.error is not None else "",
             orjson.dumps(outcome.meta) if outcome.meta else "",
             outcome.ledger,
             "1" if outcome.dead_letter else "",
-            _answering_index(claim, outcome),
+            _answering_index(claim, outcome) if outcome.meta else "",
             outcome.history,
-            stored.encoding,
-            stored.size,
+            encoding,
+            size,
         )
     args += (flushed, len(events))
     for name, data in events:

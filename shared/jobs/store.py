@@ -151,11 +151,12 @@ class JobStore:
         """
         args: list[Argument] = []
         for item in items:
-            claim, outcome = item.claim, self._bodies.for_redis(item.claim, item.outcome)
-            data = b"" if outcome is None else outcome.data
-            if len(data) > records.LARGE_BYTES:
-                await write_parts(self._scripts, keys.part(claim.id, claim.token), data)
-            events = self._bodies.seal_events(claim.id, item.events)
+            claim, outcome, events = item.claim, item.outcome, item.events
+            if self._bodies.are_sealed:
+                outcome = self._bodies.for_redis(claim, outcome)
+                events = self._bodies.seal_events(claim.id, events)
+            if outcome is not None and len(outcome.data) > records.LARGE_BYTES:
+                await write_parts(self._scripts, keys.part(claim.id, claim.token), outcome.data)
             args += records.finish_args(claim, outcome, events, item.flushed)
         return [bool(answer) for answer in await self._scripts.run("finish", args)]
 
