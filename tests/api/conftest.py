@@ -3,12 +3,10 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import contextmanager
 from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
 from openai import AsyncOpenAI
 
 from api.app import create_app
@@ -18,7 +16,7 @@ from shared.jobs.bodies import Bodies, BodyPolicy
 from shared.jobs.model import Claim, Deferral, Outcome, State
 from shared.settings.model import Settings
 from simulator.serve import RunningSimulator, running
-from tests.waiting import wait_until
+from tests.serving import PromptServer
 from worker.handle import RunHandle
 from worker.tasks import JobRunner
 from worker.webhooks import WebhookDelivery
@@ -29,24 +27,8 @@ KEY_B = "sk-bf-team-b-0123456789"
 CHAT = {"model": "sim/gpt-4o", "messages": [{"role": "user", "content": "hello"}]}
 
 
-class _Server(ApiServer):
-    """The API server: leaves the signals to pytest, and stops as soon as ``end`` is called, not at its next tick."""
-
-    def __init__(self, app: FastAPI, settings: Settings) -> None:
-        self._ended = asyncio.Event()
-        super().__init__(app, settings)
-
-    @contextmanager
-    def capture_signals(self):
-        yield
-
-    def end(self) -> None:
-        self.should_exit = True
-        self._ended.set()
-
-    async def main_loop(self) -> None:
-        await self.on_tick(0)
-        await self._ended.wait()
+class _Server(ApiServer, PromptServer):
+    """The API server with the end of a test's own."""
 
 
 class Worker:
@@ -165,7 +147,7 @@ async def start(sim: RunningSimulator, redis_url: str) -> AsyncIterator[Start]:
         running.append((gateway, server, task))
         gateway.server = server  # type: ignore[attr-defined]
         gateway.task = task  # type: ignore[attr-defined]
-        await wait_until(lambda: server.started or task.done())
+        await server.wait_until_ready(task)
         return gateway
 
     yield start
