@@ -78,8 +78,4 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.getoption("--undated"):
         config.hook.pytest_deselected(items=[item for item in items if is_dated(item)])
         items[:] = [item for item in items if not is_dated(item)]
-    for item in items:
-        # Many examples under the tracer take up to three times the CPU, and reach no line that one example does not.
-        if item.get_closest_marker("slow") and not item.get_closest_marker("process"):
-            item.add_marker("no_cover")
     items.sort(key=lambda item: item.get_closest_marker("process") is None)

@@ -1,0 +1,67 @@
+"""Which tests coverage traces: a test takes more than twice the CPU while it is traced.
+
+Python 3.11 traces each instruction, those of libraries too. What is not traced counts for nothing in the report, whose
+`fail_under` sees to it that enough is.
+"""
+
+import os
+import sys
+import threading
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+
+@contextmanager
+def untraced() -> Iterator[None]:
+    """Run without the tracer of coverage (or of a debugger), and with it again afterwards.
+
+    (pytest-cov's `no_cover` only ends the tracer that it started: in a pytest worker another one, which coverage starts
+    in each process, is under it and goes on. Fixtures are traced all the same.)
+    """
+    here, in_threads = sys.gettrace(), threading.gettrace()
+    _trace(None, None)
+    try:
+        yield
+    finally:
+        _trace(here, in_threads)
+
+
+def is_traced(item: pytest.Item) -> bool:
+    """Whether the test's lines count: many examples reach no line that one example does not."""
+    return item.get_closest_marker("slow") is None or item.get_closest_marker("process") is not None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests() -> None:
+    """Trace imports in one pytest worker: they are the same in each."""
+    if not _traces_imports():
+        _trace(None, None)  # of the process; pytest-cov starts its own later
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Trace imports in one pytest worker."""
+    if _traces_imports():
+        return (yield)
+    with untraced():
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Trace a test and its fixtures, or neither."""
+    if is_traced(item):
+        return (yield)
+    with untraced():
+        return (yield)
+
+
+def _traces_imports() -> bool:
+    return os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0"
+
+
+def _trace(here, in_threads) -> None:
+    sys.settrace(here)
+    threading.settrace(in_threads)
