@@ -34,10 +34,11 @@ def is_traced(item: pytest.Item) -> bool:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_load_initial_conftests() -> None:
-    """Trace imports in one pytest worker: they are the same in each."""
-    if not _traces_imports():
-        _trace(None, None)  # of the process; pytest-cov starts its own later
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Trace imports in one pytest worker, as they are the same in each; and not the process that gives them work."""
+    gives_work = "PYTEST_XDIST_WORKER" not in os.environ and early_config.known_args_namespace.numprocesses
+    if gives_work or not _traces_imports():
+        _trace(None, None)  # pytest-cov begins earlier, but later in a worker
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

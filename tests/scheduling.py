@@ -8,12 +8,16 @@ from xdist.scheduler import LoadScopeScheduling
 from tests.clock import DATED
 
 TOGETHER = {
+    "tests/api/sign_in/test_sign_in.py": "sign-in",
     "tests/cli/test_jobs.py": "gateway",
     "tests/cli/test_keys.py": "gateway",
     "tests/cli/test_usage.py": "gateway",
     "tests/cli/test_ui.py": "gateway",
     "tests/journeys/test_shared_gateway.py": "gateway",
     "tests/sdk_js/test_sdk_js.py": "gateway",
+    "tests/cli/test_webhooks.py": "webhooks",
+    "tests/docs/test_examples.py": "examples",
+    "tests/docs/test_site.py": "site",
     "tests/browser/test_actions.py": "browser",
     "tests/browser/test_console.py": "browser",
     "tests/journeys/test_keys.py": "tiers",
@@ -29,6 +33,19 @@ class TogetherScheduling(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         return TOGETHER.get(nodeid.partition("::")[0], nodeid)
+
+    def mark_test_complete(self, node: Any, item_index: int, duration: float = 0) -> None:
+        """Note that a worker has run a test.
+
+        pytest-xdist keeps all groups that a worker has run and counts them again after each test.
+        """
+        nodeid = self.registered_collections[node][item_index]
+        scope = self._split_scope(nodeid)
+        tests = self.assigned_work[node][scope]
+        tests[nodeid] = True
+        if all(tests.values()):
+            del self.assigned_work[node][scope]
+        self._reschedule(node)
 
     def remove_node(self, node: Any) -> str | None:
         """Give what a worker that died had not begun to the others; return the test that it died in.
@@ -74,8 +91,10 @@ def is_dated(item: pytest.Item) -> bool:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Begin with what starts processes: these tests take longest, and nobody shall wait for the last one."""
+    """Begin with groups, then what starts processes: they take longest, and nobody shall wait for the last one."""
     if config.getoption("--undated"):
         config.hook.pytest_deselected(items=[item for item in items if is_dated(item)])
         items[:] = [item for item in items if not is_dated(item)]
-    items.sort(key=lambda item: item.get_closest_marker("process") is None)
+    items.sort(
+        key=lambda item: (item.nodeid.partition("::")[0] not in TOGETHER, item.get_closest_marker("process") is None)
+    )
