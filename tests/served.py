@@ -11,22 +11,27 @@ from pathlib import Path
 
 import psutil
 
+from tests.measured import CONFIG, STARTUP
 from tests.waiting import wait_until_sync
 
 START_TIMEOUT_S = 60.0
 FINOPS = (sys.executable, "-P", "-m", "cli")
+MEASURED = (sys.executable, "-P", "-m", "tests.measured")  # and a module: its process counts, not those it starts
+MEASURED_FINOPS = (*MEASURED, "cli")
 
 
 def clean_environ(*, measured: bool = False, **more: str) -> dict[str, str]:
     """The environment without what it says of gateways and providers.
 
     Args:
-        measured: Whether the coverage of the processes counts. It triples the CPU of a start (1.6 s more for each of
-            the four processes of `finops serve`), so only tests ask for it that reach lines which no others do.
+        measured: Whether the coverage of the process and of all that it starts counts. It triples the CPU of a start
+            (1.6 s more for each of the four processes of `finops serve`): see `MEASURED`.
         more: Variables on top.
     """
-    left_out = ("FINOPS_", "OPENAI_") if measured else ("FINOPS_", "OPENAI_", "COVERAGE", "COV_")
+    left_out = ("FINOPS_", "OPENAI_", "COVERAGE", "COV_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
+    if measured and CONFIG in os.environ:
+        kept[STARTUP] = os.environ[CONFIG]
     return kept | more
 
 
@@ -40,7 +45,6 @@ class Served:
     Args:
         data_dir: Its data directory.
         arguments: Further arguments of `finops serve`; a demo has no sample data unless they ask for them.
-        measured: See `clean_environ`.
         command: What runs `finops`.
         cwd: Where it is started; None: here.
         environ: Variables on top.
@@ -50,7 +54,6 @@ class Served:
         self,
         data_dir: Path,
         *arguments: str,
-        measured: bool = False,
         command: Sequence[str] = FINOPS,
         cwd: Path | None = None,
         **environ: str,
@@ -66,7 +69,7 @@ class Served:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=clean_environ(measured=measured, **environ),
+                env=clean_environ(**environ),
                 start_new_session=True,
                 cwd=cwd,
             )
@@ -106,13 +109,12 @@ class Served:
 def served(
     data_dir: Path,
     *arguments: str,
-    measured: bool = False,
     command: Sequence[str] = FINOPS,
     cwd: Path | None = None,
     **environ: str,
 ) -> Iterator[Served]:
     """Start one and wait until it serves; afterwards it is gone, however the test left it."""
-    gateway = Served(data_dir, *arguments, measured=measured, command=command, cwd=cwd, **environ)
+    gateway = Served(data_dir, *arguments, command=command, cwd=cwd, **environ)
     try:
         gateway.wait_until_serving()
         yield gateway

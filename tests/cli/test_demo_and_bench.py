@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from tests.cli.conftest import Finops
-from tests.served import FINOPS, clean_environ
+from tests.served import FINOPS, MEASURED_FINOPS, clean_environ
 from tests.waiting import wait_until_sync
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(180)]
@@ -85,8 +85,8 @@ def test_without_the_sdk_the_demo_says_what_is_missing(finops: Finops, monkeypat
 
 def test_the_bench_measures_what_it_names(tmp_path: Path) -> None:
     ran = subprocess.run(
-        [*FINOPS, "bench", "--jobs", "100", "--calls", "50", "--json"],
-        env=clean_environ(measured=True, TMPDIR=str(tmp_path)),
+        [*MEASURED_FINOPS, "bench", "--jobs", "100", "--calls", "50", "--json"],
+        env=clean_environ(TMPDIR=str(tmp_path)),
         capture_output=True,
         text=True,
         timeout=120,
@@ -117,8 +117,8 @@ def test_workers_are_scaled_out_and_in_without_losing_a_job(tmp_path: Path) -> N
     sizes = ["--phase-s", "1", "--job-s", "0.3", "--concurrency", "4", "--max-workers", "2"]
     rates = ["--rate", "5", "--rate", "30", "--rate", "5"]
     ran = subprocess.run(
-        [*FINOPS, "bench", "scale", *rates, *sizes, "--picture", str(tmp_path / "scale.svg"), "--json"],
-        env=clean_environ(measured=True, TMPDIR=str(folder)),
+        [*MEASURED_FINOPS, "bench", "scale", *rates, *sizes, "--picture", str(tmp_path / "scale.svg"), "--json"],
+        env=clean_environ(TMPDIR=str(folder)),
         capture_output=True,
         text=True,
         timeout=150,

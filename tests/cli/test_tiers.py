@@ -14,7 +14,7 @@ from cli.admin_key import ensure_admin_key
 from cli.supervisor.listening import free_port
 from shared.store.embedded import EmbeddedStore
 from tests.cli.conftest import Finops
-from tests.served import FINOPS, clean_environ
+from tests.served import FINOPS, MEASURED_FINOPS, clean_environ
 from tests.waiting import wait_until_sync
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(90)]
@@ -22,10 +22,8 @@ pytestmark = [pytest.mark.process, pytest.mark.timeout(90)]
 
 @contextmanager
 def finops_process(*arguments: str, **environ: str) -> Iterator[subprocess.Popen[str]]:
-    command = [*FINOPS, *arguments]
-    with subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, env=clean_environ(measured=True, **environ)
-    ) as started:
+    command = [*MEASURED_FINOPS, *arguments]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=clean_environ(**environ)) as started:
         try:
             yield started
         finally:

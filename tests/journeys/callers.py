@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import openai
 
-from tests.served import FINOPS, Served, clean_environ
+from tests.served import MEASURED_FINOPS, Served, clean_environ
 from tests.waiting import wait_until_sync
 
 QUESTION: Any = [{"role": "user", "content": "How much did we spend?"}]
@@ -51,5 +51,5 @@ def wait_for_status(client: httpx.Client, job_id: str, status: str, timeout_s: f
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*FINOPS, *arguments], capture_output=True, text=True, timeout=90, env=clean_environ(measured=True), check=False
+        [*MEASURED_FINOPS, *arguments], capture_output=True, text=True, timeout=90, env=clean_environ(), check=False
     )

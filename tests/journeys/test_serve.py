@@ -57,7 +57,7 @@ def test_a_killed_supervisor_leaves_no_orphans_and_loses_no_job(tmp_path: Path) 
 
 
 def test_several_api_processes_share_one_port(tmp_path: Path) -> None:
-    with served(tmp_path / "data", "--demo", "--api-processes", "2", "--workers", "2", measured=True) as gateway:
+    with served(tmp_path / "data", "--demo", "--api-processes", "2", "--workers", "2") as gateway:
         assert len(gateway.processes("cli api")) == 2
         assert len(gateway.processes("cli worker")) == 2
         for _ in range(8):

@@ -4,7 +4,6 @@ import logging
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,18 +17,18 @@ from cli.supervisor.listening import free_port
 from shared.jobs.keys import HEALTH
 from shared.settings.model import Settings
 from shared.store.embedded import EmbeddedStore
-from tests.served import FINOPS, clean_environ
+from tests.served import MEASURED, MEASURED_FINOPS, clean_environ
 from tests.waiting import wait_until_sync
 from worker.main import run_worker
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(90)]
 
-MODULE = (sys.executable, "-P", "-m", "worker")
+MODULE = (*MEASURED, "worker")
 
 
 @contextmanager
 def process(*command: str, **environ: str) -> Iterator[subprocess.Popen[str]]:
-    started = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=clean_environ(measured=True, **environ))
+    started = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=clean_environ(**environ))
     with started:
         try:
             yield started
@@ -50,7 +49,9 @@ def is_ready(port: int) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("command", "number"), [(MODULE, signal.SIGTERM), ((*FINOPS, "worker"), signal.SIGINT)], ids=["module", "finops"]
+    ("command", "number"),
+    [(MODULE, signal.SIGTERM), ((*MEASURED_FINOPS, "worker"), signal.SIGINT)],
+    ids=["module", "finops"],
 )
 def test_a_worker_logs_its_start_and_stops_on_a_signal(
     command: tuple[str, ...], number: signal.Signals, redis_url: str
@@ -124,7 +125,7 @@ def test_invalid_configuration_is_rejected_at_start(environ: dict[str, str], mes
     filled = {name: value.replace("{azure}", str(azure)) for name, value in environ.items()}
     ran = subprocess.run(
         MODULE,
-        env=clean_environ(measured=True, **filled),
+        env=clean_environ(**filled),
         capture_output=True,
         text=True,
         timeout=60,
@@ -141,7 +142,7 @@ def test_a_taken_metrics_port_is_refused(redis_url: str, capsys: pytest.CaptureF
         wait_until_sync(lambda: is_ready(port), 30)
         ran = subprocess.run(
             MODULE,
-            env=clean_environ(measured=True, FINOPS_REDIS_URL=redis_url, FINOPS_WORKER_METRICS_PORT=str(port)),
+            env=clean_environ(FINOPS_REDIS_URL=redis_url, FINOPS_WORKER_METRICS_PORT=str(port)),
             capture_output=True,
             text=True,
             timeout=60,

@@ -1,16 +1,16 @@
 """``python -m api`` as a process: starts, says where, stops as asked, refuses with a reason."""
 
-import os
 import re
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 
 import httpx
 import orjson
 import pytest
+
+from tests.served import MEASURED, clean_environ
 
 pytestmark = pytest.mark.process
 
@@ -34,12 +34,11 @@ def run() -> Iterator[Run]:
 
 
 def _start(*arguments: str, environ: dict[str, str] | None = None, **more) -> subprocess.Popen[str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("FINOPS_", "OPENAI_", "COV_"))}
     return subprocess.Popen(
-        [sys.executable, "-m", "api", *arguments],
+        [*MEASURED, "api", *arguments],
         stderr=subprocess.PIPE,
         text=True,
-        env={**clean, **(environ or {})},
+        env=clean_environ(**(environ or {})),
         **more,
     )
 
