@@ -1,6 +1,5 @@
 """Fixtures of the job engine's tests: a queue, a store and an event log, on every kind of server."""
 
-import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -12,6 +11,7 @@ from shared.jobs.model import Claim, NewJob, Outcome, State
 from shared.jobs.queue import JobQueue, QueueLimits
 from shared.jobs.store import JobStore
 from shared.store.commands import RedisCommands
+from tests.waiting import wait_until
 
 DONE = Outcome(state=State.COMPLETED, status_code=200, result=b'{"ok":true}', meta={"provider": "sim"})
 BROKEN = Outcome(state=State.FAILED, status_code=502, error={"message": "no", "type": "upstream_error"})
@@ -28,11 +28,8 @@ async def claim_one(queue: JobQueue, worker: str = "w1") -> Claim:
 
 
 async def until(condition: Callable[[], Awaitable[Any]], timeout_s: float = 20.0) -> Any:
-    """Poll a condition until its answer is true, and return it."""
-    async with asyncio.timeout(timeout_s):
-        while not (answer := await condition()):  # noqa: ASYNC110 - what the store knows sets no event here
-            await asyncio.sleep(0.005)
-    return answer
+    """Wait until a condition's answer is true, and return it."""
+    return await wait_until(condition, timeout_s)
 
 
 @pytest.fixture
