@@ -20,8 +20,10 @@ TOGETHER = {
     "tests/docs/test_site.py": "site",
     "tests/browser/test_actions.py": "browser",
     "tests/browser/test_console.py": "browser",
+    "tests/journeys/test_batches.py": "batches",
     "tests/journeys/test_keys.py": "tiers",
     "tests/journeys/test_replacement.py": "replacement",
+    "tests/journeys/test_wheel.py": "wheel",
 }
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,8 @@ import openai
 import pytest
 from openai.types import Batch
 
-from tests.served import Served, alive, served
+from cli.supervisor.listening import free_port
+from tests.served import FINOPS, Served, alive, clean_environ, served
 from tests.waiting import wait_until_sync
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(180)]
@@ -64,6 +66,23 @@ def results(client: openai.OpenAI, file_id: str | None) -> list[dict[str, Any]]:
     return [json.loads(line) for line in client.files.content(file_id).iter_lines()]
 
 
+@pytest.fixture(scope="module")
+def simulator_url() -> Iterator[str]:
+    """A simulator of its own."""
+    port = free_port()
+    command = [*FINOPS, "simulate", "--port", str(port)]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, env=clean_environ()) as simulator:
+        yield f"http://127.0.0.1:{port}"
+        simulator.terminate()
+
+
+@pytest.fixture(scope="module")
+def two_workers(tmp_path_factory: pytest.TempPathFactory, simulator_url: str) -> Iterator[Served]:
+    """`finops serve --demo`, whose workers the tests of a module may kill; they look at batches of their own."""
+    with gateway_with_claude(tmp_path_factory.mktemp("two"), simulator_url, "--workers", "2") as running:
+        yield running
+
+
 @contextmanager
 def gateway_with_claude(tmp_path: Path, simulator_url: str, *arguments: str) -> Iterator[Served]:
     """`finops serve --demo`, with a simulator as a provider that speaks Anthropic's format."""
@@ -75,8 +94,8 @@ def gateway_with_claude(tmp_path: Path, simulator_url: str, *arguments: str) -> 
         yield gateway
 
 
-def test_a_batch_for_a_provider_that_has_none(tmp_path: Path, served_gateway: Served) -> None:
-    with gateway_with_claude(tmp_path, served_gateway.simulator_url) as gateway, sdk(gateway) as client:
+def test_a_batch_for_a_provider_that_has_none(tmp_path: Path, simulator_url: str) -> None:
+    with gateway_with_claude(tmp_path, simulator_url) as gateway, sdk(gateway) as client:
         batch = run(client, lines(40) + b"\n", metadata={"night": "1"})
         assert (batch.status, batch.metadata) == ("validating", {"night": "1"})
         batch = wait_for_end(client, batch.id)
@@ -97,17 +116,16 @@ def test_a_batch_for_a_provider_that_has_none(tmp_path: Path, served_gateway: Se
             client.files.retrieve(given.id)
 
 
-def test_a_batch_outlives_its_workers(tmp_path: Path, served_gateway: Served) -> None:
-    with gateway_with_claude(tmp_path, served_gateway.simulator_url, "--workers", "2") as gateway:
-        with sdk(gateway) as client:
-            batch = run(client, lines(300, "claude/claude-sonnet-4-5@latency=1"))
-            wait_until_sync(lambda: (client.batches.retrieve(batch.id).request_counts or batch).completed > 0, 30)
-            for worker in gateway.processes("cli worker"):
-                os.kill(worker, signal.SIGKILL)
-            batch = wait_for_end(client, batch.id)
-            found = results(client, batch.output_file_id) + results(client, batch.error_file_id)
-        assert batch.status == "completed"
-        assert sorted(line["custom_id"] for line in found) == sorted(f"request-{number}" for number in range(300))
+def test_a_batch_outlives_its_workers(two_workers: Served) -> None:
+    with sdk(two_workers) as client:
+        batch = run(client, lines(300, "claude/claude-sonnet-4-5@latency=1"))
+        wait_until_sync(lambda: (client.batches.retrieve(batch.id).request_counts or batch).completed > 0, 30)
+        for worker in two_workers.processes("cli worker"):
+            os.kill(worker, signal.SIGKILL)
+        batch = wait_for_end(client, batch.id)
+        found = results(client, batch.output_file_id) + results(client, batch.error_file_id)
+    assert batch.status == "completed"
+    assert sorted(line["custom_id"] for line in found) == sorted(f"request-{number}" for number in range(300))
 
 
 def test_a_batch_goes_on_after_everything_was_killed(tmp_path: Path) -> None:
@@ -130,12 +148,12 @@ def test_a_batch_goes_on_after_everything_was_killed(tmp_path: Path) -> None:
         assert sorted(line["custom_id"] for line in found) == sorted(f"request-{number}" for number in range(200))
 
 
-def test_a_batch_is_cancelled_on_its_way(tmp_path: Path) -> None:
-    with served(tmp_path / "data", "--demo") as gateway, sdk(gateway) as client:
-        batch = run(client, lines(1500, "sim/gpt-4o@latency=2"))
+def test_a_batch_is_cancelled_on_its_way(two_workers: Served) -> None:
+    with sdk(two_workers) as client:
+        batch = run(client, lines(400, "sim/gpt-4o@latency=10"))
         wait_until_sync(lambda: client.batches.retrieve(batch.id).status == "in_progress", 30)
         assert client.batches.cancel(batch.id).status in {"cancelling", "cancelled"}
         batch = wait_for_end(client, batch.id)
         assert batch.status == "cancelled"
         found = results(client, batch.output_file_id) + results(client, batch.error_file_id)
-        assert len({line["custom_id"] for line in found}) == len(found) == 1500
+        assert len({line["custom_id"] for line in found}) == len(found) == 400
