@@ -216,6 +216,7 @@ def every_metric() -> list[Metric]:
     one.delivery_attempted(1, "delivered")
     one.observe_queue(_Queue())
     one.observe_rules({"rule": True})
+    one.observe_parked({"budget": 1})
     one.observe_limits([("budget", "team:search", "1d", 1.0)])
     state = {
         "circuit": "closed",

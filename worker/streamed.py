@@ -1,15 +1,18 @@
 """Runs a job's call as a stream: its events show the answer as it grows, and it ends with the whole answer."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any, Protocol
 
 import orjson
 
+from shared.background import beside_loop
 from shared.errors import UpstreamFailure, UpstreamRefused
 from shared.inference.call import Answer, AnswerStream, Call
 from shared.inference.call_cost import CallCost
 from shared.inference.inference import Inference
 from shared.surfaces.chat_assembly import ChatAssembly
+from shared.surfaces.json_edits import with_members
 from shared.surfaces.request_types import CHAT, RESPONSES
 from shared.surfaces.sse import EventSplitter, event_data
 from worker.handle import RunHandle
@@ -46,7 +49,7 @@ async def answer_streamed(
         GatewayError, RetryLater: As ``Inference.answer``.
     """
     try:
-        stream = await inference.stream(_as_stream(call), call_cost)
+        stream = await inference.stream(await beside_loop(call.body, _as_stream, call), call_cost)
     except UpstreamRefused as error:
         if error.status == 400 and error.param in {"stream", "stream_options"}:
             return await inference.answer(call, call_cost)  # this model, or this account, may not stream
@@ -68,11 +71,13 @@ async def answer_streamed(
 
 
 def _as_stream(call: Call) -> Call:
-    fields: dict[str, Any] = {**call.fields, "stream": True}
+    """Return the call asking for a stream; the rest of its body stays as its caller wrote it, for prompt caches."""
+    asked: dict[str, Any] = {"stream": True}
     if call.request_type is CHAT:
-        options = fields.get("stream_options")
-        fields["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
-    return call.with_fields(fields, stream=True)
+        options = call.fields.get("stream_options")
+        asked["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
+    body = with_members(call.body, {name: orjson.dumps(value) for name, value in asked.items()})
+    return replace(call, fields={**call.fields, **asked}, body=body, stream=True)
 
 
 async def _follow(stream: AnswerStream, assembly: AnswerAssembly, handle: RunHandle) -> bytes:

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import orjson
-
 from shared.cache.use import CacheUse
 from shared.errors import (
     BudgetExceeded,
@@ -25,7 +23,7 @@ from shared.inference.inference import Inference
 from shared.inference.submission import PARKED, parked_s
 from shared.jobs.bodies import Bodies
 from shared.jobs.model import Claim, Deferral, Outcome, State
-from shared.surfaces.multipart import form_fields
+from shared.surfaces.native_body import stored_payload
 from shared.surfaces.request_types import BY_NAME
 from worker.handle import RunHandle
 from worker.history import history_of
@@ -136,14 +134,13 @@ class JobRunner:
 
     async def _call(self, claim: Claim) -> Call:
         request_type = BY_NAME[claim.request_type]
-        multipart = request_type.form == "multipart"
-        fields = form_fields(claim.payload, claim.content_type) if multipart else orjson.loads(claim.payload)
+        payload = stored_payload(request_type, claim.payload, claim.content_type, claim.model)
         return Call(
             request_type=request_type,
             model=claim.model,
-            body=claim.payload,
-            fields=fields,
-            content_type=claim.content_type,
+            body=payload.body,
+            fields=payload.fields,
+            content_type=payload.content_type,
             headers=_passed_headers(claim.context),
             caller=await self._governance.owner(claim.owner),
             request_id=claim.request_id,
@@ -156,6 +153,7 @@ class JobRunner:
             dimensions=claim.context.get("dimensions") or {},
             run=Run.from_json(claim.context.get("run")),
             cache=self._cache_use(claim.context.get("cache")),
+            native=payload.native,
         )
 
     def _cache_use(self, stored: object) -> CacheUse | None:

@@ -4,7 +4,7 @@ A request is translated to a chat (or embeddings) and served as one; the answer 
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -38,8 +38,8 @@ from shared.surfaces.chat_chunks import as_stream
 from shared.surfaces.fields import MISSHAPEN
 from shared.surfaces.large_json import dump_object
 from shared.surfaces.pending_forms import OpenStatus
-from shared.surfaces.request_body import RequestBody, read_request
-from shared.surfaces.request_types import RequestType
+from shared.surfaces.request_body import NativeBody, RequestBody, read_request
+from shared.surfaces.request_types import CHAT, RequestType
 from shared.surfaces.token_estimate import estimate_tokens
 
 Fields = dict[str, Any]
@@ -115,14 +115,18 @@ async def count(dialect: Dialect, services: Services, context: RequestContext, r
     Raises:
         GatewayError: The request is refused.
     """
-    request = await read(dialect, services, context, receive)
+    request = await read(dialect, services, context, receive, counting=True)
     with Hangup(receive):
         tokens = await services.inference.count_tokens(call_of(context, request))
     return estimate_tokens(request.fields) if tokens is None else tokens
 
 
-async def read(dialect: Dialect, services: Services, context: RequestContext, receive: Receive) -> RequestBody:
+async def read(
+    dialect: Dialect, services: Services, context: RequestContext, receive: Receive, *, counting: bool = False
+) -> RequestBody:
     """Read a request and translate it to OpenAI's format; ``fallbacks`` is the gateway's own field.
+
+    The caller's own bytes stay beside the translation, unless they are of a request to count tokens.
 
     Raises:
         InvalidRequest: It is invalid, or cannot be expressed in OpenAI's format.
@@ -138,6 +142,8 @@ async def read(dialect: Dialect, services: Services, context: RequestContext, re
         chat["fallbacks"] = fallbacks
     raw = await beside_loop(body, dump_object, chat, len(body))
     request = read_request(dialect.request_type, raw, "application/json", chat)
+    if dialect.request_type is CHAT and not counting:
+        request = replace(request, native=NativeBody(dialect.surface, body, fields))
     context.model = request.model
     return await measured(request) if len(body) > LARGE_BYTES else request
 

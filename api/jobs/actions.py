@@ -41,7 +41,7 @@ async def retry(services: Services, caller: Caller, job: Job, changes: RetryChan
     owner = await services.governance.owner(job.owner) if caller.admin else caller
     call = _call_of(job, body, owner, changes)
     if changes.fallbacks is not None:
-        changes = replace(changes, payload=call.body)
+        changes = replace(changes, payload=call.body if call.native is None else call.native.body)
     if changes != UNCHANGED:
         await services.inference.authorise(call)
     if caller.admin:

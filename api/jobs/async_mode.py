@@ -16,6 +16,7 @@ from api.http.runs import run_of
 from api.jobs.async_headers import SubmitOptions, polled_id, submit_options, wait_s
 from api.jobs.background import BACKGROUND_FIELDS, STREAM_FIELDS, background_options
 from api.services import Services
+from shared.background import LARGE_BYTES
 from shared.errors import GatewayError, InvalidRequest, JobNotFound
 from shared.governance.keys.caller import Caller
 from shared.governance.ledger.writer import who
@@ -27,6 +28,8 @@ from shared.jobs.labels import metadata_labels
 from shared.jobs.model import Job, NewJob
 from shared.jobs.queue import Submission
 from shared.providers.registry import DEFAULT_PROVIDER
+from shared.surfaces.json_edits import with_members
+from shared.surfaces.native_body import stored_type
 from shared.surfaces.pending_bodies import echo_of
 from shared.surfaces.request_body import RequestBody, check_for_submit, digest_of
 from shared.surfaces.request_types import BY_NAME, RESPONSES, RequestType
@@ -131,6 +134,7 @@ def call_of(context: RequestContext, request: RequestBody, cache: AnswerCache | 
         run=run_of(context.headers, request.fields),
         cache=None if cache is None else cache.use_of(context.headers, context.caller, request.request_type.name),
         prompt=request.prompt,
+        native=request.native,
     )
 
 
@@ -152,7 +156,7 @@ def new_job(
         request_type=request.request_type.name,
         model=request.model,
         payload=_payload(request),
-        content_type=request.content_type,
+        content_type=request.content_type if request.native is None else stored_type(request.native),
         context=_context(context, request, call),
         request_id=context.request_id,
         priority=options.priority,
@@ -175,10 +179,14 @@ def new_job(
 def _payload(request: RequestBody) -> bytes:
     """The body for the provider: without what would make it run the response in a background of its own."""
     fields = request.fields
+    if request.native is not None:
+        return request.native.body
     if request.request_type is not RESPONSES or BACKGROUND_FIELDS.isdisjoint(fields):
         return request.raw
     left_out = BACKGROUND_FIELDS | STREAM_FIELDS
-    return orjson.dumps({name: value for name, value in fields.items() if name not in left_out})
+    if len(request.raw) > LARGE_BYTES:  # to find them in its text would hold the loop for longer
+        return orjson.dumps({name: value for name, value in fields.items() if name not in left_out})
+    return with_members(request.raw, dict.fromkeys(left_out))
 
 
 def _context(context: RequestContext, request: RequestBody, call: Call) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import orjson
 
 from shared.errors import InvalidRequest
 from shared.jobs.model import MAX_DELAY_S, UNCHANGED, Priority, RetryChanges
+from shared.surfaces.json_edits import with_members
 from shared.surfaces.request_body import MAX_MODEL_CHARS, read_object
 
 MAX_BODY_BYTES = 64 * 1024
@@ -37,7 +38,7 @@ def read_retry_changes(body: bytes) -> RetryChanges:
 
 def with_fallbacks(body: bytes, changes: RetryChanges) -> bytes:
     """Return a JSON request body with the changed fallbacks."""
-    return orjson.dumps({**orjson.loads(body), "fallbacks": list(changes.fallbacks or ())})
+    return with_members(body, {"fallbacks": orjson.dumps(list(changes.fallbacks or ()))})
 
 
 def _model(value: object) -> str:

@@ -77,6 +77,7 @@ async def _observe_store(services: Services) -> None:
     try:
         async with asyncio.timeout(STORE_ANSWER_S):
             services.metrics.observe_queue(await services.store.stats())
+            services.metrics.observe_parked(await services.store.parked.count())
             states = await services.alert_rules.list()
             services.metrics.observe_rules({state.name: state.status == "firing" for state in states})
             limits = chain(configured_limits(services.settings), services.governance.known_limits())

@@ -6,7 +6,7 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
 
-from shared.errors import PriceUnknown
+from shared.errors import BudgetExceeded, PriceUnknown, RequestLimited, TokenLimited
 from shared.governance.ledger.followed_batches import FollowedBatches
 from shared.governance.ledger.writer import Ledger, Redaction
 from shared.governance.limits.each import EachLimits
@@ -19,6 +19,7 @@ from shared.governance.pricing.usage import Usage, choices_of, hosted_tools, out
 from shared.inference.call import Call, Target
 from shared.inference.output_limits import CostBounds, can_limit_output
 from shared.inference.unpriced import refuse_unpriced, unknown_price
+from shared.jobs.parked import ParkedJobs
 from shared.settings.model import Settings
 from shared.store.commands import RedisCommands
 from shared.telemetry.upstream import UNWATCHED, SpendWatch
@@ -47,6 +48,7 @@ class Billing:
         self.prices = PriceBook(settings.prices, price_sources)
         self.price_refresh = PriceRefresh(PriceStore(commands), self.prices)
         self.watch = watch
+        self._parked = ParkedJobs(commands)
         self._redaction = Redaction(settings.log.redact) if settings.log.content else None
         self._providers = {
             name: limits
@@ -100,7 +102,14 @@ class Billing:
             BudgetExceeded, RequestLimited, TokenLimited, StoreUnavailable: See ``LimitGuard.admit``.
         """
         limits = self._limits(call, targets[0])
-        return await self._reserve(call.job_id, limits, call, targets, of_job=True, renewed=True)
+        try:
+            reservation = await self._reserve(call.job_id, limits, call, targets, of_job=True, renewed=True)
+        except (BudgetExceeded, RequestLimited, TokenLimited) as error:
+            if error.parks:
+                await self._parked.add(call.job_id, error.limit)
+            raise
+        await self._parked.remove(call.job_id)
+        return reservation
 
     def estimate_of_job(self, call: Call, target: Target) -> Mapping[str, Any]:
         """Return what a job's record keeps to charge a run that its caller ends."""

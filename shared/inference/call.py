@@ -12,7 +12,7 @@ from shared.governance.pricing.model_sizes import ModelSize
 from shared.governance.pricing.usage import Usage, upper_estimate
 from shared.providers.base import Provider
 from shared.surfaces.large_json import dump_object
-from shared.surfaces.request_body import PromptSize
+from shared.surfaces.request_body import NativeBody, PromptSize
 from shared.surfaces.request_types import RequestType
 
 
@@ -78,6 +78,7 @@ class Call:
         attempt_log: Where its upstream attempts are noted; None: nowhere.
         cache: How it uses the cache; None: not at all.
         prompt: How much it has to read, where that was measured already.
+        native: The caller's own bytes, where they were not of OpenAI's format.
     """
 
     request_type: RequestType
@@ -103,6 +104,7 @@ class Call:
     attempt_log: list["UpstreamAttempt"] | None = None
     cache: CacheUse | None = None
     prompt: PromptSize | None = None
+    native: NativeBody | None = None
 
     def passed_on(self) -> Mapping[str, str]:
         """Return the headers for the provider; a job's id is the idempotency key, so that it can recognise a re-run."""

@@ -22,7 +22,7 @@ from shared.inference.forwarding import Forwarder
 from shared.inference.late_reads import LateReads
 from shared.inference.model_lists import ModelLists
 from shared.inference.outgoing import Outgoing, Receive, begin
-from shared.inference.output_limits import with_output_limit
+from shared.inference.output_limits import limit_output
 from shared.inference.owned_ids import OwnedIds
 from shared.inference.passthrough import Passthrough
 from shared.inference.provider_objects import ProviderObjects
@@ -279,7 +279,7 @@ class Inference:
 
         async def once(attempt: Attempt) -> T:
             output = None if cost is None else cost.reservation.output
-            sent = call if output is None else with_output_limit(call, attempt.target, output)
+            sent = call if output is None else await limit_output(call, attempt.target, output)
             await self._objects.check(call, attempt.target)
             wire, ask, request = await self._prepared(sent, attempt.target, recalled)
             return await receive(Outgoing(sent, attempts, attempt, wire, ask, request))

@@ -3,8 +3,11 @@
 from dataclasses import replace
 from typing import Final, NamedTuple
 
+from shared.background import beside_loop
 from shared.governance.pricing.usage import continues_stored, limits_output
 from shared.inference.call import Call, Target
+from shared.surfaces.json_edits import with_members
+from shared.surfaces.native_body import limited
 from shared.surfaces.request_types import CHAT, COMPLETIONS, RESPONSES
 
 LEAST_OUTPUT: Final = 16
@@ -16,6 +19,11 @@ def can_limit_output(call: Call) -> bool:
     """Whether a call's answer can be limited in its stead: it sets no limit, and the cost of its prompt is known."""
     known_prompt = call.stored_tokens is not None or not continues_stored(call.fields)
     return call.request_type.name in _LIMITED and known_prompt and not limits_output(call.fields)
+
+
+async def limit_output(call: Call, target: Target, most: int) -> Call:
+    """Return ``with_output_limit``; of a large body without holding the event loop."""
+    return await beside_loop(call.body, with_output_limit, call, target, most)
 
 
 def with_output_limit(call: Call, target: Target, most: int) -> Call:
@@ -30,9 +38,11 @@ def with_output_limit(call: Call, target: Target, most: int) -> Call:
     if call.request_type is CHAT and target.provider.wire == "openai" and not target.provider.strict:
         name = "max_tokens"
     if name in call.fields:  # null
-        return call.with_fields({**call.fields, name: most}, stream=call.stream)
-    body = call.body.rstrip()[:-1] + f',"{name}":{most}}}'.encode()
-    return replace(call, fields={**call.fields, name: most}, body=body)
+        body = with_members(call.body, {name: b"%d" % most})
+    else:
+        body = call.body.rstrip()[:-1] + f',"{name}":{most}}}'.encode()
+    native = None if call.native is None else limited(call.native, most)
+    return replace(call, fields={**call.fields, name: most}, body=body, native=native)
 
 
 class CostBounds(NamedTuple):

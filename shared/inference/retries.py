@@ -1,12 +1,10 @@
 """The call of a failed job that is to run again."""
 
-import orjson
-
 from shared.governance.keys.caller import Caller
 from shared.governance.limits.runs import Run
 from shared.inference.call import Call
 from shared.jobs.model import Job
-from shared.surfaces.multipart import form_fields
+from shared.surfaces.native_body import stored_payload
 from shared.surfaces.request_types import BY_NAME
 
 
@@ -20,16 +18,17 @@ def retry_call(job: Job, body: bytes, caller: Caller, *, model: str = "") -> Cal
         model: The model to ask instead; empty: the job's.
     """
     request_type = BY_NAME[job.request_type]
-    multipart = request_type.form == "multipart"
+    payload = stored_payload(request_type, body, job.content_type, job.model)
     return Call(
         request_type=request_type,
         model=model or job.model,
-        body=body,
-        fields=form_fields(body, job.content_type) if multipart else orjson.loads(body),
-        content_type=job.content_type,
+        body=payload.body,
+        fields=payload.fields,
+        content_type=payload.content_type,
         caller=caller,
         job_id=job.id,
         surface=str(job.context.get("surface", "")),
         dimensions=job.context.get("dimensions") or {},
         run=Run.from_json(job.context.get("run")),
+        native=payload.native,
     )

@@ -109,7 +109,10 @@ class Submitter:
             raise error
         context = {**new.context, PARKED: {"limit": error.limit}}
         parked = replace(new, context=context, delay_s=delay_s)
-        return await self._queue.submit(parked.estimated(self._inference.estimate_of_job(call)))
+        submission = await self._queue.submit(parked.estimated(self._inference.estimate_of_job(call)))
+        if submission.job.id == new.id:
+            await self._store.parked.add(new.id, error.limit)
+        return submission
 
     async def retry(self, call: Call, changes: RetryChanges = UNCHANGED) -> Job:
         """Reserve what a failed job may cost when it runs again, then put it back into the queue.

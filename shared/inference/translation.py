@@ -115,4 +115,5 @@ def _ask(call: Call, target: Target) -> ProviderRequest:
         created=int(time.time()),
         answer_id=minted or call.job_id or call.request_id or uuid.uuid4().hex,
         counted=call.stream and target.provider.stream_usage,
+        native=call.native,
     )

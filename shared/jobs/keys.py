@@ -52,6 +52,7 @@ KEYS: tuple[Key, ...] = (
     Key("finops:jobs:clock", "hash", "permanent, one", "virtual time, sequence and fencing numbers, heartbeat, speed"),
     Key("finops:jobs:leases", "sorted set", "permanent, empties itself", "running jobs, by the end of their lease"),
     Key("finops:jobs:deferred", "sorted set", "permanent, empties itself", "jobs with a later start"),
+    Key("finops:jobs:parked:<limit>", "sorted set", "31 days, refreshed", "jobs that met a spent limit of this kind"),
     Key("finops:jobs:deadlines", "sorted set", "permanent, empties itself", "waiting jobs with a deadline"),
     Key("finops:jobs:waiting", "sorted set", "permanent, empties itself", "callers, by waiting jobs"),
     Key("finops:jobs:dead", "sorted set", "permanent, 10,000 ids", "the dead-letter list"),
@@ -115,6 +116,12 @@ BLOBS = "finops:blobs"
 CANCEL_CHANNEL = "finops:cancel"
 WEBHOOK_OUTBOX = "finops:webhooks:outbox"
 HEALTH = "arq:queue:health-check"
+
+
+def parked(kind: str) -> str:
+    """Jobs that met a spent limit of this kind, by when."""
+    return f"finops:jobs:parked:{kind}"
+
 
 ARQ_QUEUES = {Priority.HIGH: "arq:queue:high", Priority.NORMAL: "arq:queue", Priority.LOW: "arq:queue:low"}
 

@@ -11,6 +11,7 @@ from shared.jobs.endings import DEADLINE_ERROR, cancelled_error
 from shared.jobs.filters import EVERYTHING, JobFilter
 from shared.jobs.job_fields import job_from_fields
 from shared.jobs.model import UNCHANGED, Claim, Job, Outcome, Priority, RetryChanges
+from shared.jobs.parked import ParkedJobs
 from shared.jobs.pauses import Pause, PauseStore, pauses_of, read_pauses
 from shared.jobs.scans import SUMMARY_FIELDS, JobScans, Order
 from shared.jobs.scripts import EngineScripts
@@ -92,10 +93,14 @@ class JobStore:
     Args:
         commands: The store.
         bodies: How bodies are stored.
+
+    Attributes:
+        parked: Jobs that wait for a limit's next window.
     """
 
     def __init__(self, commands: RedisCommands, bodies: BodyPolicy = AS_THEY_ARE) -> None:
         self._commands = commands
+        self.parked = ParkedJobs(commands)
         self._scripts = EngineScripts(commands)
         self._scans = JobScans(self._scripts)
         self._bodies = Bodies(commands, bodies)

@@ -32,7 +32,16 @@ _ALL_BUT_LAST = frozenset(b"BLPOP BRPOP BZPOPMIN BZPOPMAX".split())
 _AFTER_STREAMS = frozenset(b"XREAD XREADGROUP".split())
 _FROM_SECOND = frozenset(b"MEMORY OBJECT PUBSUB XGROUP XINFO".split())
 # Where the number of keys is; the keys follow it.
-_COUNTED = {b"EVAL": 2, b"EVALSHA": 2, b"ZINTERSTORE": 2, b"ZUNIONSTORE": 2, b"ZINTER": 1, b"ZUNION": 1, b"ZDIFF": 1}
+_COUNTED = {
+    b"EVAL": 2,
+    b"EVALSHA": 2,
+    b"ZINTERSTORE": 2,
+    b"ZUNIONSTORE": 2,
+    b"ZINTER": 1,
+    b"ZUNION": 1,
+    b"ZDIFF": 1,
+    b"ZINTERCARD": 1,
+}
 _SUBSCRIBED = (b"message", b"subscribe", b"unsubscribe")
 
 

@@ -38,6 +38,20 @@ class PromptSize(NamedTuple):
     kept_1h: bool = False
 
 
+class NativeBody(NamedTuple):
+    """A request for a chat as its caller wrote it, in another format than OpenAI's.
+
+    Attributes:
+        surface: The format: a name in ``RequestContext.surface``.
+        body: The caller's bytes.
+        fields: The same, parsed, without the gateway's own.
+    """
+
+    surface: str
+    body: bytes
+    fields: Mapping[str, Any]
+
+
 @dataclass(frozen=True, slots=True)
 class RequestBody:
     """A request as read.
@@ -59,6 +73,7 @@ class RequestBody:
     stream: bool
     content_type: str = "application/json"
     prompt: PromptSize | None = None
+    native: NativeBody | None = None
 
 
 def read_request(

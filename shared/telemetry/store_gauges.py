@@ -68,6 +68,7 @@ class StoreGauges:
         self._queue_running = gauge("running", "Jobs under a lease, of all workers.")
         self._queue_dead = gauge("dead", "Jobs in the dead-letter list.")
         self._queue_pauses = gauge("pauses", "Pauses of the queue in force.")
+        self._queue_parked = Series(gauge("parked", "Jobs that wait for a limit's next window.", "limit"))
         self._rules_firing = Series(
             Gauge("finops_alert_firing", "1 while an alert rule fires, else 0.", ["rule"], registry=registry)
         )
@@ -96,6 +97,11 @@ class StoreGauges:
         busiest = sorted(stats.callers.items(), key=lambda item: -item[1])[:MAX_CALLER_SERIES]
         for caller, depth in busiest:
             self._caller_depth(caller or "-").set(depth)
+
+    def observe_parked(self, counts: Mapping[str, int]) -> None:
+        """Set how many jobs wait for a limit's next window, by its kind; to be called at a scrape."""
+        for kind, count in counts.items():
+            self._queue_parked(kind).set(count)
 
     def observe_rules(self, firing: Mapping[str, bool]) -> None:
         """Set which alert rules fire, to be called at a scrape."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from shared.surfaces.dialect import Dialect
+from shared.surfaces.request_body import NativeBody
 from shared.surfaces.request_types import RequestType
 from shared.surfaces.responses.conversation import Reasoning
 
@@ -22,6 +23,7 @@ class ProviderRequest:
         created: Unix seconds, for formats that carry a time of their own.
         answer_id: Id for answers whose provider gives none.
         counted: Whether the gateway wants to know what a stream used, though its caller did not ask.
+        native: The caller's own bytes, where they were not of OpenAI's format.
     """
 
     request_type: RequestType
@@ -33,6 +35,7 @@ class ProviderRequest:
     created: int = 0
     answer_id: str = ""
     counted: bool = False
+    native: NativeBody | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,6 @@ Only what must change does: the model's name loses its prefix, and the gateway's
 Source: https://platform.openai.com/docs/api-reference
 """
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -22,7 +21,7 @@ from shared.providers.wires.base import (
 from shared.providers.wires.billed import billed_usage
 from shared.providers.wires.reading import plain_text
 from shared.surfaces.dialect import Dialect
-from shared.surfaces.large_json import STEP_BYTES, dump_object, find_in_pieces
+from shared.surfaces.json_edits import with_members, with_model
 from shared.surfaces.request_types import REQUEST_TYPES
 from shared.surfaces.responses.conversation import Reasoning
 from shared.surfaces.sse import DONE, EventSplitter, EventTooLong, event_data
@@ -30,7 +29,6 @@ from shared.surfaces.sse import DONE, EventSplitter, EventTooLong, event_data
 # Fields for the gateway, not for the provider.
 GATEWAY_FIELDS = frozenset({"fallbacks"})
 
-_MODEL = re.compile(rb'"model"\s*:\s*"(?:[^"\\]|\\.)*"')
 _ESCAPED_LETTER = b"\\u006"  # the key may be written with escapes: all its letters are U+006x
 _MODEL_PART = re.compile(
     rb'(content-disposition:[^\r\n]*\bname="?model"?[^\r\n]*(?:\r\n[^\r\n]+)*\r\n\r\n)(.*?)(?=\r\n--)',
@@ -116,32 +114,10 @@ def _with_model(request: ProviderRequest) -> bytes:
     ours = GATEWAY_FIELDS & request.fields.keys()
     if unchanged and not ours:
         return request.body
-    name = None if ours else _only_name(request.body)
-    if name is not None:
-        return b"".join(
-            (request.body[: name.start()], b'"model":', orjson.dumps(request.model), request.body[name.end() :])
-        )
-    # The standard library keeps integers of any size; this way is rare.
-    large = len(request.body) > STEP_BYTES  # it would hold the interpreter for half a second
-    fields = request.fields if large else json.loads(request.body)
-    kept = {key: value for key, value in fields.items() if key not in GATEWAY_FIELDS}
-    if "model" in kept:
-        kept["model"] = request.model
-    if large:
-        return dump_object(kept, len(request.body))
-    return json.dumps(kept, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def _only_name(body: bytes) -> re.Match[bytes] | None:
-    """Return where a body names its model, if it does so once and in plain letters."""
-    key = b'"model"'
-    if len(body) <= STEP_BYTES:
-        once = body.count(key) == 1 and _ESCAPED_LETTER not in body
-        return _MODEL.match(body, body.find(key)) if once else None
-    at = find_in_pieces(body, key)
-    if at < 0 or find_in_pieces(body, key, at + 1) >= 0 or find_in_pieces(body, _ESCAPED_LETTER) >= 0:
-        return None
-    return _MODEL.match(body, at)
+    if not ours:
+        return with_model(request.body, request.model)
+    model = {} if unchanged else {"model": orjson.dumps(request.model)}
+    return with_members(request.body, {**dict.fromkeys(ours), **model})
 
 
 def _is_uncounted(request: ProviderRequest) -> bool:
@@ -159,9 +135,7 @@ def _counted(body: bytes, options: Mapping[str, Any] | None) -> bytes:
     """
     if options is None and b'"stream_options"' not in body and _ESCAPED_LETTER not in body:
         return body.rstrip()[:-1] + b',"stream_options":{"include_usage":true}}'
-    fields = json.loads(body)
-    fields["stream_options"] = {**(options or {}), "include_usage": True}
-    return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
+    return with_members(body, {"stream_options": orjson.dumps({**(options or {}), "include_usage": True})})
 
 
 def _with_model_part(request: ProviderRequest) -> bytes:

@@ -1,5 +1,6 @@
 """Jobs that meet a spent window wait for the next one (contract 9 and 15)."""
 
+import re
 from datetime import datetime
 from typing import Any
 
@@ -20,6 +21,7 @@ LIMITS: dict[str, dict[str, Any]] = {
     "rolling": {"budget": {"limit_usd": 0.000001, "window": "rolling:1d", "on_exhausted": "park"}},
 }
 IDS = {"budget": "budget:key:a:1d", "requests": "requests:key:a:1d", "rolling": "budget:key:a:rolling:1d"}
+NONE_PARKED = {"budget": 0.0, "requests": 0.0, "tokens": 0.0}
 everywhere = pytest.mark.parametrize("limit", sorted(LIMITS))
 
 
@@ -58,6 +60,13 @@ async def envelope_of(gateway: Gateway, submitted: httpx.Response) -> dict[str, 
     return dict(answer.json())
 
 
+async def parked_jobs(gateway: Gateway) -> dict[str, float]:
+    """The metric, by the kind of the limit."""
+    lines = (await gateway.http.get("/metrics")).text.splitlines()
+    found = (re.fullmatch(r'finops_queue_parked{limit="(\w+)"} (\S+)', line) for line in lines)
+    return {match[1]: float(match[2]) for match in found if match}
+
+
 @everywhere
 async def test_a_job_waits_for_the_next_window_and_then_runs(start: Start, sim: RunningSimulator, limit: str) -> None:
     gateway = await gateway_with(start, LIMITS[limit])
@@ -68,20 +77,32 @@ async def test_a_job_waits_for_the_next_window_and_then_runs(start: Start, sim: 
     assert envelope == {**parked.json(), **envelope}
     assert (envelope["status"], envelope["waiting_for"]) == ("pending", IDS[limit])
     assert datetime.fromisoformat(envelope["eta"]) > datetime.fromisoformat(envelope["created_at"])
+    kind = IDS[limit].partition(":")[0]
+    assert await parked_jobs(gateway) == {**NONE_PARKED, kind: 1.0}
     assert await gateway.worker.work_off() == 0
     await fall_due(gateway, with_room=False)
     assert await gateway.worker.work_off() == 1, "it looks, and finds no room"
     assert (await envelope_of(gateway, parked))["waiting_for"] == IDS[limit]
     assert len(sim.log.entries) == 1
+    assert await parked_jobs(gateway) == {**NONE_PARKED, kind: 1.0}
     await fall_due(gateway, with_room=True)
     assert await gateway.worker.work_off() == 1
     ended = await envelope_of(gateway, parked)
     assert (ended["status"], ended["status_code"]) == ("completed", 200)
     assert "waiting_for" not in ended
+    assert await parked_jobs(gateway) == NONE_PARKED
     assert "eta" not in ended
     assert await gateway.services.commands.execute("ZCARD", "finops:holds") == 0
     again = await submit(gateway)
     assert again.json()["waiting_for"] == IDS[limit], "its cost is charged to the window in which it ran"
+
+
+async def test_a_parked_job_that_is_cancelled_is_not_counted(start: Start) -> None:
+    gateway = await gateway_with(start, LIMITS["budget"])
+    await spend(gateway)
+    jobs = [(await submit(gateway)).json()["id"] for _ in range(2)]
+    await gateway.post(f"/v1/async/jobs/{jobs[0]}/cancel", headers={"x-bf-vk": KEY_A})
+    assert await parked_jobs(gateway) == {**NONE_PARKED, "budget": 1.0}
 
 
 @everywhere

@@ -32,7 +32,7 @@ def test_only_the_model_changes_in_the_callers_bytes() -> None:
     body = b'{ "model" : "sim/gp\\"t", "x": 1.10, "big": 123456789012345678901234567890 }'
     assert (
         WIRE.request(request_of(body, 'gp"t')).body
-        == b'{ "model":"gp\\"t", "x": 1.10, "big": 123456789012345678901234567890 }'
+        == b'{ "model" : "gp\\"t", "x": 1.10, "big": 123456789012345678901234567890 }'
     )
 
 

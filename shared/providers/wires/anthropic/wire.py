@@ -11,7 +11,10 @@ from shared.providers.wires.anthropic.counting import count_request, read_count
 from shared.providers.wires.anthropic.request import answers_by_tool, messages_request
 from shared.providers.wires.anthropic.stream import AnthropicStream
 from shared.providers.wires.base import ProviderRequest, TokenCount, Translated, UpstreamRequest, Wire
+from shared.providers.wires.native import native_body
 from shared.surfaces.dialect import Dialect
+from shared.surfaces.native_body import forwarded
+from shared.surfaces.request_body import NativeBody
 from shared.surfaces.request_types import CHAT
 
 VERSION = "2023-06-01"
@@ -43,10 +46,12 @@ class AnthropicWire(Wire):
         """
         fields = messages_request(request)
         betas = [FILES_BETA] if _names_files(fields["messages"]) else []
+        native = None if answers_by_tool(request) else native_body(request, self.name, fields.keys())
         if self._on_vertex:
-            return _vertex_request(request, fields, betas)
+            return _vertex_request(request, fields, betas, native)
         headers = {"anthropic-version": VERSION} | ({"anthropic-beta": ",".join(betas)} if betas else {})
-        return UpstreamRequest(path="/v1/messages", body=orjson.dumps(fields), headers=headers)
+        body = orjson.dumps(fields) if native is None else _native_request(request, native)
+        return UpstreamRequest(path="/v1/messages", body=body, headers=headers)
 
     def answer(self, request: ProviderRequest, body: bytes, content_type: str) -> Translated:  # noqa: ARG002 - of the protocol
         """The Message as a chat completion.
@@ -78,13 +83,28 @@ class AnthropicWire(Wire):
         return None if self._on_vertex else TokenCount(count_request(upstream), read_count)
 
 
-def _vertex_request(request: ProviderRequest, fields: dict[str, Any], betas: list[str]) -> UpstreamRequest:
+def _native_request(request: ProviderRequest, native: NativeBody) -> bytes:
+    """The caller's own bytes, with the provider's name of the model."""
+    return forwarded(native, _stream_of(request, native), model=request.model)
+
+
+def _stream_of(request: ProviderRequest, native: NativeBody) -> dict[str, bytes]:
+    """What asks for a stream in place of a job's caller, who cannot."""
+    return {"stream": b"true"} if request.stream and native.fields.get("stream") is not True else {}
+
+
+def _vertex_request(
+    request: ProviderRequest, fields: dict[str, Any], betas: list[str], native: NativeBody | None
+) -> UpstreamRequest:
     model = quote(str(fields.pop("model")), safe="@")
-    fields["anthropic_version"] = VERTEX_VERSION
-    if betas:
-        fields["anthropic_beta"] = betas
+    own: dict[str, Any] = {"anthropic_version": VERTEX_VERSION, **({"anthropic_beta": betas} if betas else {})}
+    if native is None:
+        body = orjson.dumps(fields | own)
+    else:
+        written = {name: orjson.dumps(value) for name, value in own.items()}
+        body = forwarded(native, {"model": None, **_stream_of(request, native), **written})
     action = "streamRawPredict" if request.stream else "rawPredict"
-    return UpstreamRequest(path=f"/publishers/anthropic/models/{model}:{action}", body=orjson.dumps(fields))
+    return UpstreamRequest(path=f"/publishers/anthropic/models/{model}:{action}", body=body)
 
 
 def _names_files(turns: list[dict[str, Any]]) -> bool:

@@ -20,8 +20,10 @@ from shared.providers.wires.gemini.errors import read_error
 from shared.providers.wires.gemini.paths import method_path
 from shared.providers.wires.gemini.request import generate_request
 from shared.providers.wires.gemini.stream import GeminiStream
+from shared.providers.wires.native import native_body
 from shared.surfaces.dialect import Dialect
 from shared.surfaces.fields import encode
+from shared.surfaces.native_body import forwarded
 from shared.surfaces.request_types import CHAT, EMBEDDINGS
 
 
@@ -48,7 +50,11 @@ class GeminiWire(Wire):
         if request.request_type is EMBEDDINGS:
             return embed_request(request, on_vertex=self._on_vertex)
         method = "streamGenerateContent?alt=sse" if request.stream else "generateContent"
-        return UpstreamRequest(path=method_path(request.model, method), body=encode(generate_request(request), "body"))
+        fields = generate_request(request)
+        native = native_body(request, "genai", fields.keys())
+        if native is None or (self._on_vertex and not _names_roles(native.fields["contents"])):
+            return UpstreamRequest(path=method_path(request.model, method), body=encode(fields, "body"))
+        return UpstreamRequest(path=method_path(request.model, method), body=forwarded(native, {}))
 
     def answer(self, request: ProviderRequest, body: bytes, content_type: str) -> Translated:  # noqa: ARG002 - of the protocol
         """The answer as a chat completion or a list of embeddings.
@@ -83,3 +89,8 @@ class GeminiWire(Wire):
         if request.request_type is EMBEDDINGS:
             return None
         return TokenCount(count_request(upstream, on_vertex=self._on_vertex), read_count)
+
+
+def _names_roles(contents: list[dict[str, Any]]) -> bool:
+    """Whether every turn says whose it is, which Vertex demands."""
+    return all(content.get("role") for content in contents)
