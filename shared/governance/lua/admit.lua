@@ -17,16 +17,22 @@ local known, least, whole = hold[1] == 'held', num(ARGV[7]), ARGV[8] == '1'
 local function weigh()
   local meters, refused, left = {}, 0, cost
   for at = 9, #ARGV, 5 do
+    local counts = ARGV[at + 1]
     local m = read_meter(ARGV[at], ARGV[at + 2], ARGV[at + 3], num(ARGV[at + 4]), now)
-    m.counts = ARGV[at + 1]
+    m.counts = counts
     meters[#meters + 1] = m
     -- An existing run's cap is lowered whether this call passes or not: its caller says how much the run may cost.
     if m.lowers and m.run_exists then redis.call('HSET', m.key, 'budget', int(m.limit)) end
-    local taken = m.used + m.held
-    local over = m.limit >= 0 and (m.counts == 'requests' and taken + 1 > m.limit or taken >= m.limit)
-    if whole and m.counts == 'cost' and m.limit >= 0 and taken + cost > m.limit then over = true end
-    if over and not known and refused == 0 then refused = #meters end
-    if m.counts == 'cost' and m.limit >= 0 then left = math.min(left, math.max(least, m.limit - taken)) end
+    local limit = m.limit
+    if limit >= 0 then
+      local taken = m.used + m.held
+      local over = taken >= limit
+      if counts == 'cost' then
+        if whole and taken + cost > limit then over = true end
+        if limit - taken < left then left = math.min(left, math.max(least, limit - taken)) end
+      end
+      if over and not known and refused == 0 then refused = #meters end
+    end
   end
   return meters, refused, left
 end
@@ -35,13 +41,11 @@ local meters, refused, left = weigh()
 -- Whoever books ends expired holds; here it is done where one may stand in a call's way (5 us a call otherwise).
 if (refused > 0 or left < cost) and sweep_holds(now) then meters, refused, left = weigh() end
 cost = left
-local facts = {}
+local facts, n = {}, 0
 for i, m in ipairs(meters) do
   local until_ms = (i == refused and m.frees or m.ends) - now
-  facts[#facts + 1] = m.used
-  facts[#facts + 1] = m.held
-  facts[#facts + 1] = math.max(0, until_ms)
-  facts[#facts + 1] = m.limit
+  facts[n + 1], facts[n + 2], facts[n + 3], facts[n + 4] = m.used, m.held, until_ms > 0 and until_ms or 0, m.limit
+  n = n + 4
 end
 if refused > 0 then return {refused, facts, 0} end
 if known then return {0, facts, num(hold[2])} end

@@ -157,6 +157,38 @@ async def test_thresholds_alert_once_per_window(guard: LimitGuard, ledger: Ledge
     assert mine == [(50, 55), (80, 85), (100, 125)]
 
 
+async def test_outcomes_of_one_batch_are_counted_as_if_each_came_alone(
+    guard: LimitGuard, store: MultiplexedClient, noon_ms: int
+) -> None:
+    limits = (
+        budget(100),
+        budget(100, "provider:p"),
+        budget(100, "team:t", "rolling:1d"),
+        Limit("tokens", "key:a", "1d", 999),
+    )
+    for name in "abcd":
+        await guard.admit(name, limits, cost=10, tokens=7, clock=str(noon_ms))
+    lines = [
+        ["a", "settled", '{"cost":30,"input":2,"output":3,"status":200,"scopes":["provider:p"]}'],
+        ["b", "settled", '{"cost":25,"input":1,"status":200,"scopes":["provider:other"]}'],
+        ["b", "settled", '{"cost":25,"input":1,"status":200,"scopes":["provider:other"]}'],
+        ["c", "released", ""],
+    ]
+    await store.script(
+        governance_scripts()["settle"], (), ["w", 1, str(noon_ms), *(word for line in lines for word in line)]
+    )
+    sums = {key[13:].partition(b":1d")[0]: counted for key, counted in (await meter_sums(store)).items()}
+    assert sums == {
+        b"cost:key:a": (55, 10),
+        b"cost:provider:p": (30, 10),
+        b"cost:team:t:rolling": (55, 10),
+        b"tokens:key:a": (6, 7),
+    }
+    assert await store.execute("ZRANGE", "finops:holds", 0, -1) == [b"d"]
+    alerts = await store.execute("XRANGE", "finops:alerts", "-", "+")
+    assert sorted(f[f.index(b"scope") + 1] for _, f in alerts) == [b"key:a", b"team:t"], "half of each is spent"
+
+
 async def test_thresholds_of_a_rolling_window_count_all_its_slices(
     guard: LimitGuard, store: MultiplexedClient, noon_ms: int
 ) -> None:

@@ -60,10 +60,11 @@ end
 
 -- Collects a script's additions to the roll-ups per group, so that a batch of entries writes each group once.
 local function open_books()
-  return {keep = redis.call('HMGET', BOOKS, 'max_calls', 'calls_days', 'hours_days', 'days_days', 'groups_of_key'), groups = {}}
+  return {keep = redis.call('HMGET', BOOKS, 'max_calls', 'calls_days', 'hours_days', 'days_days', 'groups_of_key'), groups = {}, endings = open_endings()}
 end
 
 local function close_books(books, now)
+  close_endings(books.endings, now)
   if not next(books.groups) then return end
   local date, hour = hour_name(now)
   local hour_key = 'finops:usage:h:' .. hour
@@ -93,7 +94,10 @@ local function book(books, json, entry)
   amounts[1] = amounts[1] + 1
   if num(entry.status) >= 400 then amounts[2] = amounts[2] + 1 end
   if entry.priced == false then amounts[3] = amounts[3] + 1 end
-  for i = 4, #SUMS do amounts[i] = amounts[i] + num(entry[SUMS[i]]) end
+  for i = 4, #SUMS do
+    local n = entry[SUMS[i]]
+    if n then amounts[i] = amounts[i] + num(n) end
+  end
   if entry.cache == 'hit' then amounts[HITS] = amounts[HITS] + 1 end
 end
 
@@ -110,5 +114,5 @@ local function settle_outcome(hold, state, json, now, books)
   if hold == '' then return end
   local cost, tokens = num(entry.cost), num(entry.input) + num(entry.output)
   if state == 'released' then cost, tokens = 0, 0 end
-  end_hold(hold, state, cost, tokens, now, entry.scopes)
+  end_hold(hold, state, cost, tokens, now, entry.scopes, books and books.endings)
 end

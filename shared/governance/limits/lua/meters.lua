@@ -40,13 +40,13 @@ end
 -- its end if it is not used again.
 local function window_of(name, now)
   if name == 'run' then return now, now + RUN_MS end
-  local count, unit = string.match(name, '^rolling:(%d+)(%a)$')
-  if count then
+  if string.byte(name) ~= 49 then  -- not '1': rolling
+    local count, unit = string.match(name, '^rolling:(%d+)(%a)$')
     local slice = math.floor(UNIT_MS[unit] * num(count) / SLICES)
     local start = now - now % slice
     return start, start + slice * (SLICES + 1), slice
   end
-  unit = string.sub(name, 2)
+  local unit = string.sub(name, 2)
   if unit == 'M' then
     local year, month = civil(math.floor(now / 86400000))
     local start = days_of(year, month, 1) * 86400000
@@ -70,6 +70,8 @@ end
 
 -- Callers name the values of dimensions and their end users: past MAX_VALUES in a window, new ones share one meter.
 local function bound_values(m, kind, window, start, slice, now)
+  local first = string.byte(m.scope)
+  if first ~= 100 and first ~= 117 then return end  -- neither 'dimension' nor 'user': as cheap as it gets for all others
   local base = string.match(m.scope, '^(dimension:[^:]+):') or string.match(m.scope, '^(user):')
   if not base or redis.call('EXISTS', m.key) == 1 then return end
   local since = slice and now - now % (slice * SLICES) or start
@@ -86,7 +88,9 @@ end
 -- binds. A run's cap is the lowest that any of its requests asked for; below 0: none.
 local function read_meter(kind, scope, window, amount, now)
   local start, ends, slice = window_of(window, now)
-  local m = {kind = kind, scope = scope, window = window, ends = ends, used = 0, held = 0, limit = amount}
+  -- With all its fields at once: each table that grows is copied, twice for each limit.
+  local m = {kind = kind, scope = scope, window = window, ends = ends, used = 0, held = 0, limit = amount, key = '',
+    at = '', new = false, counts = ''}
   if window == 'run' then
     m.key, m.at = 'finops:' .. scope, ''
     local f = redis.call('HMGET', m.key, 'u', 'h', 'budget', 'created_ms', 'used_ms')
@@ -184,34 +188,52 @@ local function concerns(scope, scopes)
   return false
 end
 
+-- Subtracts what was held from a meter and adds what was used. Without what is held, its window or slice is over and
+-- deleted: nothing is counted in it any more.
+local function change_meter(m, held, amount, now)
+  local key, at = m[1], m[2]
+  local stored = redis.call('HMGET', key, 'u' .. at, 'h' .. at)
+  if not stored[2] then return end
+  local after = num(stored[1]) + amount
+  redis.call('HSET', key, 'h' .. at, int(num(stored[2]) - held), 'u' .. at, int(after))
+  if amount <= 0 or m[3] ~= 'cost' then return end
+  local meter = {key = key, limit = m[4], scope = m[5], window = m[6]}
+  if at ~= '' then after = read_meter(string.match(key, '^finops:meter:([^:]+)'), m[5], m[6], 0, now).used end
+  alert_thresholds(meter, after - amount, after, now)
+end
+
+-- What the ends of a batch of holds change: each meter is written once for all of them, and the list of holds too.
+local function open_endings() return {held = {}, used = {}, meters = {}, ids = {}} end
+
+local function close_endings(endings, now)
+  for name, m in pairs(endings.meters) do change_meter(m, endings.held[name], endings.used[name], now) end
+  if #endings.ids > 0 then redis.call('ZREM', HOLDS, unpack(endings.ids)) end
+end
+
 -- Ends a hold: its estimates leave the meters, actual usage is added. Exactly once per hold; an expired one is still
--- found for as long as it is stored.
-local function end_hold(id, state, cost, tokens, now, scopes)
+-- found for as long as it is stored. Endings that are given are the caller's to close.
+local function end_hold(id, state, cost, tokens, now, scopes, endings)
   local key = hold_key(id)
   local f = redis.call('HMGET', key, 'state', 'cost', 'tokens', 'meters')
-  if not f[1] or f[1] == 'settled' or f[1] == 'released' or f[1] == state then return 0 end
-  local estimate = {cost = num(f[2]), tokens = num(f[3])}
-  local real = {cost = cost, tokens = tokens}
+  local before = f[1]
+  if not before or before == 'settled' or before == 'released' or before == state then return 0 end
+  local mine = endings or open_endings()
   for _, m in ipairs(cjson.decode(f[4])) do
-    local meter = {key = m[1], at = m[2], counts = m[3], limit = m[4], scope = m[5], window = m[6]}
-    local stored = redis.call('HMGET', meter.key, 'u' .. meter.at, 'h' .. meter.at)
-    -- Without what is held, the window or its slice is over and deleted: nothing is counted in it any more.
-    if stored[2] then
-      local held, amount = f[1] == 'held' and estimate[meter.counts] or 0, real[meter.counts]
-      if not concerns(meter.scope, scopes) then amount = 0 end
-      local after = num(stored[1]) + amount
-      if held > 0 or amount > 0 then
-        redis.call('HSET', meter.key, 'h' .. meter.at, int(num(stored[2]) - held), 'u' .. meter.at, int(after))
-      end
-      if amount > 0 and meter.counts == 'cost' then
-        if meter.at ~= '' then after = read_meter(string.match(meter.key, '^finops:meter:([^:]+)'), meter.scope, meter.window, 0, now).used end
-        alert_thresholds(meter, after - amount, after, now)
-      end
+    local is_cost = m[3] == 'cost'
+    local held = before == 'held' and num(is_cost and f[2] or f[3]) or 0
+    local amount = is_cost and cost or tokens
+    if scopes and not concerns(m[5], scopes) then amount = 0 end
+    if held > 0 or amount > 0 then
+      local name = m[1] .. m[2]
+      mine.held[name] = (mine.held[name] or 0) + held
+      mine.used[name] = (mine.used[name] or 0) + amount
+      mine.meters[name] = m
     end
   end
   redis.call('HSET', key, 'state', state)
-  redis.call('PEXPIRE', key, int(state == 'expired' and ENDED_MS or SETTLED_MS))
-  redis.call('ZREM', HOLDS, id)
+  redis.call('PEXPIRE', key, state == 'expired' and ENDED_MS or SETTLED_MS)
+  mine.ids[#mine.ids + 1] = id
+  if not endings then close_endings(mine, now) end
   return 1
 end
 
