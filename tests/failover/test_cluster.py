@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 
 from bench.redis_servers import Cluster, Server, cluster, server
+from shared.jobs.filters import JobFilter
 from shared.jobs.model import Claim, State
+from shared.jobs.queue import JobQueue, QueueLimits
+from shared.jobs.store import JobStore
 from shared.store import multiplexed
 from shared.store.address import parse_address
 from shared.store.commands import PooledCommands
@@ -21,7 +24,7 @@ from shared.store.locator import locator_of
 from shared.store.multiplexed import MultiplexedClient
 from shared.store.scripts import Script
 from tests.failover.test_failover import ended, submitted
-from tests.jobs.conftest import until
+from tests.jobs.conftest import new_job, until
 from tests.worker.engine import bench_on, done, working
 from worker.handle import RunHandle
 
@@ -95,6 +98,19 @@ async def test_every_key_is_in_one_slot_and_subscriptions_know_plain_names(nodes
         await client.aclose()
     stored: Any = nodes.primary().ask("KEYS", "*")
     assert stored and all(b"{f0d}" in key for key in stored)
+
+
+async def test_a_list_of_two_conditions_finds_its_sets(nodes: Cluster) -> None:
+    """The script is given names of sets as arguments, which have no hash tag there."""
+    async with aclosing(MultiplexedClient(nodes.url)) as client:
+        queue, store = JobQueue(client, QueueLimits()), JobStore(client)
+        wanted = new_job(owner="a", model="sim/fast", labels=(("app", "x"),))
+        for job in (wanted, new_job(owner="a", model="sim/slow", labels=(("app", "x"),)), new_job(owner="b")):
+            await queue.submit(job)
+        both = JobFilter(models=("sim/fast",), labels=(("app", "x"),))
+        for owner in ("a", None):
+            page = await store.list(owner, wanted=both)
+            assert [job.id for job in page.jobs] == [wanted.id]
 
 
 async def first(items: Any, count: int) -> Any:

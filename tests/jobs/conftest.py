@@ -11,6 +11,7 @@ from shared.jobs.model import Claim, NewJob, Outcome, State
 from shared.jobs.queue import JobQueue, QueueLimits
 from shared.jobs.store import JobStore
 from shared.store.commands import RedisCommands
+from shared.store.hash_tag import engine_tag
 from tests.waiting import wait_until
 
 DONE = Outcome(state=State.COMPLETED, status_code=200, result=b'{"ok":true}', meta={"provider": "sim"})
@@ -25,6 +26,11 @@ def new_job(**changes: Any) -> NewJob:
 async def claim_one(queue: JobQueue, worker: str = "w1") -> Claim:
     (claim,) = (await queue.claim(worker, 1)).claims
     return claim
+
+
+async def key_names(commands: RedisCommands) -> list[str]:
+    """Return the names of all keys, as callers write them: without a cluster's hash tag."""
+    return [engine_tag().plain(name).decode() for name in await commands.execute("KEYS", "*")]
 
 
 async def until(condition: Callable[[], Awaitable[Any]], timeout_s: float = 20.0) -> Any:

@@ -10,7 +10,7 @@ from shared.jobs.scripts import engine_scripts
 from shared.jobs.store import JobStore
 from shared.keyspace import ALL_KEYS
 from shared.store.commands import RedisCommands
-from tests.jobs.conftest import BROKEN, DONE, claim_one, new_job
+from tests.jobs.conftest import BROKEN, DONE, claim_one, key_names, new_job
 
 PATTERNS = {re.compile(re.sub(r"<\w+>", "[^:]+", key.pattern) + r"\Z"): key for key in ALL_KEYS}
 KINDS = {b"zset": "sorted set"}
@@ -18,8 +18,8 @@ KINDS = {b"zset": "sorted set"}
 
 async def assert_every_key_is_known(commands: RedisCommands) -> None:
     """Fail for a key that is not in the table, has another type, or lacks an expiry."""
-    for name in await commands.execute("KEYS", "*"):
-        found = [key for pattern, key in PATTERNS.items() if pattern.match(name.decode())]
+    for name in await key_names(commands):
+        found = [key for pattern, key in PATTERNS.items() if pattern.match(name)]
         assert len(found) == 1, name
         kind = await commands.execute("TYPE", name)
         assert KINDS.get(kind, kind.decode()) == found[0].kind, name
@@ -56,7 +56,7 @@ async def test_deleted_jobs_leave_no_keys(queue: JobQueue, store: JobStore, comm
         await store.cancel(job.id)
         await store.delete(job.id)
     await queue.claim("w", 1)
-    left = {name.decode() for name in await commands.execute("KEYS", "*")}
+    left = set(await key_names(commands))
     assert {name.split(":")[1] for name in left} <= {"dedupe", "jobs", "caller", "owner"}
     lists = {name for name in left if name.split(":")[1] == "jobs" and ":index:" not in name}
     assert lists == {keys.CLOCK, keys.ALL_JOBS}  # ids stay in lists for a day, as cursors

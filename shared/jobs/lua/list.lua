@@ -84,6 +84,7 @@ local complete_from = #groups > 0 and oldest_of(ALL) or math.huge
 local per_entry = 0
 for _, group in ipairs(groups) do
   per_entry = per_entry + SIFTED * #group
+  for i = 1, #group do group[i] = named(group[i]) end
   for _, key in ipairs(group) do
     -- The list of an owner has lost older jobs when it is full.
     if string.find(key, '^finops:owner:') and redis.call('ZCARD', key) >= OWNER_JOBS then
