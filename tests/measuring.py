@@ -18,10 +18,12 @@ from tests.measured import CONFIG, STARTUP
 UNTRACED = (
     "tests/api/surfaces/test_open_responses.py",
     "tests/architecture/",
+    "tests/cli/test_main.py",
     "tests/docs/",
     "tests/inference/test_fault_matrix.py",
     "tests/jobs/test_fairness.py",
     "tests/providers/hosts/test_sigv4.py",
+    "tests/security/test_fuzz_protocol.py",
     "tests/security/test_held.py",
 )
 
