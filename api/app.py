@@ -36,7 +36,14 @@ from shared.governance.keys.sessions import Sessions
 from shared.governance.keys.store import VirtualKeyStore
 from shared.governance.keys.tokens import ApiTokens
 from shared.governance.ledger.audit import Audit
-from shared.inference.assembly import SharedStore, build_billing, build_inference, build_submitter, build_tracing
+from shared.inference.assembly import (
+    SharedStore,
+    build_billing,
+    build_inference,
+    build_lanes,
+    build_submitter,
+    build_tracing,
+)
 from shared.inference.billing import Billing
 from shared.inference.inference import Inference
 from shared.jobs.bodies import BodyPolicy
@@ -210,6 +217,7 @@ def build_services(
         queue=queue,
         store=store,
         submitter=build_submitter(inference, queue, store, tracing),
+        lanes=build_lanes(inference, billing, commands, settings),
         events=events,
         waiters=OutcomeWaiters(store, events, subscription),
         inference=inference,

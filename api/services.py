@@ -22,6 +22,7 @@ from shared.governance.keys.tokens import ApiTokens
 from shared.governance.ledger.audit import Audit
 from shared.governance.pricing.stored import PriceRefresh
 from shared.inference.inference import Inference
+from shared.inference.lane_choice import LaneChooser
 from shared.inference.submission import Submitter
 from shared.jobs.events import EventLog
 from shared.jobs.operations import OperationStore
@@ -47,6 +48,7 @@ class Services:
     queue: JobQueue
     store: JobStore
     submitter: Submitter
+    lanes: LaneChooser
     events: EventLog
     waiters: OutcomeWaiters
     inference: Inference

@@ -6,6 +6,7 @@ from shared.cache import keyspace as cache
 from shared.governance import keyspace as governance
 from shared.inference import keys as inference
 from shared.jobs import keys as jobs
+from shared.patience import keys as patience
 from shared.providers.health import keys as health
 from shared.schedules import keys as schedules
 from shared.store import probe, reloads, schema
@@ -15,6 +16,7 @@ from shared.webhooks import keys as webhooks
 KEYS_BY_OWNER: dict[str, tuple[Key, ...]] = {
     "jobs": jobs.KEYS,
     "schedules": schedules.KEYS,
+    "patience": patience.KEYS,
     "batches": batches.KEYS,
     "inference": inference.KEYS,
     "health": health.KEYS,

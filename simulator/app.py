@@ -14,7 +14,7 @@ from simulator.aws import bedrock
 from simulator.calls import Answer, Call, Refusal, Reply, Route, Router
 from simulator.delivery import FAULTED, Head, deliver
 from simulator.exchange import BodyTooLarge, ClientGone, Exchange, Receive, Scope, Send
-from simulator.faults import Behaviour, Script
+from simulator.faults import Behaviour, Script, in_flex
 from simulator.form import parse_form
 from simulator.google import gemini, tokens
 from simulator.log import Entry, Log
@@ -151,9 +151,10 @@ class Simulator:
 
     def _behaviour_of(self, call: Call, route: Route) -> Behaviour:
         try:
-            return self.script.decide(call.path, route.model_of(call) or "")
+            behaviour = self.script.decide(call.path, route.model_of(call) or "")
         except ValueError as error:
             raise Refusal(400, f"Model name: {error}", param="model", code="invalid_modifier") from error
+        return in_flex(behaviour) if call.body.get("service_tier") == "flex" else behaviour
 
 
 def create_app(*, api_keys: Iterable[str] = ()) -> Simulator:

@@ -10,6 +10,7 @@ from typing import Any
 
 TOKENS_LIMIT = 100_000
 COUNTED_MODELS_LIMIT = 10_000
+BATCH_ENDS = ("completed", "expired", "failed", "lost", "stuck")
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +18,8 @@ class Behaviour:
     """The behaviour of one answer; the default is an immediate, correct one.
 
     `cut`, `stall`, `bad_chunk` and `error_event` count the frames sent before they strike; a stream
-    that is shorter is struck just before its end, so that the fault always happens.
+    that is shorter is struck just before its end, so that the fault always happens. Those of `flex` are for requests in
+    that service tier alone, those of `batch` for batches (of the model of its first line, or of a rule for `/batches`).
     """
 
     latency_s: float = 0.0
@@ -39,9 +41,15 @@ class Behaviour:
     policy: bool = False
     tool: bool = False
     reasoning: bool = False
+    flex_status: int | None = None
+    flex_latency_s: float = 0.0
+    batch_latency_s: float = 0.0
+    batch_end: str = ""
+    batch_answered: int | None = None
 
 
 _HEALTHY: dict[str, Any] = {
+    "flex_status": None,
     "status": None,
     "reset": False,
     "hang": False,
@@ -90,6 +98,12 @@ def _count(value: object) -> int:
     return _whole(value, 0, 1_000_000_000)
 
 
+def _one_of(value: object, words: tuple[str, ...]) -> str:
+    if value not in words:
+        raise ValueError(f"one of {', '.join(words)} is needed")
+    return str(value)
+
+
 _VALUES: dict[str, tuple[str, Callable[[object], Any]]] = {
     "latency": ("latency_s", _number),
     "ttft": ("ttft_s", _number),
@@ -103,6 +117,11 @@ _VALUES: dict[str, tuple[str, Callable[[object], Any]]] = {
     "stall": ("stall", _count),
     "bad_chunk": ("bad_chunk", _count),
     "error_event": ("error_event", _count),
+    "flex_status": ("flex_status", lambda value: _whole(value, 300, 599)),
+    "flex_latency": ("flex_latency_s", _number),
+    "batch_latency": ("batch_latency_s", _number),
+    "batch_end": ("batch_end", lambda value: _one_of(value, BATCH_ENDS)),
+    "batch_answered": ("batch_answered", _count),
 }
 _FLAGS: dict[str, tuple[str, Callable[[object], Any]]] = {
     name: (name, _flag) for name in ("reset", "hang", "no_done", "context_length", "policy", "tool", "reasoning")
@@ -142,6 +161,12 @@ def behaviour_of(model: str) -> Behaviour:
     if not at or ("=" not in suffix and not any(name in _KNOBS for name, _, _ in parts)):
         return Behaviour()
     return Behaviour(**read_behaviour({name: value for name, _, value in parts}))
+
+
+def in_flex(behaviour: Behaviour) -> Behaviour:
+    """Return the behaviour of a request in the service tier `flex`."""
+    latency_s = behaviour.latency_s + behaviour.flex_latency_s
+    return replace(behaviour, latency_s=latency_s, status=behaviour.flex_status or behaviour.status)
 
 
 @dataclass(slots=True)

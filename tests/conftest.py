@@ -19,6 +19,7 @@ from shared.cache.store import cache_scripts
 from shared.governance.limits.guard import governance_scripts
 from shared.governance.pricing.prices import PriceBook
 from shared.jobs.scripts import engine_scripts
+from shared.patience.scripts import patience_scripts
 from shared.schedules.scripts import schedule_scripts
 from shared.store.commands import PooledCommands, RedisCommands
 from shared.store.connection import connect
@@ -82,6 +83,7 @@ def scripts() -> None:
     webhook_scripts()
     alert_scripts()
     schedule_scripts()
+    patience_scripts()
     PriceBook.warm()
 
 

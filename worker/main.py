@@ -39,6 +39,8 @@ from shared.jobs.operations import OperationStore
 from shared.jobs.queue import JobQueue, QueueLimits
 from shared.jobs.scripts import engine_scripts
 from shared.jobs.store import JobStore
+from shared.patience.scripts import patience_scripts
+from shared.patience.times import LaneTimes
 from shared.providers.configuration import Configuration
 from shared.providers.references import check_references
 from shared.providers.registry import IncompleteProvider, configured_providers
@@ -66,6 +68,7 @@ from worker.batches import BatchLoop
 from worker.blob_sweep import BlobSweep
 from worker.delivery_lane import DeliveryLane
 from worker.exposition import serve_metrics
+from worker.lane_runs import LaneRuns
 from worker.leased_worker import LeasedWorker, WorkerOptions
 from worker.operation_turns import OperationTurns
 from worker.outage import OutageLog
@@ -159,6 +162,7 @@ def _read_files() -> None:
     webhook_scripts()
     alert_scripts()
     schedule_scripts()
+    patience_scripts()
     PriceBook.warm()
 
 
@@ -248,7 +252,8 @@ class _Tier:
     def runner(self, delivery: WebhookDelivery) -> JobRunner:
         """Return what runs jobs."""
         bodies, streams = Bodies(self.commands, self.options.bodies), self.settings.jobs.stream_output
-        return JobRunner(self.inference, self.governance, delivery, bodies=bodies, streams=streams)
+        lanes = LaneRuns(self.inference, LaneTimes(self.commands), self.metrics.lane_tried)
+        return JobRunner(self.inference, self.governance, delivery, bodies=bodies, streams=streams, lanes=lanes)
 
     def submitter(self) -> Submitter:
         """Return what submits jobs of batches, schedules and operations."""

@@ -27,6 +27,7 @@ from shared.surfaces.native_body import stored_payload
 from shared.surfaces.request_types import BY_NAME
 from worker.handle import RunHandle
 from worker.history import history_of
+from worker.lane_runs import LaneRuns
 from worker.retry import deferral_after
 from worker.streamed import answer_streamed, can_stream
 from worker.webhooks import DELIVERY, WebhookDelivery
@@ -53,6 +54,7 @@ class JobRunner:
     Args:
         bodies: Reads request bodies that are compressed or in the object store.
         streams: Request streams from providers, so that a job's events show the answer as it grows.
+        lanes: Runs jobs that can wait; default: without measuring times.
     """
 
     def __init__(
@@ -63,12 +65,14 @@ class JobRunner:
         *,
         bodies: Bodies | None = None,
         streams: bool = True,
+        lanes: LaneRuns | None = None,
     ) -> None:
         self._inference = inference
         self._governance = governance
         self._webhooks = webhooks
         self._bodies = bodies
         self._streams = streams
+        self._lanes = lanes or LaneRuns(inference)
 
     async def run(self, claim: Claim, handle: RunHandle) -> Outcome | Deferral:
         """Answer the job's request, or deliver its webhook.
@@ -82,36 +86,35 @@ class JobRunner:
         return replace(ending, history=history) if history else ending
 
     async def _end(self, claim: Claim, handle: RunHandle, run: "_Run") -> Outcome | Deferral:
-        call_cost: CallCost | None = None
         try:
             claim = await self._with_payload(claim)
             if claim.request_type == DELIVERY:
                 return await self._webhooks.run(claim)
             call = await self._call(claim)
             call.attempt_log = run.attempts
-            call_cost = run.call_cost = self._inference.open_call_cost(call)
+            run.call_cost = self._inference.open_call_cost(call)
             call.caller.check()  # the key may have been revoked or have expired since the submit
             await self._reserve_parked(claim, call)
-            answer = await self._answer(call, handle, call_cost)
+            answer = await self._answer(call, claim, handle, run)
             if BATCH not in claim.context:  # readers of a batch's output do not know its jobs
                 await self._inference.keep_job(call, answer)
         except RetryLater as later:
-            return deferral_after(later, claim) or failed(later.error, call_cost)
+            return deferral_after(later, claim) or failed(later.error, run.call_cost)
         except StoreUnavailable as error:  # no answer was paid for yet: the job comes back when the store does
             outage = RetryLater(error.retry_after_s or 1.0, "store_unavailable", error)
-            return deferral_after(outage, claim) or failed(error, call_cost)
+            return deferral_after(outage, claim) or failed(error, run.call_cost)
         except GatewayError as error:
-            return failed(error, call_cost)
+            return failed(error, run.call_cost)
         except Exception:
             log.exception("job run failed", extra={"job_id": claim.id, "request_id": claim.request_id})
             return failed(
-                InternalError("The job failed inside the gateway; see the log entries with its id."), call_cost
+                InternalError("The job failed inside the gateway; see the log entries with its id."), run.call_cost
             )
         finally:
             self._inference.run_ended(claim.id)
-            if call_cost is not None:
-                call_cost.abandon()
-        return completed(answer, call_cost)
+            if run.call_cost is not None:
+                run.call_cost.abandon()
+        return completed(answer, run.call_cost)
 
     async def _with_payload(self, claim: Claim) -> Claim:
         return claim if self._bodies is None else await self._bodies.with_payload(claim)
@@ -127,7 +130,14 @@ class JobRunner:
                 raise
             raise RetryLater(parked_s(error), PARKED, error) from error
 
-    async def _answer(self, call: Call, handle: RunHandle, call_cost: CallCost | None) -> Answer:
+    async def _answer(self, call: Call, claim: Claim, handle: RunHandle, run: "_Run") -> Answer:
+        async def run_now(call: Call) -> Answer:
+            return await self._run_now(call, handle, run.call_cost)
+
+        answer, run.call_cost = await self._lanes.answer(call, claim, run.call_cost, run_now)
+        return answer
+
+    async def _run_now(self, call: Call, handle: RunHandle, call_cost: CallCost | None) -> Answer:
         if self._streams and BATCH not in handle.claim.context and can_stream(call):
             return await answer_streamed(self._inference, call, handle, call_cost)
         return await self._inference.answer(call, call_cost)

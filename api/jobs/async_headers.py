@@ -25,10 +25,11 @@ WEBHOOK = b"x-bf-async-webhook"
 PRIORITY = b"x-bf-async-priority"
 DELAY = b"x-bf-async-delay"
 DEADLINE = b"x-bf-async-deadline"
+PATIENCE = b"x-bf-async-patience"
 IDEMPOTENCY = b"idempotency-key"
 RETRY_COUNT = b"x-stainless-retry-count"
 
-_ALL = frozenset({SUBMIT, POLL, WAIT, TTL, WEBHOOK, PRIORITY, DELAY, DEADLINE, IDEMPOTENCY})
+_ALL = frozenset({SUBMIT, POLL, WAIT, TTL, WEBHOOK, PRIORITY, DELAY, DEADLINE, PATIENCE, IDEMPOTENCY})
 _SPELLINGS = {IDEMPOTENCY: "Idempotency-Key"}
 OVERFLOW = "overflow"
 _TRUE = frozenset({"1", "true", "yes", "on"})
@@ -39,7 +40,11 @@ _PREFER_WAIT = re.compile(r'(?:^|[,;])\s*wait\s*=\s*"?(\d{1,9})"?\s*(?=$|[,;])',
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubmitOptions:
-    """The options in a submit's headers; fields as in ``NewJob``."""
+    """The options in a submit's headers; fields as in ``NewJob``.
+
+    Attributes:
+        patience_s: How long the caller can wait for the answer, 0: it wants it now; None: the request does not say.
+    """
 
     ttl_s: int
     wait_s: float
@@ -49,6 +54,7 @@ class SubmitOptions:
     deadline_s: float | None
     idempotency_key: str
     blind_retry: bool
+    patience_s: float | None = None
 
 
 def wants_job(context: RequestContext) -> bool:
@@ -114,6 +120,7 @@ def submit_options(context: RequestContext, settings: Settings) -> SubmitOptions
         deadline_s=_deadline_s(context),
         idempotency_key=_idempotency_key(context),
         blind_retry=_is_blind_retry(context),
+        patience_s=min(_seconds(context, PATIENCE), MAX_DELAY_S) if PATIENCE in context.headers else None,
     )
 
 

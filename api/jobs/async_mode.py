@@ -15,6 +15,7 @@ from api.http.routing_hints import limits, session_of
 from api.http.runs import run_of
 from api.jobs.async_headers import SubmitOptions, polled_id, submit_options, wait_s
 from api.jobs.background import BACKGROUND_FIELDS, STREAM_FIELDS, background_options
+from api.jobs.patience import lane_of, with_lane
 from api.services import Services
 from shared.background import LARGE_BYTES
 from shared.errors import GatewayError, InvalidRequest, JobNotFound
@@ -27,6 +28,7 @@ from shared.inference.submission import PARKED
 from shared.jobs.labels import metadata_labels
 from shared.jobs.model import Job, NewJob
 from shared.jobs.queue import Submission
+from shared.patience.lanes import LANE
 from shared.providers.registry import DEFAULT_PROVIDER
 from shared.surfaces.json_edits import with_members
 from shared.surfaces.native_body import stored_type
@@ -38,7 +40,7 @@ from shared.surfaces.response_ids import mint_response_id
 # A response may leave its model to a stored prompt: the default provider knows, its body goes on as it is.
 _UNNAMED_MODEL = f"{DEFAULT_PROVIDER}/default"
 # What of a job's context its caller may be answered with.
-_PUBLIC_CONTEXT = frozenset({"echo", "stream", PARKED})
+_PUBLIC_CONTEXT = frozenset({"echo", "stream", PARKED, LANE})
 
 
 async def submit(
@@ -86,11 +88,12 @@ async def _accept(
     check_for_submit(request)
     call = call_of(context, request, services.inference.cache)
     await services.inference.authorise(call)
+    lane = await lane_of(services.lanes, call, options)
 
     def show_limits(reservation: Reservation) -> None:
         context.lines += header_lines(reservation.headers())
 
-    new = new_job(services, context, request, call, options, native=native)
+    new = with_lane(new_job(services, context, request, call, options, native=native), lane)
     return await services.submitter.submit(call, new, show_limits), options.wait_s
 
 

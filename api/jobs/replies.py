@@ -12,7 +12,8 @@ from shared.clock import rfc3339_ms
 from shared.errors import JobCancelled, JobFailure
 from shared.governance.limits.model import MICRO
 from shared.jobs.model import Job, State
-from shared.surfaces.envelope import envelope
+from shared.patience.lanes import LANE
+from shared.surfaces.envelope import envelope, lane_fields
 from shared.surfaces.pending_bodies import pending_body
 from shared.surfaces.pending_forms import OpenStatus, Pending
 from shared.surfaces.request_types import BY_NAME, RESPONSES
@@ -95,6 +96,7 @@ def job_headers(job: Job) -> tuple[HeaderLine, ...]:
     """Id and status of a job, and while it is open its place in the queue and when to ask again."""
     word = "completed" if job.state is State.COMPLETED else STATUSES[job.state]
     lines: list[HeaderLine] = [(b"x-bf-async-id", job.id.encode()), (b"x-bf-async-status", word.encode())]
+    lines += _lane_headers(job)
     if not job.live:
         return (*lines, *_cost_header(job))
     now_ms = int(time.time() * 1000)
@@ -115,6 +117,7 @@ def _result_headers(job: Job) -> tuple[HeaderLine, ...]:
         (b"content-type", header_text(job.result_type or "application/json")),
         (b"x-bf-async-id", job.id.encode()),
         _COMPLETED,
+        *_lane_headers(job),
         *_cost_header(job),
     ]
     stored = job.meta.get("headers")
@@ -128,6 +131,21 @@ def _result_headers(job: Job) -> tuple[HeaderLine, ...]:
 def _cost_header(job: Job) -> tuple[HeaderLine, ...]:
     cost = job.meta.get("cost_micro_usd")
     return ((b"x-bf-cost-usd", b"%.6f" % (cost / MICRO)),) if isinstance(cost, int) else ()
+
+
+def _lane_headers(job: Job) -> tuple[HeaderLine, ...]:
+    """The lane of a job that can wait; none for others."""
+    lane = job.context.get(LANE)
+    if lane is None:
+        return ()
+    fields = lane_fields(lane, job.meta, ended=not job.live)
+    lines = [
+        (b"x-bf-async-lane", fields["lane"].encode()),
+        (b"x-bf-async-expected-saving-usd", b"%.6f" % fields["expected_saving_usd"]),
+    ]
+    if "promote_at" in fields:
+        lines.append((b"x-bf-async-promote-at", fields["promote_at"].encode()))
+    return tuple(lines)
 
 
 def with_headers(reply: Reply, headers: tuple[HeaderLine, ...]) -> Reply:

@@ -18,6 +18,7 @@ ASYNC_HEADERS = (
     ("x-bf-async-priority", "`high`, `normal` (default) or `low`."),
     ("x-bf-async-delay", "Seconds until the earliest start."),
     ("x-bf-async-deadline", "Seconds from submit; past it the job fails with 504 `deadline_exceeded`."),
+    ("x-bf-async-patience", "Seconds that the caller can wait for the answer, so that it may cost less; 0: now."),
     ("Prefer", "`wait=N`: as `x-bf-async-wait`."),
     ("Idempotency-Key", "The same key, caller and body within 24 h give the same job; another body is a 409."),
     ("Cache-Control", "For the cache: `no-store`, `no-cache`, `max-age=N`, `only-if-cached` (504 without an answer)."),

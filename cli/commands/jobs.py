@@ -45,6 +45,7 @@ def command() -> None:
 @click.option("--priority", type=click.Choice(["high", "normal", "low"]), help="Priority of the job.")
 @click.option("--delay", type=float, metavar="SECONDS", help="Start no earlier than this from now.")
 @click.option("--deadline", type=float, metavar="SECONDS", help="Fail the job if it has not ended by then, from now.")
+@click.option("--patience", type=float, metavar="SECONDS", help="How long you can wait, so that it may cost less.")
 @click.option("--ttl", type=int, metavar="SECONDS", help="How long to keep the result.")
 @click.option("--webhook", metavar="NAME|URL", help="Webhook to notify when the job ends.")
 @click.option("--idempotency-key", help="The same key and body return the same job for a day.")
@@ -60,6 +61,7 @@ def submit(
     priority: str | None,
     delay: float | None,
     deadline: float | None,
+    patience: float | None,
     ttl: int | None,
     webhook: str | None,
     idempotency_key: str | None,
@@ -78,6 +80,7 @@ def submit(
         priority=priority,
         delay=delay,
         deadline=deadline,
+        patience=patience,
         job_result_ttl=ttl,
         webhook=webhook,
         idempotency_key=idempotency_key,

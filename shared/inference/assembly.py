@@ -14,12 +14,14 @@ from shared.inference.answer_cache import AnswerCache
 from shared.inference.billing import Billing
 from shared.inference.conversations import Conversations
 from shared.inference.inference import Inference
+from shared.inference.lane_choice import LaneChooser
 from shared.inference.owned_ids import OwnedIds
 from shared.inference.route import Routing
 from shared.inference.submission import Submitter
 from shared.inference.traced import TracedInference, TracedSubmitter
 from shared.jobs.queue import JobQueue
 from shared.jobs.store import JobStore
+from shared.patience.times import LaneTimes
 from shared.providers.answer_memory import MEGABYTE, AnswerMemory
 from shared.providers.client import ProviderClient, gate_of
 from shared.providers.health.board import HealthBoard
@@ -101,6 +103,11 @@ def build_submitter(inference: Inference, queue: JobQueue, store: JobStore, trac
     if tracing is None:
         return Submitter(inference, queue, store)
     return TracedSubmitter(tracing, inference, queue, store)
+
+
+def build_lanes(inference: Inference, billing: Billing, commands: RedisCommands, settings: Settings) -> LaneChooser:
+    """Build what chooses the lanes of jobs that can wait."""
+    return LaneChooser(inference.catalogue, billing, LaneTimes(commands), settings.jobs.patience)
 
 
 def price_sources(settings: Settings) -> dict[str, str]:

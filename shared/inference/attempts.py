@@ -139,7 +139,8 @@ class Attempts:
                 return await self._once(target, health, key, once)
             except GatewayError as error:
                 verdict = judge(error)
-                if verdict in {Verdict.GIVE_UP, Verdict.NEXT_MODEL} or attempt == target.provider.retry.max_attempts:
+                spent = attempt == target.provider.retry.max_attempts or self._call.is_flex
+                if verdict in {Verdict.GIVE_UP, Verdict.NEXT_MODEL} or spent:
                     raise
                 if verdict is Verdict.OTHER_KEY:
                     tried |= {key.name if key else ""}
@@ -205,7 +206,8 @@ class Attempts:
             self._watch.attempt(name, error.status, took_s)
             self._log(target, key, took_s, error.status, error.code or error.type)
             over = self._time() >= self._begin_by
-            if not over or took_s >= target.provider.timeouts.first_token_s:
+            own_limit = self._call.is_flex and (over or error.status == 429)  # of the discounted tier alone
+            if not own_limit and (not over or took_s >= target.provider.timeouts.first_token_s):
                 health.failed(key.name if key else "", target.model, error)
             if over:
                 raise DeadlineExceeded(TIMED_OUT) from error

@@ -234,6 +234,19 @@ class Billing:
         """Price what a call used, at the service tier that the answer names, else at the requested one."""
         return self.prices.cost(provider, model, usage, variant=tier_of(call.fields) if tier is None else tier)
 
+    def expected_cost(self, call: Call, target: Target, variant: str = "") -> Cost:
+        """Return what a call is expected to cost: with the answer that it limits, else one of usual length.
+
+        Args:
+            call: The call.
+            target: The provider and its model.
+            variant: ``batch``, or a service tier.
+        """
+        provider, model = target.provider.name, target.model
+        most = call.upper_estimate(self.prices.size(provider, model))
+        usage = most._replace(output=output_tokens_held(call.fields, most) - most.input)
+        return self.prices.cost(provider, model, usage, variant=variant)
+
     def price(self, provider: str, model: str) -> float | None:
         """Return what ``least_cost`` routes compare: four prompt tokens and one output token; None if unknown."""
         price = self.prices.price(provider, model)

@@ -79,6 +79,7 @@ class Call:
         cache: How it uses the cache; None: not at all.
         prompt: How much it has to read, where that was measured already.
         native: The caller's own bytes, where they were not of OpenAI's format.
+        lane: Name of the lane on which a job is answered, for the ledger; empty: it was submitted without patience.
     """
 
     request_type: RequestType
@@ -105,12 +106,19 @@ class Call:
     cache: CacheUse | None = None
     prompt: PromptSize | None = None
     native: NativeBody | None = None
+    lane: str = ""
+
+    @property
+    def is_flex(self) -> bool:
+        """Whether it asks for the discounted tier on its job's lane: a refusal says nothing about other calls."""
+        return self.lane == "flex"
 
     def passed_on(self) -> Mapping[str, str]:
         """Return the headers for the provider; a job's id is the idempotency key, so that it can recognise a re-run."""
         if not self.job_id:
             return self.headers
-        return {**self.headers, "idempotency-key": self.job_id}
+        key = self.job_id if self.lane in {"", "now"} else f"{self.job_id}-{self.lane}"
+        return {**self.headers, "idempotency-key": key}
 
     def upper_estimate(self, size: ModelSize) -> Usage:
         """Return the most that the call can use at a model of that size."""

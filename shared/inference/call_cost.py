@@ -98,9 +98,10 @@ class CallCost:
             lines["x-bf-saved-usd"] = f"{self.saved / MICRO:.6f}"
         return lines
 
-    def costs(self) -> dict[str, int]:
-        """Return the part of a job's record: its cost, once the call has ended and if it is known."""
-        return {"cost_micro_usd": self.cost.micro_usd} if self.entry and self.cost.priced else {}
+    def costs(self) -> dict[str, int | str]:
+        """Return the part of a job's record: its lane, and its cost once the call has ended and if it is known."""
+        lane: dict[str, int | str] = {"lane": self._call.lane} if self._call.lane else {}
+        return {**lane, "cost_micro_usd": self.cost.micro_usd} if self.entry and self.cost.priced else lane
 
     def answered(self, reported: Mapping[str, Any], status: int, body: bytes) -> bytes:
         """Close a call that was answered completely.
@@ -209,34 +210,15 @@ class CallCost:
             nothing = usage.empty and status >= 400
             cost = UNPRICED if nothing else self._billing.cost(self.provider, self.model, usage, call, tier)
         self.cost, self.usage = cost, usage
-        entry = entry_of(
-            CallOutcome(
-                caller=call.caller,
-                request_type=call.request_type.name,
-                surface=call.surface,
-                asked=call.model,
-                provider=self.provider,
-                provider_key=self.provider_key,
-                model=self.model,
-                usage=usage,
-                cost=self.cost,
-                estimated=estimated,
-                status=status,
-                code=code,
-                latency_ms=self._elapsed_ms(),
-                first_ms=self.first_ms,
-                attempts=self.attempts,
-                fallbacks=max(0, self.targets - 1),
-                request_id=call.request_id,
-                job_id=call.job_id,
-                dimensions=call.dimensions,
-                scopes=self._billing.scopes(self.provider, self.model),
-                content=content,
-                cache=self._cache,
-                saved=self.saved,
-                run=call.run,
-            )
-        )
+        outcome = CallOutcome(
+            caller=call.caller, request_type=call.request_type.name, surface=call.surface, asked=call.model,
+            provider=self.provider, provider_key=self.provider_key, model=self.model, usage=usage, cost=self.cost,
+            estimated=estimated, status=status, code=code, latency_ms=self._elapsed_ms(), first_ms=self.first_ms,
+            attempts=self.attempts, fallbacks=max(0, self.targets - 1), request_id=call.request_id,
+            job_id=call.job_id, dimensions=call.dimensions, scopes=self._billing.scopes(self.provider, self.model),
+            content=content, cache=self._cache, saved=self.saved, run=call.run, lane=call.lane,
+        )  # fmt: skip
+        entry = entry_of(outcome)
         if not self.entry:
             self.entry = entry
             self._report_spend(usage, status)

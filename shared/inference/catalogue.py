@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from shared.governance.keys.caller import Caller
+from shared.inference.call import Call, Target
 from shared.inference.model_lists import Model, ModelLists
 from shared.inference.route import Routing
 
@@ -53,6 +54,15 @@ class Catalogue:
             caller: Who asks.
         """
         return self._routing.batch_provider(models, caller)
+
+    def targets(self, call: Call) -> list[Target]:
+        """Return the targets of a call without its fallbacks, in the order of the moment.
+
+        Raises:
+            UnknownProvider: The name's prefix does not name a configured provider.
+            ProviderBlocked, ModelBlocked: The caller may not use the model.
+        """
+        return self._routing.first(call)
 
     def _configured(self, caller: Caller) -> list[Model]:
         return [

@@ -65,7 +65,7 @@ class Routing:
             InvalidRequest: The field ``fallbacks`` is not valid.
             ProviderBlocked, ModelBlocked: The caller may not use the model; such fallbacks are left out.
         """
-        targets = self._first(call)
+        targets = self.first(call)
         own = call.fields.get("fallbacks")
         if own is not None:
             names: Sequence[str] = _names(own)
@@ -115,7 +115,13 @@ class Routing:
             return None
         return owner
 
-    def _first(self, call: Call) -> list[Target]:
+    def first(self, call: Call) -> list[Target]:
+        """Return the targets of a call without its fallbacks.
+
+        Raises:
+            UnknownProvider: The name's prefix does not name a configured provider.
+            ProviderBlocked, ModelBlocked: The caller may not use the model.
+        """
         caller = call.caller
         targets = self._resolve(call.model, call.session)
         allowed = [target for target in targets if caller.may_use(target.provider.name, target.model)]

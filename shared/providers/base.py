@@ -45,6 +45,7 @@ class Provider:
         keys: Empty: it is called without credentials.
         request_types: Names of the request types that it offers.
         batches: Whether it has OpenAI's files and batches itself.
+        flex: Whether it has OpenAI's service tier ``flex``.
         concurrency: Maximum concurrent calls, per process.
         stream_usage: Whether it can be asked to report a stream's usage (``stream_options.include_usage``).
         strict: Whether it refuses request fields beyond OpenAI's.
@@ -59,6 +60,7 @@ class Provider:
     keys: tuple[ProviderKey, ...] = ()
     request_types: frozenset[str] = frozenset()
     batches: bool = False
+    flex: bool = False
     timeouts: TimeoutSettings = field(default_factory=TimeoutSettings)
     retry: RetrySettings = field(default_factory=RetrySettings)
     breaker: BreakerSettings = field(default_factory=BreakerSettings)

@@ -46,6 +46,7 @@ class ProviderRow:
         configured_by: Sets of variables, each of which configures the provider. Default: as above.
         offers: Its capabilities besides chat; default none.
         batches: Whether it has files and batches as OpenAI has them.
+        flex: Whether it has the service tier ``flex`` as OpenAI has it.
         stream_usage: Whether it knows ``stream_options.include_usage``; others report usage unasked, or not at all.
         strict: Whether it refuses request fields beyond OpenAI's; others who speak the format often know more.
         prices: Its id in the data of ``genai-prices``; ``UNPUBLISHED``: that data lacks it, so only ``[prices]`` can
@@ -65,6 +66,7 @@ class ProviderRow:
     configured_by: tuple[tuple[str, ...], ...] = ()
     offers: tuple[RequestType, ...] = ()
     batches: bool = False
+    flex: bool = False
     stream_usage: bool = False
     strict: bool = False
     prices: str | None = None
@@ -100,7 +102,7 @@ PROJECT = (
 
 ROWS: tuple[ProviderRow, ...] = (
     ProviderRow(name="openai", prices="openai", title="OpenAI", base_url="https://api.openai.com/v1", key_env="OPENAI_API_KEY", url_env="OPENAI_BASE_URL",
-        offers=REQUEST_TYPES, batches=True, stream_usage=True, strict=True, source="https://platform.openai.com/docs/api-reference"),
+        offers=REQUEST_TYPES, batches=True, flex=True, stream_usage=True, strict=True, source="https://platform.openai.com/docs/api-reference"),
     ProviderRow(name="azure", prices="azure", title="Azure OpenAI", host="azure", key_env="AZURE_OPENAI_API_KEY", url_env="AZURE_OPENAI_ENDPOINT",
         configured_by=(("AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_API_KEY"), ("AZURE_OPENAI_ENDPOINT",)), offers=REQUEST_TYPES, batches=True, stream_usage=True, strict=True, source="https://learn.microsoft.com/azure/ai-foundry/openai/reference"),
     ProviderRow(name="anthropic", prices="anthropic", title="Anthropic", base_url="https://api.anthropic.com", wire="anthropic", host="x-api-key",
@@ -284,6 +286,7 @@ def _configure(name: str, settings: ProviderSettings | None, environ: Mapping[st
         keys=_keys(name, settings.keys) or _environment_key(row, environ),
         request_types=row.request_types,
         batches=row.batches if settings.batches is None else settings.batches,
+        flex=row.flex if settings.flex is None else settings.flex,
         strict=row.strict,
         stream_usage=row.stream_usage if settings.stream_usage is None else settings.stream_usage,
         timeouts=settings.timeouts,

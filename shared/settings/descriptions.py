@@ -112,6 +112,7 @@ MEANINGS: Mapping[str, Mapping[str, str]] = {
         "headers": "headers that are added to every request",
         "models": "models for its model list, where it has no list of its own",
         "batches": "whether it has OpenAI's Batch API",
+        "flex": "whether it has the service tier `flex`",
         "stream_usage": "whether it knows `stream_options.include_usage`",
         "api_version": "Azure: API version; without it the v1 API",
         "deployments": "Azure: deployments by model, where the names differ",
@@ -186,6 +187,7 @@ MEANINGS: Mapping[str, Mapping[str, str]] = {
         "max_output": "most tokens that the model answers; a call without a limit reserves them",
         "discount": "part taken off everything: 0.1 is ten percent",
         "batch_discount": "part taken off batches",
+        "flex_discount": "part taken off the service tier `flex`",
     },
     "TierSettings": {
         "above": "these prices hold for calls with more input tokens than this",

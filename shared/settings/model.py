@@ -12,6 +12,7 @@ from shared.settings.auth import AuthSettings
 from shared.settings.cache import CacheSettings
 from shared.settings.files import BlobSettings, FileSettings, StoreSettings
 from shared.settings.limits import EachName, EachSettings, Limited
+from shared.settings.patience import PatienceSettings
 from shared.settings.prices import PriceSettings
 from shared.settings.section import Section
 from shared.settings.telemetry import LogSettings, TelemetrySettings
@@ -123,6 +124,7 @@ class JobSettings(Section):
     max_stored_mb: Annotated[float, Field(gt=0, le=10**7)] = 4096
     stream_output: bool = True
     compress_min_kb: Annotated[int, Field(ge=0, le=1024 * 1024)] = 2
+    patience: PatienceSettings = PatienceSettings()
 
 
 class BatchSettings(Section):
@@ -192,6 +194,7 @@ class ProviderSettings(Limited):
     headers: dict[str, str] = {}
     models: tuple[str, ...] = ()
     batches: bool | None = None
+    flex: bool | None = None
     stream_usage: bool | None = None
     api_version: str | None = None
     deployments: dict[str, str] = {}

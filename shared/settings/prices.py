@@ -21,8 +21,9 @@ class TierSettings(Section):
 class PriceSettings(Section):
     """Prices of a model: USD per million tokens unless the name says otherwise; unset prices stay as published.
 
-    ``discount`` is the part taken off everything (0.1: ten percent), ``batch_discount`` that of batches. ``max_output``
-    is the most tokens that the model answers, which a call without a limit of its own reserves.
+    ``discount`` is the part taken off everything (0.1: ten percent), ``batch_discount`` that of batches and
+    ``flex_discount`` that of the service tier ``flex``. ``max_output`` is the most tokens that the model answers, which
+    a call without a limit of its own reserves.
     """
 
     input: Usd | None = None
@@ -46,3 +47,4 @@ class PriceSettings(Section):
     tiers: tuple[TierSettings, ...] = ()
     discount: Annotated[float, Field(ge=0, le=1)] = 0.0
     batch_discount: Annotated[float, Field(ge=0, le=1)] | None = None
+    flex_discount: Annotated[float, Field(ge=0, le=1)] | None = None

@@ -69,6 +69,8 @@ class JobView(Protocol):
     @property
     def paused_by(self) -> Sequence[PauseView]: ...
     @property
+    def meta(self) -> Mapping[str, Any]: ...
+    @property
     def history(self) -> bytes: ...
     @property
     def label_pairs(self) -> Mapping[str, str]: ...
@@ -103,6 +105,8 @@ def envelope(job: JobView, *, with_result: bool = True) -> dict[str, Any]:
     }
     _add_operations(job, envelope, with_history=with_result)
     _add_times(job, envelope, ended=ended)
+    if (lane := job.context.get("lane")) is not None:
+        envelope |= lane_fields(lane, job.meta, ended=ended)
     if job.state == "queued" and job.queue_position is not None:
         envelope["queue_position"] = job.queue_position
     if ended and job.status_code:
@@ -114,6 +118,23 @@ def envelope(job: JobView, *, with_result: bool = True) -> dict[str, Any]:
     if job.error is not None and job.state in ("failed", "cancelled"):
         envelope["error"] = dict(job.error)
     return envelope
+
+
+def lane_fields(lane: Mapping[str, Any], meta: Mapping[str, Any], *, ended: bool) -> dict[str, Any]:
+    """Return what an envelope says of a job that can wait.
+
+    Args:
+        lane: As the job's context has it.
+        meta: Of its outcome; empty while there is none.
+        ended: Whether it has ended: it is not promoted any more.
+
+    Returns:
+        ``lane`` (of the answer, else the chosen one), ``expected_saving_usd``, and ``promote_at`` in RFC 3339.
+    """
+    fields = {"lane": meta.get("lane") or lane["name"], "expected_saving_usd": lane.get("saving", 0) / 1_000_000}
+    if not ended and lane.get("promote_ms"):
+        fields["promote_at"] = rfc3339_ms(lane["promote_ms"])
+    return fields
 
 
 def _add_operations(job: JobView, envelope: dict[str, Any], *, with_history: bool) -> None:

@@ -114,6 +114,12 @@ class Metrics(StoreGauges):
         self._schedules_skipped = counter(
             "schedules_skipped", "Firings that did not; reason: missed, active, refused, failed.", "reason"
         )
+        self._lanes_tried = counter(
+            "job_lanes",
+            "Jobs that can wait and tried a cheaper lane; result: answered, refused, late.",
+            "lane",
+            "result",
+        )
         self._operations_ended = counter("operations_ended", "Bulk operations that ended.", "action", "status")
         self._alerts = counter("alerts", "Alerts passed on: budgets spent in part, unusual spending.", "type")
         self._released = Counter("finops_jobs_released", "Jobs handed back unfinished.", registry=registry)
@@ -252,6 +258,10 @@ class Metrics(StoreGauges):
             self._schedules_fired().inc(firings)
         else:
             self._schedules_skipped(result).inc(firings)
+
+    def lane_tried(self, lane: str, result: str) -> None:
+        """A job that can wait was answered on its lane, or promoted."""
+        self._lanes_tried(lane, result).inc()
 
     def operation_ended(self, action: str, status: str) -> None:
         """A bulk operation ended."""

@@ -35,7 +35,8 @@ def answer_chat(call: Call) -> Answer:
         "created": int(time.time()),
         "model": model,
     }
-    tail = {"service_tier": "default", "system_fingerprint": FINGERPRINT}
+    tier = "flex" if call.body.get("service_tier") == "flex" else "default"
+    tail = {"service_tier": tier, "system_fingerprint": FINGERPRINT}
     if call.body.get("stream") is True:
         base["object"] = "chat.completion.chunk"
         return _stream(call, {**base, **tail}, compositions, usage)

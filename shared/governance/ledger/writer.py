@@ -64,6 +64,7 @@ class CallOutcome:
         cache: ``hit``: a stored answer served it; empty: its provider did.
         saved: What it would have cost without the cache, micro-USD at list prices.
         run: The run that it belongs to; None: none.
+        lane: Lane on which a job was answered; empty: it was submitted without patience.
     """
 
     caller: Caller
@@ -90,6 +91,7 @@ class CallOutcome:
     cache: str = ""
     saved: int = 0
     run: Run | None = None
+    lane: str = ""
 
 
 def who(caller: Caller, dimensions: Mapping[str, str] | None = None, run: Run | None = None) -> dict[str, Any]:
@@ -125,6 +127,7 @@ def entry_of(outcome: CallOutcome, at_ms: int | None = None) -> bytes:
         "cost": cost.micro_usd,
         "list": cost.list_micro_usd or outcome.saved,
         "cache": outcome.cache,
+        "lane": outcome.lane,
         "saved": outcome.saved,
         "saved_batch": cost.saved_batch,
         "saved_tier": cost.saved_tier,

@@ -273,7 +273,7 @@ class PriceBook:
         published = self._published_price(source, model, variant)
         if published is None and not model.islower():  # some providers take names in any case
             published = self._published_price(source, model.lower(), variant)
-        return published if configured is None else _combined(configured, published, batch=variant == "batch")
+        return published if configured is None else _combined(configured, published, variant)
 
     def _published_price(self, source: str, model: str, variant: str) -> Price | None:
         if source == FREE:
@@ -297,10 +297,10 @@ def usd_prices(rates: Rates) -> dict[str, float]:
 
 def configured_price(settings: PriceSettings) -> Price | None:
     """Return the price that a row of ``[prices]`` sets on its own; None: it sets only a discount."""
-    return _combined(settings, None, batch=False)
+    return _combined(settings, None, "")
 
 
-def _combined(configured: PriceSettings, published: Price | None, *, batch: bool) -> Price | None:
+def _combined(configured: PriceSettings, published: Price | None, variant: str) -> Price | None:
     """Configured prices on top of published ones."""
     rates = {
         unit: rate
@@ -315,8 +315,9 @@ def _combined(configured: PriceSettings, published: Price | None, *, batch: bool
         return None
     most = configured.max_output
     remaining = round((1 - configured.discount) * MILLION)
-    if batch and configured.batch_discount is not None:
-        remaining = round(remaining * (1 - configured.batch_discount))
+    discounts = {"batch": configured.batch_discount, "flex": configured.flex_discount}
+    if (discount := discounts.get(variant)) is not None:
+        remaining = round(remaining * (1 - discount))
     if published is None:
         return Price(rates, tiers, remaining, "configuration", max_output=most)
     source = f"configuration and {published.source}" if rates else published.source

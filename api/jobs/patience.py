@@ -1,0 +1,51 @@
+"""How long a submit can wait for its answer, and the lane that its job takes for that."""
+
+import time
+from dataclasses import replace
+from fnmatch import fnmatchcase
+
+from api.jobs.async_headers import SubmitOptions
+from shared.inference.call import Call
+from shared.inference.lane_choice import LaneChooser
+from shared.jobs.model import NewJob
+from shared.patience.lanes import LANE, JobLane
+from shared.settings.patience import PatienceSettings
+
+
+async def lane_of(lanes: LaneChooser, call: Call, options: SubmitOptions) -> JobLane | None:
+    """Return the lane of a job; None: it is not known to have time.
+
+    Args:
+        lanes: Chooses lanes.
+        call: The job's request.
+        options: Of its submit.
+
+    Raises:
+        GatewayError: The model cannot be resolved, or not used by the caller.
+    """
+    patience_s = _patience_s(lanes.settings, call, options)
+    if patience_s is None:
+        return None
+    if options.deadline_s is not None:
+        patience_s = min(patience_s, options.deadline_s)
+    if call.stream:
+        patience_s = 0.0  # somebody reads along
+    now_ms = int(time.time() * 1000)
+    return await lanes.choose(call, patience_s, now_ms, starts_later=options.delay_s > 0)
+
+
+def _patience_s(settings: PatienceSettings, call: Call, options: SubmitOptions) -> float | None:
+    """Return what the request, its deadline or the configuration says, in this order, in seconds."""
+    if options.patience_s is not None:
+        return options.patience_s
+    if settings.deadlines and options.deadline_s is not None:
+        return options.deadline_s
+    if call.caller.name in settings.keys:
+        return settings.keys[call.caller.name]
+    of_route = (wait_s for pattern, wait_s in settings.routes.items() if fnmatchcase(call.model, pattern))
+    return next(of_route, settings.default_s or None)
+
+
+def with_lane(new: NewJob, lane: JobLane | None) -> NewJob:
+    """Return a job with its lane; without one it is as it was."""
+    return new if lane is None else replace(new, context={**new.context, LANE: lane.to_json()})

@@ -1,0 +1,1 @@
+"""Lanes: how jobs that can wait are run for less."""

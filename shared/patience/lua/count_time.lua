@@ -1,0 +1,12 @@
+#!lua
+-- Counts one answer in a day's histogram. ARGV: key of the day's set, name of lane and model, key of the histogram, bucket,
+-- lifetime in seconds, most names. Answers 1, or 0 when the day has too many names.
+local index, name, key = ARGV[1], ARGV[2], ARGV[3]
+if redis.call('SISMEMBER', index, name) == 0 then
+  if redis.call('SCARD', index) >= tonumber(ARGV[6]) then return 0 end
+  redis.call('SADD', index, name)
+  redis.call('EXPIRE', index, ARGV[5])
+end
+redis.call('HINCRBY', key, ARGV[4], '1')
+redis.call('EXPIRE', key, ARGV[5])
+return 1

@@ -1,0 +1,40 @@
+"""The section of lanes: what jobs that can wait do with their time."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from shared.settings.section import Section
+
+Wait = Annotated[float, Field(ge=0, le=8 * 86_400)]
+LaneName = Literal["flex", "batch", "least_cost"]
+
+
+class PatienceSettings(Section):
+    """How long jobs can wait for a cheaper lane, and what is known about the lanes.
+
+    Attributes:
+        default_s: Patience of jobs that name none; 0: they run now.
+        keys: Patience of the jobs of a virtual key, by the key's name.
+        routes: Patience of jobs by pattern of the requested model, route or alias; the first one that fits counts.
+        deadlines: Whether a deadline or a completion window is the patience of a job that names none.
+        lanes: Lanes that may be chosen.
+        quantile: Share of a lane's answers that were quick enough, for it to be chosen.
+        min_samples: Fewest measured answers for a lane's times to count.
+        assumed_flex_s: Time of the flex tier while too few answers are measured; 0: it is not chosen then.
+        assumed_batch_s: Time of provider batches while too few are measured; 0: they are not chosen then.
+        assumed_now_s: Time of a usual run while too few are measured.
+        margin_s: Time kept free before the end of a job's patience, besides that of a run.
+    """
+
+    default_s: Wait = 0
+    keys: dict[str, Wait] = {}
+    routes: dict[str, Wait] = {}
+    deadlines: bool = True
+    lanes: tuple[LaneName, ...] = ("flex", "batch", "least_cost")
+    quantile: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    min_samples: Annotated[int, Field(ge=1, le=1_000_000)] = 20
+    assumed_flex_s: Wait = 0
+    assumed_batch_s: Wait = 0
+    assumed_now_s: Wait = 60
+    margin_s: Wait = 30

@@ -1,0 +1,81 @@
+"""Runs of jobs on lanes, where nothing is billed or measured."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from shared.inference.assembly import build_inference
+from shared.inference.call import Answer, Call
+from shared.inference.inference import Inference
+from shared.jobs.model import Claim, Priority
+from shared.patience.lanes import LANE, JobLane, Lane
+from shared.settings.model import Settings
+from shared.surfaces.request_types import CHAT
+from simulator.serve import running
+from tests.inference.conftest import chat
+from worker.lane_runs import LaneRuns
+
+STARTED_MS = 1_000_000
+LATER_MS = STARTED_MS + 600_000
+
+
+@pytest.fixture
+async def inference() -> AsyncIterator[Inference]:
+    async with running() as sim:
+        provider = {"wire": "openai", "base_url": sim.base_url}
+        inference = build_inference(Settings.model_validate({"providers": {"sim": provider}}), {})
+        yield inference
+        await inference.aclose()
+
+
+def claim_on(lane: JobLane | None, attempt: int = 1) -> Claim:
+    context: dict[str, Any] = {} if lane is None else {LANE: lane.to_json()}
+    return Claim(
+        id="a",
+        token="t",
+        priority=Priority.NORMAL,
+        attempt=attempt,
+        owner="",
+        request_type=CHAT.name,
+        model="sim/gpt",
+        request_id="r",
+        content_type="",
+        context=context,
+        ttl_s=60,
+        created_ms=0,
+        due_ms=0,
+        started_ms=STARTED_MS,
+        deadline_ms=0,
+        webhook="",
+        payload=b"",
+    )
+
+
+@pytest.mark.parametrize(
+    ("lane", "attempt", "model", "answered_on"),
+    [
+        (None, 1, "sim/gpt", ""),
+        (JobLane(lane=Lane.FLEX, promote_ms=LATER_MS), 1, "sim/gpt", "flex"),
+        (JobLane(lane=Lane.FLEX, promote_ms=LATER_MS), 1, "sim/gpt@flex_status=429", "now"),
+        (JobLane(lane=Lane.FLEX, promote_ms=LATER_MS), 2, "sim/gpt", "now"),
+        (JobLane(lane=Lane.FLEX, promote_ms=STARTED_MS + 10), 1, "sim/gpt", "now"),
+        (JobLane(lane=Lane.LEAST_COST, promote_ms=LATER_MS, model="sim/cheap"), 1, "sim/gpt", "least_cost"),
+        (JobLane(lane=Lane.BATCH, promote_ms=LATER_MS), 1, "sim/gpt", "now"),
+        (JobLane(lane=Lane.NOW), 1, "sim/gpt", "now"),
+    ],
+)
+async def test_a_job_is_answered_on_its_lane_or_now(
+    inference: Inference, lane: JobLane | None, attempt: int, model: str, answered_on: str
+) -> None:
+    calls: list[Call] = []
+
+    async def run_now(call: Call) -> Answer:
+        calls.append(call)
+        return await inference.answer(call)
+
+    call = chat(model, job_id="a")
+    answered = await LaneRuns(inference).answer(call, claim_on(lane, attempt), None, run_now)
+    assert (answered.answer.status, answered.call_cost) == (200, None)
+    assert [each.lane for each in calls] == ([answered_on] if answered_on in {"", "now"} else [])
+    assert answered.answer.model == ("cheap" if answered_on == "least_cost" else model.removeprefix("sim/"))
