@@ -45,8 +45,8 @@ demo: $(VENV)/.runtime  ## the whole system in one minute: a long completion as 
 serve: $(VENV)/.runtime  ## API, worker, store and simulator on this machine
 	@$(RUN)/finops serve --demo
 
-test: setup  ## every test: real Redis, real SDKs, real processes; FAST=1: those that take a minute
-	@$(RUN)/pytest -n 4 $(if $(FAST),-m "not process and not slow")
+test: setup  ## every test: real Redis, real SDKs, real processes; FAST=1: in a minute those that need no server
+	@$(RUN)/pytest -n 4 $(if $(FAST),--fast)
 
 clock: setup  ## the tests that know dates, on a leap day at midnight; AT="+400d 23:59:30"
 	@$(RUN)/python -m tests.clock $(AT)

@@ -6,7 +6,7 @@ from hypothesis import settings
 
 THOROUGH = "thorough"
 _PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "here")
-_QUICK_SHARE = 4
+_QUICK_SHARE = 8
 
 
 def load_profile() -> None:
@@ -21,6 +21,6 @@ def examples(thorough: int) -> settings:
     """Decorate a property that needs a number of its own.
 
     Args:
-        thorough: How many examples a thorough run tries; other runs try a quarter of them.
+        thorough: How many examples a thorough run tries; other runs try an eighth of them.
     """
     return settings(max_examples=thorough if _PROFILE == THOROUGH else thorough // _QUICK_SHARE)

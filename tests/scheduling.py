@@ -1,5 +1,6 @@
 """Which tests run in one pytest worker, because a gateway that they share would be started again in each other."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -25,6 +26,8 @@ TOGETHER = {
     "tests/journeys/test_replacement.py": "replacement",
     "tests/journeys/test_wheel.py": "wheel",
 }
+# Fixtures that start a server, or need one.
+SERVERS = frozenset({"real_store", "redis_url", "shared_cluster", "sim", "served_gateway"})
 
 
 class TogetherScheduling(LoadScopeScheduling):
@@ -80,7 +83,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> TogetherSche
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add `--undated`."""
+    """Add `--fast` and `--undated`."""
+    parser.addoption("--fast", action="store_true", help="only tests without processes, servers and many examples")
     parser.addoption("--undated", action="store_true", help="leave out the tests that `python -m tests.clock` runs")
 
 
@@ -91,12 +95,27 @@ def is_dated(item: pytest.Item) -> bool:
     )
 
 
+def is_fast(item: pytest.Item) -> bool:
+    """Whether the test needs no server, no process of ours and not many examples."""
+    if any(item.iter_markers("process")) or any(item.iter_markers("slow")):
+        return False
+    parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    on_a_server = parameters.get("commands_kind", "fake") != "fake"
+    return not on_a_server and SERVERS.isdisjoint(getattr(item, "fixturenames", ()))
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with groups, then what starts processes: they take longest, and nobody shall wait for the last one."""
     if config.getoption("--undated"):
-        config.hook.pytest_deselected(items=[item for item in items if is_dated(item)])
-        items[:] = [item for item in items if not is_dated(item)]
+        _leave_out(is_dated, config, items)
+    if config.getoption("--fast"):
+        _leave_out(lambda item: not is_fast(item), config, items)
     items.sort(
         key=lambda item: (item.nodeid.partition("::")[0] not in TOGETHER, item.get_closest_marker("process") is None)
     )
+
+
+def _leave_out(unwanted: Callable[[pytest.Item], bool], config: pytest.Config, items: list[pytest.Item]) -> None:
+    config.hook.pytest_deselected(items=[item for item in items if unwanted(item)])
+    items[:] = [item for item in items if not unwanted(item)]

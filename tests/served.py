@@ -11,7 +11,6 @@ from pathlib import Path
 
 import psutil
 
-from tests.measured import CONFIG, STARTUP
 from tests.waiting import wait_until_sync
 
 START_TIMEOUT_S = 60.0
@@ -20,19 +19,10 @@ MEASURED = (sys.executable, "-P", "-m", "tests.measured")  # and a module: its p
 MEASURED_FINOPS = (*MEASURED, "cli")
 
 
-def clean_environ(*, measured: bool = False, **more: str) -> dict[str, str]:
-    """The environment without what it says of gateways and providers.
-
-    Args:
-        measured: Whether the coverage of the process and of all that it starts counts. It triples the CPU of a start
-            (1.6 s more for each of the four processes of `finops serve`): see `MEASURED`.
-        more: Variables on top.
-    """
+def clean_environ(**more: str) -> dict[str, str]:
+    """The environment without what it says of gateways and providers, and with more variables."""
     left_out = ("FINOPS_", "OPENAI_", "COVERAGE", "COV_")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
-    if measured and CONFIG in os.environ:
-        kept[STARTUP] = os.environ[CONFIG]
-    return kept | more
+    return {name: value for name, value in os.environ.items() if not name.startswith(left_out)} | more
 
 
 class Served:

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from shared.store.commands import RedisCommands
+from tests.scheduling import is_fast
+
 ROOT = Path(__file__).parents[2]
 TESTS = """
 import os
@@ -32,3 +35,21 @@ def test_the_others_go_on_when_a_worker_dies(tmp_path: Path) -> None:
     assert "1 failed, 59 passed" in done.stdout, done.stdout + done.stderr
     assert "crashed while running" in done.stdout
     assert "test_number[20]" in done.stdout
+
+
+@pytest.mark.parametrize("number", [1])
+def test_a_test_without_servers_is_fast(number: int, request: pytest.FixtureRequest) -> None:
+    assert is_fast(request.node)
+
+
+def test_a_test_of_the_store_is_not_fast(redis_url: str, request: pytest.FixtureRequest) -> None:
+    assert not is_fast(request.node)
+
+
+@pytest.mark.slow
+def test_a_test_of_many_examples_is_not_fast(request: pytest.FixtureRequest) -> None:
+    assert not is_fast(request.node)
+
+
+async def test_commands_are_fast_on_the_fake_alone(commands: RedisCommands, request: pytest.FixtureRequest) -> None:
+    assert is_fast(request.node) == ("[fake]" in request.node.name)

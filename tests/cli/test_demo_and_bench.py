@@ -12,6 +12,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+import cli.commands.demonstration  # noqa: F401 - what it defines counts: imports of measured processes do not
 from tests.cli.conftest import Finops
 from tests.served import FINOPS, MEASURED_FINOPS, clean_environ
 from tests.waiting import wait_until_sync
@@ -23,8 +24,8 @@ def test_the_demo_shows_the_main_job_and_leaves_nothing(tmp_path: Path) -> None:
     # What is configured for other gateways has no business here, wrong as it is.
     surroundings = {"TMPDIR": str(tmp_path), "FINOPS_REDIS_URL": "redis://127.0.0.1:1", "FINOPS_CONFIG": "missing.toml"}
     document = subprocess.run(
-        [*FINOPS, "demo"],
-        env=clean_environ(measured=True, **surroundings),
+        [*MEASURED_FINOPS, "demo"],
+        env=clean_environ(**surroundings),
         capture_output=True,
         text=True,
         timeout=150,

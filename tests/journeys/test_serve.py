@@ -10,7 +10,7 @@ import pytest
 
 from cli.supervisor.listening import free_port
 from tests.journeys.callers import CHAT_JOBS, QUESTION, envelope, plain_http, run, submit, wait_for_status
-from tests.served import Served, alive, served
+from tests.served import MEASURED_FINOPS, Served, alive, served
 from tests.waiting import wait_until_sync
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(180)]
@@ -57,7 +57,8 @@ def test_a_killed_supervisor_leaves_no_orphans_and_loses_no_job(tmp_path: Path) 
 
 
 def test_several_api_processes_share_one_port(tmp_path: Path) -> None:
-    with served(tmp_path / "data", "--demo", "--api-processes", "2", "--workers", "2") as gateway:
+    arguments = ("--demo", "--api-processes", "2", "--workers", "2")
+    with served(tmp_path / "data", *arguments, command=MEASURED_FINOPS) as gateway:
         assert len(gateway.processes("cli api")) == 2
         assert len(gateway.processes("cli worker")) == 2
         for _ in range(8):
