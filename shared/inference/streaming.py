@@ -178,6 +178,8 @@ class ProviderStream:
 
     def _read_on(self) -> bool:
         """Start to read on for the provider's count, if the caller has left before it and reserved the cost."""
+        if self._reads_on:
+            return True
         cost, translation = self.call_cost, self._translation
         ended = translation.complete or translation.error is not None or self.whole is not None
         if self.late_reads is None or cost is None or cost.entry or not cost.reservation.reservation or ended:
@@ -219,7 +221,8 @@ class ProviderStream:
             return
         counted = self._translation.complete and bool(self.usage)
         missed = not counted or late > ENDING_EVENTS
-        self.call_cost.streamed(self.usage, 0 if counted else self._events, GeneratorExit() if missed else None)
+        # A count up to somewhere in the stream is none: without the last one, the reservation is charged.
+        self.call_cost.streamed(self.usage if counted else {}, 0, GeneratorExit() if missed else None)
 
     def _raise_error(self) -> None:
         if self._translation.error is not None:

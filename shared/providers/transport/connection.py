@@ -92,12 +92,17 @@ class Connection(asyncio.Protocol):
         if not exchange.head_done and exchange.error is not None:
             raise exchange.error
 
-    async def wait_body(self, exchange: Exchange) -> None:
-        """Wait until more of the body is here, or nothing more will come."""
+    async def wait_body(self, exchange: Exchange, *, keep: bool = False) -> None:
+        """Wait until more of the body is here, or nothing more will come.
+
+        Args:
+            exchange: Whose body.
+            keep: Whether the connection stays open when the wait is cancelled, so that the body can be read on.
+        """
         queued = exchange.queued
         until = self._loop.time() + exchange.timeouts.idle_s
         while exchange.queued == queued and not exchange.settled:
-            await self._wait(exchange, Phase.BODY, until)
+            await self._wait(exchange, Phase.BODY, until, keep=keep)
 
     def resume(self, exchange: Exchange) -> None:
         """Read on, if reading was paused for this exchange."""
@@ -244,7 +249,7 @@ class Connection(asyncio.Protocol):
             exchange.unsent = self._transport.get_write_buffer_size()
             await self._wait(exchange, Phase.WRITE, self._loop.time() + exchange.timeouts.write_s)
 
-    async def _wait(self, exchange: Exchange, phase: Phase, until: float) -> None:
+    async def _wait(self, exchange: Exchange, phase: Phase, until: float, *, keep: bool = False) -> None:
         waiter = exchange.waiter = self._loop.create_future()
         exchange.phase = phase
         exchange.phase_at = until
@@ -252,7 +257,8 @@ class Connection(asyncio.Protocol):
         try:
             await waiter
         except asyncio.CancelledError:
-            self.abandon(exchange, httpx.ReadError("the caller gave up"))
+            if not keep:
+                self.abandon(exchange, httpx.ReadError("the caller gave up"))
             raise
         finally:
             exchange.waiter = None

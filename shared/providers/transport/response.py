@@ -98,6 +98,8 @@ class RawResponse:
     async def more(self) -> bytes:
         """The next piece of the body, empty at its end; as ``chunks``, but leaving it leaves the connection open.
 
+        A cancelled wait does so too: whoever gives the answer up closes it.
+
         Raises:
             httpx.ReadTimeout, httpx.RemoteProtocolError, httpx.ReadError: As `read`.
         """
@@ -108,7 +110,7 @@ class RawResponse:
                 return b""
             if exchange.error is not None:
                 raise exchange.error
-            await self._connection.wait_body(exchange)
+            await self._connection.wait_body(exchange, keep=True)
         piece = exchange.drain()
         self._connection.resume(exchange)
         return piece
