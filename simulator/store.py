@@ -59,5 +59,6 @@ class Store:
     responses: Shelf[StoredResponse] = field(default_factory=Shelf)
     files: Shelf[StoredFile] = field(default_factory=lambda: Shelf(1_000))
     batches: Shelf[dict[str, Any]] = field(default_factory=Shelf)
+    videos: Shelf[dict[str, Any]] = field(default_factory=Shelf)
     looks: Shelf[int] = field(default_factory=Shelf)
     """How often each batch was looked at while it ran."""

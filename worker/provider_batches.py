@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any
 
 from shared.batches.files import FileStore
 from shared.batches.store import BatchStore
@@ -19,7 +21,7 @@ from shared.governance.ledger.followed_batches import (
     FollowedBatch,
     FollowedBatches,
 )
-from shared.inference.provider_batches import ProviderBatches
+from shared.inference.provider_batches import VIDEOS, ProviderBatches
 from shared.jobs.bodies import BodyPolicy
 from shared.settings.model import Settings
 from worker.batch_booking import BatchBooking
@@ -34,6 +36,7 @@ GIVE_UP_MS = 8 * 86_400_000
 """Age at which a batch that cannot be read is charged what was reserved: providers run one for a day at most."""
 UNLIMITED_BYTES = 2**53
 """Results of a batch are kept whatever else its owner keeps."""
+_VIDEO_ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 UNCONFIRMED_MS = 25 * 3_600_000
 
 
@@ -84,12 +87,22 @@ class ProviderBatchLoop:
             await (self._close(batch, NO_LINES) if over else self._wait(batch, UNCONFIRMED_MS))
             return
         found = await self._batches.look(batch)
-        if batch.rescue:
+        if batch.endpoint == VIDEOS:
+            await self._step_video(batch, found)
+        elif batch.rescue:
             await self._rescue.step(turn, found)
         elif found.get("status") in ENDED:
             await self._booking.book(batch, found, then=CLOSE)
         else:
             await self._wait(batch, LOOK_MS)
+
+    async def _step_video(self, video: FollowedBatch, found: Mapping[str, Any]) -> None:
+        """Book a video that has ended; an unknown state is one that goes on."""
+        if found.get("status") not in _VIDEO_ENDED:
+            await self._wait(video, LOOK_MS)
+            return
+        owner = await self._governance.owner(video.owner)
+        await self._close(video, self._batches.charge_of_video(video, owner, found))
 
     async def _after_failure(self, turn: BatchTurn, error: GatewayError) -> None:
         """Look again later; what is gone, or not readable for days, is charged what was reserved."""

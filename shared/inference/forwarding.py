@@ -31,6 +31,7 @@ Access = Literal["off", "owned", "account"]
 
 _WRITES: Final = frozenset({"POST", "PUT", "PATCH"})
 _BATCHES: Final = frozenset({"/batches", "/batches/{id}", "/batches/{id}/cancel"})
+_VIDEO: Final = re.compile(r"/videos|/videos/(?:edits|extensions)|/videos/[^/]+/remix")
 _CANCEL: Final = re.compile(r"/batches/([^/]+)/cancel")
 # Objects whose later state names further objects: the files of a batch, the model of a fine-tuning job.
 _GROWING: Final = frozenset({"/batches/{id}", "/fine_tuning/jobs/{id}"})
@@ -139,9 +140,10 @@ class Forwarder:
         )
 
     async def _forward_billed(self, billing: Billing, request: RawRequest, caller: Caller) -> RawAnswer:
+        path = request.path.partition("?")[0]
         call = Call(
             request_type=PASSTHROUGH,
-            model=f"{request.provider}{request.path.partition('?')[0]}",
+            model=f"{request.provider}{path}",
             body=b"",
             fields={},
             caller=caller,
@@ -150,9 +152,11 @@ class Forwarder:
             dimensions=request.dimensions,
             run=request.run,
         )
+        reads, cost = request.method not in _WRITES, _cost(billing, request)
+        if self.batches is not None and _VIDEO.fullmatch(path) and not reads and cost.priced and cost.micro_usd:
+            return await self.batches.create_video(request, call, cost)
         call_cost = CallCost(billing, call)
         try:
-            reads, cost = request.method not in _WRITES, _cost(billing, request)
             call_cost.reservation = await billing.check_forwarded(call, request.provider, reads=reads, cost=cost)
             call_cost.sent(request.provider, "", "")
             answer = await self._passthrough.forward(request, caller)

@@ -35,6 +35,8 @@ from shared.surfaces.request_types import PASSTHROUGH
 
 FIRST_LOOK_MS = 600_000
 """When a batch is looked at whose creation was not confirmed; a confirmed one is looked at at once."""
+VIDEOS = "/videos"
+"""The endpoint of videos, which are followed as batches are: each is one line."""
 LATE_DUPLICATE = "late_duplicate"
 """Code in the ledger of a provider's answer to a line that the gateway has run meanwhile."""
 
@@ -111,13 +113,48 @@ class ProviderBatches:
         answer.headers = {**answer.headers, **reservation.headers()}
         return answer
 
+    async def create_video(self, request: RawRequest, call: Call, cost: Cost) -> RawAnswer:
+        """Reserve what a video costs, forward its creation, and have it followed: it is booked when it has ended.
+
+        Args:
+            request: The creation, as it is forwarded.
+            call: As its limits see it.
+            cost: Its price.
+
+        Raises:
+            GatewayError: A limit is spent, or the provider's own error.
+        """
+        call_cost = CallCost(self._billing, call)
+        try:
+            reservation = await self._billing.check_forwarded(call, request.provider, cost=cost)
+            video = FollowedBatch(
+                id=reservation.reservation or uuid.uuid4().hex,
+                provider=request.provider,
+                owner=call.caller.key_id,
+                endpoint=VIDEOS,
+                cost=cost.micro_usd,
+                priced=True,
+                dimensions=request.dimensions,
+                request_id=request.request_id,
+                run=call.run,
+            )
+            answer = await asyncio.shield(asyncio.ensure_future(self._send(request, call.caller, video)))
+        except BaseException as error:
+            call_cost.failed(error)
+            raise
+        call_cost.sent(request.provider, "", "")
+        call_cost.forwarded(answer.status, NO_COST)
+        answer.headers = {**answer.headers, **reservation.headers()}
+        return answer
+
     async def look(self, batch: FollowedBatch) -> dict[str, Any]:
-        """Return a batch as its provider has it.
+        """Return a batch, or a video, as its provider has it.
 
         Raises:
             GatewayError: The provider's own error.
         """
-        answer = await self._get(batch.provider, f"/batches/{quote(batch.batch, safe='')}")
+        path = VIDEOS if batch.endpoint == VIDEOS else "/batches"
+        answer = await self._get(batch.provider, f"{path}/{quote(batch.batch, safe='')}")
         found = orjson.loads(await answer.read())
         if not isinstance(found, dict):
             raise UpstreamFailure("The provider sent a batch that is not an object.")
@@ -174,6 +211,24 @@ class ProviderBatches:
                 yield number, BookedLines(entries, cost, tokens)
                 entries, cost, tokens = [], 0, 0
         yield number, BookedLines(entries, cost, tokens)
+
+    def charge_of_video(self, video: FollowedBatch, owner: Caller, found: Mapping[str, Any]) -> BookedLines:
+        """Return the entry of a video that has ended; one that its provider failed costs nothing.
+
+        Args:
+            video: The video.
+            owner: Who pays.
+            found: The video as its provider has it.
+        """
+        made = found.get("status") == "completed"
+        cost = Cost(video.cost, priced=True, list_micro_usd=video.cost) if made else NO_COST
+        code = "" if made else str(part_of(found, "error").get("code") or "video_failed")
+        outcome = CallOutcome(
+            caller=owner, request_type=PASSTHROUGH.name, surface="openai", asked=f"{video.provider}{VIDEOS}",
+            provider=video.provider, model=str(found.get("model") or ""), cost=cost, status=200 if made else 500,
+            code=code, request_id=video.request_id, dimensions=video.dimensions, run=video.run,
+        )  # fmt: skip
+        return BookedLines([entry_of(outcome)], cost.micro_usd)
 
     def charge_of_estimate(self, batch: FollowedBatch, owner: Caller, code: str) -> BookedLines:
         """Return one entry with what was reserved, for a batch whose results cannot be read."""

@@ -80,7 +80,7 @@ class StoreGauges:
         texts = {
             "reservations": "Open reservations of calls, jobs and batches.",
             "runs": "Runs that were used in the last 30 days.",
-            "provider_batches": "Batches of providers that are followed until they are booked.",
+            "provider_batches": "Batches and videos of providers that are followed until they are booked.",
         }
         self._open = {name: Gauge(f"finops_limit_{name}", text, registry=registry) for name, text in texts.items()}
 

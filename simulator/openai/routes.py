@@ -14,6 +14,7 @@ from simulator.openai import models as openai_models
 from simulator.openai import moderations as openai_moderations
 from simulator.openai import response_items as openai_response_items
 from simulator.openai import responses as openai_responses
+from simulator.openai import videos as openai_videos
 
 PREFIXES = ("/v1", "")
 FAMILIES = (
@@ -28,6 +29,7 @@ FAMILIES = (
     openai_audio,
     openai_files,
     openai_batches,
+    openai_videos,
 )
 
 
