@@ -123,6 +123,8 @@ def free_port() -> int:
 
 
 OURS_CONFIG = """
+[auth]
+require_virtual_key = false
 [providers.mock]
 wire = "openai"
 base_url = "http://127.0.0.1:{upstream}/v1"
@@ -131,6 +133,9 @@ keys = [{{ name = "m", value = "{key}" }}]
 wire = "anthropic"
 base_url = "http://127.0.0.1:{upstream}/anthropic"
 keys = [{{ name = "m", value = "{key}" }}]
+[prices."mock/*"]
+input = 1.0
+output = 4.0
 [virtual_keys.team-a]
 value = "sk-bf-team-a"
 models = ["mock/*"]

@@ -2,8 +2,8 @@
 
     python bench/governance.py [--quick] [--keep] [--nice N] [--server redis-server]
 
-Everything runs in this process but the store. CPU is the scheduler's clock; wall clock suffers from everything else on
-the machine.
+Everything runs in this process but the store, and the gateway of the whole calls. CPU is the scheduler's clock; wall
+clock suffers from everything else on the machine.
 """
 
 import argparse
@@ -19,6 +19,7 @@ import orjson
 
 from api.usage.downloads import pieces, renderer
 from bench import machine
+from bench.limited_calls import HEAD, limited_calls
 from bench.report import Report, number, table
 from bench.store_server import StoreServer
 from shared.governance.keys.caller import ANONYMOUS, Caller
@@ -242,6 +243,9 @@ def main() -> None:
             cost = asyncio.run(whole_calls(store, caller, calls // 10 if at_once == 1 else calls, at_once, run))
             rows.append(row(f"{name}, {at_once} at once", cost))
     report.section("A call's admission, price and entry, around nothing", table(head, rows))
+    store.empty()
+    whole = limited_calls(store, 1 if arguments.quick else 5, 1 if arguments.quick else 5)
+    report.section("Whole calls over sockets, an upstream of 50 ms", table(HEAD, whole))
     store.empty()
     cost = asyncio.run(writes(store, entries))
     report.section("The ledger alone", table(head, [row("entries booked", cost)]))

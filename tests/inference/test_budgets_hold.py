@@ -13,6 +13,7 @@ from shared.governance.pricing.prices import UNPRICED
 from shared.inference.output_limits import can_limit_output, with_output_limit
 from shared.inference.passthrough import RawRequest
 from shared.store.multiplexed import MultiplexedClient
+from shared.surfaces.forwarded_paths import TEMPLATES
 from shared.surfaces.request_types import COMPLETIONS, EMBEDDINGS, RESPONSES
 from simulator.serve import RunningSimulator
 from tests.inference.conftest import chat
@@ -172,6 +173,24 @@ async def test_what_is_forwarded_without_a_price_is_refused_under_a_budget(
     before = len(sim.requests)
     with pytest.raises(PriceUnknown, match=rf'\[prices\."openai{path}"\]\nrequest = 0\.10'):
         await inference.forwarder.forward(forwarded(path, {"model": "sora-2"}), capped(10**9))
+    assert len(sim.requests) == before
+
+
+async def test_every_forwarded_request_that_makes_something_needs_a_price_under_a_budget(
+    build: Build, sim: RunningSimulator
+) -> None:
+    inference, _ = build(providers={"openai": {"base_url": sim.base_url}})
+    before, refused = len(sim.requests), 0
+    for template in TEMPLATES:
+        path = template.text.replace("{id}", "x_1").replace("{part}", "y_1")
+        if "POST" not in template.methods or forwarded(path, {}).free or path == "/batches":
+            continue  # providers charge nothing for these; a batch's lines are priced one by one
+        with pytest.raises(PriceUnknown) as error:
+            await inference.forwarder.forward(forwarded(path, {}), capped(10**9))
+        assert (error.value.status, error.value.code) == (402, "price_unknown")
+        assert f'[prices."openai{path}"]' in error.value.message
+        refused += 1
+    assert refused > 50
     assert len(sim.requests) == before
 
 

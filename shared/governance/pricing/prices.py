@@ -112,6 +112,9 @@ class Price:
         """
         rates = self._rates_for(usage)
         total = rates.get("requests", 0)
+        if not any(usage[2:]):  # tokens without parts, as in most estimates: a third of the time
+            total += usage.input * rates.get("input", 0) + usage.output * rates.get("output", 0)
+            return self._discounted(total)
         for whole, parts in (("input", _PARTS_OF_INPUT), ("output", _PARTS_OF_OUTPUT)):
             left = getattr(usage, whole)
             for part in parts:
@@ -123,6 +126,9 @@ class Price:
             count = getattr(usage, unit)
             if count:
                 total += count * rates.get(unit, 0)
+        return self._discounted(total)
+
+    def _discounted(self, total: int) -> Cost:
         return Cost(_divided(total * self.remaining_ppm, MILLION * MILLION), list_micro_usd=_divided(total, MILLION))
 
     def _rates_for(self, usage: Usage) -> Rates:

@@ -171,12 +171,12 @@ def answer_estimate(request_type: RequestType, fields: Mapping[str, Any], body: 
 
 def limits_output(fields: Mapping[str, Any]) -> bool:
     """Whether a request sets any limit on its answer, in whatever name or form."""
-    return any(fields.get(name) is not None for name in _OUTPUT_LIMITS)
+    return not _OUTPUT_LIMITS_SET.isdisjoint(fields) and any(fields.get(name) is not None for name in _OUTPUT_LIMITS)
 
 
 def continues_stored(fields: Mapping[str, Any]) -> bool:
     """Whether a request's prompt is partly stored at the provider, where its size is not known."""
-    return any(fields.get(name) for name in _STORED)
+    return not _STORED.isdisjoint(fields) and any(fields.get(name) for name in _STORED)
 
 
 def output_tokens_held(fields: Mapping[str, Any], usage: Usage) -> int:
@@ -189,12 +189,13 @@ def output_tokens_held(fields: Mapping[str, Any], usage: Usage) -> int:
     return usage.input + min(usage.output, DEFAULT_OUTPUT_TOKENS * choices_of(fields))
 
 
-_STORED = ("previous_response_id", "conversation")
+_STORED = frozenset({"previous_response_id", "conversation"})
 # What servers call the limit of an answer. One that does not know a name ignores it, so those beside it count too.
 _OUTPUT_LIMITS = (
     "max_tokens", "max_completion_tokens", "max_output_tokens", "maxOutputTokens", "max_new_tokens", "n_predict",
     "num_predict",
 )  # fmt: skip
+_OUTPUT_LIMITS_SET = frozenset(_OUTPUT_LIMITS)
 _OWN_LIMITS = {
     "chat.completions": ("max_completion_tokens", "max_tokens"),
     "completions": ("max_tokens",),
@@ -204,6 +205,8 @@ _OWN_LIMITS = {
 
 def _max_output(request_type: RequestType, fields: Mapping[str, Any], size: ModelSize) -> int:
     """Most output tokens of one choice: the largest limit present, if the endpoint knows one and all are valid."""
+    if _OUTPUT_LIMITS_SET.isdisjoint(fields):
+        return size.output
     own = _OWN_LIMITS.get(request_type.name, _OUTPUT_LIMITS)
     if all(fields.get(name) is None for name in own):
         return size.output
