@@ -1,6 +1,5 @@
 """``/api/keys``: create, change and revoke virtual keys at run time. A value is returned once, when it is created."""
 
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import Query
@@ -13,17 +12,14 @@ from api.endpoints.deps import ContextDep, ServicesDep, as_response
 from api.http.query import list_reply, read_limit
 from api.http.request_context import NO_STORE, AuditEvent, Reply, json_reply
 from api.services import Services
+from api.usage.limits import limit_status
 from api.usage.models import RaisedLimit
-from shared import clock
 from shared.cache.identity import scope_hash
 from shared.cache.store import Purge
 from shared.errors import InvalidRequest, KeyNotFound, UnknownProvider
-from shared.governance.forecasts.limit_status import limit_status_of
 from shared.governance.keys.model import VirtualKey, caller_of_key
 from shared.governance.keys.store import KeyFilter
-from shared.governance.ledger.reports import Reports
-from shared.governance.limits.guard import LimitGuard
-from shared.governance.limits.model import MICRO, Limit
+from shared.governance.limits.model import MICRO
 from shared.governance.limits.raises import Raise, Raises
 from shared.settings.model import KeyRules
 
@@ -79,7 +75,9 @@ async def limits(key_id: str, services: ServicesDep) -> Response:
     """Limits of the key, its team and its customer: used, reserved and remaining, and a forecast for budgets."""
     key = await services.keys.get(key_id)
     caller = caller_of_key(key, services.settings)
-    return as_response(json_reply({"object": "list", "id": key.id, "data": await _status(services, caller.limits)}))
+    return as_response(
+        json_reply({"object": "list", "id": key.id, "data": await limit_status(services, caller.limits)})
+    )
 
 
 @router.post("/{key_id}/limits/raise", summary="Raise a budget for a time", response_model=RaisedLimit)
@@ -95,7 +93,7 @@ async def raise_limit(key_id: str, body: LimitRaise, services: ServicesDep, cont
     more = Raise(round(body.amount_usd * MICRO), round(body.until.timestamp() * 1000), body.reason)
     if not await Raises(services.commands).add(limit, more):
         raise InvalidRequest("until must be in the future.", param="until")
-    (status,) = await _status(services, (limit,))
+    (status,) = await limit_status(services, (limit,))
     return as_response(json_reply(status))
 
 
@@ -135,11 +133,6 @@ async def delete(key_id: str, services: ServicesDep) -> Response:
     await cache_store(services).purge(Purge(scope=scope_hash("key", key_id)))
     await services.governance.keys_changed()
     return as_response(json_reply({"id": key_id, "object": "virtual_key", "deleted": True}))
-
-
-async def _status(services: Services, limits: Sequence[Limit]) -> list[dict[str, Any]]:
-    commands = services.commands
-    return await limit_status_of(LimitGuard(commands), Reports(commands), Raises(commands), limits, clock.now())
 
 
 def _document(key: VirtualKey) -> dict[str, Any]:

@@ -185,6 +185,36 @@ class RunPage(BaseModel):
     has_more: bool
 
 
+class LimitForecast(BaseModel):
+    """Where a budget is heading, at the rate of the last day."""
+
+    rate_usd_per_hour: float
+    projected_usd: float = Field(description="Spent at the end of the window.")
+    exhausted_at: str | None = Field(description="Null: not before the window ends.")
+
+
+class LimitItem(BaseModel):
+    """The status of a limit; amounts in USD have `_usd`, counts have not."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str
+    kind: str = Field(description="`budget`, `requests` or `tokens`.")
+    of: str = Field(description="`key`, `team` or `customer`.")
+    of_name: str
+    window: str
+    resets_at: str | None = None
+    forecast: LimitForecast | None = None
+
+
+class OwnLimits(BaseModel):
+    """The limits that bind a virtual key."""
+
+    object: Literal["list"]
+    id: str = Field(description="Of the key.")
+    data: list[LimitItem]
+
+
 class LimitRaiseAnswer(BaseModel):
     """A raise of a budget."""
 

@@ -253,6 +253,20 @@ async def test_a_key_sees_its_own_usage_alone(busy: Gateway):
         assert (await busy.http.get("/v1/usage", headers=headers)).status_code == 401
 
 
+async def test_a_key_sees_the_limits_that_bind_it(busy: Gateway):
+    answer = await asked(busy, "/v1/limits", OWN)
+    assert answer["id"] == "team-a"
+    assert [(row["of"], row["of_name"], row["limit_usd"]) for row in answer["data"]] == [
+        ("key", "team-a", 50),
+        ("team", "search", 100),
+    ]
+    assert all(row["used_usd"] > 0 for row in answer["data"])
+    assert answer["data"][0]["forecast"]["projected_usd"] > 0
+    assert (await asked(busy, "/v1/limits", OTHER))["data"] == []
+    for headers in ({}, ADMIN):
+        assert (await busy.http.get("/v1/limits", headers=headers)).status_code == 401
+
+
 async def test_forecasts(busy: Gateway):
     page = await asked(busy, "/api/usage/forecast")
     first, second = page["data"]
