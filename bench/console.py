@@ -1,14 +1,17 @@
-"""What open tabs of the console cost the API and the store, and how smoothly 10,000 jobs scroll.
+"""What open tabs of the console cost, how smoothly 10,000 jobs scroll, and how soon pages show a change.
 
 python -m bench.console            # two minutes; needs chromium
-python -m bench.console --keep     # make the table the current one in RESULTS.md
+python -m bench.console --changes  # how soon each live page shows a change, instead; three minutes
+python -m bench.console --keep     # make the tables the current ones in RESULTS.md
 """
 
 import argparse
+import random
 import shutil
 import tempfile
 import time
 from pathlib import Path
+from statistics import median
 
 from playwright.sync_api import Browser, Page, sync_playwright
 from redis import Redis
@@ -17,8 +20,9 @@ from bench import results_file
 from bench.machine import cpu_s, load, shape
 from bench.report import run_line, table
 from shared.store.datadir import running_store_url
-from tests.browser.conftest import ADMIN_KEY, ARGUMENTS, fill_with_sample
-from tests.served import Served, served
+from tests.browser.changes import prepare_changes
+from tests.browser.conftest import ADMIN_KEY, ARGUMENTS, api_of, sample_gateway
+from tests.served import Served
 
 GROUP = "Console"
 JOBS = 10_000
@@ -63,20 +67,45 @@ SCROLL = (
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=20, help="of each window")
+    parser.add_argument("--changes", action="store_true", help="how soon each live page shows a change")
+    parser.add_argument("--rounds", type=int, default=7, help="of changes on each page")
     parser.add_argument("--keep", action="store_true")
     arguments = parser.parse_args()
     with (
         tempfile.TemporaryDirectory() as folder,
-        served(Path(folder) / "data", "--demo", FINOPS_ADMIN_KEY=ADMIN_KEY) as gateway,
+        sample_gateway(Path(folder)) as gateway,
+        sync_playwright() as playwright,
     ):
-        fill_with_sample(gateway)
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=list(ARGUMENTS))
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=list(ARGUMENTS))
+        if arguments.changes:
+            text = f"### A change made through the API, until the open page shows it\n\n{changes(browser, gateway, arguments.rounds)}\n"
+        else:
             text = f"### An open Overview\n\n{tabs(browser, gateway, arguments.seconds)}\n\n### {JOBS:,} rows, scrolled by 240 px a frame, 300 times\n\n{scrolling(browser, gateway)}\n"
-            browser.close()
+        browser.close()
     print(text)
     if arguments.keep:
         results_file.keep(GROUP, f"{run_line()}; {shape()}; load average {load():.1f}.", text)
+
+
+def changes(browser: Browser, gateway: Served, rounds: int) -> str:
+    """Time from sending each change to seeing it, at moments that fall anywhere between two polls."""
+    found: dict[str, list[float]] = {}
+    page = signed_in(browser, gateway)
+    with api_of(gateway) as api:
+        for _ in range(rounds):
+            for title, change in prepare_changes(api):
+                page.goto(f"{gateway.url}/ui{change.path}")
+                page.wait_for_selector("main h1")
+                page.wait_for_selector("[aria-busy=true]", state="detached")
+                find = change.watch(page)
+                time.sleep(1.5 + random.uniform(0, 1.5))
+                began = time.monotonic()
+                find(change.make()).first.wait_for(timeout=30_000)
+                found.setdefault(title, []).append(time.monotonic() - began)
+                change.undo()
+    page.context.close()
+    rows = [[title, *(f"{at(times):.2f}" for at in (min, median, max))] for title, times in found.items()]
+    return table(["page", "soonest, s", "median, s", "latest, s"], rows)
 
 
 def tabs(browser: Browser, gateway: Served, seconds: float) -> str:

@@ -11,6 +11,7 @@ from tests.clock import DATED
 TOGETHER = {
     "tests/api/sign_in/test_sign_in.py": "sign-in",
     "tests/cli/test_jobs.py": "gateway",
+    "tests/cli/test_following.py": "gateway",
     "tests/cli/test_keys.py": "gateway",
     "tests/cli/test_usage.py": "gateway",
     "tests/cli/test_ui.py": "gateway",
@@ -21,7 +22,9 @@ TOGETHER = {
     "tests/docs/test_site.py": "site",
     "tests/browser/test_actions.py": "browser",
     "tests/browser/test_console.py": "browser",
+    "tests/browser/test_live.py": "browser",
     "tests/journeys/test_batches.py": "batches",
+    "tests/journeys/test_first_answer.py": "first-answer",
     "tests/journeys/test_keys.py": "tiers",
     "tests/journeys/test_replacement.py": "replacement",
     "tests/journeys/test_wheel.py": "wheel",

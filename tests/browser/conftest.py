@@ -6,15 +6,19 @@ import shutil
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, Page, StorageState, expect, sync_playwright
 
 from cli.demo.sample import fill
 from shared.store.datadir import running_store_url
+from tests.browser.acting import Press, by_keyboard, by_mouse
+from tests.browser.changes import Api
 from tests.served import Served, served
 
 expect.set_options(timeout=20_000)  # a busy machine takes long: only that it happens is asserted
@@ -81,10 +85,9 @@ def fill_with_sample(running: Served) -> None:
         assert thread.submit(asyncio.run, fill(running.url, store_url, ADMIN_KEY, webhooks=False)).result()
 
 
-@pytest.fixture(scope="package")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A gateway with a month of use, a rule for alerts, a cache and a receiver of events."""
-    folder = tmp_path_factory.mktemp("browser")
+@contextmanager
+def sample_gateway(folder: Path) -> Iterator[Served]:
+    """Run a gateway with a month of use, a rule for alerts, a cache and a receiver of events."""
     with Receiver() as receiver:
         threading.Thread(target=receiver.serve_forever, daemon=True).start()
         config = folder / "finops.toml"
@@ -97,12 +100,26 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 @pytest.fixture(scope="package")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with sample_gateway(tmp_path_factory.mktemp("browser")) as running:
+        yield running
+
+
+@pytest.fixture(scope="package")
 def browser(chromium: str) -> Iterator[Browser]:
     """Chromium, of this folder alone: Playwright's event loop runs in the tests' thread until it is closed."""
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=chromium, args=list(ARGUMENTS))
         yield running
         running.close()
+
+
+@contextmanager
+def api_of(running: Served) -> Iterator[Api]:
+    """The API of a gateway, as its administrator."""
+    headers = {"authorization": f"Bearer {ADMIN_KEY}"}
+    with httpx.Client(base_url=running.url, headers=headers, trust_env=False, timeout=20) as client:
+        yield Api(client)
 
 
 @dataclass
@@ -156,3 +173,16 @@ def tab(browser: Browser, gateway: Served, session: StorageState) -> Iterator[Ta
     yield opened
     context.close()
     assert opened.problems == []
+
+
+@pytest.fixture(params=[by_mouse, by_keyboard], ids=["mouse", "keyboard"])
+def press(request: pytest.FixtureRequest) -> Press:
+    """A way to use a button, link or box."""
+    chosen: Press = request.param
+    return chosen
+
+
+@pytest.fixture
+def api(gateway: Served) -> Iterator[Api]:
+    with api_of(gateway) as opened:
+        yield opened

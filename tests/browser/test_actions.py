@@ -1,74 +1,20 @@
 """Every action of the console, by mouse and by keyboard; its effect is checked through the API."""
 
-import json
 import re
-from collections.abc import Callable
 from typing import Any
 
-import httpx
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, expect
 from redis import Redis
 
 from shared.store.datadir import running_store_url
+from tests.browser.acting import Press, button, row
+from tests.browser.changes import CHAT, SLOW, Api
 from tests.browser.conftest import ADMIN_KEY, Tab
 from tests.served import Served
 from tests.waiting import wait_until_sync
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(180)]
-
-Press = Callable[[Locator], None]
-CHAT = {"messages": [{"role": "user", "content": "hello"}]}
-SLOW = "sim/gpt-4o@latency=600"
-
-
-def by_mouse(target: Locator) -> None:
-    target.click()
-
-
-def by_keyboard(target: Locator) -> None:
-    target.focus()
-    target.press("Space" if target.get_attribute("type") == "checkbox" else "Enter")
-
-
-@pytest.fixture(params=[by_mouse, by_keyboard], ids=["mouse", "keyboard"])
-def press(request: pytest.FixtureRequest) -> Press:
-    """A way to use a button, link or box."""
-    chosen: Press = request.param
-    return chosen
-
-
-class Api:
-    """The gateway's API, as its administrator."""
-
-    def __init__(self, client: httpx.Client) -> None:
-        self._client = client
-
-    def get(self, path: str) -> Any:
-        return self._client.get(path).raise_for_status().json()
-
-    def post(self, path: str, body: Any = None, **headers: str) -> Any:
-        return self._client.post(path, json=body, headers=headers).raise_for_status().json()
-
-    def submit(self, model: str, **headers: str) -> str:
-        """Submit a job without a key; its id."""
-        body = {"model": model, **CHAT}
-        return str(self.post("/v1/async/chat/completions", body, authorization="", **headers)["id"])
-
-
-@pytest.fixture
-def api(gateway: Served) -> Any:
-    headers = {"authorization": f"Bearer {ADMIN_KEY}"}
-    with httpx.Client(base_url=gateway.url, headers=headers, trust_env=False, timeout=20) as client:
-        yield Api(client)
-
-
-def button(scope: Page | Locator, name: str) -> Locator:
-    return scope.get_by_role("button", name=name, exact=True)
-
-
-def row(page: Page, text: str) -> Locator:
-    return page.locator("tbody tr", has_text=text)
 
 
 def test_keys(tab: Tab, api: Api, press: Press) -> None:
@@ -202,7 +148,7 @@ def test_an_event_is_sent_again(tab: Tab, api: Api, press: Press) -> None:
     expect(page.locator("tbody .badge")).to_have_text("delivered")
     press(page.locator("tbody button"))
     press(button(page, "Send again"))
-    expect(page.locator("tbody td.right")).to_have_text("2")
+    expect(page.locator("tbody td.right").first).to_have_text("2")
     (delivery,) = api.get(f"/api/webhooks/deliveries?job={job_id}")["data"]
     assert len(delivery["attempts"]) == 2
     press(button(page, "Signing secret"))
@@ -222,13 +168,10 @@ def test_stored_answers_are_purged(tab: Tab, api: Api, press: Press) -> None:
     assert api.post("/api/cache/purge", {"model": "sim/gpt-4o-mini", "dry_run": True})["purged"] == 0
 
 
-def test_a_batch_is_cancelled(tab: Tab, api: Api, press: Press, gateway: Served) -> None:
+def test_a_batch_is_cancelled(tab: Tab, api: Api, press: Press) -> None:
     line = {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": {"model": SLOW, **CHAT}}
-    files = {"file": ("lines.jsonl", json.dumps(line)), "purpose": (None, "batch")}
-    with httpx.Client(base_url=gateway.url, trust_env=False, timeout=20) as client:
-        file_id = client.post("/v1/files", files=files, headers={"x-bf-provider": "finops"}).json()["id"]
-        body = {"input_file_id": file_id, "endpoint": "/v1/chat/completions", "completion_window": "24h"}
-        batch = client.post("/v1/batches", json=body).raise_for_status().json()
+    body = {"input_file_id": api.upload([line]), "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+    batch = api.post("/v1/batches", body, authorization="")
     page = tab.open("/batches")
     press(button(page.locator("tbody tr").first, "Cancel"))
     press(button(page, "Cancel batch"))

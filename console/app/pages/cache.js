@@ -12,7 +12,7 @@ const RANGES = /** @type {[string, string][]} */ ([["1", "Day"], ["7", "Week"], 
 
 export default function Cache() {
   const days = current.value.query.get("days") ?? "7";
-  const live = usePoll((signal) => call("cache", { query: { days }, signal }), [days], 3000);
+  const live = usePoll((signal) => call("cache", { query: { days }, signal }), [days]);
   const [purging, setPurging] = useState(false);
   const data = live.data;
   return html`<${PageHead} title="Cache">

@@ -28,7 +28,7 @@ export default function Calls() {
       empty=${["No calls match", "Every call and job is booked here with its tokens and cost."]} noun="calls"
       columns=${[
         { title: "Ended", cell: (/** @type {any} */ row) => html`<button class="small plain" onClick=${() => setOpen(row)}><${When} at=${row.ended_at} /></button>` },
-        { title: "Status", cell: (/** @type {any} */ row) => html`<${Status} status=${row.status < 400 ? "ok" : "failed"} /> <span class="num muted">${row.status}</span>` },
+        { title: "Status", cell: (/** @type {any} */ row) => html`<span class="nowrap"><${Status} status=${row.status < 400 ? "ok" : "failed"} /> <span class="num muted">${row.status}</span></span>` },
         { title: "Model", cell: (/** @type {any} */ row) => html`<span class="clip" title=${row.asked_model}>${row.provider}/${row.model}</span>` },
         { title: "Key", cell: (/** @type {any} */ row) => row.key_name || html`<span class="muted">none</span>` },
         { title: "Type", cell: (/** @type {any} */ row) => row.request_type },

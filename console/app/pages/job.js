@@ -16,10 +16,10 @@ const ENDED = new Set(["completed", "failed", "cancelled"]);
 /** @param {{ jobId: string }} props */
 export default function Job({ jobId }) {
   const admin = session.value?.role !== "key";
-  const [ended, setEnded] = useState(false);
-  const live = usePoll((signal) => call(admin ? "job" : "ownJob", { path: { job_id: jobId }, signal }), [jobId], ended ? 0 : 1500);
+  const [done, setDone] = useState(false); // the others may be retried, here or elsewhere
+  const live = usePoll((signal) => call(admin ? "job" : "ownJob", { path: { job_id: jobId }, signal }), [jobId], done ? 0 : 1500);
   const job = live.data;
-  useEffect(() => setEnded(job ? ENDED.has(job.status) : false), [job?.status]);
+  useEffect(() => setDone(job?.status === "completed"), [job?.status]);
   return html`<${PageHead} title="Job" sub=${html`<span class="mono">${jobId}</span>`}>
       <${Copy} text=${jobId} label="Copy id" />${job ? html`<${Actions} job=${job} admin=${admin} reload=${live.reload} />` : null}</${PageHead}>
     <${Problem} of=${live} />
@@ -37,7 +37,7 @@ const Summary = ({ job }) => html`<${Facts} facts=${[
   ["Ran for", ranFor(job)],
   ["Cost", costOf(job)],
   ["Key", job.key],
-  ["Request", html`<span class="mono">${job.request_id}</span>`],
+  ["Request", html`<span class="mono clip" title=${job.request_id}>${job.request_id}</span>`],
   ["Expires", job.expires_at ? html`<${When} at=${job.expires_at} />` : null],
   ...Object.entries(job.labels ?? {}).map(([name, value]) => /** @type {[string, any]} */ ([name, value])),
 ]} />`;
@@ -95,12 +95,13 @@ function Result({ result }) {
 
 /** What each call of the job cost, by which price, and its request where content is kept. @param {{ job: any }} props */
 function Costs({ job }) {
-  const ended = ENDED.has(job.status);
+  const [booked, setBooked] = useState(false);
   const live = usePoll(async (signal) => {
     const { data } = await call("calls", { query: { job: job.id, content: "true", limit: 20 }, signal });
     return Promise.all(data.map(async (/** @type {any} */ row) => ({ ...row, price: await priceOf(row, signal) })));
-  }, [job.id, job.status], ended ? 0 : 5000);
+  }, [job.id, job.status], booked ? 0 : 1500);
   const rows = live.data ?? [];
+  useEffect(() => setBooked(ENDED.has(job.status) && rows.length > 0), [job.status, rows.length]);
   const kept = rows.find((/** @type {any} */ row) => row.content)?.content;
   return html`<${Problem} of=${live} />
     ${rows.length ? html`<${Card} title="Cost" pad=${false}><${Table} label="Cost" rows=${rows} columns=${[
@@ -109,7 +110,7 @@ function Costs({ job }) {
       { title: "Cached", right: true, cell: (/** @type {any} */ row) => count(row.cached_tokens) },
       { title: "Output", right: true, cell: (/** @type {any} */ row) => count(row.output_tokens) },
       { title: "Cost", right: true, cell: (/** @type {any} */ row) => (row.priced ? money(row.cost_usd) : html`<span class="muted">no price</span>`) },
-      { title: "Price", cell: (/** @type {any} */ row) => row.price },
+      { title: "Price", cell: (/** @type {any} */ row) => html`<div style=${{ minWidth: "150px" }}>${row.price}</div>` },
     ]} /></${Card}>` : null}
     ${kept ? html`<${Card} title="Request" actions=${html`<${Copy} text=${pretty(kept.request ?? kept)} />`}><pre tabindex="0">${pretty(kept.request ?? kept)}</pre></${Card}>` : null}`;
 }
@@ -126,7 +127,7 @@ async function priceOf(row, signal) {
 
 /** @param {{ job: any, admin: boolean }} props */
 function Deliveries({ job, admin }) {
-  const live = usePoll((signal) => call("jobDeliveries", { path: { job_id: job.id }, signal }), [job.id, job.status], 3000);
+  const live = usePoll((signal) => call("jobDeliveries", { path: { job_id: job.id }, signal }), [job.id, job.status]);
   const rows = live.data?.data ?? [];
   const again = (/** @type {any} */ one) => act(() => call("redeliver", { path: { delivery_id: one.id } }), "The event is sent again.").then(live.reload);
   if (!rows.length) return null;
@@ -186,12 +187,12 @@ function Retry({ job, name, onClose }) {
 function Code({ job }) {
   const [language, setLanguage] = useState("curl");
   const text = pollCode(language, job.id, location.origin);
-  return html`<${Card} title="Poll from code" actions=${html`<${Segmented} label="Language" options=${[["curl", "curl"], ["python", "Python"], ["js", "JavaScript"]]} value=${language} onChange=${setLanguage} /><${Copy} text=${text} />`}><pre tabindex="0">${text}</pre></${Card}>`;
+  return html`<${Card} title="Poll from code" actions=${html`<${Segmented} label="Language" options=${[["curl", "curl"], ["python", "Python"], ["js", "JavaScript"]]} value=${language} onChange=${setLanguage} /><${Copy} text=${text} />`}><pre class="code" tabindex="0">${text}</pre></${Card}>`;
 }
 
 /** @param {string} language @param {string} id @param {string} origin */
 function pollCode(language, id, origin) {
-  if (language === "curl") return `curl ${origin}/v1/async/jobs/${id} -H "Authorization: Bearer $FINOPS_KEY"`;
+  if (language === "curl") return `curl ${origin}/v1/async/jobs/${id} \\\n  -H "Authorization: Bearer $FINOPS_KEY"`;
   if (language === "python") return `import httpx, os\n\njob = httpx.get("${origin}/v1/async/jobs/${id}", headers={"authorization": f"Bearer {os.environ['FINOPS_KEY']}"}).json()\nprint(job["status"], job.get("result"))`;
   return `const response = await fetch("${origin}/v1/async/jobs/${id}", { headers: { authorization: \`Bearer \${process.env.FINOPS_KEY}\` } });\nconst job = await response.json();\nconsole.log(job.status, job.result);`;
 }

@@ -17,7 +17,7 @@ const HOURS = /** @type {Record<string, number>} */ ({ "1h": 1, "1d": 24, "7d": 
 const FILTERS = [
   { name: "status", label: "Status", options: choices(["pending", "processing", "completed", "failed", "cancelled"]) },
   { name: "model", label: "Model", placeholder: "Model" },
-  { name: "label", label: "Label", placeholder: "Label, as app:search" },
+  { name: "label", label: "Label", placeholder: "Label app:search" },
   { name: "since", label: "Submitted", options: /** @type {[string, string][]} */ ([["1h", "in the last hour"], ["1d", "in the last day"], ["7d", "in the last week"]]) },
   { name: "provider", label: "Provider", more: true },
   { name: "code", label: "Error code", more: true },
@@ -67,7 +67,7 @@ const COLUMNS = [
   { title: "Labels", cell: (/** @type {any} */ job) => Object.entries(job.labels ?? {}).slice(0, 3).map(([name, value]) => html`<span class="tag" title=${`${name}: ${value}`}>${name}: ${value}</span> `) },
   { title: "Attempts", right: true, cell: (/** @type {any} */ job) => job.attempts },
   { title: "Ran", right: true, cell: (/** @type {any} */ job) => ranFor(job) },
-  { title: "Submitted", cell: (/** @type {any} */ job) => html`<${When} at=${job.created_at} />` },
+  { title: "Submitted", right: true, cell: (/** @type {any} */ job) => html`<${When} at=${job.created_at} />` },
 ];
 
 /** @param {any} job */

@@ -26,14 +26,14 @@ export default function Keys() {
     <${Card} pad=${false}><${Table} label="Keys" pages=${pages}
       empty=${["No keys match", "A key gives a team models, budgets and rate limits of its own."]} noun="keys"
       columns=${[
-        { title: "Name", cell: (/** @type {any} */ key) => html`<span title=${key.id}>${key.name}</span>` },
+        { title: "Name", cell: (/** @type {any} */ key) => html`<span class="nowrap" title=${key.id}>${key.name}</span>` },
         { title: "Status", cell: (/** @type {any} */ key) => html`<${Status} status=${key.status} />` },
         { title: "Value", cell: (/** @type {any} */ key) => html`<span class="mono muted">…${key.hint}</span>` },
         { title: "Team", cell: (/** @type {any} */ key) => key.team },
-        { title: "Limits", cell: (/** @type {any} */ key) => limitsOf(key).map((text) => html`<span class="tag">${text}</span> `) },
-        { title: "Models", cell: (/** @type {any} */ key) => html`<span class="clip" title=${key.models.join(", ")}>${key.models.join(", ")}</span>` },
+        { title: "Limits", cell: (/** @type {any} */ key) => html`<span class="nowrap">${limitsOf(key).map((text) => html`<span class="tag">${text}</span> `)}</span>` },
+        { title: "Models", cell: (/** @type {any} */ key) => html`<span class="clip" title=${key.models.join(", ")}>${key.models.join(", ").replace(/^\*$/, "all")}</span>` },
         { title: "Created", cell: (/** @type {any} */ key) => (key.configured ? "configuration" : html`<${When} at=${key.created_at} />`) },
-        { title: "", right: true, cell: (/** @type {any} */ key) => (key.configured || key.status === "revoked" ? null : html`<button class="small" onClick=${() => setOpen({ kind: "rotate", key })}>Rotate</button> <button class="small danger" onClick=${() => setOpen({ kind: "revoke", key })}>Revoke</button>`) },
+        { title: "", right: true, cell: (/** @type {any} */ key) => (key.configured || key.status === "revoked" ? null : html`<span class="nowrap"><button class="small" onClick=${() => setOpen({ kind: "rotate", key })}>Rotate</button> <button class="small danger" onClick=${() => setOpen({ kind: "revoke", key })}>Revoke</button></span>`) },
       ]} /></${Card}>
     ${open?.kind === "create" ? html`<${Create} onClose=${close} />` : null}
     ${open?.kind === "rotate" ? html`<${Rotate} item=${open.key} onClose=${close} />` : null}

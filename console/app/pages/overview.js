@@ -56,5 +56,5 @@ const Health = ({ providers }) => html`<${Card} title="Providers" pad=${false} a
     columns=${[
       { title: "Provider", cell: (/** @type {any} */ row) => row.name },
       { title: "Circuit", cell: (/** @type {any} */ row) => html`<${Status} status=${row.circuit} />` },
-      { title: "Running", right: true, cell: (/** @type {any} */ row) => `${row.concurrency.inside} of ${row.concurrency.limit}` },
+      { title: "Running", right: true, cell: (/** @type {any} */ row) => `${count(row.concurrency.inside)} of ${count(row.concurrency.limit)}` },
     ]} /></${Card}>`;

@@ -1,13 +1,15 @@
 /** How do the providers do? */
-import { html } from "../lib/html.js";
+import { html, useEffect } from "../lib/html.js";
 import { call } from "../lib/api.js";
 import { count, duration, percent } from "../lib/format.js";
-import { usePoll } from "../lib/poll.js";
+import { useBooked, usePoll } from "../lib/poll.js";
 import { Card, Empty, Facts, Loading, PageHead, Problem, Status } from "../ui/parts.js";
 
 export default function Providers() {
   const live = usePoll((signal) => call("readiness", { query: { verbose: "1" }, signal }), []);
   const today = usePoll((signal) => call("usage", { query: { per: "total", group_by: "provider", from: new Date(Date.now() - 86_400_000).toISOString() }, signal }), [], 15_000);
+  const booked = useBooked();
+  useEffect(() => void (booked && today.reload()), [booked]);
   const used = new Map((today.data?.data ?? []).map((/** @type {any} */ row) => [row.provider, row]));
   const data = live.data;
   return html`<${PageHead} title="Providers" sub="As this API process sees them" />
@@ -25,11 +27,11 @@ function Provider({ name, state, used }) {
   const { inside, limit, waiting, configured } = state.concurrency;
   const resting = state.resting_keys ?? [];
   return html`<${Card} title=${name} actions=${html`<${Status} status=${state.circuit} />`}><${Facts} facts=${[
-    ["Circuit", state.circuit === "closed" ? "closed: calls pass" : `${state.circuit}, next try in ${duration(state.tried_again_in_s)}`],
-    ["Concurrency", `${inside} running, ${waiting} waiting, limit ${limit}${limit < configured ? ` (throttled from ${configured})` : ""}`],
+    ["Circuit", state.circuit === "closed" ? "closed: calls pass" : `${state.circuit.replace("_", " ")}, next try in ${duration(state.tried_again_in_s)}`],
+    ["Concurrency", `${count(inside)} of ${count(limit)} running${waiting ? `, ${count(waiting)} waiting` : ""}${limit < configured ? `; throttled from ${count(configured)}` : ""}`],
     ["Keys cooling down", resting.length ? resting.map((/** @type {any} */ key) => html`<div>${key.key ?? key.name}${key.model ? ` for ${key.model}` : ""}: ${duration(key.for_s)}</div>`) : "none"],
     ["Calls since yesterday", used ? `${count(used.calls)}, ${percent(used.errors, used.calls)} failed` : "none"],
     ["Mean latency", used ? duration(used.average_latency_ms / 1000) : null],
-    ["Circuits per model", (state.circuits ?? []).length ? state.circuits.map((/** @type {any} */ one) => html`<div>${one.model ?? one.name}: ${one.state ?? one.circuit}</div>`) : null],
+    ["Circuits per model", (state.circuits ?? []).length ? state.circuits.map((/** @type {any} */ one) => html`<div>${one.model ?? one.name}: ${(one.state ?? one.circuit).replace("_", " ")}</div>`) : null],
   ]} /></${Card}>`;
 }

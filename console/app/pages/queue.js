@@ -55,7 +55,7 @@ const Workers = ({ workers }) => html`<${Card} title="Workers" pad=${false}><${T
     { title: "Worker", cell: (/** @type {any} */ worker) => html`<span class="mono clip" title=${worker.id}>${worker.id}</span>` },
     { title: "Version", cell: (/** @type {any} */ worker) => worker.version ?? "" },
     { title: "Running", right: true, cell: (/** @type {any} */ worker) => (worker.running == null ? "" : `${count(worker.running)} of ${count(worker.concurrency)}`) },
-    { title: "Started", cell: (/** @type {any} */ worker) => (worker.started_at ? html`<${When} at=${worker.started_at} />` : "") },
+    { title: "Started", right: true, cell: (/** @type {any} */ worker) => (worker.started_at ? html`<${When} at=${worker.started_at} />` : "") },
   ]} /></${Card}>`;
 
 const KINDS = ["all", "key", "team", "provider", "model", "priority"];

@@ -20,6 +20,6 @@ export default function Runs() {
         { title: "Budget", right: true, cell: (/** @type {any} */ run) => money(run.budget_usd) },
         { title: "Calls", right: true, cell: (/** @type {any} */ run) => count(run.calls) },
         { title: "Jobs", right: true, cell: (/** @type {any} */ run) => count(run.jobs) },
-        { title: "Last used", cell: (/** @type {any} */ run) => html`<${When} at=${run.last_used_at} />` },
+        { title: "Last used", right: true, cell: (/** @type {any} */ run) => html`<${When} at=${run.last_used_at} />` },
       ]} /></${Card}>`;
 }

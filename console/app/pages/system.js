@@ -18,7 +18,7 @@ export default function System() {
         ["Session ends", html`<${When} at=${session.value?.expires_at} />`],
         ["API reference", html`<a href="/docs" target="_blank" rel="noreferrer">/docs</a>`],
       ]} /></${Card}>
-      <${Card} title="Store"><${Facts} facts=${Object.entries(data.store).map(([name, value]) => [name.replace(/_/g, " "), String(value)])} /></${Card}></div>
+      <${Card} title="Store"><${Facts} facts=${Object.entries(data.store).map(([name, value]) => [name[0].toUpperCase() + name.slice(1).replace(/_/g, " "), String(value)])} /></${Card}></div>
       <${Checks} />
       <${Card} title="Configuration in force"><pre tabindex="0">${JSON.stringify(data.configuration, null, 2)}</pre></${Card}></div>` : null}`;
 }

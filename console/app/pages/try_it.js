@@ -96,5 +96,5 @@ function Code({ surface, model, prompt, mode }) {
   const languages = /** @type {[string, string][]} */ ([["python", "Python"], ...(surface.js ? [["js", "JavaScript"]] : []), ["curl", "curl"]]);
   const language = languages.some(([name]) => name === chosen) ? chosen : "python";
   const text = codeFor(/** @type {any} */ (language), surface, model, prompt, mode);
-  return html`<${Card} title="The same from code" actions=${html`<${Segmented} label="Language" options=${languages} value=${language} onChange=${setChosen} /><${Copy} text=${text} />`}><pre tabindex="0">${text}</pre></${Card}>`;
+  return html`<${Card} title="The same from code" actions=${html`<${Segmented} label="Language" options=${languages} value=${language} onChange=${setChosen} /><${Copy} text=${text} />`}><pre class="code" tabindex="0">${text}</pre></${Card}>`;
 }

@@ -13,7 +13,7 @@ const FILTERS = [
   { name: "status", label: "Status", options: /** @type {[string, string][]} */ (["pending", "delivered", "failed"].map((name) => [name, name])) },
   { name: "webhook", label: "Webhook" },
   { name: "job", label: "Job", placeholder: "Id of a job" },
-  { name: "event", label: "Event", placeholder: "Event, as async_job.failed" },
+  { name: "event", label: "Event", placeholder: "Event" },
 ];
 
 export default function Webhooks() {
@@ -31,7 +31,7 @@ export default function Webhooks() {
         { title: "To", cell: (/** @type {any} */ one) => html`<span class="clip" title=${one.url}>${one.webhook || one.url}</span>` },
         { title: "Job", cell: (/** @type {any} */ one) => (one.job_id ? html`<a href=${`/ui/jobs/${one.job_id}`}><${Id} id=${one.job_id} /></a>` : "") },
         { title: "Attempts", right: true, cell: (/** @type {any} */ one) => one.attempts.length },
-        { title: "Created", cell: (/** @type {any} */ one) => html`<${When} at=${one.created_at} />` },
+        { title: "Created", right: true, cell: (/** @type {any} */ one) => html`<${When} at=${one.created_at} />` },
       ]} /></${Card}>
     ${open ? html`<${Delivery} delivery=${open} onClose=${() => (setOpen(null), pages.reload())} />` : null}`;
 }

@@ -77,7 +77,7 @@ export const Segmented = ({ options, value, label, onChange }) => html`
 export function LimitBar({ used, held, limit, label = "Used share of the limit", level }) {
   const share = limit ? (100 * (used + held)) / limit : 0;
   level ??= share >= 100 ? "bad" : share >= 80 ? "warn" : "";
-  const width = (/** @type {number} */ value) => ({ width: `${limit ? Math.min(100, (100 * value) / limit) : 0}%` });
+  const width = (/** @type {number} */ value) => ({ width: limit && value ? `max(2px, ${Math.min(100, (100 * value) / limit)}%)` : 0 });
   return html`<div class=${`bar ${level}`} role="meter" aria-valuemin="0" aria-valuemax=${limit} aria-valuenow=${used + held} aria-label=${label}>
     <i style=${width(used)}></i><i class="held" style=${width(held)}></i></div>`;
 }
