@@ -39,6 +39,18 @@ def check(config: Path | None) -> None:
     click.echo(f"{environ.get('FINOPS_CONFIG') or 'environment alone'}: valid; providers: {providers}")
 
 
+@command.command(name="schema", epilog=examples("finops config schema > finops.schema.json"))
+def schema() -> None:
+    """Print the JSON schema of the configuration file: editors check and complete settings with it.
+
+    Name it in the first line of finops.toml, as `#:schema ./finops.schema.json`: editors with Taplo read that line.
+    """
+    from cli.views.output import echo_json
+    from shared.settings.json_schema import file_schema
+
+    echo_json(file_schema())
+
+
 @command.command(name="diff", epilog=examples("finops config diff old.toml new.toml"))
 @click.argument("old", type=click.Path(path_type=Path, dir_okay=False))
 @click.argument("new", type=click.Path(path_type=Path, dir_okay=False))
