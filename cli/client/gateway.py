@@ -165,8 +165,23 @@ class Gateway:
         Raises:
             GatewayRequestError: The call was refused, or the stream broke or held an error.
         """
+        async for event in self._events("POST", path, json=body):
+            if event.get("error"):
+                error = event["error"]
+                raise GatewayRequestError(plain(error.get("message") if isinstance(error, dict) else error))
+            yield event
+
+    def job_events(self, job_id: str) -> AsyncIterator[dict[str, Any]]:
+        """Iterate over the data of a job's events, from its first one until it has ended.
+
+        Raises:
+            GatewayRequestError: There is no such job, or the stream broke.
+        """
+        return self._events("GET", f"/v1/async/jobs/{quote(job_id, safe='')}/events")
+
+    async def _events(self, method: str, path: str, **request: Any) -> AsyncIterator[dict[str, Any]]:  # noqa: ANN401
         try:
-            async with self._client.stream("POST", path, json=body, timeout=600.0) as reply:
+            async with self._client.stream(method, path, timeout=600.0, **request) as reply:
                 if reply.is_error:
                     await reply.aread()
                     raise _response_error(reply)
@@ -240,9 +255,6 @@ def _event(data: str) -> dict[str, Any]:
         event = None
     if not isinstance(event, dict):
         raise GatewayRequestError("the stream held something that is not a JSON object")
-    if event.get("error"):
-        error = event["error"]
-        raise GatewayRequestError(plain(error.get("message") if isinstance(error, dict) else error))
     return event
 
 

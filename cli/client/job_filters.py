@@ -1,9 +1,12 @@
 """Options that select jobs: those of ``finops jobs list``, and their query parameters."""
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
+
+from cli.client.key_options import SPAN, seconds_of
 
 Decorated = Callable[..., Any]
 
@@ -49,14 +52,28 @@ _OPTIONS = (
         "--label", metavar="NAME=VALUE", multiple=True, callback=lambda _ctx, _param, texts: _labels(texts),
         help="Only jobs with this label; of several, jobs that have them all.",
     ),
-    click.option("--created-after", metavar="TIME", help="Created after this time: RFC 3339 or Unix seconds."),
-    click.option("--created-before", metavar="TIME", help="Created before this time."),
+    click.option(
+        "--created-after", "--since", "created_after", metavar="TIME|SPAN",
+        callback=lambda _ctx, _param, text: _moment(text),
+        help="Created after this time (RFC 3339 or Unix seconds), or since so long ago, such as 1h or 7d.",
+    ),
+    click.option(
+        "--created-before", metavar="TIME|SPAN", callback=lambda _ctx, _param, text: _moment(text),
+        help="Created before this time, or longer ago than this span.",
+    ),
     click.option("--min-cost-usd", type=float, metavar="USD", help="Cost of at least this."),
     click.option("--max-cost-usd", type=float, metavar="USD", help="Cost of at most this."),
     click.option("--virtual-key", metavar="ID", multiple=True, help="Submitted with this key; needs the admin key."),
     click.option("--team", multiple=True, help="Of this team; needs the admin key."),
     click.option("--customer", multiple=True, help="Of this customer; needs the admin key."),
 )  # fmt: skip
+
+
+def _moment(text: str | None) -> str | None:
+    """Return a time as it was given, or a span as the time so long ago."""
+    if text is None or not SPAN.fullmatch(text):
+        return text
+    return (datetime.now(UTC) - timedelta(seconds=seconds_of(text, "--since"))).isoformat(timespec="milliseconds")
 
 
 def _labels(texts: tuple[str, ...]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
-_SPAN = re.compile(r"(\d{1,9})([smhdw])")
+SPAN = re.compile(r"(\d{1,9})([smhdw])")
 _NUMBER = re.compile(r"\d[\d_']{0,19}(?:\.\d{1,9})?([kKM]?)")
 _TIMES = {"": 1, "k": 1_000, "K": 1_000, "M": 1_000_000}
 
@@ -89,7 +89,7 @@ def seconds_of(text: str, option: str) -> int:
     Raises:
         click.BadParameter: The text is not a time span.
     """
-    found = _SPAN.fullmatch(text)
+    found = SPAN.fullmatch(text)
     if found:
         return int(found[1]) * _UNITS[found[2]]
     if text.isascii() and text.isdigit() and len(text) < 10:
@@ -133,7 +133,7 @@ def time_of(text: str, option: str) -> str:
         click.BadParameter: The text is neither.
     """
     try:
-        if _SPAN.fullmatch(text):
+        if SPAN.fullmatch(text):
             at = datetime.now(UTC) + timedelta(seconds=seconds_of(text, option))
         else:
             at = datetime.fromisoformat(text)

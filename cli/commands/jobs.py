@@ -9,6 +9,7 @@ from cli.client.job_filters import filter_options, filter_parameters, needs_all_
 from cli.client.options import credentials, gateway_options, wide_option
 from cli.client.requests import RequestOptions, body_of, headers_of
 from cli.commands.job_actions import COMMANDS
+from cli.commands.job_tail import command as tail
 from cli.examples import examples
 from shared.surfaces.request_types import BY_NAME
 
@@ -222,5 +223,5 @@ def list_(
         print_list(page, wide=wide)
 
 
-for _action in COMMANDS:
+for _action in (tail, *COMMANDS):
     command.add_command(_action)
