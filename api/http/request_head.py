@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from shared.errors import GatewayError, HeadersTooLarge, InvalidRequest, UrlTooLong
+from shared.errors import GatewayError, HeadersTooLarge, InvalidRequest
 
 Lines = Sequence[tuple[bytes, bytes]]
 
@@ -20,28 +20,19 @@ IDENTITY = frozenset(
         b"transfer-encoding",
     }
 )
-_REQUEST_LINE_BYTES = len(" HTTP/1.1\r\n") + len("OPTIONS ")
+_FIXED_BYTES = len("  HTTP/1.1\r\n") + len("\r\n")  # of the request line, and the empty line at the end
 _LINE_BYTES = len(": \r\n")
 
 
-def check_size(url: bytes, lines: Lines, max_bytes: int) -> None:
+def check_size(method: bytes, url: bytes, lines: Lines, max_bytes: int) -> None:
     """Refuse a head that is too long.
 
     Raises:
-        UrlTooLong: The request line alone is.
-        HeadersTooLarge: Request line and headers together are.
+        HeadersTooLarge: Request line and headers together are longer than ``max_bytes``.
     """
-    size = len(url) + _REQUEST_LINE_BYTES
-    if size > max_bytes:
-        raise url_too_long(max_bytes)
-    size += sum(len(name) + len(value) + _LINE_BYTES for name, value in lines)
-    if size > max_bytes:
+    size = len(method) + len(url) + _FIXED_BYTES
+    if size + sum(len(name) + len(value) + _LINE_BYTES for name, value in lines) > max_bytes:
         raise head_too_large(max_bytes)
-
-
-def url_too_long(max_bytes: int) -> GatewayError:
-    """The refusal of a request line that is longer than the limit for a whole head."""
-    return UrlTooLong(f"The URL is longer than {max_bytes // 1024} KiB (server.max_header_kb).")
 
 
 def head_too_large(max_bytes: int) -> GatewayError:

@@ -40,7 +40,6 @@
     │   └── IdempotencyConflict        409  invalid_request_error   idempotency_conflict
     ├── BodyLost                       410  api_error               body_lost
     ├── RequestTooLarge                413  invalid_request_error   request_too_large
-    ├── UrlTooLong                     414  invalid_request_error   url_too_long
     ├── RateLimited                    429  rate_limit_error
     │   ├── RequestLimited             429  rate_limit_error        request_limited
     │   ├── TokenLimited               429  rate_limit_error        token_limited
@@ -130,7 +129,6 @@ from shared.errors.requests import (
     UnknownProvider,
     Unsupported,
     UnsupportedParameter,
-    UrlTooLong,
     VirtualKeyBlocked,
     VirtualKeyNotFound,
     VirtualKeyRequired,
@@ -206,7 +204,6 @@ __all__ = [
     "UpstreamFailure",
     "UpstreamRefused",
     "UpstreamTimeout",
-    "UrlTooLong",
     "VirtualKeyBlocked",
     "VirtualKeyNotFound",
     "VirtualKeyRequired",

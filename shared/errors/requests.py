@@ -28,14 +28,6 @@ class RequestTimeout(GatewayError):
     retryable = True
 
 
-class UrlTooLong(GatewayError):
-    """The URL is too long."""
-
-    status = 414
-    type = "invalid_request_error"
-    code = "url_too_long"
-
-
 class HeadersTooLarge(GatewayError):
     """The request line and headers are too large or too many."""
 

@@ -48,7 +48,7 @@ POST = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\n"
 @pytest.mark.parametrize(
     ("request_bytes", "status", "code"),
     [
-        (b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\nhost: x\r\n\r\n", 414, "url_too_long"),
+        (b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\nhost: x\r\n\r\n", 431, "headers_too_large"),
         (HEAD + b"x: " + b"a" * 70_000 + b"\r\n\r\n", 431, "headers_too_large"),
         (HEAD + b"x: " + b"a" * 600_000, 431, "headers_too_large"),
         (HEAD + b"x: y\r\n" * 201 + b"\r\n", 431, "headers_too_large"),
@@ -159,6 +159,21 @@ async def test_bodies_above_the_budget_are_refused_and_small_ones_are_not(start:
     assert (await gateway.post("/v1/chat/completions", CHAT)).status_code == 200
     limits = gateway.server.config.http_protocol_class.keywords["limits"]  # type: ignore[attr-defined]
     await wait_until(lambda: limits.body_bytes == 0)
+
+
+async def test_an_idle_connection_is_closed_and_one_whose_request_runs_is_not(start: Start):
+    gateway = await start(server={"header_timeout_s": 0.2})
+    gateway.server.config.timeout_keep_alive = 0.2  # type: ignore[attr-defined]
+    async with connection(gateway) as (reader, writer):
+        slow = orjson.dumps({**CHAT, "model": "sim/gpt-4o@latency=1"})
+        writer.write(POST + b"content-length: %d\r\n\r\n%b" % (len(slow), slow))
+        assert (await asyncio.wait_for(response(reader), 20))[0] == 200
+        assert await asyncio.wait_for(reader.read(), 10) == b""
+    async with connection(gateway) as (reader, writer):
+        writer.write(b"POST /nothing HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\n")
+        assert (await asyncio.wait_for(response(reader), 20))[0] == 404
+        writer.write(b"later")  # the body is not wanted, and ends all the same
+        assert await asyncio.wait_for(reader.read(), 10) == b""
 
 
 def shut_down(gateway: Gateway) -> None:
