@@ -173,7 +173,7 @@ class ProviderStream:
                 await self._end()
             if events:
                 self._events += events.count(b"data:")
-                yield events
+                yield self._scrubber.events(events)
             self._raise_error()
 
     def _read_on(self) -> bool:

@@ -9,9 +9,10 @@ from typing import Final, Protocol, Self
 
 import httpx
 
-from shared.errors import AnswerTooLarge, Overloaded, UpstreamFailure, UpstreamRefused, UpstreamTimeout
+from shared.errors import AnswerTooLarge, UpstreamFailure, UpstreamRefused
 from shared.providers.answer_memory import UNCOUNTED_BYTES, AnswerMemory, AnswerOverLimit
 from shared.providers.base import Provider, ProviderKey
+from shared.providers.failures import compressed, failure, overloaded, unusable
 from shared.providers.health.gate import Gate
 from shared.providers.hosts.base import Destination, Host
 from shared.providers.resilience import retry_after_s
@@ -35,6 +36,7 @@ PASSED_HEADERS: Final = frozenset(
     {"openai-organization", "openai-processing-ms", "openai-version", "openai-poll-after-ms"}
 )
 PASSED_PREFIXES: Final = ("x-ratelimit-",)
+_UNCOMPRESSED: Final = (None, b"identity")
 
 
 HeaderPairs = tuple[tuple[str, str], ...]
@@ -63,11 +65,14 @@ class UpstreamResponse:
     Iterating gives the body as it comes; failures on the way are ours, not httpx's.
     """
 
-    def __init__(self, response: RawResponse, provider: Provider, gate: Gate, memory: AnswerMemory) -> None:
+    def __init__(
+        self, response: RawResponse, provider: Provider, gate: Gate, memory: AnswerMemory, scrubber: Scrubber
+    ) -> None:
         self._response = response
         self._provider = provider
         self._gate = gate
         self._memory = memory
+        self._scrubber = scrubber
         self._open = True
         self.status = response.status
         self.content_type = (response.header(b"content-type") or b"application/octet-stream").decode("latin-1")
@@ -78,7 +83,7 @@ class UpstreamResponse:
         return passed_headers(self._response)
 
     async def read(self) -> bytes:
-        """The whole body.
+        """The whole body, without secrets where it reports an error.
 
         Raises:
             UpstreamFailure: It was cut, stalled or too long.
@@ -87,8 +92,8 @@ class UpstreamResponse:
         most = self._memory.max_answer_bytes
         try:
             if self._response.complete or _declared_bytes(self._response) <= min(UNCOUNTED_BYTES, most):
-                return await self._response.read(most)
-            return await self._read_counted()
+                return self._scrubber.answer(await self._response.read(most))
+            return self._scrubber.answer(await self._read_counted())
         except (AnswerOverLimit, BodyTooLarge) as error:
             raise AnswerTooLarge(
                 f"The provider {self._provider.name!r} sent an answer of more than {most / 1024 / 1024:g} MB, "
@@ -204,7 +209,7 @@ class ProviderClient:
 
         Raises:
             UpstreamRefused: Any other status, with the provider's error.
-            UpstreamFailure: No usable answer (redirects are not followed); UpstreamTimeout where it was silence.
+            UpstreamFailure: No usable answer, a redirect, or a compressed one; UpstreamTimeout where it was silence.
             Overloaded: The provider's concurrency limit is reached.
         """
         gate = self._gate(provider)
@@ -213,9 +218,12 @@ class ProviderClient:
             destination = await self._hosts[provider.host].destination(provider, key, model, request)
             timeouts = _timeouts(provider.timeouts, total_s, stream=stream)
             response = await self._send(provider, destination, request, passed=headers, timeouts=timeouts)
-            if 200 <= response.status < 300:
-                return UpstreamResponse(response, provider, gate, self._memory)
-            raise await self._refusal(provider, destination, response)
+            if not 200 <= response.status < 300:
+                raise await self._refusal(provider, destination, response)
+            if response.header(b"content-encoding") not in _UNCOMPRESSED:
+                await response.aclose()
+                raise compressed(provider)
+            return UpstreamResponse(response, provider, gate, self._memory, self.scrubber)
         except BaseException:
             gate.leave()
             raise
@@ -249,9 +257,11 @@ class ProviderClient:
     async def _refusal(self, provider: Provider, destination: Destination, response: RawResponse) -> UpstreamFailure:
         if not 400 <= response.status < 600:
             await response.aclose()
-            return _unusable(provider, response.status)
+            return unusable(provider, response.status)
         try:
             body = await response.read(MAX_ERROR_BYTES)
+            if response.header(b"content-encoding") not in _UNCOMPRESSED:
+                body = b""
         except httpx.HTTPError:
             body = b""  # the status says enough
         finally:
@@ -264,7 +274,11 @@ class ProviderClient:
         if wait_s is None and isinstance(error.get("retry_after_s"), float):
             wait_s = error["retry_after_s"]  # stated in the body, as Google does
         return UpstreamRefused(
-            status, detail, provider=provider.name, retry_after_s=wait_s, headers=passed_headers(response)
+            status,
+            detail,
+            provider=provider.name,
+            retry_after_s=wait_s,
+            headers=self.scrubber.headers(passed_headers(response), credentials),
         )
 
     def _gate(self, provider: Provider) -> Gate:
@@ -276,7 +290,7 @@ class ProviderClient:
 
 def gate_of(provider: Provider) -> Gate:
     """The concurrency limit of a provider."""
-    return Gate(provider.concurrency, GATE_WAIT_S, partial(_overloaded, provider))
+    return Gate(provider.concurrency, GATE_WAIT_S, partial(overloaded, provider))
 
 
 @lru_cache(maxsize=1024)
@@ -330,22 +344,6 @@ def _declared_bytes(response: RawResponse) -> float:
     return int(declared) if declared is not None and declared.isdigit() else inf
 
 
-def _unusable(provider: Provider, status: int) -> UpstreamFailure:
-    if status < 400:
-        return UpstreamFailure(
-            f"The provider {provider.name!r} answered with a redirect ({status}), which is not followed. "
-            "Check its base_url."
-        )
-    return UpstreamFailure(f"The provider {provider.name!r} answered with the invalid status {status}.")
-
-
-def _overloaded(provider: Provider) -> Overloaded:
-    return Overloaded(
-        f"The provider {provider.name!r} is at its limit of concurrent calls. Try again.",
-        retry_after_s=1.0,
-    )
-
-
 def _without_empty(error: Mapping[str, object]) -> dict[str, object]:
     return {name: value for name, value in error.items() if value is not None and value != ""}
 
@@ -362,23 +360,3 @@ def _passed_as(raw_name: bytes) -> str:
     if name in PASSED_HEADERS or name.startswith(PASSED_PREFIXES):
         return name
     return "x-upstream-request-id" if name == "x-request-id" else ""
-
-
-def failure(error: Exception, provider: Provider) -> UpstreamFailure:
-    """Convert a transport failure for the caller: the fact and the provider's name, never an address."""
-    name = provider.name
-    if isinstance(error, httpx.ConnectTimeout):
-        return _unreachable(f"Could not connect to the provider {name!r} within {provider.timeouts.connect_s:g} s.")
-    if isinstance(error, httpx.TimeoutException):
-        return UpstreamTimeout(f"The provider {name!r} did not answer in time.")
-    if isinstance(error, httpx.ConnectError):
-        return _unreachable(f"The provider {name!r} cannot be reached.")
-    return UpstreamFailure(
-        f"The provider {name!r} closed the connection before its answer was complete ({type(error).__name__})."
-    )
-
-
-def _unreachable(message: str) -> UpstreamFailure:
-    error = UpstreamFailure(message)
-    error.reached = False
-    return error
