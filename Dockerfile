@@ -1,7 +1,13 @@
 # The gateway: api, worker and simulator are commands of one image. Two stages, so that uv and caches stay behind.
-FROM python:3.13-slim AS build
+# `deploy/pin_images.sh` prints these with their digests, for compose.yaml to pass on.
+ARG PYTHON_IMAGE=python:3.13-slim
+ARG UV_IMAGE=ghcr.io/astral-sh/uv:0.9
 
-COPY --from=ghcr.io/astral-sh/uv:0.9 /uv /usr/local/bin/uv
+FROM ${UV_IMAGE} AS uv
+
+FROM ${PYTHON_IMAGE} AS build
+
+COPY --from=uv /uv /usr/local/bin/uv
 ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never UV_PROJECT_ENVIRONMENT=/opt/finops
 WORKDIR /src
 
@@ -17,7 +23,7 @@ COPY simulator ./simulator
 COPY worker ./worker
 RUN --mount=type=cache,target=/root/.cache/uv uv sync --frozen --no-dev --all-extras --no-editable
 
-FROM python:3.13-slim
+FROM ${PYTHON_IMAGE}
 
 RUN groupadd --system --gid 10001 finops \
     && useradd --system --uid 10001 --gid 10001 --create-home --home-dir /var/lib/finops finops

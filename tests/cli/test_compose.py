@@ -2,6 +2,7 @@
 
 import configparser
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -112,13 +113,34 @@ def test_the_image_is_built_from_the_lock_file_and_does_not_run_as_root() -> Non
     steps = (ROOT / "Dockerfile").read_text()
     assert "uv sync --frozen --no-dev --all-extras --no-editable" in steps
     stages = steps.split("\nFROM ")
-    assert len(stages) == 2 or steps.count("FROM ") == 2
+    assert [stage.splitlines()[0] for stage in stages[1:]] == [
+        "${UV_IMAGE} AS uv",
+        "${PYTHON_IMAGE} AS build",
+        "${PYTHON_IMAGE}",
+    ]
     assert re.search(r"^USER 10001:10001$", stages[-1], re.MULTILINE)
     packages = re.findall(r"^COPY (\w+) \./\1$", steps, re.MULTILINE)
     built = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["uv"]["build-backend"]["module-name"]
     assert sorted(packages) == sorted(built)
     allowed = (ROOT / ".dockerignore").read_text().splitlines()
     assert {f"!{package}" for package in built} | {"!uv.lock", "!pyproject.toml"} <= set(allowed)
+
+
+def test_every_base_image_can_be_pinned_by_its_digest(compose: dict[str, Any], tmp_path: Path) -> None:
+    default = re.compile(r"\$\{(\w+):-([\w./:-]+)\}")
+    arguments = compose["services"]["api"]["build"]["args"]
+    used = dict(match.groups() for value in arguments.values() if (match := default.fullmatch(value)))
+    assert list(used) == list(arguments)
+    assert used == dict(re.findall(r"^ARG (\w+)=(\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE))
+    redis = default.fullmatch(compose["services"]["redis"]["image"])
+    assert redis is not None
+    docker = tmp_path / "docker"
+    docker.write_text('#!/bin/sh\n[ "$1 $2 $3" = "buildx imagetools inspect" ] && echo sha256:0123\n')
+    docker.chmod(0o755)
+    script = ROOT / "deploy" / "pin_images.sh"
+    printed = subprocess.check_output(["/bin/sh", script], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, text=True)
+    pinned = dict(line.split("=", 1) for line in printed.splitlines())
+    assert pinned == {name: f"{image}@sha256:0123" for name, image in {**used, redis[1]: redis[2]}.items()}
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "deploy" / "systemd").iterdir()), ids=lambda path: path.name)
