@@ -8,6 +8,7 @@ from shared.inference.call import Call, Target
 from shared.inference.forwarding import check_owned
 from shared.inference.owned_ids import OwnedIds
 from shared.inference.references import referenced_ids
+from shared.surfaces.large_json import contains
 from shared.surfaces.request_types import CHAT, RESPONSES
 from shared.surfaces.response_ids import is_ours
 from shared.surfaces.responses.items import response_of
@@ -34,7 +35,7 @@ class ProviderObjects:
         """
         if self._owned is None or target.provider.wire != "openai" or _has_account(call.caller):
             return
-        if call.request_type is not RESPONSES and not _may_refer(call.body):
+        if call.request_type is not RESPONSES and not await beside_loop(call.body, _may_refer, call.body):
             return
         named = await beside_loop(call.body, referenced_ids, call.fields)
         ids = {each for each in named if not is_ours(each) and response_of(each) is None}
@@ -65,7 +66,7 @@ def _may_refer(body: bytes) -> bool:
 
     The second is for names that are written with escapes. (A regular expression took twenty times as long.)
     """
-    return b"file_id" in body or b"\\u00" in body
+    return contains(body, b"file_id") or contains(body, b"\\u00")
 
 
 def _has_account(caller: Caller) -> bool:

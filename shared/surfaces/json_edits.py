@@ -61,7 +61,15 @@ def with_model(body: bytes, model: str) -> bytes:
     found = _only_model(body)
     if found is None:
         return with_members(body, {"model": name})
-    return b"".join((body[: found.start(1)], name, body[found.end(1) :]))
+    return replaced(body, found.start(1), found.end(1), name)
+
+
+def replaced(body: bytes, start: int, end: int, text: bytes) -> bytes:
+    """Return a body with a text in place of the bytes from ``start`` to ``end``; a large one is copied in pieces."""
+    if len(body) <= STEP_BYTES:
+        return body[:start] + text + body[end:]
+    view = memoryview(body)
+    return join_in_pieces((view[:start], text, view[end:]))
 
 
 def member_of(body: bytes, name: str) -> bytes:

@@ -19,6 +19,7 @@ from shared.surfaces.unique_model import repeated_model
 
 STEP_BYTES = 1024 * 1024
 STEP_VALUES = 4000
+STEP_STRINGS = 500
 LIFTED_BYTES = 64
 MAX_TOKEN_BYTES = 1024
 
@@ -88,6 +89,11 @@ def _dumped(fields: Mapping[str, Any]) -> Iterator[bytes | memoryview]:
             yield memoryview(orjson.dumps(value))
         before = b","
     yield b"}" if fields else b"{}"
+
+
+def contains(body: bytes, word: bytes) -> bool:
+    """Whether a word stands anywhere in a body, as ``find_in_pieces`` looks for it."""
+    return word in body if len(body) <= STEP_BYTES else find_in_pieces(body, word) >= 0
 
 
 def find_in_pieces(body: bytes, word: bytes, at: int = 0) -> int:
@@ -166,7 +172,7 @@ class _Scan:
             else:
                 self._take_string(start, at)
             self._strings += 1
-            if not self._strings % STEP_VALUES or at - start > STEP_BYTES // 8:
+            if not self._strings % STEP_STRINGS or at - start > STEP_BYTES // 8:
                 yield
 
     def _skip_gap(self, at: int) -> Generator[None, None, int]:

@@ -133,7 +133,11 @@ def digest_of(request: RequestBody) -> str:
         return ""
     bare = boundary.partition(";")[0].strip().strip('"').encode("latin-1", "replace")
     digest = hashlib.sha256(request.request_type.name.encode())
-    digest.update(request.raw.replace(bare, b""))
+    at, raw = 0, memoryview(request.raw)  # not copied: it may be large
+    while (found_at := request.raw.find(bare, at)) >= 0 and bare:
+        digest.update(raw[at:found_at])
+        at = found_at + len(bare)
+    digest.update(raw[at:])
     return digest.hexdigest()
 
 

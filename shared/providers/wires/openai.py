@@ -21,7 +21,8 @@ from shared.providers.wires.base import (
 from shared.providers.wires.billed import billed_usage
 from shared.providers.wires.reading import plain_text
 from shared.surfaces.dialect import Dialect
-from shared.surfaces.json_edits import with_members, with_model
+from shared.surfaces.json_edits import replaced, with_members, with_model
+from shared.surfaces.large_json import contains
 from shared.surfaces.request_types import REQUEST_TYPES
 from shared.surfaces.responses.conversation import Reasoning
 from shared.surfaces.sse import DONE, EventSplitter, EventTooLong, event_data
@@ -133,8 +134,8 @@ def _counted(body: bytes, options: Mapping[str, Any] | None) -> bytes:
 
     Source: https://platform.openai.com/docs/api-reference/chat/create#chat-create-stream_options
     """
-    if options is None and b'"stream_options"' not in body and _ESCAPED_LETTER not in body:
-        return body.rstrip()[:-1] + b',"stream_options":{"include_usage":true}}'
+    if options is None and not contains(body, b'"stream_options"') and not contains(body, _ESCAPED_LETTER):
+        return replaced(body, body.rindex(b"}"), len(body), b',"stream_options":{"include_usage":true}}')
     return with_members(body, {"stream_options": orjson.dumps({**(options or {}), "include_usage": True})})
 
 
