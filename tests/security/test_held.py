@@ -8,7 +8,8 @@ import pytest
 
 from shared.surfaces.multipart import MAX_PARTS, MalformedForm, form_fields
 from tests.api.batch_work import create, line
-from tests.api.conftest import CHAT, KEY_A, KEY_B, Gateway
+from tests.api.conftest import CHAT, KEY_A, KEY_B, Gateway, Start
+from tests.rogue import rogue_upstream
 
 OWNER = {"x-bf-vk": KEY_A}
 STRANGERS = ({"x-bf-vk": KEY_B}, {"authorization": "Bearer sk-another-clients"}, {})
@@ -122,3 +123,29 @@ async def test_a_path_or_query_cannot_carry_a_line_break_to_a_provider(gateway: 
         await gateway.http.get(httpx.URL(gateway.url, raw_path=path))
     for request in sim.requests:
         assert "x" not in request.headers
+
+
+async def test_no_other_origin_is_let_in_and_the_host_is_never_used(gateway: Gateway) -> None:
+    headers = {"origin": "https://evil.example", "access-control-request-method": "POST", "host": "evil.example"}
+    for method, path in [("OPTIONS", "/v1/chat/completions"), ("GET", "/v1/batches"), ("GET", "/"), ("GET", "/ui")]:
+        answer = await gateway.http.request(method, path, headers=headers)
+        assert not [name for name in answer.headers if name.startswith("access-control")]
+        assert "evil.example" not in answer.text + str(answer.headers)
+
+
+@pytest.mark.parametrize("wire", ["openai", "anthropic", "gemini", "ollama"])
+async def test_a_models_name_changes_no_path_and_an_images_address_is_never_called(start: Start, wire: str) -> None:
+    key = [{"value": "sk-upstream-key-0123456789"}]
+    async with rogue_upstream() as provider, rogue_upstream() as images:
+        provider.answer("400 Bad Request")
+        up = {"wire": wire, "base_url": f"http://127.0.0.1:{provider.port}/base", "keys": key}
+        gateway = await start(providers={"up": up})
+        image = {"type": "image_url", "image_url": {"url": f"{images.url}/a.png"}}
+        for model in ("m/../../../admin", "m%2f..%2f..", "m?a=b", "m#c", "m:streamGenerateContent?x=y", "m x"):
+            body = {"model": f"up/{model}", "messages": [{"role": "user", "content": [image]}]}
+            assert (await gateway.post("/v1/chat/completions", body)).status_code == 400
+        targets = [head.split(b" ")[1] for head in provider.heads]
+        assert images.heads == []
+    for target in targets:
+        assert target.startswith(b"/base/")
+        assert not {b"..", b"admin", b"a=b", b"x=y"} & set(target.replace(b"?", b"/").split(b"/"))
