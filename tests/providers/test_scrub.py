@@ -19,7 +19,6 @@ scrubber = Scrubber([SECRET, OTHER, "short"])
         SECRET,
         OTHER,
         quote(SECRET, safe=""),
-        quote(SECRET, safe="").replace("%2F", "%2f"),
         quote(SECRET, safe="").lower(),
         "token-of-this-call",
     ],
