@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import ParamSpec, TypeVar
 
@@ -9,10 +11,35 @@ RESTART_S = 1.0
 LARGE_BYTES = 128 * 1024
 """Larger JSON is parsed in steps and worked on in threads; a smaller one has 65,536 values at most: 10 ms."""
 
+RECENT_S = 600.0
+"""Failures of the last so many seconds are reported; one that stays alone is forgotten."""
+MAX_NOTED = 1000
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
 logger = logging.getLogger("finops.background")
+
+
+class PartFailures:
+    """Which background parts of the process have failed lately."""
+
+    def __init__(self) -> None:
+        self._failed: dict[str, deque[float]] = {}
+
+    def note(self, part: str) -> None:
+        """Count a failure, or an end that nobody asked for."""
+        self._failed.setdefault(part, deque(maxlen=MAX_NOTED)).append(time.monotonic())
+
+    def recent(self, within_s: float = RECENT_S) -> dict[str, int]:
+        """Return how often each part has failed in the last ``within_s`` seconds; parts that have not are left out."""
+        since = time.monotonic() - within_s
+        counts = {part: sum(at >= since for at in times) for part, times in sorted(self._failed.items())}
+        return {part: count for part, count in counts.items() if count}
+
+
+PART_FAILURES = PartFailures()
+"""Of this process; health and the worker's announcement report them."""
 
 
 async def beside_loop(body: bytes, work: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
@@ -41,6 +68,7 @@ async def _keep_running(name: str, run: Callable[[], Awaitable[None]]) -> None:
             await run()
         except Exception:
             failures += 1
+            PART_FAILURES.note(name)
             logger.exception("a background part failed", extra={"part": name, "failures": failures})
         else:
             return

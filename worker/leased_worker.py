@@ -24,6 +24,7 @@ from arq.worker import Worker, func
 from redis.exceptions import RedisError
 
 from shared import clock
+from shared.background import PART_FAILURES
 from shared.errors import StoreUnavailable
 from shared.jobs import keys
 from shared.jobs.bodies import AS_THEY_ARE, Bodies
@@ -298,7 +299,7 @@ class LeasedWorker(Worker):
         options = self.options
         return WorkerRecord(
             id=options.worker_id, version=options.version, concurrency=options.concurrency, running=self._runs.count,
-            started_ms=self._started_ms, seen_ms=int(time.time() * 1000),
+            started_ms=self._started_ms, seen_ms=int(time.time() * 1000), failing_parts=PART_FAILURES.recent(),
         )  # fmt: skip
 
     def _describe(self) -> str:

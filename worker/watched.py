@@ -5,6 +5,8 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
+from shared.background import PART_FAILURES
+
 RESTART_S = 1.0
 MAX_FAILURES = 5
 CALM_S = 60.0
@@ -48,6 +50,7 @@ class WatchedParts:
                 logger.exception("a background part failed", extra={"part": name, "failures": failures + 1})
             else:
                 logger.error("a background part ended", extra={"part": name, "failures": failures + 1})
+            PART_FAILURES.note(name)
             failures = 1 if time.monotonic() - started > CALM_S else failures + 1
             if failures >= MAX_FAILURES:
                 logger.critical("a background part keeps failing; the worker stops", extra={"part": name})

@@ -13,6 +13,7 @@ from api.admin.access import authorise
 from api.endpoints.deps import ServicesDep, as_response
 from api.http.request_context import Reply, json_reply
 from api.services import Services
+from shared.background import PART_FAILURES
 from shared.errors import GatewayError
 from shared.governance.keys.roles import Permission
 from shared.governance.limits.guard import LimitGuard
@@ -37,8 +38,9 @@ async def live() -> Response:
 async def ready(services: ServicesDep, request: Request) -> Response:
     """200, or 503 with what is missing; synchronous calls are served without the store, jobs are not.
 
-    With ``?verbose`` it includes the providers' state: circuits, keys in cooldown, concurrent calls. That requires the
-    admin key where `server.metrics_auth` says so; by default where other machines reach the address.
+    With ``?verbose`` it includes the providers' state (circuits, keys in cooldown, concurrent calls) and how often each
+    background part of the process has failed in the last ten minutes. That requires the admin key where
+    `server.metrics_auth` says so; by default where other machines reach the address.
     """
     verbose = await _details(services, request) if "verbose" in request.query_params else {}
     try:
@@ -70,7 +72,7 @@ async def metrics(services: ServicesDep, request: Request) -> Response:
 async def _details(services: Services, request: Request) -> dict[str, Any]:
     if services.settings.server.guards_metrics:
         await authorise(request, Permission.READ)
-    return {"providers": services.inference.states()}
+    return {"providers": services.inference.states(), "failing_parts": PART_FAILURES.recent()}
 
 
 async def _observe_store(services: Services) -> None:

@@ -7,6 +7,7 @@ import httpx
 
 from cli.client.options import is_local
 from shared.checks.findings import Finding, fail, ok, warn
+from shared.checks.parts import describe_failing
 
 TIMEOUT_S = 4.0
 CHECK = "gateway"
@@ -38,6 +39,10 @@ async def check_gateway(url: str, key: str) -> tuple[Finding, list[str]]:
     if health.status_code != 200:
         missing = ", ".join(document.get("missing") or {}) or "something"
         return fail(CHECK, f"{name}, but lacks {missing}", "see the other lines for the reason"), providers
+    failing = document.get("failing_parts")
+    if failing:
+        fix = "see 'a background part failed' in its log; restart it if that goes on"
+        return warn(CHECK, f"{name}, but background parts fail: {describe_failing(failing)}", fix), providers
     return ok(CHECK, f"{name}; providers: {', '.join(providers) or 'none'}"), providers
 
 

@@ -7,10 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 from redis.asyncio import Redis
 
+from shared import clock
 from shared.checks.alerts import check_alerts
 from shared.checks.cache import judge_cache
 from shared.checks.encryption import check_encryption
 from shared.checks.findings import Finding, fail, ok, unstyled, warn
+from shared.checks.parts import check_inside
 from shared.checks.queue import check_queue
 from shared.checks.rights import check_rights
 from shared.errors import StoreUnavailable
@@ -59,6 +61,7 @@ async def check_store(url: str, settings: Settings) -> list[Finding]:
         alerts = await check_alerts(PooledCommands(redis), settings)
         queue = await check_queue(PooledCommands(redis))
         schema = await _check_schema(PooledCommands(redis))
+        inside = await check_inside(PooledCommands(redis), settings.ledger, clock.now())
         encryption = await check_encryption(PooledCommands(redis), settings)
     except (StoreConnectionError, StoreUnavailable) as error:
         return [_unusable(url, unstyled(str(error)))]
@@ -73,6 +76,7 @@ async def check_store(url: str, settings: Settings) -> list[Finding]:
         _judge_workers(workers),
         unpriced,
         webhooks,
+        *inside,
         *encryption,
         *queue,
         *alerts,

@@ -1,8 +1,8 @@
 """The running workers, as they announce themselves once a second."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import orjson
@@ -28,6 +28,7 @@ class WorkerRecord:
         running: Jobs that it holds leases of.
         started_ms: Unix milliseconds by its clock.
         seen_ms: When it wrote this.
+        failing_parts: How often its background parts have failed in the last minutes, by name.
     """
 
     id: str
@@ -36,6 +37,7 @@ class WorkerRecord:
     running: int
     started_ms: int
     seen_ms: int
+    failing_parts: Mapping[str, int] = field(default_factory=dict)
 
     def announcement(self) -> tuple[Command, Command]:
         """Return the commands that write it."""
@@ -49,7 +51,11 @@ class WorkerRecord:
             "concurrency": self.concurrency,
             "running": self.running,
             "started_at": clock.rfc3339_ms(self.started_ms),
+            "failing_parts": dict(self.failing_parts),
         }
+
+
+_FIELDS = frozenset(each.name for each in fields(WorkerRecord))
 
 
 async def running_workers(commands: RedisCommands) -> list[WorkerRecord]:
@@ -60,9 +66,14 @@ async def running_workers(commands: RedisCommands) -> list[WorkerRecord]:
     """
     store = EngineScripts(commands)
     flat: Sequence[bytes] = await store.execute("HGETALL", WORKERS, retry_safe=True)
-    found = [WorkerRecord(**orjson.loads(raw)) for raw in flat[1::2]]
+    found = [_read(orjson.loads(raw)) for raw in flat[1::2]]
     oldest_ms = time.time() * 1000 - SILENT_MS
     gone = [worker.id for worker in found if worker.seen_ms < oldest_ms]
     if gone:
         await store.execute("HDEL", WORKERS, *gone, retry_safe=True)
     return sorted((worker for worker in found if worker.seen_ms >= oldest_ms), key=lambda worker: worker.id)
+
+
+def _read(entry: Mapping[str, Any]) -> WorkerRecord:
+    """Return a worker's record, without the fields that only another release knows."""
+    return WorkerRecord(**{name: value for name, value in entry.items() if name in _FIELDS})
