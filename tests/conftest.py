@@ -12,7 +12,7 @@ from blockbuster import BlockBuster, blockbuster_ctx
 from fakeredis import FakeAsyncRedis, FakeServer
 from redis.asyncio import Redis
 
-from bench.redis_servers import Cluster, cluster
+from bench.redis_servers import Cluster, cluster, find_redis_8, find_search_module, server
 from shared.alerts.rules import alert_scripts
 from shared.batches.scripts import batch_scripts
 from shared.cache.store import cache_scripts
@@ -105,6 +105,14 @@ def served_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]
     folder = tmp_path_factory.mktemp("served") / "data"
     with served(folder, "--demo", FINOPS_REQUIRE_VIRTUAL_KEY="false") as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def redis_8(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Redis 8 with vector sets and FT.SEARCH, one per pytest worker that wants it."""
+    options = ("--save", "", "--appendonly", "no", "--loadmodule", find_search_module())
+    with server(tmp_path_factory.mktemp("redis-8") / "store", *options, binary=find_redis_8()) as running:
+        yield running.url
 
 
 @pytest.fixture(scope="session")

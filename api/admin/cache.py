@@ -1,7 +1,7 @@
 """``/api/cache``: what the cache holds and did, and purges of any caller's stored answers."""
 
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Query
 from starlette.responses import Response
@@ -9,16 +9,20 @@ from starlette.responses import Response
 from api.admin.access import admin_router
 from api.endpoints.cache_purges import cache_store, purge
 from api.endpoints.deps import ContextDep, ServicesDep, as_response
-from api.http.cache_models import CacheAnswer, EntryDeleted, OwnPurge, Purge, PurgeAnswer
+from api.http.cache_models import CacheAnswer, EntryDeleted, OwnPurge, Purge, PurgeAnswer, ShadowAnswer
 from api.http.request_context import AuditEvent, json_reply
 from shared import clock
+from shared.cache.audit_log import Family
+from shared.cache.evidence import STEPS, Evidence, step_of, upper_bound
 from shared.cache.identity import named_scope
 from shared.errors import InvalidRequest, NotFound
+from shared.settings.cache import CacheSettings
 
 router = admin_router("/api/cache")
 
 MAX_DAYS = 35
 MICRO = 1_000_000
+_SHADOW_SETTINGS = ("shadow", "embedding", "guards", "similarity", "max_wrong", "min_comparisons")
 
 
 @router.get("", summary="Get the cache's size, hits and savings", response_model=CacheAnswer)
@@ -48,6 +52,36 @@ async def get_cache(services: ServicesDep, days: Annotated[int, Query(ge=1, le=M
             }
         )
     )
+
+
+@router.get("/shadow", summary="Get how far semantic matches can be trusted", response_model=ShadowAnswer)
+async def get_shadow(services: ServicesDep) -> Response:
+    """Answers that were or would have been served are compared with those that came; of the last 30 days."""
+    cache = services.settings.cache
+    families = await cache_store(services).audits.families()
+    settings = cache.semantic.model_dump(include=set(_SHADOW_SETTINGS))
+    data = [_shadow_family(family, evidence, cache) for family, evidence in families]
+    return as_response(json_reply({"object": "cache.shadow", "mode": cache.mode, **settings, "data": data}))
+
+
+def _shadow_family(family: Family, evidence: Evidence, cache: CacheSettings) -> dict[str, Any]:
+    semantic = cache.semantic
+    lowest = evidence.serves_from(step_of(semantic.similarity), semantic.max_wrong, semantic.min_comparisons)
+    seen, wrong = evidence.counts(0)
+    is_used = cache.mode == "semantic" and not semantic.shadow
+    return {
+        "scope": family.scope,
+        "model": family.model,
+        "state": "shadow" if not is_used else "learning" if lowest is None else "serving",
+        "compared": seen,
+        "disagreed": wrong,
+        "wrong_upper_bound": round(upper_bound(seen, wrong), 4),
+        "serves_from": None if lowest is None else lowest / STEPS,
+        "by_similarity": [
+            {"similarity": step / STEPS, "compared": count, "disagreed": evidence.wrong.get(step, 0)}
+            for step, count in sorted(evidence.seen.items())
+        ],
+    }
 
 
 @router.post("/purge", summary="Purge stored answers", response_model=PurgeAnswer)

@@ -15,7 +15,7 @@ from api.services import Services
 from api.usage.limits import limit_status
 from api.usage.models import RaisedLimit
 from shared.cache.identity import scope_hash
-from shared.cache.store import Purge
+from shared.cache.purge import Purge
 from shared.errors import InvalidRequest, KeyNotFound, UnknownProvider
 from shared.governance.keys.model import VirtualKey, caller_of_key
 from shared.governance.keys.store import KeyFilter

@@ -15,6 +15,7 @@ PERMISSIONS: Final[Mapping[str, Permission]] = {
     "GET /api/audit": _READ,
     "GET /api/batches": _READ,
     "GET /api/cache": _READ,
+    "GET /api/cache/shadow": _READ,
     "GET /api/doctor": _READ,
     "GET /api/jobs": _READ,
     "GET /api/jobs/dead": _READ,

@@ -6,7 +6,8 @@ from api.endpoints.deps import as_response
 from api.http.cache_models import OwnPurge
 from api.http.request_context import json_reply
 from api.services import Services
-from shared.cache.store import CacheStore, Purge
+from shared.cache.purge import Purge
+from shared.cache.store import CacheStore
 from shared.providers.registry import DEFAULT_PROVIDER
 
 

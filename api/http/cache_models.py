@@ -71,6 +71,72 @@ class Lookups(BaseModel):
     bypass: int = Field(description="Requests that do not use the cache, such as those with a provider's own tools.")
 
 
+class SimilarityCounts(BaseModel):
+    """Comparisons at one similarity."""
+
+    similarity: float = Field(description="Cosine of the two questions, rounded down to hundredths.")
+    compared: int
+    disagreed: int
+
+
+class ShadowFamily(BaseModel):
+    """The evidence of semantic matches of one model in one scope."""
+
+    scope: str = Field(description="Whose answers, such as `key:team-a`.")
+    model: str = Field(description="`provider/model` that answered.")
+    state: Literal["shadow", "learning", "serving"] = Field(
+        description="`serving`: from `serves_from` on; `learning`: nothing yet; `shadow`: nothing, as configured."
+    )
+    compared: int = Field(description="Matches whose answers were compared.")
+    disagreed: int = Field(description="Those that would have been wrong.")
+    wrong_upper_bound: float = Field(description="95 % upper bound of wrong answers among all that were compared.")
+    serves_from: float | None = Field(
+        description="The lowest similarity whose matches may be served, also in shadow mode; null: none."
+    )
+    by_similarity: list[SimilarityCounts]
+
+
+class ShadowAnswer(BaseModel):
+    """How far semantic matches can be trusted."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "object": "cache.shadow",
+                "mode": "semantic",
+                "shadow": True,
+                "embedding": "openai/text-embedding-3-small",
+                "guards": "strict",
+                "similarity": 0.85,
+                "max_wrong": 0.01,
+                "min_comparisons": 50,
+                "data": [
+                    {
+                        "scope": "key:support",
+                        "model": "openai/gpt-4o",
+                        "state": "shadow",
+                        "compared": 320,
+                        "disagreed": 0,
+                        "wrong_upper_bound": 0.0093,
+                        "serves_from": 0.85,
+                        "by_similarity": [{"similarity": 0.93, "compared": 320, "disagreed": 0}],
+                    }
+                ],
+            }
+        }
+    )
+
+    object: Literal["cache.shadow"]
+    mode: str
+    shadow: bool = Field(description="Whether nothing is served, whatever the evidence.")
+    embedding: str
+    guards: str
+    similarity: float = Field(description="The lowest similarity that is compared.")
+    max_wrong: float = Field(description="The largest allowed share of wrong answers among those served.")
+    min_comparisons: int
+    data: list[ShadowFamily]
+
+
 class CacheAnswer(BaseModel):
     """How the cache is configured, what it holds, and what it did."""
 

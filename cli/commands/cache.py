@@ -11,7 +11,7 @@ from cli.examples import examples
 
 @click.group(
     name="cache",
-    epilog=examples("finops cache stats", "finops cache purge --model openai/gpt-4o --dry-run"),
+    epilog=examples("finops cache stats", "finops cache shadow", "finops cache purge --model openai/gpt-4o --dry-run"),
 )
 def command() -> None:
     """Show and purge the cache of answers."""
@@ -32,6 +32,22 @@ def stats(*, days: int, url: str, key: str | None, as_json: bool, data_dir: Path
         echo_json(document)
     else:
         print_cache(document)
+
+
+@command.command(name="shadow", epilog=examples("finops cache shadow", "finops cache shadow --json"))
+@gateway_options
+def shadow(*, url: str, key: str | None, as_json: bool, data_dir: Path) -> None:
+    """Show how often semantic matches were or would have been right; needs the admin key."""
+    from cli.client.gateway import call_gateway
+    from cli.views.cache import print_shadow
+    from cli.views.output import echo_json
+
+    secret = credentials(url, key, data_dir)
+    document = call_gateway(url, secret, lambda gateway: gateway.administer("GET", "cache/shadow"))
+    if as_json:
+        echo_json(document)
+    else:
+        print_shadow(document)
 
 
 @command.command(

@@ -5,9 +5,24 @@ The first of them leads: it runs as any call does, in its own task, and costs no
 
 import asyncio
 from collections.abc import Callable
+from typing import NamedTuple
 
 from shared.cache.entry import CacheEntry
 from shared.cache.flight_lock import FlightLock
+
+
+class Match(NamedTuple):
+    """How a request was found equal to that of a stored answer.
+
+    Attributes:
+        kind: ``exact``, ``near`` or ``semantic``.
+        similarity: Of the two, 0 to 1.
+        threshold: How similar they had to be.
+    """
+
+    kind: str = "exact"
+    similarity: float = 1.0
+    threshold: float = 0.0
 
 
 class Flight:
@@ -18,11 +33,12 @@ class Flight:
         land: Called once, when it has ended.
     """
 
-    __slots__ = ("_deserted", "_land", "_waiting", "ended", "lock", "started")
+    __slots__ = ("_deserted", "_land", "_waiting", "ended", "lock", "match", "started")
 
     def __init__(self, started: float, land: Callable[[], object]) -> None:
         self.started = started
         self.ended = False
+        self.match = Match()
         self.lock: FlightLock | None = None
         self._land = land
         self._waiting: set[asyncio.Future[CacheEntry | None]] = set()
@@ -39,10 +55,16 @@ class Flight:
             if self._deserted is not None and not self._waiting and not self.ended:
                 self.go_on(self._deserted)
 
-    def end(self, entry: CacheEntry | None) -> None:
-        """Give the calls that wait their answer; further calls do nothing."""
+    def end(self, entry: CacheEntry | None, match: Match = Match()) -> None:  # noqa: B008 - it is immutable
+        """Give the calls that wait their answer; further calls do nothing.
+
+        Args:
+            entry: The answer; None: there is none that may be shared.
+            match: How it was found, if it was stored.
+        """
         if self.ended:
             return
+        self.match = match
         self.ended = True
         self._land()
         for waiting in self._waiting:

@@ -15,12 +15,19 @@ KEYS: tuple[Key, ...] = (
     Key("finops:cache:n:<scope>-<request>-<words>", "string", "its entry's time to live", "the newest entry with them"),
     Key("finops:cache:l:<scope>-<request>", "string", "10 s, renewed", "which process calls, with collapse = all"),
     Key("finops:cache:w:<scope>-<request>", "string", "3 s, renewed", "that another process waits for the answer"),
+    Key("finops:cache:v:<scope>-<partition>", "vector set", "its entries' time to live, renewed", "questions' vectors"),
+    Key("finops:cache:v:<scope>-<partition>:<entry>", "hash", "its entry's time to live", "one vector, for FT.SEARCH"),
+    Key("finops:cache:vector-ages", "sorted set", "38 days, renewed", "vectors by the end of their life"),
+    Key("finops:cache:audit:<scope>-<family>", "hash", "30 days, renewed", "how often semantic matches were right"),
     Key("finops:cache:counts:<day>", "hash", "35 days", "look-ups and stored answers of a day, by result"),
 )
 
 AGES = "finops:cache:ages"
 SIZES = "finops:cache:sizes"
 ENTRIES = "finops:cache:e:"
+VECTORS = "finops:cache:v:"
+VECTOR_AGES = "finops:cache:vector-ages"
+AUDITS = "finops:cache:audit:"
 ANY = "*"
 
 
@@ -52,3 +59,23 @@ def purge_mark(scope: str = ANY, partition: str = ANY, model: str = ANY) -> str:
 def counts(day: str) -> str:
     """Return the key of a day's counts, ``2026-11-29``."""
     return f"finops:cache:counts:{day}"
+
+
+def vectors(partition: str) -> str:
+    """Return the key of a partition's vector set."""
+    return f"{VECTORS}{partition}"
+
+
+def vector(partition: str, entry_id: str) -> str:
+    """Return the key of one vector, where a search index finds it."""
+    return f"{VECTORS}{partition}:{entry_id}"
+
+
+def vector_index(dimensions: int) -> str:
+    """Return the name of the search index of vectors with so many dimensions."""
+    return f"finops:cache:vectors:{dimensions}"
+
+
+def audit(family: str) -> str:
+    """Return the key of a family's evidence, ``<scope>-<family>``."""
+    return f"{AUDITS}{family}"

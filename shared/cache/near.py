@@ -23,11 +23,13 @@ class NearQuestion(NamedTuple):
         text: As its user wrote it.
         read: The same, ready to be compared.
         key: The store's key of the newest entry that may match.
+        others: Hash of everything else in the request, with its scope and model.
     """
 
     text: str
     read: NearText
     key: str
+    others: str
 
     def matches(self, text: str) -> float | None:
         """Return how similar a stored question is, 0 to 1; None: its answer may be wrong for this one."""
@@ -60,7 +62,7 @@ def near_question(
     assert isinstance(messages, list)  # noqa: S101 - its last item was read
     rest = {**fields, "messages": [*messages[:-1], {**last, "content": None}]}
     others = request_hash("near", target, f"{scope}\0{partition}", rest)
-    return NearQuestion(text, read, keyspace.near(scope, others, name_hash(read.signature)))
+    return NearQuestion(text, read, keyspace.near(scope, others, name_hash(read.signature)), others)
 
 
 def _text_of(message: Mapping[str, Any]) -> str | None:

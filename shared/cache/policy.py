@@ -45,7 +45,8 @@ class CachePolicy:
         max_age_s: The oldest answer that may be served, in seconds.
         max_stale_s: How long past its time to live an answer may be served, in seconds.
         near: Whether the answer to a near request may be served, not only that to an equal one.
-        threshold: How similar a near request must be at least, 0 to 1; the configured value may be higher.
+        semantic: Whether that to a request of the same meaning may be served too.
+        threshold: How similar a near or semantic match must be at least, 0 to 1; the configured value may be higher.
         only_if_cached: Whether nothing but a stored answer will do.
         debug: Whether the answer's body is to say how the cache was used.
     """
@@ -58,6 +59,7 @@ class CachePolicy:
     max_age_s: float = inf
     max_stale_s: float = 0.0
     near: bool = True
+    semantic: bool = True
     threshold: float = 0.0
     only_if_cached: bool = False
     debug: bool = False
@@ -75,6 +77,8 @@ class CachePolicy:
             fields["max_stale"] = self.max_stale_s
         if not self.near:
             fields["near"] = False
+        if not self.semantic:
+            fields["semantic"] = False
         if self.threshold:
             fields["threshold"] = self.threshold
         return fields
@@ -91,6 +95,7 @@ class CachePolicy:
             max_age_s=float(fields.get("max_age", inf)),
             max_stale_s=float(fields.get("max_stale", 0)),
             near=bool(fields.get("near", True)),
+            semantic=bool(fields.get("semantic", True)),
             threshold=float(fields.get("threshold", 0)),
         )
 
@@ -126,6 +131,7 @@ def read_policy(headers: Mapping[bytes, bytes], settings: CacheSettings, request
     directives = _directives(headers.get(CACHE_CONTROL, b"").decode("latin-1"))
     if settings.when == "asked" and KEY not in headers and "max-age" not in directives:
         return None
+    kind = _kind(headers)
     no_store = "no-store" in directives or _switch(headers, NO_STORE)
     no_cache = "no-cache" in directives
     return CachePolicy(
@@ -136,7 +142,8 @@ def read_policy(headers: Mapping[bytes, bytes], settings: CacheSettings, request
         ttl_s=_ttl_s(headers, settings, ttl_s),
         max_age_s=_max_age_s(directives),
         max_stale_s=_max_stale_s(directives),
-        near=_kind(headers) != "direct",
+        near=kind != "direct",
+        semantic=kind == "semantic",
         threshold=_threshold(headers),
         only_if_cached="only-if-cached" in directives,
         debug=_switch(headers, DEBUG),

@@ -16,9 +16,11 @@ from typing import Any, NamedTuple
 from redis.exceptions import DataError, ResponseError
 
 from shared.cache import keyspace
+from shared.cache.audit_log import AuditLog
 from shared.cache.daily_counts import DailyCounts, summed
 from shared.cache.entry import CacheEntry, decode, decode_head
 from shared.cache.identity import name_hash
+from shared.cache.purge import Purge
 from shared.errors import StoreUnavailable
 from shared.settings.cache import CacheSettings
 from shared.store.commands import RedisCommands
@@ -45,38 +47,6 @@ logger = logging.getLogger("finops.cache")
 def cache_scripts() -> dict[str, Script]:
     """The scripts of ``shared/cache/lua``, read once per process when first wanted."""
     return dict(load_scripts("shared.cache.lua"))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Purge:
-    """Which entries to purge: those of all that is given.
-
-    Attributes:
-        scope: Hash of a scope; empty: all.
-        partition: A cache key of callers; empty: all.
-        model: ``provider/model``; empty: all.
-        before: Unix seconds; only entries of earlier requests. None: all there are.
-    """
-
-    scope: str = ""
-    partition: str = ""
-    model: str = ""
-    before: float | None = None
-
-    @property
-    def mark(self) -> str:
-        """The key of its mark."""
-        any_ = keyspace.ANY
-        partition = name_hash(self.partition) if self.partition else any_
-        return keyspace.purge_mark(self.scope or any_, partition, name_hash(self.model) if self.model else any_)
-
-    def covers(self, entry: CacheEntry) -> bool:
-        """Whether an entry of its scope is to be purged."""
-        if (self.before is not None and entry.at >= self.before) or (
-            self.partition and self.partition != entry.partition
-        ):
-            return False
-        return not self.model or self.model == f"{entry.provider}/{entry.model}"
 
 
 _model_hash = lru_cache(maxsize=256)(name_hash)  # few models, and every look-up names one
@@ -144,6 +114,9 @@ class CacheStore:
         settings: Limits and times.
         owns_commands: Whether to close it.
         cipher: Seals questions and answers.
+
+    Attributes:
+        audits: How often semantic matches were right.
     """
 
     def __init__(
@@ -167,12 +140,18 @@ class CacheStore:
         self._failures = 0
         self._paused_until = 0.0
         self._counts = DailyCounts(commands)
+        self.audits = AuditLog(commands, self._scripts["audit"])
         self.dropped = 0
 
     @property
     def max_entry_bytes(self) -> int:
         """The largest body that is stored."""
         return self._max_entry_bytes
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether questions and answers are encrypted."""
+        return self._cipher.is_on
 
     def begin(self, slot: Slot) -> Awaitable[Any] | None:
         """Send a look-up with this turn's other commands; None: the store has failed too often just now.
@@ -300,6 +279,7 @@ class CacheStore:
                 before = time.time() if purge.before is None else purge.before
                 args = (math.ceil(before * 1000), MARK_MS)
                 await self.commands.script(self._scripts["mark"], (purge.mark,), args, retry_safe=True)
+                await self._sweep_vectors(purge)
             return await self._sweep(purge, dry_run=dry_run)
         except StoreConnectionError as error:
             raise StoreUnavailable("The store did not answer: the cache could not be purged. Try again.") from error
@@ -318,6 +298,17 @@ class CacheStore:
                 await self._forget(covered)
             if cursor == b"0":
                 return count
+
+    async def _sweep_vectors(self, purge: Purge) -> None:
+        cursor: str | bytes = "0"
+        while True:
+            cursor, keys = await self.commands.execute(
+                "SCAN", cursor, "MATCH", purge.vectors, "COUNT", SCAN_COUNT, retry_safe=True
+            )
+            if keys:
+                await self.commands.execute("UNLINK", *keys, retry_safe=True)
+            if cursor == b"0":
+                return
 
     async def _covered(self, purge: Purge, keys: Sequence[bytes]) -> list[str]:
         """Return the ids of the entries that a purge covers; unreadable ones are covered too."""

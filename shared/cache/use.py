@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.cache.entry import CacheEntry
-from shared.cache.flights import Flight
+from shared.cache.flights import Flight, Match
 from shared.cache.near import NearQuestion
 from shared.cache.policy import CachePolicy
 from shared.cache.store import Slot
@@ -26,8 +26,8 @@ class CacheUse:
         started: When it was sent, Unix seconds.
         entry: The stored answer that is served; None: none is.
         question: The question by which a near request's answer may be found; None: only an equal one's may be served.
-        kind: Of the match: ``exact`` or ``near``.
-        similarity: How similar the near request is, 0 to 1.
+        kind: Of the match: ``exact``, ``near`` or ``semantic``.
+        similarity: How similar the near or semantic request is, 0 to 1.
         threshold: How similar it must be.
         stale: Whether an answer was found that is too old.
         refreshed: Whether the entry is past its time to live, and a fresh answer is fetched.
@@ -35,6 +35,7 @@ class CacheUse:
         flight: The upstream call that it leads, while others may wait for its answer; None: none.
         collapsed: Whether the entry is the answer of an identical call that was in progress.
         stored: Whether its answer is stored.
+        observer: Takes the answer that is stored, to compare it with one that might have been served; None: none.
     """
 
     policy: CachePolicy
@@ -53,6 +54,7 @@ class CacheUse:
     flight: Flight | None = None
     collapsed: bool = False
     stored: bool = False
+    observer: Callable[[CacheEntry], None] | None = None
 
     @property
     def result(self) -> str:
@@ -63,7 +65,7 @@ class CacheUse:
         """Give those that wait for the call its answer; None: it has none that may be shared."""
         if self.flight is not None:
             flight, self.flight = self.flight, None
-            flight.end(entry)
+            flight.end(entry, Match(self.kind, self.similarity, self.threshold))
 
     def go_on(self, stop: Callable[[], None]) -> bool:
         """Let the call go on though its caller has left, while others wait for its answer.
@@ -88,7 +90,7 @@ class CacheUse:
             lines["age"] = str(int(self.entry.age_s(now)))
             if not self.collapsed:
                 lines["x-bf-cache-hit-type"] = self._hit_type
-            if self.kind == "near":
+            if self.kind != "exact":
                 lines["x-bf-cache-similarity"] = f"{self.similarity:.4f}"
                 lines["x-bf-cache-threshold"] = f"{self.threshold:.4f}"
         return lines
@@ -116,7 +118,7 @@ class CacheUse:
                 "model_used": self.entry.model,
                 "input_tokens": _input_tokens(self.entry.usage),
             }
-        if self.kind == "near":
+        if self.kind != "exact":
             found |= {"similarity": round(self.similarity, 4), "threshold": self.threshold}
         return found
 

@@ -29,7 +29,20 @@ def judge_cache(facts: StoreFacts, settings: CacheSettings) -> Iterator[Finding]
     if settings.scope == "shared":
         fix = 'set cache.scope = "key" unless every key may see the answers to every other key\'s requests'
         problems.append(warn("cache", "all keys share one cache", fix))
+    if settings.mode == "semantic":
+        problems += _judge_semantic(facts, settings)
     yield from problems or [ok("cache", f"{settings.mode}, per {settings.scope}, at most {settings.max_mb} MiB")]
+
+
+def _judge_semantic(facts: StoreFacts, settings: CacheSettings) -> Iterator[Finding]:
+    """Check that processes share the vectors of questions; with `cache.url` that store is not looked at."""
+    semantic = settings.semantic
+    if semantic.index == "auto" and settings.url is None and facts.vector_search is None:
+        problem = "the store has no vector search: each process finds only the questions that it answered itself"
+        yield warn("cache", problem, "use Redis 8 or a store with FT.SEARCH, at least as cache.url")
+    if semantic.guards == "basic":
+        problem = 'with guards = "basic", 25 of 300 traps of fow-cache pass at 0.85; only audits stop them'
+        yield warn("cache", problem, 'set cache.semantic.guards = "strict"')
 
 
 def _takes_too_much(limit_bytes: int, settings: CacheSettings) -> bool:

@@ -29,6 +29,7 @@ from shared.inference.conversations import Conversations
 from shared.inference.near_answers import NearAnswers
 from shared.inference.refreshes import Answering, Refreshes
 from shared.inference.replay import ReplayStream
+from shared.inference.semantic_answers import SemanticAnswers
 from shared.inference.single_flight import SingleFlight
 from shared.inference.stored_bodies import debugged, response_of_events, with_debug, with_new_id
 from shared.inference.streaming import ProviderStream
@@ -93,6 +94,8 @@ class AnswerCache:
         self._types = frozenset(settings.types)
         self._flights = SingleFlight(store, watch, settings.collapse)
         self._near = NearAnswers(store, settings)
+        is_semantic = settings.mode == "semantic"
+        self.semantic = SemanticAnswers(store, settings, watch) if is_semantic else None
         self._refreshes = Refreshes(store.flush)
 
     def use_of(self, headers: Mapping[bytes, bytes], caller: Caller, request_type: str) -> CacheUse | None:
@@ -151,17 +154,23 @@ class AnswerCache:
         if pending is not None:
             found = await self._found(use, pending)
             self._accept(use, found.entry)
-        self._looked_up(call, use, time.perf_counter() - started)
+        seconds = time.perf_counter() - started
         if use.entry is not None:
+            self._looked_up(call, use, seconds)
             if refusal is not None and cost is not None:
                 await cost.open_cached(run.targets)
             return True
-        if refusal is not None:
-            raise refusal
-        if use.policy.only_if_cached:
-            raise NotCached
-        if use.slot is not None and use.policy.look:
-            await self._flights.join(use, found.purged_ms, run.until)
+        try:
+            if refusal is not None:
+                raise refusal
+            if use.policy.only_if_cached:
+                raise NotCached
+            if use.slot is not None and use.policy.look:
+                await self._flights.join(use, found.purged_ms, run.until)
+                if self.semantic is not None:
+                    await self.semantic.find(call, use, run.answering)
+        finally:
+            self._looked_up(call, use, seconds)
         return use.entry is not None
 
     async def stored_answer(
@@ -237,8 +246,9 @@ class AnswerCache:
                 use.spare = entry
 
     def _looked_up(self, call: Call, use: CacheUse, seconds: float) -> None:
-        self._watch.looked_up(use.result, use.kind, call.request_type.name, seconds)
-        self.store.count(use.result)
+        result = "miss" if use.collapsed else use.result
+        self._watch.looked_up(result, use.kind, call.request_type.name, seconds)
+        self.store.count(result)
 
     async def answer(self, call: Call, use: CacheUse, cost: CallCost | None) -> Answer:
         """Return the stored answer that was found; it costs nothing."""
@@ -357,6 +367,8 @@ class AnswerCache:
         )
         stored = self.store.store(use.slot, entry)
         use.end(entry)  # after it: another process may call once the entry is written
+        if stored and use.observer is not None:
+            use.observer(entry)
         self._watch.stored("stored" if stored else "dropped")
         if stored:
             self.store.count("stored")
@@ -365,6 +377,8 @@ class AnswerCache:
     async def aclose(self) -> None:
         """Write what waits."""
         await self._refreshes.aclose()
+        if self.semantic is not None:
+            await self.semantic.aclose()
         await self.store.aclose()
 
 

@@ -62,7 +62,10 @@ class SingleFlight:
             if flight.started * 1000 < purged_ms or use.started - flight.started > use.policy.max_age_s:
                 return
             if (entry := await flight.wait()) is not None:
-                self._share(use)
+                if flight.match.kind == "semantic":  # a stored answer, which all of them are served
+                    use.kind, use.similarity, use.threshold = flight.match
+                else:
+                    self._share(use)
                 use.entry = entry
                 return
 

@@ -5,6 +5,7 @@ from importlib.util import find_spec
 from urllib.parse import urlsplit
 
 from shared.providers.registry import DEFAULT_PROVIDER, IncompleteProvider, Providers
+from shared.settings.cache import LOCAL_EMBEDDING, CacheSettings
 from shared.settings.model import Settings
 from shared.telemetry.tracing import EXTRA, is_installed
 
@@ -28,6 +29,7 @@ def check_references(settings: Settings, providers: Providers, also: Collection[
     faults = [*_models(settings, providers, also), *_webhooks(settings), *_alerts(settings, providers, also)]
     faults += _telemetry(settings, providers, also)
     faults += _sign_in(settings)
+    faults += _embedding(settings)
     if faults:
         raise InvalidReference("\n".join(faults))
 
@@ -54,6 +56,17 @@ def named_models(settings: Settings) -> Iterator[tuple[str, str]]:
     for name, key in settings.virtual_keys.items():
         for at, model in enumerate(key.fallbacks):
             yield f"virtual_keys.{name}.fallbacks.{at}", model
+    yield from _cache_models(settings.cache)
+
+
+def _cache_models(cache: CacheSettings) -> Iterator[tuple[str, str]]:
+    semantic = cache.semantic
+    if cache.mode != "semantic":
+        return
+    if semantic.embedding != LOCAL_EMBEDDING:
+        yield "cache.semantic.embedding", semantic.embedding
+    if semantic.judge:
+        yield "cache.semantic.judge", semantic.judge
 
 
 def _webhooks(settings: Settings) -> Iterator[str]:
@@ -77,6 +90,12 @@ def _alerts(settings: Settings, providers: Providers, also: Collection[str]) -> 
 def _sign_in(settings: Settings) -> Iterator[str]:
     if settings.auth.oidc is not None and find_spec("joserfc") is None:
         yield "auth.oidc: signing in needs the extra oidc: pip install 'finops-gateway[oidc]'"
+
+
+def _embedding(settings: Settings) -> Iterator[str]:
+    is_local = settings.cache.mode == "semantic" and settings.cache.semantic.embedding == LOCAL_EMBEDDING
+    if is_local and find_spec("wordllama") is None:
+        yield "cache.semantic.embedding: local ones need the extra semantic: pip install 'finops-gateway[semantic]'"
 
 
 def _telemetry(settings: Settings, providers: Providers, also: Collection[str]) -> Iterator[str]:

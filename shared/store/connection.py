@@ -239,6 +239,7 @@ class StoreFacts:
         max_memory_bytes: 0 means no limit.
         replicas: Connected ones.
         latency_ms: Of five PINGs, one after the other.
+        vector_search: Commands by which it finds near vectors: ``VSIM``, ``FT.SEARCH``; None: it has none.
     """
 
     flavour: str
@@ -252,6 +253,7 @@ class StoreFacts:
     is_cluster: bool
     role: str | None
     replicas: int | None = None
+    vector_search: str | None = None
 
 
 async def describe(redis: Redis) -> StoreFacts:
@@ -264,6 +266,7 @@ async def describe(redis: Redis) -> StoreFacts:
         latency_ms = [await _time_ping(redis) for _ in range(PINGS)]
         info = await _read_info(redis)
         settings = await _read_settings(redis)
+        vector_search = await _find_vector_search(redis)
     flavour = "valkey" if "valkey_version" in info else "redis" if "redis_version" in info else "unknown"
     appending = _yes(info.get("aof_enabled"))
     return StoreFacts(
@@ -278,7 +281,18 @@ async def describe(redis: Redis) -> StoreFacts:
         is_cluster=bool(_yes(info.get("cluster_enabled"))),
         role=_text(info.get("role")),
         replicas=_number(info.get("connected_slaves")),
+        vector_search=vector_search,
     )
+
+
+async def _find_vector_search(redis: Redis) -> str | None:
+    for name, read in (("VSIM", ("VCARD", "finops:none")), ("FT.SEARCH", ("FT._LIST",))):
+        try:
+            await redis.execute_command(*read)  # type: ignore[no-untyped-call]
+        except ResponseError:
+            continue
+        return name
+    return None
 
 
 async def _time_ping(redis: Redis) -> float:

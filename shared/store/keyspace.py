@@ -6,7 +6,7 @@ The documentation's table and the tests use the union of these tables (``docs/ta
 from dataclasses import dataclass
 from typing import Literal
 
-KeyType = Literal["string", "hash", "list", "set", "sorted set", "stream", "channel"]
+KeyType = Literal["string", "hash", "list", "set", "sorted set", "vector set", "stream", "channel"]
 
 
 @dataclass(frozen=True, slots=True)

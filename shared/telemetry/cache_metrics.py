@@ -1,6 +1,6 @@
 """Prometheus metrics of the cache."""
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Gauge
 
 from shared.telemetry.counters import FastCounter, FastHistogram
 
@@ -35,6 +35,16 @@ class CacheMetrics:
             "finops_cache_stored", "Answers stored, or dropped: too large, or too many waiting.", ["result"], registry
         )
 
+        self._audited = FastCounter(
+            "finops_cache_audited", "Semantic matches compared with the answer that came.", ["agreed"], registry
+        )
+        self._wrong = Gauge(
+            "finops_cache_wrong_upper_bound",
+            "95 % upper bound of wrong answers among semantic matches, of the scope that was compared last.",
+            ["model"],
+            registry=registry,
+        )
+
     def looked_up(self, result: str, kind: str, request_type: str, seconds: float) -> None:
         """Count a look-up."""
         self._lookups.add((result, kind, request_type))
@@ -47,6 +57,11 @@ class CacheMetrics:
     def collapsed(self) -> None:
         """Count a call that shared another one's answer."""
         self._collapsed.add(())
+
+    def audited(self, model: str, *, agreed: bool, wrong_upper_bound: float) -> None:
+        """Count a semantic match that was compared."""
+        self._audited.add(("true" if agreed else "false",))
+        self._wrong.labels(model).set(wrong_upper_bound)
 
     def stored(self, result: str) -> None:
         """Count an answer that was stored or dropped."""

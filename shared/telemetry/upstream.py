@@ -35,7 +35,7 @@ class CacheWatch(Protocol):
 
         Args:
             result: ``hit``, ``miss`` or ``bypass``.
-            kind: Of the match: ``exact``.
+            kind: Of the match: ``exact``, ``near`` or ``semantic``.
             request_type: ``RequestType.name``.
             seconds: How long it took, with the call's admission.
         """
@@ -47,6 +47,16 @@ class CacheWatch(Protocol):
 
     def collapsed(self) -> None:
         """A call was answered by an identical one in progress."""
+        ...
+
+    def audited(self, model: str, *, agreed: bool, wrong_upper_bound: float) -> None:
+        """A semantic match was compared with the answer that came.
+
+        Args:
+            model: ``provider/model`` that answered.
+            agreed: Whether both answers said the same.
+            wrong_upper_bound: The 95 % upper bound of wrong answers since, 0 to 1.
+        """
         ...
 
     def stored(self, result: str) -> None:
@@ -70,6 +80,9 @@ class Unwatched:
         """Let it pass."""
 
     def collapsed(self) -> None:
+        """Let it pass."""
+
+    def audited(self, model: str, *, agreed: bool, wrong_upper_bound: float) -> None:
         """Let it pass."""
 
     def stored(self, result: str) -> None:

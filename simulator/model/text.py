@@ -3,6 +3,7 @@
 import math
 import re
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +23,8 @@ WORDS = tuple(_WORDS_TEXT.split(" "))
 SHORTEST_TOKENS = 12
 ECHO_MODEL = "sim-echo"
 JSON_PIECE_CHARS = 6
+_NUMBERS_OF_A_FEATURE = 4
+_EMBEDDED_CHARS = 4_000
 ANY_OBJECT: dict[str, Any] = {"type": "object"}
 """As `Ask.schema`: some JSON object, with the fields whose names the user put in quotes."""
 
@@ -177,11 +180,24 @@ def choose_tool(tools: list[Tool], choice: str | None, *, after_result: bool, fo
 
 
 def unit_vector(text: str, size: int) -> list[float]:
-    """A deterministic embedding of length 1."""
-    state = seed_of(text) | 1
-    values = []
-    for _ in range(size):
-        state = (state * 1103515245 + 12345) & 0x7FFFFFFF
-        values.append((state >> 8) / 4194304.0 - 1.0)
-    norm = math.sqrt(sum(value * value for value in values)) or 1.0
+    """A deterministic embedding of length 1: texts with words and letters in common are near each other.
+
+    Each word, and every three letters of it, adds to the numbers that its hash picks.
+    """
+    values = [0.0] * size
+    for feature, weight in _features(text.casefold()):
+        state = seed_of(feature)
+        for _ in range(_NUMBERS_OF_A_FEATURE):
+            state = (state * 1103515245 + 12345) & 0x7FFFFFFF
+            values[(state >> 8) % size] += weight if state & 64 else -weight
+    norm = math.sqrt(sum(value * value for value in values))
+    if not norm:
+        values[0] = norm = 1.0
     return [value / norm for value in values]
+
+
+def _features(text: str) -> Iterator[tuple[str, float]]:
+    for word in re.findall(r"\w+", text[-_EMBEDDED_CHARS:]) or [text[-_EMBEDDED_CHARS:]]:
+        yield word, 1.0
+        for at in range(max(1, len(word) - 2)):
+            yield word[at : at + 3] + "#", 0.5

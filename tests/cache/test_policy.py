@@ -78,8 +78,10 @@ def test_an_invalid_threshold_is_refused(text: str) -> None:
 def test_a_request_may_ask_for_closer_matches() -> None:
     assert policy(x_bf_cache_type="Semantic", x_bf_cache_threshold="0.9") == CachePolicy(ttl_s=3600, threshold=0.9)
     direct = policy(x_bf_cache_type="direct")
-    assert direct == CachePolicy(ttl_s=3600, near=False)
-    for one in (direct, policy(x_bf_cache_threshold="0.9")):
+    assert direct == CachePolicy(ttl_s=3600, near=False, semantic=False)
+    near = policy(x_bf_cache_type="near")
+    assert near == CachePolicy(ttl_s=3600, semantic=False)
+    for one in (direct, near, policy(x_bf_cache_threshold="0.9")):
         assert CachePolicy.from_json(one.to_json()) == one
 
 

@@ -1,19 +1,21 @@
 """Stored answers in Redis: looked up, written, bounded, purged, and never an error to a call."""
 
 import asyncio
+import platform
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
-from bench.redis_servers import server
+from bench.redis_servers import find_binary, find_redis_8, server
 from shared.cache import daily_counts, keyspace
 from shared.cache import store as store_module
 from shared.cache.entry import CacheEntry
-from shared.cache.store import CacheStore, Found, Purge, Slot
+from shared.cache.purge import Purge
+from shared.cache.store import CacheStore, Found, Slot
 from shared.clock import now
 from shared.errors import StoreUnavailable
 from shared.settings.cache import CacheSettings
@@ -22,6 +24,7 @@ from shared.store.multiplexed import MultiplexedClient
 from tests.key_leaks import assert_no_key_leaks
 from tests.waiting import wait_until
 
+ON_LINUX = (platform.system(), platform.machine()) == ("Linux", "x86_64")  # for which Redis 8 is a dependency
 NOWHERE = "redis://127.0.0.1:9/0"
 
 
@@ -247,9 +250,22 @@ async def test_closing_does_not_wait_for_a_store_that_hangs(monkeypatch: pytest.
     server.close()
 
 
-async def test_answers_are_stored_bounded_and_purged_on_the_installed_server(tmp_path: Path) -> None:
+async def test_the_size_is_bounded_whatever_is_written(redis: Redis, redis_url: str) -> None:
+    store = CacheStore(MultiplexedClient(redis_url), CacheSettings(max_mb=1), owns_commands=True)
+    body = bytes(range(256)) * 15
+    for number in range(2_800):  # ten times the bound
+        store.store(slot(str(number)), entry(body))
+    await store.flush()
+    assert (store.dropped, (await store.size())[1] <= 1024 * 1024) == (0, True)
+    lengths = [await redis.strlen(key) async for key in redis.scan_iter(f"{keyspace.ENTRIES}*")]
+    assert 0.9 * 1024 * 1024 <= sum(lengths) <= 1024 * 1024
+    await store.aclose()
+
+
+@pytest.mark.parametrize("find", [find_binary, find_redis_8] if ON_LINUX else [find_binary])
+async def test_answers_are_stored_bounded_and_purged_on_other_servers(tmp_path: Path, find: Callable[[], str]) -> None:
     """Redis and Valkey write Lua's numbers differently; the other tests run on the bundled server."""
-    with server(tmp_path / "store") as installed:
+    with server(tmp_path / "store", binary=find()) as installed:
         store = CacheStore(
             MultiplexedClient(installed.url), CacheSettings(max_mb=1, lookup_timeout_s=30), owns_commands=True
         )

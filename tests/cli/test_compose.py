@@ -111,7 +111,7 @@ def test_the_tiers_scale_and_have_time_to_end(compose: dict[str, Any]) -> None:
 
 def test_the_image_is_built_from_the_lock_file_and_does_not_run_as_root() -> None:
     steps = (ROOT / "Dockerfile").read_text()
-    assert "uv sync --frozen --no-dev --all-extras --no-editable" in steps
+    assert "uv sync --frozen --no-dev --all-extras --no-extra semantic --no-editable" in steps
     stages = steps.split("\nFROM ")
     assert [stage.splitlines()[0] for stage in stages[1:]] == [
         "${UV_IMAGE} AS uv",

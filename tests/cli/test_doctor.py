@@ -111,6 +111,24 @@ def test_a_cache_leaves_the_job_store_its_room(cache: dict[str, Any], level: str
     assert "cache" not in judged()
 
 
+@pytest.mark.parametrize(
+    ("semantic", "facts", "problem"),
+    [
+        ({}, {}, "the store has no vector search"),
+        ({"guards": "basic"}, {"vector_search": "VSIM"}, "25 of 300 traps"),
+        ({"index": "memory"}, {}, ""),
+        ({}, {"vector_search": "FT.SEARCH"}, ""),
+    ],
+)
+def test_semantic_matches_want_a_vector_search_and_strict_guards(
+    semantic: dict[str, Any], facts: dict[str, Any], problem: str
+) -> None:
+    settings = Settings.model_validate({"cache": {"mode": "semantic", "semantic": semantic}})
+    finding = judged(settings, **facts)["cache"]
+    assert finding.level == ("WARN" if problem else "OK")
+    assert problem in finding.message
+
+
 def test_eviction_that_is_allowed_by_name_is_a_warning() -> None:
     allowing = Settings(redis=RedisSettings(allow_eviction=True))
     assert judged(allowing, eviction_policy="allkeys-lru")["store eviction"].level == "WARN"

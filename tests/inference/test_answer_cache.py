@@ -20,6 +20,7 @@ from shared.inference.call import Call
 from shared.inference.inference import Inference
 from shared.settings.cache import CacheSettings
 from shared.settings.model import Settings
+from shared.store.link import Link
 from shared.store.multiplexed import MultiplexedClient
 from shared.surfaces.request_types import RESPONSES
 from shared.telemetry.upstream import UNWATCHED
@@ -211,6 +212,26 @@ async def test_a_damaged_pointer_to_a_near_entry_is_a_miss(
     value = pointer.format(scope=use.slot.scope, own=use.slot.id).encode("latin-1")
     await store.execute("SET", use.slot.near, value, "PX", 60_000)
     assert await inference.stored_answer(call) is None
+
+
+async def test_a_look_up_travels_with_the_admission_of_a_call_that_has_limits(
+    build_cached: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writes: list[bytes] = []
+    flush = Link._flush
+
+    def recorded(link: Link) -> None:
+        writes.append(b"".join(link._outgoing))
+        flush(link)
+
+    monkeypatch.setattr(Link, "_flush", recorded)
+    inference = build_cached(billed=True, prices={"sim/*": {"input": 1, "output": 1}})
+    caller = Caller(key_id="r", limits=(Limit("requests", "key:r", "1d", 10), Limit("cost", "key:r", "1d", 10**9)))
+    for seed in range(3):
+        await inference.answer(cached(chat("sim/gpt", caller=caller, seed=seed), inference))
+    look_ups = [write for write in writes if b"MGET" in write]
+    assert len(look_ups) == 3
+    assert all(b"EVALSHA" in write for write in look_ups)
 
 
 async def test_without_a_cache_there_is_no_stored_answer(build_cached: Build) -> None:

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from shared.cache import flight_lock, keyspace
-from shared.cache.store import Purge
+from shared.cache.purge import Purge
 from shared.cache.use import CacheUse
 from shared.errors import DeadlineExceeded, GatewayError
 from shared.governance.keys.caller import Caller

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from shared.providers import references
 from shared.providers.references import InvalidReference, check_references
 from shared.providers.registry import configured_providers
 from shared.settings.load import InvalidConfiguration, load_settings
@@ -94,6 +95,28 @@ def test_a_reference_to_nothing_is_refused(tmp_path: Path, text: str, fault: str
     with pytest.raises(InvalidReference) as refusal:
         check_references(settings, configured_providers(settings, {}))
     assert fault in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("semantic", "fault"),
+    [
+        ("embedding = 'nobody/e'", "cache.semantic.embedding: 'nobody/e' leads to no configured provider"),
+        ("embedding = 'openai/e'\njudge = 'nobody/j'", "cache.semantic.judge: 'nobody/j' leads to no"),
+    ],
+)
+def test_semantic_matches_need_models_that_are_there(tmp_path: Path, semantic: str, fault: str) -> None:
+    text = f"[cache]\nmode = 'semantic'\n[cache.semantic]\n{semantic}\n[providers.openai]\nkeys = ['sk-1']\n"
+    settings = settings_of(tmp_path, text)
+    with pytest.raises(InvalidReference, match=fault):
+        check_references(settings, configured_providers(settings, {}))
+
+
+def test_local_embeddings_need_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = settings_of(tmp_path, "[cache]\nmode = 'semantic'\n[cache.semantic]\nembedding = 'local'\n")
+    check_references(settings, configured_providers(settings, {}))
+    monkeypatch.setattr(references, "find_spec", lambda _name: None)
+    with pytest.raises(InvalidReference, match="pip install 'finops-gateway"):
+        check_references(settings, configured_providers(settings, {}))
 
 
 def test_references_to_providers_routes_and_private_receivers_are_accepted(tmp_path: Path) -> None:

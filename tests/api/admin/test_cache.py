@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from shared.cache.audit_log import Family
 from tests.api.conftest import ADMIN_KEY, CHAT, KEY_A, KEY_B, Gateway, Start
 
 ADMIN = {"authorization": f"Bearer {ADMIN_KEY}"}
@@ -44,6 +45,26 @@ async def test_figures(cached: Gateway) -> None:
     for bad in ("0", "36", "many"):
         assert (await cached.http.get(f"/api/cache?days={bad}", headers=ADMIN)).status_code == 400
     assert (await cached.http.get("/api/cache")).status_code == 401
+
+
+async def test_the_evidence_of_semantic_matches_is_reported(start: Start) -> None:
+    semantic = {"embedding": "openai/text-embedding-3-small", "max_wrong": 0.1, "shadow": False}
+    gateway = await start(cache={**CACHE, "mode": "semantic", "semantic": semantic}, virtual_keys=KEYS)
+    empty = (await gateway.http.get("/api/cache/shadow", headers=ADMIN)).json()
+    assert (empty["mode"], empty["shadow"], empty["guards"], empty["data"]) == ("semantic", False, "strict", [])
+    audits = gateway.services.inference.cache.store.audits
+    for number in range(60):
+        await audits.record(Family("s-1", "key:team-a", "openai/gpt-4o"), 93, agreed=True)
+        await audits.record(Family("s-2", "key:team-b", "openai/gpt-4o"), 90, agreed=number % 2 == 0)
+    found = (await gateway.http.get("/api/cache/shadow", headers=ADMIN)).json()["data"]
+    assert [(each["scope"], each["state"], each["serves_from"]) for each in found] == [
+        ("key:team-a", "serving", 0.93),
+        ("key:team-b", "learning", None),
+    ]
+    assert (found[1]["compared"], found[1]["disagreed"]) == (60, 30)
+    assert found[0]["wrong_upper_bound"] == pytest.approx(0.0487, abs=1e-3)
+    assert found[0]["by_similarity"] == [{"similarity": 0.93, "compared": 60, "disagreed": 0}]
+    assert (await gateway.http.get("/api/cache/shadow")).status_code == 401
 
 
 async def test_administrators_purge_by_scope_key_and_model(cached: Gateway) -> None:
