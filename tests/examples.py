@@ -6,6 +6,7 @@ from hypothesis import settings
 
 THOROUGH = "thorough"
 _PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "here")
+IS_THOROUGH = _PROFILE == THOROUGH
 _QUICK_SHARE = 8
 
 

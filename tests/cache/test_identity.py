@@ -1,6 +1,8 @@
 """Which requests are equal."""
 
 import json
+from itertools import product
+from random import Random
 from typing import Any
 
 import orjson
@@ -9,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.cache.identity import LEFT_OUT, canonical, named_scope, request_hash, scope_hash
-from tests.examples import examples
+from shared.cache.near import near_question
+from shared.surfaces.request_types import CHAT
+from tests.examples import IS_THOROUGH, examples
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=12)
 SCALARS = (
@@ -52,6 +56,44 @@ def test_keys_are_equal_exactly_when_the_requests_are(one: dict[str, Any], other
         return plain({name: value for name, value in read.items() if name not in LEFT_OUT})
 
     assert (key(one) == key(other)) is (counted(one) == counted(other))
+
+
+def test_no_two_of_100_000_requests_share_a_key_unless_they_are_equal() -> None:
+    """As many with ``HYPOTHESIS_PROFILE=thorough``, a tenth of them at each run."""
+    random, equal, keys = Random(14), {}, {}
+    values: list[Any] = [0, 1, 1.5, True, False, None, "", "1", "a", [], [1], {}, {"a": 1}, {"b": [1, "a"]}]
+    names = ["model", "temperature", "seed", "tools", "tool_choice", "user", "stream", "metadata", "a", "é", 'q"']
+    for _ in range(100_000 if IS_THOROUGH else 10_000):
+        chosen = random.sample(names, random.randint(0, 5))  # in any order
+        fields = {name: random.choice(values) for name in chosen}
+        meant = json.dumps({name: value for name, value in fields.items() if name not in LEFT_OUT}, sort_keys=True)
+        found = key(fields)
+        assert equal.setdefault(meant, found) == found, fields
+        assert keys.setdefault(found, meant) == meant, fields
+
+
+def test_no_answer_crosses_scopes_cache_keys_models_prompts_or_parameters() -> None:
+    """10,000 requests for the same words, none of which may be served the answer of another one."""
+    systems = [[], [{"role": "system", "content": "Be brief."}], [{"role": "system", "content": "Be long."}]]
+    parameters: list[dict[str, Any]] = [
+        {}, {"temperature": 0}, {"temperature": 0.5}, {"tools": [{"a": 1}]}, {"tool_choice": "none"}, {"seed": 1},
+        {"response_format": {"type": "json_object"}}, {"max_tokens": 5}, {"reasoning_effort": "low"}, {"top_p": 0.1},
+    ]  # fmt: skip
+    words = {"type": "text", "text": "How are you today?"}
+    picture = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
+    contents: list[Any] = ["How are you today?", [words, picture], [words, words]]
+    ids, near, count = set(), set(), 0
+    for scope, cache_key, model in product("abcdef", ["", "one", "two", "one\0"], ["p/m", "p/n", "q/m", "q/n", "r/m"]):
+        for system, more, content in product(systems, parameters, contents):
+            fields = {"messages": [*system, {"role": "user", "content": content}], **more}
+            ids.add(f"{scope}-{request_hash('chat.completions', model, cache_key, fields)}")
+            if count % 7 == 0 and not more.get("tools") and content is contents[0]:
+                found = near_question(CHAT, fields, scope=scope, target=model, partition=cache_key)
+                assert found is not None and found.key not in near
+                near.add(found.key)
+            count += 1
+    assert len(ids) == count > 10_000
+    assert len(near) > 300
 
 
 @examples(200)

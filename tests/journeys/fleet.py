@@ -58,18 +58,18 @@ class Fleet:
         workers: The processes.
     """
 
-    def __init__(self, folder: Path, redis_url: str, upstream: str, keys: dict[str, str]) -> None:
+    def __init__(self, folder: Path, redis_url: str, upstream: str, keys: dict[str, str], more: str = "") -> None:
         self.store = MultiplexedClient(redis_url)
         self._config = folder / "finops.toml"
         config = CONFIG.format(redis=redis_url, upstream=upstream, reservation_ttl_s=RESERVATION_TTL_S)
         self._config.write_text(
-            config + "".join(f'[virtual_keys.{name}]\nvalue = "{name}"\n{key}\n' for name, key in keys.items())
+            config + more + "".join(f'[virtual_keys.{name}]\nvalue = "{name}"\n{key}\n' for name, key in keys.items())
         )
         self._log = (folder / "fleet.log").open("w")
         self.apis: list[tuple[subprocess.Popen[bytes], httpx.AsyncClient]] = []
         self.workers: list[subprocess.Popen[bytes]] = []
 
-    def start(self, count: int) -> None:
+    def start(self, count: int, workers: int) -> None:
         for _ in range(count):
             with socket.create_server(("127.0.0.1", 0)) as guard:
                 process = self._run("api", "--fd", str(guard.fileno()), pass_fds=[guard.fileno()])
@@ -77,7 +77,7 @@ class Fleet:
             limits = httpx.Limits(max_connections=16)
             client = httpx.AsyncClient(base_url=url, timeout=120, trust_env=False, limits=limits)
             self.apis.append((process, client))
-            self.workers.append(self._run("worker"))
+        self.workers = [self._run("worker") for _ in range(workers)]
 
     def _run(self, *arguments: str, **more: Any) -> "subprocess.Popen[bytes]":
         command = [*FINOPS, *arguments, "--config", str(self._config)]
@@ -136,16 +136,31 @@ class Fleet:
 
 
 @asynccontextmanager
-async def fleet(folder: Path, redis_url: str, upstream: str, keys: dict[str, str], count: int) -> AsyncIterator[Fleet]:
-    """Start so many of each and wait until they serve; afterwards they are gone."""
-    running = Fleet(folder, redis_url, upstream, keys)
+async def fleet(
+    folder: Path,
+    redis_url: str,
+    upstream: str,
+    keys: dict[str, str],
+    count: int,
+    *,
+    workers: int | None = None,
+    more: str = "",
+) -> AsyncIterator[Fleet]:
+    """Start so many of each and wait until they serve; afterwards they are gone.
+
+    Args:
+        workers: How many workers, if not as many as APIs.
+        more: Further tables of the configuration.
+    """
+    running = Fleet(folder, redis_url, upstream, keys, more)
+    workers = count if workers is None else workers
     try:
-        running.start(count)
+        running.start(count, workers)
         for _, client in running.apis:
             assert (await client.get("/health/live")).status_code == 200
 
         async def all_there() -> bool:
-            return await running.workers_alive() == count
+            return await running.workers_alive() == workers
 
         await wait_until(all_there, 120)
         yield running
