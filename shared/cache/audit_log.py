@@ -48,7 +48,7 @@ class AuditLog:
         Args:
             family: Of the match.
             step: Its similarity in hundredths.
-            agreed: Whether the answers said the same.
+            agreed: Whether the answers say the same.
 
         Raises:
             StoreConnectionError: No answer.

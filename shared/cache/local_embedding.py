@@ -26,10 +26,10 @@ def local_embedding() -> Callable[[str], Vector | None]:
     """
     tokenizers: Any = import_module("tokenizers")  # an extra, imported where it is used
     safetensors: Any = import_module("safetensors")
-    spec = find_spec("wordllama")  # its own loader imports a client for downloads
-    if spec is None or not spec.submodule_search_locations:
+    package = find_spec("wordllama")  # its own loader imports a client for downloads
+    if package is None or package.origin is None:
         raise ImportError("the extra semantic is not installed")
-    root = Path(spec.submodule_search_locations[0])
+    root = Path(package.origin).parent
     tokenizer = tokenizers.Tokenizer.from_file(str(root / _TOKENIZER))
     with safetensors.safe_open(root / _TABLE, "np") as tensors:
         table = tensors.get_tensor("embedding.weight")

@@ -54,7 +54,7 @@ class CacheWatch(Protocol):
 
         Args:
             model: ``provider/model`` that answered.
-            agreed: Whether both answers said the same.
+            agreed: Whether both answers say the same.
             wrong_upper_bound: The 95 % upper bound of wrong answers since, 0 to 1.
         """
         ...

@@ -10,6 +10,7 @@ from fow_cache.data import load_questions
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.cache import local_embedding as local
 from shared.cache.local_embedding import local_embedding
 from shared.cache.semantic_guards import may_share, read_meaning
 from shared.cache.vectors import cosine
@@ -109,3 +110,9 @@ def test_any_text_can_be_compared_and_the_order_of_two_does_not_matter(one: str,
 
 def test_a_text_without_known_words_has_no_vector() -> None:
     assert local_embedding()("") is None
+
+
+def test_without_the_extra_nothing_is_embedded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "find_spec", lambda _name: None)
+    with pytest.raises(ImportError, match="extra semantic"):
+        local_embedding.__wrapped__()

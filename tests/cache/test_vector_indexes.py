@@ -23,6 +23,7 @@ from shared.cache.vectors import MOST_DIMENSIONS, Vector, VectorIndex, cosine, u
 from shared.settings.cache import CacheSettings, IndexKind
 from shared.store.commands import PooledCommands
 from shared.store.connection import connect, describe
+from shared.store.errors import StoreConnectionError
 from shared.store.multiplexed import MultiplexedClient
 from simulator.model.text import unit_vector as embed
 from tests.key_leaks import assert_no_key_leaks
@@ -103,6 +104,10 @@ async def test_the_store_decides_where_vectors_are_kept(redis_8: str, redis_url:
     await new.execute("ACL", "SETUSER", "searcher", "on", "nopass", "~*", "+@all", "-VCARD")
     searching = MultiplexedClient(redis_8.replace("redis://", "redis://searcher:x@"))
     assert (await open_index(searching, "auto", sealed=False)).name == "search"
+    nowhere = MultiplexedClient("redis://127.0.0.1:9/0")
+    with pytest.raises(StoreConnectionError):
+        await open_index(nowhere, "auto", sealed=False)
+    await nowhere.aclose()
     client, plain = connect(redis_8), connect(redis_url)
     assert (await describe(client)).vector_search == "VSIM"
     assert (await describe(plain)).vector_search is None

@@ -229,7 +229,7 @@ async def test_a_look_up_travels_with_the_admission_of_a_call_that_has_limits(
     caller = Caller(key_id="r", limits=(Limit("requests", "key:r", "1d", 10), Limit("cost", "key:r", "1d", 10**9)))
     for seed in range(3):
         await inference.answer(cached(chat("sim/gpt", caller=caller, seed=seed), inference))
-    look_ups = [write for write in writes if b"MGET" in write]
+    look_ups = [write for write in writes if b"$4\r\nMGET" in write]
     assert len(look_ups) == 3
     assert all(b"EVALSHA" in write for write in look_ups)
 

@@ -2,15 +2,17 @@
 
 import asyncio
 import platform
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
+from bench.redis_servers import server
 from shared.cache.purge import Purge
 from shared.governance.keys.caller import Caller
 from shared.governance.limits.model import Limit
-from shared.inference import embedding
+from shared.inference import embedding, semantic_answers
 from shared.inference.call import Answer, AnswerStream, Call
 from shared.inference.embedding import Embedder
 from shared.inference.inference import Inference
@@ -19,6 +21,7 @@ from shared.store.multiplexed import MultiplexedClient
 from simulator.serve import RunningSimulator
 from tests.inference.conftest import chat
 from tests.inference.test_answer_cache import Build, build_cached, cached, settled, store, use_of
+from tests.waiting import wait_until
 
 __all__ = ["build_cached", "store"]  # fixtures
 
@@ -289,3 +292,70 @@ async def test_vectors_are_found_in_a_store_that_searches_by_every_process(
         assert use_of(call).entry is None
         again = await ask(inference, question(f"{text} Is it possible?", caller=caller))
         assert (use_of(again).kind == "semantic") is (number >= 3)
+
+
+@pytest.mark.parametrize(
+    ("scope", "caller", "name"),
+    [
+        ("shared", KEY, "shared"),
+        ("customer", Caller(key_id="k", customer="acme", team="red"), "customer:acme"),
+        ("customer", Caller(key_id="k", team="red"), "team:red"),
+        ("team", Caller(key_id="k", customer="acme", team="red"), "team:red"),
+        ("key", Caller(key_id="k", customer="acme", team="red"), "key:k"),
+        ("team", Caller(scope="hash"), "no key"),
+    ],
+)
+async def test_evidence_is_of_those_who_share_answers(
+    build_cached: Build, scope: str, caller: Caller, name: str
+) -> None:
+    inference = build_cached(cache={**settings(), "scope": scope})
+    for text in QUESTIONS[:2]:
+        await ask(inference, question(text, caller=caller))
+    assert inference.cache
+    [(family, evidence)] = await inference.cache.store.audits.families()
+    assert (family.scope, evidence.counts(0)) == (name, (1, 0))
+
+
+async def test_a_store_that_dies_is_a_miss(build_cached: Build, tmp_path: Path) -> None:
+    with server(tmp_path / "own") as own:
+        inference = build_cached(cache={**settings(), "url": own.url, "lookup_timeout_s": 0.5})
+        assert (await learn(inference))[-1] == "semantic"
+    for text in ("How could I cancel my magazine subscription now?", "How else can I cancel a magazine subscription?"):
+        call = await ask(inference, question(text))
+        assert use_of(call).entry is None
+
+
+async def test_what_is_not_one_text_or_not_english_is_not_compared(build_cached: Build, sim: RunningSimulator) -> None:
+    inference = build_cached(cache=settings())
+    await ask(inference, question("Welche Fristen gelten für die Kündigung meines Vertrags?"))
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+    messages = [{"role": "user", "content": "How do I cancel it?"}]
+    await ask(inference, chat("sim/gpt", messages=messages, tools=[tool], tool_choice="required", caller=KEY))
+    await ask(inference, chat("sim/gpt@tool", messages=messages, caller=KEY))
+    assert embedded(sim) <= 1
+
+
+async def test_comparisons_are_bounded_and_end_with_the_process(
+    build_cached: Build, sim: RunningSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(semantic_answers, "MOST_AT_ONCE", 2)
+    inference = build_cached(cache=settings(embedding="sim/embedder@hang"))
+    for text in QUESTIONS[:4]:
+        await inference.answer(cached(question(text), inference))
+    await settled(inference)
+    await wait_until(lambda: embedded(sim) == 2)
+    await inference.aclose()
+    assert embedded(sim) == 2
+
+
+async def test_families_that_were_used_long_ago_are_forgotten(
+    build_cached: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(semantic_answers, "MOST_FAMILIES", 1)
+    inference = build_cached(cache=settings())
+    await learn(inference)
+    await ask(inference, question(QUESTIONS[0], caller=Caller(key_id="other")))
+    call = await ask(inference, question("How could I cancel my magazine subscription now?"))
+    assert use_of(call).entry is None  # its family is read again
+    call = await ask(inference, question("How else can I cancel a magazine subscription?"))
+    assert use_of(call).kind == "semantic"

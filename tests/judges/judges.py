@@ -107,6 +107,30 @@ def langchain(subjects: Subjects) -> Iterator[Verdict]:
                 yield judged(f"LangChain {name}, {wire}", own)
 
 
+def langchain_cached(subjects: Subjects) -> Iterator[Verdict]:
+    """LangChain's standard tests twice before a gateway with a cache: the second time most answers are hits."""
+    folder = subjects.folder / "cached"
+    folder.mkdir()
+    wire = "openai"
+
+    def run(gateway: str, report: str) -> dict[str, str]:
+        return Subjects(folder, gateway).ask(
+            _pytest("langchain", "langchain/dialects.py"),
+            report,
+            JUDGED_MODEL=MODELS[wire],
+            JUDGED_OTHER_MODEL=OTHER_MODELS[wire],
+            JUDGED_EMBEDDING_MODEL=EMBEDDING_MODELS[wire],
+        )
+
+    with (
+        system.simulator(folder) as origin,
+        system.gateway(folder, system.simulated(origin), '[cache]\nmode = "exact"\nlookup_timeout_s = 5\n') as gateway,
+    ):
+        called = run(gateway.url, "langchain-called")
+        served = run(gateway.url, "langchain-served")
+    yield compared("LangChain, answered from the cache", called, served)
+
+
 _LANGCHAIN = {
     "TestOpenAIChat": "ChatOpenAI (chat)",
     "TestOpenAIResponses": "ChatOpenAI (responses)",
@@ -175,6 +199,7 @@ JUDGES: dict[str, Judge] = {
     "openai-python": openai_python,
     "openai-node": javascript_client("openai-node 7, own tests", "openai"),
     "langchain": langchain,
+    "langchain-cached": langchain_cached,
     "pydantic-ai": python_client("pydantic-ai", "pydantic_ai"),
     "instructor": python_client("instructor", "instructor"),
     "openai-agents": python_client("openai-agents", "agents"),

@@ -75,11 +75,17 @@ def simulator(folder: Path) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def gateway(folder: Path, providers: dict[str, str]) -> Iterator[Served]:
-    """`finops serve` (its API, a worker, a real store) with these providers, each with its base URL."""
+def gateway(folder: Path, providers: dict[str, str], more: str = "") -> Iterator[Served]:
+    """`finops serve` (its API, a worker, a real store) with these providers, each with its base URL.
+
+    Args:
+        folder: For its configuration, data and log.
+        providers: Base URLs by name.
+        more: Further tables of its configuration.
+    """
     config = folder / "finops.toml"
     tables = [_PROVIDER.format(name=name, base_url=base_url) for name, base_url in providers.items()]
-    config.write_text("".join([f'[log]\nrequests = false\n[auth]\nadmin_key = "{ADMIN_KEY}"\n', *tables]))
+    config.write_text("".join([f'[log]\nrequests = false\n[auth]\nadmin_key = "{ADMIN_KEY}"\n', *tables, more]))
     with served(folder / "data", "--config", str(config)) as running:
         yield running
 
