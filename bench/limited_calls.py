@@ -13,8 +13,8 @@ from bench.store_server import StoreServer
 from bench.systems import HERE
 
 CORE, OTHER_CORE = {0}, {1}
-RATE = 300
-"""Calls a second: what one core serves on a slow machine without a queue, so that latency is the call's own."""
+RATE = 150
+"""Calls a second: what one core of a slow machine serves without a queue, so that latency is the call's own."""
 CONFIG = """
 [auth]
 require_virtual_key = false

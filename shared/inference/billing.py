@@ -321,19 +321,19 @@ class Billing:
         renewed = not of_job if renewed is None else renewed
         if not any(limit.estimated for limit in limits):
             return await self.guard.admit(reservation, limits, cost=0, tokens=0, renewed=renewed, of_job=of_job)
-        self._check_price(call, targets[0], limits)
+        checked = self._check_price(call, targets[0], limits)
         most = max((self._bounds(call, target) for target in targets), key=lambda bounds: bounds.cost)
         admitted = await self.guard.admit(
             reservation, limits, cost=most.cost, tokens=most.tokens, least=None if of_job else most.least,
             renewed=renewed, of_job=of_job,
         )  # fmt: skip
-        # The cap of a run that this request does not name is known to the store alone.
-        found = [status.limit for status in admitted.limit_statuses if status.limit.is_run]
-        try:
-            self._check_price(call, targets[0], found)
-        except PriceUnknown:
-            self._give_up(reservation)
-            raise
+        if call.run is not None and not checked:  # a cap that this request does not name is known to the store alone
+            found = [status.limit for status in admitted.limit_statuses if status.limit.is_run]
+            try:
+                self._check_price(call, targets[0], found)
+            except PriceUnknown:
+                self._give_up(reservation)
+                raise
         if admitted.cost < most.cost:
             admitted.output = most.output_for(admitted.cost)
         return admitted
@@ -353,20 +353,21 @@ class Billing:
         prompt = self.prices.estimate(provider, model, usage._replace(output=0), variant=variant).micro_usd
         return CostBounds(cost, tokens, prompt, usage.output, choices_of(call.fields))
 
-    def _check_price(self, call: Call, target: Target, limits: Sequence[Limit]) -> None:
-        """Refuse a call under a budget whose price is not known.
+    def _check_price(self, call: Call, target: Target, limits: Sequence[Limit]) -> bool:
+        """Refuse a call under a budget whose price is not known; return whether there is a budget.
 
         Raises:
             PriceUnknown: It could use something that has no price.
         """
         budget = next((limit for limit in limits if limit.is_budget and limit.amount >= 0), None)
         if budget is None or self._allows_unpriced:
-            return
+            return budget is not None
         provider, model = target.provider.name, target.model
         price = self.prices.price(provider, model, variant=tier_of(call.fields))
         missing = None if price is None else price.lacks(call.request_type.usage, Usage(**hosted_tools(call.fields)))
         if missing is None or missing:
             raise unknown_price(budget, f"{provider}/{model}", call.request_type.usage, missing or ())
+        return True
 
 
 def new_reservation() -> str:

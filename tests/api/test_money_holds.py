@@ -209,7 +209,8 @@ class World:
             booked = sum(entry.get("cost", 0) for entry in ledger if belongs.items() <= entry.items())
             used = [used for name, (used, _) in meters.items() if name.startswith(f"finops:meter:cost:{scope}:")]
             assert sum(used) == booked, scope
-        # A stream left in the middle of a read, or a job cancelled as it runs, may be charged its reservation instead.
+        # Only a job that is cancelled as it runs is charged its reservation: a stream whose caller leaves is read on.
+        assert all(entry.get("job") for entry in ledger if "estimated" in entry)
         counted = sum(entry.get("cost", 0) for entry in ledger if "estimated" not in entry)
         uncounted = sum(prompt + 10 * _output(entry["model"]) for entry in ledger if "estimated" in entry)
         batched = sum((prompt + 10 * output + 1) // 2 for output in self.lines_at_provider)
