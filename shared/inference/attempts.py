@@ -71,9 +71,10 @@ class Attempts:
 
     Attributes:
         made: Number of attempts so far.
+        call_cost: As given.
     """
 
-    __slots__ = ("_begin_by", "_board", "_call", "_call_cost", "_time", "_until", "_watch", "made")
+    __slots__ = ("_begin_by", "_board", "_call", "_time", "_until", "_watch", "call_cost", "made")
 
     def __init__(
         self,
@@ -86,7 +87,7 @@ class Attempts:
         self._call = call
         self._watch = watch
         self._board = board
-        self._call_cost = call_cost
+        self.call_cost = call_cost
         self._time = asyncio.get_running_loop().time  # looking the loop up asks for the process id each time
         until = self._time() + max_total_s
         if call.deadline is not None and call.deadline < until:
@@ -105,8 +106,8 @@ class Attempts:
         failure: GatewayError | None = None
         for target in targets:
             try:
-                if self._call_cost is not None and target is not targets[0]:
-                    await self._call_cost.open_fallback(target)
+                if self.call_cost is not None and target is not targets[0]:
+                    await self.call_cost.open_fallback(target)
                 return await self.at(target, once, last=target is targets[-1])
             except (BudgetExceeded, RequestLimited, TokenLimited) as error:
                 failure = failure or error  # this fallback's own limits; the next may have room
@@ -196,8 +197,8 @@ class Attempts:
         total_s = self._limit_s(target)
         self.made += 1
         name = target.provider.name
-        if self._call_cost is not None:
-            self._call_cost.sent(name, target.model, key.name if key else "")
+        if self.call_cost is not None:
+            self.call_cost.sent(name, target.model, key.name if key else "")
         started = time.perf_counter()
         try:
             answer = await once(Attempt(target, key, total_s))

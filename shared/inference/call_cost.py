@@ -29,6 +29,7 @@ class CallCost:
         cost: What the call cost; ``UNPRICED`` until it has ended.
         usage: What it used, once it has ended.
         saved: What it would have cost without the cache, micro-USD at list prices; 0: it was not served from it.
+        counted_late: Whether its stream is read on for the provider's count, which closes it.
     """
 
     def __init__(self, billing: Billing, call: Call) -> None:
@@ -49,6 +50,7 @@ class CallCost:
         self.usage = Usage()
         self.saved = 0
         self._cache = ""
+        self.counted_late = False
 
     async def open(self, targets: Sequence[Target]) -> None:
         """Reserve what the call may cost; for a run of a job, do nothing.
@@ -172,6 +174,8 @@ class CallCost:
         Returns:
             The ledger entry.
         """
+        if self.counted_late:
+            return self.entry
         status, code = _status_and_code(error)
         if status == ClientGone.status and self.attempts:
             most = self._most()

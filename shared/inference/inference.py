@@ -326,9 +326,9 @@ class Inference:
         provider = outgoing.attempt.target.provider
         begin_s = min(provider.timeouts.first_token_s, outgoing.attempt.total_s, outgoing.attempts.begin_s())
         try:
-            async with asyncio.timeout(begin_s):
+            async with asyncio.timeout(begin_s) as limit:
                 stream = self._watched(outgoing, await self._open(outgoing, stream=True))
-                await begin(stream)
+                await begin(stream, outgoing.attempts.call_cost, self.late_reads, limit)
         except TimeoutError:
             raise UpstreamTimeout(f"Provider {provider.name!r} did not begin to answer within {begin_s:g} s.") from None
         stream.attempts = outgoing.attempts.made

@@ -80,6 +80,19 @@ class ProviderStream:
             return True
         return False
 
+    def leave(self, call_cost: CallCost | None, late_reads: LateReads) -> bool:
+        """Read on for the provider's count, for a caller that has left before the first event.
+
+        Returns:
+            False if nothing is reserved for the call: the stream is to be closed.
+        """
+        self.call_cost, self.late_reads = call_cost, late_reads
+        if call_cost is None or not self._read_on():
+            self.call_cost = None
+            return False
+        call_cost.counted_late = True
+        return True
+
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
             if self._first:
@@ -220,7 +233,7 @@ class ProviderStream:
         if self.call_cost is None:  # pragma: no cover - only streams with a cost are read on
             return
         counted = self._translation.complete and bool(self.usage)
-        missed = not counted or late > ENDING_EVENTS
+        missed = not counted or late > ENDING_EVENTS or not self._events
         # A count up to somewhere in the stream is none: without the last one, the reservation is charged.
         self.call_cost.streamed(self.usage if counted else {}, 0, GeneratorExit() if missed else None)
 

@@ -1,12 +1,13 @@
 """Billing of calls: reserved before, priced and booked after, however they end."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import orjson
 import pytest
 
-from shared.errors import BudgetExceeded, GatewayError, RequestLimited, UpstreamFailure
+from shared.errors import BudgetExceeded, GatewayError, RequestLimited, UpstreamFailure, UpstreamTimeout
 from shared.governance.keys.caller import Caller
 from shared.governance.limits.model import Limit
 from shared.inference.assembly import build_billing, build_inference
@@ -14,6 +15,7 @@ from shared.inference.billing import Billing
 from shared.inference.call import Call
 from shared.inference.call_cost import CallCost
 from shared.inference.inference import Inference
+from shared.inference.streaming import ProviderStream
 from shared.settings.model import Settings
 from shared.store.multiplexed import MultiplexedClient
 from shared.surfaces.request_types import EMBEDDINGS, MODERATIONS, TRANSCRIPTIONS
@@ -181,6 +183,49 @@ async def test_what_a_stream_reserved_is_charged_if_its_count_never_comes(
     (entry,) = await entries(billing, store)
     assert (entry["status"], entry["estimated"], entry["output"]) == (499, True, 1000)
     assert await spent(store, "key:l") == (entry["cost"], 0)
+
+
+@pytest.mark.parametrize(("fault", "counted"), [("ttft=0.2,tokens=12", True), ("stall=0", False)])
+@pytest.mark.parametrize("limited", [True, False])
+async def test_a_stream_whose_caller_leaves_before_its_first_event_is_read_on(
+    build: Build, store: MultiplexedClient, sim: RunningSimulator, fault: str, counted: bool, limited: bool
+) -> None:
+    inference, billing = build()
+    waits = asyncio.Event()
+
+    class Watched(ProviderStream):
+        async def begin(self) -> bool:
+            waits.set()
+            return await super().begin()
+
+    inference._stream_class = Watched
+    limits = (Limit("cost", "key:l", "1d", 10**9),) if limited else ()
+    caller = Caller(key_id="l", name="l", limits=limits)
+    asked = asyncio.create_task(inference.stream(chat(f"sim/gpt@{fault}", caller=caller, stream=True, max_tokens=900)))
+    await waits.wait()
+    asked.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+    if not counted:
+        await inference.late_reads.aclose()
+    await inference.late_reads.wait()
+    (entry,) = await entries(billing, store)
+    assert (entry["status"], entry.get("estimated", False)) == (499, not (counted and limited))
+    assert entry.get("output", 0) == ((12 if counted else 900) if limited else 0)
+    if limited:
+        assert await spent(store, "key:l") == (entry["cost"], 0)
+    await sim.wait_until(lambda log: log.open_count == 0)
+
+
+async def test_a_stream_that_does_not_begin_in_time_is_not_read_on(build: Build, store: MultiplexedClient) -> None:
+    inference, billing = build(other={"timeouts": {"first_token_s": 0.2}})
+    caller = Caller(key_id="l", name="l", limits=(Limit("cost", "key:l", "1d", 10**9),))
+    with pytest.raises(UpstreamTimeout):
+        await inference.stream(chat("other/gpt@stall=0", caller=caller, stream=True))
+    await inference.late_reads.wait()
+    (entry,) = await entries(billing, store)
+    assert entry["status"] == 504
+    assert await spent(store, "key:l") == (0, 0)
 
 
 async def test_a_stream_that_is_cut_is_settled_once(build: Build, store: MultiplexedClient) -> None:
