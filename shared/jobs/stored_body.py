@@ -1,8 +1,12 @@
 """How a body is stored: as it is, compressed, or in the object store; pure."""
 
+import sys
 from dataclasses import dataclass
 
-from backports import zstd
+if sys.version_info >= (3, 14):  # pragma: no cover - the tests run on 3.11
+    from compression import zstd
+else:
+    from backports import zstd
 
 ZSTD = "z"
 BLOB = "b:"
