@@ -4,9 +4,19 @@ Each of the parts is optional by its library's own design. Call ``skip_unused_im
 redis or FastAPI; a part that is already loaded is left alone.
 """
 
+import gc
 import importlib.util
 import sys
 from types import ModuleType
+
+
+def collect_rarely() -> None:
+    """Let the garbage collector look only at every 50,000th new object: what a start makes stays for good.
+
+    At Python's own 700 it takes a fifth of an API process's start (1.43 -> 1.15 s of CPU). A process that serves for
+    long sets what suits it afterwards.
+    """
+    gc.set_threshold(50_000, 20, 50)
 
 
 def skip_unused_imports() -> None:

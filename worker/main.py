@@ -84,6 +84,7 @@ from worker.webhooks import WebhookDelivery
 
 BATCH_LOOPS = 2
 VERSION = importlib.metadata.version("finops-gateway")  # here, as a read would block a running loop
+COLLECTIONS = (700, 10, 10)  # as Python has them; a start collects more rarely
 CANCEL_AGAIN_S = 0.2
 BATCH_WINDOW = 1000
 """Most lines of a batch that are jobs at once: enough for any concurrency, few enough for the store's memory."""
@@ -200,6 +201,7 @@ async def _work(
         # Objects built so far live as long as the process: frozen, no collection scans them again.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(*COLLECTIONS)
         await succession.until_ended()
     logger.info("worker stopped")
 

@@ -10,7 +10,7 @@ from cli.admin_key import read_admin_key
 from cli.examples import examples
 from cli.supervisor.lifeline import hold_lifeline
 from cli.supervisor.signals import end_on_signals
-from shared.startup import without_pydantic_v1
+from shared.startup import collect_rarely, without_pydantic_v1
 
 
 @click.command(
@@ -43,6 +43,7 @@ def command(
     Without a configured store it joins the `finops serve` that runs on the data directory. It starts without a
     reachable store too, and answers 503 to requests that need one until the store is back.
     """
+    collect_rarely()
     end_on_signals()
     hold_lifeline()
     overrides = {"FINOPS_HOST": host, "FINOPS_PORT": port, "FINOPS_REDIS_URL": redis_url}

@@ -8,6 +8,7 @@ import click
 from cli import options
 from cli.admin_key import read_admin_key
 from cli.examples import examples
+from shared.startup import collect_rarely
 
 
 @click.command(
@@ -56,6 +57,7 @@ def command(
     The store keeps jobs and results in the data directory, so that they survive a restart. It is embedded, unless
     --redis-url or the configuration names another one.
     """
+    collect_rarely()
     import asyncio
 
     from cli.supervisor.demo_config import TABLES

@@ -5,6 +5,7 @@ import click
 from cli.examples import examples
 from cli.supervisor.lifeline import hold_lifeline
 from cli.supervisor.signals import end_on_signals
+from shared.startup import collect_rarely
 
 
 @click.command(
@@ -21,6 +22,7 @@ def command(host: str, port: int, api_keys: tuple[str, ...]) -> None:
 
     The model name sets the behaviour: gpt-4o@latency=3 answers after 3 s, gpt-4o@status=429,times=2 refuses twice.
     """
+    collect_rarely()
     end_on_signals()
     supervised = hold_lifeline() is not None
     from cli.supervisor.listening import open_listeners, url_of

@@ -9,6 +9,7 @@ import click
 from cli import options
 from cli.examples import examples
 from cli.supervisor.lifeline import hold_lifeline
+from shared.startup import collect_rarely
 
 if TYPE_CHECKING:
     from shared.jobs.model import Priority
@@ -67,6 +68,7 @@ def command(
     Without a configured store it joins the `finops serve` that runs on the data directory. It waits for a store that
     cannot be reached.
     """
+    collect_rarely()
     supervised = hold_lifeline() is not None
     settings, environ = options.read_settings(config, FINOPS_REDIS_URL=redis_url)
     if settings.redis.url is None:
