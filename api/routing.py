@@ -45,7 +45,7 @@ from api.routes import (
     webhooks,
 )
 from api.routes.async_jobs import PREFIX as ASYNC_PREFIX
-from api.routes.async_jobs import AsyncPoll, AsyncSubmit
+from api.routes.async_jobs import AsyncPoll
 from api.routes.batches import BatchById, BatchCreate, BatchList
 from api.routes.deployments import AZURE_TYPES, read_deployment_request
 from api.routes.files import FileById, FileList, FileUpload
@@ -124,18 +124,6 @@ def _add_routes(app: FastAPI) -> None:
         _add_response_routes(app, prefix)
         _add_batch_routes(app, prefix)
         _add(app, f"{prefix}/{{rest:path}}", PassthroughEndpoint(prefix), _ANY_METHOD)
-
-
-def hot_endpoints() -> dict[str, AsgiEndpoint]:
-    """Return the endpoints that are found by their path alone, before the framework is asked."""
-    endpoints: dict[str, AsgiEndpoint] = {}
-    for request_type in REQUEST_TYPES:
-        endpoint = InferenceEndpoint(request_type)
-        endpoints.update({f"{prefix}/{request_type.path}": endpoint for prefix in PREFIXES})
-        endpoints[f"{ASYNC_PREFIX}/{request_type.path}"] = AsyncSubmit(request_type)
-    endpoints[f"{ANTHROPIC_PREFIX}v1/messages"] = anthropic.MessagesEndpoint()
-    endpoints[f"{ANTHROPIC_PREFIX}v1/messages/count_tokens"] = anthropic.CountTokensEndpoint()
-    return endpoints
 
 
 def _add_genai_routes(app: FastAPI) -> None:

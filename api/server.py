@@ -6,15 +6,15 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, cast
 
 import uvicorn
-from fastapi import FastAPI
 
 from api.app import STORE_CONNECT_TIMEOUT_S, create_app
+from api.gateway_app import GatewayApp
 from api.http.connection_limits import ConnectionLimits
 from api.http.guarded_protocol import GuardedProtocol
 from api.http.reloads import OwnReload, Reload, SupervisedReload, reload_and_log
@@ -116,14 +116,15 @@ def _reload_of(
     return SupervisedReload(socket.socket(fileno=control_fd))
 
 
-async def _rebuild(server: "ApiServer", build: Callable[[Settings], FastAPI], settings: Settings) -> None:
-    """Build the application again, in a thread as it takes half a second, and serve it."""
+async def _rebuild(server: "ApiServer", build: Callable[[Settings], GatewayApp], settings: Settings) -> None:
+    """Build the application again, in a thread as it takes half a second, and serve it once it is whole."""
     app = await asyncio.to_thread(build, settings)
+    await app.load()
     configure(settings.log, "api")
     await server.exchange(app, settings)
 
 
-def server_config(app: FastAPI, settings: Settings, limits: ConnectionLimits | None = None) -> uvicorn.Config:
+def server_config(app: GatewayApp, settings: Settings, limits: ConnectionLimits | None = None) -> uvicorn.Config:
     """Configure uvicorn: the fast parser and loop, the gateway's own logs, no server header.
 
     Args:
@@ -151,7 +152,7 @@ def server_config(app: FastAPI, settings: Settings, limits: ConnectionLimits | N
 class ApiServer(uvicorn.Server):
     """uvicorn with the marks of our process: a line when it serves, a settled heap, an application that can change."""
 
-    def __init__(self, app: FastAPI, settings: Settings, ready_fd: int | None = None) -> None:
+    def __init__(self, app: GatewayApp, settings: Settings, ready_fd: int | None = None) -> None:
         self._app = app
         self._limits = ConnectionLimits(settings.server, self._on_refused)
         super().__init__(server_config(app, settings, self._limits))
@@ -159,7 +160,7 @@ class ApiServer(uvicorn.Server):
         self._ready_fd = ready_fd
         self._reload: Reload | None = None
         self._listener: ReloadListener | None = None
-        self._retiring: set[asyncio.Task[None]] = set()
+        self._running: set[asyncio.Task[object]] = set()
         self._close: Callable[[], Awaitable[Any]] | None = None  # None: uvicorn closes the first application
 
     def reload_with(self, reload: Reload) -> None:
@@ -184,8 +185,13 @@ class ApiServer(uvicorn.Server):
         if self._ready_fd is not None:
             os.write(self._ready_fd, b"1")
             os.close(self._ready_fd)
+        self._keep(self._load_framework(), "finops-load")
 
-    async def exchange(self, app: FastAPI, settings: Settings) -> None:
+    async def _load_framework(self) -> None:
+        await self._app.load()
+        gc.freeze()  # it stays for good, too
+
+    async def exchange(self, app: GatewayApp, settings: Settings) -> None:
         """Serve all further requests with another application; running ones end in the old one.
 
         Raises:
@@ -202,9 +208,7 @@ class ApiServer(uvicorn.Server):
         for connection in self.server_state.connections:
             cast("GuardedProtocol", connection).app = app  # of its next request
         old.state.services.waits.end()  # whoever merely waits polls again
-        task = asyncio.create_task(_retire(set(self.server_state.tasks), close), name="finops-retire")
-        self._retiring.add(task)
-        task.add_done_callback(self._retiring.discard)
+        self._keep(_retire(set(self.server_state.tasks), close), "finops-retire")
 
     def _listen_for_reloads(self, reload: Reload) -> None:
         if isinstance(reload, OwnReload):
@@ -220,9 +224,13 @@ class ApiServer(uvicorn.Server):
             self._listener.start()
 
     def _start_reload(self, reload: Reload) -> None:
-        task = asyncio.create_task(reload_and_log(reload), name="finops-reload")
-        self._retiring.add(task)
-        task.add_done_callback(self._retiring.discard)
+        self._keep(reload_and_log(reload), "finops-reload")
+
+    def _keep(self, work: Coroutine[Any, Any, object], name: str) -> None:
+        """Run something in the background, which a stop awaits."""
+        task = asyncio.create_task(work, name=name)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
 
     def _stop(self) -> None:
         self.should_exit = True
@@ -247,8 +255,8 @@ class ApiServer(uvicorn.Server):
         if self._listener is not None:
             await self._listener.aclose()
         await super().shutdown(sockets)
-        if self._retiring:
-            await asyncio.wait(self._retiring)
+        if self._running:
+            await asyncio.wait(self._running)
         if self._close is not None:
             await self._close()
 

@@ -41,6 +41,18 @@ def test_a_process_without_pyjwt_is_left_alone() -> None:
 def test_fastapi_works_without_version_1_of_pydantic() -> None:
     code = (
         "import sys; from shared.startup import without_pydantic_v1 as skip; skip(); skip();"
-        "from api.server import run_api; assert sys.modules['pydantic.v1'] is None"
+        "import api.framework; assert sys.modules['pydantic.v1'] is None"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_api_process_serves_before_the_framework_is_loaded() -> None:
+    code = "import sys, api.server; assert 'fastapi' not in sys.modules and 'starlette.routing' in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_start_collects_garbage_more_rarely() -> None:
+    code = (
+        "import gc; from shared.startup import collect_rarely; collect_rarely(); assert gc.get_threshold()[0] == 50_000"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

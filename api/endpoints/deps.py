@@ -3,12 +3,14 @@
 from typing import Annotated
 
 from fastapi import Depends, Request
-from starlette.responses import Response
 
 from api.endpoints.callers import caller_of
-from api.http.request_context import SCOPE_KEY, Reply, RequestContext
+from api.endpoints.replies import as_response
+from api.http.request_context import SCOPE_KEY, RequestContext
 from api.services import Services, services_of
 from shared.governance.keys.caller import Caller
+
+__all__ = ["CallerDep", "ContextDep", "ServicesDep", "TenantDep", "as_response"]
 
 
 # All are coroutines: FastAPI runs plain functions in a thread each.
@@ -40,10 +42,3 @@ async def _identify_tenant(services: ServicesDep, context: ContextDep, request: 
 
 TenantDep = Annotated[Caller, Depends(_identify_tenant)]
 """The caller of a request that makes something: the admin key is not accepted."""
-
-
-def as_response(reply: Reply) -> Response:
-    """Convert a reply to the framework's response."""
-    response = Response(reply.body, reply.status)
-    response.raw_headers = [*reply.headers, (b"content-length", b"%d" % len(reply.body))]
-    return response

@@ -5,12 +5,7 @@ import math
 from typing import Any
 
 import orjson
-from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
 from redis.exceptions import RedisError
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
 
 from api.http.request_context import (
     JSON_TYPE,
@@ -29,15 +24,11 @@ from shared.errors import (
     ClientGone,
     GatewayError,
     InternalError,
-    InvalidRequest,
-    MethodNotAllowed,
-    NotFound,
     StoreUnavailable,
 )
 from shared.store.errors import StoreConnectionError
 from shared.surfaces.anthropic import error_of as anthropic_error
 from shared.surfaces.genai import error_of as genai_error
-from shared.surfaces.request_types import REQUEST_TYPES
 
 logger = logging.getLogger("finops.api")
 
@@ -125,62 +116,8 @@ async def _answer(error: Exception, scope: Scope, send: Send) -> None:
     # HTTP marks a body as incomplete.
 
 
-def install_error_handlers(app: FastAPI) -> None:
-    """Render the framework's own errors in the same envelopes."""
-    app.add_exception_handler(HTTPException, _render_http_exception)
-    app.add_exception_handler(RequestValidationError, _render_validation_error)
-
-
-async def _render_http_exception(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 - registered for it
-    gateway_error: GatewayError
-    if error.status_code == 404:
-        gateway_error = NotFound(
-            f"Nothing is served at {request.method} {request.url.path[:200]!r}; /docs lists the paths."
-            f"{_hint_for(request.url.path)}"
-        )
-    elif error.status_code == 405:
-        gateway_error = MethodNotAllowed(f"{request.method} is not allowed on {request.url.path[:200]!r}.")
-    else:
-        gateway_error = InvalidRequest(str(error.detail)[:500])
-        gateway_error.status = error.status_code
-    return _response(_for_path(request, gateway_error), dict(error.headers or {}))
-
-
-def _hint_for(path: str) -> str:
-    """Name the path that was meant: SDKs add theirs to a base URL, and that is easily one without its surface."""
-    for request_type in REQUEST_TYPES:
-        if path.endswith(f"/{request_type.path}"):
-            return f" Did you mean '/openai/v1/{request_type.path}'? The base URL of the SDK ends in /openai/v1."
-    return ""
-
-
-def _for_path(request: Request, gateway_error: GatewayError) -> Reply:
-    return error_reply(gateway_error, surface_of(request.url.path), request.scope[SCOPE_KEY].request_id)
-
-
 def surface_of(path: str) -> str:
     """The surface whose envelope callers of a path expect, whether or not anything is served there."""
     if path.startswith(GENAI_PREFIX):
         return "genai"
     return "anthropic" if path.startswith(ANTHROPIC_PREFIX) else ""
-
-
-async def _render_validation_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for it
-    return _response(_for_path(request, refused_input(error)), {})
-
-
-def refused_input(error: RequestValidationError) -> InvalidRequest:
-    """Convert the framework's validation error to the gateway's own: a 400 that names the parameter."""
-    first = error.errors()[0]
-    if first["type"] == "json_invalid":
-        return InvalidRequest("The request body is not valid JSON.", param="body")
-    location = [str(part) for part in first["loc"]]
-    return InvalidRequest(f"{'.'.join(location)}: {first['msg']}.", param=location[-1])
-
-
-def _response(reply: Reply, headers: dict[str, str]) -> Response:
-    for name, value in reply.headers:
-        headers[name.decode()] = value.decode("latin-1")
-    return Response(reply.body, reply.status, headers)

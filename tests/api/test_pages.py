@@ -36,7 +36,7 @@ async def test_the_front_page_is_a_page_for_browsers(gateway: Gateway) -> None:
 async def test_the_console_is_linked_once_it_is_served(start: Any) -> None:
     gateway: Gateway = await start()
     before = (await gateway.http.get("/")).json()
-    gateway.app.add_route("/ui/", lambda request: Response("console"))
+    gateway.app.framework().add_route("/ui/", lambda request: Response("console"))
     assert (await gateway.http.get("/")).json()["console"] == "/ui"
     assert before.get("console") in {None, "/ui"}
 

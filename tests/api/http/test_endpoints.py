@@ -6,7 +6,7 @@ from starlette.routing import Route
 
 from api.app import create_app
 from api.endpoints.base import AsgiEndpoint
-from api.routing import hot_endpoints
+from api.hot_routes import hot_endpoints
 from shared.settings.model import Settings
 from tests.api.conftest import KEY_A, Gateway
 
@@ -20,7 +20,7 @@ def test_every_plain_endpoint_authenticates_its_caller() -> None:
     framework = {"openapi"}
     plain = [
         route.endpoint
-        for route in app.router.routes
+        for route in app.framework().routes
         if isinstance(route, Route) and not isinstance(route, APIRoute) and route.name not in framework
     ]
     assert len(plain) > 50
@@ -28,7 +28,7 @@ def test_every_plain_endpoint_authenticates_its_caller() -> None:
 
 
 def test_no_endpoint_replaces_the_authenticating_call() -> None:
-    create_app(Settings())
+    create_app(Settings()).framework()
     classes = _subclasses(AsgiEndpoint)
     assert len(classes) > 12
     assert [each for each in classes if "__call__" in vars(each)] == [AsgiEndpoint]

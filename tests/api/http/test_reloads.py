@@ -121,7 +121,7 @@ async def test_a_reload_changes_what_further_calls_meet_and_fails_no_running_one
     assert await gateway.ask("fast") == 400
     assert await running == 200
     assert gateway.server._limits.max_headers == 55
-    await wait_until(lambda: not gateway.server._retiring)
+    await wait_until(lambda: not gateway.server._running)
     again = await gateway.post_reload()
     assert again.json()["changed"] is False
     entries = (await gateway.http.get("/api/audit", headers=ADMIN)).json()["data"]
