@@ -32,8 +32,8 @@ def test_redis_does_not_load_pyjwt_and_whoever_needs_it_still_gets_it() -> None:
 
 def test_a_process_without_pyjwt_is_left_alone() -> None:
     code = (
-        "import importlib.util, sys; from shared.startup import defer_pyjwt;"
-        "importlib.util.find_spec = lambda name: None; defer_pyjwt(); assert 'jwt' not in sys.modules"
+        "import importlib.util, sys; from shared.startup import defer_unused_modules as defer;"
+        "importlib.util.find_spec = lambda name: None; defer(); assert 'jwt' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -54,5 +54,14 @@ def test_an_api_process_serves_before_the_framework_is_loaded() -> None:
 def test_a_start_collects_garbage_more_rarely() -> None:
     code = (
         "import gc; from shared.startup import collect_rarely; collect_rarely(); assert gc.get_threshold()[0] == 50_000"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_prices_are_read_without_the_client_that_would_download_them() -> None:
+    code = (
+        "import sys; from shared.startup import skip_unused_imports as skip; skip(); import genai_prices.data_snapshot;"
+        "assert 'httpx2._client' not in sys.modules; genai_prices.data_snapshot.get_snapshot();"
+        "import httpx2; assert httpx2.Timeout(5).connect == 5"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

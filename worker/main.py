@@ -199,7 +199,6 @@ async def _work(
         if not supervised:
             _listen_for_reloads(settings, succession, exits)
         # Objects built so far live as long as the process: frozen, no collection scans them again.
-        gc.collect()
         gc.freeze()
         gc.set_threshold(*COLLECTIONS)
         await succession.until_ended()

@@ -2,9 +2,8 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Mapping
+from functools import cached_property, partial
 from importlib.resources import files
 from types import ModuleType
 
@@ -14,18 +13,23 @@ from shared.store.script_pruning import prune
 INCLUDE = re.compile(r"^--!include[ \t]+(\S+)[ \t]*$", re.MULTILINE)
 
 
-@dataclass(frozen=True)
 class Script:
     """A Lua script as the server runs it.
 
-    Attributes:
+    Args:
         name: The file's name without `.lua`.
-        source: The whole text with its includes expanded. Its first line may be `#!lua flags=...`
+        source: The whole text with its includes expanded, or what makes it. Its first line may be `#!lua flags=...`
             (script flags, https://valkey.io/topics/eval-intro/).
     """
 
-    name: str
-    source: str
+    def __init__(self, name: str, source: str | Callable[[], str]) -> None:
+        self.name = name
+        self._source = source
+
+    @cached_property
+    def source(self) -> str:
+        """The whole text; made when it is first needed, as a process runs few of the scripts that it knows."""
+        return self._source if isinstance(self._source, str) else self._source()
 
     @cached_property
     def sha1(self) -> str:
@@ -53,7 +57,7 @@ def load_scripts(package: str | ModuleType, *libraries: str | ModuleType) -> Map
     expanded = {name: _expand(name, found, ()) for name in sorted(own)}
     return {
         name.removesuffix(".lua"): Script(
-            name.removesuffix(".lua"), "\n".join(fragments) if name in included else prune(fragments)
+            name.removesuffix(".lua"), "\n".join(fragments) if name in included else partial(prune, fragments)
         )
         for name, fragments in expanded.items()
     }
