@@ -11,7 +11,7 @@ export UV_PROJECT_ENVIRONMENT := $(VENV)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test clock fuzz audit judges check lint types contracts console collected screenshots format coverage clean docs site serve release
+.PHONY: help setup demo test clock fuzz audit pythons judges check lint types contracts console collected screenshots format coverage clean docs site serve release
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -56,6 +56,9 @@ fuzz: setup  ## the parsers of callers' requests and providers' answers, for an 
 
 audit: $(VENV)/.dev  ## known vulnerabilities of the locked packages
 	@$(PYTHON) deploy/audit.py
+
+pythons: setup  ## the wheel on every Python from 3.11 to 3.14 that is installed here
+	@WHEEL_PYTHONS=installed $(RUN)/pytest tests/journeys/test_wheel.py
 
 judges: setup  ## neutral judges: other people's tests and clients; ONE="langchain ...", RECORD=1
 	@$(RUN)/python -m tests.judges $(ONE) $(if $(RECORD),--record)

@@ -16,8 +16,20 @@ from tests.served import served
 
 ROOT = Path(__file__).parents[2]
 UV = shutil.which("uv", path=f"{ROOT / '.tools' / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}")
-PYTHONS = os.environ.get("WHEEL_PYTHONS", "").split() or [sys.executable]
-"""Interpreters to try: `WHEEL_PYTHONS="3.12 3.13" pytest tests/journeys/test_wheel.py`."""
+VERSIONS = ("3.11", "3.12", "3.13", "3.14")
+
+
+def pythons() -> list[str]:
+    """Interpreters to try: the tests' own; `WHEEL_PYTHONS=installed`: every one here that the gateway supports.
+
+    Others are left to `make pythons`, as their packages have to be downloaded.
+    """
+    if os.environ.get("WHEEL_PYTHONS") != "installed" or UV is None:
+        return [sys.executable]
+    find = (UV, "python", "find", "--no-python-downloads", "--system")
+    asked = (subprocess.run([*find, version], capture_output=True, text=True, check=False) for version in VERSIONS)
+    return [found.stdout.strip() for found in asked if found.returncode == 0]
+
 
 pytestmark = [
     pytest.mark.process,
@@ -58,7 +70,7 @@ def test_a_release_has_a_wheel_its_checksum_bill_of_materials_and_notes(release:
     assert not [name for name in names if name.startswith(("tests/", "bench/"))]
 
 
-@pytest.mark.parametrize("python", PYTHONS)
+@pytest.mark.parametrize("python", pythons())
 def test_the_wheel_serves_its_demo_from_an_empty_folder(release: Path, tmp_path: Path, python: str) -> None:
     (wheel,) = release.glob("*.whl")
     environment, empty = tmp_path / "venv", tmp_path / "empty"
