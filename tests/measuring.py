@@ -28,15 +28,19 @@ UNTRACED = (
 )
 
 
+_FIRST = pytest.StashKey[frozenset[str]]()
+"""Of the tests of a module that have the same fixtures, the first one."""
+
+
 @contextmanager
-def untraced() -> Iterator[None]:
+def untraced(*, new_threads_too: bool = True) -> Iterator[None]:
     """Run without the tracer of coverage (or of a debugger), and with it again afterwards.
 
     (pytest-cov's `no_cover` only ends the tracer that it started: in a pytest worker another one, which coverage starts
     in each process, is under it and goes on. Fixtures are traced all the same.)
     """
     here, in_threads = sys.gettrace(), threading.gettrace()
-    _trace(None, None)
+    _trace(None, None if new_threads_too else in_threads)
     try:
         yield
     finally:
@@ -68,6 +72,14 @@ def pytest_collection() -> Generator[None, object, object]:
         return (yield)
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Choose the tests whose fixtures are traced: the same in each pytest worker, in any order."""
+    first: dict[tuple[object, ...], str] = {}
+    for item in sorted(session.items, key=lambda item: item.nodeid):
+        first.setdefault(_fixtures_of(item), item.nodeid)
+    session.stash[_FIRST] = frozenset(first.values())
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Trace a test and its fixtures, or neither."""
@@ -75,6 +87,30 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         return (yield)
     with untraced():
         return (yield)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
+    """Trace the same fixtures of a module once. (Threads that begin here may work for the test.)"""
+    if item.nodeid in item.session.stash[_FIRST]:
+        return (yield)
+    with untraced(new_threads_too=False):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
+    """Trace the end of fixtures where their beginning was traced, and the end of a module."""
+    ends_module = nextitem is None or nextitem.path != item.path
+    if ends_module or item.nodeid in item.session.stash[_FIRST]:
+        return (yield)
+    with untraced():
+        return (yield)
+
+
+def _fixtures_of(item: pytest.Item) -> tuple[object, ...]:
+    parameters = getattr(getattr(item, "callspec", None), "params", {})
+    return item.path, parameters.get("commands_kind"), *getattr(item, "fixturenames", ())
 
 
 def _traces_imports() -> bool:
