@@ -29,8 +29,9 @@ TOGETHER = {
     "tests/journeys/test_replacement.py": "replacement",
     "tests/journeys/test_wheel.py": "wheel",
 }
-# Fixtures that start a server, or need one.
+# Fixtures that start a server, or need one; and tests that start servers and processes themselves.
 SERVERS = frozenset({"real_store", "redis_url", "shared_cluster", "sim", "served_gateway"})
+WITH_SERVERS = ("tests/failover/", "tests/test_lean.py")
 
 
 class TogetherScheduling(LoadScopeScheduling):
@@ -100,7 +101,7 @@ def is_dated(item: pytest.Item) -> bool:
 
 def is_fast(item: pytest.Item) -> bool:
     """Whether the test needs no server, no process of ours and not many examples."""
-    if any(item.iter_markers("process")) or any(item.iter_markers("slow")):
+    if any(item.iter_markers("process")) or any(item.iter_markers("slow")) or item.nodeid.startswith(WITH_SERVERS):
         return False
     parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
     on_a_server = parameters.get("commands_kind", "fake") != "fake"

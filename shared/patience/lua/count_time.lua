@@ -1,7 +1,8 @@
 #!lua
 -- Counts one answer in a day's histogram. ARGV: key of the day's set, name of lane and model, key of the histogram, bucket,
 -- lifetime in seconds, most names. Answers 1, or 0 when the day has too many names.
-local index, name, key = ARGV[1], ARGV[2], ARGV[3]
+local function tagged(name) return 'finops:' .. string.sub(name, 8) end  -- with the hash tag of a cluster
+local index, name, key = tagged(ARGV[1]), ARGV[2], tagged(ARGV[3])
 if redis.call('SISMEMBER', index, name) == 0 then
   if redis.call('SCARD', index) >= tonumber(ARGV[6]) then return 0 end
   redis.call('SADD', index, name)

@@ -105,12 +105,13 @@ async def test_upload_that_moves_slowly_is_no_write_timeout(transport: UpstreamT
         await peer.reader.readuntil(b"\r\n\r\n")
         while left:
             left -= len(await peer.reader.read(left))
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(0.008)
         await peer.send(answer())
 
+    # At most 128 KiB are read at once: all of it takes 1.5 s at least, and no part of it a second.
     async with Upstream(script) as upstream:
         response = await transport.send(
-            upstream.origin, "POST", b"/", b"", bytes(24 * 1024 * 1024), timeouts=Timeouts(write_s=0.05)
+            upstream.origin, "POST", b"/", b"", bytes(24 * 1024 * 1024), timeouts=Timeouts(write_s=1)
         )
         assert await response.read() == b"ok"
 
