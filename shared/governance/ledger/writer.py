@@ -39,6 +39,12 @@ _CONTROLS = dict.fromkeys(range(32), "")
 
 _NOTHING_USED = Usage()
 _RARE = Usage._fields.index("cached") + 1  # the units after it
+_NOTHING_RARE = _NOTHING_USED[_RARE:]
+_FIELDS = (
+    "type", "surface", "asked", "provider", "provider_key", "model", "input", "output", "cached", "cost", "list",
+    "cache", "saved", "saved_batch", "saved_tier", "saved_cache", "estimated", "latency_ms", "first_ms", "attempts",
+    "fallbacks", "code", "request_id", "job", "content",
+)  # fmt: skip
 
 logger = logging.getLogger("finops.governance")
 
@@ -109,46 +115,50 @@ def who(caller: Caller, dimensions: Mapping[str, str] | None = None, run: Run | 
 def entry_of(outcome: CallOutcome, at_ms: int | None = None) -> bytes:
     """The entry of an outcome, JSON; empty fields are left out."""
     usage, cost = outcome.usage, outcome.cost
-    failed = outcome.status >= 400
-    fields: dict[str, Any] = {
+    entry: dict[str, Any] = {
         "v": ENTRY_VERSION,
         "at": int(time.time() * 1000) if at_ms is None else at_ms,
         **who(outcome.caller, outcome.dimensions, outcome.run),
-        "type": outcome.request_type,
-        "surface": outcome.surface,
-        "asked": _clean(outcome.asked),
-        "provider": outcome.provider,
-        "provider_key": _clean(outcome.provider_key),
-        "model": _clean(outcome.model),
-        "input": usage.input,
-        "output": usage.output,
-        "cached": usage.cached,
-        **({} if usage[_RARE:] == _NOTHING_USED[_RARE:] else _rarely_used(usage)),
-        "cost": cost.micro_usd,
-        "list": cost.list_micro_usd or outcome.saved,
-        "cache": outcome.cache,
-        "lane": outcome.lane,
-        "saved": outcome.saved,
-        "saved_batch": cost.saved_batch,
-        "saved_tier": cost.saved_tier,
-        "saved_cache": cost.saved_cache or outcome.saved,
-        "estimated": outcome.estimated,
-        "latency_ms": outcome.latency_ms,
-        "first_ms": outcome.first_ms,
-        "attempts": outcome.attempts,
-        "fallbacks": outcome.fallbacks,
-        "code": _clean(outcome.code),
-        "request_id": _clean(outcome.request_id),
-        "job": outcome.job_id,
-        "content": outcome.content,
     }
-    entry = {name: value for name, value in fields.items() if value}
+    values = (
+        outcome.request_type,
+        outcome.surface,
+        _clean(outcome.asked),
+        outcome.provider,
+        _clean(outcome.provider_key),
+        _clean(outcome.model),
+        usage.input,
+        usage.output,
+        usage.cached,
+        cost.micro_usd,
+        cost.list_micro_usd or outcome.saved,
+        outcome.cache,
+        outcome.saved,
+        cost.saved_batch,
+        cost.saved_tier,
+        cost.saved_cache or outcome.saved,
+        outcome.estimated,
+        outcome.latency_ms,
+        outcome.first_ms,
+        outcome.attempts,
+        outcome.fallbacks,
+        _clean(outcome.code),
+        _clean(outcome.request_id),
+        outcome.job_id,
+        outcome.content,
+    )
+    # Two thirds of the fields are empty: a dict of all, and another of what stays, would take 2 us more.
+    for name, value in zip(_FIELDS, values, strict=True):
+        if value:
+            entry[name] = value  # noqa: PERF403 - without a second dictionary
+    if usage[_RARE:] != _NOTHING_RARE:
+        entry |= {name: value for name, value in _rarely_used(usage).items() if value}
     if outcome.scopes is not None:
         # An empty list would be an object to the scripts.
         entry["scopes"] = outcome.scopes or ("",)
     entry["status"] = outcome.status
     # What failed before any answer cost nothing, for certain; only what was used without a known price is unpriced.
-    entry["priced"] = cost.priced or (failed and usage.empty)
+    entry["priced"] = cost.priced or (outcome.status >= 400 and usage.empty)
     return orjson.dumps(entry)
 
 
