@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -58,25 +59,33 @@ def command(
     --redis-url or the configuration names another one.
     """
     collect_rarely()
+    from cli.supervisor.ahead import CLI, StartedAhead
+
+    overrides: dict[str, str | int | None] = {"FINOPS_HOST": host, "FINOPS_PORT": port, "FINOPS_REDIS_URL": redis_url}
+    overrides["FINOPS_ALLOW_OPEN"] = "true" if allow_open else None
+    with StartedAhead([*CLI, "api"]) as ahead:  # it imports while this process does
+        _serve(
+            config,
+            overrides,
+            data_dir=data_dir.absolute(),
+            workers=workers,
+            api_processes=api_processes,
+            demo=demo,
+            sample_data=demo and sample_data,
+            ahead=ahead,
+        )
+
+
+def _serve(config: Path | None, overrides: dict[str, str | int | None], **plan: Any) -> None:  # noqa: ANN401 - fields of ``Plan``
+    """Read the settings, and run the system until a signal."""
     import asyncio
 
     from cli.supervisor.demo_config import TABLES
     from cli.supervisor.foreground import run_until_signal
     from cli.supervisor.system import Plan
 
-    overrides = {"FINOPS_HOST": host, "FINOPS_PORT": port, "FINOPS_REDIS_URL": redis_url}
-    overrides["FINOPS_ALLOW_OPEN"] = "true" if allow_open else None
-    settings, environ = options.read_settings(config, TABLES if demo else (), **overrides)
-    options.check_exposure(settings, read_admin_key(data_dir) if settings.auth.admin_key is None else None)
+    settings, environ = options.read_settings(config, TABLES if plan["demo"] else (), **overrides)
+    options.check_exposure(settings, read_admin_key(plan["data_dir"]) if settings.auth.admin_key is None else None)
     if sys.stderr.isatty() and "format" not in settings.log.model_fields_set:
         environ["FINOPS_LOG_FORMAT"] = "text"
-    plan = Plan(
-        data_dir=data_dir.absolute(),
-        settings=settings,
-        environ=environ,
-        workers=workers,
-        api_processes=api_processes,
-        demo=demo,
-        sample_data=demo and sample_data,
-    )
-    asyncio.run(run_until_signal(plan))
+    asyncio.run(run_until_signal(Plan(settings=settings, environ=environ, **plan)))

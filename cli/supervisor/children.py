@@ -9,6 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO
 
+from cli.supervisor.ahead import StartedAhead
+
 FIRST_BACKOFF_S = 0.2
 LONGEST_BACKOFF_S = 10.0
 # A child that lived for this long was healthy: after its next death the back-off starts over.
@@ -38,13 +40,15 @@ class Child:
     Args:
         plan: How to start it.
         report: Called with a sentence for people after every unexpected end.
+        ahead: Already runs, and gets its orders by the plan when it is first started; None: the plan starts it.
     """
 
-    def __init__(self, plan: ChildPlan, report: Callable[[str], None]) -> None:
+    def __init__(self, plan: ChildPlan, report: Callable[[str], None], ahead: StartedAhead | None = None) -> None:
         self.plan = plan
         self.starts = 0
         self._report = report
-        self._process: Process | None = None
+        self._process: Process | StartedAhead | None = None
+        self._ahead = ahead
         self._stopping = asyncio.Event()
         self._died = asyncio.Event()
         self._keeping: asyncio.Task[None] | None = None
@@ -87,7 +91,7 @@ class Child:
             with suppress(ProcessLookupError):
                 self._process.send_signal(number)
 
-    async def _keep(self, process: Process) -> None:
+    async def _keep(self, process: Process | StartedAhead) -> None:
         backoff_s = FIRST_BACKOFF_S
         while True:
             began = time.monotonic()
@@ -108,10 +112,16 @@ class Child:
             if self._stopping.is_set():  # stopped while it started: that signal reached nothing
                 self.send(signal.SIGTERM)
 
-    async def _spawn(self) -> Process:
+    async def _spawn(self) -> Process | StartedAhead:
         """Start the process in a group of its own: Ctrl-C reaches only the supervisor, which stops it in order."""
         plan = self.plan
         self.starts += 1
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            with suppress(OSError):  # it has ended: one that is started now says why
+                await asyncio.to_thread(ahead.order, plan.command, plan.environ, plan.inherited)
+                self._process = ahead
+                return ahead
         self._process = await asyncio.create_subprocess_exec(
             *plan.command,
             stdin=asyncio.subprocess.DEVNULL,

@@ -3,7 +3,6 @@
 import asyncio
 import shutil
 import socket
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import click
 
 from cli.admin_key import ensure_admin_key
 from cli.options import check_exposure, settings_of
+from cli.supervisor.ahead import CLI, StartedAhead
 from cli.supervisor.children import Child, ChildPlan
 from cli.supervisor.demo_config import SIMULATOR, TABLES, simulated_providers, with_simulator
 from cli.supervisor.lifeline import Lifeline
@@ -46,6 +46,7 @@ class Plan:
         demo: Add the simulator, as provider ``sim`` and in place of well-known providers without a key.
         sample_data: Configure the demo for sample data; `cli.supervisor.sample_data` makes them.
         output: File for the children's logs; None: standard error.
+        ahead: The first API process, started ahead; None: it is started with the others.
     """
 
     data_dir: Path
@@ -56,6 +57,7 @@ class Plan:
     demo: bool = False
     sample_data: bool = False
     output: IO[str] | None = None
+    ahead: StartedAhead | None = None
 
 
 class System:
@@ -139,7 +141,7 @@ class System:
         self._exits.push_async_callback(control.aclose)
         inherited = (listener.fileno(), control.descriptor)
         command = ["api", "--fd", str(listener.fileno()), "--control-fd", str(control.descriptor)]
-        return await self._add(name, command, inherited=inherited)
+        return await self._add(name, command, inherited=inherited, ahead=None if self._front else self.plan.ahead)
 
     async def reload_and_report(self, answer: Answer) -> None:
         """Reload, and report what has changed.
@@ -310,19 +312,19 @@ class System:
         environ: Mapping[str, str] | None = None,
         inherited: tuple[int, ...] = (),
         configured: bool = True,
+        ahead: StartedAhead | None = None,
     ) -> Child:
         """Start a child; one that is not `configured` gets no secret: the environment that any process needs."""
         base = self._environ if configured else minimal_environment(self._environ)
         grace_s = max(self.plan.settings.jobs.shutdown_grace_s, self.plan.settings.server.shutdown_grace_s)
         plan = ChildPlan(
             name=name,
-            # -P: a folder called cli in the working directory is not ours.
-            command=(sys.executable, "-P", "-m", "cli", *command),
+            command=(*CLI, *command),
             environ={**base, **(environ or {}), **self._lifeline.variable(grace_s + CLEAN_UP_S)},
             inherited=(*inherited, self._lifeline.reading_end),
             output=self.plan.output,
         )
-        child = Child(plan, self._report)
+        child = Child(plan, self._report, ahead)
         await child.start()
         return child
 
