@@ -134,7 +134,7 @@ def call_of(context: RequestContext, request: RequestBody, cache: AnswerCache | 
         begin_by=begin_by,
         surface=context.surface,
         dimensions=dimensions_of(context.headers, context.caller),
-        run=run_of(context.headers, request.fields),
+        run=run_of(context.headers, request.fields if request.native is None else request.native.fields),
         cache=None if cache is None else cache.use_of(context.headers, context.caller, request.request_type.name),
         prompt=request.prompt,
         native=request.native,

@@ -27,7 +27,7 @@ def stored_type(native: NativeBody) -> str:
 
 
 def forwarded(native: NativeBody, changes: Mapping[str, bytes | None], *, model: str = "") -> bytes:
-    """Return the body for a provider, without the gateway's own fields.
+    """Return the body for a provider, without the gateway's own fields: ``fallbacks`` and ``metadata.run_id``.
 
     Args:
         native: As it came.
@@ -35,7 +35,10 @@ def forwarded(native: NativeBody, changes: Mapping[str, bytes | None], *, model:
         model: The provider's name of the model; empty: the body does not say it.
     """
     body = with_model(native.body, model) if model else native.body
-    ours = {FALLBACKS: None} if b'"fallbacks"' in body else {}
+    ours: dict[str, bytes | None] = {FALLBACKS: None} if b'"fallbacks"' in body else {}
+    metadata = native.fields.get("metadata")
+    if isinstance(metadata, dict) and "run_id" in metadata:
+        ours["metadata"] = with_members(member_of(body, "metadata"), {"run_id": None})
     return with_members(body, {**ours, **changes}) if ours or changes else body
 
 

@@ -150,6 +150,18 @@ async def test_a_job_keeps_its_fallbacks_and_asks_in_the_callers_bytes(gateway: 
     assert (second.path, second.body["model"]) == ("/v1/chat/completions", "gpt-4o")
 
 
+async def test_a_run_in_the_metadata_is_the_gateways_own(gateway: Gateway, sim: RunningSimulator) -> None:
+    metadata = b'{"metadata" :{ "user_id":"ann", "run_id":"agent-7" },'
+    body = MESSAGES.named("claude-haiku-4-5").replace(b"{", metadata, 1)
+    await send(gateway, MESSAGES.path, body)
+    assert sim.requests[-1].raw == body.replace(b', "run_id":"agent-7"', b"")
+    await send(gateway, MESSAGES.path, body, **{"x-bf-async": "true"})
+    await gateway.worker.work_off()
+    assert sim.requests[-1].body["metadata"] == {"user_id": "ann"}
+    run = (await gateway.http.get("/v1/runs/agent-7")).json()
+    assert (run["calls"], run["jobs"]) == (1, 1)
+
+
 async def test_another_format_is_translated(gateway: Gateway, sim: RunningSimulator) -> None:
     await send(gateway, GENERATE.path_of("anthropic/claude-haiku-4-5"), GENERATE.body)
     assert sim.requests[-1].body["max_tokens"] == 20
