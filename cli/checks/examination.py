@@ -10,7 +10,7 @@ import click
 
 from cli import options
 from cli.admin_key import FILE_NAME, read_admin_key
-from cli.checks.gateway import check_gateway
+from cli.checks.gateway import await_gateway, check_gateway
 from cli.client.options import credentials
 from shared.alerts.rules import alert_scripts
 from shared.checks.blobs import check_blobs
@@ -26,11 +26,14 @@ from shared.webhooks.scripts import webhook_scripts
 GROUP_AND_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
-def examine(config: Path | None, redis_url: str | None, data_dir: Path, url: str | None = None) -> list[Finding]:
+def examine(
+    config: Path | None, redis_url: str | None, data_dir: Path, url: str | None = None, *, wait_s: float | None = None
+) -> list[Finding]:
     """Run every check; with an invalid configuration, only those that do not depend on it.
 
     Args:
         url: URL of the running gateway; None: the configured address, on this machine.
+        wait_s: How long to wait for the gateway to be ready; None: it is asked once, and need not run.
     """
     findings = check_files(data_dir)
     try:
@@ -43,7 +46,9 @@ def examine(config: Path | None, redis_url: str | None, data_dir: Path, url: str
     webhook_scripts()
     alert_scripts()
     url = url or local_url(settings)
-    gateway, running = asyncio.run(check_gateway(url, credentials(url, None, data_dir)))
+    key = credentials(url, None, data_dir)
+    asked = check_gateway(url, key) if wait_s is None else await_gateway(url, key, wait_s)
+    gateway, running = asyncio.run(asked)
     services = asyncio.run(_check_services(settings, environ, data_dir))
     return [ok("configuration", source), gateway, *findings, *_with_providers(services, running)]
 

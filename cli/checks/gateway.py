@@ -1,5 +1,7 @@
 """Check of the running gateway: whether it answers, its version, and the providers that it has."""
 
+import asyncio
+import time
 from typing import Any
 
 import click
@@ -10,7 +12,25 @@ from shared.checks.findings import Finding, fail, ok, warn
 from shared.checks.parts import describe_failing
 
 TIMEOUT_S = 4.0
+PAUSE_S = 0.5
+"""Between two looks at a gateway that is awaited."""
 CHECK = "gateway"
+
+
+async def await_gateway(url: str, key: str, wait_s: float) -> tuple[Finding, list[str]]:
+    """Ask a gateway for its health until it is ready, or for so long; see `check_gateway`.
+
+    Returns:
+        As `check_gateway`; a gateway that is not ready then is a FAIL.
+    """
+    end = time.monotonic() + wait_s
+    while True:
+        finding, providers = await check_gateway(url, key)
+        if finding.level == "OK":
+            return finding, providers
+        if time.monotonic() >= end:
+            return fail(CHECK, f"{finding.message} (after {wait_s:g} s)", finding.fix), providers
+        await asyncio.sleep(PAUSE_S)
 
 
 async def check_gateway(url: str, key: str) -> tuple[Finding, list[str]]:

@@ -32,4 +32,7 @@ def command(*, config: Path | None, only_configured: bool, as_json: bool) -> Non
     if as_json:
         echo_json(described)
         return
+    if not described:
+        click.echo("no provider is configured in this environment; `finops doctor` asks the running gateway")
+        return
     out().print(table(("provider", "wire", "host", "offers", "configured", "needs"), rows_of(described)))

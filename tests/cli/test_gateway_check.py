@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from cli.checks import gateway as checks
 from cli.checks.examination import local_url
-from cli.checks.gateway import check_gateway
+from cli.checks.gateway import await_gateway, check_gateway
 from shared.settings.model import Settings
 from tests.cli.conftest import Finops
 from tests.served import Served
@@ -58,6 +59,31 @@ async def test_a_gateway_that_does_not_run_is_a_warning() -> None:
     finding, providers = await check_gateway("http://127.0.0.1:1", "")
     assert (finding.level, providers) == ("WARN", [])
     assert "finops serve" in finding.fix
+
+
+async def test_a_gateway_is_awaited_until_it_is_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "PAUSE_S", 0)
+    statuses = [503, 503, 200]
+
+    async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        status = 200 if scope["path"] == "/" else statuses.pop(0)
+        await app_answering(OURS, status, {"missing": {"redis": "away"}})(scope, receive, send)
+
+    async with serving(app) as origin:
+        finding, _ = await await_gateway(origin, "", 300)
+    assert (finding.level, statuses) == ("OK", [])
+
+
+async def test_a_gateway_that_is_awaited_in_vain_is_a_failure() -> None:
+    finding, _ = await await_gateway("http://127.0.0.1:1", "", 0)
+    assert finding.level == "FAIL"
+    assert "(after 0 s)" in finding.message
+
+
+def test_doctor_exits_with_1_if_the_gateway_does_not_become_ready(finops: Finops) -> None:
+    found = finops("doctor", "--url", "http://127.0.0.1:1", "--wait", "0", "--json")
+    assert found.exit_code == 1
+    assert {"gateway"} == {finding["check"] for finding in json.loads(found.stdout) if finding["level"] == "FAIL"}
 
 
 @pytest.mark.parametrize(

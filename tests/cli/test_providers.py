@@ -72,3 +72,7 @@ def test_a_bad_file_is_refused(finops: Finops, tmp_path: Path) -> None:
     refused = finops("providers", "--config", str(path))
     assert refused.exit_code == 1
     assert "providers.mine" in refused.output
+
+
+def test_an_environment_without_a_provider_says_so(finops: Finops) -> None:
+    assert finops("providers", "--configured").stdout.startswith("no provider is configured in this environment")

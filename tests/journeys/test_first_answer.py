@@ -1,11 +1,12 @@
 """docs/01-start.md, followed as a new user would: from an empty folder to the first answer of a provider behind TLS."""
 
+import json
 import re
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -19,6 +20,8 @@ from tests.served import FINOPS, Served, clean_environ, served
 pytestmark = [pytest.mark.process, pytest.mark.timeout(300)]
 
 PAGE = ROOT / "docs" / "01-start.md"
+# What `finops doctor` measures: a machine under load may fail it.
+OF_THE_MACHINE = {"store latency", "clock"}
 KEY = "sk-proj-a-key-that-the-provider-has-given-out"
 
 
@@ -64,7 +67,7 @@ def gateway(provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield running
 
 
-def run(command: tuple[str, ...], gateway: Served, provider: Provider) -> str:
+def run(command: tuple[str, ...], gateway: Served, provider: Provider, codes: Collection[int] = (0,)) -> str:
     """Run a command of the page in the folder of the gateway, in another terminal; its output."""
     ended = subprocess.run(
         command,
@@ -75,8 +78,14 @@ def run(command: tuple[str, ...], gateway: Served, provider: Provider) -> str:
         timeout=120,
         check=False,
     )
-    assert ended.returncode == 0, f"{command}: {ended.stdout}{ended.stderr}"
+    assert ended.returncode in codes, f"{command}: {ended.stdout}{ended.stderr}"
     return ended.stdout
+
+
+def diagnosis(gateway: Served, provider: Provider) -> list[dict[str, str]]:
+    """What `finops doctor` finds there."""
+    found: list[dict[str, str]] = json.loads(run((*FINOPS, "doctor", "--json"), gateway, provider, (0, 1)))
+    return found
 
 
 def lines_of(part: str) -> list[tuple[str, ...]]:
@@ -89,8 +98,10 @@ def lines_of(part: str) -> list[tuple[str, ...]]:
 def test_the_page_leads_to_the_first_answer_of_a_real_provider(gateway: Served, provider: Provider) -> None:
     lines = [line for line in lines_of("Use a real provider") if line[0] != "serve"]
     assert [line[0] for line in lines] == ["doctor", "chat", "usage", "init", "config"]
-    outputs = {line[0]: run((*FINOPS, *line), gateway, provider) for line in lines}
-    assert "FAIL" not in outputs["doctor"]
+    outputs = {line[0]: run((*FINOPS, *line), gateway, provider) for line in lines if line[0] != "doctor"}
+    levels = {finding["check"]: finding["level"] for finding in diagnosis(gateway, provider)}
+    assert (levels["gateway"], levels["provider openai"]) == ("OK", "OK")
+    assert {check for check, level in levels.items() if level == "FAIL"} <= OF_THE_MACHINE
     assert outputs["chat"].strip()
     assert "gpt-4o-mini" in outputs["usage"]
     assert 'keys = ["env.OPENAI_API_KEY"]' in (gateway.data_dir.parent / "finops.toml").read_text()
