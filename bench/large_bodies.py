@@ -36,6 +36,7 @@ PROVIDER = """
 import asyncio, sys
 ANSWERS = {b"messages": b'{"id":"m","type":"message","role":"assistant","model":"x","content":[{"type":"text","text":"ok"}],"stop_reason":"end_turn","usage":{"input_tokens":1,"output_tokens":1}}',
            b"responses": b'{"id":"resp_x","object":"response","created_at":1,"status":"completed","model":"x","output":[],"usage":{"input_tokens":1,"output_tokens":1,"total_tokens":2}}',
+           b"embeddings": b'{"object":"list","data":[{"object":"embedding","index":0,"embedding":[' + b"-0.0123456789," * 2_000_000 + b'0.5]}],"model":"x","usage":{"prompt_tokens":1,"total_tokens":1}}',
            b"": b'{"id":"c","object":"chat.completion","created":1,"model":"x","choices":[{"index":0,"message":{"role":"assistant","content":"ok"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}'}
 async def serve(reader, writer):
     try:
@@ -86,6 +87,7 @@ def cases(size: int) -> dict[str, tuple[str, bytes, tuple[str, ...]]]:
             "input": [{"role": "user", "content": text * (size // len(text) // 30_000)} for _ in range(30_000)],
         }
     ).encode()
+    embedded = json.dumps({"model": "up/x", "input": [text * (size // len(text) // 30_000)] * 30_000}).encode()
     path = "/v1/chat/completions"
     job = ("x-bf-async: true",)
     return {
@@ -98,6 +100,7 @@ def cases(size: int) -> dict[str, tuple[str, bytes, tuple[str, ...]]]:
         "30,000 messages, to another wire": (path, claude, ()),
         "30,000 messages, Anthropic's surface": ("/anthropic/v1/messages", claude.replace(b"claude/x", b"up/x", 1), ()),
         "30,000 items, Responses": ("/v1/responses", response, ()),
+        "embeddings of 30,000 texts, 27 MB answered": ("/v1/embeddings", embedded, ()),
         "a job of one text": (path, one, job),
         "a job of 30,000 messages": (path, many, job),
         "a job of Responses": ("/v1/responses", response.replace(b'"up/x"', b'"up/x","background":true', 1), ()),

@@ -18,6 +18,7 @@ import uvloop
 from shared.alerts.evaluation import AlertEvaluator
 from shared.alerts.figures import FigureWriter, uses_figures
 from shared.alerts.rules import alert_scripts
+from shared.allocator import map_large_blocks
 from shared.batches.files import FileStore
 from shared.batches.scripts import batch_scripts
 from shared.batches.store import BatchStore
@@ -201,6 +202,7 @@ async def _work(
         # Objects built so far live as long as the process: frozen, no collection scans them again.
         gc.freeze()
         gc.set_threshold(*COLLECTIONS)
+        map_large_blocks()
         await succession.until_ended()
     logger.info("worker stopped")
 

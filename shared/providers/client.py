@@ -27,6 +27,7 @@ from shared.providers.transport import (
 )
 from shared.providers.wires.base import UpstreamRequest, Wire
 from shared.settings.model import TimeoutSettings
+from shared.surfaces.large_json import join_in_pieces
 
 MAX_ERROR_BYTES: Final = 1024 * 1024
 GATE_WAIT_S: Final = 10.0
@@ -108,7 +109,7 @@ class UpstreamResponse:
             async for piece in self._response.chunks():
                 held.add(len(piece))
                 pieces.append(piece)
-            return b"".join(pieces)
+            return join_in_pieces(pieces)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it comes."""

@@ -47,7 +47,7 @@ class Scrubber:
 
     def answer(self, body: bytes) -> bytes:
         """Return a JSON answer without secrets if it has an ``error`` at any depth; any other bytes as they are."""
-        if b'"error"' not in body or len(body) > MAX_ANSWER_BYTES or not _may_have_error(body):
+        if len(body) > MAX_ANSWER_BYTES or b'"error"' not in body or not _may_have_error(body):
             return body
         try:
             found = orjson.loads(body)

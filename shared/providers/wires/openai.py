@@ -22,8 +22,8 @@ from shared.providers.wires.billed import billed_usage
 from shared.providers.wires.reading import plain_text
 from shared.surfaces.dialect import Dialect
 from shared.surfaces.json_edits import replaced, with_members, with_model
-from shared.surfaces.large_json import contains
-from shared.surfaces.request_types import REQUEST_TYPES
+from shared.surfaces.large_json import STEP_BYTES, contains
+from shared.surfaces.request_types import EMBEDDINGS, REQUEST_TYPES
 from shared.surfaces.responses.conversation import Reasoning
 from shared.surfaces.sse import DONE, EventSplitter, EventTooLong, event_data
 
@@ -49,7 +49,9 @@ _FINAL_TYPES = frozenset(
     }
 )
 
-
+TAIL_BYTES = 4096
+# The usage as the last object of an answer; at most plain members follow it.
+_USAGE = re.compile(rb'"usage"\s*+:\s*+(\{[^{}]*+(?:\{[^{}]*+\}[^{}]*+)*+\})(?:\s*+,[^{}\[\]]*+)?+\s*+\}', re.DOTALL)
 # The request types that tell what a stream used only where ``stream_options.include_usage`` says so.
 _COUNTED_WHEN_ASKED = frozenset({"chat.completions", "completions"})
 
@@ -72,6 +74,12 @@ class OpenAIWire(Wire):
         """The provider's bytes; read once, for the usage."""
         if request.request_type.binary or not content_type.startswith("application/json"):
             return Translated(body=body, content_type=content_type)
+        if (
+            request.request_type is EMBEDDINGS
+            and len(body) > STEP_BYTES
+            and (counted := _usage_at_end(body)) is not None
+        ):
+            return Translated(body=body, content_type=content_type, usage=counted)
         try:
             fields = orjson.loads(body)
         except orjson.JSONDecodeError as error:
@@ -94,6 +102,21 @@ class OpenAIWire(Wire):
     def dialect(self, model: str) -> Dialect:  # noqa: ARG002 - of the protocol
         """OpenAI's own fields."""
         return Dialect()
+
+
+def _usage_at_end(body: bytes) -> dict[str, Any] | None:
+    """Return the usage of a large answer if it is behind everything else, as providers of embeddings write it.
+
+    Millions of numbers before it take 0.2 s to parse, all of it in one call that holds the interpreter.
+    """
+    end = body[-TAIL_BYTES:].rstrip()
+    at = end.rfind(b'"usage"')
+    found = _USAGE.fullmatch(end, at) if at >= 0 and body[:1] == b"{" else None
+    try:
+        usage = orjson.loads(found[1]) if found is not None else None
+    except orjson.JSONDecodeError:
+        return None
+    return usage if isinstance(usage, dict) else None
 
 
 def read_error(body: bytes) -> Mapping[str, Any]:

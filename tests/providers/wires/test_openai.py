@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from shared.providers.wires.base import MalformedAnswer, ProviderRequest
 from shared.providers.wires.openai import OpenAIWire
-from shared.surfaces.request_types import CHAT, RESPONSES, SPEECH, TRANSCRIPTIONS, RequestType
+from shared.surfaces.request_types import CHAT, EMBEDDINGS, RESPONSES, SPEECH, TRANSCRIPTIONS, RequestType
 
 WIRE = OpenAIWire()
 FORM = (
@@ -20,6 +20,31 @@ FORM = (
 def request_of(body: bytes, model: str, request_type: RequestType = CHAT) -> ProviderRequest:
     fields = {"model": "sim/gpt"} if request_type.form == "multipart" else orjson.loads(body)
     return ProviderRequest(request_type=request_type, model=model, body=body, fields=fields)
+
+
+NUMBERS = b'{"object":"list","data":[' + b"0.125," * 200_000 + b"0.5]"
+
+
+@pytest.mark.parametrize(
+    ("end", "tokens"),
+    [
+        (b',"model":"x","usage":{"prompt_tokens":7,"total_tokens":7}}', 7),
+        (b', "usage" : {"prompt_tokens": 7, "details": {"a": 1}}, "model": "x" }\n', 7),
+        (b',"usage":{"prompt_tokens":7},"more":[1]}', 7),  # parsed as a whole, as is any other
+        (b',"usage":{"prompt_tokens":7,}}', None),
+        (b',"usage":null}', 0),
+        (b"}", 0),
+    ],
+)
+def test_the_usage_of_large_embeddings_is_read_from_their_end(end: bytes, tokens: int | None) -> None:
+    request = request_of(b'{"model":"x","input":"a"}', "x", EMBEDDINGS)
+    if tokens is None:
+        with pytest.raises(MalformedAnswer):
+            WIRE.answer(request, NUMBERS + end, "application/json")
+        return
+    answer = WIRE.answer(request, NUMBERS + end, "application/json")
+    assert answer.body == NUMBERS + end
+    assert answer.usage.get("prompt_tokens", 0) == tokens
 
 
 def test_a_body_that_needs_no_change_is_the_callers_bytes() -> None:
