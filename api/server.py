@@ -18,7 +18,7 @@ from api.gateway_app import GatewayApp
 from api.http.connection_limits import ConnectionLimits
 from api.http.guarded_protocol import GuardedProtocol
 from api.http.reloads import OwnReload, Reload, SupervisedReload, reload_and_log
-from shared.allocator import map_large_blocks
+from shared.background import map_large_blocks
 from shared.hangup import on_hangup
 from shared.jobs.bodies import cipher_of
 from shared.providers.configuration import Configuration

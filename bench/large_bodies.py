@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import gc
 import json
+import random
 import socket
 import subprocess
 import sys
@@ -90,6 +91,9 @@ def cases(size: int) -> dict[str, tuple[str, bytes, tuple[str, ...]]]:
     embedded = json.dumps({"model": "up/x", "input": [text * (size // len(text) // 30_000)] * 30_000}).encode()
     path = "/v1/chat/completions"
     job = ("x-bf-async: true",)
+    head = b'--bound\r\ncontent-disposition: form-data; name="file"; filename="a.wav"\r\n\r\n'
+    tail = b'\r\n--bound\r\ncontent-disposition: form-data; name="model"\r\n\r\nup/w\r\n--bound--\r\n'
+    form, of_form = head + random.randbytes(size) + tail, ("content-type: multipart/form-data; boundary=bound",)
     return {
         "one text": (path, one, ()),
         "30,000 messages": (path, many, ()),
@@ -101,6 +105,8 @@ def cases(size: int) -> dict[str, tuple[str, bytes, tuple[str, ...]]]:
         "30,000 messages, Anthropic's surface": ("/anthropic/v1/messages", claude.replace(b"claude/x", b"up/x", 1), ()),
         "30,000 items, Responses": ("/v1/responses", response, ()),
         "embeddings of 30,000 texts, 27 MB answered": ("/v1/embeddings", embedded, ()),
+        "a form with a file": ("/v1/audio/transcriptions", form, of_form),
+        "a job of a form": ("/v1/audio/transcriptions", form, (*of_form, *job)),
         "a job of one text": (path, one, job),
         "a job of 30,000 messages": (path, many, job),
         "a job of Responses": ("/v1/responses", response.replace(b'"up/x"', b'"up/x","background":true', 1), ()),

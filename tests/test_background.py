@@ -1,9 +1,11 @@
 import asyncio
+import ctypes
 import logging
+import sys
 
 import pytest
 
-from shared.background import keep_running
+from shared.background import keep_running, map_large_blocks
 from shared.governance.keys.presence import KeyPresence
 
 
@@ -69,3 +71,10 @@ async def test_keys_are_followed_on_after_an_unforeseen_error(monkeypatch: pytes
     await asyncio.sleep(0)
     assert presence.exists
     await presence.aclose()
+
+
+def test_large_blocks_are_mapped_with_glibc_and_nothing_happens_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    glibc = sys.platform == "linux" and hasattr(ctypes.CDLL(None), "gnu_get_libc_version")
+    assert map_large_blocks() is glibc
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: object())
+    assert map_large_blocks() is False

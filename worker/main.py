@@ -18,7 +18,7 @@ import uvloop
 from shared.alerts.evaluation import AlertEvaluator
 from shared.alerts.figures import FigureWriter, uses_figures
 from shared.alerts.rules import alert_scripts
-from shared.allocator import map_large_blocks
+from shared.background import map_large_blocks
 from shared.batches.files import FileStore
 from shared.batches.scripts import batch_scripts
 from shared.batches.store import BatchStore

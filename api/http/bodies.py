@@ -65,7 +65,11 @@ async def read_inference_request(request_type: RequestType, scope: Scope, receiv
     body = await read_plain_body(context, receive)
     large = len(body) > LARGE_BYTES and request_type.form == "json"
     fields = await parse_object(body, max_json_values(scope)) if large else None
-    request = read_request(request_type, body, content_type_of(context), fields)
+    content_type = content_type_of(context)
+    if large or len(body) <= LARGE_BYTES:
+        request = read_request(request_type, body, content_type, fields)
+    else:
+        request = await asyncio.to_thread(read_request, request_type, body, content_type)
     context.model = request.model
     return await measured(request) if large else request
 

@@ -17,7 +17,7 @@ from api.jobs.async_headers import SubmitOptions, polled_id, submit_options, wai
 from api.jobs.background import BACKGROUND_FIELDS, STREAM_FIELDS, background_options
 from api.jobs.patience import lane_of, with_lane
 from api.services import Services
-from shared.background import LARGE_BYTES
+from shared.background import LARGE_BYTES, beside_loop
 from shared.errors import GatewayError, InvalidRequest, JobNotFound
 from shared.governance.keys.caller import Caller
 from shared.governance.ledger.writer import who
@@ -93,7 +93,8 @@ async def _accept(
     def show_limits(reservation: Reservation) -> None:
         context.lines += header_lines(reservation.headers())
 
-    new = with_lane(new_job(services, context, request, call, options, native=native), lane)
+    made = await beside_loop(request.raw, new_job, services, context, request, call, options, native=native)
+    new = with_lane(made, lane)
     return await services.submitter.submit(call, new, show_limits), options.wait_s
 
 

@@ -50,6 +50,7 @@ _FINAL_TYPES = frozenset(
 )
 
 TAIL_BYTES = 4096
+MAX_PART_BYTES = 8192  # of a form, with its headers: a longer one is found at once
 # The usage as the last object of an answer; at most plain members follow it.
 _USAGE = re.compile(rb'"usage"\s*+:\s*+(\{[^{}]*+(?:\{[^{}]*+\}[^{}]*+)*+\})(?:\s*+,[^{}\[\]]*+)?+\s*+\}', re.DOTALL)
 # The request types that tell what a stream used only where ``stream_options.include_usage`` says so.
@@ -165,7 +166,17 @@ def _counted(body: bytes, options: Mapping[str, Any] | None) -> bytes:
 def _with_model_part(request: ProviderRequest) -> bytes:
     if request.fields.get("model") in {request.model, None}:
         return request.body
-    return _MODEL_PART.sub(lambda part: part.group(1) + request.model.encode(), request.body, count=1)
+    part = _model_part(request.body)
+    return request.body if part is None else replaced(request.body, part.start(2), part.end(2), request.model.encode())
+
+
+def _model_part(body: bytes) -> re.Match[bytes] | None:
+    """Find the part of a form that names the model: a megabyte at a time, as other threads wait meanwhile."""
+    for at in range(0, len(body), STEP_BYTES):
+        found = _MODEL_PART.search(body, at, at + STEP_BYTES + MAX_PART_BYTES)
+        if found is not None:
+            return found
+    return _MODEL_PART.search(body)
 
 
 class OpenAIStream(StreamTranslation):

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.providers.wires.base import MalformedAnswer, ProviderRequest
-from shared.providers.wires.openai import OpenAIWire
+from shared.providers.wires.openai import MAX_PART_BYTES, OpenAIWire
+from shared.surfaces.large_json import STEP_BYTES
 from shared.surfaces.request_types import CHAT, EMBEDDINGS, RESPONSES, SPEECH, TRANSCRIPTIONS, RequestType
 
 WIRE = OpenAIWire()
@@ -20,6 +21,17 @@ FORM = (
 def request_of(body: bytes, model: str, request_type: RequestType = CHAT) -> ProviderRequest:
     fields = {"model": "sim/gpt"} if request_type.form == "multipart" else orjson.loads(body)
     return ProviderRequest(request_type=request_type, model=model, body=body, fields=fields)
+
+
+@pytest.mark.parametrize("before", [0, 1000, STEP_BYTES - 60, STEP_BYTES, 3 * STEP_BYTES])
+@pytest.mark.parametrize("header", [0, 2 * MAX_PART_BYTES])
+def test_the_model_of_a_large_form_is_found_wherever_it_stands(before: int, header: int) -> None:
+    form = (
+        b'--X\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n%b\r\n'
+        b'--X\r\nContent-Disposition: form-data; name="model"\r\nX-Long: %b\r\n\r\n%%b\r\n--X--\r\n'
+    ) % (b"a" * before, b"b" * header)
+    request = request_of(form % b"sim/gpt", "w-1", TRANSCRIPTIONS)
+    assert WIRE.request(request).body == form % b"w-1"
 
 
 NUMBERS = b'{"object":"list","data":[' + b"0.125," * 200_000 + b"0.5]"
