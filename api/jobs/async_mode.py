@@ -5,8 +5,6 @@ import uuid
 from dataclasses import replace
 from typing import Any
 
-import orjson
-
 from api.http.dimensions import dimensions_of
 from api.http.disconnect import Hangup
 from api.http.headers import passed_headers
@@ -31,6 +29,7 @@ from shared.jobs.queue import Submission
 from shared.patience.lanes import LANE
 from shared.providers.registry import DEFAULT_PROVIDER
 from shared.surfaces.json_edits import with_members
+from shared.surfaces.large_json import dump_object
 from shared.surfaces.native_body import stored_type
 from shared.surfaces.pending_bodies import echo_of
 from shared.surfaces.request_body import RequestBody, check_for_submit, digest_of
@@ -188,8 +187,8 @@ def _payload(request: RequestBody) -> bytes:
     if request.request_type is not RESPONSES or BACKGROUND_FIELDS.isdisjoint(fields):
         return request.raw
     left_out = BACKGROUND_FIELDS | STREAM_FIELDS
-    if len(request.raw) > LARGE_BYTES:  # to find them in its text would hold the loop for longer
-        return orjson.dumps({name: value for name, value in fields.items() if name not in left_out})
+    if len(request.raw) > LARGE_BYTES:  # to find them in its text would take longer
+        return dump_object({name: value for name, value in fields.items() if name not in left_out}, len(request.raw))
     return with_members(request.raw, dict.fromkeys(left_out))
 
 
