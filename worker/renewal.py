@@ -5,6 +5,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from redis.exceptions import RedisError
 
@@ -73,7 +74,8 @@ class Renewal:
                     stalled = False
                     runner.run(self._renew(queue))
             finally:
-                runner.run(commands.aclose())
+                with suppress(RedisError):  # a busy machine takes longer to close a connection than redis-py waits
+                    runner.run(commands.aclose())
 
     def _open(self) -> tuple[JobQueue, PooledCommands]:
         limits = QueueLimits(lease_s=self._limits.lease_s)
