@@ -96,10 +96,10 @@ async def booked(gateway: Gateway, count: int) -> list[Mapping[str, Any]]:
 @pytest.mark.parametrize("name", ["messages", "generate"])
 async def test_a_count_that_never_ends_is_charged_as_reserved(gateway: Gateway, name: str) -> None:
     path, body, _ = FORMATS[name]
-    cut = {**body, "model": body["model"].replace(BEHAVIOUR, "@cut=6,tps=200")} if "model" in body else body
+    cut = {**body, "model": body["model"].replace(BEHAVIOUR, "@cut=6,tps=4")} if "model" in body else body
     limited = {**cut, "generationConfig": {"maxOutputTokens": 900}} if name == "generate" else {**cut, "stream": True}
     asked = gateway.http.stream(
-        "POST", path.replace(BEHAVIOUR, "@cut=6,tps=200"), json=limited, headers={"x-bf-vk": KEY_A}
+        "POST", path.replace(BEHAVIOUR, "@cut=6,tps=4"), json=limited, headers={"x-bf-vk": KEY_A}
     )
     async with asked as answer:
         async for _ in answer.aiter_raw():
