@@ -18,7 +18,7 @@ from shared.store.multiplexed import MultiplexedClient
 from tests.store.processes import ask, is_running
 from tests.waiting import wait_until, wait_until_sync
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.process, pytest.mark.slow]
 
 
 def test_a_server_that_hangs_is_stopped_all_the_same(store: EmbeddedStore) -> None:
