@@ -197,7 +197,7 @@ async def test_streams_and_identical_calls_in_progress_are_served_too(
     calls = [cached(question(text + " Is it possible?"), inference) for _ in range(3)]
     answers = await asyncio.gather(*map(inference.answer, calls))
     assert {answer.headers["cache-status"].rpartition("=")[2] for answer in answers} == {"semantic"}
-    assert [request.path for request in sim.requests[before:]] == ["/v1/embeddings"] * 2
+    assert {request.path for request in sim.requests[before:]} == {"/v1/embeddings"}
 
 
 async def test_embeddings_are_booked_to_the_caller_and_its_permissions_do_not_hinder_them(
