@@ -9,6 +9,7 @@ import httpx
 import pytest
 from openai import AsyncOpenAI
 
+import api.framework  # noqa: F401 - when tests are collected: no request of a test waits for it, and coverage sees it
 from api.app import create_app
 from api.server import ApiServer
 from api.services import Services
