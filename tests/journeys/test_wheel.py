@@ -24,11 +24,18 @@ def pythons() -> list[str]:
 
     Others are left to `make pythons`, as their packages have to be downloaded.
     """
-    if os.environ.get("WHEEL_PYTHONS") != "installed" or UV is None:
+    if os.environ.get("WHEEL_PYTHONS") != "installed":
         return [sys.executable]
-    find = (UV, "python", "find", "--no-python-downloads", "--system")
-    asked = (subprocess.run([*find, version], capture_output=True, text=True, check=False) for version in VERSIONS)
-    return [found.stdout.strip() for found in asked if found.returncode == 0]
+    return [path for version in VERSIONS if (path := installed(f"python{version}"))]
+
+
+def installed(name: str) -> str | None:
+    """Return the path of an interpreter that runs: on PATH, where pyenv's may only complain, or of pyenv's own."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    for path in (shutil.which(name), *sorted(map(str, pyenv.glob(f"*/bin/{name}")))):
+        if path and subprocess.run([path, "-c", ""], capture_output=True, check=False).returncode == 0:
+            return path
+    return None
 
 
 pytestmark = [
