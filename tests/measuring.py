@@ -56,7 +56,9 @@ def is_traced(item: pytest.Item) -> bool:
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     """Trace imports in one pytest worker, as they are the same in each; and not the process that gives them work."""
-    gives_work = "PYTEST_XDIST_WORKER" not in os.environ and early_config.known_args_namespace.numprocesses
+    gives_work = "PYTEST_XDIST_WORKER" not in os.environ and getattr(
+        early_config.known_args_namespace, "numprocesses", None
+    )
     if gives_work or not _traces_imports():
         _trace(None, None)  # pytest-cov begins earlier, but later in a worker
 
