@@ -20,6 +20,9 @@ from shared.surfaces.unique_model import repeated_model
 STEP_BYTES = 1024 * 1024
 STEP_VALUES = 4000
 STEP_STRINGS = 500
+DUMPED_LEVELS = 6
+"""Of the nesting that is written value by value: texts stand no deeper."""
+MAX_SMALL = 100
 LIFTED_BYTES = 64
 MAX_TOKEN_BYTES = 1024
 
@@ -56,7 +59,7 @@ def parse_large(body: bytes, max_values: int) -> ParseSteps:
 
 
 def dump_object(fields: Mapping[str, Any], size: int) -> bytes:
-    """Return the JSON of an object; of a large one the long arrays item by item, between which other threads run.
+    """Return the JSON of an object; a large one is written in pieces, between which other threads run.
 
     Args:
         fields: The object.
@@ -64,7 +67,7 @@ def dump_object(fields: Mapping[str, Any], size: int) -> bytes:
     """
     if size <= STEP_BYTES:
         return orjson.dumps(fields)
-    return join_in_pieces(_dumped(fields))
+    return join_in_pieces(_dumped(dict(fields)))
 
 
 def join_in_pieces(parts: Iterable[bytes | memoryview]) -> bytes:
@@ -76,19 +79,39 @@ def join_in_pieces(parts: Iterable[bytes | memoryview]) -> bytes:
     return joined.getvalue()
 
 
-def _dumped(fields: Mapping[str, Any]) -> Iterator[bytes | memoryview]:
-    before = b"{"
-    for name, value in fields.items():
-        yield before + orjson.dumps(name) + b":"
-        if isinstance(value, list):
-            yield b"["
-            for number, item in enumerate(value):
-                yield b"," + orjson.dumps(item) if number else orjson.dumps(item)
-            yield b"]"
-        else:
-            yield memoryview(orjson.dumps(value))
-        before = b","
-    yield b"}" if fields else b"{}"
+def _dumped(value: Any, levels: int = DUMPED_LEVELS, before: bytes = b"") -> Iterator[bytes]:  # noqa: ANN401 - any JSON
+    """Yield ``before`` and the JSON of a value in pieces: long texts by the megabyte, what holds others one by one."""
+    if type(value) is str and len(value) > STEP_BYTES:
+        yield before + b'"'
+        for at in range(0, len(value), STEP_BYTES):
+            yield orjson.dumps(value[at : at + STEP_BYTES])[1:-1]
+        yield b'"'
+    elif not levels or type(value) not in _CONTAINERS or _is_small(value):
+        yield before + orjson.dumps(value)
+    elif type(value) is dict:
+        before += b"{"
+        for name, each in value.items():
+            yield from _dumped(each, levels - 1, before + orjson.dumps(name) + b":")
+            before = b","
+        yield b"}"
+    else:
+        before += b"["
+        for each in value:
+            yield from _dumped(each, levels - 1, before)
+            before = b","
+        yield b"]"
+
+
+def _is_small(container: dict[str, Any] | list[Any]) -> bool:
+    """Whether a value holds few others, none of which holds more, and no long text."""
+    if len(container) > MAX_SMALL:
+        return False
+    longest = STEP_BYTES // MAX_SMALL
+    for value in container.values() if type(container) is dict else container:
+        kind = type(value)
+        if kind in _CONTAINERS or (kind is str and len(value) > longest):
+            return False
+    return True
 
 
 def contains(body: bytes, word: bytes) -> bool:

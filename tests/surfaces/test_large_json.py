@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from shared.errors import InvalidRequest
 from shared.surfaces import large_json
-from shared.surfaces.large_json import parse_large
+from shared.surfaces.large_json import DUMPED_LEVELS, dump_object, parse_large
 from shared.surfaces.request_body import read_object
 
 ENOUGH = 1_000_000
@@ -154,3 +154,14 @@ def test_runs_of_white_space_are_skipped_but_still_separate_values(step: int, mo
     assert parsed(b'{"a":' + spaces + b"1" + spaces + b',"b":2' + spaces + b"}")[0] == {"a": 1, "b": 2}
     with pytest.raises(InvalidRequest):
         parsed(b'{"a":1' + spaces + b"2}")
+
+
+@given(st.dictionaries(TEXTS, VALUES, max_size=5))
+@example({})
+@example({"messages": [{"content": [{"text": "a" * 100, "more": {"b": ["c" * 50, [], {}]}}]}, "d", None]})
+@example({"many": ["x"] * 200})
+def test_an_object_is_written_in_pieces_as_it_is_at_once(fields: dict[str, Any]) -> None:
+    assert dump_object(fields, 1_000_000) == orjson.dumps(fields) == dump_object(fields, 0)
+    for _ in range(DUMPED_LEVELS):
+        fields = {"inner": [fields]}
+    assert dump_object(fields, 1_000_000) == orjson.dumps(fields)

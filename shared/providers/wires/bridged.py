@@ -16,6 +16,7 @@ from shared.providers.wires.base import (
     Wire,
 )
 from shared.surfaces.dialect import Dialect
+from shared.surfaces.large_json import dump_object
 from shared.surfaces.request_types import CHAT, RESPONSES
 from shared.surfaces.responses.answer import chat_to_response
 from shared.surfaces.responses.reply import MalformedChat
@@ -120,7 +121,7 @@ class BridgedWire(Wire):
             reasoning=self._wire.reasoning,
         )
         fields["model"] = request.model
-        return replace(request, request_type=CHAT, fields=fields, body=orjson.dumps(fields))
+        return replace(request, request_type=CHAT, fields=fields, body=dump_object(fields, len(request.body)))
 
 
 class BridgedStream(StreamTranslation):

@@ -13,6 +13,7 @@ from shared.providers.wires.anthropic.stream import AnthropicStream
 from shared.providers.wires.base import ProviderRequest, TokenCount, Translated, UpstreamRequest, Wire
 from shared.providers.wires.native import native_body
 from shared.surfaces.dialect import Dialect
+from shared.surfaces.large_json import dump_object
 from shared.surfaces.native_body import forwarded
 from shared.surfaces.request_body import NativeBody
 from shared.surfaces.request_types import CHAT
@@ -50,7 +51,7 @@ class AnthropicWire(Wire):
         if self._on_vertex:
             return _vertex_request(request, fields, betas, native)
         headers = {"anthropic-version": VERSION} | ({"anthropic-beta": ",".join(betas)} if betas else {})
-        body = orjson.dumps(fields) if native is None else _native_request(request, native)
+        body = dump_object(fields, len(request.body)) if native is None else _native_request(request, native)
         return UpstreamRequest(path="/v1/messages", body=body, headers=headers)
 
     def answer(self, request: ProviderRequest, body: bytes, content_type: str) -> Translated:  # noqa: ARG002 - of the protocol
@@ -99,7 +100,7 @@ def _vertex_request(
     model = quote(str(fields.pop("model")), safe="@")
     own: dict[str, Any] = {"anthropic_version": VERTEX_VERSION, **({"anthropic_beta": betas} if betas else {})}
     if native is None:
-        body = orjson.dumps(fields | own)
+        body = dump_object(fields | own, len(request.body))
     else:
         written = {name: orjson.dumps(value) for name, value in own.items()}
         body = forwarded(native, {"model": None, **_stream_of(request, native), **written})
