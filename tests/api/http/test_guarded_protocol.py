@@ -162,7 +162,7 @@ async def test_bodies_above_the_budget_are_refused_and_small_ones_are_not(start:
 
 
 async def test_an_idle_connection_is_closed_and_one_whose_request_runs_is_not(start: Start):
-    gateway = await start(server={"header_timeout_s": 0.2})
+    gateway = await start(server={"write_stall_s": 0.4})  # so that the sweep is frequent
     gateway.server.config.timeout_keep_alive = 0.2  # type: ignore[attr-defined]
     async with connection(gateway) as (reader, writer):
         slow = orjson.dumps({**CHAT, "model": "sim/gpt-4o@latency=1"})
