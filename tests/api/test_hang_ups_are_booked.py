@@ -96,14 +96,17 @@ async def booked(gateway: Gateway, count: int) -> list[Mapping[str, Any]]:
 @pytest.mark.parametrize("name", ["messages", "generate"])
 async def test_a_count_that_never_ends_is_charged_as_reserved(gateway: Gateway, name: str) -> None:
     path, body, _ = FORMATS[name]
-    cut = {**body, "model": body["model"].replace(BEHAVIOUR, "@cut=6,tps=4")} if "model" in body else body
-    limited = {**cut, "generationConfig": {"maxOutputTokens": 900}} if name == "generate" else {**cut, "stream": True}
-    asked = gateway.http.stream(
-        "POST", path.replace(BEHAVIOUR, "@cut=6,tps=4"), json=limited, headers={"x-bf-vk": KEY_A}
-    )
+    stalled = "@stall=6,tokens=12"
+    limited = {**body, "generationConfig": {"maxOutputTokens": 900}} if name == "generate" else {**body, "stream": True}
+    if "model" in limited:
+        limited["model"] = limited["model"].replace(BEHAVIOUR, stalled)
+    asked = gateway.http.stream("POST", path.replace(BEHAVIOUR, stalled), json=limited, headers={"x-bf-vk": KEY_A})
     async with asked as answer:
         async for _ in answer.aiter_raw():
             break
+    late_reads = gateway.services.inference.late_reads
+    await wait_until(lambda: late_reads._tasks, 30)
+    await late_reads.aclose()  # as when the process stops; otherwise it would wait for a minute
     (left,) = await booked(gateway, 1)
     assert (left["status"], left["output"], left["estimated"]) == (499, 900, True)
 
