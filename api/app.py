@@ -55,6 +55,7 @@ from shared.jobs.operations import OperationStore
 from shared.jobs.queue import JobQueue, QueueLimits
 from shared.jobs.store import JobStore
 from shared.jobs.waiting import OutcomeWaiters
+from shared.patience.gathering import GatheredBatches
 from shared.schedules.store import ScheduleStore
 from shared.settings.model import Settings
 from shared.store.address import DEFAULT_REDIS_URL, names_cluster
@@ -197,6 +198,7 @@ def build_services(
         store=store,
         submitter=build_submitter(inference, queue, store, tracing),
         lanes=build_lanes(inference, billing, commands, settings),
+        gathered=GatheredBatches(commands, settings.jobs.patience),
         events=events,
         waiters=OutcomeWaiters(store, events, subscription),
         inference=inference,

@@ -14,6 +14,7 @@ from api.admin import console as admin_console
 from api.admin import doctor as admin_doctor
 from api.admin import jobs as admin_jobs
 from api.admin import keys as admin_keys
+from api.admin import lanes as admin_lanes
 from api.admin import limits as admin_limits
 from api.admin import operations as admin_operations
 from api.admin import pauses as admin_pauses
@@ -77,6 +78,7 @@ _ROUTERS = (
     admin_runs.router,
     admin_batches.router,
     admin_prices.router,
+    admin_lanes.router,
     admin_config.router,
     admin_price_data.router,
     admin_console.router,

@@ -29,6 +29,7 @@ from shared.jobs.operations import OperationStore
 from shared.jobs.queue import JobQueue
 from shared.jobs.store import JobStore
 from shared.jobs.waiting import OutcomeWaiters
+from shared.patience.gathering import GatheredBatches
 from shared.schedules.store import ScheduleStore
 from shared.settings.model import Settings
 from shared.store.commands import RedisCommands
@@ -49,6 +50,7 @@ class Services:
     store: JobStore
     submitter: Submitter
     lanes: LaneChooser
+    gathered: GatheredBatches
     events: EventLog
     waiters: OutcomeWaiters
     inference: Inference

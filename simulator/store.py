@@ -60,5 +60,9 @@ class Store:
     files: Shelf[StoredFile] = field(default_factory=lambda: Shelf(1_000))
     batches: Shelf[dict[str, Any]] = field(default_factory=Shelf)
     videos: Shelf[dict[str, Any]] = field(default_factory=Shelf)
+    faults: Shelf[dict[str, str]] = field(default_factory=Shelf)
+    """How batches are to misbehave, by their ids."""
+    begun: Shelf[float] = field(default_factory=Shelf)
+    """When batches were created, monotonic seconds."""
     looks: Shelf[int] = field(default_factory=Shelf)
     """How often each batch was looked at while it ran."""

@@ -15,6 +15,7 @@ from shared.inference.lane_choice import cheapest_call, flex_call
 from shared.jobs.model import Claim
 from shared.patience.lanes import LANE, JobLane, Lane
 from shared.patience.times import LaneTimes
+from worker.embedding_calls import EmbeddingCalls
 
 log = logging.getLogger("finops.worker")
 
@@ -43,6 +44,7 @@ class LaneRuns:
         self._inference = inference
         self._times = times
         self._count = count
+        self._embeddings = EmbeddingCalls(inference)
 
     async def answer(
         self, call: Call, claim: Claim, call_cost: CallCost | None, run_now: Callable[[Call], Awaitable[Answer]]
@@ -68,7 +70,8 @@ class LaneRuns:
             return tried
         call.lane = str(Lane.NOW)
         began = time.perf_counter()
-        answer = await run_now(call)
+        gathered = await self._embeddings.answer(call, call_cost) if lane is not None and lane.gathers else None
+        answer = gathered or await run_now(call)
         await self._record(f"{answer.provider}/{answer.model}", Lane.NOW, time.perf_counter() - began)
         return LaneAnswer(answer, call_cost)
 

@@ -31,6 +31,7 @@ from shared.governance.limits.guard import governance_scripts
 from shared.governance.pricing.prices import PriceBook
 from shared.hangup import on_hangup
 from shared.inference.assembly import SharedStore, build_billing, build_inference, build_tracing
+from shared.inference.billing import Billing
 from shared.inference.inference import Inference
 from shared.inference.submission import Submitter
 from shared.jobs.blobs import ListedBlobs
@@ -69,6 +70,7 @@ from worker.batches import BatchLoop
 from worker.blob_sweep import BlobSweep
 from worker.delivery_lane import DeliveryLane
 from worker.exposition import serve_metrics
+from worker.lane_batches import LaneTools, gathered_batches
 from worker.lane_runs import LaneRuns
 from worker.leased_worker import LeasedWorker, WorkerOptions
 from worker.operation_turns import OperationTurns
@@ -247,6 +249,7 @@ class _Tier:
     commands: MultiplexedClient
     inference: Inference
     governance: Authenticator
+    billing: Billing
 
     def jobs(self) -> JobStore:
         """Return a store of jobs."""
@@ -289,7 +292,7 @@ def _assemble(
     exits.push_async_callback(governance.aclose)
     delivery = traced_delivery(settings, commands, tracing)
     exits.push_async_callback(delivery.aclose)
-    tier = _Tier(settings, options, metrics, commands, inference, governance)
+    tier = _Tier(settings, options, metrics, commands, inference, governance, billing)
     worker = LeasedWorker.connect(url, traced_run(tier.runner(delivery).run, tracing), options, metrics=metrics)
     submitter = tier.submitter()
     turns = _batch_turns(tier, submitter)
@@ -330,7 +333,8 @@ def _share_figures(parts: WatchedParts, settings: Settings, figures: FigureWrite
 
 
 def _start_watches(parts: WatchedParts, tier: _Tier) -> None:
-    """Start the checks that one worker of a deployment does at a time."""
+    """Start the checks that one worker of a deployment does at a time, and its turns at gathered batches."""
+    _start_gathered(parts, tier)
     settings, commands, blobs = tier.settings, tier.commands, tier.options.bodies.blobs
     if settings.ledger.anomalies:
         every_s = settings.ledger.anomaly_check_s
@@ -340,6 +344,16 @@ def _start_watches(parts: WatchedParts, tier: _Tier) -> None:
     parts.start("alert-rules", partial(watch_rules, evaluator))
     if blobs is not None:
         parts.start("blobs", BlobSweep(ListedBlobs(commands, blobs), OutageLog()).run)
+
+
+def _start_gathered(parts: WatchedParts, tier: _Tier) -> None:
+    """Start what sends gathered jobs as batches."""
+    tools = LaneTools(
+        tier.commands, tier.options.bodies, billing=tier.billing, inference=tier.inference, governance=tier.governance
+    )
+    gathered = gathered_batches(tools, tier.settings.jobs.patience, tier.metrics.lane_tried)
+    if gathered is not None:
+        parts.start("gathered-batches", TurnLoop(gathered.take_turn, poll_s=gathered.poll_s).run)
 
 
 def _turn_takers(tier: _Tier, submitter: Submitter) -> Mapping[str, Callable[[], Awaitable[float]]]:

@@ -19,11 +19,15 @@ class TurnLoop:
     Args:
         take_turn: Takes a turn at what is due first, and returns the seconds until another may be due.
         outage: Logs outages of the store, for several loops.
+        poll_s: Longest wait until the next look, in seconds.
     """
 
-    def __init__(self, take_turn: Callable[[], Awaitable[float]], outage: OutageLog | None = None) -> None:
+    def __init__(
+        self, take_turn: Callable[[], Awaitable[float]], outage: OutageLog | None = None, *, poll_s: float = POLL_S
+    ) -> None:
         self._take_turn = take_turn
         self._outage = outage or OutageLog()
+        self._poll_s = poll_s
 
     async def run(self) -> None:
         """Take turns until cancelled; store outages are waited out."""
@@ -32,7 +36,7 @@ class TurnLoop:
             try:
                 wait_s = await self._take_turn()
                 self._outage.back()
-                await asyncio.sleep(min(wait_s, POLL_S))
+                await asyncio.sleep(min(wait_s, self._poll_s))
             except (GatewayError, RedisError) as error:
                 self._outage.away(error)
                 await asyncio.sleep(PAUSE_S)

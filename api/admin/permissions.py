@@ -23,6 +23,7 @@ PERMISSIONS: Final[Mapping[str, Permission]] = {
     "GET /api/keys": _READ,
     "GET /api/keys/{key_id}": _READ,
     "GET /api/keys/{key_id}/limits": _READ,
+    "GET /api/lanes": _READ,
     "GET /api/limits": _READ,
     "GET /api/logs": _READ,
     "GET /api/logs/export": _READ,

@@ -13,7 +13,7 @@ from api.http.routing_hints import limits, session_of
 from api.http.runs import run_of
 from api.jobs.async_headers import SubmitOptions, polled_id, submit_options, wait_s
 from api.jobs.background import BACKGROUND_FIELDS, STREAM_FIELDS, background_options
-from api.jobs.patience import lane_of, with_lane
+from api.jobs.patience import gather, lane_of, with_lane
 from api.services import Services
 from shared.background import LARGE_BYTES, beside_loop
 from shared.errors import GatewayError, InvalidRequest, JobNotFound
@@ -94,7 +94,9 @@ async def _accept(
 
     made = await beside_loop(request.raw, new_job, services, context, request, call, options, native=native)
     new = with_lane(made, lane)
-    return await services.submitter.submit(call, new, show_limits), options.wait_s
+    submission = await services.submitter.submit(call, new, show_limits)
+    await gather(services.gathered, submission, new, lane)
+    return submission, options.wait_s
 
 
 def refuse_stream(request: RequestBody) -> None:

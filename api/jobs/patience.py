@@ -1,15 +1,21 @@
 """How long a submit can wait for its answer, and the lane that its job takes for that."""
 
 import time
+from contextlib import suppress
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from api.jobs.async_headers import SubmitOptions
+from shared.errors import StoreUnavailable
 from shared.inference.call import Call
 from shared.inference.lane_choice import LaneChooser
-from shared.jobs.model import NewJob
-from shared.patience.lanes import LANE, JobLane
+from shared.inference.submission import PARKED
+from shared.jobs.model import MAX_DELAY_S, NewJob
+from shared.jobs.queue import Submission
+from shared.patience.gathering import GatheredBatches, Group
+from shared.patience.lanes import LANE, JobLane, Lane
 from shared.settings.patience import PatienceSettings
+from shared.surfaces.request_types import BY_NAME
 
 
 async def lane_of(lanes: LaneChooser, call: Call, options: SubmitOptions) -> JobLane | None:
@@ -47,5 +53,21 @@ def _patience_s(settings: PatienceSettings, call: Call, options: SubmitOptions) 
 
 
 def with_lane(new: NewJob, lane: JobLane | None) -> NewJob:
-    """Return a job with its lane; without one it is as it was."""
-    return new if lane is None else replace(new, context={**new.context, LANE: lane.to_json()})
+    """Return a job with its lane, if it has one; a job that waits for a batch is due when it is promoted."""
+    if lane is None:
+        return new
+    new = replace(new, context={**new.context, LANE: lane.to_json()})
+    if lane.lane is not Lane.BATCH:
+        return new
+    return replace(new, delay_s=min(max(lane.promote_ms / 1000 - time.time(), 0.001), MAX_DELAY_S))
+
+
+async def gather(gathered: GatheredBatches, submission: Submission, new: NewJob, lane: JobLane | None) -> None:
+    """Add a new job to the batch that it waits for; if the store does not answer, it runs when it is promoted."""
+    job = submission.job
+    if lane is None or lane.lane is not Lane.BATCH or not submission.created or PARKED in job.context:
+        return
+    provider, _, model = lane.model.partition("/")
+    group = Group(new.owner, provider, model, BY_NAME[new.request_type].path)
+    with suppress(StoreUnavailable):
+        await gathered.add(group, job.id, size=len(new.payload), promote_ms=lane.promote_ms)

@@ -13,7 +13,7 @@ from api.usage.query import UsageRequest, read_usage
 from shared import clock
 from shared.governance.ledger.reports import Reports, UsageRow
 
-_GROUPS = "`key`, `team`, `customer`, `provider`, `model`, `request_type`, `dimension:<name>`"
+_GROUPS = "`key`, `team`, `customer`, `provider`, `model`, `request_type`, `lane`, `dimension:<name>`"
 
 
 async def _params(request: Request) -> dict[str, str]:

@@ -76,6 +76,7 @@ class LoggedCall(BaseModel):
     request_id: str
     job_id: str
     run_id: str
+    lane: str = Field(description="Lane on which a job that could wait was answered; empty: it could not.")
     status: int
     input_tokens: int
     output_tokens: int

@@ -12,7 +12,7 @@ from shared.governance.ledger.reports import Per, UsageQuery
 # Public name to that of the books.
 GROUPS = {
     "key": "key", "team": "team", "customer": "customer", "provider": "provider", "model": "model",
-    "request_type": "type",
+    "request_type": "type", "lane": "lane",
 }  # fmt: skip
 _ALIASES = {"type": "request_type"}
 _DIMENSION = "dimension:"

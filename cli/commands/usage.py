@@ -196,6 +196,35 @@ def calls(
         print_calls(page, wide=wide)
 
 
+@command.command(name="savings", epilog=examples("finops usage savings", "finops usage savings --from 2026-11-01"))
+@_span_options
+@json_option
+@_gateway_options
+def savings(
+    *,
+    from_: str | None,
+    to: str | None,
+    only: tuple[str, ...],
+    url: str,
+    key: str | None,
+    as_json: bool,
+    data_dir: Path,
+) -> None:
+    """Show what waiting saved, by lane, and how long the lanes took."""
+    from cli.views.output import echo_json
+    from cli.views.savings import print_savings
+
+    key = credentials(url, key, data_dir)
+    own = key.startswith(VIRTUAL_KEY_PREFIX)
+    params = {**_params(from_, to, only), "per": "total", "group_by": "lane"}
+    rows = _fetch(url, key, "/v1/usage" if own else "/api/usage", params)["data"]
+    times = [] if own else _fetch(url, key, "/api/lanes", {})["data"]
+    if as_json:
+        echo_json({"lanes": rows, "times": times})
+    else:
+        print_savings(rows, times)
+
+
 @command.command(name="forecast", epilog=examples("finops usage forecast", "finops usage forecast --by team --json"))
 @click.option("--by", type=click.Choice(["key", "team", "customer"]), default="key", show_default=True, help="Owner.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="Rows per page.")

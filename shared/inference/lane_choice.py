@@ -14,7 +14,7 @@ from shared.settings.patience import PatienceSettings
 from shared.surfaces.request_types import CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES
 
 _FLEX_TYPES = frozenset({CHAT.name, RESPONSES.name})
-_BATCH_TYPES = frozenset({CHAT.name, RESPONSES.name, COMPLETIONS.name, EMBEDDINGS.name})
+_BATCH_TYPES = frozenset({CHAT.name, COMPLETIONS.name, EMBEDDINGS.name})
 # Their requests may hold more than OpenAI's fields.
 _OTHER_SURFACES = frozenset({"anthropic", "genai"})
 _DEFAULT_TIERS = frozenset({None, "auto", "default"})
@@ -91,8 +91,9 @@ class LaneChooser:
         """
         first, *more = self._catalogue.targets(call)
         cost = self._billing.expected_cost(call, first)
+        gathers = patience_s > 0 and call.request_type is EMBEDDINGS
         if not patience_s or not cost.priced:
-            return JobLane(lane=Lane.NOW)
+            return JobLane(lane=Lane.NOW, gathers=gathers)
         times = await self._times(first)
         now = LaneOption(lane=Lane.NOW, cost=cost.micro_usd, time_s=self._now_s(times))
         options = [*self._own(call, first, times, starts_later=starts_later)]
@@ -101,12 +102,13 @@ class LaneChooser:
         margin_s = self.settings.margin_s
         chosen = choose_lane(now, options, patience_s=patience_s, margin_s=margin_s)
         if chosen is now:
-            return JobLane(lane=Lane.NOW)
+            return JobLane(lane=Lane.NOW, gathers=gathers)
         return JobLane(
             lane=chosen.lane,
             saving=now.cost - chosen.cost,
             promote_ms=now_ms + round(promote_after_s(now, patience_s, margin_s) * 1000),
-            model=chosen.model,
+            model=first.name if chosen.lane is Lane.BATCH else chosen.model,
+            gathers=gathers,
         )
 
     def _own(

@@ -167,7 +167,7 @@ class ProviderBatches:
             GatewayError: The provider's own error.
         """
         path = f"/batches/{quote(batch.batch, safe='')}/cancel"
-        await (await self._send_own(RawRequest(method="POST", path=path, provider=batch.provider))).read()
+        await (await self.send_own(RawRequest(method="POST", path=path, provider=batch.provider))).read()
 
     def lines(self, batch: FollowedBatch, file_id: str) -> AsyncIterator[bytes]:
         """Yield the lines of a provider's file, which may raise the provider's own error."""
@@ -315,7 +315,12 @@ class ProviderBatches:
         return entry_of(outcome), cost.micro_usd if cost.priced else 0, usage.tokens
 
     async def _get(self, provider: str, path: str) -> RawAnswer:
-        return await self._send_own(RawRequest(method="GET", path=path, provider=provider))
+        return await self.send_own(RawRequest(method="GET", path=path, provider=provider))
 
-    async def _send_own(self, request: RawRequest) -> RawAnswer:
+    async def send_own(self, request: RawRequest) -> RawAnswer:
+        """Send a request of the gateway's own.
+
+        Raises:
+            GatewayError: The provider's own error.
+        """
         return await self._passthrough.forward(request, ANONYMOUS)

@@ -77,17 +77,25 @@ class JobLane:
         lane: The lane that was chosen at its submit.
         saving: What it is expected to cost less than now, micro-USD.
         promote_ms: Unix milliseconds at which it runs now unless it is answered; 0: it runs now anyway.
-        model: With ``LEAST_COST``, the target as ``provider/model``.
+        model: With ``LEAST_COST`` and ``BATCH``, the target as ``provider/model``.
+        gathers: Whether it may share one upstream call with others, as embeddings do.
     """
 
     lane: Lane
     saving: int = 0
     promote_ms: int = 0
     model: str = ""
+    gathers: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return the stored form."""
-        fields = {"name": str(self.lane), "saving": self.saving, "promote_ms": self.promote_ms, "model": self.model}
+        fields = {
+            "name": str(self.lane),
+            "saving": self.saving,
+            "promote_ms": self.promote_ms,
+            "model": self.model,
+            "gathers": int(self.gathers),
+        }
         return {name: value for name, value in fields.items() if value}
 
     @classmethod
@@ -100,4 +108,5 @@ class JobLane:
             saving=int(stored.get("saving", 0)),
             promote_ms=int(stored.get("promote_ms", 0)),
             model=str(stored.get("model", "")),
+            gathers=bool(stored.get("gathers")),
         )

@@ -82,13 +82,14 @@ class LaneTimes:
         self._clock = clock
         self._known: OrderedDict[str, tuple[float, Mapping[Lane, Histogram]]] = OrderedDict()
 
-    async def record(self, model: str, lane: Lane, seconds: float | None) -> None:
-        """Count an answer.
+    async def record(self, model: str, lane: Lane, seconds: float | None, *, count: int = 1) -> None:
+        """Count answers.
 
         Args:
             model: The one that answered, as ``provider/model``.
             lane: The lane.
             seconds: From its start; None: it was not answered in time.
+            count: How many took so long.
 
         Raises:
             StoreUnavailable: No answer.
@@ -97,6 +98,7 @@ class LaneTimes:
         lifetime_s = keys.TIMES_DAYS * DAY_S
         args: list[Argument] = [
             keys.times_index(day), name, keys.times(day, name), bucket_of(seconds), lifetime_s, keys.MAX_MODELS,
+            count,
         ]  # fmt: skip
         await self._scripts.run("count_time", args)
 

@@ -259,9 +259,9 @@ class Metrics(StoreGauges):
         else:
             self._schedules_skipped(result).inc(firings)
 
-    def lane_tried(self, lane: str, result: str) -> None:
-        """A job that can wait was answered on its lane, or promoted."""
-        self._lanes_tried(lane, result).inc()
+    def lane_tried(self, lane: str, result: str, jobs: int = 1) -> None:
+        """Jobs that can wait were answered on their lane, or promoted."""
+        self._lanes_tried(lane, result).inc(jobs)
 
     def operation_ended(self, action: str, status: str) -> None:
         """A bulk operation ended."""

@@ -6,6 +6,10 @@ A batch misbehaves as the key ``simulator`` of its metadata says, such as ``answ
 - ``end=expired|failed|lost``: how it ends; ``failed`` before any line ran, ``lost`` completed with errors of its own.
 - ``looks=N``: it is in progress, or cancelling, for N more looks.
 - ``complete=1``: a cancel comes too late, and the batch completes.
+- ``latency=S``: it is in progress for S seconds from its creation; ``end=stuck``: until it is cancelled.
+
+The same can be scripted without metadata, by the behaviours ``batch_latency``, ``batch_end`` and ``batch_answered``: of
+the model of its first line (``gpt-4o@batch_latency=2``), or of a rule for the path ``/batches``.
 """
 
 import time
@@ -14,6 +18,7 @@ from typing import Any
 import orjson
 
 from simulator.calls import Call, Refusal, Reply, Route
+from simulator.faults import Behaviour, behaviour_of
 from simulator.model.ids import hexadecimal
 from simulator.model.json_schema import Json
 from simulator.openai.errors import OPENAI, missing, unknown
@@ -59,6 +64,8 @@ def create_batch(call: Call) -> Reply:
         raise Refusal(400, "The input file does not exist.", param="input_file_id")
     batch = _new_batch(call.body)
     call.store.batches.put(batch["id"], batch)
+    call.store.faults.put(batch["id"], {**_scripted(call, batch), **_faults_in(batch)})
+    call.store.begun.put(batch["id"], time.monotonic())
     return Reply(orjson.dumps(batch))
 
 
@@ -79,7 +86,7 @@ def retrieve_batch(call: Call) -> Reply:
     """
     batch = _batch(call)
     now = int(time.time())
-    faults = _faults(batch)
+    faults = _faults(call, batch)
     if batch["status"] == "validating":
         _validate(call, batch, now)
     elif batch["status"] in ("in_progress", "cancelling") and _waited(call, batch, faults):
@@ -127,14 +134,42 @@ def _batch(call: Call) -> dict[str, Any]:
     return batch
 
 
-def _faults(batch: dict[str, Any]) -> dict[str, str]:
+def _faults(call: Call, batch: dict[str, Any]) -> dict[str, str]:
     """How a batch is to misbehave."""
+    return call.store.faults.get(batch["id"]) or {}
+
+
+def _scripted(call: Call, batch: dict[str, Any]) -> dict[str, str]:
+    """How the model of a batch's first line, or else a rule for batches, says that it is to misbehave."""
+    lines, _ = _lines(call, batch)
+    model = str(lines[0]["body"].get("model", "")) if lines else ""
+    try:
+        behaviour = behaviour_of(model)
+    except ValueError:
+        behaviour = Behaviour()
+    if not (behaviour.batch_latency_s or behaviour.batch_end or behaviour.batch_answered is not None):
+        behaviour = call.behaviour
+    found: dict[str, str] = {}
+    if behaviour.batch_latency_s:
+        found["latency"] = str(behaviour.batch_latency_s)
+    if behaviour.batch_end:
+        found["end"] = behaviour.batch_end
+    if behaviour.batch_answered is not None:
+        found["answered"] = str(behaviour.batch_answered)
+    return found
+
+
+def _faults_in(batch: dict[str, Any]) -> dict[str, str]:
+    """How the metadata of a batch say that it is to misbehave."""
     pairs = str((batch["metadata"] or {}).get("simulator", "")).split(",")
     return {name: value for name, _, value in (pair.partition("=") for pair in pairs) if name}
 
 
 def _waited(call: Call, batch: dict[str, Any], faults: dict[str, str]) -> bool:
     """Count a look; whether there were enough of them."""
+    age_s = time.monotonic() - (call.store.begun.get(batch["id"]) or 0.0)
+    if batch["status"] == "in_progress" and (faults.get("end") == "stuck" or age_s < float(faults.get("latency", 0))):
+        return False
     looks = call.store.looks.get(batch["id"]) or 0
     call.store.looks.put(batch["id"], looks + 1)
     return looks >= int(faults.get("looks", 0))
@@ -155,7 +190,7 @@ def _end(call: Call, batch: dict[str, Any], faults: dict[str, str], now: int) ->
 def _validate(call: Call, batch: dict[str, Any], now: int) -> None:
     """Count the lines; a broken file fails the batch with an error per broken line."""
     lines, errors = _lines(call, batch)
-    if _faults(batch).get("end") == "failed":
+    if _faults(call, batch).get("end") == "failed":
         message = "Enqueued token limit reached for this model."
         errors = [{"code": "token_limit_exceeded", "message": message, "param": None, "line": None}]
     if errors:

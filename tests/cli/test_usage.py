@@ -10,6 +10,7 @@ from rich.console import Console
 
 from cli.views import usage as usage_views
 from cli.views.output import out
+from cli.views.savings import print_savings
 from shared.governance.ledger.focus import NAMES
 from tests.cli.conftest import Finops
 from tests.served import Served
@@ -101,6 +102,22 @@ def test_keys_go_by_their_names_and_unpriced_models_are_named(capsys: pytest.Cap
     assert "\x1b" not in text
 
 
+def test_savings_are_a_line_a_lane(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [
+        {"lane": "", "calls": 2, "list_cost_usd": 0.0, "cost_usd": 0.0},
+        {"lane": "batch", "calls": 1000, "list_cost_usd": 4.0, "cost_usd": 2.0},
+    ]
+    times = [{"lane": "flex", "model": "openai/gpt-5", "answers": 20, "late": 2, "p50_s": 3.0, "p95_s": None}]
+    print_savings(rows, times)
+    text = capsys.readouterr().out
+    assert "(no patience)" in text
+    assert all(part in text for part in ("1,000", "$4.000000", "$2.000000", "50%", "3.0 s", "too late"))
+    print_savings(rows, [])
+    assert "too late" not in capsys.readouterr().out
+    print_savings([], [])
+    assert "no usage" in capsys.readouterr().out
+
+
 def test_empty_pages_say_so(capsys: pytest.CaptureFixture[str]) -> None:
     usage_views.print_usage(usage())
     usage_views.print_usage(usage({}, per="total", by=()))
@@ -170,6 +187,8 @@ def test_usage_of_a_gateway(spent: Finops) -> None:
     assert spent("calls", "--limit", "1", "--cursor", calls["data"][0]["id"], "--only", "status=4xx").exit_code == 0
     assert json.loads(spent("forecast", "--json").stdout)["by"] == "key"
     assert spent("forecast", "--by", "team", "--after", "a").exit_code == 0
+    assert "(no patience)" in spent("savings").stdout
+    assert json.loads(spent("savings", "--json").stdout)["times"] == []
 
 
 @pytest.mark.process

@@ -146,3 +146,52 @@ async def test_a_wrong_batch_is_refused(http, client, change, param):
     body = {"input_file_id": file.id, "endpoint": "/v1/chat/completions", "completion_window": "24h", **change}
     reply = await http.post("/batches", json=body)
     assert (reply.status_code, reply.json()["error"]["param"]) == (400, param)
+
+
+async def looked_at(client, batch_id: str, times: int) -> openai.types.Batch:
+    for _ in range(times):
+        batch = await client.batches.retrieve(batch_id)
+    return batch
+
+
+@pytest.mark.parametrize(
+    ("modifier", "status"),
+    [
+        ("batch_latency=3600", "in_progress"),
+        ("batch_latency=0.001", "completed"),
+        ("batch_end=stuck", "in_progress"),
+        ("batch_end=expired,batch_answered=1", "expired"),
+        ("batch_end=failed", "failed"),
+        ("latency=0", "completed"),
+        ("no_such=1", "completed"),
+    ],
+)
+async def test_a_batch_behaves_as_the_model_of_its_first_line(client, modifier, status):
+    model = {"model": f"gpt-4o@{modifier}", "messages": USER}
+    batch = await start(client, line("a", body=model), line("b", body=model))
+    batch = await looked_at(client, batch.id, 4)
+    assert batch.status == status
+    if status == "expired":
+        assert (batch.request_counts.completed, batch.request_counts.failed) == (1, 1)
+
+
+async def test_a_stuck_batch_ends_when_it_is_cancelled(sim, client):
+    sim.script(path="/batches", batch_end="stuck")
+    batch = await start(client, line("a"))
+    assert (await looked_at(client, batch.id, 3)).status == "in_progress"
+    await client.batches.cancel(batch.id)
+    assert (await looked_at(client, batch.id, 2)).status == "cancelled"
+
+
+async def test_the_flex_tier_has_faults_of_its_own(client):
+    model = "gpt-4o@flex_status=429,flex_latency=0.01"
+    answer = await client.chat.completions.create(model=model, messages=USER)
+    assert answer.service_tier == "default"
+    with pytest.raises(openai.RateLimitError):
+        await client.with_options(max_retries=0).chat.completions.create(
+            model=model, messages=USER, service_tier="flex"
+        )
+    flex = await client.chat.completions.create(model="gpt-4o", messages=USER, service_tier="flex")
+    assert flex.service_tier == "flex"
+    with pytest.raises(openai.BadRequestError):
+        await client.chat.completions.create(model="gpt-4o@batch_end=soon", messages=USER)

@@ -1,6 +1,7 @@
 """Runs of jobs on lanes, where nothing is billed or measured."""
 
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,9 +12,11 @@ from shared.inference.inference import Inference
 from shared.jobs.model import Claim, Priority
 from shared.patience.lanes import LANE, JobLane, Lane
 from shared.settings.model import Settings
+from shared.settings.patience import PatienceSettings
 from shared.surfaces.request_types import CHAT
 from simulator.serve import running
 from tests.inference.conftest import chat
+from worker.lane_batches import gathered_batches
 from worker.lane_runs import LaneRuns
 
 STARTED_MS = 1_000_000
@@ -79,3 +82,8 @@ async def test_a_job_is_answered_on_its_lane_or_now(
     assert (answered.answer.status, answered.call_cost) == (200, None)
     assert [each.lane for each in calls] == ([answered_on] if answered_on in {"", "now"} else [])
     assert answered.answer.model == ("cheap" if answered_on == "least_cost" else model.removeprefix("sim/"))
+
+
+async def test_without_billing_nothing_is_gathered(inference: Inference) -> None:
+    tools: Any = SimpleNamespace(inference=inference)
+    assert gathered_batches(tools, PatienceSettings(), None) is None

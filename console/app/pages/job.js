@@ -50,7 +50,7 @@ function costOf(job) {
 
 /** @param {{ job: any }} props */
 function Timeline({ job }) {
-  const steps = /** @type {{ look: string, title: string, detail: string, at: string }[]} */ ([{ look: "good", title: "Submitted", detail: "", at: job.created_at }]);
+  const steps = /** @type {{ look: string, title: string, detail: string, at: string }[]} */ ([{ look: "good", title: "Submitted", detail: job.lane ? `lane ${job.lane}, may save ${money(job.expected_saving_usd)}` : "", at: job.created_at }]);
   const attempts = job.history ?? [];
   for (const attempt of attempts) {
     const failed = attempt.status >= 400 || attempt.code;

@@ -9,7 +9,7 @@ import { Chart } from "../ui/chart.js";
 import { Table } from "../ui/table.js";
 
 const RANGES = /** @type {[string, string][]} */ ([["1", "Day"], ["7", "Week"], ["30", "Month"], ["90", "Quarter"]]);
-const GROUPS = /** @type {[string, string][]} */ ([["team", "Team"], ["key", "Key"], ["model", "Model"], ["provider", "Provider"], ["customer", "Customer"], ["request_type", "Type"]]);
+const GROUPS = /** @type {[string, string][]} */ ([["team", "Team"], ["key", "Key"], ["model", "Model"], ["provider", "Provider"], ["customer", "Customer"], ["request_type", "Type"], ["lane", "Lane"]]);
 const DIMENSION = "dimension:";
 const SERIES = 7;
 

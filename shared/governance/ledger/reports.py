@@ -15,7 +15,7 @@ from shared.store.errors import StoreConnectionError
 
 Per = Literal["hour", "day", "month", "total"]
 # As books.lua writes them.
-PARTS = ("key", "name", "team", "customer", "provider", "model", "type", "dims")
+PARTS = ("key", "name", "team", "customer", "provider", "model", "type", "dims", "lane")
 SUMS = (
     "calls",
     "errors",
@@ -32,7 +32,7 @@ SUMS = (
     "saved",
     *SAVED,
 )
-GROUPS = ("key", "name", "team", "customer", "provider", "model", "type")
+GROUPS = ("key", "name", "team", "customer", "provider", "model", "type", "lane")
 MAX_DAYS = 400
 MAX_HOURS = 24 * 40
 MAX_ROWS = 50_000
@@ -48,7 +48,8 @@ class UsageQuery:
     Attributes:
         start: The hour or day that contains it is the first one counted, UTC.
         end: Exclusive.
-        group_by: Of ``key``, ``name``, ``team``, ``customer``, ``provider``, ``model``, ``type``, ``dim:<name>``.
+        group_by: Of ``key``, ``name``, ``team``, ``customer``, ``provider``, ``model``, ``type``, ``lane``,
+            ``dim:<name>``.
         per: Length of a period.
         only: Values that must match; the same names.
     """

@@ -85,6 +85,7 @@ local function book(books, json, entry)
     group[i] = name == 'dims' and dimensions_of(entry) or tostring(entry[name] or '')
   end
   group = table.concat(group, '\31')
+  if entry.lane then group = group .. '\31' .. entry.lane end  -- of jobs that can wait; other groups are as they always were
   local amounts = books.groups[group]
   if not amounts then
     amounts = {}
