@@ -52,14 +52,16 @@ def free_ports(count: int) -> list[int]:
 class Processes:
     """APIs and workers by name; one that is killed is started again."""
 
-    def __init__(self, directory: Path, url: str, receiver: int, *, apis: int, workers: int, lease_s: float) -> None:
+    def __init__(
+        self, directory: Path, url: str, receiver: int, *, apis: int, workers: int, lease_s: float, config: str = CONFIG
+    ) -> None:
         self.simulator_port, *self.api_ports = free_ports(1 + apis)
         self.log = (directory / "log").open("wb")
-        config = directory / "finops.toml"
-        config.write_text(CONFIG.format(lease_s=lease_s, simulator=self.simulator_port, receiver=receiver))
-        self._environ = {**os.environ, "FINOPS_CONFIG": str(config), "FINOPS_REDIS_URL": url}
+        file = directory / "finops.toml"
+        file.write_text(config.format(lease_s=lease_s, simulator=self.simulator_port, receiver=receiver))
+        self._environ = {**os.environ, "FINOPS_CONFIG": str(file), "FINOPS_REDIS_URL": url}
         self._commands = {f"worker {n}": ["worker"] for n in range(workers)}
-        self._commands |= {f"api {n}": ["api", "--port", str(port), "--config", str(config)]
+        self._commands |= {f"api {n}": ["api", "--port", str(port), "--config", str(file)]
                            for n, port in enumerate(self.api_ports)}  # fmt: skip
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         self.dying: set[str] = set()

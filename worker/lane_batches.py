@@ -41,7 +41,6 @@ from shared.jobs.store import JobStore
 from shared.patience.gathering import (
     ENDED,
     LINES_AT_ONCE,
-    TURN_MS,
     Answered,
     GatheredBatch,
     GatheredBatches,
@@ -61,6 +60,8 @@ log = logging.getLogger("finops.batches")
 SHORTEST_POLL_S = 0.05
 LONGEST_POLL_S = 5.0
 CountJobs = Callable[[str, str, int], None]
+STEP_SHARE = 0.8
+"""Share of its lease that a step may take: after it another worker would begin to repeat it."""
 GIVE_UP_MS = 8 * 86_400_000
 """Age at which a batch that cannot be read is forgotten; its jobs have been promoted long before."""
 
@@ -138,9 +139,12 @@ class LaneBatches:
         if not isinstance(turn, GatheredTurn):
             return turn
         try:
-            await self._step(turn)
+            async with asyncio.timeout(self._store.turn_ms / 1000 * STEP_SHARE):
+                await self._step(turn)
         except StoreUnavailable:
             raise
+        except TimeoutError:
+            log.warning("a step of a gathered batch took too long", extra={"batch_id": turn.batch.id})
         except GatewayError as error:
             await self._after_failure(turn, error)
         except Exception:
@@ -155,7 +159,7 @@ class LaneBatches:
             case GatheredState.CREATING:
                 await self._create(batch, await self._requests.find(batch))
             case GatheredState.UPLOADED:
-                if await self._store.note(batch, look_ms=TURN_MS, state=GatheredState.CREATING):
+                if await self._store.note(batch, look_ms=self._store.turn_ms, state=GatheredState.CREATING):
                     await self._create(batch, "")
             case _:
                 await self._upload(turn)
@@ -319,7 +323,7 @@ class LaneBatches:
 
     async def _end(self, batch: GatheredBatch, files: Sequence[str] = ()) -> None:
         """Run what is left of a batch now, forget it, and delete its files at the provider."""
-        if not await self._store.note(batch, look_ms=TURN_MS):
+        if not await self._store.note(batch, look_ms=self._store.turn_ms):
             return
         await self._store.promote(batch, await self._store.open_jobs(batch))
         await self._store.note(batch, look_ms=ENDED)

@@ -16,8 +16,9 @@ from shared.patience.scripts import scripts_on
 from shared.settings.patience import PatienceSettings
 from shared.store.commands import Argument, RedisCommands
 
-TURN_MS = 60_000
-"""Lease of a turn; a worker that dies in one delays the batch by this."""
+LONGEST_TURN_MS = 60_000
+SHORTEST_TURN_MS = 5_000
+LOOKS_OF_TURN = 4
 LINES_AT_ONCE = 50
 """Jobs that end in one script, to leave the store to others in between."""
 ENDED = -1
@@ -150,6 +151,12 @@ class GatheredBatches:
     commands: RedisCommands
     settings: PatienceSettings = field(default_factory=PatienceSettings)
 
+    @property
+    def turn_ms(self) -> int:
+        """Lease of a turn in milliseconds; a worker that dies in one delays the batch by this."""
+        looks_ms = round(self.settings.look_s * 1000) * LOOKS_OF_TURN
+        return max(SHORTEST_TURN_MS, min(looks_ms, LONGEST_TURN_MS))
+
     async def add(self, group: Group, job_id: str, *, size: int, promote_ms: int) -> str:
         """Add a job that has been submitted, and return the id of its batch; added twice, it is in it once.
 
@@ -178,7 +185,7 @@ class GatheredBatches:
         Raises:
             StoreUnavailable: No answer.
         """
-        reply = await scripts_on(self.commands).run("take_gathered", [TURN_MS])
+        reply = await scripts_on(self.commands).run("take_gathered", [self.turn_ms])
         if isinstance(reply, int):
             return reply / 1000 if reply >= 0 else 60.0
         batch_id, flat, now_ms = reply

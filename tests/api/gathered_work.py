@@ -49,6 +49,11 @@ class Gathered:
         assert answer.json()["lane"] == "batch"
         return str(answer.json()["id"])
 
+    async def is_gathered(self, job_id: str) -> bool:
+        commands = self.gateway.services.commands
+        sets = await commands.execute("KEYS", "finops:gathered:*:jobs")
+        return any([await commands.execute("SISMEMBER", each, job_id) for each in sets])
+
     async def job(self, job_id: str, path: str = ASYNC) -> dict[str, Any]:
         return dict((await self.gateway.http.get(f"{path}/{job_id}", headers=MINE)).json())
 

@@ -46,14 +46,15 @@ def read(answer: Answer | None) -> dict[str, Any]:
 
 
 async def test_many_single_inputs_become_few_calls(inference: Inference, sim: RunningSimulator) -> None:
-    calls = EmbeddingCalls(inference, window_s=5, max_inputs=50)
-    answers = await asyncio.gather(*(calls.answer(call_of(f"text {n}"), None) for n in range(200)))
+    calls = EmbeddingCalls(inference)
+    own = [call_of(f"text {n}", dimensions=8) for n in range(1000)]
+    answers = await asyncio.gather(*(calls.answer(call, None) for call in own))
     assert len(sim.requests) == 4
-    alone = read(await inference.answer(call_of("text 7")))
+    alone = read(await inference.answer(call_of("text 7", dimensions=8)))
     assert read(answers[7])["data"] == alone["data"], "its own vector, as if it had been sent alone"
-    assert [row["index"] for answer in answers for row in read(answer)["data"]] == [0] * 200
+    assert [row["index"] for answer in answers for row in read(answer)["data"]] == [0] * 1000
     sent = [orjson.loads(entry.raw)["input"] for entry in sim.requests[:4]]
-    assert sum(map(len, sent)) == 200
+    assert sum(map(len, sent)) == 1000
     assert all(read(answer)["usage"]["prompt_tokens"] > 0 for answer in answers)
 
 

@@ -218,8 +218,10 @@ async def test_a_provider_that_is_away_is_asked_again(start: Start, sim: Running
 
 async def test_usage_says_what_each_lane_cost_and_how_long_it_took(start: Start) -> None:
     gathered = await gathered_on(start)
-    await gathered.submit()
+    job_id = await gathered.submit()
+    assert await gathered.is_gathered(job_id)
     await gathered.follow_to_the_end()
+    assert await statuses(gathered, [job_id]) == [("completed", "batch")]
     await gathered.gateway.post("/v1/chat/completions", BODY, headers=MINE)
     await gathered.entries()
     http = gathered.gateway.http
