@@ -153,6 +153,8 @@ def entry_of(outcome: CallOutcome, at_ms: int | None = None) -> bytes:
             entry[name] = value  # noqa: PERF403 - without a second dictionary
     if usage[_RARE:] != _NOTHING_RARE:
         entry |= {name: value for name, value in _rarely_used(usage).items() if value}
+    if outcome.lane:
+        entry["lane"] = outcome.lane
     if outcome.scopes is not None:
         # An empty list would be an object to the scripts.
         entry["scopes"] = outcome.scopes or ("",)
