@@ -8,8 +8,11 @@ from xdist.scheduler import LoadScopeScheduling
 
 from tests.clock import DATED
 
+# Longest first: the browser takes five minutes of one pytest worker.
 TOGETHER = {
-    "tests/api/sign_in/test_sign_in.py": "sign-in",
+    "tests/browser/test_actions.py": "browser",
+    "tests/browser/test_console.py": "browser",
+    "tests/browser/test_live.py": "browser",
     "tests/cli/test_jobs.py": "gateway",
     "tests/cli/test_following.py": "gateway",
     "tests/cli/test_keys.py": "gateway",
@@ -17,17 +20,15 @@ TOGETHER = {
     "tests/cli/test_ui.py": "gateway",
     "tests/journeys/test_shared_gateway.py": "gateway",
     "tests/sdk_js/test_sdk_js.py": "gateway",
-    "tests/cli/test_webhooks.py": "webhooks",
     "tests/docs/test_examples.py": "examples",
-    "tests/docs/test_site.py": "site",
-    "tests/browser/test_actions.py": "browser",
-    "tests/browser/test_console.py": "browser",
-    "tests/browser/test_live.py": "browser",
     "tests/journeys/test_batches.py": "batches",
     "tests/journeys/test_first_answer.py": "first-answer",
+    "tests/cli/test_webhooks.py": "webhooks",
     "tests/journeys/test_keys.py": "tiers",
     "tests/journeys/test_replacement.py": "replacement",
     "tests/journeys/test_wheel.py": "wheel",
+    "tests/docs/test_site.py": "site",
+    "tests/api/sign_in/test_sign_in.py": "sign-in",
 }
 # Fixtures that start a server, or need one; and tests that start servers and processes themselves.
 SERVERS = frozenset({"real_store", "redis_url", "shared_cluster", "sim", "served_gateway"})
@@ -115,9 +116,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         _leave_out(is_dated, config, items)
     if config.getoption("--fast"):
         _leave_out(lambda item: not is_fast(item), config, items)
-    items.sort(
-        key=lambda item: (item.nodeid.partition("::")[0] not in TOGETHER, item.get_closest_marker("process") is None)
-    )
+    ranks = {group: rank for rank, group in enumerate(dict.fromkeys(TOGETHER.values()))}
+
+    def rank(item: pytest.Item) -> tuple[int, bool]:
+        group = TOGETHER.get(item.nodeid.partition("::")[0])
+        return ranks.get(group, len(ranks)), item.get_closest_marker("process") is None
+
+    items.sort(key=rank)
 
 
 def _leave_out(unwanted: Callable[[pytest.Item], bool], config: pytest.Config, items: list[pytest.Item]) -> None:
