@@ -27,9 +27,9 @@ from uvicorn.server import ServerState
 
 from api import server
 from api.app import create_app
-from bench import inside, machine, redis_servers, samples
+from bench import machine, redis_servers, samples, socketless
 from bench.report import Report, number, table
-from bench.socketless import Inside
+from bench.socketless import SETTINGS, Inside
 from shared.providers.transport.dial import Dialer
 from shared.settings.model import Settings
 from shared.telemetry.logs import configure
@@ -117,7 +117,7 @@ def _dial_of(system: Inside):
 
 async def _system(stack: AsyncExitStack, url: str, mode: str) -> Inside:
     cache = {"mode": mode, "lookup_timeout_s": 5}
-    settings = Settings.model_validate({**inside.SETTINGS, "redis": {"url": url}, "cache": cache})
+    settings = Settings.model_validate({**SETTINGS, "redis": {"url": url}, "cache": cache})
     app = create_app(settings)
     nowhere = stack.enter_context(open(os.devnull, "w"))
     configure(settings.log, "api", nowhere)
@@ -126,7 +126,7 @@ async def _system(stack: AsyncExitStack, url: str, mode: str) -> Inside:
     await stack.enter_async_context(app.router.lifespan_context(app))
     config.load()
     state = ServerState()
-    with mock.patch.object(inside, "AT_ONCE", AT_ONCE):
+    with mock.patch.object(socketless, "AT_ONCE", AT_ONCE):
         return Inside(lambda: config.http_protocol_class(config, state, {}))
 
 
