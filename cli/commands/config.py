@@ -117,7 +117,7 @@ def _flatten(value: Any, path: str = "") -> list[tuple[str, str]]:  # noqa: ANN4
 
 
 def _format(value: Any) -> str:  # noqa: ANN401
-    if value is None or value in ({}, []):
+    if value is None or value in ("", {}, []):
         return "-"
     if isinstance(value, bool):
         return str(value).lower()

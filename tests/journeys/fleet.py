@@ -77,7 +77,7 @@ class Fleet:
             limits = httpx.Limits(max_connections=16)
             client = httpx.AsyncClient(base_url=url, timeout=120, trust_env=False, limits=limits)
             self.apis.append((process, client))
-        self.workers = [self._run("worker") for _ in range(workers)]
+        self.workers += [self._run("worker") for _ in range(workers)]
 
     def _run(self, *arguments: str, **more: Any) -> "subprocess.Popen[bytes]":
         command = [*FINOPS, *arguments, "--config", str(self._config)]

@@ -109,7 +109,7 @@ async def kill_everything(processes: Fleet, store: EmbeddedStore) -> None:
     processes.apis[0][0].kill()
     killed = store.pid
     os.kill(killed, signal.SIGKILL)
-    processes.start(1)
+    processes.start(1, 1)
     await wait_until(lambda: store.pid != killed, 60)
 
 
