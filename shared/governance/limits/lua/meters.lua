@@ -203,10 +203,12 @@ local function change_meter(m, held, amount, now)
 end
 
 -- What the ends of a batch of holds change: each meter is written once for all of them, and the list of holds too.
-local function open_endings() return {held = {}, used = {}, meters = {}, ids = {}} end
+local function open_endings() return {held = {}, used = {}, meters = {}, names = {}, ids = {}} end
 
 local function close_endings(endings, now)
-  for name, m in pairs(endings.meters) do change_meter(m, endings.held[name], endings.used[name], now) end
+  for _, name in ipairs(endings.names) do  -- in the order of the calls, so that their alerts are
+    change_meter(endings.meters[name], endings.held[name], endings.used[name], now)
+  end
   if #endings.ids > 0 then redis.call('ZREM', HOLDS, unpack(endings.ids)) end
 end
 
@@ -225,6 +227,7 @@ local function end_hold(id, state, cost, tokens, now, scopes, endings)
     if scopes and not concerns(m[5], scopes) then amount = 0 end
     if held > 0 or amount > 0 then
       local name = m[1] .. m[2]
+      if not mine.meters[name] then mine.names[#mine.names + 1] = name end
       mine.held[name] = (mine.held[name] or 0) + held
       mine.used[name] = (mine.used[name] or 0) + amount
       mine.meters[name] = m
