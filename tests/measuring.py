@@ -10,6 +10,7 @@ import threading
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
+import coverage
 import pytest
 
 from tests.measured import CONFIG, STARTUP
@@ -61,6 +62,15 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     )
     if gives_work or not _traces_imports():
         _trace(None, None)  # pytest-cov begins earlier, but later in a worker
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart() -> None:
+    """Save what was traced of imports: in a pytest worker pytest-cov begins again now, and does not save it."""
+    since_start = coverage.Coverage.current()
+    if "PYTEST_XDIST_WORKER" in os.environ and _traces_imports() and since_start is not None:
+        since_start.stop()
+        since_start.save()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
