@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench import machine, samples
+from bench.redis_servers import free_port
 from bench.systems import HERE, VENVS
 
 SCOPE_KEY = "sk-mock-0123456789abcdef"
@@ -116,26 +116,13 @@ def installed_mb(home: Path, *, npm: bool = False) -> float:
     return total / 1e6
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-OURS_CONFIG = """
-[auth]
-require_virtual_key = false
-[providers.mock]
-wire = "openai"
-base_url = "http://127.0.0.1:{upstream}/v1"
-keys = [{{ name = "m", value = "{key}" }}]
+OURS_CONFIG = (
+    samples.CONFIG
+    + """
 [providers.translated]
 wire = "anthropic"
 base_url = "http://127.0.0.1:{upstream}/anthropic"
 keys = [{{ name = "m", value = "{key}" }}]
-[prices."mock/*"]
-input = 1.0
-output = 4.0
 [virtual_keys.team-a]
 value = "sk-bf-team-a"
 models = ["mock/*"]
@@ -148,6 +135,7 @@ models = ["mock/*", "translated/*"]
 max_queued = 1000000
 max_queued_per_key = 1000000
 """
+)
 
 
 def ours(store_url: str, directory: Path, port: int, upstream: int) -> Launch:

@@ -15,16 +15,9 @@ from bench.systems import HERE
 CORE, OTHER_CORE = {0}, {1}
 RATE = 150
 """Calls a second: what one core of a slow machine serves without a queue, so that latency is the call's own."""
-CONFIG = """
-[auth]
-require_virtual_key = false
-[providers.mock]
-wire = "openai"
-base_url = "http://127.0.0.1:{upstream}/v1"
-keys = [{{ name = "m", value = "{key}" }}]
-[prices."mock/*"]
-input = 1.0
-output = 4.0
+CONFIG = (
+    samples.CONFIG
+    + """
 max_output = 4096
 [teams.search]
 budget = {{ limit_usd = 1000000.0, window = "1M" }}
@@ -36,6 +29,7 @@ team = "search"
 budget = {{ limit_usd = 1000000.0, window = "1d" }}
 rate_limit = {{ requests = 1000000000, tokens = 1000000000000, window = "1m" }}
 """
+)
 LIMITED = "x-bf-vk: sk-bf-limited"
 KINDS: dict[str, tuple[str, ...]] = {
     "a key without limits": ("x-bf-vk: sk-bf-plain",),

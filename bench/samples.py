@@ -33,6 +33,18 @@ ANTHROPIC_ANSWER = json.dumps(
 MODELS = json.dumps(
     {"object": "list", "data": [{"id": "gpt-4o", "object": "model", "created": 1, "owned_by": "bench"}]}
 ).encode()
+CONFIG = """
+[auth]
+require_virtual_key = false
+[providers.mock]
+wire = "openai"
+base_url = "http://127.0.0.1:{upstream}/v1"
+keys = [{{ name = "m", value = "{key}" }}]
+[prices."mock/*"]
+input = 1.0
+output = 4.0
+"""
+"""A configuration of ours for a simulated provider, to be formatted; it ends in the table of its price."""
 
 
 def request(model: str, **more: object) -> str:
