@@ -195,7 +195,7 @@ class ApiServer(uvicorn.Server):
 
     async def _load_framework(self) -> None:
         await self._app.load()
-        gc.freeze()  # it stays for good, too
+        gc.freeze()  # it stays, too
 
     async def exchange(self, app: GatewayApp, settings: Settings) -> None:
         """Serve all further requests with another application; running ones end in the old one.

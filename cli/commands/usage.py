@@ -84,8 +84,7 @@ def command(
 
     params = {**_params(from_, to, only), "per": per, **({"group_by": by} if by else {})}
     key = credentials(url, key, data_dir)
-    path = "/v1/usage" if own or key.startswith(VIRTUAL_KEY_PREFIX) else "/api/usage"
-    usage = _fetch(url, key, path, params)
+    usage = _fetch(url, key, _path(own=own or key.startswith(VIRTUAL_KEY_PREFIX)), params)
     if as_json:
         echo_json(usage)
     else:
@@ -217,7 +216,7 @@ def savings(
     key = credentials(url, key, data_dir)
     own = key.startswith(VIRTUAL_KEY_PREFIX)
     params = {**_params(from_, to, only), "per": "total", "group_by": "lane"}
-    rows = _fetch(url, key, "/v1/usage" if own else "/api/usage", params)["data"]
+    rows = _fetch(url, key, _path(own=own), params)["data"]
     times = [] if own else _fetch(url, key, "/api/lanes", {})["data"]
     if as_json:
         echo_json({"lanes": rows, "times": times})
@@ -244,6 +243,11 @@ def forecast(
         echo_json(page)
     else:
         print_forecast(page)
+
+
+def _path(*, own: bool) -> str:
+    """Return where a caller's own usage is read, or everybody's."""
+    return "/v1/usage" if own else "/api/usage"
 
 
 def _params(from_: str | None, to: str | None, only: tuple[str, ...]) -> Mapping[str, str | int]:

@@ -33,7 +33,7 @@ class SemanticSettings(Section):
         shadow: Whether to serve nothing and only count how often the answer would have been right.
         max_wrong: Served is only what is wrong at most this often, with 95 % confidence.
         min_comparisons: Comparisons of one model in one scope without which nothing is served.
-        audit: The share of matches that is sent to the provider all the same and compared.
+        audit: The share of matches that is also sent to the provider and compared.
         judge: A model that decides whether two answers say the same where their texts differ; empty: they do not.
         index: Where vectors are kept; ``auto``: in vector sets or a search index if the store has them, else in memory.
         timeout_s: An embedding that takes longer is a miss.

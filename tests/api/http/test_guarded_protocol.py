@@ -172,7 +172,7 @@ async def test_an_idle_connection_is_closed_and_one_whose_request_runs_is_not(st
     async with connection(gateway) as (reader, writer):
         writer.write(b"POST /nothing HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\n")
         assert (await asyncio.wait_for(response(reader), 20))[0] == 404
-        writer.write(b"later")  # the body is not wanted, and ends all the same
+        writer.write(b"later")  # the body is not wanted, but has to end
         assert await asyncio.wait_for(reader.read(), 10) == b""
 
 
