@@ -100,7 +100,7 @@ async def serve(dialect: Dialect, services: Services, context: RequestContext, r
         await send_reply(send, reply)
         return
     call = call_of(context, request, services.inference.cache)
-    with services.call_slots.hold(context.caller), Hangup(receive, call.cache):
+    with services.call_slots.hold(context.caller), Hangup(receive, call):
         if call.stream:
             await _stream(dialect, services, context, call, send)
             return

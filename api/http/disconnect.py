@@ -6,8 +6,9 @@ from typing import Self
 
 from api.http.protocol import CallerLine, line_to_caller
 from api.http.request_context import Receive
-from shared.cache.use import CacheUse
 from shared.errors import ClientGone
+from shared.inference.call import Call
+from shared.inference.presence import LONGEST_READ_S
 
 # Our own server says at once, and for nothing, that a caller is gone. Elsewhere a task has to wait for that, which
 # costs some 15 us of CPU, more than all else a quick request needs of us. So it is made only for requests that are not
@@ -22,13 +23,18 @@ class Hangup:
 
     Args:
         receive: Tells of the disconnect.
-        use: How the call uses the cache: it goes on while identical calls of others wait for its answer.
+        call: The call that the task answers. It goes on while identical calls of others wait for its answer, and, if it
+            has reserved its cost, until its provider has reported that cost, for at most ``LONGEST_READ_S``.
     """
 
-    __slots__ = ("_gone", "_line", "_receive", "_task", "_timer", "_use", "_watcher")
+    __slots__ = ("_gone", "_line", "_receive", "_task", "_timer", "_use", "_watcher", "left", "reads_on")
 
-    def __init__(self, receive: Receive, use: CacheUse | None = None) -> None:
-        self._use = use
+    def __init__(self, receive: Receive, call: Call | None = None) -> None:
+        self.reads_on = self.left = False
+        self._use = None
+        if call is not None:
+            self._use = call.cache
+            call.presence = self
         self._line: CallerLine | None = line_to_caller(receive)
         self._receive = receive
         self._gone = False
@@ -51,7 +57,7 @@ class Hangup:
         """Stop watching.
 
         Raises:
-            ClientGone: Instead of the cancellation that the disconnect has caused.
+            ClientGone: Instead of the cancellation that the disconnect has caused, or of what came after it.
         """
         if self._line is not None:
             self._line.watch(None)
@@ -59,7 +65,9 @@ class Hangup:
             self._timer.cancel()
         if self._watcher is not None:
             self._watcher.cancel()
-        if self._gone and kind is asyncio.CancelledError and self._task is not None and self._task.uncancel() == 0:
+        task, self._task = self._task, None  # the call refers to this, and the task to the call
+        cancelled = self._gone and kind is asyncio.CancelledError and task is not None and task.uncancel() == 0
+        if cancelled or (self.left and (kind is None or issubclass(kind, Exception))):
             raise ClientGone("The caller hung up before the answer.") from None
 
     def _begin(self) -> None:
@@ -71,6 +79,17 @@ class Hangup:
         self._end()
 
     def _end(self) -> None:
+        if self._use is None or not self._use.go_on(self._leave):
+            self._leave()
+
+    def _leave(self) -> None:
+        if not self.reads_on:
+            self._cancel()
+        elif not self.left:
+            self.left = True
+            self._timer = asyncio.get_running_loop().call_later(LONGEST_READ_S, self._stop_reading)
+
+    def _stop_reading(self) -> None:
         if self._use is None or not self._use.go_on(self._cancel):
             self._cancel()
 

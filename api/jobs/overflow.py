@@ -33,7 +33,7 @@ async def answer_or_submit(
     call.patience_s = ROOM_WAIT_S
     call.room_by = asyncio.get_running_loop().time() + ROOM_WAIT_S
     try:
-        with services.call_slots.hold(context.caller), Hangup(receive, call.cache):
+        with services.call_slots.hold(context.caller), Hangup(receive, call):
             answer = await services.inference.answer(call)
     except GatewayError as error:
         if not has_no_room(error):

@@ -85,7 +85,7 @@ class InferenceEndpoint(AsgiEndpoint):
         self, services: Services, context: RequestContext, call: Call, receive: Receive, send: Send
     ) -> None:
         if call.stream:
-            with Hangup(receive, call.cache):
+            with Hangup(receive, call):
                 stream = await services.inference.stream(call)
                 context.provider = stream.provider
                 if stream.whole is not None:  # its provider does not stream this
@@ -99,7 +99,7 @@ class InferenceEndpoint(AsgiEndpoint):
                 finally:
                     services.metrics.stream_closed()
             return
-        with Hangup(receive, call.cache):
+        with Hangup(receive, call):
             answer = await services.inference.answer(call)
         context.provider = answer.provider
         await send_reply(send, _reply(answer))

@@ -10,6 +10,7 @@ from shared.governance.keys.caller import ANONYMOUS, Caller
 from shared.governance.limits.runs import Run
 from shared.governance.pricing.model_sizes import ModelSize
 from shared.governance.pricing.usage import Usage, upper_estimate
+from shared.inference.presence import CallerPresence
 from shared.providers.base import Provider
 from shared.surfaces.large_json import dump_object
 from shared.surfaces.request_body import NativeBody, PromptSize
@@ -80,6 +81,7 @@ class Call:
         prompt: How much it has to read, where that was measured already.
         native: The caller's own bytes, where they were not of OpenAI's format.
         lane: Name of the lane on which a job is answered, for the ledger; empty: it was submitted without patience.
+        presence: Of its caller; None: nobody watches whether that stays.
     """
 
     request_type: RequestType
@@ -107,6 +109,7 @@ class Call:
     prompt: PromptSize | None = None
     native: NativeBody | None = None
     lane: str = ""
+    presence: CallerPresence | None = None
 
     @property
     def is_flex(self) -> bool:

@@ -81,7 +81,16 @@ class CallCost:
             self._fallback_ids.append(reservation.reservation)
 
     def sent(self, provider: str, model: str, key_name: str) -> None:
-        """Note an attempt at a provider's model with one of its keys."""
+        """Note an attempt at a provider's model with one of its keys.
+
+        Raises:
+            ClientGone: The caller has left, and nothing is to be sent without it.
+        """
+        presence = self._call.presence
+        if presence is not None and self.reservation.reservation and not self._call.stream:
+            presence.reads_on = not presence.left
+            if presence.left:
+                raise ClientGone("The caller hung up before another attempt.")
         if (provider, model) != (self.provider, self.model):
             self.targets += 1
         self.provider, self.model, self.provider_key = provider, model, key_name
@@ -121,7 +130,10 @@ class CallCost:
         if usage.empty and call.request_type is not MODERATIONS:
             usage, estimated = answer_estimate(call.request_type, call.fields, call.body, body), True
         content = self._billing.content(call, body)
-        return self._close(usage, status, "", estimated=estimated, content=content, tier=_tier(reported))
+        code = ""
+        if call.presence is not None and call.presence.left:
+            status, code = ClientGone.status, ClientGone.code or ""
+        return self._close(usage, status, code, estimated=estimated, content=content, tier=_tier(reported))
 
     def from_cache(self, provider: str, model: str, reported: Mapping[str, Any], body: bytes) -> bytes:
         """Close a call that a stored answer served: it costs nothing and uses no tokens.
@@ -169,7 +181,7 @@ class CallCost:
     def failed(self, error: BaseException) -> bytes:
         """Close a call without an answer; one that its caller cut off at a provider is charged what it reserved.
 
-        Without a reservation it is charged its prompt.
+        Without a reservation it is charged its prompt; if its last attempt had failed when its caller left, nothing.
 
         Returns:
             The ledger entry.
@@ -177,7 +189,9 @@ class CallCost:
         if self.counted_late:
             return self.entry
         status, code = _status_and_code(error)
-        if status == ClientGone.status and self.attempts:
+        presence = self._call.presence
+        between = presence is not None and presence.left and not presence.reads_on
+        if status == ClientGone.status and self.attempts and not between:
             most = self._most()
             output = most.output if self.reservation.reservation else 0
             return self._close(Usage(input=most.input, output=output), status, code, estimated=True)

@@ -59,6 +59,7 @@ class Refreshes:
             deadline=None,
             begin_by=None,
             attempt_log=None,
+            presence=None,
         )
         task = asyncio.get_running_loop().create_task(self._refresh(again, answering), name="finops-cache-refresh")
         self._tasks[entry_id] = task
