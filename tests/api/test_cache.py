@@ -405,9 +405,9 @@ async def test_a_shared_call_ends_when_the_last_of_its_callers_has_hung_up(start
         return asyncio.create_task(ask(gateway, {**CHAT, "model": model, **more}))
 
     for more in ({}, {"stream": True}):
-        first = asking("sim/gpt-4o@latency=0.5", **more)
+        first = asking("sim/gpt-4o@latency=2", **more)
         await sim.wait_until(lambda log: log.open_count == 1)
-        second = asking("sim/gpt-4o@latency=0.5", **more)
+        second = asking("sim/gpt-4o@latency=2", **more)
         await joined(gateway)
         first.cancel()
         assert status(await second) == "fwd=miss; collapsed"

@@ -59,7 +59,7 @@ class TestCommands:
 
         revoked = keys("revoke", key_id)
         assert revoked.stdout.strip() == f"{key_id} revoked"
-        wait_until_sync(lambda: status_of(gateway, value) == 403, 1.5)
+        wait_until_sync(lambda: status_of(gateway, value) == 403)
 
     def test_for_scripts_every_answer_is_one_json_document(self, keys: Finops) -> None:
         made = json.loads(keys("create", "a", "--json").stdout)

@@ -20,6 +20,7 @@ from tests.waiting import wait_until
 __all__ = ["build_cached", "store"]  # fixtures
 
 SLOW = "sim/gpt@latency=0.3"
+SLOWER = "sim/gpt@latency=2"  # where others must have joined before it is answered
 ALL = {"mode": "exact", "lookup_timeout_s": 30, "collapse": "all"}
 
 
@@ -37,7 +38,7 @@ async def holding_the_lock(use: CacheUse) -> None:
 
 async def test_identical_calls_make_one_upstream_call(build_cached: Build, sim: RunningSimulator) -> None:
     inference = build_cached(billed=True, prices={"sim/*": {"input": 1000, "output": 1000}})
-    calls = [cached(chat(SLOW), inference) for _ in range(50)]
+    calls = [cached(chat(SLOWER), inference) for _ in range(50)]
     answers = await asyncio.gather(*(inference.answer(call) for call in calls))
     assert len({answer.body for answer in answers}) == 1
     assert len(sim.requests) == 1
@@ -50,7 +51,7 @@ async def test_identical_calls_make_one_upstream_call(build_cached: Build, sim: 
 
 async def test_a_stream_and_a_whole_call_share_an_upstream_call(build_cached: Build, sim: RunningSimulator) -> None:
     inference = build_cached()
-    leader = cached(chat(SLOW, stream=True), inference)
+    leader = cached(chat(SLOWER, stream=True), inference)
 
     async def streamed(call: Call) -> bytes:
         return b"".join([events async for events in await inference.stream(call)])
@@ -58,7 +59,7 @@ async def test_a_stream_and_a_whole_call_share_an_upstream_call(build_cached: Bu
     task = asyncio.create_task(streamed(leader))
     await leading(use_of(leader))
     whole, again = await asyncio.gather(
-        inference.answer(cached(chat(SLOW), inference)), streamed(cached(chat(SLOW, stream=True), inference))
+        inference.answer(cached(chat(SLOWER), inference)), streamed(cached(chat(SLOWER, stream=True), inference))
     )
     assert (await task).endswith(b"[DONE]\n\n") and again.endswith(b"[DONE]\n\n")
     assert whole.headers["cache-status"] == "finops; fwd=miss; collapsed"
@@ -136,7 +137,7 @@ async def test_a_call_whose_caller_has_left_goes_on_while_others_wait(
     build_cached: Build, sim: RunningSimulator
 ) -> None:
     inference = build_cached()
-    leader, follower = cached(chat(SLOW), inference), cached(chat(SLOW), inference)
+    leader, follower = cached(chat(SLOWER), inference), cached(chat(SLOWER), inference)
     first = start(inference, leader)
     await leading(use_of(leader))
     flight = use_of(leader).flight
@@ -205,9 +206,9 @@ async def test_another_process_takes_over_when_the_one_that_calls_has_died(
 async def test_a_call_goes_on_while_another_process_waits_and_its_lock_is_renewed(
     build_cached: Build, sim: RunningSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(flight_lock, "LOCK_S", 0.15)
+    monkeypatch.setattr(flight_lock, "LOCK_S", 1.0)
     one, other = build_cached(cache=ALL), build_cached(cache=ALL)
-    leader, follower = cached(chat(SLOW), one), cached(chat(SLOW), other)
+    leader, follower = cached(chat(SLOWER), one), cached(chat(SLOWER), other)
     first = start(one, leader)
     await holding_the_lock(use_of(leader))
     second = start(other, follower)

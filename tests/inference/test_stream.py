@@ -95,7 +95,7 @@ async def test_each_event_is_passed_on_as_it_comes(inference: Inference) -> None
     events: AsyncIterator[bytes] = stream.__aiter__()
     seen = await anext(events)
     while seen.count(b"data:") < 3:
-        seen += await asyncio.wait_for(anext(events), 2)
+        seen += await asyncio.wait_for(anext(events), 20)
     await stream.aclose()
 
 

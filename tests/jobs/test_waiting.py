@@ -18,6 +18,7 @@ from shared.store.commands import PooledCommands, RedisCommands
 from shared.store.connection import connect
 from shared.store.multiplexed import MultiplexedClient
 from tests.jobs.conftest import BROKEN, DONE, claim_one, new_job, until
+from tests.waiting import wait_until
 
 Connect = Callable[[], Redis]
 
@@ -143,9 +144,11 @@ async def test_a_silent_connection_is_pinged_and_dropped_when_dead(
     claim = await claim_one(queue)
     waiting = asyncio.create_task(waiters.wait(new.id, 30))
     await until(lambda: subscribers(commands, new.id))
-    if not answers:
-        await commands.execute("CLIENT", "PAUSE", 200, "ALL")
-    await asyncio.wait([waiting], timeout=ping_s + 0.15)
+    if answers:
+        await asyncio.wait([waiting], timeout=ping_s + 0.15)
+    else:
+        await commands.execute("CLIENT", "PAUSE", 2000, "ALL")
+        await wait_until(lambda: "no answer to a ping" in caplog.text)
     assert not waiting.done()
     await store.finish(claim, DONE)
     assert (await waiting).state is State.COMPLETED

@@ -85,23 +85,24 @@ async def test_the_client_retries_until_the_fault_is_used_up(sim):
 async def test_latency_delays_the_answer(http):
     started_s = time.monotonic()
     await http.post("/chat/completions", json=chat("m@latency=0.15"))
-    assert 0.14 <= time.monotonic() - started_s < 10
+    assert time.monotonic() - started_s >= 0.14
 
 
 async def test_a_whole_answer_takes_as_long_as_its_tokens(http):
     started_s = time.monotonic()
     await http.post("/chat/completions", json=chat("m@ttft=0.05,tps=100,tokens=10"))
-    assert 0.14 <= time.monotonic() - started_s < 10
+    assert time.monotonic() - started_s >= 0.14
 
 
 async def test_a_stream_starts_after_ttft_and_runs_at_tps(http):
     started_s = time.monotonic()
     body = chat("m@ttft=0.5,tps=50,tokens=6", stream=True)
     async with http.stream("POST", "/chat/completions", json=body) as reply:
-        headers_s = time.monotonic() - started_s
         moments = [time.monotonic() - started_s async for text in reply.aiter_lines() if '"content":' in text]
-    assert moments[0] >= 0.49 > headers_s
-    assert 0.59 <= moments[-1] < 10
+    assert moments[0] >= 0.49
+    assert moments[-1] >= 0.59
+    async with http.stream("POST", "/chat/completions", json=chat("m@ttft=600", stream=True)) as reply:
+        assert reply.status_code == 200, "its head comes before the first token"
 
 
 async def test_a_response_stream_opens_before_the_first_token(http):
@@ -125,14 +126,12 @@ async def test_a_reset_comes_before_any_byte(sim, http):
 async def test_a_hanging_request_ends_when_the_client_leaves(sim, http):
     request = asyncio.create_task(http.post("/chat/completions", json=chat("m@hang")))
     await sim.wait_until(lambda log: log.open_count == 1)
-    left_at = time.time()
     request.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await request
     await sim.wait_until(lambda log: log.open_count == 0)
     entry = sim.requests[-1]
     assert (entry.outcome, entry.status) == ("client_disconnected", None)
-    assert left_at <= entry.finished_at <= left_at + 1
 
 
 @pytest.mark.parametrize("modifier", ["latency=60", "ttft=60", "stall=3", "tps=1,tokens=500"])

@@ -262,13 +262,13 @@ def test_an_append_only_file_cut_off_by_a_crash_is_read_as_far_as_it_goes(store:
         ("echo hello", "of unknown version"),
         ("exit 3", "of unknown version"),
         ('test "$1" = --version && echo v=7.2.1 || exit 3', "ended at start: exit code 3, no log"),
-        ('test "$1" = --version && echo v=8.0.0 || exec sleep 30', "not ready within 0.2 s"),
+        ('test "$1" = --version && echo v=8.0.0 || exec sleep 30', "not ready within 1.5 s"),
     ],
 )
 def test_a_binary_that_is_no_server_is_rejected(data: Path, tmp_path: Path, body: str, fault: str) -> None:
     binary = script(tmp_path / "redis-server", body)
     with pytest.raises(StoreConnectionError, match=fault):
-        EmbeddedStore(data, binary=binary, start_timeout_s=0.2, stop_grace_s=0.2).start()
+        EmbeddedStore(data, binary=binary, start_timeout_s=1.5, stop_grace_s=0.2).start()
     assert running_store_url(data) is None
 
 

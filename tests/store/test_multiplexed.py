@@ -18,6 +18,8 @@ from tests.certificates import Certificate
 from tests.store.relay import relay_tls
 from tests.waiting import wait_until
 
+OWN_TIMEOUT_S = 1.0  # what a server that runs needs to answer on a busy machine is less
+
 
 @pytest.fixture
 async def client(redis_url: str) -> AsyncIterator[MultiplexedClient]:
@@ -28,7 +30,7 @@ async def client(redis_url: str) -> AsyncIterator[MultiplexedClient]:
 
 @pytest.fixture
 async def own_client(own_store: EmbeddedStore) -> AsyncIterator[MultiplexedClient]:
-    opened = MultiplexedClient(own_store.url, timeout_s=0.3)
+    opened = MultiplexedClient(own_store.url, timeout_s=OWN_TIMEOUT_S)
     yield opened
     await opened.aclose()
 
@@ -130,19 +132,19 @@ async def test_a_stalled_server_times_out_and_recovers(own_store: EmbeddedStore,
     try:
         started = time.monotonic()
         outcomes = await asyncio.gather(*(own_client.execute("PING") for _ in range(50)), return_exceptions=True)
-        assert 0.3 <= time.monotonic() - started < 10
-        assert {str(outcome) for outcome in outcomes} == {"the store did not answer within 0.3 s"}
+        assert time.monotonic() - started >= OWN_TIMEOUT_S
+        assert {str(outcome) for outcome in outcomes} == {f"the store did not answer within {OWN_TIMEOUT_S:g} s"}
     finally:
         os.kill(own_store.pid, signal.SIGCONT)
     assert await own_client.execute("PING") == b"PONG"
 
 
 async def test_a_silent_server_times_out(own_store: EmbeddedStore) -> None:
-    client = MultiplexedClient(own_store.url, connect_timeout_s=0.2)
+    client = MultiplexedClient(own_store.url, connect_timeout_s=OWN_TIMEOUT_S)
     os.kill(own_store.pid, signal.SIGSTOP)
     try:
         outcomes = await asyncio.gather(*(client.execute("PING") for _ in range(3)), return_exceptions=True)
-        assert all("did not answer within 0.2 s" in str(outcome) for outcome in outcomes)
+        assert all(f"did not answer within {OWN_TIMEOUT_S:g} s" in str(outcome) for outcome in outcomes)
     finally:
         os.kill(own_store.pid, signal.SIGCONT)
     assert await client.execute("PING") == b"PONG"
@@ -150,21 +152,21 @@ async def test_a_silent_server_times_out(own_store: EmbeddedStore) -> None:
 
 
 async def test_timeouts_are_per_command(redis_url: str) -> None:
-    client = MultiplexedClient(redis_url, timeout_s=0.2)
-    give_up_at = time.monotonic() + 0.5
-    while time.monotonic() < give_up_at:
+    client = MultiplexedClient(redis_url, timeout_s=OWN_TIMEOUT_S)
+    for _ in range(8):
         assert await client.execute("PING") == b"PONG"
+        await asyncio.sleep(OWN_TIMEOUT_S / 5)
     await client.aclose()
 
 
 @pytest.mark.parametrize("turns", [1, 2])  # held up before, and after, the command was written
 async def test_a_loop_that_was_held_up_does_not_blame_the_store(redis_url: str, turns: int) -> None:
-    client = MultiplexedClient(redis_url, timeout_s=0.05)
+    client = MultiplexedClient(redis_url, timeout_s=OWN_TIMEOUT_S)
     await client.execute("PING")
     asked = asyncio.create_task(client.execute("PING"))
     for _ in range(turns):
         await asyncio.sleep(0)
-    time.sleep(0.1)  # noqa: ASYNC251 the point of the test
+    time.sleep(1.5 * OWN_TIMEOUT_S)  # noqa: ASYNC251 the point of the test
     assert await asked == b"PONG"
     await wait_until(lambda: client._link._timer is None)
     assert client._link.fault is None
@@ -309,7 +311,7 @@ async def test_callers_beyond_the_limit_wait_for_room(redis_url: str) -> None:
 async def test_callers_that_wait_for_room_fail_with_the_connection(
     own_store: EmbeddedStore,
 ) -> None:
-    client = MultiplexedClient(own_store.url, timeout_s=0.2, max_in_flight=2)
+    client = MultiplexedClient(own_store.url, timeout_s=OWN_TIMEOUT_S, max_in_flight=2)
     await client.execute("PING")
     os.kill(own_store.pid, signal.SIGSTOP)
     try:

@@ -15,8 +15,8 @@ from tests.jobs.conftest import new_job, until
 from worker.handle import RunHandle
 from worker.leased_worker import LeasedWorker, WorkerOptions
 
-# For tests of what happens when a lease ends; in all others a machine that stands still for 0.3 s must not end one.
-SHORT = QueueLimits(lease_s=0.3, max_attempts=3)
+# For tests of what happens when a lease ends; in all others a machine that stands still for 1 s must not end one.
+SHORT = QueueLimits(lease_s=1, max_attempts=3)
 LONG = QueueLimits(lease_s=60, max_attempts=3)
 Run = Callable[[Claim, RunHandle], Awaitable[Any]]
 

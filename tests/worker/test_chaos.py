@@ -24,7 +24,7 @@ from tests.worker.engine import Bench, bench_on
 pytestmark = pytest.mark.process
 
 ROOT = Path(__file__).parents[2]
-LEASE_S = 1.0
+LEASE_S = 2.0
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ async def until_ran(bench: Bench, job_id: str, times: int = 1) -> list[bytes]:
         tokens: list[bytes] = await bench.commands.execute("LRANGE", f"ran:{job_id}", 0, -1)
         return tokens if len(tokens) >= times else None
 
-    return list(await until(ran, 20))
+    return list(await until(ran, 60))
 
 
 def worker_of(token: bytes, workers: Fleet) -> asyncio.subprocess.Process:
@@ -113,7 +113,7 @@ async def test_a_job_that_kills_its_workers_ends_in_the_dead_letter_list(bench: 
                 await workers.start()
             return job if job and not job.live else None
 
-        job = await until(keep_alive, 30)
+        job = await until(keep_alive, 90)
     assert (job.state, job.attempts, job.error["code"]) == (State.FAILED, 3, "attempts_exhausted")
     assert [dead.id for dead in (await bench.store.dead()).jobs] == [job_id]
 

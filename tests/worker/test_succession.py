@@ -12,7 +12,7 @@ from shared.providers.configuration import Configuration
 from shared.settings.load import load_settings
 from shared.settings.model import Settings
 from tests.waiting import wait_until
-from tests.worker.engine import SHORT, Bench, bench_on, done
+from tests.worker.engine import LONG, Bench, bench_on, done
 from worker.handle import RunHandle
 from worker.leased_worker import LeasedWorker, WorkerOptions
 from worker.succession import Shift, Succession
@@ -43,7 +43,7 @@ class Process:
             await self.gate.wait()
             return done()
 
-        worker = LeasedWorker.connect(self.bench.url, run, WorkerOptions(limits=SHORT, grace_s=10))
+        worker = LeasedWorker.connect(self.bench.url, run, WorkerOptions(limits=LONG, grace_s=10))
         self.workers.append(worker)
         return Shift(worker, lambda: {"sim": {"attempts": settings.jobs.max_attempts}})
 

@@ -33,12 +33,12 @@ async def test_each_event_goes_on_when_it_comes(gateway: Gateway):
     first = asyncio.get_running_loop().create_future()
 
     async def read() -> None:
-        async with gateway.http.stream("POST", "/openai/chat/completions", json=streamed("m@tps=2")) as answer:
+        async with gateway.http.stream("POST", "/openai/chat/completions", json=streamed("m@stall=3")) as answer:
             async for _ in answer.aiter_bytes():
                 first.set_result(None)
                 return
 
-    await asyncio.wait_for(read(), 1)
+    await asyncio.wait_for(read(), 20)  # the rest never comes
     assert first.done()
 
 

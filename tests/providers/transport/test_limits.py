@@ -65,14 +65,14 @@ async def test_idle_timeout(transport: UpstreamTransport, how: str) -> None:
 
 async def test_total_timeout_ends_a_lively_stream(transport: UpstreamTransport) -> None:
     async with Upstream(sending(CHUNKED, b"5\r\nhello\r\n", then_every_s=0.01)) as upstream:
-        response = await get(transport, upstream, Timeouts(idle_s=5, total_s=0.15))
-        with pytest.raises(httpx.ReadTimeout, match=r"not finished within 0\.15 s"):
+        response = await get(transport, upstream, Timeouts(idle_s=5, total_s=1))
+        with pytest.raises(httpx.ReadTimeout, match="not finished within 1 s"):
             await response.read()
 
 
 async def test_total_timeout_counts_while_nobody_reads(transport: UpstreamTransport) -> None:
     async with Upstream(sending(CHUNKED)) as upstream:
-        response = await get(transport, upstream, Timeouts(first_byte_s=0.02, total_s=0.1))
+        response = await get(transport, upstream, Timeouts(first_byte_s=1, total_s=1.5))
         await wait_until(lambda: transport.stats() == {})
         with pytest.raises(httpx.ReadTimeout, match="not finished"):
             await response.read()
@@ -266,7 +266,7 @@ async def test_failed_connect_gives_its_slot_back() -> None:
 
 
 async def test_newest_connection_is_used_first_and_old_ones_are_closed(gate: asyncio.Semaphore) -> None:
-    async with UpstreamTransport(Limits(max_idle_s=0.2)) as transport, Upstream(held) as upstream:
+    async with UpstreamTransport(Limits(max_idle_s=1)) as transport, Upstream(held) as upstream:
         calls = [asyncio.create_task(get(transport, upstream)) for _ in range(3)]
         await wait_until(lambda: len(upstream.requests) == 3)
         for _ in calls:
@@ -274,11 +274,11 @@ async def test_newest_connection_is_used_first_and_old_ones_are_closed(gate: asy
         for call in calls:
             await (await call).read()
         assert stats(transport, upstream).idle == 3
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while stats(transport, upstream).open > 1:
                 gate.release()
                 await (await get(transport, upstream)).read()
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.05)
         assert sorted(len(peer.requests) for peer in upstream.peers)[:2] == [1, 1]
         await wait_until(lambda: transport.stats() == {})
 
