@@ -8,7 +8,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import httpx
 import psutil
 
 from tests.waiting import wait_until_sync
@@ -73,6 +75,19 @@ class Served:
         found = re.search(r'base_url = "(.*)/v1"', (self.data_dir / "serve.toml").read_text())
         assert found, "the simulator is not part of it"
         return found[1]
+
+    def ask_simulator(self, path: str, rule: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Ask its simulator, which may begin to serve after the gateway; with a rule, add that to its script."""
+
+        def answered() -> httpx.Response | None:
+            try:
+                method = "GET" if rule is None else "POST"
+                return httpx.request(method, f"{self.simulator_url}{path}", json=rule, trust_env=False, timeout=30)
+            except httpx.ConnectError:
+                return None
+
+        found: dict[str, Any] = wait_until_sync(answered, START_TIMEOUT_S).raise_for_status().json()
+        return found
 
     @property
     def admin_key(self) -> str:

@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 from starlette.responses import Response
 
-from api.app import create_app
 from api.openapi import examples
 from api.pages import docs
-from shared.settings.model import Settings
 from tests.api.conftest import Gateway
+from tests.document import openapi
 
 
 async def test_the_front_page_names_everything_for_programs(gateway: Gateway) -> None:
@@ -67,7 +66,7 @@ def test_the_vendored_files_are_those_of_the_release() -> None:
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    return create_app(Settings(), environ={}).openapi()
+    return openapi()
 
 
 def test_operations_are_grouped_by_surface(document: dict[str, Any]) -> None:

@@ -2,7 +2,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from click.testing import Result
 
@@ -41,7 +40,8 @@ def test_submit_prints_the_id_and_get_shows_job_and_answer(jobs: Finops) -> None
 
 
 def test_submit_and_wait_prints_the_answer_and_tells_the_way_on_standard_error(jobs: Finops) -> None:
-    done = jobs("submit", "--model", "sim/gpt-4o@latency=0.5", "--message", "Hello", "--wait")
+    # The command looks once a second; at its first look the job may still be pending.
+    done = jobs("submit", "--model", "sim/gpt-4o@latency=3", "--message", "Hello", "--wait")
     assert done.exit_code == 0
     assert done.stdout.strip()
     assert "processing" in done.stderr
@@ -126,7 +126,7 @@ def test_a_body_is_sent_as_it_is_and_a_model_given_beside_it_replaces_its_own(
     assert "unknown_provider" in refused.stderr
     done = jobs("submit", "--body", str(body), "--model", "sim/gpt-4o-seeded", "--wait")
     assert done.exit_code == 0
-    log = httpx.get(f"{gateway.simulator_url}/sim/log", trust_env=False).json()["entries"]
+    log = gateway.ask_simulator("/sim/log")["entries"]
     assert [entry["body"]["seed"] for entry in log if (entry["body"] or {}).get("model") == "gpt-4o-seeded"] == [77]
 
 

@@ -9,11 +9,11 @@ import click
 import pytest
 import yaml
 
-from api.app import create_app
 from cli.main import main
 from cli.supervisor.system import CLEAN_UP_S
 from shared.settings.load import load_settings
 from tests.cli.manifests import FOLDER, OVERLAYS, ROOT, Documents, only, rendered, secret
+from tests.document import openapi
 
 WORKER_PATHS = {"/metrics", "/health/live", "/health/ready"}
 BASE_KINDS = {
@@ -109,7 +109,7 @@ def test_selectors_match_the_labels_of_their_pods(documents: Documents, tier: st
 def test_probes_ask_paths_that_are_served_at_the_port_that_is_open(documents: Documents, tier: str) -> None:
     _, container = deployment(documents, tier)
     [port] = container["ports"]
-    served = WORKER_PATHS if tier == "worker" else set(create_app(load_settings(None, {})).openapi()["paths"])
+    served = WORKER_PATHS if tier == "worker" else set(openapi()["paths"])
     for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
         asked = container[probe]["httpGet"]
         assert (asked["port"], asked["path"] in served) == (port["name"], True), probe
@@ -182,7 +182,7 @@ def test_autoscalers_name_what_exists() -> None:
     service, namespace = str(url.hostname).split(".")[:2]
     assert (url.port or 80) == only(documents, "Service", service)["spec"]["ports"][0]["port"]
     assert namespace == "finops"
-    described = create_app(load_settings(None, {})).openapi()["paths"][url.path]["get"]["responses"]["200"]
+    described = openapi()["paths"][url.path]["get"]["responses"]["200"]
     schema = described["content"]["application/json"]["schema"]
     assert trigger["metadata"]["valueLocation"] in schema["required"]
     access = only(documents, "TriggerAuthentication", trigger["authenticationRef"]["name"])

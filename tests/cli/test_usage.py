@@ -164,6 +164,11 @@ def spent(gateway: Served, finops: Finops, monkeypatch: pytest.MonkeyPatch) -> F
     """Call `finops usage` on a gateway that has answered a call or two."""
     monkeypatch.setenv("FINOPS_URL", gateway.url)
     monkeypatch.setenv("FINOPS_DATA_DIR", str(gateway.data_dir))
+
+    def calls() -> int:
+        return int(json.loads(finops("usage", "--per", "total", "--json").stdout)["total"]["calls"])
+
+    before = calls()  # of other tests, which use the same gateway
     asked = finops("jobs", "submit", "--model", "sim/gpt-4o", "--message", "Hello", "--wait")
     assert asked.exit_code == 0, asked.output
     missing = finops("jobs", "submit", "--model", "sim/x@status=400", "--message", "Hello", "--wait")
@@ -172,7 +177,7 @@ def spent(gateway: Served, finops: Finops, monkeypatch: pytest.MonkeyPatch) -> F
     def call(*words: str, stdin: Any = None) -> Any:
         return finops("usage", *words)
 
-    wait_until_sync(lambda: json.loads(call("--per", "total", "--json").stdout)["total"]["calls"] >= 2)
+    wait_until_sync(lambda: calls() >= before + 2)
     return call
 
 

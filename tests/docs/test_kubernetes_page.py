@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from api.app import create_app
-from shared.settings.load import load_settings
 from tests.api.conftest import ADMIN_KEY, Start, sim, start  # noqa: F401 - fixtures
 from tests.cli.manifests import FOLDER, KUBECTL, OVERLAYS, ROOT, only, rendered, secret
+from tests.document import openapi
 
 PAGE = ROOT / "docs" / "17-kubernetes.md"
 BLOCKS = re.findall(r"^```sh\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
@@ -113,5 +112,5 @@ def with_lines(script: str, url: str) -> str:
 
 def test_the_example_of_an_answer_has_the_fields_of_the_description() -> None:
     [console] = re.findall(r"^```console\n\$ curl .*\n(\{.*\})\n```", PAGE.read_text(), re.MULTILINE)
-    described = create_app(load_settings(None, {})).openapi()["paths"]["/api/queue/scale"]["get"]["responses"]["200"]
+    described = openapi()["paths"]["/api/queue/scale"]["get"]["responses"]["200"]
     assert set(json.loads(console)) == set(described["content"]["application/json"]["schema"]["required"])

@@ -5,14 +5,13 @@ from typing import Any
 
 import pytest
 
-from api.app import create_app
-from shared.settings.model import Settings
 from tests.docs.test_docs import ROOT, script
+from tests.document import openapi
 
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    return create_app(Settings(), environ={}).openapi()
+    return openapi()
 
 
 @pytest.fixture(scope="module")

@@ -40,13 +40,34 @@ def envelope(client: httpx.Client, job_id: str, wait_s: float = 0) -> dict[str, 
     return found
 
 
-def wait_for_status(client: httpx.Client, job_id: str, status: str, timeout_s: float = 20) -> dict[str, Any]:
-    def reached() -> dict[str, Any] | None:
-        found = envelope(client, job_id)
-        return found if found["status"] == status else None
+def wait_for_end(client: httpx.Client, job_id: str, timeout_s: float = 90) -> dict[str, Any]:
+    """The envelope of a job that has ended, whatever became of the processes meanwhile."""
 
-    found: dict[str, Any] = wait_until_sync(reached, timeout_s)
+    def ended() -> dict[str, Any] | None:
+        found = envelope(client, job_id, wait_s=5)
+        return found if found["status"] in {"completed", "failed", "cancelled"} else None
+
+    found: dict[str, Any] = wait_until_sync(ended, timeout_s)
     return found
+
+
+def hang_once(gateway: Served, model: str) -> None:
+    """Let the simulator not answer the next call of a model, and all further ones at once."""
+    rule = {"match": {"model": model}, "behaviour": {"hang": True}, "times": 1}
+    gateway.ask_simulator("/sim/script", rule)
+
+
+def upstream_calls(gateway: Served, count: str = "total") -> int:
+    """How many calls the simulator has received; `open`: how many of them it has not ended."""
+    return int(gateway.ask_simulator("/sim/health")[count])
+
+
+def submit_hanging(gateway: Served, client: httpx.Client, model: str) -> str:
+    """Submit a job whose first call gets no answer, and wait until the simulator has that call."""
+    hang_once(gateway, model)
+    job_id = submit(client, f"sim/{model}")
+    wait_until_sync(lambda: upstream_calls(gateway, "open") == 1, 60)
+    return job_id
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -26,14 +26,14 @@ BODY = {"model": MODEL, "messages": [{"role": "user", "content": "hello"}], "max
 # What one call may cost at most, in micro-USD by the prices below: its bytes as tokens, and all its output.
 ESTIMATE = (len(orjson.dumps({**BODY, "stream": True})) // 4 + 1) + 20 * 10
 TOKENS = ESTIMATE - 20 * 9
-RESERVATION_TTL_S = 4.0
+RESERVATION_TTL_S = 6.0
 CONFIG = """
 [redis]
 url = "{redis}"
 [auth]
 admin_key = "an-admin-key-for-the-hammer"
 [jobs]
-lease_s = 1
+lease_s = 2
 [log]
 level = "warning"
 requests = false

@@ -5,12 +5,10 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import httpx
 import openai
 import pytest
 
-from api.app import create_app
-from shared.settings.model import Settings
+from tests.document import openapi
 from tests.journeys.callers import QUESTION, plain_http, sdk
 from tests.served import Served
 
@@ -66,13 +64,13 @@ def test_every_simulated_provider_lists_its_models(served_gateway: Served) -> No
 
 def test_the_start_says_what_is_simulated(served_gateway: Served) -> None:
     assert "simulated, free of charge: sim, openai, anthropic, vertex, azure, ollama" in served_gateway.log
-    assert httpx.get(f"{served_gateway.simulator_url}/sim/health", trust_env=False).status_code == 200
+    assert served_gateway.ask_simulator("/sim/health")["status"] == "ok"
 
 
 def example_calls() -> list[Any]:
     """Every inference operation of the OpenAPI document that has an example, on one of its paths."""
     found = {}
-    for path, operations in create_app(Settings(), environ={}).openapi()["paths"].items():
+    for path, operations in openapi()["paths"].items():
         content = operations.get("post", {}).get("requestBody", {}).get("content", {}).get("application/json", {})
         if "example" in content and not path.startswith(("/openai/v1/", "/v1/", "/genai/v1/", "/genai/v1beta1/")):
             found[path] = content["example"]

@@ -12,7 +12,7 @@ import pytest
 import redis as blocking_redis
 
 from shared.store.reloads import CHANNEL
-from tests.journeys.callers import QUESTION, envelope, plain_http, submit
+from tests.journeys.callers import QUESTION, plain_http, submit, wait_for_end
 from tests.served import FINOPS, Served, clean_environ, served
 from tests.waiting import wait_until_sync
 
@@ -91,7 +91,7 @@ def test_a_reload_replaces_every_process_and_fails_no_call(tmp_path: Path) -> No
         assert not before & set(gateway.processes("cli api") + gateway.processes("cli worker"))
         with plain_http(gateway) as client:
             assert ask(client, "quick") == 200
-            assert envelope(client, job, wait_s=30)["status"] == "completed"
+            assert wait_for_end(client, job)["status"] == "completed"
         hang_up(gateway, "reloaded; nothing has changed")
         assert gateway.stop() == 0
 

@@ -1,5 +1,6 @@
 """A running gateway and those who come to it; all of them leave it as it is."""
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -50,11 +51,11 @@ def test_workers_and_doctors_on_this_machine_find_the_store_that_runs(served_gat
         env=clean_environ(),
     )
     try:
-        wait_until_sync(lambda: "2 alive" in doctor(served_gateway), timeout_s=60)
+        wait_until_sync(lambda: workers_found(served_gateway) == "2 alive", timeout_s=60)
     finally:
         worker.terminate()
         assert worker.wait(20) == 0
-    wait_until_sync(lambda: "1 alive" in doctor(served_gateway), timeout_s=60)
+    wait_until_sync(lambda: workers_found(served_gateway) == "1 alive", timeout_s=60)
 
 
 def test_one_scrape_has_what_the_api_and_the_workers_counted(served_gateway: Served) -> None:
@@ -70,8 +71,9 @@ def test_one_scrape_has_what_the_api_and_the_workers_counted(served_gateway: Ser
     assert re.search(r'^finops_up{tier="worker"} [1-9]', scraped(), re.MULTILINE)
 
 
-def doctor(gateway: Served) -> str:
-    arguments = ("doctor", "--data-dir", str(gateway.data_dir), "--config", str(gateway.data_dir / "serve.toml"))
-    document = run(*arguments)
-    assert document.returncode == 0, document.stdout
-    return document.stdout
+def workers_found(gateway: Served) -> str:
+    """What `finops doctor` says of the workers, while nothing is wrong but a machine's speed."""
+    arguments = ("--data-dir", str(gateway.data_dir), "--config", str(gateway.data_dir / "serve.toml"))
+    findings = {finding["check"]: finding for finding in json.loads(run("doctor", "--json", *arguments).stdout)}
+    assert {check for check, finding in findings.items() if finding["level"] == "FAIL"} <= {"store latency"}
+    return str(findings["workers"]["said"])
