@@ -11,7 +11,7 @@ import orjson
 from shared import clock
 from shared.jobs.filters import MICRO, JobFilter
 from shared.jobs.model import Priority, State
-from shared.jobs.scans import START, Position
+from shared.jobs.positions import START, Position
 
 MAX_TALLY = 1_000
 """Most models, and most keys, that a dry run lists; the others are counted as ``other``."""

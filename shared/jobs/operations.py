@@ -12,7 +12,8 @@ from shared.jobs.endings import cancelled_error
 from shared.jobs.filters import JobFilter
 from shared.jobs.labels import index_of
 from shared.jobs.operation import Operation, OperationStatus, OperationTurn, Scan, Scope, Tally
-from shared.jobs.scans import START, JobScans, Position, ScanPlan
+from shared.jobs.positions import START, Position
+from shared.jobs.scans import JobScans, ScanPlan
 from shared.jobs.scripts import EngineScripts
 from shared.store.commands import Argument, RedisCommands
 from shared.surfaces import minted_ids

@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 
 from shared.jobs import keys
 from shared.jobs.filters import JobFilter
 from shared.jobs.model import State
+from shared.jobs.positions import Order, Position
 from shared.jobs.scripts import EngineScripts
+from shared.jobs.skips import Skips
 from shared.store.commands import Argument, Command
 
 SUMMARY_FIELDS = (
@@ -30,11 +32,9 @@ PRICED_AT_ONCE = 2_000
 """Most jobs of a range of costs that list.lua sorts by creation, in 1 to 2 ms."""
 MOST_IN_GROUP = 8
 MOST_GROUPS = 4
+FEWEST_SKIPPED = 4
+"""Windows: where fewer are skipped, the sets share many entries, and other conditions decide."""
 
-Order = Literal["asc", "desc"]
-Position = tuple[Argument, Argument]
-"""Score and id of an entry of a set."""
-START: Position = ("", "")
 Groups = Sequence[Sequence[str]]
 
 
@@ -60,6 +60,7 @@ class JobScans:
 
     def __init__(self, scripts: EngineScripts) -> None:
         self._scripts = scripts
+        self._skips = Skips(scripts)
 
     async def plan(self, owner: str | None, wanted: JobFilter) -> ScanPlan:
         """Choose the smallest sets that hold all wanted jobs, and the groups that sort out their other entries.
@@ -140,12 +141,16 @@ class JobScans:
         """
         rows: list[Sequence[Any]] = []
         at: Position | None = position
-        width = FIRST_SIFTED
+        width, other = FIRST_SIFTED, _only_index(set_key, groups)
         while at is not None and len(rows) < count:
             most = min(count - len(rows), ROWS_AT_ONCE)
             found, at = await self.piece(set_key, wanted, at, order=order, most=most, groups=groups, width=width)
             rows += found
             width = FIRST_SIFTED if found else MOST_SIFTED
+            if other and at is not None and not found:
+                at, skipped = await self._skips.skip(set_key, other, order, at)
+                if skipped < FEWEST_SKIPPED:
+                    other = None
         return rows
 
     async def piece(
@@ -190,3 +195,11 @@ class JobScans:
 
 def _state_set(state: State) -> str:
     return keys.ended_jobs(state) if state.terminal else keys.LIVE
+
+
+def _only_index(set_key: str, groups: Groups) -> str | None:
+    """Return the set that the jobs of the first group are all in, unless older ones may be missing there."""
+    if not groups or len(groups[0]) != 1 or set_key == keys.COSTS:
+        return None
+    name = groups[0][0]
+    return None if name == keys.COSTS or keys.keeps_cursors(name) else name

@@ -13,7 +13,8 @@ from shared.jobs.job_fields import job_from_fields
 from shared.jobs.model import UNCHANGED, Claim, Job, Outcome, Priority, RetryChanges
 from shared.jobs.parked import ParkedJobs
 from shared.jobs.pauses import Pause, PauseStore, pauses_of, read_pauses
-from shared.jobs.scans import SUMMARY_FIELDS, JobScans, Order
+from shared.jobs.positions import Order
+from shared.jobs.scans import SUMMARY_FIELDS, JobScans
 from shared.jobs.scripts import EngineScripts
 from shared.store.commands import Argument, RedisCommands
 from shared.store.probe import is_writable

@@ -10,6 +10,7 @@ import pytest
 from shared.errors import InvalidRequest
 from shared.jobs import keys
 from shared.jobs import scans as scans_module
+from shared.jobs import skips as skips_module
 from shared.jobs.filters import EVERYTHING, JobFilter, read_filter
 from shared.jobs.labels import metadata_labels
 from shared.jobs.model import Claim, Job, NewJob, Outcome, Priority, State
@@ -269,6 +270,9 @@ async def test_pages_are_complete_and_in_order_while_jobs_come_and_go(
     monkeypatch.setattr(scans_module, "ROWS_AT_ONCE", 3)
     monkeypatch.setattr(scans_module, "FIRST_SIFTED", 1 + seed)
     monkeypatch.setattr(scans_module, "MOST_SIFTED", 2 + seed)
+    monkeypatch.setattr(scans_module, "FEWEST_SKIPPED", 1)
+    monkeypatch.setattr(skips_module, "ENTRIES", 1 + seed % 3)
+    monkeypatch.setattr(skips_module, "PLANNED", 1 + seed % 2)
     monkeypatch.setattr(scans_module, "RUNNING_AT_ONCE", seed % 2 * 100)  # else of all live jobs
     model = Model(store, queue, random.Random(seed))
     for _ in range(60):
@@ -290,6 +294,16 @@ async def test_pages_are_complete_and_in_order_while_jobs_come_and_go(
         assert len(listed) == len(set(listed))
         steady = [job_id for job_id in listed if job_id in stayed]
         assert steady == [job_id for job_id in before if job_id in stayed]
+
+
+async def test_running_jobs_are_found_among_all_live_ones_when_many_run(
+    queue: JobQueue, store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scans_module, "RUNNING_AT_ONCE", 0)
+    for _ in range(2):
+        await queue.submit(new_job())
+    running = await claim_one(queue)
+    assert await found(store, states=(State.RUNNING,)) == {running.id}
 
 
 @pytest.mark.parametrize("order", ["asc", "desc"])
