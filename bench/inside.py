@@ -115,10 +115,7 @@ class _Exchange:
     async def read(self) -> bytes:
         return samples.ANSWER
 
-    async def __aenter__(self):
-        return self
-
-    async def __aexit__(self, *_about) -> None: ...
+    def close(self) -> None: ...
 
 
 async def _open(_self, *_told, **_more) -> _Exchange:
@@ -134,7 +131,7 @@ class _Raw:
     async def read(self, _max_bytes: int) -> bytes:
         return samples.ANSWER
 
-    async def aclose(self) -> None: ...
+    def close(self) -> None: ...
 
 
 async def _send(_self, *_told, **_more) -> _Raw:

@@ -270,7 +270,7 @@ class Inference:
         self, call: Call, call_cost: CallCost | None, receive: Receive[T], from_cache: FromCache[T]
     ) -> tuple[T, CallCost | None]:
         """Serve a stored answer, or make attempts until one is received; else close the cost unless it is a job's."""
-        recalled = await self._recall(call)
+        recalled = await self._recall(call) if call.request_type is RESPONSES else NOTHING
         call = continuing(call, recalled)
         targets = self._route(call)
         cost = call_cost or self.open_call_cost(call)
@@ -302,8 +302,10 @@ class Inference:
     async def _receive_answer(self, outgoing: Outgoing) -> Answer:
         target, wire = outgoing.attempt.target, outgoing.wire
         exchange = await self._open(outgoing)
-        async with exchange:
+        try:
             body = await exchange.read()
+        finally:
+            exchange.close()
         try:
             translated = wire.answer(outgoing.ask, body, exchange.content_type)
         except MalformedAnswer as error:
@@ -334,9 +336,9 @@ class Inference:
         stream.attempts = outgoing.attempts.made
         return stream
 
-    async def _open(self, outgoing: Outgoing, *, stream: bool = False) -> UpstreamResponse:
+    def _open(self, outgoing: Outgoing, *, stream: bool = False) -> Awaitable[UpstreamResponse]:
         call, (target, key, total_s) = outgoing.call, outgoing.attempt
-        return await self._client.open(
+        return self._client.open(
             target.provider,
             key,
             target.model,
@@ -363,15 +365,13 @@ class Inference:
 
     def _route(self, call: Call) -> list[Target]:
         targets = self._routing.targets(call)
-        able = [target for target in targets if call.request_type.name in self._supported(target)]
+        name, wire = call.request_type.name, self._client.wire
+        able = [target for target in targets if name in supported_types(target, wire(target.provider))]
         if not able:
             raise UnsupportedParameter(
                 f"Provider {targets[0].provider.name!r} does not support {call.request_type.name}.", param="model"
             )
         return able
-
-    def _supported(self, target: Target) -> frozenset[str]:
-        return supported_types(target, self._client.wire(target.provider))
 
     def _prepared(self, call: Call, target: Target, recalled: Recalled) -> Awaitable[Prepared]:
         return beside_loop(call.body, prepared, call, target, self._client.wire(target.provider), recalled)

@@ -1,11 +1,11 @@
 """Send one upstream request: the host resolves the URL, the transport sends, failures become our errors."""
 
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
 from functools import lru_cache, partial
 from math import inf
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Any, Final, Protocol, Self
 
 import httpx
 
@@ -26,7 +26,6 @@ from shared.providers.transport import (
     encode_headers,
 )
 from shared.providers.wires.base import UpstreamRequest, Wire
-from shared.settings.model import TimeoutSettings
 from shared.surfaces.large_json import join_in_pieces
 
 MAX_ERROR_BYTES: Final = 1024 * 1024
@@ -136,12 +135,16 @@ class UpstreamResponse:
         if limits.first_token_s > limits.stream_idle_s:
             self._response.limit_silence(limits.stream_idle_s)
 
-    async def aclose(self) -> None:
+    def close(self) -> None:
         """Return the connection to the pool, or close it if the body was not read to its end."""
         if self._open:
             self._open = False
             self._gate.leave()
-            await self._response.aclose()
+            self._response.close()
+
+    async def aclose(self) -> None:
+        """As ``close``."""
+        self.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -214,11 +217,16 @@ class ProviderClient:
             Overloaded: The provider's concurrency limit is reached.
         """
         gate = self._gate(provider)
-        await gate.enter(wait_s)
+        if not gate.enter_at_once():
+            await gate.enter(wait_s)
         try:
             destination = await self._hosts[provider.host].destination(provider, key, model, request)
-            timeouts = _timeouts(provider.timeouts, total_s, stream=stream)
-            response = await self._send(provider, destination, request, passed=headers, timeouts=timeouts)
+            limits = provider.timeouts
+            timeouts = _timeouts(limits.connect_s, limits.first_token_s, limits.stream_idle_s, total_s, stream=stream)
+            try:
+                response = await self._send(provider, destination, request, passed=headers, timeouts=timeouts)
+            except (httpx.HTTPError, MalformedRequest) as error:
+                raise failure(error, provider) from error
             if not 200 <= response.status < 300:
                 raise await self._refusal(provider, destination, response)
             if response.header(b"content-encoding") not in _UNCOMPRESSED:
@@ -229,7 +237,7 @@ class ProviderClient:
             gate.leave()
             raise
 
-    async def _send(
+    def _send(
         self,
         provider: Provider,
         destination: Destination,
@@ -237,23 +245,20 @@ class ProviderClient:
         *,
         passed: Mapping[str, str],
         timeouts: Timeouts,
-    ) -> RawResponse:
-        try:
-            ours = (
-                destination.origin,
-                destination.headers,
-                request.content_type,
-                tuple(request.headers.items()),
-                tuple(provider.headers.items()),
-            )
-            # What callers send is never cached: their bytes would stay in memory.
-            head = _header_pairs(*ours, passed=passed) if passed else _head(*ours)
-            sender = self._own_senders.get(provider.name, self._sender)
-            return await sender.send(
-                destination.origin, request.method, destination.target, head, request.body, timeouts=timeouts
-            )
-        except (httpx.HTTPError, MalformedRequest) as error:
-            raise failure(error, provider) from error
+    ) -> Coroutine[Any, Any, RawResponse]:
+        ours = (
+            destination.origin,
+            destination.headers,
+            request.content_type,
+            tuple(request.headers.items()),
+            tuple(provider.headers.items()),
+        )
+        # What callers send is never cached: their bytes would stay in memory.
+        head = _header_pairs(*ours, passed=passed) if passed else _head(*ours)
+        sender = self._own_senders.get(provider.name, self._sender)
+        return sender.send(
+            destination.origin, request.method, destination.target, head, request.body, timeouts=timeouts
+        )
 
     async def _refusal(self, provider: Provider, destination: Destination, response: RawResponse) -> UpstreamFailure:
         if not 400 <= response.status < 600:
@@ -330,12 +335,14 @@ def _header_pairs(
 
 
 @lru_cache(maxsize=4096)
-def _timeouts(limits: TimeoutSettings, total_s: float, *, stream: bool) -> Timeouts:
+def _timeouts(
+    connect_s: float, first_token_s: float, stream_idle_s: float, total_s: float, *, stream: bool
+) -> Timeouts:
     return Timeouts(
-        connect_s=limits.connect_s,
-        first_byte_s=min(limits.first_token_s, total_s) if stream else total_s,
+        connect_s=connect_s,
+        first_byte_s=min(first_token_s, total_s) if stream else total_s,
         # A provider may send its head at once and think then: until the first token, its own limit counts.
-        idle_s=max(limits.first_token_s, limits.stream_idle_s) if stream else limits.stream_idle_s,
+        idle_s=max(first_token_s, stream_idle_s) if stream else stream_idle_s,
         total_s=total_s,
     )
 

@@ -48,6 +48,13 @@ class Gate:
             self._inside += 1
             self._hand_on()
 
+    def enter_at_once(self) -> bool:
+        """Take a slot if one is free, and return whether one was."""
+        if self._inside >= self._limit:
+            return False
+        self._inside += 1
+        return True
+
     async def enter(self, wait_s: float | None = None) -> None:
         """Take a slot; every ``enter`` needs a ``leave``.
 
@@ -57,8 +64,7 @@ class Gate:
         Raises:
             GatewayError: The refusal, when no slot was free in time or too many wait already.
         """
-        if self._inside < self._limit:
-            self._inside += 1
+        if self.enter_at_once():
             return
         if len(self._waiting) >= self.slots:
             raise self._refusal()

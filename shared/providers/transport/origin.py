@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple, Self
 
 import httpx
@@ -62,10 +63,15 @@ class Origin(NamedTuple):
     @property
     def authority(self) -> bytes:
         """The `Host` header's value: the port only where it is not the scheme's own (RFC 9110, 7.2)."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        if self.port != _DEFAULT_PORTS[self.scheme]:
-            host = f"{host}:{self.port}"
-        return host.encode("ascii")
+        return _authority(self)
+
+
+@lru_cache(maxsize=1024)
+def _authority(origin: Origin) -> bytes:
+    host = f"[{origin.host}]" if ":" in origin.host else origin.host
+    if origin.port != _DEFAULT_PORTS[origin.scheme]:
+        host = f"{host}:{origin.port}"
+    return host.encode("ascii")
 
 
 @dataclass(frozen=True, slots=True)

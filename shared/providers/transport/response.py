@@ -24,12 +24,13 @@ class RawResponse:
         reason: The reason phrase, possibly empty.
     """
 
-    __slots__ = ("_connection", "_exchange", "_taken", "headers", "reason", "status")
+    __slots__ = ("_by_name", "_connection", "_exchange", "_taken", "headers", "reason", "status")
 
     def __init__(self, connection: Connection, exchange: Exchange) -> None:
         self._connection = connection
         self._exchange = exchange
         self._taken = False
+        self._by_name: dict[bytes, bytes] | None = None
         self.status = exchange.status
         self.headers = exchange.headers
         self.reason = exchange.reason
@@ -41,11 +42,10 @@ class RawResponse:
 
     def header(self, name: bytes) -> bytes | None:
         """The first value of a header, whatever its case, or None."""
-        wanted = name.lower()
-        for candidate, value in self.headers:
-            if candidate.lower() == wanted:
-                return value
-        return None
+        found = self._by_name
+        if found is None:
+            found = self._by_name = {sent.lower(): value for sent, value in reversed(self.headers)}
+        return found.get(name.lower())
 
     async def read(self, max_bytes: int = DEFAULT_MAX_BYTES) -> bytes:
         """Wait for the whole body.
@@ -120,6 +120,10 @@ class RawResponse:
         self._exchange.timeouts = replace(self._exchange.timeouts, idle_s=idle_s)
 
     async def aclose(self) -> None:
+        """As ``close``."""
+        self.close()
+
+    def close(self) -> None:
         """Want no more of it; before the end this closes the connection, so the upstream can stop working."""
         self._taken = True
         self._let_go()
@@ -132,7 +136,8 @@ class RawResponse:
         return self._exchange
 
     def _let_go(self) -> None:
-        self._connection.abandon(self._exchange, httpx.ReadError("the response was closed"))
+        if not self._exchange.complete:  # a connection is free again once the answer is complete
+            self._connection.abandon(self._exchange, httpx.ReadError("the response was closed"))
 
     def _refuse_declared(self, max_bytes: int) -> None:
         declared = self.header(b"content-length")

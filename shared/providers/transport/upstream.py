@@ -3,8 +3,9 @@
 import asyncio
 import math
 import ssl
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import httpx
 
@@ -42,7 +43,7 @@ class UpstreamTransport(httpx.AsyncBaseTransport):
         self._pools: dict[Origin, OriginPool] = {}
         self._closed = False
 
-    async def send(
+    def send(
         self,
         origin: Origin,
         method: str,
@@ -51,8 +52,8 @@ class UpstreamTransport(httpx.AsyncBaseTransport):
         body: bytes,
         *,
         timeouts: Timeouts,
-    ) -> RawResponse:
-        """Send ready-made bytes in one write and wait for the head of the answer.
+    ) -> Coroutine[Any, Any, RawResponse]:
+        """Send ready-made bytes in one write and wait for the head of the answer; the bytes are made at once.
 
         The transport adds `content-length`, and where missing `host` and `accept-encoding: identity`.
         Cancelling the call closes the connection. A used connection that turns out closed before any byte of an
@@ -77,7 +78,7 @@ class UpstreamTransport(httpx.AsyncBaseTransport):
         large = len(body) > PIECE_BYTES
         payload = encode_request(method, target, origin.authority, headers, body, with_body=not large)
         rest = body if large else b""
-        return await self._exchange(origin, payload, timeouts, head_only=method == "HEAD", rest=rest)
+        return self._exchange(origin, payload, timeouts, head_only=method == "HEAD", rest=rest)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Answer for `httpx.AsyncClient`; its four timeouts are honoured, headers go out as they are.
@@ -120,7 +121,10 @@ class UpstreamTransport(httpx.AsyncBaseTransport):
         connection = pool.take_idle() or await pool.open(timeouts, total_at)
         exchange = Exchange(timeouts, total_at, head_only=head_only, sending=bool(rest))
         try:
-            await begin_with(connection, exchange, payload, rest)
+            if rest:
+                await begin_with(connection, exchange, payload, rest)
+            else:
+                connection.begin(exchange, payload)
             await connection.wait_head(exchange)
         except (httpx.ReadError, httpx.RemoteProtocolError):
             if not exchange.stale:
