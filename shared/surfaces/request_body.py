@@ -52,7 +52,7 @@ class NativeBody(NamedTuple):
     fields: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RequestBody:
     """A request as read.
 

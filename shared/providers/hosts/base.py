@@ -9,7 +9,7 @@ from shared.providers.transport import Origin
 from shared.providers.wires.base import UpstreamRequest
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Destination:
     """Target of one request.
 
