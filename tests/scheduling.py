@@ -13,13 +13,29 @@ TOGETHER = {
     "tests/browser/test_actions.py": "browser",
     "tests/browser/test_console.py": "browser",
     "tests/browser/test_live.py": "browser",
-    "tests/cli/test_jobs.py": "gateway",
-    "tests/cli/test_following.py": "gateway",
-    "tests/cli/test_keys.py": "gateway",
-    "tests/cli/test_usage.py": "gateway",
-    "tests/cli/test_ui.py": "gateway",
-    "tests/journeys/test_shared_gateway.py": "gateway",
-    "tests/sdk_js/test_sdk_js.py": "gateway",
+    **dict.fromkeys(
+        (
+            "tests/cli/test_bulk_and_schedules.py",
+            "tests/cli/test_cache.py",
+            "tests/cli/test_config.py",
+            "tests/cli/test_first_commands.py",
+            "tests/cli/test_following.py",
+            "tests/cli/test_gateway_check.py",
+            "tests/cli/test_jobs.py",
+            "tests/cli/test_keys.py",
+            "tests/cli/test_prices.py",
+            "tests/cli/test_queue.py",
+            "tests/cli/test_runs.py",
+            "tests/cli/test_terminal.py",
+            "tests/cli/test_tokens.py",
+            "tests/cli/test_ui.py",
+            "tests/cli/test_usage.py",
+            "tests/journeys/test_first_hour.py",
+            "tests/journeys/test_shared_gateway.py",
+            "tests/sdk_js/test_sdk_js.py",
+        ),
+        "gateway",
+    ),
     "tests/docs/test_examples.py": "examples",
     "tests/journeys/test_batches.py": "batches",
     "tests/journeys/test_first_answer.py": "first-answer",
@@ -112,6 +128,7 @@ def is_fast(item: pytest.Item) -> bool:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with groups, then what starts processes: they take longest, and nobody shall wait for the last one."""
+    _check_groups(items)
     if config.getoption("--undated"):
         _leave_out(is_dated, config, items)
     if config.getoption("--fast"):
@@ -123,6 +140,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return ranks.get(group, len(ranks)), item.get_closest_marker("process") is None
 
     items.sort(key=rank)
+
+
+def _check_groups(items: list[pytest.Item]) -> None:
+    """A file that uses the shared gateway in another worker would start one there: 6 s of CPU."""
+    users = {item.nodeid.partition("::")[0] for item in items if "served_gateway" in getattr(item, "fixturenames", ())}
+    alone = sorted(file for file in users if TOGETHER.get(file) != "gateway")
+    if alone:
+        raise pytest.UsageError(f"tests/scheduling.py: add to the group 'gateway': {', '.join(alone)}")
 
 
 def _leave_out(unwanted: Callable[[pytest.Item], bool], config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -101,7 +101,9 @@ async def test_a_file_with_a_bad_line_fails_and_runs_nothing(gateway: Gateway, b
         (f"{line()}\n{line()}", "duplicate_custom_id"),
         ("x" * 1_100_000, "line_too_long"),
         ("\n".join(f'{{"custom_id":"{number}"}}' for number in range(200)), "missing_required_parameter"),
-        ("\n".join(line(str(number), "sim/x") for number in range(50_001)), "too_many_lines"),
+        pytest.param(
+            "\n".join(line(str(number), "sim/x") for number in range(50_001)), "too_many_lines", marks=pytest.mark.slow
+        ),
     ],
     ids=["empty", "blank", "duplicates", "long line", "many faults", "50,001 lines"],
 )

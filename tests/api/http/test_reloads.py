@@ -10,11 +10,13 @@ import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 
+from api import server
 from api.app import create_app
 from api.http.reloads import OwnReload, Reload, SupervisedReload, reload_and_log
 from api.server import _rebuild, check_exposure
@@ -29,7 +31,7 @@ ADMIN = {"authorization": f"Bearer {ADMIN_KEY}"}
 QUESTION = [{"role": "user", "content": "hello"}]
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def earlier_applications_are_gone() -> None:
     """A retired application collects all that was frozen, what earlier tests left too: collect it before."""
     with warnings.catch_warnings():
@@ -37,6 +39,13 @@ def earlier_applications_are_gone() -> None:
         gc.unfreeze()
         gc.collect()
         gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def collector(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In place of `gc`: to look through all that pytest has loaded takes a second of CPU. One test does it."""
+    idle = SimpleNamespace(**dict.fromkeys(("collect", "freeze", "unfreeze", "set_threshold"), lambda *_: None))
+    monkeypatch.setattr(server, "gc", idle)
 
 
 class Reloadable:
@@ -99,8 +108,9 @@ async def start_reloadable(tmp_path: Path, redis_url: str, sim: RunningSimulator
 
 
 async def test_a_reload_changes_what_further_calls_meet_and_fails_no_running_one(
-    start_reloadable: StartReloadable,
+    start_reloadable: StartReloadable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(server, "gc", gc)
     gateway = await start_reloadable()
     running = asyncio.create_task(gateway.ask("sim/gpt-4o@latency=0.5"))
     assert await gateway.ask("fast") == 200

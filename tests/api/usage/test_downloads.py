@@ -43,6 +43,7 @@ def _call(at: int) -> CallOutcome:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)  # a hundred thousand of anything takes its time where coverage is measured
 async def test_a_hundred_thousand_calls_in_focus_load_in_pandas() -> None:
     text = io.BytesIO()
