@@ -2,10 +2,11 @@
 
     python -m bench.patience [--jobs 5000] [--day 120] [--kills] [--trouble] [--keep]
 
-Five models, patience from 0 s to 24 h, all divided by 86,400 / ``--day``. With ``--kills`` workers, APIs and the store are
+Five models, patience from 0 s to 24 h, all divided by 86,400 / ``--day``; half of the jobs say it as their deadline. With ``--kills`` workers, APIs and the store are
 killed all the time. With ``--trouble`` a third of the provider's batches are stuck, the discounted tier refuses half of the time, and the
-provider is away for a twentieth of the day. Ends with 1 when a job was lost, doubled or late without an error, or when
-the figures miss what is promised: all on time and at most 60 % of the price of now, or with trouble 99.5 % on time.
+provider is away for a twentieth of the day. Ends with 1 when a job was lost, doubled or answered after its deadline, or
+when the figures miss what is promised: all on time and at most 60 % of the price of now, or with trouble 99.5 % on time.
+A job is not on time if it fails or is answered after its patience.
 """
 
 import argparse
@@ -85,7 +86,8 @@ async def submit(http: httpx.AsyncClient, ports, day: Day, number: int, hours: f
     path, body = "chat/completions", {"messages": [{"role": "user", "content": text}], "max_tokens": 200}
     if model == EMBEDDINGS:
         path, body = "embeddings", {"input": text}
-    headers = {"idempotency-key": f"day-{number}", "x-bf-async-patience": f"{patience_s:.3f}"}
+    header = "x-bf-async-deadline" if patience_s and number % 2 else "x-bf-async-patience"
+    headers = {"idempotency-key": f"day-{number}", header: f"{patience_s:.3f}"}
     for _ in range(600):
         url = f"http://127.0.0.1:{next(ports)}/v1/async/{path}"
         try:
@@ -166,6 +168,19 @@ async def entries(commands: MultiplexedClient) -> list[dict]:
     return [entry for _, fields in found if (entry := orjson.loads(fields[1])).get("job")]
 
 
+def description(job: Job, patience_s: float) -> str:
+    """What became of a job that was not answered in time, in seconds after its submit."""
+    lane = job.context.get("lane", {})
+    times = {
+        "patience": patience_s,
+        "promoted": (lane.get("promote_ms", 0) or job.created_ms) / 1000 - job.created_ms / 1000,
+        "started": (job.started_ms - job.created_ms) / 1000,
+        "ended": (job.completed_ms - job.created_ms) / 1000,
+    }
+    line = ", ".join(f"{name} {seconds:.1f}" for name, seconds in times.items())
+    return f"{job.id} {job.model} {lane.get('name')}: {line}; {job.attempts} runs, {job.meta.get('upstream_attempts')} calls"
+
+
 async def figures(commands: MultiplexedClient, day: Day, jobs: list[Job]) -> dict[str, object]:
     log, failed = EventLog(commands), Counter()
     late = []
@@ -173,13 +188,16 @@ async def figures(commands: MultiplexedClient, day: Day, jobs: list[Job]) -> dic
         ends = [event.name for event in await log.read(job.id) if event.name in TERMINAL_EVENTS]
         if len(ends) != 1:
             day.faults.append(f"{job.id} has the endings {ends}")
-        if job.state is not State.COMPLETED:
-            failed[str(job.error and job.error.get("code"))] += 1
         patience_s = day.patience[job.id]
+        if job.state is not State.COMPLETED:
+            error = job.error or {}
+            failed[f"{job.status_code} {error.get('code') or error.get('type')}"] += 1
+            print("  failed:", description(job, patience_s))
         if patience_s and (job.completed_ms - job.created_ms) / 1000 > patience_s:
-            late.append(
-                (round((job.completed_ms - job.created_ms) / 1000 - patience_s, 1), job.id, job.meta.get("lane"))
-            )
+            late.append(round((job.completed_ms - job.created_ms) / 1000 - patience_s, 1))
+            if job.deadline_ms and job.state is State.COMPLETED:
+                day.faults.append(f"{job.id} was answered after its deadline")
+            print("  late:", description(job, patience_s))
     await asyncio.sleep(2)  # entries of late answers
     booked = await entries(commands)
     outcomes = Counter(entry["job"] for entry in booked if entry.get("code") != "late_duplicate")
@@ -242,6 +260,7 @@ def main() -> int:
         ["killed", ", ".join(f"{n} {what}" for what, n in sorted(killed.items())) or "nothing"],
         ["late answers, discarded and booked", str(found["discarded"])],
         ["failed, with an error", ", ".join(f"{n} {code}" for code, n in found["failed"].items()) or "none"],
+        ["answered after their patience, by seconds", ", ".join(f"{late_s:g}" for late_s in found["late"]) or "none"],
         ["**on time**", f"**{found['on_time']:.2%}**"],
         ["**cost, of everything now**", f"**{found['part']:.1%}**"],
         ["**lost, doubled, or otherwise wrong**", f"**{len(day.faults)}**"],
@@ -251,7 +270,6 @@ def main() -> int:
     report.section("A compressed day of jobs that can wait", table(["", ""], rows))
     for fault in day.faults[:20]:
         print("  wrong:", fault)
-    print("latest:", found["late"][:10])
     print("logs and data:", directory)
     if options.keep:
         report.keep()

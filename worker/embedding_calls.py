@@ -170,6 +170,8 @@ def _merged(parts: Sequence[_Part]) -> Call:
     first = parts[0].call
     inputs = [each for part in parts for each in part.inputs]
     fields = {**first.fields, "input": inputs[0] if len(inputs) == 1 else inputs}
+    now = asyncio.get_running_loop().time()
+    dues = [part.call.due for part in parts if part.call.due is not None and part.call.due > now]
     deadlines = [part.call.deadline for part in parts if part.call.deadline is not None]
     call = first.with_fields(fields, stream=False)
     return replace(
@@ -178,6 +180,7 @@ def _merged(parts: Sequence[_Part]) -> Call:
         cache=None,
         attempt_log=None,
         prompt=None,
+        due=min(dues, default=None),
         deadline=max(deadlines) if len(deadlines) == len(parts) else None,
     )
 

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 
 import orjson
 
+from shared.governance.ledger.writer import CallOutcome
 from shared.governance.limits.model import MICRO
 from shared.inference.call import UpstreamAttempt
 from shared.inference.call_cost import CallCost
-from shared.jobs.model import Claim, Deferral, Outcome
+from shared.jobs.model import Claim, Deferral, Job, Outcome
 
 
 def history_of(
@@ -60,4 +61,31 @@ def _row(claim: Claim, attempt: UpstreamAttempt) -> dict[str, object]:
         "input_tokens": 0,
         "output_tokens": 0,
         "cost_usd": 0.0,
+        **({"lane": attempt.lane} if attempt.lane else {}),
     }
+
+
+def batch_attempt(job: Job, booked: CallOutcome, started_ms: int) -> bytes:
+    """Return the history line of a job that its provider's batch answered.
+
+    Args:
+        job: The job.
+        booked: What the answer is booked as.
+        started_ms: Unix milliseconds since which the batch was gathered.
+    """
+    row = {
+        "run": job.attempts or 1,
+        "worker": None,
+        "provider": booked.provider,
+        "model": booked.model,
+        "key": None,
+        "status": 200,
+        "code": None,
+        "started_at": started_ms,
+        "duration_ms": booked.latency_ms,
+        "input_tokens": booked.usage.input,
+        "output_tokens": booked.usage.output,
+        "cost_usd": booked.cost.micro_usd / MICRO if booked.cost.priced else None,
+        "lane": booked.lane,
+    }
+    return orjson.dumps(row)

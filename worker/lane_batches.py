@@ -27,7 +27,7 @@ from shared.governance.ledger.writer import CallOutcome, entry_of
 from shared.governance.limits.runs import Run
 from shared.governance.pricing.usage import answer_estimate, used_by
 from shared.inference.billing import Billing
-from shared.inference.call import Target
+from shared.inference.call import Answer, Call, Target
 from shared.inference.gathered_requests import GatheredRequests
 from shared.inference.inference import Inference
 from shared.inference.provider_batch_lines import ended_files, parse_object, part_of
@@ -46,6 +46,7 @@ from shared.patience.gathering import (
     GatheredBatches,
     GatheredState,
     GatheredTurn,
+    Group,
     LineAnswer,
 )
 from shared.patience.lanes import Lane
@@ -53,12 +54,14 @@ from shared.patience.times import LaneTimes
 from shared.providers.wires.openai import OpenAIWire
 from shared.settings.patience import PatienceSettings
 from shared.store.commands import RedisCommands
-from shared.surfaces.request_types import BY_NAME
+from shared.surfaces.request_types import BY_NAME, CHAT, RESPONSES
+from worker.history import batch_attempt
 
 log = logging.getLogger("finops.batches")
 
 SHORTEST_POLL_S = 0.05
 LONGEST_POLL_S = 5.0
+_KEPT_TYPES = frozenset({CHAT.name, RESPONSES.name})
 CountJobs = Callable[[str, str, int], None]
 STEP_SHARE = 0.8
 """Share of its lease that a step may take: after it another worker would begin to repeat it."""
@@ -102,6 +105,42 @@ class LaneTools:
         self.billing = billing
         self.governance = governance
         self.times = LaneTimes(commands)
+
+    async def call_of(self, job: Job, group: Group) -> Call | None:
+        """Return a job's call as its batch has it; None: its request is gone.
+
+        Raises:
+            GatewayError: It cannot be run for its owner any more.
+        """
+        payload = await self.jobs.payload(job.id)
+        if payload is None:
+            return None
+        caller = await self.governance.owner(job.owner)
+        caller.check()
+        return retry_call(job, payload, caller, model=f"{group.provider}/{group.model}")
+
+    def target(self, group: Group) -> Target:
+        """Return the target of a batch."""
+        return Target(self.inference.providers[group.provider], group.model)
+
+    async def keep(self, job: Job, group: Group, result: bytes) -> None:
+        """Store what a usual run would of an answer: a response, and who owns what the provider keeps.
+
+        Raises:
+            StoreUnavailable: No answer.
+        """
+        if job.request_type not in _KEPT_TYPES:
+            return
+        try:
+            call = await self.call_of(job, group)
+        except StoreUnavailable:
+            raise
+        except GatewayError as error:  # it has been answered all the same
+            log.warning("an answer's owner is not recorded", extra={"job_id": job.id, "reason": error.code})
+            return
+        if call is not None:
+            await self.inference.objects.record_made(call, self.target(group), result)
+            await self.inference.keep_job(call, Answer(status=200, body=result))
 
 
 class LaneBatches:
@@ -203,14 +242,13 @@ class LaneBatches:
         """Return a job's line; None: it does not wait any more, or cannot be run for its owner."""
         tools, group = self._tools, batch.group
         job = await tools.jobs.get(job_id)
-        payload = await tools.jobs.payload(job_id) if job is not None and job.state is State.DEFERRED else None
-        if job is None or payload is None:
+        if job is None or job.state is not State.DEFERRED:
             return None
         try:
-            caller = await tools.governance.owner(job.owner)
-            caller.check()
-            call = retry_call(job, payload, caller, model=f"{group.provider}/{group.model}")
-            _, _, request = prepared(call, Target(tools.inference.providers[group.provider], group.model), self._wire)
+            call = await tools.call_of(job, group)
+            if call is None:
+                return None
+            _, _, request = prepared(call, tools.target(group), self._wire)
         except StoreUnavailable:
             raise
         except GatewayError:
@@ -276,6 +314,7 @@ class LaneBatches:
         if job is None or job.state.terminal:
             return LineAnswer(job_id, late=late)
         group = batch.group
+        await tools.keep(job, group, result)
         cost = {"cost_micro_usd": booked.cost.micro_usd} if booked.cost.priced else {}
         outcome = Outcome(
             state=State.COMPLETED,
@@ -285,6 +324,7 @@ class LaneBatches:
                 "upstream_attempts": 1, "lane": str(Lane.BATCH), **cost,
             },
             ledger=entry_of(booked),
+            history=batch_attempt(job, booked, batch.created_ms),
             stored=await tools.bodies.pack(f"jobs/{job_id}", result, name=f"result-{batch.id}"),
         )  # fmt: skip
         other = group.provider != provider_of(job.model)

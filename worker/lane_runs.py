@@ -19,6 +19,8 @@ from worker.embedding_calls import EmbeddingCalls
 
 log = logging.getLogger("finops.worker")
 
+LONGEST_QUEUE_S = 600.0
+"""A longer wait in the queue is that of a pause, which says nothing about other jobs: it is not counted."""
 LEAST_S = 0.05
 """Time left until its promotion below which a job does not try its lane."""
 CountLane = Callable[[str, str], None]
@@ -69,7 +71,7 @@ class LaneRuns:
         if tried is not None:
             return tried
         call.lane = str(Lane.NOW)
-        began = time.perf_counter()
+        began = time.perf_counter() - queued_s(claim)
         gathered = await self._embeddings.answer(call, call_cost) if lane is not None and lane.gathers else None
         answer = gathered or await run_now(call)
         await self._record(f"{answer.provider}/{answer.model}", Lane.NOW, time.perf_counter() - began)
@@ -87,11 +89,11 @@ class LaneRuns:
             lane_call = cheapest_call(call, lane.model, deadline=deadline)
         else:
             return None
-        return await self._answer(lane_call, lane.lane)
+        return await self._answer(lane_call, lane.lane, queued_s(claim))
 
-    async def _answer(self, lane_call: Call, lane: Lane) -> LaneAnswer | None:
+    async def _answer(self, lane_call: Call, lane: Lane, waited_s: float) -> LaneAnswer | None:
         call_cost = self._inference.open_call_cost(lane_call)
-        began = time.perf_counter()
+        began = time.perf_counter() - waited_s
         try:
             answer = await self._inference.answer(lane_call, call_cost)
         except (GatewayError, RetryLater) as error:
@@ -118,3 +120,18 @@ class LaneRuns:
             return
         with suppress(StoreUnavailable):
             await self._times.record(model, Lane.NOW if lane is Lane.LEAST_COST else lane, seconds)
+
+
+def queued_s(claim: Claim) -> float:
+    """Return how long a job waited for a worker after it was due, in seconds; times of lanes include it."""
+    waited_s = (claim.started_ms - claim.due_ms) / 1000
+    return waited_s if 0 < waited_s <= LONGEST_QUEUE_S else 0.0
+
+
+def due_of(claim: Claim) -> float | None:
+    """Return the end of a job's patience on this process's loop clock; None: it has none."""
+    lane = claim.context.get(LANE)
+    due_ms = lane.get("due_ms") if isinstance(lane, dict) else None
+    if not due_ms:
+        return None
+    return asyncio.get_running_loop().time() + float(due_ms - claim.started_ms) / 1000

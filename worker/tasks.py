@@ -27,7 +27,7 @@ from shared.surfaces.native_body import stored_payload
 from shared.surfaces.request_types import BY_NAME
 from worker.handle import RunHandle
 from worker.history import history_of
-from worker.lane_runs import LaneRuns
+from worker.lane_runs import LaneRuns, due_of
 from worker.retry import deferral_after
 from worker.streamed import answer_streamed, can_stream
 from worker.webhooks import DELIVERY, WebhookDelivery
@@ -157,6 +157,7 @@ class JobRunner:
             job_id=claim.id,
             session=str(claim.context.get("session", "")),
             deadline=_deadline(claim),
+            due=due_of(claim),
             patience_s=PATIENCE_S,
             defers=True,
             surface=str(claim.context.get("surface", "")),

@@ -39,6 +39,9 @@ WAIT_SPREAD = 0.1
 # A provider's own: rate limited, overloaded.
 NO_ROOM_STATUSES = frozenset({429, 503, 529})
 TIMED_OUT = "The request timed out."
+# A job comes back after a quarter of the time that is left of its patience, if its provider is to rest for longer.
+SHARE_OF_REST = 0.25
+SOONEST_BACK_S = 0.5
 
 
 class Attempt(NamedTuple):
@@ -115,8 +118,8 @@ class Attempts:
                 failure = failure_to_report(failure, error)
         if failure is None:
             raise UpstreamFailure("No provider is available for this request.")
-        if self._call.defers and isinstance(failure, Overloaded):
-            raise RetryLater(failure.retry_after_s or 1.0, "overloaded", failure) from failure
+        if self._call.defers:
+            self._defer(targets[-1], failure)
         raise failure
 
     async def at(self, target: Target, once: Once[T], *, last: bool) -> T:
@@ -175,14 +178,46 @@ class Attempts:
             await self._pause(cooling_down, cooling_down.retry_after_s or 0.0)
             key = health.choose(target.model, session, waited=True)
         except CircuitOpen as refusal:
-            if last and self._call.defers:
-                raise RetryLater(refusal.retry_after_s or 1.0, "circuit_open", refusal) from refusal
-            raise
+            if not last or not self._call.defers:
+                raise
+            key = self._urgent_key(health, target, refusal)
         if key is None and target.provider.keys:
             raise ModelNotFound(
                 f"No key of provider {target.provider.name!r} may use the model {target.model!r}.", param="model"
             )
         return key
+
+    def _urgent_key(self, health: ProviderHealth, target: Target, refusal: CircuitOpen) -> ProviderKey | None:
+        """Return the key for a call that cannot wait for an open circuit; others come back later."""
+        wait_s = refusal.retry_after_s or 1.0
+        back_s = self._back_s(wait_s)
+        if back_s < wait_s:
+            try:
+                return health.choose(target.model, self._call.session, waited=True, urgent=True)
+            except CircuitOpen:  # another one has just tried
+                pass
+        raise RetryLater(back_s, "circuit_open", refusal) from refusal
+
+    def _defer(self, last: Target, failure: GatewayError) -> None:
+        """Have a job come back later that had no room, or has time left and met an outage of its provider.
+
+        Raises:
+            RetryLater: It is to come back.
+        """
+        if isinstance(failure, Overloaded):
+            raise RetryLater(self._back_s(failure.retry_after_s or 1.0), "overloaded", failure) from failure
+        if self._patience_left_s() > 0 and judge(failure) is Verdict.SAME_KEY:
+            wait_s = self._board[last.provider.name].wait_s(last.model)
+            if wait_s > 0:
+                raise RetryLater(self._back_s(wait_s), "circuit_open", failure) from failure
+
+    def _back_s(self, wait_s: float) -> float:
+        """Return after how long a job comes back: the less patience is left, the sooner."""
+        left_s = self._patience_left_s()
+        return wait_s if left_s <= 0 else min(wait_s, max(left_s * SHARE_OF_REST, SOONEST_BACK_S))
+
+    def _patience_left_s(self) -> float:
+        return 0.0 if self._call.due is None else self._call.due - self._time()
 
     def _next_key(
         self, health: ProviderHealth, target: Target, tried: frozenset[str], error: GatewayError
@@ -225,7 +260,9 @@ class Attempts:
         if log is not None:
             now = time.time()
             name = target.provider.name
-            log.append(UpstreamAttempt(name, target.model, key.name if key else "", now - took_s, now, status, code))
+            attempt = UpstreamAttempt(name, target.model, key.name if key else "", now - took_s, now, status, code)
+            attempt.lane = self._call.lane
+            log.append(attempt)
 
     def _wait_s(self, health: ProviderHealth, error: GatewayError, attempt: int, target: Target) -> float:
         if error.retry_after_s is None:

@@ -42,6 +42,7 @@ class UpstreamAttempt:
         ended: Unix seconds; of a stream, when it had begun.
         status: HTTP status of its end.
         code: Error code; empty: it was answered.
+        lane: Lane of its job; empty: the job was submitted without patience.
     """
 
     provider: str
@@ -51,6 +52,7 @@ class UpstreamAttempt:
     ended: float
     status: int
     code: str = ""
+    lane: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,6 +70,7 @@ class Call:
         job_id: The job that this call is a run of, if any; the provider's idempotency key where one exists.
         session: Calls of one session stay with one key of a provider, for its prompt cache; empty: none.
         deadline: Event loop time past which no attempt starts and the running one ends; None: the provider's limits.
+        due: Event loop time by which a job is to be answered if that is possible; None: nothing was promised.
         begin_by: Event loop time by which a stream must begin; it may go on after. None: the provider's limits.
         patience_s: Longest wait between attempts that is slept through, in seconds.
         defers: Whether a longer wait raises ``RetryLater`` (a job gives its slot back) or ends the attempts.
@@ -96,6 +99,7 @@ class Call:
     job_id: str = ""
     session: str = ""
     deadline: float | None = None
+    due: float | None = None
     begin_by: float | None = None
     patience_s: float = 30.0
     defers: bool = False

@@ -26,7 +26,6 @@ from shared.inference.output_limits import limit_output
 from shared.inference.owned_ids import OwnedIds
 from shared.inference.passthrough import Passthrough
 from shared.inference.provider_objects import ProviderObjects
-from shared.inference.references import made_ids
 from shared.inference.route import Routing
 from shared.inference.streaming import ProviderStream
 from shared.inference.token_count import count_tokens
@@ -65,6 +64,7 @@ class Inference:
         conversations: The stored responses; None: none are stored.
         catalogue: The model names that callers may use.
         forwarder: Forwards requests that belong to one provider.
+        objects: Checks and records who owns what providers keep.
         late_reads: Streams that are read on after their callers have left.
         cache: The cache of answers; None: it is off.
     """
@@ -100,7 +100,7 @@ class Inference:
         self.cache = cache
         self.conversations = conversations
         self.catalogue = Catalogue(routing, ModelLists(providers, client))
-        self._objects = ProviderObjects(owned)
+        self.objects = ProviderObjects(owned)
         self.forwarder = Forwarder(Passthrough(providers, client), billing, owned)
 
     def start(self) -> None:
@@ -123,7 +123,7 @@ class Inference:
         recalled = await self._recall(call)
         for index, target in enumerate(self._route(call)):
             if index == 0:
-                await self._objects.check(call, target)
+                await self.objects.check(call, target)
             try:
                 await self._prepared(call, target, recalled)
             except UnsupportedParameter:
@@ -210,7 +210,7 @@ class Inference:
         if self.cache is None or call.cache is None:
             return None
         targets = self._route(call)
-        check = partial(self._objects.check, call, targets[0])
+        check = partial(self.objects.check, call, targets[0])
         return await self.cache.stored_answer(call, call.cache, targets, check, partial(self.open_call_cost, call))
 
     async def stream(self, call: Call, call_cost: CallCost | None = None) -> AnswerStream:
@@ -280,13 +280,13 @@ class Inference:
         async def once(attempt: Attempt) -> T:
             output = None if cost is None else cost.reservation.output
             sent = call if output is None else await limit_output(call, attempt.target, output)
-            await self._objects.check(call, attempt.target)
+            await self.objects.check(call, attempt.target)
             wire, ask, request = await self._prepared(sent, attempt.target, recalled)
             return await receive(Outgoing(sent, attempts, attempt, wire, ask, request))
 
         try:
             if use is not None and self.cache is not None:
-                send, check = partial(attempts.over, targets, once), partial(self._objects.check, call, targets[0])
+                send, check = partial(attempts.over, targets, once), partial(self.objects.check, call, targets[0])
                 run = CachedRun(targets, send, from_cache, check, self, attempts.begin_by)
                 return await self.cache.run(call, use, cost, run), cost
             if cost is not None:
@@ -311,8 +311,8 @@ class Inference:
         except MalformedAnswer as error:
             raise UpstreamFailure(f"Provider {target.provider.name!r} sent an unusable answer: {error}.") from error
         await self._store_bridged(outgoing.call, wire)
-        if self._objects.records(outgoing.call, target):  # the wire has parsed the body: it is JSON
-            await self._objects.record(outgoing.call, target, made_ids(orjson.loads(body)))
+        if self.objects.records(outgoing.call, target):
+            await self.objects.record_made(outgoing.call, target, body)
         return Answer(
             status=exchange.status,
             body=translated.body,
@@ -386,9 +386,8 @@ class Inference:
 
     async def _stream_ended(self, outgoing: Outgoing, made: Mapping[str, Any] | None) -> None:
         await self._store_bridged(outgoing.call, outgoing.wire)
-        target = outgoing.attempt.target
-        if made is not None and self._objects.records(outgoing.call, target):
-            await self._objects.record(outgoing.call, target, made_ids(made))
+        if made is not None:
+            await self.objects.record_made(outgoing.call, outgoing.attempt.target, made)
 
     async def _store_bridged(self, call: Call, wire: Wire) -> None:
         """Store the response that a bridge made; jobs store theirs when they end."""

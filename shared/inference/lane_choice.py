@@ -12,9 +12,10 @@ from shared.patience.lanes import JobLane, Lane, LaneOption, choose_lane, promot
 from shared.patience.times import Histogram, LaneTimes
 from shared.settings.patience import PatienceSettings
 from shared.surfaces.request_types import CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES
+from shared.surfaces.responses.items import referenced_ids
 
 _FLEX_TYPES = frozenset({CHAT.name, RESPONSES.name})
-_BATCH_TYPES = frozenset({CHAT.name, COMPLETIONS.name, EMBEDDINGS.name})
+_BATCH_TYPES = frozenset({CHAT.name, COMPLETIONS.name, EMBEDDINGS.name, RESPONSES.name})
 # Their requests may hold more than OpenAI's fields.
 _OTHER_SURFACES = frozenset({"anthropic", "genai"})
 _DEFAULT_TIERS = frozenset({None, "auto", "default"})
@@ -38,7 +39,7 @@ def may_use_batch(call: Call, target: Target) -> bool:
     provider, fields = target.provider, call.fields
     if not provider.batches or provider.deployments or call.headers or not _is_plain(call, target, _BATCH_TYPES):
         return False
-    if fields.get("store") is False or any(fields.get(name) for name in _NOT_IN_BATCHES):
+    if fields.get("store") is False or any(fields.get(name) for name in _NOT_IN_BATCHES) or referenced_ids(fields):
         return False
     tools = fields.get("tools") or []
     return isinstance(tools, list) and all(isinstance(tool, dict) and tool.get("type") in _OWN_TOOLS for tool in tools)
@@ -92,21 +93,24 @@ class LaneChooser:
         first, *more = self._catalogue.targets(call)
         cost = self._billing.expected_cost(call, first)
         gathers = patience_s > 0 and call.request_type is EMBEDDINGS
+        due_ms = now_ms + round(patience_s * 1000) if patience_s else 0
+        runs_now = JobLane(lane=Lane.NOW, due_ms=due_ms, gathers=gathers)
         if not patience_s or not cost.priced:
-            return JobLane(lane=Lane.NOW, gathers=gathers)
+            return runs_now
         times = await self._times(first)
         now = LaneOption(lane=Lane.NOW, cost=cost.micro_usd, time_s=self._now_s(times))
         options = [*self._own(call, first, times, starts_later=starts_later)]
         if "least_cost" in self.settings.lanes:
             options += [option for target in more if (option := await self._other(call, target)) is not None]
-        margin_s = self.settings.margin_s
+        margin_s = self.settings.margin_of(patience_s)
         chosen = choose_lane(now, options, patience_s=patience_s, margin_s=margin_s)
         if chosen is now:
-            return JobLane(lane=Lane.NOW, gathers=gathers)
+            return runs_now
         return JobLane(
             lane=chosen.lane,
             saving=now.cost - chosen.cost,
             promote_ms=now_ms + round(promote_after_s(now, patience_s, margin_s) * 1000),
+            due_ms=due_ms,
             model=first.name if chosen.lane is Lane.BATCH else chosen.model,
             gathers=gathers,
         )
@@ -164,4 +168,4 @@ def cheapest_call(call: Call, model: str, *, deadline: float) -> Call:
 
 def _on_lane(call: Call, lane: Lane, deadline: float) -> Call:
     until = deadline if call.deadline is None else min(deadline, call.deadline)
-    return replace(call, lane=str(lane), deadline=until, cache=None)
+    return replace(call, lane=str(lane), deadline=until, due=None, cache=None)

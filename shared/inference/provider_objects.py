@@ -1,14 +1,17 @@
 """Ownership of what inference calls use and make in a provider's account: stored responses, conversations, files."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
 
 from shared.background import LARGE_BYTES, beside_loop
 from shared.governance.keys.caller import Caller
 from shared.inference.call import Call, Target
 from shared.inference.forwarding import check_owned
 from shared.inference.owned_ids import OwnedIds
-from shared.inference.references import referenced_ids
+from shared.inference.references import made_ids, referenced_ids
 from shared.surfaces.large_json import contains
 from shared.surfaces.request_types import CHAT, RESPONSES
 from shared.surfaces.response_ids import is_ours
@@ -52,6 +55,15 @@ class ProviderObjects:
             return False
         store = call.fields.get("store")
         return store is not False if call.request_type is RESPONSES else store is True and call.request_type is CHAT
+
+    async def record_made(self, call: Call, target: Target, answer: bytes | Mapping[str, Any]) -> None:
+        """Record the owner of what an answer, JSON or parsed, says the provider keeps of the call.
+
+        Raises:
+            StoreUnavailable: No answer.
+        """
+        if self.records(call, target):
+            await self.record(call, target, made_ids(orjson.loads(answer) if isinstance(answer, bytes) else answer))
 
     async def record(self, call: Call, target: Target, ids: Iterable[str]) -> None:
         """Record the owner of ids that a provider made for a call.

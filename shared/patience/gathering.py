@@ -246,7 +246,7 @@ class GatheredBatches:
 def _line_args(line: LineAnswer) -> list[Argument]:
     outcome = line.outcome
     if outcome is None:
-        return [line.job_id, "", 0, "", "", "", 0, "", "", "", "", line.late]
+        return [line.job_id, "", 0, "", "", "", 0, "", "", "", "", line.late, ""]
     stored = outcome.stored or stored_as_is(outcome.result)
     return [
         line.job_id,
@@ -261,4 +261,5 @@ def _line_args(line: LineAnswer) -> list[Argument]:
         outcome.ledger,
         line.index,
         line.late,
+        outcome.history,
     ]

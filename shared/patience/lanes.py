@@ -77,6 +77,7 @@ class JobLane:
         lane: The lane that was chosen at its submit.
         saving: What it is expected to cost less than now, micro-USD.
         promote_ms: Unix milliseconds at which it runs now unless it is answered; 0: it runs now anyway.
+        due_ms: Unix milliseconds at which its patience ends; 0: it has none.
         model: With ``LEAST_COST`` and ``BATCH``, the target as ``provider/model``.
         gathers: Whether it may share one upstream call with others, as embeddings do.
     """
@@ -84,6 +85,7 @@ class JobLane:
     lane: Lane
     saving: int = 0
     promote_ms: int = 0
+    due_ms: int = 0
     model: str = ""
     gathers: bool = False
 
@@ -93,6 +95,7 @@ class JobLane:
             "name": str(self.lane),
             "saving": self.saving,
             "promote_ms": self.promote_ms,
+            "due_ms": self.due_ms,
             "model": self.model,
             "gathers": int(self.gathers),
         }
@@ -107,6 +110,7 @@ class JobLane:
             lane=Lane(stored["name"]),
             saving=int(stored.get("saving", 0)),
             promote_ms=int(stored.get("promote_ms", 0)),
+            due_ms=int(stored.get("due_ms", 0)),
             model=str(stored.get("model", "")),
             gathers=bool(stored.get("gathers")),
         )

@@ -25,6 +25,7 @@ class PatienceSettings(Section):
         assumed_batch_s: Time of provider batches while too few are measured; 0: they are not chosen then.
         assumed_now_s: Time of a usual run while too few are measured.
         margin_s: Time kept free before the end of a job's patience, besides that of a run.
+        margin_share: Share of the patience that is kept free in addition, for outages of the provider.
         gather_s: Longest time for which single jobs are gathered for a provider's batch.
         gather_jobs: Most jobs of such a batch.
         gather_mb: Most MiB of their requests together.
@@ -42,7 +43,12 @@ class PatienceSettings(Section):
     assumed_batch_s: Wait = 0
     assumed_now_s: Wait = 60
     margin_s: Wait = 30
+    margin_share: Annotated[float, Field(ge=0, le=0.9)] = 0.1
     gather_s: Annotated[float, Field(ge=0, le=86_400)] = 60
     gather_jobs: Annotated[int, Field(ge=1, le=50_000)] = 1000
     gather_mb: Annotated[float, Field(gt=0, le=190)] = 50
     look_s: Annotated[float, Field(ge=0.05, le=3600)] = 15
+
+    def margin_of(self, patience_s: float) -> float:
+        """Return the time kept free before the end of a patience, in seconds, besides that of a run."""
+        return self.margin_s + self.margin_share * patience_s

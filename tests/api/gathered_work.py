@@ -12,7 +12,7 @@ from worker.lane_batches import LaneBatches, LaneTools, gathered_batches
 ASYNC = "/v1/async/chat/completions"
 BODY = {"model": "openai/gpt-5", "messages": CHAT["messages"]}
 PRICES = {"*/*": {"input": 1000, "output": 1000, "batch_discount": 0.5}}
-PATIENCE = {"assumed_batch_s": 60, "assumed_now_s": 10, "margin_s": 5, "lanes": ["batch"]}
+PATIENCE = {"assumed_batch_s": 60, "assumed_now_s": 10, "margin_s": 5, "margin_share": 0, "lanes": ["batch"]}
 ADMIN = {"authorization": "Bearer test-admin-key-0123456789"}
 MINE = {"x-bf-vk": KEY_A}
 

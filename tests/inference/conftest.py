@@ -64,7 +64,7 @@ def inference(build: Callable[..., Inference], provider: Callable[..., ProviderS
 def chat(model: str, *, caller: Caller = ANONYMOUS, request_type: RequestType = CHAT, **more: Any) -> Call:
     known = {
         name: more.pop(name)
-        for name in ("deadline", "begin_by", "session", "patience_s", "defers", "job_id", "headers")
+        for name in ("deadline", "due", "begin_by", "session", "patience_s", "defers", "job_id", "headers")
         if name in more
     }
     fields = {"model": model, "messages": [{"role": "user", "content": "hello"}], **more}

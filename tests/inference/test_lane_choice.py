@@ -30,7 +30,7 @@ SETTINGS: dict[str, Any] = {
     "ledger": {"unpriced": "allow"},
 }
 DAY_S = 86_400
-ASSUMED = {"assumed_flex_s": 60, "assumed_batch_s": 3600, "assumed_now_s": 10, "margin_s": 5}
+ASSUMED = {"assumed_flex_s": 60, "assumed_batch_s": 3600, "assumed_now_s": 10, "margin_s": 5, "margin_share": 0}
 Choose = Callable[..., LaneChooser]
 
 
@@ -64,13 +64,21 @@ def target(lanes: LaneChooser, model: str = "both/m") -> Any:
 async def test_the_lane_follows_the_patience(choose: Choose) -> None:
     lanes = choose()
     assert await lane_of(lanes, 0) == JobLane(lane=Lane.NOW)
+    assert await lane_of(lanes, 70) == JobLane(lane=Lane.NOW, due_ms=1_070_000)
     assert (await lane_of(lanes, 74)).lane == Lane.NOW, "60 s for flex, 10 s for a run, 5 s of margin"
     flex = await lane_of(lanes, 75)
-    assert (flex.lane, flex.promote_ms) == (Lane.FLEX, 1_060_000)
+    assert (flex.lane, flex.promote_ms, flex.due_ms) == (Lane.FLEX, 1_060_000, 1_075_000)
     batch = await lane_of(lanes, 3615)
     assert (batch.lane, batch.promote_ms) == (Lane.BATCH, 4_600_000)
     assert batch.saving > flex.saving > 0
     assert (await lane_of(lanes, starts_later=True)).lane == Lane.FLEX, "a batch would start before"
+
+
+async def test_a_share_of_the_patience_is_kept_for_outages(choose: Choose) -> None:
+    lanes = choose(margin_share=0.1)
+    assert (await lane_of(lanes, 83)).lane == Lane.NOW
+    flex = await lane_of(lanes, 100)
+    assert (flex.lane, flex.promote_ms) == (Lane.FLEX, 1_075_000), "10 s, besides 10 s for a run and 5 s of margin"
 
 
 async def test_without_times_everything_runs_now(choose: Choose) -> None:

@@ -118,6 +118,44 @@ async def test_a_circuit_that_opens_under_a_call_ends_it_with_what_it_met(build,
         await inference.answer(chat("sim/gpt@status=500", defers=True))
 
 
+async def test_a_job_whose_patience_ends_soon_tries_an_open_circuit(build, provider, sim: RunningSimulator) -> None:
+    inference = build(providers={"sim": provider(breaker={**BREAKER, "open_s": 3000})})
+    sim.script(model="gpt", times=3, status=503)
+    with pytest.raises(UpstreamRefused):
+        await inference.answer(chat("sim/gpt"))
+    with pytest.raises(RetryLater) as later:
+        await inference.answer(chat("sim/gpt", defers=True, due=soon(100_000)))
+    assert (later.value.reason, later.value.delay_s > 2000) == ("circuit_open", True)
+    health = inference._board["sim"]
+    circuit = next(iter(health._circuits.values()))
+    circuit._entered_at = health._clock() + 3000
+    with pytest.raises(RetryLater) as later:
+        await inference.answer(chat("sim/gpt", defers=True, due=soon(1000)))
+    assert later.value.delay_s == pytest.approx(250, abs=25), "another job has just tried"
+    circuit._entered_at = health._clock() - 3000
+    answer = await inference.answer(chat("sim/gpt", defers=True, due=soon(1000)))
+    assert (answer.attempts, len(sim.requests)) == (1, 4)
+
+
+@pytest.mark.parametrize(("due_s", "reason"), [(1000, "circuit_open"), (-1, None), (None, None)])
+async def test_a_job_with_patience_comes_back_after_an_outage(build, provider, due_s, reason) -> None:
+    inference = build(providers={"sim": provider(breaker={**BREAKER, "open_s": 3000})})
+    due = None if due_s is None else soon(due_s)
+    with pytest.raises((RetryLater, UpstreamRefused)) as ended:
+        await inference.answer(chat("sim/gpt@status=503", defers=True, due=due))
+    assert getattr(ended.value, "reason", None) == reason
+    if isinstance(ended.value, RetryLater):
+        assert ended.value.delay_s == pytest.approx(250, abs=25)
+
+
+async def test_a_request_that_fails_alone_fails_whatever_patience_is_left(build, provider) -> None:
+    inference = build(providers={"sim": provider()})
+    with pytest.raises(UpstreamRefused):
+        await inference.answer(chat("sim/gpt@status=503", defers=True, due=soon(1000)))
+    with pytest.raises(UpstreamRefused):
+        await inference.answer(chat("sim/gpt@status=400", defers=True, due=soon(1000)))
+
+
 async def test_streams_that_break_off_open_the_circuit_too(build, provider) -> None:
     inference = build(providers={"sim": provider(breaker={**BREAKER, "min_requests": 1, "open_s": 60})})
     stream = await inference.stream(chat("sim/gpt@cut=3", stream=True))

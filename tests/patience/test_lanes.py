@@ -57,7 +57,7 @@ def test_the_choice_does_not_depend_on_the_order(now: LaneOption, rows: list[tup
 
 
 def test_a_lane_is_read_as_it_was_stored() -> None:
-    lane = JobLane(lane=Lane.LEAST_COST, saving=12, promote_ms=34, model="a/b", gathers=True)
+    lane = JobLane(lane=Lane.LEAST_COST, saving=12, promote_ms=34, due_ms=56, model="a/b", gathers=True)
     assert JobLane.from_json(lane.to_json()) == lane
     assert JobLane.from_json(None) is None
     assert JobLane(lane=Lane.NOW).to_json() == {"name": "now"}

@@ -1,6 +1,8 @@
 """Runs of jobs on lanes, where nothing is billed or measured."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,7 +19,7 @@ from shared.surfaces.request_types import CHAT
 from simulator.serve import running
 from tests.inference.conftest import chat
 from worker.lane_batches import gathered_batches
-from worker.lane_runs import LaneRuns
+from worker.lane_runs import LaneRuns, due_of, queued_s
 
 STARTED_MS = 1_000_000
 LATER_MS = STARTED_MS + 600_000
@@ -82,6 +84,19 @@ async def test_a_job_is_answered_on_its_lane_or_now(
     assert (answered.answer.status, answered.call_cost) == (200, None)
     assert [each.lane for each in calls] == ([answered_on] if answered_on in {"", "now"} else [])
     assert answered.answer.model == ("cheap" if answered_on == "least_cost" else model.removeprefix("sim/"))
+
+
+@pytest.mark.parametrize(
+    ("due_ms", "waited_s"), [(STARTED_MS - 2500, 2.5), (STARTED_MS, 0), (STARTED_MS + 5, 0), (STARTED_MS - 600_001, 0)]
+)
+def test_times_include_the_wait_for_a_worker_but_no_pause(due_ms: int, waited_s: float) -> None:
+    assert queued_s(replace(claim_on(None), due_ms=due_ms)) == waited_s
+
+
+@pytest.mark.parametrize("lane", [None, JobLane(lane=Lane.NOW), JobLane(lane=Lane.NOW, due_ms=STARTED_MS + 5000)])
+async def test_a_run_knows_when_its_patience_ends(lane: JobLane | None) -> None:
+    due, now = due_of(claim_on(lane)), asyncio.get_running_loop().time()
+    assert due is None if lane is None or not lane.due_ms else due is not None and now < due <= now + 5
 
 
 async def test_without_billing_nothing_is_gathered(inference: Inference) -> None:

@@ -119,6 +119,7 @@ local function conclude(job, now, outcome)
     history = longer_history(job, outcome.history or ended_run(job, now, outcome.status, outcome.code))
   else
     leave_waiting(job)
+    history = longer_history(job, outcome.history)
   end
   local id = job.id
   local ttl = outcome.dead and math.max(job.ttl_ms, DEAD_MS) or job.ttl_ms

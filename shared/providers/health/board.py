@@ -69,13 +69,20 @@ class ProviderHealth:
         return keys
 
     def choose(
-        self, model: str, session: str, tried: frozenset[str] = frozenset(), *, waited: bool = False
+        self,
+        model: str,
+        session: str,
+        tried: frozenset[str] = frozenset(),
+        *,
+        waited: bool = False,
+        urgent: bool = False,
     ) -> ProviderKey | None:
         """The key for a call; None where the provider is called without.
 
         Args:
             tried: Keys that refused this very call.
             waited: The call has waited for a cooldown already: take the key that recovers first.
+            urgent: The call cannot wait until an open circuit is half-open: one such call a second passes.
 
         Raises:
             CircuitOpen: No call passes now.
@@ -85,7 +92,7 @@ class ProviderHealth:
         if self.calm and not tried:
             return choose_key(keys, session)
         now = self._clock()
-        open_keys = self._passable(keys, model, now)
+        open_keys = self._passable(keys, model, now, urgent=urgent)
         ready = [key for key in open_keys if key.name not in tried and not self._cooldowns.of(key.name, model, now)]
         key = choose_key(ready, session) if ready else self._first_to_recover(open_keys, model, now, waited=waited)
         self._enter(key.name if key else "", model, now)
@@ -109,23 +116,34 @@ class ProviderHealth:
             cooldown.until - now if (cooldown := self._cooldowns.of(name, model, now)) else 0.0 for name in names
         )
 
-    def _passable(self, keys: Sequence[ProviderKey], model: str, now: float) -> list[ProviderKey]:
+    def wait_s(self, model: str) -> float:
+        """Seconds until a call of a model may pass the circuits; 0: now."""
+        now = self._clock()
+        waits = {key.name: self._blocked_s(HealthScope(key.name, model), now) for key in self.keys(model)}
+        return self._shortest_s(waits, model, now)
+
+    def _passable(
+        self, keys: Sequence[ProviderKey], model: str, now: float, *, urgent: bool = False
+    ) -> list[ProviderKey]:
         """The keys whose circuits let a call through.
 
         Raises:
             CircuitOpen: There is none.
         """
         self.calm = not self._cooldowns and not self._open
-        waits = {key.name: self._blocked_s(HealthScope(key.name, model), now) for key in keys}
-        wait_s = max(
-            self._blocked_s(_REACH, now), min(waits.values()) if waits else self._blocked_s(HealthScope("", model), now)
-        )
+        waits = {key.name: self._blocked_s(HealthScope(key.name, model), now, urgent=urgent) for key in keys}
+        wait_s = self._shortest_s(waits, model, now, urgent=urgent)
         if wait_s > 0:
             raise CircuitOpen(
                 f"The provider {self.provider.name!r} failed too often. It is tried again in {wait_s:.1f} s.",
                 retry_after_s=wait_s,
             )
         return [key for key in keys if not waits[key.name]]
+
+    def _shortest_s(self, waits: Mapping[str, float], model: str, now: float, *, urgent: bool = False) -> float:
+        reach_s = self._blocked_s(_REACH, now, urgent=urgent)
+        own = waits.values() or [self._blocked_s(HealthScope("", model), now, urgent=urgent)]
+        return max(reach_s, min(own))
 
     def _first_to_recover(
         self, keys: Sequence[ProviderKey], model: str, now: float, *, waited: bool
@@ -143,9 +161,11 @@ class ProviderHealth:
             )
         return next((key for key in keys if key.name == first), None)
 
-    def _blocked_s(self, scope: HealthScope, now: float) -> float:
+    def _blocked_s(self, scope: HealthScope, now: float, *, urgent: bool = False) -> float:
         circuit = self._circuits.get(scope)
-        return circuit.wait_s(now) if circuit else 0.0
+        if circuit is None:
+            return 0.0
+        return circuit.urgent_wait_s(now) if urgent else circuit.wait_s(now)
 
     def _enter(self, key: str, model: str, now: float) -> None:
         for scope in (_REACH, HealthScope(key, model)):

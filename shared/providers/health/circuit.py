@@ -10,6 +10,8 @@ from enum import StrEnum
 from shared.settings.model import BreakerSettings
 
 BUCKETS = 10
+URGENT_S = 1.0
+"""An open circuit lets a call pass after this time whose caller cannot wait until it is half-open."""
 
 
 class CircuitState(StrEnum):
@@ -33,6 +35,7 @@ class Circuit:
     __slots__ = (
         "_bad",
         "_bucket_until",
+        "_entered_at",
         "_failed_at",
         "_good",
         "_in_a_row",
@@ -54,6 +57,7 @@ class Circuit:
         self._past: deque[tuple[float, int, int]] = deque(maxlen=BUCKETS)
         self._failed_at = float("-inf")
         self._probe_until = 0.0
+        self._entered_at = float("-inf")
         self.open_until = 0.0
 
     @property
@@ -77,12 +81,20 @@ class Circuit:
             return 0.0
         return max(0.0, self.open_until - now, self._probe_until - now)
 
+    def urgent_wait_s(self, now: float) -> float:
+        """Seconds until a call may pass that cannot wait as long as ``wait_s``; one a second does."""
+        return min(self.wait_s(now), max(0.0, self._entered_at + URGENT_S - now))
+
     def enter(self, now: float) -> None:
         """A call passes; through a half-open circuit it is the probe, and others wait for what it finds.
 
-        A probe that is never heard of again (its caller hung up) holds them up for ``open_s`` and no longer.
+        A probe that is never heard of again (its caller hung up) holds them up for ``open_s`` and no longer. An urgent
+        call through an open one closes it if it is answered, and changes nothing if it fails.
         """
-        if self.open_until:
+        if not self.open_until:
+            return
+        self._entered_at = now
+        if now >= self.open_until:
             self._probe_until = now + self._settings.open_s
 
     def succeeded(self, now: float) -> None:
@@ -134,6 +146,7 @@ class Circuit:
     def _open(self, now: float) -> None:
         self.open_until = now + self._settings.open_s
         self._probe_until = 0.0
+        self._entered_at = now
         self._on_change(self)
 
     def _turn(self, now: float) -> None:

@@ -41,6 +41,8 @@ async def test_single_jobs_become_one_batch_and_are_billed_alone(
         usage = (await gathered.job(entry["job"]))["result"]["usage"]
         assert entry["cost"] == usage["total_tokens"] * 500, "its own tokens, at batch rates"
         assert (entry["lane"], entry["saved_batch"]) == ("batch", entry["cost"])
+        (attempt,) = (await gathered.job(entry["job"]))["history"]
+        assert (attempt["lane"], attempt["model"], attempt["cost_usd"]) == ("batch", "gpt-5", entry["cost"] / 1e6)
     assert await gathered.budget() == (sum(entry["cost"] for entry in booked) / 1e6, 0)
     assert gathered.counted == [("batch", "answered", 5)]
     assert (await gathered.times.of("openai/gpt-5"))[Lane.BATCH].total == 5
@@ -147,6 +149,8 @@ async def test_the_first_answer_wins_and_the_other_is_booked(start: Start) -> No
     assert await statuses(gathered, [first, running]) == [("completed", "now"), ("completed", "batch")]
     codes = sorted((entry["job"] == first, entry.get("code", "")) for entry in await gathered.entries())
     assert codes == [(False, ""), (False, "late_duplicate"), (True, ""), (True, "late_duplicate")]
+    history = (await gathered.job(running))["history"]
+    assert [(each["code"], each.get("lane")) for each in history] == [("late_duplicate", None), (None, "batch")]
     await gathered.gateway.worker.run(next(claim for claim in claims if claim.id == running))
     assert len(await gathered.entries()) == 4, "a run that lost its job books nothing"
     counts = (await gathered.times.of("openai/gpt-5"))[Lane.BATCH].counts

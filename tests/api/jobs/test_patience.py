@@ -12,7 +12,13 @@ from worker.lane_runs import LaneRuns
 from worker.tasks import JobRunner
 
 PRICES = {"*/gpt*": {"input": 1000, "output": 1000, "flex_discount": 0.5, "batch_discount": 0.5}}
-PATIENCE = {"assumed_flex_s": 60, "assumed_now_s": 10, "margin_s": 5, "lanes": ["flex", "least_cost"]}
+PATIENCE = {
+    "assumed_flex_s": 60,
+    "assumed_now_s": 10,
+    "margin_s": 5,
+    "margin_share": 0,
+    "lanes": ["flex", "least_cost"],
+}
 BODY = {"model": "openai/gpt-5", "messages": CHAT["messages"]}
 ASYNC = "/v1/async/chat/completions"
 
@@ -79,7 +85,7 @@ async def test_a_tier_that_refuses_promotes_the_job_at_once(start: Start, sim: R
     assert (done["status"], done["lane"]) == ("completed", "now")
     tokens = done["result"]["usage"]["total_tokens"]
     assert done["history"][-1]["cost_usd"] == pytest.approx(tokens * 0.001)
-    assert [entry["status"] for entry in done["history"]] == [429, 200]
+    assert [(entry["status"], entry["lane"]) for entry in done["history"]] == [(429, "flex"), (200, "now")]
     assert tiers(sim) == ["flex", None]
     assert lanes.counted == [("flex", "refused")]
     state = lanes.gateway.services.inference.states()["openai"]

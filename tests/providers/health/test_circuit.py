@@ -105,3 +105,26 @@ def test_five_failures_in_a_row_open_it_at_any_traffic() -> None:
     made.failed(9 * 3600 + 7)
     assert made.closed, "the count begins anew"
     assert changes == [False, True]
+
+
+def test_one_urgent_call_a_second_passes_an_open_circuit() -> None:
+    made, changes = opened(at=0)
+    assert (made.urgent_wait_s(0.25), made.wait_s(0.25)) == (0.75, 4.75)
+    assert made.urgent_wait_s(1) == 0
+    made.enter(1)
+    assert made.urgent_wait_s(1.5) == 0.5, "another one has just tried"
+    made.failed(1.1)
+    assert made.wait_s(2) == 3, "its failure does not keep the circuit open for longer"
+    made.enter(2)
+    made.succeeded(2.1)
+    assert (made.closed, changes) == (True, [False, True])
+
+
+def test_urgent_calls_do_not_wait_for_a_probe_and_do_not_hold_up_the_next_one() -> None:
+    made, _ = opened(at=0)
+    made.enter(4.5)
+    assert made.wait_s(5) == 0, "the usual probe is not late because of an urgent call"
+    made.enter(5)
+    assert (made.wait_s(5.5), made.urgent_wait_s(5.5), made.urgent_wait_s(6)) == (4.5, 0.5, 0)
+    closed, _ = circuit()
+    assert closed.urgent_wait_s(1) == 0

@@ -125,6 +125,30 @@ def test_a_model_that_fails_is_left_alone_then_probed(clock: Clock) -> None:
     assert mine.quiet, "what has not failed for a window is forgotten"
 
 
+def test_an_urgent_call_passes_an_open_circuit_once_a_second(clock: Clock) -> None:
+    mine = board_of(clock, "a")[0]["p"]
+    assert mine.wait_s("m") == 0
+    for _ in range(2):
+        mine.failed("a", "m", refused(500))
+    assert mine.wait_s("m") == 5
+    with pytest.raises(CircuitOpen) as refusal:
+        mine.choose("m", "", urgent=True)
+    assert refusal.value.retry_after_s == 1
+    clock.now += 1
+    assert name_of(mine.choose("m", "", urgent=True)) == "a"
+    with pytest.raises(CircuitOpen):
+        mine.choose("m", "", urgent=True)
+    mine.answered("a", "m", 0.1)
+    assert mine.wait_s("m") == 0
+
+
+def test_a_provider_without_keys_has_circuits_too(clock: Clock) -> None:
+    mine = board_of(clock)[0]["p"]
+    for _ in range(2):
+        mine.failed("", "m", refused(500))
+    assert (mine.wait_s("m"), mine.wait_s("other")) == (5, 0)
+
+
 def test_a_key_that_fails_is_passed_over(clock: Clock) -> None:
     mine = board_of(clock, "a", "b")[0]["p"]
     for _ in range(2):
