@@ -13,7 +13,7 @@ promoted, whatever becomes of its batch.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -21,23 +21,16 @@ from typing import Any
 import orjson
 
 from shared.errors import GatewayError, StoreUnavailable, UpstreamRefused
-from shared.governance.keys.authenticate import Authenticator
 from shared.governance.ledger.batch_views import ENDED as ENDED_STATUSES
 from shared.governance.ledger.writer import CallOutcome, entry_of
 from shared.governance.limits.runs import Run
 from shared.governance.pricing.usage import answer_estimate, used_by
-from shared.inference.billing import Billing
-from shared.inference.call import Answer, Call, Target
 from shared.inference.gathered_requests import GatheredRequests
-from shared.inference.inference import Inference
 from shared.inference.provider_batch_lines import ended_files, parse_object, part_of
 from shared.inference.provider_batches import LATE_DUPLICATE
-from shared.inference.retries import retry_call
 from shared.inference.translation import prepared
-from shared.jobs.bodies import Bodies, BodyPolicy
 from shared.jobs.labels import index_of, provider_of
 from shared.jobs.model import Job, Outcome, State
-from shared.jobs.store import JobStore
 from shared.patience.gathering import (
     ENDED,
     LINES_AT_ONCE,
@@ -46,101 +39,24 @@ from shared.patience.gathering import (
     GatheredBatches,
     GatheredState,
     GatheredTurn,
-    Group,
     LineAnswer,
 )
-from shared.patience.lanes import Lane
-from shared.patience.times import LaneTimes
+from shared.patience.lanes import LANE, JobLane, Lane
 from shared.providers.wires.openai import OpenAIWire
 from shared.settings.patience import PatienceSettings
-from shared.store.commands import RedisCommands
-from shared.surfaces.request_types import BY_NAME, CHAT, RESPONSES
+from shared.surfaces.request_types import BY_NAME
 from worker.history import batch_attempt
+from worker.lane_tools import LaneTools
+from worker.metrics import LaneMetrics
 
 log = logging.getLogger("finops.batches")
 
 SHORTEST_POLL_S = 0.05
 LONGEST_POLL_S = 5.0
-_KEPT_TYPES = frozenset({CHAT.name, RESPONSES.name})
-CountJobs = Callable[[str, str, int], None]
 STEP_SHARE = 0.8
 """Share of its lease that a step may take: after it another worker would begin to repeat it."""
 GIVE_UP_MS = 8 * 86_400_000
 """Age at which a batch that cannot be read is forgotten; its jobs have been promoted long before."""
-
-
-class LaneTools:
-    """What gathered jobs are read, priced and answered with.
-
-    Args:
-        commands: The store.
-        policy: How bodies are stored.
-        billing: Prices lines.
-        inference: Knows the providers.
-        governance: Knows the owners.
-
-    Attributes:
-        commands: The store.
-        inference: Knows the providers.
-        jobs: The jobs.
-        bodies: Stores results.
-        billing: Prices lines.
-        governance: Knows the owners.
-        times: Counts how long batches took.
-    """
-
-    def __init__(
-        self,
-        commands: RedisCommands,
-        policy: BodyPolicy,
-        *,
-        billing: Billing,
-        inference: Inference,
-        governance: Authenticator,
-    ) -> None:
-        self.commands = commands
-        self.inference = inference
-        self.jobs = JobStore(commands, policy)
-        self.bodies = Bodies(commands, policy)
-        self.billing = billing
-        self.governance = governance
-        self.times = LaneTimes(commands)
-
-    async def call_of(self, job: Job, group: Group) -> Call | None:
-        """Return a job's call as its batch has it; None: its request is gone.
-
-        Raises:
-            GatewayError: It cannot be run for its owner any more.
-        """
-        payload = await self.jobs.payload(job.id)
-        if payload is None:
-            return None
-        caller = await self.governance.owner(job.owner)
-        caller.check()
-        return retry_call(job, payload, caller, model=f"{group.provider}/{group.model}")
-
-    def target(self, group: Group) -> Target:
-        """Return the target of a batch."""
-        return Target(self.inference.providers[group.provider], group.model)
-
-    async def keep(self, job: Job, group: Group, result: bytes) -> None:
-        """Store what a usual run would of an answer: a response, and who owns what the provider keeps.
-
-        Raises:
-            StoreUnavailable: No answer.
-        """
-        if job.request_type not in _KEPT_TYPES:
-            return
-        try:
-            call = await self.call_of(job, group)
-        except StoreUnavailable:
-            raise
-        except GatewayError as error:  # it has been answered all the same
-            log.warning("an answer's owner is not recorded", extra={"job_id": job.id, "reason": error.code})
-            return
-        if call is not None:
-            await self.inference.objects.record_made(call, self.target(group), result)
-            await self.inference.keep_job(call, Answer(status=200, body=result))
 
 
 class LaneBatches:
@@ -150,16 +66,20 @@ class LaneBatches:
         store: The gathered batches.
         requests: Sends requests about them to their providers.
         tools: Reads, prices and answers their jobs.
-        count: Notified of how many jobs a lane answered, refused, or answered too late.
+        metrics: Counts jobs that batches answered.
     """
 
     def __init__(
-        self, store: GatheredBatches, requests: GatheredRequests, tools: LaneTools, count: CountJobs | None = None
+        self,
+        store: GatheredBatches,
+        requests: GatheredRequests,
+        tools: LaneTools,
+        metrics: LaneMetrics | None = None,
     ) -> None:
         self._store = store
         self._requests = requests
         self._tools = tools
-        self._count = count
+        self._metrics = metrics
         self._wire = OpenAIWire()
 
     @property
@@ -298,7 +218,13 @@ class LaneBatches:
 
     async def _answer_lines(self, turn: GatheredTurn, rows: Sequence[bytes]) -> Answered:
         lines = await asyncio.gather(*(self._answered(turn, parse_object(row)) for row in rows))
-        return await self._store.answer(turn.batch, lines)
+        answered = await self._store.answer(turn.batch, lines)
+        if self._metrics is not None:
+            late = min(answered.answered, sum(line.on_time is False for line in lines))
+            for on_time, jobs in ((True, answered.answered - late), (False, late)):
+                if jobs:
+                    self._metrics.patience_ended(str(Lane.BATCH), on_time, jobs)
+        return answered
 
     async def _answered(self, turn: GatheredTurn, row: Mapping[str, Any]) -> LineAnswer:
         """Return what a line of a file brings to its job; one that failed runs now, and says itself why."""
@@ -310,7 +236,7 @@ class LaneBatches:
         result = orjson.dumps(body)
         job = await tools.jobs.get(job_id)
         booked = await self._booked(turn, job, body, result)
-        late = entry_of(replace(booked, code=LATE_DUPLICATE, job_id=job_id))
+        late = entry_of(replace(booked, code=LATE_DUPLICATE, job_id=job_id, on_time=None))
         if job is None or job.state.terminal:
             return LineAnswer(job_id, late=late)
         group = batch.group
@@ -328,7 +254,8 @@ class LaneBatches:
             stored=await tools.bodies.pack(f"jobs/{job_id}", result, name=f"result-{batch.id}"),
         )  # fmt: skip
         other = group.provider != provider_of(job.model)
-        return LineAnswer(job_id, outcome, str(index_of("provider", group.provider)) if other else "", late)
+        index = str(index_of("provider", group.provider)) if other else ""
+        return LineAnswer(job_id, outcome, index, late, booked.on_time)
 
     async def _booked(self, turn: GatheredTurn, job: Job | None, body: Mapping[str, Any], result: bytes) -> CallOutcome:
         """Return what a line is booked as, at batch rates."""
@@ -347,15 +274,15 @@ class LaneBatches:
             latency_ms=turn.now_ms - batch.created_ms, attempts=1, request_id=job.request_id if job is not None else "",
             job_id=job.id if job is not None else "", dimensions=context.get("dimensions") or {},
             scopes=billing.scopes(group.provider, group.model), run=Run.from_json(context.get("run")),
-            lane=str(Lane.BATCH),
+            lane=str(Lane.BATCH), on_time=_on_time(job, turn.now_ms),
         )  # fmt: skip
 
     async def _record(self, batch: GatheredBatch, total: Answered, seconds: float) -> None:
         """Count how long a batch took for the jobs that waited for it, and what became of them."""
         model = f"{batch.group.provider}/{batch.group.model}"
         for result, jobs in (("answered", total.answered), ("refused", total.promoted), ("late", total.late)):
-            if jobs and self._count is not None:
-                self._count(str(Lane.BATCH), result, jobs)
+            if jobs and self._metrics is not None:
+                self._metrics.lane_tried(str(Lane.BATCH), result, jobs)
         if total.answered:
             await self._tools.times.record(model, Lane.BATCH, seconds, count=total.answered)
         if total.late:
@@ -376,9 +303,17 @@ class LaneBatches:
         return round(self._store.settings.look_s * 1000)
 
 
-def gathered_batches(tools: LaneTools, settings: PatienceSettings, count: CountJobs | None) -> LaneBatches | None:
+def _on_time(job: Job | None, now_ms: int) -> bool | None:
+    """Whether a job is answered before its patience ends; None: it has none."""
+    lane = JobLane.from_json(job.context.get(LANE)) if job is not None else None
+    return None if lane is None or not lane.due_ms else now_ms <= lane.due_ms
+
+
+def gathered_batches(
+    tools: LaneTools, settings: PatienceSettings, metrics: LaneMetrics | None = None
+) -> LaneBatches | None:
     """Build what takes turns at gathered batches; None: providers' batches are not billed, so none is sent."""
     batches = tools.inference.forwarder.batches
     if batches is None:
         return None
-    return LaneBatches(GatheredBatches(tools.commands, settings), GatheredRequests(batches), tools, count)
+    return LaneBatches(GatheredBatches(tools.commands, settings), GatheredRequests(batches), tools, metrics)

@@ -70,8 +70,9 @@ from worker.batches import BatchLoop
 from worker.blob_sweep import BlobSweep
 from worker.delivery_lane import DeliveryLane
 from worker.exposition import serve_metrics
-from worker.lane_batches import LaneTools, gathered_batches
+from worker.lane_batches import gathered_batches
 from worker.lane_runs import LaneRuns
+from worker.lane_tools import LaneTools
 from worker.leased_worker import LeasedWorker, WorkerOptions
 from worker.operation_turns import OperationTurns
 from worker.outage import OutageLog
@@ -351,7 +352,7 @@ def _start_gathered(parts: WatchedParts, tier: _Tier) -> None:
     tools = LaneTools(
         tier.commands, tier.options.bodies, billing=tier.billing, inference=tier.inference, governance=tier.governance
     )
-    gathered = gathered_batches(tools, tier.settings.jobs.patience, tier.metrics.lane_tried)
+    gathered = gathered_batches(tools, tier.settings.jobs.patience, tier.metrics)
     if gathered is not None:
         parts.start("gathered-batches", TurnLoop(gathered.take_turn, poll_s=gathered.poll_s).run)
 

@@ -31,8 +31,21 @@ class EngineMetrics(Protocol):
     def released(self, jobs: int) -> None:
         """Count jobs that were handed back when the worker stopped."""
 
+    def patience_ended(self, lane: str, on_time: bool, jobs: int = 1) -> None:
+        """Count jobs with patience that ended, by the lane that answered them."""
+
     def running(self, jobs: int) -> None:
         """Set how many jobs run in this worker."""
+
+
+class LaneMetrics(Protocol):
+    """Receives what becomes of jobs that can wait."""
+
+    def lane_tried(self, lane: str, result: str, jobs: int = 1) -> None:
+        """Count jobs that a lane answered, refused, or answered too late."""
+
+    def patience_ended(self, lane: str, on_time: bool, jobs: int = 1) -> None:
+        """Count jobs with patience that ended, by the lane that answered them."""
 
 
 def _ignore(*_: object) -> None:

@@ -10,6 +10,7 @@ from shared.errors import DeadlineExceeded, ResultTooLarge
 from shared.jobs.bodies import Bodies
 from shared.jobs.capacity import CapacityReport
 from shared.jobs.model import UNKNOWN_HISTORY, Claim, Deferral, Outcome, State
+from shared.patience.lanes import LANE, Lane
 from worker.handle import RunHandle
 from worker.metrics import EngineMetrics
 from worker.options import WorkerOptions
@@ -169,9 +170,17 @@ class Runs:
             self.completed += ending.state is State.COMPLETED
             self.failed += ending.state is State.FAILED
             self._metrics.ran(seconds, state, claim.request_type)
+            self._count_patience(claim, ending)
         level = logging.WARNING if state == State.FAILED else logging.INFO
         if logger.isEnabledFor(level):
             logger.log(level, "job %s", state, extra=_log_fields(handle, ending, seconds))
+
+    def _count_patience(self, claim: Claim, outcome: Outcome) -> None:
+        lane = claim.context.get(LANE)
+        due_ms = lane.get("due_ms") if isinstance(lane, dict) else None
+        if due_ms:
+            on_time = outcome.state is State.COMPLETED and time.time() * 1000 <= due_ms
+            self._metrics.patience_ended(str(outcome.meta.get("lane") or Lane.NOW), on_time)
 
     async def _run(self, handle: RunHandle) -> None:
         claim = handle.claim

@@ -23,6 +23,7 @@ class LaneTime(BaseModel):
     late: int = Field(description="What was not answered before its job had to run now.")
     p50_s: float | None = Field(description="Half of the answers took at most so long; null: they came too late.")
     p95_s: float | None
+    p99_s: float | None
 
 
 class LanesAnswer(BaseModel):
@@ -48,6 +49,7 @@ def _to_dict(row: LaneRow) -> dict[str, object]:
         "late": histogram.counts.get(LATE, 0),
         "p50_s": _finite(histogram.quantile(0.5)),
         "p95_s": _finite(histogram.quantile(0.95)),
+        "p99_s": _finite(histogram.quantile(0.99)),
     }
 
 

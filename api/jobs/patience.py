@@ -1,7 +1,7 @@
 """How long a submit can wait for its answer, and the lane that its job takes for that."""
 
+import logging
 import time
-from contextlib import suppress
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
@@ -16,6 +16,8 @@ from shared.patience.gathering import GatheredBatches, Group
 from shared.patience.lanes import LANE, JobLane, Lane
 from shared.settings.patience import PatienceSettings
 from shared.surfaces.request_types import BY_NAME
+
+log = logging.getLogger("finops.jobs")
 
 
 async def lane_of(lanes: LaneChooser, call: Call, options: SubmitOptions) -> JobLane | None:
@@ -69,5 +71,9 @@ async def gather(gathered: GatheredBatches, submission: Submission, new: NewJob,
         return
     provider, _, model = lane.model.partition("/")
     group = Group(new.owner, provider, model, BY_NAME[new.request_type].path)
-    with suppress(StoreUnavailable):
+    try:
         await gathered.add(group, job.id, size=len(new.payload), promote_ms=lane.promote_ms)
+    except StoreUnavailable as error:
+        log.warning(
+            "a job is not gathered: it runs when it is promoted", extra={"job_id": job.id, "reason": str(error)}
+        )

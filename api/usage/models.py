@@ -25,6 +25,11 @@ class Sums(BaseModel):
     saved_by_tier_usd: float = Field(description="What the service tier made cheaper; below 0: dearer.")
     saved_by_cache_usd: float = Field(description="What prompt caches and stored answers made cheaper.")
     saved_by_discount_usd: float = Field(description="What configured discounts made cheaper.")
+    on_time_jobs: int | None = Field(
+        None, description="Jobs that were answered before their patience ended; absent: no job could wait."
+    )
+    late_jobs: int | None = Field(None, description="Jobs that were answered after it, or failed.")
+    on_time_share: float | None = None
 
 
 class UsageItem(Sums):

@@ -17,9 +17,11 @@ from shared.checks.blobs import check_blobs
 from shared.checks.findings import Finding, fail, ok, warn
 from shared.checks.governance import check_address, check_admin_key, check_keys
 from shared.checks.limits import check_limits
+from shared.checks.patience import check_patience
 from shared.checks.providers import check_providers
 from shared.checks.store import check_store
 from shared.governance.limits.guard import governance_scripts
+from shared.patience.scripts import patience_scripts
 from shared.settings.model import Settings
 from shared.webhooks.scripts import webhook_scripts
 
@@ -45,6 +47,7 @@ def examine(
     governance_scripts()  # read before the event loop runs: files block
     webhook_scripts()
     alert_scripts()
+    patience_scripts()
     url = url or local_url(settings)
     key = credentials(url, None, data_dir)
     asked = check_gateway(url, key) if wait_s is None else await_gateway(url, key, wait_s)
@@ -72,7 +75,7 @@ def _with_providers(findings: list[Finding], running: list[str]) -> list[Finding
 async def _check_services(settings: Settings, environ: Mapping[str, str], data_dir: Path) -> list[Finding]:
     url = options.store_url(settings, data_dir)
     found = await check_keys(settings, url) + await _check_store_and_providers(settings, environ, data_dir, url)
-    return found + await check_blobs(settings)
+    return found + await check_patience(settings, environ, url) + await check_blobs(settings)
 
 
 async def _check_store_and_providers(

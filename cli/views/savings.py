@@ -20,14 +20,14 @@ def print_savings(rows: Sequence[Row], times: Sequence[Row]) -> None:
     if not rows:
         console.print("no usage")
         return
-    lines = [[row["lane"] or "(no patience)", f"{row['calls']:,}", *_costs(row)] for row in rows]
-    console.print(table(("lane", "calls", "list", "cost", "saved", "part"), lines))
+    lines = [[row["lane"] or "(no patience)", f"{row['calls']:,}", *_costs(row), _on_time(row)] for row in rows]
+    console.print(table(("lane", "calls", "list", "cost", "saved", "part", "on time"), lines))
     if times:
         console.print()
         lines = [
             [row["lane"], plain(row["model"]), f"{row['answers']:,}", f"{row['late']:,}", *_spans(row)] for row in times
         ]
-        console.print(table(("lane", "model", "answers", "late", "p50", "p95"), lines))
+        console.print(table(("lane", "model", "answers", "late", "p50", "p95", "p99"), lines))
 
 
 def _costs(row: Row) -> list[str]:
@@ -36,5 +36,10 @@ def _costs(row: Row) -> list[str]:
     return [f"${listed:,.6f}", f"${cost:,.6f}", f"${listed - cost:,.6f}", part]
 
 
+def _on_time(row: Row) -> str:
+    share = row.get("on_time_share")
+    return "" if share is None else f"{share:.2%}"
+
+
 def _spans(row: Row) -> list[str]:
-    return ["too late" if row[name] is None else duration(row[name]) for name in ("p50_s", "p95_s")]
+    return ["too late" if row[name] is None else duration(row[name]) for name in ("p50_s", "p95_s", "p99_s")]

@@ -217,7 +217,8 @@ class Attempts:
         return wait_s if left_s <= 0 else min(wait_s, max(left_s * SHARE_OF_REST, SOONEST_BACK_S))
 
     def _patience_left_s(self) -> float:
-        return 0.0 if self._call.due is None else self._call.due - self._time()
+        call = self._call
+        return 0.0 if call.due is None or call.tries_lane else call.due - self._time()
 
     def _next_key(
         self, health: ProviderHealth, target: Target, tried: frozenset[str], error: GatewayError

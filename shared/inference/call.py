@@ -120,11 +120,16 @@ class Call:
         """Whether it asks for the discounted tier on its job's lane: a refusal says nothing about other calls."""
         return self.lane == "flex"
 
+    @property
+    def tries_lane(self) -> bool:
+        """Whether it tries a cheaper lane of its job, which runs now if that fails."""
+        return self.lane not in {"", "now"}
+
     def passed_on(self) -> Mapping[str, str]:
         """Return the headers for the provider; a job's id is the idempotency key, so that it can recognise a re-run."""
         if not self.job_id:
             return self.headers
-        key = self.job_id if self.lane in {"", "now"} else f"{self.job_id}-{self.lane}"
+        key = f"{self.job_id}-{self.lane}" if self.tries_lane else self.job_id
         return {**self.headers, "idempotency-key": key}
 
     def upper_estimate(self, size: ModelSize) -> Usage:

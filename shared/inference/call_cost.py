@@ -1,5 +1,6 @@
 """Cost of one call, from its reservation to its entry in the ledger."""
 
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -235,6 +236,7 @@ class CallCost:
             attempts=self.attempts, fallbacks=max(0, self.targets - 1), request_id=call.request_id,
             job_id=call.job_id, dimensions=call.dimensions, scopes=self._billing.scopes(self.provider, self.model),
             content=content, cache=self._cache, saved=self.saved, run=call.run, lane=call.lane,
+            on_time=None if call.due is None else status < 400 and asyncio.get_running_loop().time() <= call.due,
         )  # fmt: skip
         entry = entry_of(outcome)
         if not self.entry:

@@ -168,4 +168,4 @@ def cheapest_call(call: Call, model: str, *, deadline: float) -> Call:
 
 def _on_lane(call: Call, lane: Lane, deadline: float) -> Call:
     until = deadline if call.deadline is None else min(deadline, call.deadline)
-    return replace(call, lane=str(lane), deadline=until, due=None, cache=None)
+    return replace(call, lane=str(lane), deadline=until, cache=None)

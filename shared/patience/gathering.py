@@ -119,12 +119,14 @@ class LineAnswer:
         outcome: Its outcome; None: the provider did not run the line, and the job runs now.
         index: Number of the further index set that lists the job; empty: none.
         late: Ledger entry to book if the job has ended before; empty: the line costs nothing.
+        on_time: Whether it answers its job before the end of its patience; None: the job has none.
     """
 
     job_id: str
     outcome: Outcome | None = None
     index: str = ""
     late: bytes = b""
+    on_time: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

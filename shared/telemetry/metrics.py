@@ -120,6 +120,12 @@ class Metrics(StoreGauges):
             "lane",
             "result",
         )
+        self._patience_ended = counter(
+            "patient_jobs",
+            "Jobs with patience that ended; on_time: true, or false if late or failed.",
+            "lane",
+            "on_time",
+        )
         self._operations_ended = counter("operations_ended", "Bulk operations that ended.", "action", "status")
         self._alerts = counter("alerts", "Alerts passed on: budgets spent in part, unusual spending.", "type")
         self._released = Counter("finops_jobs_released", "Jobs handed back unfinished.", registry=registry)
@@ -262,6 +268,10 @@ class Metrics(StoreGauges):
     def lane_tried(self, lane: str, result: str, jobs: int = 1) -> None:
         """Jobs that can wait were answered on their lane, or promoted."""
         self._lanes_tried(lane, result).inc(jobs)
+
+    def patience_ended(self, lane: str, on_time: bool, jobs: int = 1) -> None:
+        """Jobs with patience ended."""
+        self._patience_ended(lane, "true" if on_time else "false").inc(jobs)
 
     def operation_ended(self, action: str, status: str) -> None:
         """A bulk operation ended."""

@@ -7,7 +7,8 @@ import orjson
 from shared.jobs.bodies import BodyPolicy
 from shared.patience.times import LaneTimes
 from tests.api.conftest import CHAT, KEY_A, Gateway, Start
-from worker.lane_batches import LaneBatches, LaneTools, gathered_batches
+from worker.lane_batches import LaneBatches, gathered_batches
+from worker.lane_tools import LaneTools
 
 ASYNC = "/v1/async/chat/completions"
 BODY = {"model": "openai/gpt-5", "messages": CHAT["messages"]}
@@ -23,6 +24,7 @@ class Gathered:
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
         self.counted: list[tuple[str, str, int]] = []
+        self.ended: list[tuple[str, bool, int]] = []
         self.times = LaneTimes(gateway.services.commands)
 
     @property
@@ -38,9 +40,15 @@ class Gathered:
             governance=services.governance,
         )
         tools.times = self.times
-        worker = gathered_batches(tools, services.settings.jobs.patience, lambda *args: self.counted.append(args))
+        worker = gathered_batches(tools, services.settings.jobs.patience, self)
         assert worker
         return worker
+
+    def lane_tried(self, lane: str, result: str, jobs: int = 1) -> None:
+        self.counted.append((lane, result, jobs))
+
+    def patience_ended(self, lane: str, on_time: bool, jobs: int = 1) -> None:
+        self.ended.append((lane, on_time, jobs))
 
     async def submit(self, patience: int = 3600, path: str = ASYNC, **fields: Any) -> str:
         headers = {**MINE, "x-bf-async-patience": str(patience)}

@@ -105,13 +105,17 @@ def test_keys_go_by_their_names_and_unpriced_models_are_named(capsys: pytest.Cap
 def test_savings_are_a_line_a_lane(capsys: pytest.CaptureFixture[str]) -> None:
     rows = [
         {"lane": "", "calls": 2, "list_cost_usd": 0.0, "cost_usd": 0.0},
-        {"lane": "batch", "calls": 1000, "list_cost_usd": 4.0, "cost_usd": 2.0},
+        {"lane": "batch", "calls": 1000, "list_cost_usd": 4.0, "cost_usd": 2.0, "on_time_share": 0.9975},
     ]
-    times = [{"lane": "flex", "model": "openai/gpt-5", "answers": 20, "late": 2, "p50_s": 3.0, "p95_s": None}]
+    times = [
+        {"lane": "flex", "model": "openai/gpt-5", "answers": 20, "late": 2, "p50_s": 3.0, "p95_s": 9.0, "p99_s": None}
+    ]
     print_savings(rows, times)
     text = capsys.readouterr().out
     assert "(no patience)" in text
-    assert all(part in text for part in ("1,000", "$4.000000", "$2.000000", "50%", "3.0 s", "too late"))
+    assert all(
+        part in text for part in ("1,000", "$4.000000", "$2.000000", "50%", "99.75%", "3.0 s", "9.0 s", "too late")
+    )
     print_savings(rows, [])
     assert "too late" not in capsys.readouterr().out
     print_savings([], [])

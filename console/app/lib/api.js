@@ -34,6 +34,7 @@ export const ENDPOINTS = /** @type {const} */ ({
   usage: ["GET", "/api/usage"],
   ownUsage: ["GET", "/v1/usage"],
   forecast: ["GET", "/api/usage/forecast"],
+  lanes: ["GET", "/api/lanes"],
   calls: ["GET", "/api/logs"],
   prices: ["GET", "/api/prices"],
   alerts: ["GET", "/api/alerts"],

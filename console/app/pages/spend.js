@@ -1,7 +1,7 @@
 /** Where does the money go, and where is it heading? */
 import { html, useEffect } from "../lib/html.js";
 import { call } from "../lib/api.js";
-import { ago, count, money, percent } from "../lib/format.js";
+import { ago, count, duration, money, percent } from "../lib/format.js";
 import { useBooked, usePoll } from "../lib/poll.js";
 import { current, setQuery } from "../lib/router.js";
 import { Card, Empty, Loading, PageHead, Problem, Segmented, Stat, Status } from "../ui/parts.js";
@@ -27,7 +27,7 @@ export default function Spend() {
       <a class="button" download href=${`/api/usage/export?format=csv&per=${per}&group_by=${encodeURIComponent(group)}&from=${daysAgo(days)}`}>Export CSV</a></${PageHead}>
     <${Problem} of=${live} />
     ${live.loading ? html`<${Loading} />` : null}
-    ${live.data ? html`<${Answer} data=${live.data} group=${group} per=${per} /><${Forecast} />` : null}`;
+    ${live.data ? html`<${Answer} data=${live.data} group=${group} per=${per} />${group === "lane" ? html`<${Lanes} />` : null}<${Forecast} />` : null}`;
 }
 
 /** @param {{ group: string }} props */
@@ -130,5 +130,20 @@ function Forecast() {
       { title: "This month", right: true, cell: (/** @type {any} */ row) => money(row.month_usd) },
       { title: "Projected month", right: true, cell: (/** @type {any} */ row) => money(row.projected_month_usd) },
       { title: "Budget spent", cell: (/** @type {any} */ row) => row.budgets.filter((/** @type {any} */ budget) => budget.exhausted_at).map((/** @type {any} */ budget) => html`<span class="tag">${budget.window}: ${ago(budget.exhausted_at)}</span> `) },
+    ]} /></${Card}></div>`;
+}
+
+function Lanes() {
+  const live = usePoll((signal) => call("lanes", { signal }), [], 30_000);
+  const rows = live.data?.data ?? [];
+  if (!rows.length) return null;
+  const time = (/** @type {string} */ field) => (/** @type {any} */ row) => row[field] == null ? "too late" : duration(row[field]);
+  return html`<div style=${{ marginTop: "16px" }}><${Card} title="Times of lanes" pad=${false}><${Table} label="Times of lanes" rows=${rows}
+    columns=${[
+      { title: "Lane", cell: (/** @type {any} */ row) => row.lane },
+      { title: "Model", cell: (/** @type {any} */ row) => row.model },
+      { title: "Calls", right: true, cell: (/** @type {any} */ row) => count(row.answers) },
+      { title: "p50", right: true, cell: time("p50_s") },
+      { title: "p99", right: true, cell: time("p99_s") },
     ]} /></${Card}></div>`;
 }

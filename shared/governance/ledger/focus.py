@@ -84,6 +84,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("x_InputTokens", "Decimal", "Custom"),
     Column("x_JobId", "String", "Custom", nullable=True),
     Column("x_Lane", "String", "Custom", nullable=True),
+    Column("x_OnTimeShare", "Decimal", "Custom", nullable=True),
     Column("x_OutputTokens", "Decimal", "Custom"),
     Column("x_Priced", "String", "Custom", allowed=("true", "false")),
     Column("x_ReasoningTokens", "Decimal", "Custom"),
@@ -164,6 +165,7 @@ def _own_columns(entry: Mapping[str, Any]) -> FocusRow:
         "x_InputTokens": str(entry.get("input", 0)),
         "x_JobId": _text(entry, "job") or None,
         "x_Lane": _text(entry, "lane") or None,
+        "x_OnTimeShare": _on_time_share(entry),
         "x_OutputTokens": str(entry.get("output", 0)),
         "x_Priced": _boolean(entry.get("priced", False)),
         "x_ReasoningTokens": str(entry.get("reasoning", 0)),
@@ -252,6 +254,12 @@ def _quantity(entry: Mapping[str, Any]) -> tuple[str, str]:
     if entry.get("images"):
         return str(entry["images"]), "Images"
     return str(entry.get("calls", 1)), "Requests"
+
+
+def _on_time_share(entry: Mapping[str, Any]) -> str | None:
+    """The share of jobs that were answered before their patience ended; null: none could wait."""
+    on_time, late = entry.get("on_time", 0), entry.get("late", 0)
+    return str(round(Decimal(on_time) / (on_time + late), 6).normalize()) if on_time + late else None
 
 
 @lru_cache(maxsize=256)

@@ -31,6 +31,8 @@ SUMS = (
     "hits",
     "saved",
     *SAVED,
+    "on_time",
+    "late",
 )
 GROUPS = ("key", "name", "team", "customer", "provider", "model", "type", "lane")
 MAX_DAYS = 400
@@ -119,6 +121,7 @@ class UsageRow:
             "cache_hits": sums["hits"],
             "saved_usd": sums["saved"] / MICRO,
             **savings(sums),
+            **on_time_counts(sums),
         }
 
 
@@ -194,6 +197,14 @@ class Reports:
             return await self._commands.execute_many([("HGETALL", name) for name in names], retry_safe=True)
         except StoreConnectionError as error:
             raise StoreUnavailable("The store did not answer: usage cannot be read. Try again.") from error
+
+
+def on_time_counts(sums: Mapping[str, int]) -> dict[str, Any]:
+    """Return how many jobs that could wait were answered in time, and their share; empty: there were none."""
+    on_time, late = sums.get("on_time", 0), sums.get("late", 0)
+    if not on_time + late:
+        return {}
+    return {"on_time_jobs": on_time, "late_jobs": late, "on_time_share": on_time / (on_time + late)}
 
 
 def _charge(group: bytes, sums: bytes, period: Mapping[str, int]) -> dict[str, Any]:

@@ -71,6 +71,7 @@ class CallOutcome:
         saved: What it would have cost without the cache, micro-USD at list prices.
         run: The run that it belongs to; None: none.
         lane: Lane on which a job was answered; empty: it was submitted without patience.
+        on_time: Whether a job was answered before its patience ended; None: it had none.
     """
 
     caller: Caller
@@ -98,6 +99,7 @@ class CallOutcome:
     saved: int = 0
     run: Run | None = None
     lane: str = ""
+    on_time: bool | None = None
 
 
 def who(caller: Caller, dimensions: Mapping[str, str] | None = None, run: Run | None = None) -> dict[str, Any]:
@@ -154,7 +156,7 @@ def entry_of(outcome: CallOutcome, at_ms: int | None = None) -> bytes:
     if usage[_RARE:] != _NOTHING_RARE:
         entry |= {name: value for name, value in _rarely_used(usage).items() if value}
     if outcome.lane:
-        entry["lane"] = outcome.lane
+        entry |= _of_lane(outcome)
     if outcome.scopes is not None:
         # An empty list would be an object to the scripts.
         entry["scopes"] = outcome.scopes or ("",)
@@ -162,6 +164,13 @@ def entry_of(outcome: CallOutcome, at_ms: int | None = None) -> bytes:
     # What failed before any answer cost nothing, for certain; only what was used without a known price is unpriced.
     entry["priced"] = cost.priced or (outcome.status >= 400 and usage.empty)
     return orjson.dumps(entry)
+
+
+def _of_lane(outcome: CallOutcome) -> dict[str, Any]:
+    """The fields of a job that was submitted with patience."""
+    if outcome.on_time is None:
+        return {"lane": outcome.lane}
+    return {"lane": outcome.lane, "on_time" if outcome.on_time else "late": 1}
 
 
 def _rarely_used(usage: Usage) -> dict[str, int]:

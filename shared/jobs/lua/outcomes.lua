@@ -38,6 +38,9 @@ local function entry_of(job, now, outcome)
   entry.v, entry.at, entry.job, entry.type, entry.asked, entry.request_id = 1, now, job.id, f[2], f[3], f[4] or ''
   entry.status, entry.code = outcome.status, outcome.code or outcome.state
   entry.surface, entry.priced = context.surface, job.started == 0
+  if outcome.state == 'failed' and type(context.lane) == 'table' and context.lane.due_ms then
+    entry.lane, entry.late = 'now', 1
+  end
   local ended_by_caller = outcome.state == 'cancelled' or outcome.status == 504
   if job.state == 'running' and ended_by_caller and type(context.estimate) == 'table' then
     charge(entry, job.id, context.estimate)

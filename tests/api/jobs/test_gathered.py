@@ -44,7 +44,7 @@ async def test_single_jobs_become_one_batch_and_are_billed_alone(
         (attempt,) = (await gathered.job(entry["job"]))["history"]
         assert (attempt["lane"], attempt["model"], attempt["cost_usd"]) == ("batch", "gpt-5", entry["cost"] / 1e6)
     assert await gathered.budget() == (sum(entry["cost"] for entry in booked) / 1e6, 0)
-    assert gathered.counted == [("batch", "answered", 5)]
+    assert (gathered.counted, gathered.ended[0][:2]) == ([("batch", "answered", 5)], ("batch", True))
     assert (await gathered.times.of("openai/gpt-5"))[Lane.BATCH].total == 5
     left = await gathered.gateway.services.commands.execute("KEYS", "finops:gather*")
     assert left == []
@@ -218,31 +218,6 @@ async def test_a_provider_that_is_away_is_asked_again(start: Start, sim: Running
     sim.script(path="/batches", status=503, times=1)
     await gathered.follow_to_the_end()
     assert await statuses(gathered, [job_id]) == [("completed", "batch")]
-
-
-async def test_usage_says_what_each_lane_cost_and_how_long_it_took(start: Start) -> None:
-    gathered = await gathered_on(start)
-    job_id = await gathered.submit()
-    assert await gathered.is_gathered(job_id)
-    await gathered.follow_to_the_end()
-    assert await statuses(gathered, [job_id]) == [("completed", "batch")]
-    await gathered.gateway.post("/v1/chat/completions", BODY, headers=MINE)
-    await gathered.entries()
-    http = gathered.gateway.http
-    rows = (await http.get("/api/usage?per=total&group_by=lane", headers=ADMIN)).json()["data"]
-    by_lane = {row["lane"]: row for row in rows}
-    assert sorted(by_lane) == ["", "batch"]
-    assert by_lane["batch"]["cost_usd"] == pytest.approx(by_lane["batch"]["list_cost_usd"] / 2)
-    assert (await http.get("/api/usage?lane=batch&per=total", headers=ADMIN)).json()["total"]["calls"] == 1
-    focus = (await http.get("/api/usage/export?format=focus", headers=ADMIN)).text.splitlines()
-    column = focus[0].split(",").index("x_Lane")
-    assert sorted(line.split(",")[column] for line in focus[1:]) == ["", "batch"]
-    calls = (await http.get("/api/logs", headers=ADMIN)).json()["data"]
-    assert sorted(call["lane"] for call in calls) == ["", "batch"]
-    await gathered.times.record("openai/gpt-5", Lane.FLEX, None)
-    times = (await http.get("/api/lanes", headers=ADMIN)).json()["data"]
-    assert [(row["lane"], row["answers"], row["late"]) for row in times] == [("batch", 1, 0), ("flex", 1, 1)]
-    assert (times[0]["p95_s"] > 0, times[1]["p95_s"]) == (True, None)
 
 
 async def test_embeddings_that_can_wait_share_calls_and_pay_for_themselves(start: Start, sim: RunningSimulator) -> None:

@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
+from shared.errors import StoreUnavailable
 from simulator.serve import RunningSimulator
 from tests.api.conftest import Start
-from tests.api.gathered_work import MINE, Gathered, gathered_on
+from tests.api.gathered_work import ADMIN, MINE, Gathered, gathered_on
+from worker.lane_tools import LaneTools
 
 PATH = "/v1/async/responses"
 RESPONSE = {"messages": None, "input": "Remember the number 7."}
@@ -74,3 +76,41 @@ async def test_a_request_that_is_gone_keeps_nothing(start: Start, sim: RunningSi
     await gathered.gateway.services.commands.execute("DEL", f"finops:job:{job_id}:payload")
     await gathered.follow_to_the_end()
     assert (await gathered.job(job_id, PATH))["status"] == "completed"
+
+
+async def until_running(gathered: Gathered) -> None:
+    while (await gathered.fields())["state"] != "running":
+        await gathered.look()
+
+
+async def test_a_key_that_was_revoked_meanwhile_owns_nothing_of_the_answer(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    gathered = await gathered_on(start)
+    http = gathered.gateway.http
+    made = (await http.post("/api/keys", json={"name": "soon"}, headers=ADMIN)).json()
+    headers = {"x-bf-vk": made["value"], "x-bf-async-patience": "3600"}
+    answer = await http.post(PATH, json={"model": "openai/gpt-5", "input": "hi"}, headers=headers)
+    assert answer.json()["lane"] == "batch", answer.text
+    await until_running(gathered)
+    assert (await http.post(f"/api/keys/{made['id']}/revoke", headers=ADMIN)).status_code == 200
+    await gathered.follow_to_the_end()
+    job = await gathered.gateway.services.store.get(answer.json()["id"])
+    assert (job is not None and job.state, "owner is not recorded" in caplog.text) == ("completed", True)
+
+
+async def test_a_store_that_is_away_while_an_answer_is_kept_is_asked_again(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: Any) -> None:
+        raise StoreUnavailable
+
+    gathered = await gathered_on(start)
+    job_id = await gathered.submit(path=PATH, **RESPONSE)
+    await until_running(gathered)
+    with monkeypatch.context() as patch:
+        patch.setattr(LaneTools, "call_of", away)
+        with pytest.raises(StoreUnavailable):
+            await gathered.follow_to_the_end()
+    await gathered.follow_to_the_end()
+    assert (await gathered.job(job_id, PATH))["lane"] == "batch"

@@ -3,6 +3,7 @@ local BOOKS = 'finops:books'
 local ENTRIES = 'finops:ledger'
 local GROUP = {'key', 'name', 'team', 'customer', 'provider', 'model', 'type', 'dims'}
 local SUMS = {'calls', 'errors', 'unpriced', 'input', 'output', 'cached', 'reasoning', 'cost', 'list', 'latency_ms', 'attempts', 'hits', 'saved', 'saved_batch', 'saved_tier', 'saved_cache'}
+local OF_PATIENCE = {'on_time', 'late'}  -- the next two sums, of jobs that could wait
 local HITS = 12
 local NOTHING = string.rep('0,', #SUMS)
 local MAX_GROUPS = 10000
@@ -51,9 +52,9 @@ local function add_to_rollup(key, group, amounts, days, most_of_key)
   local sums, i = {}, 0
   for n in string.gmatch(before or NOTHING, '[^,]+') do
     i = i + 1
-    sums[i] = int(num(n) + amounts[i])
+    sums[i] = int(num(n) + (amounts[i] or 0))
   end
-  for at = i + 1, #SUMS do sums[at] = int(amounts[at]) end -- a group of a version that summed less
+  for at = i + 1, #amounts do sums[at] = int(amounts[at]) end -- a group of a version that summed less
   redis.call('HSET', key, group, table.concat(sums, ','))
   if not before then redis.call('PEXPIRE', key, int(days * 86400000)) end
 end
@@ -98,6 +99,9 @@ local function book(books, json, entry)
   for i = 4, #SUMS do
     local n = entry[SUMS[i]]
     if n then amounts[i] = amounts[i] + num(n) end
+  end
+  if entry.lane then
+    for i, name in ipairs(OF_PATIENCE) do amounts[#SUMS + i] = (amounts[#SUMS + i] or 0) + num(entry[name]) end
   end
   if entry.cache == 'hit' then amounts[HITS] = amounts[HITS] + 1 end
 end
