@@ -1,6 +1,7 @@
 """Which requests may be answered from the cache, and which answers may be stored. Pure."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -25,15 +26,22 @@ def bypass_reason(request_type: RequestType, fields: Mapping[str, Any], provider
         provider: The provider that it resolves to.
         model: As the provider calls it.
     """
-    if any(not _is_callers(tool) for tool in _list(fields.get("tools"))) or fields.get("web_search_options"):
+    tools = fields.get("tools")
+    if (tools and not all(map(_is_callers, _list(tools)))) or fields.get("web_search_options"):
         return "tools"
-    if provider in _SEARCHING_PROVIDERS or any(part in model for part in _SEARCHING_MODELS):
+    if _is_live(provider, model):
         return "live-model"
     if "audio" in _list(fields.get("modalities")):
         return "audio"
     if request_type is RESPONSES and _continues(fields):
         return "conversation"
     return ""
+
+
+@lru_cache(maxsize=256)  # few models, and every look-up names one
+def _is_live(provider: str, model: str) -> bool:
+    """Whether a model searches the web with every answer."""
+    return provider in _SEARCHING_PROVIDERS or any(part in model for part in _SEARCHING_MODELS)
 
 
 def _is_callers(tool: object) -> bool:

@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 from math import sqrt
 from typing import NamedTuple
 
@@ -38,6 +39,10 @@ _THANKS = tuple(f" {phrase}" for phrase in THANKS)
 _ENGLISH_SHARE = 0.2
 # Moving a phrase is tried at every word: 60 x 60 comparisons take 1 ms.
 _MOVED_WORDS = 60
+
+
+# Words come again; a third of a look-up's time was spent on them. Each is shorter than ``MAX_BYTES``: 8 MB at most.
+_remember = lru_cache(maxsize=4096)
 
 
 class NearText(NamedTuple):
@@ -87,6 +92,12 @@ def read_text(text: str) -> NearText | None:
     return NearText(words, names, english) if len(words) >= MIN_WORDS else None
 
 
+@_remember
+def _has_digit(word: str) -> bool:
+    return any(character.isdigit() for character in word)
+
+
+@_remember
 def _expanded(word: str) -> str:
     if (found := CONTRACTIONS.get(word)) is not None:
         return found
@@ -96,7 +107,7 @@ def _expanded(word: str) -> str:
 
 def _names(raw: Sequence[str], text: str) -> frozenset[str]:
     """Return the words that a typo makes another thing: capitals inside a sentence, and digits."""
-    found = {word.casefold() for word in raw if any(character.isdigit() for character in word)}
+    found = {word.casefold() for word in raw if _has_digit(word)}
     letters = [word for word in raw if word[0].isalpha()]
     capital = [word for word in letters if word[0].isupper()]
     if len(capital) * 2 <= len(letters):  # else the caller shouts, or writes a title
@@ -119,9 +130,10 @@ def _without_courtesy(text: str) -> str:
     return rest if rest not in GREETINGS and rest not in THANKS else text
 
 
+@_remember
 def _skeleton(word: str) -> str:
     """Return what a word and its misspellings have in common: its consonants, each once; else the word."""
-    if any(character.isdigit() for character in word):
+    if _has_digit(word):
         return word
     consonants = sorted(set(_singular(word)) - set("aeiou"))
     return "".join(consonants) or word

@@ -20,9 +20,13 @@ TYPE = b"x-bf-cache-type"
 NO_STORE = b"x-bf-cache-no-store"
 THRESHOLD = b"x-bf-cache-threshold"
 DEBUG = b"x-bf-cache-debug"
-HEADERS = frozenset({CACHE_CONTROL, KEY, TTL, TYPE, NO_STORE, THRESHOLD, DEBUG})
+_NAMES = (CACHE_CONTROL, KEY, TTL, TYPE, NO_STORE, THRESHOLD, DEBUG)
+HEADERS = frozenset(_NAMES)
 
 MAX_KEY_CHARS = 256
+# Parsing takes 6 us, and callers send the same few values; longer ones are parsed anew, so that they stay in no memory.
+PARSED_POLICIES = 256
+PARSED_CHARS = 256
 MAX_STALE_S = 1e10
 _DURATION = re.compile(r"(\d{1,9})(s|m|h|d)?")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -128,8 +132,26 @@ def read_policy(headers: Mapping[bytes, bytes], settings: CacheSettings, request
     ttl_s = default_ttl_s(settings, request_type)
     if HEADERS.isdisjoint(headers):
         return None if settings.when == "asked" else _default_policy(ttl_s)
+    values = tuple([headers.get(name) for name in _NAMES])
+    parse = _parsed if max(map(len, filter(None, values)), default=0) <= PARSED_CHARS else _parse
+    return parse(values, ttl_s, settings.max_ttl_s, settings.when == "asked")
+
+
+def _parse(values: tuple[bytes | None, ...], ttl_s: int, max_ttl_s: int, asked: bool) -> CachePolicy | None:
+    """Parse the values of ``HEADERS``.
+
+    Args:
+        values: In the order of ``_NAMES``; None: the request does not have the header.
+        ttl_s: How long answers are stored by default, in seconds.
+        max_ttl_s: The longest that a request may ask for.
+        asked: Whether the cache is used by those alone who ask for it.
+
+    Raises:
+        InvalidRequest: An ``x-bf-cache-*`` header is invalid.
+    """
+    headers = {name: value for name, value in zip(_NAMES, values, strict=True) if value is not None}
     directives = _directives(headers.get(CACHE_CONTROL, b"").decode("latin-1"))
-    if settings.when == "asked" and KEY not in headers and "max-age" not in directives:
+    if asked and KEY not in headers and "max-age" not in directives:
         return None
     kind = _kind(headers)
     no_store = "no-store" in directives or _switch(headers, NO_STORE)
@@ -139,7 +161,7 @@ def read_policy(headers: Mapping[bytes, bytes], settings: CacheSettings, request
         store=not no_store,
         reload=no_cache,
         partition=_partition(headers),
-        ttl_s=_ttl_s(headers, settings, ttl_s),
+        ttl_s=_ttl_s(headers, ttl_s, max_ttl_s),
         max_age_s=_max_age_s(directives),
         max_stale_s=_max_stale_s(directives),
         near=kind != "direct",
@@ -148,6 +170,9 @@ def read_policy(headers: Mapping[bytes, bytes], settings: CacheSettings, request
         only_if_cached="only-if-cached" in directives,
         debug=_switch(headers, DEBUG),
     )
+
+
+_parsed = lru_cache(maxsize=PARSED_POLICIES)(_parse)
 
 
 def _kind(headers: Mapping[bytes, bytes]) -> str:
@@ -209,7 +234,7 @@ def _partition(headers: Mapping[bytes, bytes]) -> str:
     return text
 
 
-def _ttl_s(headers: Mapping[bytes, bytes], settings: CacheSettings, default_s: int) -> int:
+def _ttl_s(headers: Mapping[bytes, bytes], default_s: int, max_ttl_s: int) -> int:
     raw = headers.get(TTL)
     if raw is None:
         return default_s
@@ -218,7 +243,7 @@ def _ttl_s(headers: Mapping[bytes, bytes], settings: CacheSettings, default_s: i
     seconds = int(match[1]) * _SECONDS[match[2] or ""] if match else 0
     if seconds < 1:
         raise _invalid(TTL, "must be a time such as 300, 30s, 5m, 1h or 1d", text)
-    return min(seconds, settings.max_ttl_s)
+    return min(seconds, max_ttl_s)
 
 
 def _switch(headers: Mapping[bytes, bytes], name: bytes) -> bool:

@@ -116,3 +116,12 @@ def test_max_stale_is_kept_with_a_job() -> None:
     policy = read_policy({b"cache-control": b"max-stale=60"}, CacheSettings(mode="exact"), "chat.completions")
     assert policy is not None
     assert CachePolicy.from_json(policy.to_json()) == policy
+
+
+def test_equal_headers_are_parsed_once_and_long_ones_are_not_remembered() -> None:
+    assert policy(x_bf_cache_key="session-7") is policy(x_bf_cache_key="session-7")
+    long = "no-cache, " * 60
+    assert policy(cache_control=long) == policy(cache_control=long)
+    assert policy(cache_control=long) is not policy(cache_control=long)
+    assert policy(EXACT, x_bf_cache_ttl="90000").ttl_s == 86_400
+    assert policy(CacheSettings(mode="exact", max_ttl_s=600), x_bf_cache_ttl="90000").ttl_s == 600
