@@ -6,8 +6,7 @@ Where bodies are encrypted, the question is not in the line but before the body,
 
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -17,8 +16,7 @@ VERSION = 1
 COMPRESSED_FROM = 4096
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CacheEntry:
+class CacheEntry(NamedTuple):
     """A stored answer.
 
     Attributes:

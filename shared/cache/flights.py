@@ -25,6 +25,9 @@ class Match(NamedTuple):
     threshold: float = 0.0
 
 
+EXACT = Match()
+
+
 class Flight:
     """One upstream call, and the calls that wait for its answer.
 
@@ -38,7 +41,7 @@ class Flight:
     def __init__(self, started: float, land: Callable[[], object]) -> None:
         self.started = started
         self.ended = False
-        self.match = Match()
+        self.match = EXACT
         self.lock: FlightLock | None = None
         self._land = land
         self._waiting: set[asyncio.Future[CacheEntry | None]] = set()
@@ -55,7 +58,7 @@ class Flight:
             if self._deserted is not None and not self._waiting and not self.ended:
                 self.go_on(self._deserted)
 
-    def end(self, entry: CacheEntry | None, match: Match = Match()) -> None:  # noqa: B008 - it is immutable
+    def end(self, entry: CacheEntry | None, match: Match = EXACT) -> None:
         """Give the calls that wait their answer; further calls do nothing.
 
         Args:

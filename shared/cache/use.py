@@ -57,6 +57,11 @@ class CacheUse:
     observer: Callable[[CacheEntry], None] | None = None
 
     @property
+    def is_hit(self) -> bool:
+        """Whether a stored answer is served."""
+        return self.entry is not None
+
+    @property
     def result(self) -> str:
         """``hit``, ``miss`` or ``bypass``, for metrics."""
         return "hit" if self.entry is not None else "bypass" if self.bypass else "miss"

@@ -7,6 +7,7 @@
                                                                  the provider answers ──> stored, soon
 """
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -22,6 +23,7 @@ from shared.cache.store import NOTHING, CacheStore, Found, Slot
 from shared.cache.use import CacheUse
 from shared.errors import GatewayError, NotCached
 from shared.governance.keys.caller import Caller
+from shared.inference.attempts import Attempts, Once
 from shared.inference.cached_admission import admit, is_rescued
 from shared.inference.call import Answer, AnswerStream, Call, Target
 from shared.inference.call_cost import CallCost
@@ -44,7 +46,7 @@ T = TypeVar("T")
 MAX_HASHED_BYTES = 2 * 1024 * 1024
 """Larger requests do not use the cache: hashing one of 50 MB in the loop takes 0.8 s."""
 # Headers for the provider on which its answer depends.
-_ANSWER_HEADERS = ("anthropic-beta", "openai-beta")
+_ANSWER_HEADERS = frozenset({"anthropic-beta", "openai-beta"})
 
 
 class CachedRun(NamedTuple, Generic[T]):
@@ -52,19 +54,19 @@ class CachedRun(NamedTuple, Generic[T]):
 
     Attributes:
         targets: Where it goes, in order.
-        from_provider: Calls them.
+        once: Makes one attempt.
         from_cache: Returns the stored answer that was found, whole or as a stream.
         check: Raises if its caller may not use what it refers to.
+        attempts: Returns what counts and bounds its attempts; asked for only when no stored answer is served.
         answering: Makes the call again, to refresh the stored answer.
-        until: Event loop time past which it waits for no other call; ``inf``: none.
     """
 
     targets: Sequence[Target]
-    from_provider: Callable[[], Awaitable[T]]
+    once: Once[T]
     from_cache: "FromCache[T]"
-    check: Callable[[], Awaitable[None]]
+    check: Callable[[Call, Target], Awaitable[None]]
+    attempts: Callable[[Call, CallCost | None], Attempts]
     answering: Answering
-    until: float
 
 
 class AnswerCache:
@@ -127,29 +129,30 @@ class AnswerCache:
             NotCached: Nothing is stored, and the caller wants nothing else.
             RetryLater: As ``Attempts.over``.
         """
-        if not await self._find(call, use, cost, run):
+        attempts = await self._find(call, use, cost, run)
+        if attempts is not None:
             try:
-                return await run.from_provider()
+                return await attempts.over(run.targets, run.once)
             except GatewayError as error:
                 use.end()
                 if not is_rescued(use, error):
                     raise
-        await run.check()
+        await run.check(call, run.targets[0])
         if use.refreshed:
             self._refreshes.start(call, use, run.answering)
         return await run.from_cache(self, call, use, cost)
 
-    async def _find(self, call: Call, use: CacheUse, cost: CallCost | None, run: CachedRun[T]) -> bool:
+    async def _find(self, call: Call, use: CacheUse, cost: CallCost | None, run: CachedRun[T]) -> Attempts | None:
         """Look a call up while it is admitted, and wait for an identical one in progress.
 
         A spent budget or token limit does not refuse a hit, which takes nothing of them; a request limit does.
 
         Returns:
-            Whether a stored answer is to be served (``use.entry``).
+            Its attempts; None: a stored answer is to be served (``use.entry``).
         """
         started = time.perf_counter()
         pending = self._begin(call, use, run.targets[0])
-        refusal = await admit(run.targets, cost)
+        refusal = None if cost is None else await admit(run.targets, cost)
         found = NOTHING
         if pending is not None:
             found = await self._found(use, pending)
@@ -159,26 +162,27 @@ class AnswerCache:
             self._looked_up(call, use, seconds)
             if refusal is not None and cost is not None:
                 await cost.open_cached(run.targets)
-            return True
+            return None
+        attempts = run.attempts(call, cost)
         try:
             if refusal is not None:
                 raise refusal
             if use.policy.only_if_cached:
                 raise NotCached
             if use.slot is not None and use.policy.look:
-                await self._flights.join(use, found.purged_ms, run.until)
+                await self._flights.join(use, found.purged_ms, attempts.begin_by)
                 if self.semantic is not None:
                     await self.semantic.find(call, use, run.answering)
         finally:
             self._looked_up(call, use, seconds)
-        return use.entry is not None
+        return None if use.is_hit else attempts
 
     async def stored_answer(
         self,
         call: Call,
         use: CacheUse,
         targets: Sequence[Target],
-        check: Callable[[], Awaitable[None]],
+        check: Callable[[Call, Target], Awaitable[None]],
         open_cost: Callable[[], CallCost | None],
     ) -> Answer | None:
         """Return the stored answer to a call that is to become a job, booked as a hit; None if there is none.
@@ -195,28 +199,29 @@ class AnswerCache:
             if use.policy.only_if_cached:
                 raise NotCached
             return None
-        await check()
+        await check(call, targets[0])
         self._looked_up(call, use, time.perf_counter() - started)
         if (cost := open_cost()) is not None:
             await cost.open_cached(targets)
         return await self.answer(call, use, cost)
 
-    async def _found(self, use: CacheUse, pending: Awaitable[Any]) -> Found:
+    async def _found(self, use: CacheUse, pending: asyncio.Future[Any]) -> Found:
         assert use.slot is not None  # noqa: S101 - it was looked up
-        return await self._near.find(use, await self.store.found(use.slot, pending))
+        found = await self.store.found(use.slot, pending)
+        return found if use.question is None else await self._near.find(use, found)
 
-    def _begin(self, call: Call, use: CacheUse, target: Target) -> Awaitable[Any] | None:
+    def _begin(self, call: Call, use: CacheUse, target: Target) -> asyncio.Future[Any] | None:
         use.started = self._now()
         use.bypass = self._bypass(call, use, target)
         if use.bypass:
             return None
-        partition = use.policy.partition
-        headers = {name: call.headers[name] for name in _ANSWER_HEADERS if name in call.headers}
-        fields = {**call.fields, "headers": headers} if headers else call.fields
-        equal = request_hash(
-            call.request_type.name, target.name, partition, fields, as_streamed=call.request_type is RESPONSES
-        )
-        slot = Slot(f"{use.scope}-{equal}", use.scope, partition, target.name)
+        partition, model, fields = use.policy.partition, target.name, call.fields
+        if not _ANSWER_HEADERS.isdisjoint(call.headers):
+            headers = {name: value for name, value in call.headers.items() if name in _ANSWER_HEADERS}
+            fields = {**fields, "headers": headers}
+        as_streamed = call.request_type is RESPONSES
+        equal = request_hash(call.request_type.name, model, partition, fields, as_streamed=as_streamed)
+        slot = Slot(f"{use.scope}-{equal}", use.scope, partition, model)
         use.slot = self._near.prepare(call, use, slot, fields)
         return self.store.begin(use.slot) if use.policy.look else None
 

@@ -51,11 +51,13 @@ class Attempt(NamedTuple):
         target: The provider and its model.
         key: The provider's key; None if it has none.
         total_s: Bound on the whole request, in seconds.
+        attempts: All of its call.
     """
 
     target: Target
     key: ProviderKey | None
     total_s: float
+    attempts: "Attempts"
 
 
 Once = Callable[[Attempt], Awaitable[T]]
@@ -237,7 +239,7 @@ class Attempts:
             self.call_cost.sent(name, target.model, key.name if key else "")
         started = time.perf_counter()
         try:
-            answer = await once(Attempt(target, key, total_s))
+            answer = await once(Attempt(target, key, total_s, self))
         except GatewayError as error:
             took_s = time.perf_counter() - started
             self._watch.attempt(name, error.status, took_s)

@@ -30,14 +30,12 @@ def is_rescued(use: CacheUse, error: GatewayError) -> bool:
     return True
 
 
-async def admit(targets: Sequence[Target], cost: CallCost | None) -> BudgetExceeded | TokenLimited | None:
+async def admit(targets: Sequence[Target], cost: CallCost) -> BudgetExceeded | TokenLimited | None:
     """Reserve what a call may cost; return the refusal that does not hold for a stored answer.
 
     Raises:
         GatewayError: Any other refusal.
     """
-    if cost is None:
-        return None
     try:
         await cost.open(targets)
     except PriceUnknown:

@@ -209,9 +209,9 @@ class Inference:
         """
         if self.cache is None or call.cache is None:
             return None
-        targets = self._route(call)
-        check = partial(self.objects.check, call, targets[0])
-        return await self.cache.stored_answer(call, call.cache, targets, check, partial(self.open_call_cost, call))
+        targets, open_cost = self._route(call), partial(self.open_call_cost, call)
+        check = self.objects.check
+        return await self.cache.stored_answer(call, call.cache, targets, check, open_cost)
 
     async def stream(self, call: Call, call_cost: CallCost | None = None) -> AnswerStream:
         """Return the model's answer while it arrives, after its first bytes: a failure before them is retried.
@@ -274,7 +274,6 @@ class Inference:
         call = continuing(call, recalled)
         targets = self._route(call)
         cost = call_cost or self.open_call_cost(call)
-        attempts = self._attempts(call, cost)
         use = call.cache
 
         async def once(attempt: Attempt) -> T:
@@ -282,13 +281,13 @@ class Inference:
             sent = call if output is None else await limit_output(call, attempt.target, output)
             await self.objects.check(call, attempt.target)
             wire, ask, request = await self._prepared(sent, attempt.target, recalled)
-            return await receive(Outgoing(sent, attempts, attempt, wire, ask, request))
+            return await receive(Outgoing(sent, attempt, wire, ask, request))
 
         try:
             if use is not None and self.cache is not None:
-                send, check = partial(attempts.over, targets, once), partial(self.objects.check, call, targets[0])
-                run = CachedRun(targets, send, from_cache, check, self, attempts.begin_by)
+                run = CachedRun(targets, once, from_cache, self.objects.check, self._attempts, self)
                 return await self.cache.run(call, use, cost, run), cost
+            attempts = self._attempts(call, cost)
             if cost is not None:
                 await cost.open(targets)
             return await attempts.over(targets, once), cost
@@ -321,23 +320,24 @@ class Inference:
             provider=target.provider.name,
             model=target.model,
             usage=translated.usage,
-            attempts=outgoing.attempts.made,
+            attempts=outgoing.attempt.attempts.made,
         )
 
     async def _receive_stream(self, outgoing: Outgoing) -> AnswerStream:
-        provider = outgoing.attempt.target.provider
-        begin_s = min(provider.timeouts.first_token_s, outgoing.attempt.total_s, outgoing.attempts.begin_s())
+        (target, _, total_s, attempts) = outgoing.attempt
+        provider = target.provider
+        begin_s = min(provider.timeouts.first_token_s, total_s, attempts.begin_s())
         try:
             async with asyncio.timeout(begin_s) as limit:
                 stream = self._watched(outgoing, await self._open(outgoing, stream=True))
-                await begin(stream, outgoing.attempts.call_cost, self.late_reads, limit)
+                await begin(stream, attempts.call_cost, self.late_reads, limit)
         except TimeoutError:
             raise UpstreamTimeout(f"Provider {provider.name!r} did not begin to answer within {begin_s:g} s.") from None
-        stream.attempts = outgoing.attempts.made
+        stream.attempts = attempts.made
         return stream
 
     def _open(self, outgoing: Outgoing, *, stream: bool = False) -> Awaitable[UpstreamResponse]:
-        call, (target, key, total_s) = outgoing.call, outgoing.attempt
+        call, (target, key, total_s, _) = outgoing.call, outgoing.attempt
         return self._client.open(
             target.provider,
             key,
@@ -351,7 +351,7 @@ class Inference:
 
     def _watched(self, outgoing: Outgoing, exchange: UpstreamResponse) -> ProviderStream:
         """Return the stream of an open exchange; if it ends badly, that counts as a failed attempt does."""
-        target, key, _ = outgoing.attempt
+        target, key, *_ = outgoing.attempt
         return self._stream_class(
             exchange,
             outgoing.wire,

@@ -1,7 +1,6 @@
 """Joins near matches with calls: finds the entry of a near request, and checks that its answer is right here too."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from shared.cache.near import near_question
@@ -40,7 +39,7 @@ class NearAnswers:
         if question is None:
             return slot
         use.question = question
-        return replace(slot, near=question.key)
+        return slot._replace(near=question.key)
 
     async def find(self, use: CacheUse, found: Found) -> Found:
         """Return the answer of a near request, if nothing else was found and there is one; else what was found.
@@ -54,7 +53,7 @@ class NearAnswers:
             return found
         if found.near_id == slot.id or not found.near_id.startswith(f"{slot.scope}-"):
             return found
-        other = replace(slot, id=found.near_id, near="")
+        other = slot._replace(id=found.near_id, near="")
         near = await self._store.found(other, self._store.begin(other))
         if near.entry is None or not near.is_fresh(use.policy.max_age_s):
             return found

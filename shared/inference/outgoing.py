@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple, TypeVar
 
 from shared.errors import UpstreamFailure
-from shared.inference.attempts import Attempt, Attempts
+from shared.inference.attempts import Attempt
 from shared.inference.call import Call
 from shared.inference.call_cost import CallCost
 from shared.inference.late_reads import LateReads
@@ -19,7 +19,6 @@ class Outgoing(NamedTuple):
     """One attempt at a call, translated and ready to be sent."""
 
     call: Call
-    attempts: Attempts
     attempt: Attempt
     wire: Wire
     ask: ProviderRequest

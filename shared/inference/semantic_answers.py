@@ -14,7 +14,7 @@ import logging
 import random
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from redis.exceptions import ResponseError
@@ -184,7 +184,7 @@ class SemanticAnswers:
         return found
 
     async def _entry(self, probe: _Probe, entry_id: str) -> CacheEntry | None:
-        slot = replace(probe.slot, id=entry_id, near="")
+        slot = probe.slot._replace(id=entry_id, near="")
         found = await self._store.found(slot, self._store.begin(slot))
         return found.entry if found.is_fresh(probe.max_age_s) else None
 

@@ -39,7 +39,7 @@ class RedisCommands(Protocol):
         """
         ...
 
-    def begin(self, *args: Argument) -> Awaitable[Any]:
+    def begin(self, *args: Argument) -> asyncio.Future[Any]:
         """Start a read: it is sent with the other commands of this turn of the event loop where that is possible.
 
         Returns:
@@ -98,7 +98,7 @@ class PooledCommands:
             retry_safe=retry_safe,
         )
 
-    def begin(self, *args: Argument) -> Awaitable[Any]:
+    def begin(self, *args: Argument) -> asyncio.Future[Any]:
         """See `RedisCommands.begin`."""
         return asyncio.ensure_future(reply_or_error(self, args))
 

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 import hiredis
@@ -98,7 +98,7 @@ class MultiplexedClient:
             return [reply[0], [self._tag.plain(key) for key in reply[1]]]
         return reply
 
-    def begin(self, *args: Argument) -> Awaitable[Any]:
+    def begin(self, *args: Argument) -> asyncio.Future[Any]:
         """See `RedisCommands.begin`; a task is needed only while there is no connection (24 us against 6).
 
         Raises:

@@ -1,6 +1,5 @@
 """A stored answer's bytes."""
 
-import dataclasses
 import zlib
 from functools import partial
 
@@ -30,7 +29,7 @@ def test_an_entry_is_read_as_it_was_written(size: int) -> None:
 
 @pytest.mark.parametrize("size", [0, 10, COMPRESSED_FROM])
 def test_a_sealed_entry_shows_neither_question_nor_answer(size: int) -> None:
-    before = dataclasses.replace(entry(b"secret" * (size // 6)), text="wha\ud800t is secret?")
+    before = entry(b"secret" * (size // 6))._replace(text="wha\ud800t is secret?")
     cipher = BodyCipher((bytes(32),))
     stored = before.encode(partial(cipher.seal, purpose="a"))
     assert b"secret" not in stored

@@ -14,6 +14,7 @@ from bench.redis_servers import find_binary, find_redis_8, server
 from shared.cache import daily_counts, keyspace
 from shared.cache import store as store_module
 from shared.cache.entry import CacheEntry
+from shared.cache.lookup_timer import LookupTimer
 from shared.cache.purge import Purge
 from shared.cache.store import CacheStore, Found, Slot
 from shared.clock import now
@@ -278,3 +279,22 @@ async def test_answers_are_stored_bounded_and_purged_on_other_servers(tmp_path: 
         assert await store.purge(Purge()) >= 2
         assert await store.size() == (0, 0)
         await store.aclose()
+
+
+async def test_one_timer_gives_up_what_is_late_and_nothing_else() -> None:
+    loop, timer = asyncio.get_running_loop(), LookupTimer(0.02)
+    answered, late, later = loop.create_future(), loop.create_future(), loop.create_future()
+    waiting = [asyncio.ensure_future(timer.reply(pending)) for pending in (answered, late)]
+    loop.call_soon(answered.set_result, [b"x"])  # in the turn in which they begin to wait
+    assert await asyncio.gather(*waiting) == [[b"x"], None]
+    assert await timer.reply(answered) == [b"x"]
+    assert await timer.reply(later) is None
+
+
+async def test_a_caller_that_leaves_its_look_up_is_not_waited_for() -> None:
+    loop, timer = asyncio.get_running_loop(), LookupTimer(0.02)
+    pending, late = loop.create_future(), loop.create_future()
+    waiting = asyncio.ensure_future(timer.reply(pending))
+    loop.call_soon(waiting.cancel)  # in the turn in which it begins to wait
+    assert await timer.reply(late) is None
+    assert pending.cancelled()

@@ -1,7 +1,6 @@
 """Answers past their time to live: served to who accepts them, while they are refreshed, or instead of an error."""
 
 import time
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -36,7 +35,7 @@ async def age(inference: Inference, model: str = "sim/gpt", *, stream: bool = Fa
     assert slot and inference.cache
     entry = (await inference.cache.store.found(slot, inference.cache.store.begin(slot))).entry
     assert entry
-    inference.cache.store.store(slot, replace(entry, at=time.time() - 100 - LATE_S))
+    inference.cache.store.store(slot, entry._replace(at=time.time() - 100 - LATE_S))
     await settled(inference)
 
 

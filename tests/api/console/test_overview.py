@@ -1,6 +1,7 @@
 """What open tabs of the first page cost the store, and what they show."""
 
-from collections.abc import Awaitable, Sequence
+import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -33,7 +34,7 @@ class Counted:
         self.count += 1
         return await self._commands.execute(*args, retry_safe=retry_safe)
 
-    def begin(self, *args: Argument) -> Awaitable[Any]:
+    def begin(self, *args: Argument) -> asyncio.Future[Any]:
         self.count += 1
         return self._commands.begin(*args)
 
