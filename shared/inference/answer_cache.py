@@ -184,6 +184,8 @@ class AnswerCache:
         targets: Sequence[Target],
         check: Callable[[Call, Target], Awaitable[None]],
         open_cost: Callable[[], CallCost | None],
+        *,
+        answering: Answering,
     ) -> Answer | None:
         """Return the stored answer to a call that is to become a job, booked as a hit; None if there is none.
 
@@ -195,6 +197,8 @@ class AnswerCache:
         pending = self._begin(call, use, targets[0])
         if pending is not None:
             self._accept(use, (await self._found(use, pending)).entry)
+            if use.entry is None and self.semantic is not None:
+                await self.semantic.find(call, use, answering)
         if use.entry is None or use.refreshed:  # its run refreshes it
             if use.policy.only_if_cached:
                 raise NotCached

@@ -211,7 +211,7 @@ class Inference:
             return None
         targets, open_cost = self._route(call), partial(self.open_call_cost, call)
         check = self.objects.check
-        return await self.cache.stored_answer(call, call.cache, targets, check, open_cost)
+        return await self.cache.stored_answer(call, call.cache, targets, check, open_cost, answering=self)
 
     async def stream(self, call: Call, call_cost: CallCost | None = None) -> AnswerStream:
         """Return the model's answer while it arrives, after its first bytes: a failure before them is retried.

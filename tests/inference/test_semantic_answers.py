@@ -116,6 +116,20 @@ async def test_nothing_is_served_before_enough_comparisons_agreed_and_what_then_
     assert use_of(call).to_debug()["hit_type"] == "semantic"
 
 
+async def test_a_submit_is_answered_by_a_match_that_may_be_served(build_cached: Build, sim: RunningSimulator) -> None:
+    inference = build_cached(cache=settings())
+    submit = question("How could I cancel my magazine subscription now?")
+    assert await inference.stored_answer(cached(submit, inference)) is None
+    assert not sim.requests  # before anything may be served, nothing waits for an embedding
+    await learn(inference)
+    asked = len(sim.requests)
+    answer = await inference.stored_answer(cached(submit, inference))
+    assert answer is not None and answer.headers["cache-status"].endswith("detail=semantic")
+    assert {request.path for request in sim.requests[asked:]} == {"/v1/embeddings"}
+    unlike = cached(question("How is the weather in the mountains today?"), inference)
+    assert await inference.stored_answer(unlike) is None
+
+
 async def test_in_shadow_mode_nothing_is_served_and_everything_is_counted(build_cached: Build) -> None:
     inference = build_cached(cache=settings(shadow=True))
     assert await learn(inference) == ["exact"] * len(QUESTIONS)
