@@ -30,8 +30,11 @@ from api.app import create_app
 from bench import machine, redis_servers, samples, socketless
 from bench.report import Report, number, table
 from bench.socketless import SETTINGS, Inside
+from shared.cache.identity import request_hash
+from shared.cache.store import Slot
 from shared.providers.transport.dial import Dialer
 from shared.settings.model import Settings
+from shared.store.multiplexed import MultiplexedClient
 from shared.telemetry.logs import configure
 
 AT_ONCE = 64
@@ -65,11 +68,15 @@ def known(text: str) -> Request:
     return lambda caller: request(text % caller)
 
 
+FLOOR = "key and MGET alone"
 STORED = "What is the answer to stored question number %d?"
+LIMITED = "x-bf-vk: sk-bf-limited"
 KINDS = (
     Kind("off", "off", fresh()),
+    Kind("off, a key with a limit", "off", fresh(LIMITED)),
     Kind("on, but not for this call (`no-store`)", "exact", fresh("Cache-Control: no-store")),
     Kind("exact: miss", "exact", fresh("x-bf-cache-no-store: true")),
+    Kind("exact: miss, a key with a limit", "exact", fresh(LIMITED, "x-bf-cache-no-store: true")),
     Kind("exact: miss, and its answer stored", "exact", fresh()),
     Kind("exact: hit", "exact", known(STORED)),
     Kind("near: miss", "near", fresh("x-bf-cache-no-store: true")),
@@ -91,16 +98,33 @@ async def batch(found: Inside, kind: Kind) -> float:
     return took / AT_ONCE * 1e6
 
 
+async def floor(client: MultiplexedClient) -> float:
+    """CPU of the least that a look-up can be, us: the key of a request that is parsed, and an MGET in a shared write."""
+    asked = [orjson.loads(request(str(next(NUMBERS))).partition(b"\r\n\r\n")[2]) for _ in range(AT_ONCE)]
+    begun = time.process_time()
+    pending = []
+    for fields in asked:
+        equal = request_hash("chat.completions", "mock/gpt-4o", "", fields)
+        pending.append(client.begin("MGET", *Slot(f"scope-{equal}", "scope", "", "mock/gpt-4o").keys()))
+    for reply in pending:
+        await reply
+    return (time.process_time() - begun) / AT_ONCE * 1e6
+
+
 async def measure(url: str, batches: int) -> dict[str, float]:
     """The least CPU of a call of each kind, us."""
     async with AsyncExitStack() as stack:
         systems = {mode: await _system(stack, url, mode) for mode in ("off", "exact", "near")}
         dials = {id(system): system for system in systems.values()}
+        client = MultiplexedClient(url)
+        stack.push_async_callback(client.aclose)
+        await client.execute("PING")
         found: dict[str, list[float]] = {}
         gc.collect()
         gc.freeze()
         gc.disable()
         for _ in range(batches):
+            found.setdefault(FLOOR, []).append(await floor(client))
             for kind in KINDS:
                 current = systems[kind.mode]
                 with mock.patch.object(Dialer, "dial", _dial_of(dials[id(current)])):
@@ -117,7 +141,10 @@ def _dial_of(system: Inside):
 
 async def _system(stack: AsyncExitStack, url: str, mode: str) -> Inside:
     cache = {"mode": mode, "lookup_timeout_s": 5}
-    settings = Settings.model_validate({**SETTINGS, "redis": {"url": url}, "cache": cache})
+    limit = {"requests": 1_000_000_000, "window": "1m"}
+    keys = {"limited": {"value": "sk-bf-limited", "rate_limit": limit}}
+    tables = {"redis": {"url": url}, "cache": cache, "virtual_keys": keys, "auth": {"require_virtual_key": False}}
+    settings = Settings.model_validate({**SETTINGS, **tables})
     app = create_app(settings)
     nowhere = stack.enter_context(open(os.devnull, "w"))
     configure(settings.log, "api", nowhere)
@@ -145,8 +172,12 @@ def main() -> None:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 found = runner.run(measure(store.url, options.batches))
             about = store.ask("INFO", "server")
-    off = found["off"]
-    rows = [[name, number(us), f"{us - off:+.1f}", f"{us / off:.2f}"] for name, us in found.items()]
+    floor_us = found.pop(FLOOR)
+    rows = []
+    for name, us in found.items():
+        off = found["off, a key with a limit" if name.endswith("limit") else "off"]
+        rows.append([name, number(us), f"{us - off:+.1f}", f"{us / off:.2f}"])
+    rows.append([FLOOR, number(floor_us), "", ""])
     version = about.get("valkey_version") or about["redis_version"]
     name = "Valkey" if "valkey_version" in about else "Redis"
     report = Report("Cache of answers, inside our process", [machine.shape(), f"load average {machine.load():.1f}"])
