@@ -191,7 +191,7 @@ class CacheStore:
         purged_ms = max(map(_mark_ms, marks)) if any(marks) else 0
         if not isinstance(data, bytes):
             return Found(None, purged_ms, near_id) if purged_ms or near_id else NOTHING
-        unseal = partial(self._cipher.open, purpose=keyspace.entry(slot.id))
+        unseal = partial(self._cipher.open, purpose=keyspace.entry(slot.id)) if self._cipher.is_on else None
         entry = decode(data, most_bytes=self._max_entry_bytes, unseal=unseal)
         return Found(None if entry is None or entry.at * 1000 < purged_ms else entry, purged_ms, near_id)
 
