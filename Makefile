@@ -77,7 +77,7 @@ console: tests/sdk_js/node_modules/.installed  ## types and rules of the console
 contracts: $(VENV)/.dev  ## who may import whom
 	@$(RUN)/lint-imports
 
-coverage: setup  ## tests with branch coverage
+coverage: collected  ## tests with branch coverage
 	@rm -f .coverage .coverage.*
 	@$(RUN)/pytest -n 4 --undated --cov --cov-report= --cov-fail-under=0
 	@$(RUN)/python -m tests.clock --cov --cov-append --cov-report= --cov-fail-under=0
@@ -86,10 +86,9 @@ coverage: setup  ## tests with branch coverage
 collected: setup  ## that every test is found; pytest's workers would compile the tests four times otherwise
 	@found=$$($(RUN)/pytest --collect-only -qq 2>&1) || { echo "$$found" | tail -40; exit 1; }
 
-# Types take one core for longer than the others together.
+# Side by side: tests wait now and then, and types take one core for 40 s.
 check:  ## what CI runs: the tests that know dates with a moved clock
-	@$(MAKE) --no-print-directory -j 2 types lint contracts console collected
-	@$(MAKE) --no-print-directory coverage
+	@$(MAKE) --no-print-directory -j 5 types lint contracts console coverage
 
 screenshots: setup  ## pictures of every page of the console in .screenshots/; PUBLISH=1: also those of the docs
 	@$(RUN)/python -m tests.browser.screenshots $(if $(PUBLISH),--publish)

@@ -29,8 +29,14 @@ UNTRACED = (
 )
 
 
+# Of a test that runs on every form of the store, one run is traced; tests of the store itself are all traced.
+TRACED_STORE = "real-multiplexed"
+OF_THE_STORE = "tests/store/"
+
 _FIRST = pytest.StashKey[frozenset[str]]()
 """Of the tests of a module that have the same fixtures, the first one."""
+_REPEATED = pytest.StashKey[frozenset[str]]()
+"""The tests that are the same as a traced one, on another form of the store."""
 
 
 @contextmanager
@@ -51,7 +57,7 @@ def untraced(*, new_threads_too: bool = True) -> Iterator[None]:
 def is_traced(item: pytest.Item) -> bool:
     """Whether the test's lines count: many examples reach no line that one example does not."""
     many_examples = item.get_closest_marker("slow") is not None and item.get_closest_marker("process") is None
-    return not many_examples and not item.nodeid.startswith(UNTRACED)
+    return not (many_examples or item.nodeid.startswith(UNTRACED) or item.nodeid in item.session.stash[_REPEATED])
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -90,6 +96,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     for item in sorted(session.items, key=lambda item: item.nodeid):
         first.setdefault(_fixtures_of(item), item.nodeid)
     session.stash[_FIRST] = frozenset(first.values())
+    session.stash[_REPEATED] = frozenset(_repeated({item.nodeid: _store_of(item) for item in session.items}))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -121,8 +128,20 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 
 def _fixtures_of(item: pytest.Item) -> tuple[object, ...]:
-    parameters = getattr(getattr(item, "callspec", None), "params", {})
-    return item.path, parameters.get("commands_kind"), *getattr(item, "fixturenames", ())
+    return item.path, _store_of(item), *getattr(item, "fixturenames", ())
+
+
+def _store_of(item: pytest.Item) -> str | None:
+    """The form of the store that the test runs on, if it runs on several."""
+    found: str | None = getattr(getattr(item, "callspec", None), "params", {}).get("commands_kind")
+    return found
+
+
+def _repeated(stores: dict[str, str | None]) -> Iterator[str]:
+    for test, store in stores.items():
+        other = store and test.replace(store, TRACED_STORE)
+        if other and other != test and other in stores and not test.startswith(OF_THE_STORE):
+            yield test
 
 
 def _traces_imports() -> bool:

@@ -42,6 +42,7 @@ TOGETHER = {
     "tests/cli/test_webhooks.py": "webhooks",
     "tests/journeys/test_keys.py": "tiers",
     "tests/journeys/test_replacement.py": "replacement",
+    "tests/journeys/test_environment.py": "replacement",
     "tests/journeys/test_wheel.py": "wheel",
     "tests/docs/test_site.py": "site",
     "tests/api/sign_in/test_sign_in.py": "sign-in",

@@ -2,6 +2,8 @@
 
 import re
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -24,23 +26,40 @@ from tests.waiting import wait_until_sync
 pytestmark = [pytest.mark.process, pytest.mark.timeout(180)]
 
 
-def test_ctrl_c_ends_everything_and_hands_back_what_runs(tmp_path: Path) -> None:
-    config = tmp_path / "finops.toml"
-    config.write_text("[jobs]\nshutdown_grace_s = 0.5\n[server]\nshutdown_grace_s = 1\n")
-    data_dir = tmp_path / "data"
-    with served(data_dir, "--demo", "--config", str(config)) as gateway, plain_http(gateway) as client:
-        running = submit_hanging(gateway, client, "gpt-4o")
-        later = submit_later(client)
-        processes = gateway.processes()
-        assert len(processes) >= 4
-        assert gateway.stop(signal.SIGINT) == 0
-        assert not alive(processes)
-        assert "stopped; all accepted jobs are stored" in gateway.log
-    with served(data_dir, "--demo") as gateway, plain_http(gateway) as client:
+HASTY = "[jobs]\nshutdown_grace_s = 0.5\n[server]\nshutdown_grace_s = 1\n"
+PATIENT = "[jobs]\nshutdown_grace_s = 600\n"
+
+
+@pytest.mark.timeout(400)  # four starts
+def test_jobs_survive_every_way_to_end_a_gateway(tmp_path: Path) -> None:
+    """Ctrl-C, a second Ctrl-C and a killed supervisor, one after the other, on one data directory."""
+    with started_with(tmp_path, HASTY) as gateway, plain_http(gateway) as client:
+        running, later = submit_hanging(gateway, client, "gpt-4o"), submit_later(client)
+        ctrl_c_ends_everything_and_hands_back_what_runs(gateway)
+    with started_with(tmp_path, PATIENT) as gateway, plain_http(gateway) as client:
         for job_id in (running, later):
             found = wait_for_end(client, job_id)
             assert found["status"] == "completed", found
         assert envelope(client, running)["attempts"] == 1
+        hurried = submit_hanging(gateway, client, "gpt-4o")
+        a_second_ctrl_c_does_not_wait_for_what_runs(gateway)
+    with started_with(tmp_path, HASTY) as gateway, plain_http(gateway) as client:
+        found = wait_for_end(client, hurried)
+        assert found["status"] == "completed"
+        assert found["attempts"] in {1, 2}, "1: its worker was still quick enough to hand it back"
+        orphaned = submit_hanging(gateway, client, "gpt-4o")
+        a_killed_supervisor_leaves_no_orphans(gateway)
+    with started_with(tmp_path, HASTY) as gateway, plain_http(gateway) as client:
+        assert wait_for_end(client, orphaned)["status"] == "completed"
+
+
+@contextmanager
+def started_with(folder: Path, text: str) -> Iterator[Served]:
+    """A demo with a configuration, on the data of the one before."""
+    config = folder / "finops.toml"
+    config.write_text(text)
+    with served(folder / "data", "--demo", "--config", str(config)) as gateway:
+        yield gateway
 
 
 def submit_later(client: httpx.Client) -> str:
@@ -49,17 +68,26 @@ def submit_later(client: httpx.Client) -> str:
     return str(reply.json()["id"])
 
 
-def test_a_killed_supervisor_leaves_no_orphans_and_loses_no_job(tmp_path: Path) -> None:
-    config = tmp_path / "finops.toml"
-    config.write_text("[jobs]\nshutdown_grace_s = 0.5\n[server]\nshutdown_grace_s = 1\n")
-    data_dir = tmp_path / "data"
-    with served(data_dir, "--demo", "--config", str(config)) as gateway, plain_http(gateway) as client:
-        job_id = submit_hanging(gateway, client, "gpt-4o")
-        processes = gateway.processes()
-        assert gateway.stop(signal.SIGKILL) == -signal.SIGKILL
-        wait_until_sync(lambda: not alive(processes), timeout_s=40)
-    with served(data_dir, "--demo") as gateway, plain_http(gateway) as client:
-        assert wait_for_end(client, job_id)["status"] == "completed"
+def ctrl_c_ends_everything_and_hands_back_what_runs(gateway: Served) -> None:
+    processes = gateway.processes()
+    assert len(processes) >= 4
+    assert gateway.stop(signal.SIGINT) == 0
+    assert not alive(processes)
+    assert "stopped; all accepted jobs are stored" in gateway.log
+
+
+def a_second_ctrl_c_does_not_wait_for_what_runs(gateway: Served) -> None:
+    processes = gateway.processes()
+    gateway.process.send_signal(signal.SIGINT)
+    wait_until_sync(lambda: "stopping" in gateway.log)
+    assert gateway.stop(signal.SIGINT) == 0  # long before the grace is over
+    assert not alive(processes)
+
+
+def a_killed_supervisor_leaves_no_orphans(gateway: Served) -> None:
+    processes = gateway.processes()
+    assert gateway.stop(signal.SIGKILL) == -signal.SIGKILL
+    wait_until_sync(lambda: not alive(processes), timeout_s=40)
 
 
 def test_several_api_processes_share_one_port(tmp_path: Path) -> None:
@@ -116,23 +144,6 @@ def once_served(url: str) -> str:
             return None
 
     return str(wait_until_sync(answered, 60).raise_for_status().text)
-
-
-def test_a_second_ctrl_c_does_not_wait_for_what_runs_and_loses_nothing(tmp_path: Path) -> None:
-    config = tmp_path / "finops.toml"
-    config.write_text("[jobs]\nshutdown_grace_s = 600\n")
-    data_dir = tmp_path / "data"
-    with served(data_dir, "--demo", "--config", str(config)) as gateway, plain_http(gateway) as client:
-        job_id = submit_hanging(gateway, client, "gpt-4o")
-        processes = gateway.processes()
-        gateway.process.send_signal(signal.SIGINT)
-        wait_until_sync(lambda: "stopping" in gateway.log)
-        assert gateway.stop(signal.SIGINT) == 0  # long before the grace is over
-        assert not alive(processes)
-    with served(data_dir, "--demo") as gateway, plain_http(gateway) as client:
-        found = wait_for_end(client, job_id)
-        assert found["status"] == "completed"
-        assert found["attempts"] in {1, 2}, "1: its worker was still quick enough to hand it back"
 
 
 def test_ctrl_c_while_it_starts_leaves_nothing_behind(tmp_path: Path) -> None:
