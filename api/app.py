@@ -228,10 +228,9 @@ def _durable_connection(settings: Settings, url: str) -> PooledCommands | None:
     """Return a connection for submits that wait for disk or replicas; such a wait blocks its connection."""
     if settings.jobs.durability == "everysec":
         return None
+    timeout_s = ANSWER_TIMEOUT_S[settings.jobs.durability]
     return PooledCommands(
-        connect(
-            url, timeout_s=ANSWER_TIMEOUT_S, connect_timeout_s=STORE_CONNECT_TIMEOUT_S, client_name="finops-api-disk"
-        )
+        connect(url, timeout_s=timeout_s, connect_timeout_s=STORE_CONNECT_TIMEOUT_S, client_name="finops-api-disk")
     )
 
 

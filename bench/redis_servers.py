@@ -2,6 +2,7 @@
 
 import importlib.util
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -12,12 +13,16 @@ from pathlib import Path
 
 import redis
 
+from bench.partition import Partition
 from shared.store.hash_tag import engine_tag
 from shared.store.server_process import find_bundled_server
 
 SERVICE = "main"
 START_S = 10.0
 MAX_PORT = 55_000
+BUS = 10_000
+MOVED_AT_ONCE = 100
+WATCHERS = "127.0.2.1"  # from where Sentinels connect when servers can be cut off
 
 
 def free_port() -> int:
@@ -61,6 +66,9 @@ class Server:
         self.port = free_port()
         self._options = options
         self._sentinel = sentinel
+        self.announced = self.port
+        self.announced_bus = self.port + BUS
+        self.address = "127.0.0.1"
         self.process: subprocess.Popen[bytes] | None = None
         directory.mkdir(parents=True)
 
@@ -87,6 +95,23 @@ class Server:
                 raise RuntimeError(f"the server on port {self.port} does not start")
             time.sleep(0.01)
 
+    def stand_behind(self, partition: Partition, address: str, *, in_cluster: bool = False) -> None:
+        """Announce proxies that can cut the server off; before its start.
+
+        Args:
+            address: From where it connects to others: ``127.0.1.7``.
+        """
+        self.address = address
+        self.announced = partition.listen(self.port, address)
+        options = ["--bind-source-addr", address, "--replica-announce-ip", "127.0.0.1"]
+        options += ["--replica-announce-port", str(self.announced)]
+        if in_cluster:
+            bus = partition.listen(self.port + BUS, address)
+            options += ["--cluster-announce-ip", "127.0.0.1", "--cluster-announce-port", str(self.announced)]
+            options += ["--cluster-announce-bus-port", str(bus)]
+            self.announced_bus = bus
+        self._options += tuple(options)
+
     def ask(self, *command: object) -> object:
         with redis.Redis(port=self.port, socket_timeout=2) as client:
             return client.execute_command(*command)
@@ -95,6 +120,16 @@ class Server:
         if self.process is not None:
             self.process.kill()
             self.process.wait()
+
+    def freeze(self) -> None:
+        """Stop it without closing its connections."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
 
 
 @contextmanager
@@ -110,13 +145,27 @@ def server(directory: Path, *options: str, binary: str = "") -> Iterator[Server]
 class SentinelSet:
     """A primary, replicas, and three Sentinels that watch them."""
 
-    def __init__(self, directory: Path, *, replicas: int = 1, down_after_ms: int = 400, options: tuple[str, ...] = ()):
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        replicas: int = 1,
+        down_after_ms: int = 400,
+        options: tuple[str, ...] = (),
+        partition: Partition | None = None,
+    ):
         plain = options or ("--save", "", "--appendonly", "no")
         self.nodes = [
             Server(directory / f"node{at}", *plain, "--repl-diskless-sync-delay", "0") for at in range(replicas + 1)
         ]
         self.sentinels = [Server(directory / f"sentinel{at}", sentinel=True) for at in range(3)]
         self._down_after_ms = down_after_ms
+        self._source = ""
+        if partition is not None:
+            for at, node in enumerate(self.nodes):
+                node.stand_behind(partition, f"127.0.1.{at + 1}")
+            partition.know(WATCHERS)
+            self._source = f"bind-source-addr {WATCHERS}\nsentinel announce-ip 127.0.0.1\n"
 
     @property
     def url(self) -> str:
@@ -125,11 +174,11 @@ class SentinelSet:
     def start(self) -> "SentinelSet":
         primary = self.nodes[0].start()
         for replica in self.nodes[1:]:
-            replica.start().ask("REPLICAOF", "127.0.0.1", primary.port)
+            replica.start().ask("REPLICAOF", "127.0.0.1", primary.announced)
         for sentinel in self.sentinels:
             (sentinel.directory / "sentinel.conf").write_text(
-                f"port {sentinel.port}\nbind 127.0.0.1\ndir {sentinel.directory}\n"
-                f"sentinel monitor {SERVICE} 127.0.0.1 {primary.port} 2\n"
+                f"port {sentinel.port}\nbind 127.0.0.1\ndir {sentinel.directory}\n{self._source}"
+                f"sentinel monitor {SERVICE} 127.0.0.1 {primary.announced} 2\n"
                 f"sentinel down-after-milliseconds {SERVICE} {self._down_after_ms}\n"
                 f"sentinel failover-timeout {SERVICE} 2000\n"
             )
@@ -140,7 +189,7 @@ class SentinelSet:
     def primary(self) -> Server:
         """The node that the Sentinels name."""
         _, port = self.sentinels[0].ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)  # type: ignore[misc]
-        return next(node for node in self.nodes if node.port == int(port))
+        return next(node for node in self.nodes if node.announced == int(port))
 
     def stop(self) -> None:
         for one in (*self.sentinels, *self.nodes):
@@ -165,7 +214,7 @@ class SentinelSet:
             roles = [node.ask("ROLE") for node in self.nodes if node is not primary]
         except redis.ConnectionError:  # a node that starts, or takes over another's data
             return False
-        return all(role[0] == b"slave" and role[3] == b"connected" and role[2] == primary.port for role in roles)  # type: ignore[index]
+        return all(role[0] == b"slave" and role[3] == b"connected" and role[2] == primary.announced for role in roles)  # type: ignore[index]
 
 
 @contextmanager
@@ -181,13 +230,26 @@ def sentinel_set(directory: Path, **options) -> Iterator[SentinelSet]:
 class Cluster:
     """A cluster of three primaries; the one of the engine's slot has replicas, the others too if ``replicated``."""
 
-    def __init__(self, directory: Path, *, replicas: int = 1, replicated: bool = False, timeout_ms: int = 500):
-        options = ("--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0", "--cluster-enabled", "yes")
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        replicas: int = 1,
+        replicated: bool = False,
+        timeout_ms: int = 500,
+        appendonly: str = "no",
+        partition: Partition | None = None,
+    ):
+        options: tuple[str, ...] = ("--save", "", "--appendonly", appendonly)
+        options += ("--repl-diskless-sync-delay", "0", "--cluster-enabled", "yes")
         options += ("--cluster-node-timeout", str(timeout_ms), "--cluster-require-full-coverage", "no")
         options += ("--cluster-replica-validity-factor", "0")
         owners = [0] * replicas + ([1, 2] if replicated else [])
         self.primaries = [Server(directory / f"node{at}", *options) for at in range(3)]
         self.replicas = [(Server(directory / f"replica{at}", *options), owner) for at, owner in enumerate(owners)]
+        if partition is not None:
+            for at, node in enumerate(self.nodes):
+                node.stand_behind(partition, f"127.0.1.{at + 1}", in_cluster=True)
 
     @property
     def nodes(self) -> list[Server]:
@@ -195,7 +257,7 @@ class Cluster:
 
     @property
     def url(self) -> str:
-        return f"redis+cluster://{','.join(f'127.0.0.1:{node.port}' for node in self.nodes[:3])}"
+        return f"redis+cluster://{','.join(f'127.0.0.1:{node.announced}' for node in self.nodes[:3])}"
 
     def start(self) -> "Cluster":
         bounds = [(0, 5460), (5461, 10922), (10923, 16383)]
@@ -205,7 +267,7 @@ class Cluster:
         for node in self.nodes[1:]:
             if node.process is None:
                 node.start()
-            self.nodes[0].ask("CLUSTER", "MEET", "127.0.0.1", node.port)
+            self.nodes[0].ask("CLUSTER", "MEET", "127.0.0.1", node.announced, node.announced_bus)
         _wait(lambda: all(self._known(node) == len(self.nodes) for node in self.nodes), "the nodes did not meet")
         for replica, owner in self.replicas:
             owner_id = self.primaries[owner].ask("CLUSTER", "MYID")
@@ -217,7 +279,7 @@ class Cluster:
         """The node that most living nodes take for the primary of the engine's slot."""
         named = Counter(port for node in self.nodes if (port := _slot_port(node)) is not None)
         port = named.most_common(1)[0][0]
-        return next(node for node in self.nodes if node.port == port)
+        return next(node for node in self.nodes if node.announced == port)
 
     def until_complete(self) -> None:
         """Block until all nodes agree, and a replica is in step with the primary of the engine's slot."""
@@ -226,6 +288,27 @@ class Cluster:
     def hand_over(self, replica: Server) -> None:
         """Make a replica the primary; a server gives up a failover of 5 s silently, so it is asked for again."""
         _wait(lambda: _hands_over(replica), "the replica does not take over")
+
+    def other_primary(self, primary: Server) -> Server:
+        """A primary with a replica in step that the engine's slot may move to."""
+        for node in self.nodes:
+            with suppress(redis.RedisError):
+                role = node.ask("ROLE")
+                if node is not primary and role[0] == b"master" and role[2]:  # type: ignore[index]
+                    return node
+        raise RuntimeError("there is no other primary with a replica")
+
+    def move_slot(self, target: Server) -> None:
+        """Give the engine's slot to another primary, some keys at a time, as `redis-cli --cluster reshard` does."""
+        slot, source = engine_tag().slot, self.primary()
+        target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", source.ask("CLUSTER", "MYID"))
+        source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", target.ask("CLUSTER", "MYID"))
+        while names := source.ask("CLUSTER", "GETKEYSINSLOT", slot, MOVED_AT_ONCE):
+            source.ask("MIGRATE", "127.0.0.1", target.announced, "", 0, 5000, "KEYS", *names)  # type: ignore[misc]
+        owner = target.ask("CLUSTER", "MYID")
+        for node in (target, source, *self.nodes):
+            with suppress(redis.RedisError):  # a replica, or one that is away: it hears of it from the others
+                node.ask("CLUSTER", "SETSLOT", slot, "NODE", owner)
 
     def stop(self) -> None:
         for node in self.nodes:

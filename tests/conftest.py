@@ -12,7 +12,7 @@ from blockbuster import BlockBuster, blockbuster_ctx
 from fakeredis import FakeAsyncRedis, FakeServer
 from redis.asyncio import Redis
 
-from bench.redis_servers import Cluster, cluster, find_redis_8, find_search_module, server
+from bench.redis_servers import find_redis_8, find_search_module, server
 from shared.alerts.rules import alert_scripts
 from shared.batches.scripts import batch_scripts
 from shared.cache.store import cache_scripts
@@ -26,9 +26,11 @@ from shared.store.connection import connect
 from shared.store.embedded import EmbeddedStore
 from shared.store.multiplexed import MultiplexedClient
 from shared.webhooks.scripts import webhook_scripts
+from tests import stores
 from tests.certificates import make_certificate
 from tests.examples import load_profile
 from tests.served import Served, served
+from tests.stores import calm_sentinels, plain_redis_7, plain_redis_8, shared_cluster  # noqa: F401 - fixtures
 
 OURS = ["api", "cli", "shared", "simulator", "worker"]
 
@@ -115,20 +117,11 @@ def redis_8(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield running.url
 
 
-@pytest.fixture(scope="session")
-def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A cluster of three primaries, one per pytest worker. Leave its servers as they were."""
-    with cluster(tmp_path_factory.mktemp("cluster"), timeout_ms=5000) as made:
-        yield made
-
-
 @pytest.fixture
 def redis_url(request: pytest.FixtureRequest) -> str:
-    """The real store, empty; a cluster with ``TEST_STORE=cluster`` in the environment."""
-    if os.environ.get("TEST_STORE") == "cluster":
-        made: Cluster = request.getfixturevalue("shared_cluster")
-        made.primary().ask("FLUSHALL")
-        return made.url
+    """The real store, empty; the one that ``TEST_STORE`` names if it is in the environment."""
+    if stores.CHOSEN:
+        return stores.empty_store(stores.CHOSEN, request)
     real_store: EmbeddedStore = request.getfixturevalue("real_store")
     with blocking_redis.Redis.from_url(real_store.url) as client:
         client.flushall()

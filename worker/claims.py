@@ -7,7 +7,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import NoPermissionError, NoScriptError, RedisError, ResponseError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from shared.errors import StoreUnavailable
 from shared.jobs import keys
@@ -128,7 +128,7 @@ class ClaimSource:
             await self._send(connection, ("SCRIPT", "LOAD", self._script.source))
         try:
             await connection.read_response(disconnect_on_error=False)
-        except NoPermissionError:
+        except ResponseError:  # SCRIPT is forbidden or renamed; any other reason is EVAL's too
             claim = ("EVAL", self._script.source, *claim[2:])
         await self._send(connection, claim)
         return await connection.read_response(disconnect_on_error=False)

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable
 
-from redis.exceptions import NoPermissionError, ResponseError
+from redis.exceptions import ResponseError
 
 from shared.checks.findings import Finding, fail, ok, warn
 from shared.settings.model import Settings
 from shared.store.commands import Argument, RedisCommands
 from shared.store.errors import StoreRefused
 from shared.store.probe import PROBE, PROBE_TTL_MS
+from shared.store.refusals import is_unavailable_command
 
 _CHECK = "store rights"
 _NOWHERE = "0" * 40
@@ -58,7 +59,7 @@ async def _may_run(commands: RedisCommands, attempt: tuple[Argument, ...]) -> bo
     except StoreRefused as error:
         return error.code != "NOPERM"
     except ResponseError as error:
-        return not isinstance(error, NoPermissionError) and not str(error).startswith("unknown command")
+        return not is_unavailable_command(error)
     return True
 
 

@@ -12,6 +12,7 @@ from shared.checks.alerts import check_alerts
 from shared.checks.cache import judge_cache
 from shared.checks.encryption import check_encryption
 from shared.checks.findings import Finding, fail, ok, unstyled, warn
+from shared.checks.growth import check_growth
 from shared.checks.parts import check_inside
 from shared.checks.queue import check_queue
 from shared.checks.rights import check_rights
@@ -63,6 +64,7 @@ async def check_store(url: str, settings: Settings) -> list[Finding]:
         schema = await _check_schema(PooledCommands(redis))
         inside = await check_inside(PooledCommands(redis), settings.ledger, clock.now())
         encryption = await check_encryption(PooledCommands(redis), settings)
+        growth = await check_growth(PooledCommands(redis), facts, settings.jobs)
     except (StoreConnectionError, StoreUnavailable) as error:
         return [_unusable(url, unstyled(str(error)))]
     finally:
@@ -70,6 +72,7 @@ async def check_store(url: str, settings: Settings) -> list[Finding]:
     return [
         ok("store", mask(url)),
         *_judge(facts, settings),
+        *growth,
         *schema,
         rights,
         _judge_skew(skew_s),

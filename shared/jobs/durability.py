@@ -11,15 +11,15 @@ from redis.exceptions import NoScriptError, ResponseError
 from shared.errors import StoreUnavailable
 from shared.jobs import keys
 from shared.jobs.scripts import as_caller_sees, engine_scripts
-from shared.store.commands import Argument, Command, PooledCommands
+from shared.store.commands import Argument, Command, PooledCommands, load_script
 from shared.store.errors import StoreConnectionError
 
 Mode = Literal["fsync", "replicated"]
 
 SYNC_TIMEOUT_MS = 5000
 REPLICA_TIMEOUT_MS = 2000
-ANSWER_TIMEOUT_S = SYNC_TIMEOUT_MS / 1000 + 2
-"""For the connection that waits: longer than the server waits."""
+ANSWER_TIMEOUT_S = {"fsync": SYNC_TIMEOUT_MS / 1000 + 2, "replicated": REPLICA_TIMEOUT_MS / 1000 + 2}
+"""For the connection that waits, by mode: longer than the server waits, so that a frozen one is left."""
 
 
 class DurabilityRefused(ValueError):
@@ -43,7 +43,7 @@ class Durability:
     https://redis.io/docs/latest/commands/waitaof/ and https://redis.io/docs/latest/commands/wait/
 
     Args:
-        commands: A connection of its own, which blocks while the server waits; with ``ANSWER_TIMEOUT_S``.
+        commands: A connection of its own, which blocks while the server waits; with the mode's ``ANSWER_TIMEOUT_S``.
         mode: ``fsync``: wait for the append-only file; ``replicated``: for replicas.
         min_replicas: How many replicas must have the write, with ``replicated``.
     """
@@ -89,22 +89,28 @@ class Durability:
         return await self._add(("EVALSHA", engine_scripts()[name].sha1, 0, *args), name)
 
     async def _add(self, command: Command | None, script: str = "") -> Any:  # noqa: ANN401
-        for last in (False, True):
-            pending = _Pending(command, asyncio.get_running_loop().create_future())
-            self._waiting.append(pending)
-            if self._rounds is None or self._rounds.done():
-                self._rounds = asyncio.create_task(self._run_rounds(), name="finops-durability")
-            try:
-                return await pending.answer
-            except NoScriptError:
-                if last:
-                    raise
-                await self._load(script)
-        raise AssertionError  # pragma: no cover - the loop returns or raises
-
-    async def _load(self, script: str) -> None:
         try:
-            await self._commands.execute("SCRIPT", "LOAD", engine_scripts()[script].source, retry_safe=True)
+            return await self._in_round(command)
+        except NoScriptError:
+            command = command or ()
+        try:
+            if await self._load(script):
+                return await self._in_round(command)
+        except NoScriptError:
+            pass  # the primary has moved since
+        return await self._in_round(("EVAL", engine_scripts()[script].source, *command[2:]))
+
+    async def _in_round(self, command: Command | None) -> Any:  # noqa: ANN401
+        """Return the reply to a command that was sent with others."""
+        pending = _Pending(command, asyncio.get_running_loop().create_future())
+        self._waiting.append(pending)
+        if self._rounds is None or self._rounds.done():
+            self._rounds = asyncio.create_task(self._run_rounds(), name="finops-durability")
+        return await pending.answer
+
+    async def _load(self, script: str) -> bool:
+        try:
+            return await load_script(self._commands, engine_scripts()[script])
         except (StoreConnectionError, ResponseError) as error:
             raise as_caller_sees(error) from error
 
@@ -126,6 +132,8 @@ class Durability:
         except StoreConnectionError as error:
             raise as_caller_sees(error) from error
         failure = self._judge(replies[-2], replies[-1])
+        if failure is not None:
+            await self._commands.renew()  # a primary that is cut off from its replicas: another may be elected
         answers = iter(replies)
         for pending in round_:
             reply = None if pending.command is None else next(answers)

@@ -2,16 +2,16 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol, TypeVar
 
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import DataError, NoScriptError, ResponseError
+from redis.exceptions import DataError, NoScriptError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from shared.store.errors import StoreConnectionError, StoreRefused
-from shared.store.refusals import refusal_of
+from shared.store.refusals import is_unavailable_command, refusal_of
 from shared.store.scripts import Script
 
 Argument = str | bytes | int | float | memoryview
@@ -135,6 +135,11 @@ class PooledCommands:
         known = script if self._knows_script_flags else script.without_flags()
         return await run_script(self, known, keys, args, retry_safe=retry_safe)
 
+    async def renew(self) -> None:
+        """Close the connections that are idle: the next command asks for the address again."""
+        with suppress(RedisError, OSError):
+            await self._redis.connection_pool.disconnect(inuse_connections=False)
+
     async def aclose(self) -> None:
         """See `RedisCommands.aclose`."""
         await self._raw.aclose()
@@ -160,22 +165,39 @@ async def run_script(
     """Run a script by its hash; load it first when the server does not have it.
 
     Loaded rather than sent with EVAL: servers evict scripts that came with EVAL when there are many. EVAL is what is
-    left when the store's user may not load scripts, or another client flushes them all the time.
+    left when the server has no SCRIPT, its user may not load scripts, or another client flushes them all the time.
     """
     arguments = (len(keys), *keys, *args)
     try:
         return await commands.execute("EVALSHA", script.sha1, *arguments, retry_safe=retry_safe)
     except NoScriptError:
         pass
+    if await load_script(commands, script):
+        try:
+            return await commands.execute("EVALSHA", script.sha1, *arguments, retry_safe=retry_safe)
+        except NoScriptError:
+            pass
+    return await commands.execute("EVAL", script.source, *arguments, retry_safe=retry_safe)
+
+
+async def load_script(commands: RedisCommands, script: Script) -> bool:
+    """Load a script, and tell whether the server has SCRIPT and permits it to its user.
+
+    Raises:
+        redis.exceptions.ResponseError: It is no valid script.
+        StoreConnectionError: No answer.
+    """
     try:
         await commands.execute("SCRIPT", "LOAD", script.source, retry_safe=True)
-        return await commands.execute("EVALSHA", script.sha1, *arguments, retry_safe=retry_safe)
-    except NoScriptError:
-        pass
     except StoreRefused as error:
         if error.code != "NOPERM":
             raise
-    return await commands.execute("EVAL", script.source, *arguments, retry_safe=retry_safe)
+        return False
+    except ResponseError as error:
+        if not is_unavailable_command(error):
+            raise
+        return False
+    return True
 
 
 def raise_first_error(replies: Sequence[Any]) -> None:

@@ -20,8 +20,9 @@ from redis.typing import EncodableT
 from shared.store.address import Address, mask, parse_address
 from shared.store.commands import translated_faults
 from shared.store.errors import StoreConnectionError
-from shared.store.hash_tag import HashTag, engine_tag
+from shared.store.hash_tag import LISTING, HashTag, engine_tag
 from shared.store.locator import Locator, check_role, locator_of
+from shared.store.primary_watch import NodeAddress, PrimaryWatch
 from shared.store.refusals import is_moved
 
 __all__ = ["StoreFacts", "connect", "connect_arq", "describe", "mask"]
@@ -97,10 +98,11 @@ class _StoreConnection(AbstractConnection):
     - It sends by ``asyncio.wait_for``, which before Python 3.12 loses a cancellation that comes just as the write ends:
       the task goes on, and whoever waits for its end waits for ever. (https://github.com/python/cpython/issues/86296)
 
-    On a cluster, keys get the engine's hash tag on their way out, and channels lose it on their way in.
+    On a cluster, keys get the engine's hash tag on their way out; channels and listed names lose it on their way in.
     """
 
     has_moved = False
+    asked_names = False
     locator: Locator | None = None
     tag: HashTag | None = None
 
@@ -154,13 +156,16 @@ class _StoreConnection(AbstractConnection):
 
     def pack_command(self, *args: EncodableT) -> list[bytes]:
         """Encode a command; redis-py packs each of several with it too."""
+        self.asked_names = self.tag is not None and args[0] in LISTING
         packed: list[bytes] = super().pack_command(*(args if self.tag is None else self.tag.rewrite(args)))
         return packed
 
     async def read_response(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401 redis-py's reply
         try:
             reply = await super().read_response(*args, **options)
-            return reply if self.tag is None else self.tag.reply(reply)
+            if self.tag is None:
+                return reply
+            return self.tag.names(reply) if self.asked_names else self.tag.reply(reply)
         except ResponseError as error:
             self.has_moved = self.has_moved or is_moved(error)
             raise
@@ -179,7 +184,14 @@ class _Tcp(_StoreConnection, Connection):
     async def _connect(self) -> None:
         assert self.locator is not None  # noqa: S101 - set by the constructor
         self.host, self.port = await self.locator.find()
+        if self.locator.watch is not None:
+            self.locator.watch.follow(self._leave)
         await super()._connect()  # type: ignore[no-untyped-call]
+
+    def _leave(self, primary: NodeAddress) -> None:
+        """End the connection to a server that is no longer the primary: whoever waits for it gets an error."""
+        if self._writer is not None and primary != (self.host, self.port):
+            self._writer.transport.abort()
 
 
 class _TlsOverTcp(_Tcp, SSLConnection):
@@ -190,6 +202,17 @@ class _SocketFile(_StoreConnection, UnixDomainSocketConnection):
     pass
 
 
+class _Pool(BlockingConnectionPool):
+    """A pool whose connections hear of failovers until it is closed."""
+
+    watch: PrimaryWatch | None = None
+
+    async def disconnect(self, inuse_connections: bool = True) -> None:
+        await super().disconnect(inuse_connections)
+        if self.watch is not None and inuse_connections:
+            await self.watch.aclose()
+
+
 def _make_pool(address: Address, **limits: Any) -> BlockingConnectionPool:  # noqa: ANN401
     # Not after a timeout: waiting for a silent server once is long enough.
     retry = Retry(
@@ -197,16 +220,19 @@ def _make_pool(address: Address, **limits: Any) -> BlockingConnectionPool:  # no
         CONNECT_RETRIES,
         supported_errors=(RedisConnectionError, ConnectionError, FileNotFoundError),  # type: ignore[arg-type]
     )
-    return BlockingConnectionPool(
+    location = _location(address)
+    pool = _Pool(
         db=address.db,
         username=address.username,
         password=address.password,
         decode_responses=False,
         retry=retry,
         retry_on_error=[],  # commands; `retry` above is for connecting and health checks
-        **_location(address),
+        **location,
         **limits,
     )
+    pool.watch = location["locator"].watch if "locator" in location else None
+    return pool
 
 
 def _location(address: Address) -> dict[str, Any]:

@@ -23,8 +23,11 @@ REFUSALS: Final = {
 Any other error is a fault of the command. https://redis.io/docs/latest/develop/reference/protocol-spec/
 """
 
-MOVED_CODES: Final = frozenset({"ASK", "MOVED", "READONLY", "UNBLOCKED"})
-"""Codes that mean: ask for the address again."""
+MOVED_CODES: Final = frozenset({"ASK", "CLUSTERDOWN", "MASTERDOWN", "MOVED", "NOREPLICAS", "READONLY", "UNBLOCKED"})
+"""Codes that mean: ask for the address again.
+
+A primary that is cut off from its replicas or its cluster says so as long as it is, while another has been elected.
+"""
 
 
 class StoreConnectionError(Exception):

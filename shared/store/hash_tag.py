@@ -42,6 +42,8 @@ _COUNTED = {
     b"ZDIFF": 1,
     b"ZINTERCARD": 1,
 }
+# Commands whose replies are names of keys.
+LISTING = frozenset(("KEYS", "SCAN", b"KEYS", b"SCAN"))
 _SUBSCRIBED = (b"message", b"subscribe", b"unsubscribe")
 
 
@@ -106,6 +108,12 @@ class HashTag:
         """Return a subscription's message with the plain name of its channel; any other reply as it is."""
         is_message = isinstance(reply, list) and len(reply) == 3 and reply[0] in _SUBSCRIBED
         return [reply[0], self.plain(reply[1]), reply[2]] if is_message and isinstance(reply[1], bytes) else reply
+
+    def names(self, reply: Any) -> Any:  # noqa: ANN401 a reply is anything
+        """Return the reply of a command of ``LISTING`` with plain names."""
+        if isinstance(reply, list):
+            return [self.names(part) for part in reply]
+        return self.plain(reply) if isinstance(reply, bytes) else reply
 
     def _key(self, key: Argument) -> Argument:
         return self.name(key) if isinstance(key, str | bytes) else key

@@ -12,8 +12,7 @@ from redis.exceptions import RedisError, ResponseError
 from shared.store.address import Address
 from shared.store.errors import StoreConnectionError
 from shared.store.hash_tag import engine_tag
-
-NodeAddress = tuple[str, int]
+from shared.store.primary_watch import NodeAddress, PrimaryWatch
 
 
 class Locator(Protocol):
@@ -22,6 +21,11 @@ class Locator(Protocol):
     @property
     def finds_primary(self) -> bool:
         """Whether the address is looked up, so that the server's role has to be checked."""
+        ...
+
+    @property
+    def watch(self) -> PrimaryWatch | None:
+        """What hears of a new primary; None: nothing does."""
         ...
 
     async def find(self) -> NodeAddress:
@@ -55,6 +59,7 @@ class FixedLocator:
     """
 
     finds_primary = False
+    watch = None
 
     def __init__(self, address: Address) -> None:
         self._address = address
@@ -80,6 +85,7 @@ class SentinelLocator:
     def __init__(self, address: Address, timeout_s: float) -> None:
         self._address = address
         self._timeout_s = timeout_s
+        self.watch = PrimaryWatch(address.sentinels, address.service, self._sentinel_arguments())
 
     async def find(self) -> NodeAddress:
         """See ``Locator.find``."""
@@ -131,6 +137,7 @@ class ClusterLocator:
     """
 
     finds_primary = True
+    watch = None
 
     def __init__(self, address: Address, timeout_s: float) -> None:
         self._address = address

@@ -13,9 +13,10 @@ from redis.exceptions import DataError, ResponseError
 from shared.store.address import mask, parse_address
 from shared.store.commands import Argument, Command, raise_first_error, reply_or_error, run_script
 from shared.store.errors import StoreConnectionError
-from shared.store.hash_tag import engine_tag
+from shared.store.hash_tag import LISTING, engine_tag
 from shared.store.link import Link
 from shared.store.locator import check_role, locator_of
+from shared.store.primary_watch import NodeAddress
 from shared.store.refusals import refusal_of
 from shared.store.scripts import Script
 
@@ -80,6 +81,7 @@ class MultiplexedClient:
         self._retired: list[Link] = []
         self._opening: asyncio.Task[Link] | None = None
         self._closed = False
+        self._primary: NodeAddress = ("", 0)
 
     async def execute(self, *args: Argument, retry_safe: bool = False) -> Any:  # noqa: ANN401
         """See `RedisCommands.execute`.
@@ -94,9 +96,7 @@ class MultiplexedClient:
         reply = await link.send(packed)
         if isinstance(reply, Exception):
             reply = await self._settle(link, reply, packed, 0, retry_safe=retry_safe)
-        if self._tag is not None and args[0] == "SCAN":
-            return [reply[0], [self._tag.plain(key) for key in reply[1]]]
-        return reply
+        return self._tag.names(reply) if self._tag is not None and args[0] in LISTING else reply
 
     def begin(self, *args: Argument) -> asyncio.Future[Any]:
         """See `RedisCommands.begin`; a task is needed only while there is no connection (24 us against 6).
@@ -136,6 +136,8 @@ class MultiplexedClient:
     async def aclose(self) -> None:
         """Close the connection; what is in flight fails with StoreConnectionError. A second call does nothing."""
         self._closed = True
+        if self._locator.watch is not None:
+            await self._locator.watch.aclose()
         if self._opening is not None:
             self._opening.cancel()
             await asyncio.wait([self._opening])
@@ -246,10 +248,17 @@ class MultiplexedClient:
         if address.path is not None:
             await loop.create_unix_connection(lambda: link, address.path)
             return
-        host, port = await self._locator.find()
+        host, port = self._primary = await self._locator.find()
+        if self._locator.watch is not None:
+            self._locator.watch.follow(self._leave)
         transport, _ = await loop.create_connection(lambda: link, host, port, ssl=self._tls)
         # Detects a peer that vanished silently, also on an idle connection.
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+    def _leave(self, primary: NodeAddress) -> None:
+        """End the connection to a server that is no longer the primary; what is in flight there would be lost."""
+        if self._link is not None and primary != self._primary:
+            self._link.fail(f"{self._location} has another primary now")
 
     async def _introduce(self, link: Link) -> None:
         """Authenticate and select the database, in RESP2; the answers also prove that a server is there."""

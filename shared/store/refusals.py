@@ -25,3 +25,8 @@ def is_moved(error: BaseException) -> bool:
     """Tell whether an error of redis-py means that another server takes the command."""
     refusal = refusal_of(error) if isinstance(error, ResponseError) else None
     return refusal is not None and refusal.moved
+
+
+def is_unavailable_command(error: ResponseError) -> bool:
+    """Tell whether the server lacks a command, has it under another name, or does not permit it to its user."""
+    return isinstance(error, NoPermissionError) or str(error).startswith("unknown command")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bench.redis_servers import Cluster, Server, cluster, server
+from bench.redis_servers import Cluster, cluster, server
 from shared.jobs.filters import JobFilter
 from shared.jobs.model import Claim, State
 from shared.jobs.queue import JobQueue, QueueLimits
@@ -168,26 +168,38 @@ async def test_while_the_slot_moves_scripts_wait_and_none_runs_on_half_of_the_ke
         assert await client.execute("GET", "finops:b") == b"1"
         monkeypatch.setattr(multiplexed, "SLOT_MOVES_S", 20.0)
         counting = asyncio.create_task(client.script(count, ()))
-        await asyncio.to_thread(give_away, nodes, source, target)
+        await asyncio.to_thread(nodes.move_slot, target)
         assert await counting == 2
-    await asyncio.to_thread(give_back, nodes, target, source)
+    await asyncio.to_thread(nodes.move_slot, source)
 
 
-def give_away(nodes: Cluster, source: Server, target: Server) -> None:
-    """Move the rest of the slot's keys, and the slot."""
-    stored: Any = source.ask("CLUSTER", "GETKEYSINSLOT", SLOT, 100)
-    for key in stored:
-        source.ask("MIGRATE", "127.0.0.1", target.port, key, 0, 5000)
-    owner = target.ask("CLUSTER", "MYID")
-    for node in (target, source, *nodes.primaries):
-        if node.ask("ROLE")[0] == b"master":  # type: ignore[index]
-            node.ask("CLUSTER", "SETSLOT", SLOT, "NODE", owner)
+async def test_jobs_go_on_while_their_slot_moves_to_another_primary(nodes: Cluster) -> None:
+    gate = asyncio.Event()
 
+    async def run(claim: Claim, handle: RunHandle) -> Any:
+        await gate.wait()
+        return done(claim.payload)
 
-def give_back(nodes: Cluster, source: Server, target: Server) -> None:
-    target.ask("CLUSTER", "SETSLOT", SLOT, "IMPORTING", source.ask("CLUSTER", "MYID"))
-    source.ask("CLUSTER", "SETSLOT", SLOT, "MIGRATING", target.ask("CLUSTER", "MYID"))
-    give_away(nodes, source, target)
+    source = nodes.primary()
+    target = next(node for node in nodes.primaries if node is not source and node.ask("ROLE")[0] == b"master")  # type: ignore[index]
+    async with bench_on(nodes.url) as bench, working(nodes.url, run) as (worker, _):
+        ids = [await bench.submit(payload=b"%d" % number) for number in range(20)]
+
+        async def all_run() -> bool:
+            return worker._runs.count == len(ids)
+
+        await until(all_run)
+        gate.set()
+        moving = asyncio.create_task(asyncio.to_thread(nodes.move_slot, target))
+        late = await submitted(bench)
+        await moving
+        assert await asyncio.to_thread(nodes.primary) is target
+        for number, job_id in enumerate(ids):
+            job = await until(partial(ended, bench, job_id), 60)
+            assert (job.result, job.attempts) == (b"%d" % number, 1)
+        for job_id in (late, await submitted(bench)):
+            await until(partial(ended, bench, job_id), 60)
+    await asyncio.to_thread(nodes.move_slot, source)
 
 
 async def test_what_is_no_cluster_is_named(tmp_path: Any) -> None:

@@ -133,10 +133,25 @@ async def test_an_unreachable_store_is_unavailable() -> None:
     await commands.aclose()
 
 
-async def test_a_script_that_cannot_be_loaded_is_unavailable(tmp_path: Path) -> None:
+async def test_a_script_that_the_next_primary_lacks_again_is_sent_whole(
+    queue: JobQueue, following: tuple[Server, Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def loaded_elsewhere(commands: object, script: object) -> bool:
+        return True
+
+    monkeypatch.setattr(durability_module, "load_script", loaded_elsewhere)
+    following[0].ask("SCRIPT", "FLUSH")
+    assert (await queue.submit(new_job())).created
+
+
+async def test_a_script_that_cannot_be_loaded_is_sent_whole(tmp_path: Path) -> None:
     with server(tmp_path / "strict") as strict:
         strict.ask("ACL", "SETUSER", "app", "on", ">x", "~*", "&*", "+@all", "-script")
         commands = PooledCommands(connect(strict.url.replace("://", "://app:x@")))
-        with pytest.raises(StoreUnavailable, match="script"):
-            await JobQueue(commands, REPLICATED, durable=commands).submit(new_job())
+        alone = QueueLimits(durability="replicated", min_replicas=0)
+        assert (await JobQueue(commands, alone, durable=commands).submit(new_job())).created
+        strict.ask("SCRIPT", "FLUSH")
+        strict.ask("ACL", "SETUSER", "app", "-eval")
+        with pytest.raises(StoreUnavailable, match="eval"):
+            await JobQueue(commands, alone, durable=commands).submit(new_job())
         await commands.aclose()

@@ -76,6 +76,11 @@ async def test_a_script_error_is_raised_with_its_message(commands: RedisCommands
             await commands.script(BROKEN, ["key"])
 
 
+async def test_a_script_that_is_not_lua_is_an_error(commands: RedisCommands) -> None:
+    with pytest.raises(ResponseError):
+        await commands.script(Script("not lua", "return ("), ())
+
+
 async def test_large_values_arrive_whole(commands: RedisCommands) -> None:
     value = bytes(range(256)) * 20_000
     assert await commands.execute("SET", "large", value) == b"OK"

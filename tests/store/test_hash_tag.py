@@ -76,6 +76,10 @@ def test_a_script_is_known_by_the_hash_of_its_tagged_source_once_it_was_loaded()
     assert tag.rewrite(("SCRIPT", "FLUSH")) == [b"SCRIPT", "FLUSH"]
 
 
+def test_listed_names_come_plain() -> None:
+    assert HashTag().names([b"7", [T + b"a", b"other", 5]]) == [b"7", [b"finops:a", b"other", 5]]
+
+
 def test_messages_come_with_plain_channels() -> None:
     tag = HashTag()
     assert tag.reply([b"message", T + b"a", b"finops:{f0d}:x"]) == [b"message", b"finops:a", b"finops:{f0d}:x"]

@@ -1,0 +1,81 @@
+"""Hears of failovers: Sentinels publish them, and connections to the old primary end at once.
+
+Without it, a primary that is frozen or cut off is left when its answer is late: after 5 s, and by a subscription never.
+The message is a hint: the Sentinels are asked for the address before each connection all the same.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+NodeAddress = tuple[str, int]
+Leave = Callable[[NodeAddress], None]
+
+# https://redis.io/docs/latest/operate/oss_and_stack/management/sentinel/#pubsub-messages
+SWITCHED = "+switch-master"
+RETRY_S = 1.0
+READ_S = 30.0
+
+
+class PrimaryWatch:
+    """Subscribes to every Sentinel while somebody follows.
+
+    Args:
+        sentinels: Their hosts and ports.
+        service: The primary's name.
+        arguments: Of redis-py's connections to them: names, passwords, TLS.
+    """
+
+    def __init__(self, sentinels: tuple[NodeAddress, ...], service: str, arguments: Mapping[str, Any]) -> None:
+        self._sentinels = sentinels
+        self._service = service.encode()
+        self._arguments = {**arguments, "socket_timeout": None, "socket_keepalive": True}
+        self._followers: set[Leave] = set()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def follow(self, leave: Leave) -> None:
+        """Call a function with the new primary's address after each failover; once for each function.
+
+        Args:
+            leave: Ends a connection to any other address. Must not raise.
+        """
+        self._followers.add(leave)
+        if not self._tasks:
+            self._tasks = [asyncio.create_task(self._listen(*sentinel)) for sentinel in self._sentinels]
+
+    async def aclose(self) -> None:
+        """Unsubscribe and forget who follows; ``follow`` begins anew."""
+        self._followers.clear()
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _listen(self, host: str, port: int) -> None:
+        while True:
+            client = Redis(host=host, port=port, **self._arguments)
+            try:
+                await self._read(client)
+            except (RedisError, OSError):
+                pass  # a Sentinel that is away; the others say the same
+            finally:
+                await asyncio.shield(client.aclose())
+            await asyncio.sleep(RETRY_S)
+
+    async def _read(self, client: Redis) -> None:
+        async with client.pubsub(ignore_subscribe_messages=True) as subscription:
+            await subscription.subscribe(SWITCHED)
+            while True:
+                message = await subscription.get_message(timeout=READ_S)
+                if message is not None:
+                    self._notify(message["data"])
+
+    def _notify(self, data: bytes) -> None:
+        """Read ``<name> <old host> <old port> <new host> <new port>``."""
+        name, *_, host, port = data.split()
+        if name == self._service:
+            for leave in tuple(self._followers):
+                leave((host.decode(), int(port)))
