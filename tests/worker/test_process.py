@@ -19,6 +19,7 @@ from shared.settings.model import Settings
 from shared.store.embedded import EmbeddedStore
 from tests.served import MEASURED, MEASURED_FINOPS, clean_environ
 from tests.waiting import wait_until_sync
+from worker import __main__ as module
 from worker.main import run_worker
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(90)]
@@ -71,17 +72,21 @@ def test_a_worker_logs_its_start_and_stops_on_a_signal(
     assert {line["tier"] for line in lines(output)} == {"worker"}
 
 
-def test_a_worker_serves_a_configuration_that_answers_submits_when_they_are_on_disk(
-    redis_url: str, tmp_path: Path
-) -> None:
+def test_a_worker_serves_durable_submits_and_a_second_one_finds_its_port_taken(redis_url: str, tmp_path: Path) -> None:
     port, config = free_port(), tmp_path / "finops.toml"
     config.write_text('[jobs]\ndurability = "fsync"\n')
     environ = {"FINOPS_REDIS_URL": redis_url, "FINOPS_WORKER_METRICS_PORT": str(port), "FINOPS_CONFIG": str(config)}
     with process(*MODULE, **environ) as worker:
         wait_until_sync(lambda: is_ready(port), 30)
+        second = subprocess.run(
+            MODULE, env=clean_environ(**environ), capture_output=True, text=True, timeout=60, check=False
+        )
         worker.terminate()
         worker.communicate(timeout=30)
         assert worker.returncode == 0
+    assert second.returncode == 1
+    assert "cannot start" in second.stderr
+    assert "in use" in second.stderr
 
 
 def test_a_worker_waits_for_an_unavailable_store(tmp_path: Path) -> None:
@@ -109,6 +114,16 @@ def is_live(port: int) -> bool:
         return False
 
 
+@pytest.fixture
+def own_logging() -> Iterator[None]:
+    """Undo the process's logging configuration: its stream ends with the test."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
 @pytest.mark.parametrize(
     ("environ", "message"),
     [
@@ -119,50 +134,24 @@ def is_live(port: int) -> bool:
         ({"FINOPS_REDIS_URL": "redis://127.0.0.1:1", "FINOPS_WORKER_METRICS_PORT": "x"}, "invalid literal"),
     ],
 )
-def test_invalid_configuration_is_rejected_at_start(environ: dict[str, str], message: str, tmp_path: Path) -> None:
-    azure = tmp_path / "azure.toml"
-    azure.write_text("[providers.azure]\n")
-    filled = {name: value.replace("{azure}", str(azure)) for name, value in environ.items()}
-    ran = subprocess.run(
-        MODULE,
-        env=clean_environ(**filled),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        cwd=tmp_path,
-    )
-    assert ran.returncode == 1
-    assert message in ran.stderr
-    assert "Traceback" not in ran.stderr
-
-
-def test_a_taken_metrics_port_is_refused(redis_url: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with process(*MODULE, FINOPS_REDIS_URL=redis_url, FINOPS_WORKER_METRICS_PORT=str(port := free_port())) as first:
-        wait_until_sync(lambda: is_ready(port), 30)
-        ran = subprocess.run(
-            MODULE,
-            env=clean_environ(FINOPS_REDIS_URL=redis_url, FINOPS_WORKER_METRICS_PORT=str(port)),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        first.terminate()
-        first.communicate(timeout=30)
-    assert ran.returncode == 1
-    assert "cannot start" in ran.stderr
-    assert "in use" in ran.stderr
-
-
-@pytest.fixture
-def own_logging() -> Iterator[None]:
-    """Undo the process's logging configuration: its stream ends with the test."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
+@pytest.mark.usefixtures("own_logging")
+def test_invalid_configuration_is_rejected_at_start(
+    environ: dict[str, str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "azure.toml").write_text("[providers.azure]\n")
+    for name in os.environ.keys() - clean_environ().keys():
+        monkeypatch.delenv(name)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value.replace("{azure}", str(tmp_path / "azure.toml")))
+    monkeypatch.setattr(module, "skip_unused_imports", lambda: None)  # other tests import what a worker does not use
+    assert module.main() == 1
+    refused = capsys.readouterr().err
+    assert message in refused
+    assert "Traceback" not in refused
 
 
 @pytest.mark.usefixtures("own_logging")
