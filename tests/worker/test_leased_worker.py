@@ -95,6 +95,19 @@ async def test_jobs_are_processed_and_counted(bench: Bench, caplog: pytest.LogCa
     assert lines[0].__dict__["status_code"] == 200
 
 
+async def test_a_failed_job_is_logged_as_a_warning_with_its_code(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def run(claim: Claim, handle: RunHandle) -> Outcome:
+        return Outcome(state=State.FAILED, status_code=429, error={"code": "slow", "message": "Too many requests."})
+
+    async with working(bench.url, run):
+        job_id = await bench.submit()
+        await bench.until_state(job_id, State.FAILED)
+    [line] = [record for record in caplog.records if getattr(record, "job_id", None) == job_id]
+    assert (line.levelno, line.getMessage(), vars(line)["code"]) == (logging.WARNING, "job failed", "slow")
+
+
 @pytest.fixture
 def unpolled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nothing falls due, a worker looks after an hour instead of half a second: only wakes start jobs in time."""

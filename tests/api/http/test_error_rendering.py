@@ -101,3 +101,18 @@ async def test_a_path_without_its_surface_names_the_one_that_was_meant(gateway: 
     assert answer.status_code == 404, answer.text
     assert "Did you mean '/openai/v1/chat/completions'?" in answer.json()["error"]["message"]
     assert "Did you mean" not in (await gateway.http.get("/nowhere")).text
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_passed_on_refusal_says_when_to_come_back(gateway: Gateway, status: int) -> None:
+    answer = await gateway.post("/openai/chat/completions", {**CHAT, "model": f"sim/gpt-4o@status={status}"})
+    assert answer.status_code == status
+    assert int(answer.headers["retry-after"]) >= 1
+
+
+async def test_a_wrong_method_or_provider_is_named_as_such(gateway: Gateway) -> None:
+    answer = await gateway.http.get("/openai/chat/completions")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (405, "method_not_supported")
+    answer = await gateway.post("/openai/chat/completions", {**CHAT, "model": "opnai/gpt-4o"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "unknown_provider")
+    assert "Did you mean 'openai'?" in answer.json()["error"]["message"]
