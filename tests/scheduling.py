@@ -28,6 +28,7 @@ TOGETHER = {
             "tests/cli/test_runs.py",
             "tests/cli/test_terminal.py",
             "tests/cli/test_tokens.py",
+            "tests/cli/test_top.py",
             "tests/cli/test_ui.py",
             "tests/cli/test_usage.py",
             "tests/journeys/test_first_hour.py",

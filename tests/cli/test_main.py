@@ -1,10 +1,14 @@
+import os
 import subprocess
 import sys
 
 import click
 import pytest
+from click.testing import CliRunner
 
-from cli.main import COMMANDS, LazyGroup, main
+from cli.__main__ import run
+from cli.main import LazyGroup, main
+from cli.overview import COMMANDS, print_overview
 from tests.cli.conftest import Finops
 
 
@@ -27,9 +31,9 @@ EVERY_COMMAND = walk(main, ())
 def test_the_overview_names_every_command_without_importing_one(finops: Finops) -> None:
     document = finops("--help")
     assert document.exit_code == 0
-    for name, row in COMMANDS.items():
+    for name, summary in COMMANDS.items():
         assert f"{name}  " in document.output
-        assert row.summary in document.output
+        assert summary in document.output
     code = "import sys; from cli.main import main; main(['--help'], standalone_mode=False); print(*sorted(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "click" in loaded
@@ -41,6 +45,60 @@ def test_the_overview_loads_few_modules() -> None:
     bare = loaded_by("0")
     loaded = loaded_by("from cli.main import main\nmain(['--help'], standalone_mode=False)\n0")
     assert 20 < len(loaded - bare) < 120
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_the_overview_without_click_is_the_text_of_click(
+    option: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    assert print_overview("finops", [option])
+    assert capsys.readouterr().out == CliRunner().invoke(main, [option], prog_name="finops").output
+
+
+@pytest.mark.parametrize(
+    ("columns", "arguments"),
+    [
+        ("60", ["--help"]),
+        ("100", []),
+        ("100", ["--version"]),
+        ("100", ["serve", "--help"]),
+        ("100", ["--help", "serve"]),
+    ],
+)
+def test_all_else_is_left_to_click(columns: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    assert not print_overview("finops", arguments)
+
+
+@pytest.mark.parametrize("columns", ["", "0", "many"])
+def test_without_a_width_there_are_80_columns(
+    columns: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_terminal(descriptor: int) -> os.terminal_size:
+        raise OSError(descriptor)
+
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setattr(os, "get_terminal_size", no_terminal)
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/finops", "--help"])
+    run()
+    assert capsys.readouterr().out.startswith("Usage: finops [OPTIONS]")
+
+
+def test_the_entry_point_runs_commands(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["finops", "--version"])
+    with pytest.raises(SystemExit):
+        run()
+    assert capsys.readouterr().out.startswith("finops, version ")
+
+
+def test_the_overview_is_printed_without_click() -> None:
+    loaded = loaded_by(
+        "import os, sys; os.environ['COLUMNS'] = '80'; sys.argv = ['finops', '--help']; "
+        "from cli.__main__ import run; run()"
+    )
+    assert "cli.overview" in loaded
+    assert not {"click", "cli.main"} & loaded
 
 
 @pytest.mark.parametrize("words", EVERY_COMMAND, ids=" ".join)
