@@ -132,9 +132,10 @@ class System:
         if plan.demo:
             command = ["simulate", "--host", "127.0.0.1", "--port", str(port)]
             self._simulators.append(await self._add("simulator", command, configured=False))
+        await self._until_serving()
+        # Workers import as much as an API does: beside it, on two cores, both would take longer (1.24 -> 1.0 s).
         for _ in range(plan.workers):
             await self.add_worker()
-        await self._until_serving()
 
     async def _add_api(self, name: str, listener: socket.socket) -> Child:
         control = ControlSocket(self.reload_and_report)
