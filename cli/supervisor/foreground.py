@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from collections.abc import Collection
 from contextlib import suppress
 
 import click
@@ -12,6 +13,7 @@ from cli.supervisor.bootstrap_keys import create_missing_values
 from cli.supervisor.sample_data import add_sample_data
 from cli.supervisor.system import Plan, System
 from shared.hangup import on_hangup
+from shared.providers.registry import configured_providers
 from shared.settings.differences import Change
 
 
@@ -102,9 +104,21 @@ def _print_banner(system: System) -> None:
     elif plan.settings.auth.admin_key is None:
         _report(f"admin key: stored in {key_file}")
     _report(f"data: {plan.data_dir}" + ("" if plan.settings.redis.url is None else " (jobs: in the configured store)"))
+    providers = configured_providers(plan.settings, plan.environ)
+    if providers or not plan.demo:
+        _report(describe_providers(providers))
     if system.simulated:
         _report(f"simulated, free of charge: {', '.join(system.simulated)}")
     _report(f"serving on {system.url}  (console: {system.url}/ui, docs: {system.url}/docs)")
     model = "sim/gpt-4o@latency=3" if plan.demo else "openai/gpt-4o-mini"
+    if not plan.demo and "openai" not in providers:
+        return
     body = f'{{"model": "{model}", "messages": [{{"role": "user", "content": "Hello"}}]}}'
     _report(f"try:  curl {system.url}/v1/async/chat/completions -H 'content-type: application/json' -d '{body}'")
+
+
+def describe_providers(names: Collection[str]) -> str:
+    """Return the line about the configured providers; without one, what to do."""
+    if names:
+        return f"providers: {', '.join(names)}"
+    return "no provider is configured: set its variable, such as OPENAI_API_KEY, and start again; or try `--demo`"

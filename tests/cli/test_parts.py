@@ -14,6 +14,7 @@ from rich.console import Console
 from cli.admin_key import ensure_admin_key, read_admin_key
 from cli.client.options import credentials
 from cli.supervisor.demo_config import simulated_providers, with_simulator
+from cli.supervisor.foreground import describe_providers
 from cli.supervisor.listening import free_port, open_listeners, url_of
 from cli.text import plain
 from cli.views.jobs import print_ended, print_envelope, result_text
@@ -86,6 +87,11 @@ def test_the_url_is_one_that_a_client_here_can_use(host: str, expected: str) -> 
         pytest.skip("no IPv6 here")
     with listener:
         assert url_of(listener).startswith(expected)
+
+
+def test_a_start_names_its_providers_or_what_to_do_without_one() -> None:
+    assert describe_providers(["openai", "groq"]) == "providers: openai, groq"
+    assert "set its variable, such as OPENAI_API_KEY" in describe_providers(())
 
 
 def test_a_free_port_can_be_listened_on() -> None:

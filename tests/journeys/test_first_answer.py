@@ -96,6 +96,7 @@ def lines_of(part: str) -> list[tuple[str, ...]]:
 
 
 def test_the_page_leads_to_the_first_answer_of_a_real_provider(gateway: Served, provider: Provider) -> None:
+    assert "providers: openai\n" in gateway.log
     lines = [line for line in lines_of("Use a real provider") if line[0] != "serve"]
     assert [line[0] for line in lines] == ["doctor", "chat", "usage", "init", "config"]
     outputs = {line[0]: run((*FINOPS, *line), gateway, provider) for line in lines if line[0] != "doctor"}
