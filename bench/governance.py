@@ -11,7 +11,7 @@ import asyncio
 import gc
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -125,6 +125,23 @@ async def whole_calls(store: StoreServer, caller: Caller, count: int, at_once: i
     return cost
 
 
+async def plain_commands(store: StoreServer, command: Sequence[str], count: int, at_once: int) -> Figures:
+    """The same number of round trips of a command that does next to nothing: what the machine itself takes."""
+    commands = MultiplexedClient(store.url, timeout_s=60)
+
+    async def some(number_of: int) -> None:
+        for _ in range(number_of):
+            await commands.execute(*command)
+
+    async def all_of_them() -> None:
+        await asyncio.gather(*(some(count // at_once) for _ in range(at_once)))
+
+    await some(20)
+    cost = await measured(store, count, all_of_them)
+    await commands.aclose()
+    return cost
+
+
 def entry(number_of: int) -> bytes:
     caller = Caller(key_id=f"vk_{number_of % 50}", name=f"key {number_of % 50}", team=f"team-{number_of % 7}")
     return entry_of(
@@ -208,6 +225,21 @@ async def beside_others(work: Callable[[], Awaitable[None]]) -> tuple[float, flo
     return took_s, own_s, f"{number(waits[int(len(waits) * 0.99)])} / {number(waits[-1])}" if waits else "-"
 
 
+def comparisons(store: StoreServer, calls: int) -> list[list[str]]:
+    """Rows of plain commands: a machine is twice as slow in one hour as in another, and these with it."""
+    nothing = str(store.client.script_load("return 1"))
+    commands = {
+        "a script that returns 1": ("EVALSHA", nothing, "0"),
+        "HINCRBY": ("HINCRBY", "finops:bench", "n", "1"),
+    }
+    rows = []
+    for name, command in commands.items():
+        for at_once in (1, 64):
+            cost = asyncio.run(plain_commands(store, command, calls // 10 if at_once == 1 else calls, at_once))
+            rows.append(row(f"for comparison: {name}, {at_once} at once", cost))
+    return rows
+
+
 def row(name: str, cost: Figures) -> list[str]:
     return [name, f"{cost.per_s:,.0f}", number(cost.own_us), number(cost.store_us), number(cost.trips)]
 
@@ -242,6 +274,7 @@ def main() -> None:
         for at_once in (1, 64):
             cost = asyncio.run(whole_calls(store, caller, calls // 10 if at_once == 1 else calls, at_once, run))
             rows.append(row(f"{name}, {at_once} at once", cost))
+    rows += comparisons(store, calls)
     report.section("A call's admission, price and entry, around nothing", table(head, rows))
     store.empty()
     whole = limited_calls(store, 1 if arguments.quick else 5, 1 if arguments.quick else 5)

@@ -125,4 +125,6 @@ def header_lines(headers: Mapping[str, str], *prefixes: str) -> tuple[HeaderLine
 
 def header_text(value: str) -> bytes:
     """Encode a header value, without the characters that would end its line."""
+    if value.isascii() and value.isprintable():  # nearly all; a third of the time
+        return value.encode()
     return value.encode("latin-1", "replace").translate(None, b"\r\n\x00")

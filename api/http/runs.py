@@ -1,6 +1,7 @@
 """The run of a request: ``x-bf-run-id`` and ``x-bf-run-budget-usd``, or ``metadata.run_id`` of its body."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from shared.errors import InvalidRequest
@@ -8,6 +9,7 @@ from shared.governance.limits.runs import Run, read_run_budget, read_run_id, run
 
 ID = b"x-bf-run-id"
 BUDGET = b"x-bf-run-budget-usd"
+MOST_REMEMBERED = 32  # bytes of a budget
 _NOTHING: Mapping[str, Any] = {}
 
 
@@ -21,6 +23,18 @@ def run_of(headers: Mapping[bytes, bytes], fields: Mapping[str, Any] = _NOTHING)
     Raises:
         InvalidRequest: The id or the budget is unusable, or there is a budget without an id.
     """
+    if ID in headers and len(headers.get(BUDGET, b"")) <= MOST_REMEMBERED:
+        return _run_in(headers[ID], headers.get(BUDGET))
+    return _run_of(headers, fields)
+
+
+@lru_cache(maxsize=1024)
+def _run_in(run_id: bytes, budget: bytes | None) -> Run | None:
+    """Parse the run of an agent's headers, which are the same for many of its requests; errors are not remembered."""
+    return _run_of({ID: run_id} if budget is None else {ID: run_id, BUDGET: budget}, _NOTHING)
+
+
+def _run_of(headers: Mapping[bytes, bytes], fields: Mapping[str, Any]) -> Run | None:
     if ID in headers:
         run: Run | None = Run(read_run_id(headers[ID].decode("latin-1").strip(), ID.decode()))
     else:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from operator import attrgetter
 from typing import Any
 
 from shared.errors import BudgetExceeded, PriceUnknown, RequestLimited, TokenLimited
@@ -15,7 +16,15 @@ from shared.governance.limits.model import Limit, limits_of
 from shared.governance.pricing.prices import NO_COST, UNPRICED, Cost, PriceBook
 from shared.governance.pricing.published import MILLION
 from shared.governance.pricing.stored import PriceRefresh, PriceStore
-from shared.governance.pricing.usage import Usage, choices_of, hosted_tools, output_tokens_held, seconds_of, tier_of
+from shared.governance.pricing.usage import (
+    NOTHING_USED,
+    Usage,
+    choices_of,
+    hosted_tools,
+    output_tokens_held,
+    seconds_of,
+    tier_of,
+)
 from shared.inference.call import Call, Target
 from shared.inference.output_limits import CostBounds, can_limit_output
 from shared.inference.unpriced import refuse_unpriced, unknown_price
@@ -207,6 +216,9 @@ class Billing:
 
     def _limits(self, call: Call, target: Target) -> tuple[Limit, ...]:
         """Return every limit of a call at its first target."""
+        if self._each is None and not self._has_own:
+            run = call.run
+            return call.caller.limits if run is None else (*call.caller.limits, run.limit(call.caller.run_owner))
         return (*call.caller.limits, *self.limits_of(target), *self._own_limits(call))
 
     def _own_limits(self, call: Call) -> tuple[Limit, ...]:
@@ -322,7 +334,9 @@ class Billing:
         if not any(limit.estimated for limit in limits):
             return await self.guard.admit(reservation, limits, cost=0, tokens=0, renewed=renewed, of_job=of_job)
         checked = self._check_price(call, targets[0], limits)
-        most = max((self._bounds(call, target) for target in targets), key=lambda bounds: bounds.cost)
+        most = self._bounds(call, targets[0])
+        for target in targets[1:]:
+            most = max(most, self._bounds(call, target), key=_cost_of)
         admitted = await self.guard.admit(
             reservation, limits, cost=most.cost, tokens=most.tokens, least=None if of_job else most.least,
             renewed=renewed, of_job=of_job,
@@ -350,7 +364,8 @@ class Billing:
         tokens = output_tokens_held(call.fields, usage)
         if not can_limit_output(call):
             return CostBounds(cost, tokens)
-        prompt = self.prices.estimate(provider, model, usage._replace(output=0), variant=variant).micro_usd
+        unanswered = Usage(usage.input, 0, *usage[2:])
+        prompt = self.prices.estimate(provider, model, unanswered, variant=variant).micro_usd
         return CostBounds(cost, tokens, prompt, usage.output, choices_of(call.fields))
 
     def _check_price(self, call: Call, target: Target, limits: Sequence[Limit]) -> bool:
@@ -364,10 +379,15 @@ class Billing:
             return budget is not None
         provider, model = target.provider.name, target.model
         price = self.prices.price(provider, model, variant=tier_of(call.fields))
-        missing = None if price is None else price.lacks(call.request_type.usage, Usage(**hosted_tools(call.fields)))
+        tools = hosted_tools(call.fields)
+        estimate = Usage(**tools) if tools else NOTHING_USED
+        missing = None if price is None else price.lacks(call.request_type.usage, estimate)
         if missing is None or missing:
             raise unknown_price(budget, f"{provider}/{model}", call.request_type.usage, missing or ())
         return True
+
+
+_cost_of = attrgetter("cost")
 
 
 def new_reservation() -> str:

@@ -193,38 +193,44 @@ def _add_limits(args: list[Argument], limits: Sequence[Limit]) -> bool:
     """Append each limit as the script reads it; returns whether one counts what is estimated: cost or tokens."""
     estimated = False
     for limit in limits:
-        counts = LIMIT_KINDS[limit.kind].meter
-        estimated = estimated or counts != "requests"
-        args += (limit.kind, counts, limit.scope, limit.window, limit.amount)
+        estimated = estimated or limit.estimated
+        args += limit.words
     return estimated
 
 
 def _statuses(limits: Sequence[Limit], facts: Sequence[int]) -> tuple[LimitStatus, ...]:
     """Read the scripts' replies; the amount that binds may differ from the configured one."""
-    statuses = []
-    for at, limit in enumerate(limits):
-        used, held, reset_ms, amount = facts[at * 4 : at * 4 + 4]
-        binding = limit if amount == limit.amount else replace(limit, amount=amount)
-        statuses.append(LimitStatus(binding, used, held, reset_ms))
-    return tuple(statuses)
+    each = iter(facts)
+    return tuple(
+        [
+            LimitStatus(limit if amount == limit.amount else replace(limit, amount=amount), used, held, reset_ms)
+            for limit, used, held, reset_ms, amount in zip(limits, each, each, each, each, strict=True)
+        ]
+    )
 
 
 def rate_headers(limit_statuses: Sequence[LimitStatus], *, requests: int = 0, tokens: int = 0) -> dict[str, str]:
     """OpenAI's rate limit headers; ``requests`` and ``tokens`` were taken since the statuses were read."""
-    taken = {"requests": requests, "tokens": tokens}
     tightest: dict[str, tuple[int, LimitStatus]] = {}
     for status in limit_statuses:
-        kind = LIMIT_KINDS[status.limit.kind]
-        if kind.header:
-            left = _left(status, taken[kind.meter])
-            if kind.header not in tightest or left < tightest[kind.header][0]:
-                tightest[kind.header] = left, status
+        header = LIMIT_KINDS[status.limit.kind].header
+        if header:
+            left = _left(status, requests if status.limit.counts == "requests" else tokens)
+            if header not in tightest or left < tightest[header][0]:
+                tightest[header] = left, status
     lines: dict[str, str] = {}
-    for name, (left, status) in sorted(tightest.items()):
-        lines[f"x-ratelimit-limit-{name}"] = str(status.limit.amount)
-        lines[f"x-ratelimit-remaining-{name}"] = str(left)
-        lines[f"x-ratelimit-reset-{name}"] = _duration(status.reset_ms)
+    for header in sorted(tightest):
+        left, status = tightest[header]
+        limit, remaining, reset = _names_of(header)
+        lines[limit] = str(status.limit.amount)
+        lines[remaining] = str(left)
+        lines[reset] = _duration(status.reset_ms)
     return lines
+
+
+@cache
+def _names_of(header: str) -> tuple[str, str, str]:
+    return f"x-ratelimit-limit-{header}", f"x-ratelimit-remaining-{header}", f"x-ratelimit-reset-{header}"
 
 
 def refusal(limit_status: LimitStatus) -> BudgetExceeded | RequestLimited | TokenLimited:

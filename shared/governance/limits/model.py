@@ -1,7 +1,7 @@
 """Limits: scope, kind, window and amount, and the table of kinds."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from shared.errors import BudgetExceeded, RequestLimited, RunBudgetExceeded, TokenLimited
@@ -70,6 +70,10 @@ class Limit:
         window: A window's name, or ``RUN_WINDOW``.
         amount: In the kind's stored unit: calls, tokens, or micro-USD.
         parks: Whether a job that meets it spent waits for its next window.
+        counts: What its kind counts.
+        estimated: Whether calls reserve an estimate under it, rather than being counted when they are admitted.
+        is_budget: Whether it limits money.
+        words: The limit as the scripts read it: kind, what it counts, scope, window, amount.
     """
 
     kind: str
@@ -77,16 +81,20 @@ class Limit:
     window: str
     amount: int
     parks: bool = False
+    # Worked out once: calls read them several times for each of their limits.
+    counts: Meter = field(init=False, repr=False, compare=False)
+    estimated: bool = field(init=False, repr=False, compare=False)
+    is_budget: bool = field(init=False, repr=False, compare=False)
+    words: tuple[str, str, str, str, int] = field(init=False, repr=False, compare=False)
 
-    @property
-    def estimated(self) -> bool:
-        """Whether calls reserve an estimate under it, rather than being counted when they are admitted."""
-        return LIMIT_KINDS[self.kind].meter != "requests"
-
-    @property
-    def is_budget(self) -> bool:
-        """Whether it limits money."""
-        return LIMIT_KINDS[self.kind].meter == "cost"
+    def __post_init__(self) -> None:
+        """Work out what follows from the kind."""
+        counts = LIMIT_KINDS[self.kind].meter
+        set_field = object.__setattr__  # frozen
+        set_field(self, "counts", counts)
+        set_field(self, "estimated", counts != "requests")
+        set_field(self, "is_budget", counts == "cost")
+        set_field(self, "words", (self.kind, counts, self.scope, self.window, self.amount))
 
     @property
     def id(self) -> str:

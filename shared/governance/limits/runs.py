@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple, Self
 from urllib.parse import unquote
 
@@ -31,7 +32,7 @@ class Run(NamedTuple):
 
     def limit(self, owner: str) -> Limit:
         """Return the limit that reserves a request of ``Caller.run_owner`` under this run, with or without a cap."""
-        return Limit("cost", f"run:{owner}:{self.id}", RUN_WINDOW, self.budget)
+        return _limit_of(self.id, self.budget, owner)
 
     def to_json(self) -> dict[str, Any]:
         """Return the form that jobs and batches store."""
@@ -41,6 +42,12 @@ class Run(NamedTuple):
     def from_json(cls, stored: Mapping[str, Any] | None) -> "Run | None":
         """Read the stored form."""
         return cls(str(stored["id"]), int(stored["budget"])) if stored else None
+
+
+@lru_cache(maxsize=1024)
+def _limit_of(run_id: str, budget: int, owner: str) -> Limit:
+    """Return the limit of a run; agents make many calls of one."""
+    return Limit("cost", f"run:{owner}:{run_id}", RUN_WINDOW, budget)
 
 
 def read_run_id(value: object, param: str) -> str:

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from shared.governance.pricing.model_sizes import ModelSize, model_size
 from shared.governance.pricing.published import BUNDLED, MILLION, PublishedPrices, Rates
-from shared.governance.pricing.usage import Usage
+from shared.governance.pricing.usage import NOTHING_USED, Usage
 from shared.settings.prices import PriceSettings
 from shared.surfaces.request_types import UsageRule
 
@@ -42,6 +42,7 @@ CONFIGURED_UNITS: Mapping[str, tuple[str, int]] = {
 }
 """Unit to its name in ``[prices]``, and what its price is per."""
 _TOOLS = ("web_searches", "file_searches", "code_sessions")
+_NO_PARTS = NOTHING_USED[2:]
 _ALONE = ("characters", "images", "milliseconds", *_TOOLS)
 _WHOLES = ("input", "output", *_ALONE)
 _PARTS_OF_INPUT = ("cached", "cache_write_1h", "cache_write", "audio_input", "image_input")
@@ -112,7 +113,7 @@ class Price:
         """
         rates = self._rates_for(usage)
         total = rates.get("requests", 0)
-        if not any(usage[2:]):  # tokens without parts, as in most estimates: a third of the time
+        if usage[2:] == _NO_PARTS:  # tokens alone, as in most estimates: a third of the time
             total += usage.input * rates.get("input", 0) + usage.output * rates.get("output", 0)
             return self._discounted(total)
         for whole, parts in (("input", _PARTS_OF_INPUT), ("output", _PARTS_OF_OUTPUT)):
@@ -129,7 +130,10 @@ class Price:
         return self._discounted(total)
 
     def _discounted(self, total: int) -> Cost:
-        return Cost(_divided(total * self.remaining_ppm, MILLION * MILLION), list_micro_usd=_divided(total, MILLION))
+        listed = _divided(total, MILLION)
+        if self.remaining_ppm == MILLION:
+            return Cost(listed, True, listed)
+        return Cost(_divided(total * self.remaining_ppm, MILLION * MILLION), list_micro_usd=listed)
 
     def _rates_for(self, usage: Usage) -> Rates:
         rates = self.rates
@@ -147,6 +151,8 @@ class Price:
             rule: How the endpoint's use is estimated.
             estimate: What the call may use; of it, only the provider's tools are looked at.
         """
+        if estimate is NOTHING_USED and "input" in self.rates and "output" in self.rates:
+            return ()
         tokens = ("input",) if rule == "prompt" else ("input", "output")
         alone = {"images": "images", "characters": "characters", "audio": "milliseconds"}.get(rule, "")
         missing = () if alone in self.rates else tuple(unit for unit in tokens if unit not in self.rates)
@@ -164,6 +170,15 @@ class Price:
     def most(self, usage: Usage) -> Cost:
         """Return the upper bound of the cost of an estimate."""
         return self.upper().cost(usage)
+
+
+class _Known(NamedTuple):
+    """What is remembered of a model, until when: its price, the price of an upper estimate, and its size."""
+
+    until: float
+    price: Price | None
+    upper: Price | None
+    size: ModelSize
 
 
 _FREE_PRICE = Price(dict.fromkeys((*_WHOLES, "requests"), 0), source=FREE)
@@ -195,7 +210,7 @@ class PriceBook:
         self._configured = configured
         self._sources = sources or {}
         self._clock = clock
-        self._known: OrderedDict[tuple[str, str, str], tuple[float, Price | None, Price | None]] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str, str], _Known] = OrderedDict()
 
     @staticmethod
     def warm() -> None:
@@ -217,15 +232,15 @@ class PriceBook:
         """
         return self._remembered(provider, model, variant)[1]
 
-    def _remembered(self, provider: str, model: str, variant: str) -> tuple[float, Price | None, Price | None]:
-        """Return until when a price is remembered, the price, and the price of an upper estimate."""
+    def _remembered(self, provider: str, model: str, variant: str) -> "_Known":
         key = (provider, model, variant)
         now = self._clock()
         known = self._known.get(key)
         if known is not None and known[0] > now:
             return known
         price = self._find(provider, model, variant)
-        known = self._known[key] = (now + REMEMBERED_S, price, price and price.upper())
+        size = model_size(model) if price is None else model_size(model, price.context, price.max_output)
+        known = self._known[key] = _Known(now + REMEMBERED_S, price, price and price.upper(), size)
         self._known.move_to_end(key)
         if len(self._known) > REMEMBERED:  # names come from callers
             self._known.popitem(last=False)
@@ -268,8 +283,7 @@ class PriceBook:
 
     def size(self, provider: str, model: str) -> ModelSize:
         """What a provider's model can read and answer."""
-        price = self.price(provider, model)
-        return model_size(model) if price is None else model_size(model, price.context, price.max_output)
+        return self._remembered(provider, model, "")[3]
 
     def _find(self, provider: str, model: str, variant: str) -> Price | None:
         name = f"{provider}/{model}".lower()

@@ -1,6 +1,8 @@
 """Answers in the providers' shapes, each with its price worked out by hand from the published list."""
 
+import math
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,16 @@ def test_the_price_of_an_answer(provider: str, case: dict[str, Any]) -> None:
     assert cost.priced
     assert cost.micro_usd == case["micro_usd"], case["worked"]
     assert cost.list_micro_usd - cost.micro_usd == cost.saved_batch + cost.saved_tier + cost.saved_cache
+
+
+def test_the_table_is_whole() -> None:
+    assert len(CASES) >= 40
+    for name, rows in GOLDEN.items():
+        assert rows["source"].startswith("https://"), name
+        for case in rows["cases"]:
+            # By hand, in USD per million tokens: micro-USD once they are added up; half of one is rounded up.
+            terms = [math.prod(map(Fraction, term.split("*"))) for term in case["worked"].split(" + ")]
+            assert math.floor(sum(terms) + Fraction(1, 2)) == case["micro_usd"], case["name"]
 
 
 @pytest.mark.parametrize(
