@@ -86,7 +86,7 @@ class ResponseById(AsgiEndpoint):
         if self._action == "cancel":
             raise InvalidRequest("Cannot cancel a synchronous response.")
         if self._action == "delete":
-            await conversations.delete(stored.response["id"])
+            await conversations.delete(stored.response["id"], stored.owner)
             return _deleted(stored.response["id"])
         if self._action == "input_items":
             return _page(await conversations.input_of(stored, context.caller), query)
@@ -141,5 +141,5 @@ async def _delete(services: Services, job: Job) -> Reply:
     if not await services.store.delete(job.id):
         raise JobNotFound(job.id)
     if services.inference.conversations is not None:
-        await services.inference.conversations.delete(job.id)
+        await services.inference.conversations.delete(job.id, job.owner)
     return _deleted(job.id)

@@ -46,7 +46,6 @@ from shared.providers.wires.gemini import GeminiWire
 from shared.providers.wires.ollama import OllamaWire
 from shared.providers.wires.openai import OpenAIWire
 from shared.providers.wires.vertex import VertexWire
-from shared.settings.cache import CacheSettings
 from shared.settings.model import ServerSettings, Settings
 from shared.settings.secrets import secrets_of
 from shared.store.commands import RedisCommands
@@ -71,9 +70,9 @@ class SharedStore(NamedTuple):
     subscription: Callable[[], Redis]
     cipher: BodyCipher = PLAIN
 
-    def conversations(self) -> Conversations:
-        """Return the stored responses."""
-        return Conversations(self.commands, self.cipher)
+    def conversations(self, max_stored: int) -> Conversations:
+        """Return the stored responses, of which one caller keeps so many bytes."""
+        return Conversations(self.commands, self.cipher, max_stored)
 
 
 def build_billing(settings: Settings, commands: RedisCommands, watch: SpendWatch = UNWATCHED) -> Billing:
@@ -154,11 +153,11 @@ def build_inference(
         watch=watch,
         max_total_s=settings.server.max_total_s,
         billing=billing,
-        conversations=store.conversations() if store else None,
+        conversations=store.conversations(settings.jobs.max_stored_bytes) if store else None,
         close=close,
         sharing=SharedHealth(board, store.commands, store.subscription) if store else None,
         owned=OwnedIds(store.commands) if store else None,
-        cache=_answer_cache(settings.cache, store, cache_watch),
+        cache=_answer_cache(settings, store, cache_watch),
     )
 
 
@@ -206,18 +205,19 @@ def _answer_memory(server: ServerSettings) -> AnswerMemory:
     return AnswerMemory(int(server.max_answer_mb * MEGABYTE), int(server.max_answers_mb * MEGABYTE))
 
 
-def _answer_cache(settings: CacheSettings, store: SharedStore | None, watch: CacheWatch) -> AnswerCache | None:
+def _answer_cache(settings: Settings, store: SharedStore | None, watch: CacheWatch) -> AnswerCache | None:
     """Build the cache; None if it is off, or there is no store."""
     cache_scripts()  # read now: files block a running loop, and a cache that is off is purged too
-    if settings.mode == "off" or store is None:
+    cache = settings.cache
+    if cache.mode == "off" or store is None:
         return None
-    if settings.url is None:
-        answers = CacheStore(store.commands, settings, cipher=store.cipher)
+    if cache.url is None:
+        answers = CacheStore(store.commands, cache, cipher=store.cipher)
     else:
-        url = settings.url.get_secret_value()
+        url = cache.url.get_secret_value()
         own = MultiplexedClient(url, timeout_s=CACHE_TIMEOUT_S, client_name="finops-cache")
-        answers = CacheStore(own, settings, owns_commands=True, cipher=store.cipher)
-    return AnswerCache(answers, settings, watch, store.conversations())
+        answers = CacheStore(own, cache, owns_commands=True, cipher=store.cipher)
+    return AnswerCache(answers, cache, watch, store.conversations(settings.jobs.max_stored_bytes))
 
 
 def _secrets(settings: Settings, providers: Providers) -> Iterator[str]:

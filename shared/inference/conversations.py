@@ -16,6 +16,8 @@ from shared.governance.pricing.usage import BYTES_PER_TOKEN
 from shared.inference.call import Call
 from shared.inference.keys import stored_response
 from shared.jobs.keys import is_job_id
+from shared.jobs.records import ANONYMOUS
+from shared.jobs.scripts import EngineScripts
 from shared.providers.wires.bridged import Item, Recalled
 from shared.store.commands import Argument, RedisCommands
 from shared.store.encryption import PLAIN, BodyCipher
@@ -29,6 +31,7 @@ VERSION = 1
 TTL_S = 30 * 24 * 3600
 """OpenAI's minimum retention; counted from the last time that a response was read or continued."""
 MAX_TURNS = 1000
+MEBIBYTE = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,16 +57,20 @@ class Conversations:
     Args:
         commands: The store.
         cipher: Seals what is stored.
+        max_stored: Most bytes of one caller's responses and jobs together; 0: no limit. A key's own limit comes first.
     """
 
-    def __init__(self, commands: RedisCommands, cipher: BodyCipher = PLAIN) -> None:
+    def __init__(self, commands: RedisCommands, cipher: BodyCipher = PLAIN, max_stored: int = 0) -> None:
         self._commands = commands
+        self._scripts = EngineScripts(commands)
         self._cipher = cipher
+        self._max_stored = max_stored
 
     async def keep(self, fields: Mapping[str, Any], response: Mapping[str, Any], caller: Caller) -> None:
         """Store a final response, unless its request has ``store: false``.
 
-        If the store does not answer, the response cannot be continued later; its caller gets the answer all the same.
+        If the store does not answer, or the caller's room in it is full, the response cannot be continued later; its
+        caller gets the answer all the same, which was paid for.
         """
         if fields.get("store") is False:
             return
@@ -77,7 +84,8 @@ class Conversations:
                 "response": response,
             }
             key = stored_response(response["id"])
-            await self._execute("SET", key, self._cipher.seal(orjson.dumps(record), key), "EX", TTL_S)
+            if not await self._store(key, self._cipher.seal(orjson.dumps(record), key), caller):
+                logger.warning("response not stored: no room", extra={"response_id": response["id"]})
         except (BodyUndecryptable, StoreUnavailable, AttributeError, KeyError, TypeError) as error:
             # The last three: a request or answer of a provider's own that is not of the format as we know it.
             logger.warning("response not stored: %r", error, extra={"response_id": response["id"]})
@@ -105,13 +113,23 @@ class Conversations:
             response=record["response"],
         )
 
-    async def delete(self, response_id: str) -> None:
+    async def _store(self, key: str, body: bytes, caller: Caller) -> bool:
+        """Store a response, if its caller has room."""
+        most = int(caller.max_stored_mb * MEBIBYTE) or self._max_stored
+        args = (key, caller.key_id or ANONYMOUS, body, TTL_S * 1000, most)
+        return bool(await self._scripts.run("keep_response", args, retry_safe=True))
+
+    async def delete(self, response_id: str, owner: str) -> None:
         """Delete a response; those that continued it cannot be continued either.
+
+        Args:
+            owner: Id of the virtual key that made it.
 
         Raises:
             StoreUnavailable: No answer.
         """
-        await self._execute("DEL", stored_response(response_id))
+        args = (stored_response(response_id), owner or ANONYMOUS)
+        await self._scripts.run("delete_response", args, retry_safe=True)
 
     async def input_of(self, stored: StoredResponse, caller: Caller) -> list[Item]:
         """Return all input of a response: the conversation before it, then its own input."""

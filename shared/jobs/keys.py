@@ -85,6 +85,12 @@ KEYS: tuple[Key, ...] = (
     Key(
         "finops:stored:<caller>", "hash", "60 days, refreshed", "bytes that a caller keeps, by the hour they expire in"
     ),
+    Key(
+        "finops:stored:<caller>:responses",
+        "hash",
+        "60 days, refreshed",
+        "bytes of the responses that a caller keeps, by the day they expire in",
+    ),
     Key("finops:operation:<id>", "hash", "30 days, 7 after its end", "a bulk operation and its progress"),
     Key(
         "finops:operation:<id>:jobs",

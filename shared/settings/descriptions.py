@@ -70,7 +70,7 @@ MEANINGS: Mapping[str, Mapping[str, str]] = {
         "replicas have it",
         "min_replicas": "replicas that must have a submit, with `replicated`",
         "max_result_mb": "largest result that is stored; larger ones fail the job",
-        "max_stored_mb": "request bodies and results of all jobs in the store; more is 429 `queue_full`",
+        "max_stored_mb": "request bodies, results and stored responses of one caller; more is 429 `storage_full`",
         "stream_output": "record deltas while a job runs, for its event stream",
         "compress_min_kb": "smallest body that is compressed in the store; 0: none",
     },
@@ -159,7 +159,7 @@ MEANINGS: Mapping[str, Mapping[str, str]] = {
         "weight": "its share of the queue",
         "max_concurrent_jobs": "jobs that run at once",
         "max_concurrent_calls": "open synchronous calls",
-        "max_stored_mb": "request bodies and results of its jobs in the store; none: as for all",
+        "max_stored_mb": "request bodies, results and responses that it keeps in the store; none: as for all",
         "expires_at": "RFC 3339 time from which it is refused",
         "dimensions": "labels that are booked with every call and that callers cannot change",
         "passthrough": "objects of a provider's account that it may use: `off` none, `owned` those it created, "

@@ -109,6 +109,11 @@ class ServerSettings(Section):
 class JobSettings(Section):
     """The job engine's limits."""
 
+    @property
+    def max_stored_bytes(self) -> int:
+        """Most bytes that one caller keeps."""
+        return int(self.max_stored_mb * 1024 * 1024)
+
     result_ttl_s: Annotated[int, Field(gt=0)] = 3600
     max_result_ttl_s: Annotated[int, Field(gt=0)] = 7 * 86_400
     max_queued: Annotated[int, Field(gt=0)] = 100_000

@@ -6,6 +6,7 @@ The message is a hint: the Sentinels are asked for the address before each conne
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from redis.asyncio import Redis
@@ -34,6 +35,7 @@ class PrimaryWatch:
         self._service = service.encode()
         self._arguments = {**arguments, "socket_timeout": None, "socket_keepalive": True}
         self._followers: set[Leave] = set()
+        self._clients: list[Redis] = []
         self._tasks: list[asyncio.Task[None]] = []
 
     def follow(self, leave: Leave) -> None:
@@ -44,25 +46,23 @@ class PrimaryWatch:
         """
         self._followers.add(leave)
         if not self._tasks:
-            self._tasks = [asyncio.create_task(self._listen(*sentinel)) for sentinel in self._sentinels]
+            self._clients = [Redis(host=host, port=port, **self._arguments) for host, port in self._sentinels]
+            self._tasks = [asyncio.create_task(self._listen(client)) for client in self._clients]
 
     async def aclose(self) -> None:
         """Unsubscribe and forget who follows; ``follow`` begins anew."""
         self._followers.clear()
         tasks, self._tasks = self._tasks, []
+        clients, self._clients = self._clients, []
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*(client.aclose() for client in clients), return_exceptions=True)
 
-    async def _listen(self, host: str, port: int) -> None:
+    async def _listen(self, client: Redis) -> None:
         while True:
-            client = Redis(host=host, port=port, **self._arguments)
-            try:
+            with suppress(RedisError, OSError):  # a Sentinel that is away; the others say the same
                 await self._read(client)
-            except (RedisError, OSError):
-                pass  # a Sentinel that is away; the others say the same
-            finally:
-                await asyncio.shield(client.aclose())
             await asyncio.sleep(RETRY_S)
 
     async def _read(self, client: Redis) -> None:

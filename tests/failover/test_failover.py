@@ -179,7 +179,7 @@ async def submitted(bench: Bench) -> str:
             return str(await bench.submit())
         return None
 
-    return str(await until(accepted, 10))
+    return str(await until(accepted, 60))
 
 
 async def test_the_newest_configuration_counts(sentinels: SentinelSet) -> None:

@@ -6,17 +6,19 @@ from typing import Any
 import orjson
 import pytest
 
-from shared.errors import InvalidRequest
+from shared.errors import InvalidRequest, StorageFull
 from shared.governance.keys.caller import ANONYMOUS, Caller
 from shared.inference import conversations as module
 from shared.inference.conversations import Conversations
 from shared.inference.keys import stored_response
+from shared.jobs.queue import JobQueue, QueueLimits
 from shared.providers.wires.base import MalformedAnswer, ProviderRequest
 from shared.providers.wires.bridged import BridgedWire, Recalled
 from shared.providers.wires.openai import OpenAIWire
 from shared.store.multiplexed import MultiplexedClient
 from shared.surfaces.request_types import RESPONSES
 from shared.surfaces.response_ids import mint_response_id
+from tests.jobs.conftest import new_job
 
 OWNER, OTHER, ADMIN = Caller(key_id="a"), Caller(key_id="b"), Caller(admin=True)
 
@@ -60,7 +62,7 @@ async def test_a_conversation_is_followed_back(store: MultiplexedClient) -> None
     recalled = await conversations.recall({"previous_response_id": second, "input": "three"}, OWNER)
     texts = [item["content"][0]["text"] for item in recalled.history]
     assert texts == ["ask one", "one", "ask two", "two"]
-    await conversations.delete(first)
+    await conversations.delete(first, OWNER.key_id)
     with pytest.raises(InvalidRequest, match=first):
         await conversations.history(second, OWNER)
 
@@ -110,3 +112,32 @@ def test_a_stream_that_is_no_chats_is_malformed() -> None:
     stream = BridgedWire(OpenAIWire(), Recalled(), background=False).stream(ask)
     with pytest.raises(MalformedAnswer):
         stream.feed(b'data: {"choices":[{"delta":5}]}\n\n')
+
+
+async def test_a_caller_keeps_no_more_than_it_may(store: MultiplexedClient, caplog: pytest.LogCaptureFixture) -> None:
+    size = await store.execute("STRLEN", stored_response(await keep(Conversations(store), "one", caller=OTHER)))
+    conversations, queue = Conversations(store, max_stored=2 * size), JobQueue(store, QueueLimits())
+    first, second = await keep(conversations, "one"), await keep(conversations, "two")
+    third = await keep(conversations, "six")
+    assert [await conversations.find(one, OWNER) is not None for one in (first, second, third)] == [True, True, False]
+    assert "no room" in caplog.text
+    job = new_job(owner="a", payload=b"x", max_stored=2 * size)
+    with pytest.raises(StorageFull):
+        await queue.submit(job)
+    assert await conversations.find(await keep(conversations, "one", caller=OTHER), OTHER) is not None
+    larger = Caller(key_id="a", max_stored_mb=1)
+    assert await conversations.find(await keep(conversations, "ten", caller=larger), OWNER) is not None
+    for response_id in (first, second):
+        await conversations.delete(response_id, "a")
+    await conversations.delete(first, "a")
+    assert (await queue.submit(job)).created
+
+
+async def test_what_has_expired_makes_room(store: MultiplexedClient) -> None:
+    conversations = Conversations(store, max_stored=4096)
+    await store.execute("HSET", "finops:stored:a:responses", "1", 4096)
+    for owner, takes_room in (("a", await keep(conversations, "one")), ("b", "")):
+        await store.execute("HSET", f"finops:stored:{owner}", "responses", 4096)
+        submission = await JobQueue(store, QueueLimits()).submit(new_job(owner=owner, payload=b"x", max_stored=4096))
+        assert submission.created
+        assert not takes_room or await conversations.find(takes_room, OWNER) is not None

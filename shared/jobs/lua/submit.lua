@@ -1,6 +1,7 @@
 #!lua
 --!include prelude.lua
 --!include repeats.lua
+--!include stored_responses.lua
 -- Accepts a job: record, payload, arq's entry, queue entry and wake-up, all or nothing. Not allowed to run when memory is
 -- full: the server rejects it before its first write. The replies are those of shared/jobs/replies.py: {'new', now,
 -- forecast}, {'known', id, record, forecast}, {'conflict'} or {'full', 'queue' or 'caller', depth, claims per second}.
@@ -29,7 +30,11 @@ if c.waiting >= max_own then return {'full', 'caller', c.waiting, redis.call('HG
 local now = now_ms()
 if max_stored > 0 then
   local stored = stored_bytes(caller, now)
-  if stored + size > max_stored then return {'full', 'bytes', stored, '0'} end
+  if stored + size > max_stored then
+    count_responses(caller, now, '', 0)  -- some may have expired
+    stored = stored_bytes(caller, now)
+    if stored + size > max_stored then return {'full', 'bytes', stored, '0'} end
+  end
 end
 local due = now + delay
 local keep = int(delay + LIVE_MS)
