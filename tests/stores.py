@@ -15,8 +15,8 @@ NO_DISK = ("--save", "", "--appendonly", "no")
 
 @pytest.fixture(scope="session")
 def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A cluster of three primaries, one per pytest worker. Leave its servers as they were."""
-    with cluster(tmp_path_factory.mktemp("cluster"), timeout_ms=5000) as made:
+    """A cluster of three primaries; a machine that stands still causes no election. Leave its servers as they were."""
+    with cluster(tmp_path_factory.mktemp("cluster"), timeout_ms=20_000) as made:
         yield made
 
 
