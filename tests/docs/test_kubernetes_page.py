@@ -38,7 +38,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder like the repository's, with programs in `bin`, after all commands of the page but the calls."""
     folder = tmp_path_factory.mktemp("machine")
     (folder / "bin").mkdir()
-    for name in ("kubectl", "docker", "kind"):
+    for name in ("kubectl", "docker", "helm", "kind"):
         file = folder / "bin" / name
         file.write_text(PROGRAM)
         file.chmod(0o755)
