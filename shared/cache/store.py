@@ -7,10 +7,9 @@ import asyncio
 import logging
 import math
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from functools import cache, lru_cache, partial
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from redis.exceptions import DataError, ResponseError
 
@@ -21,6 +20,7 @@ from shared.cache.entry import CacheEntry, decode, decode_head
 from shared.cache.identity import name_hash
 from shared.cache.lookup_timer import LookupTimer
 from shared.cache.purge import Purge
+from shared.cache.write_queue import WriteQueue
 from shared.errors import StoreUnavailable
 from shared.settings.cache import CacheSettings
 from shared.store.commands import RedisCommands
@@ -30,7 +30,6 @@ from shared.store.scripts import Script, load_scripts
 
 MEGABYTE = 1024 * 1024
 MAX_QUEUED_BYTES = 64 * MEGABYTE
-WRITTEN_AT_ONCE = 64
 # After so many failures in a row nothing is looked up for a while: a store that hangs would delay every call.
 FAILURES = 3
 PAUSE_S = 1.0
@@ -106,7 +105,6 @@ class Found(NamedTuple):
 
 
 NOTHING = Found()
-_Answer = tuple[Slot, CacheEntry]
 
 
 class CacheStore:
@@ -137,9 +135,8 @@ class CacheStore:
         self._scripts = cache_scripts()
         self._max_entry_bytes = settings.max_entry_kb * 1024
         self._stale_s = max(settings.stale_if_error_s, settings.stale_while_revalidate_s)
-        self._queue: deque[_Answer | Callable[[], Awaitable[None]]] = deque()
+        self._writes = WriteQueue("finops-cache")
         self._queued_bytes = 0
-        self._writer: asyncio.Task[None] | None = None
         self._timer = LookupTimer(settings.lookup_timeout_s)
         self._failures = 0
         self._paused_until = 0.0
@@ -213,33 +210,17 @@ class CacheStore:
             self.dropped += 1
             return False
         self._queued_bytes += size
-        self.after_writes((slot, entry))
+        self._writes.add(partial(self._keep, slot, entry))
         return True
 
-    def after_writes(self, write: _Answer | Callable[[], Awaitable[None]]) -> None:
-        """Write an answer or do something else, soon, after what waits to be written."""
-        self._queue.append(write)
-        if self._writer is None or self._writer.done():
-            self._writer = asyncio.create_task(self._write(), name="finops-cache")
+    def after_writes(self, write: Callable[[], Awaitable[None]]) -> None:
+        """Do something soon, after what waits to be written."""
+        self._writes.add(write, alone=True)
 
     async def flush(self) -> None:
         """Wait until everything is written."""
-        while self._writer is not None and not self._writer.done():
-            await asyncio.wait([self._writer])
+        await self._writes.flush()
         await self._counts.flush()
-
-    async def _write(self) -> None:
-        """Write what waits; answers that wait together leave together, which spares most of their system calls."""
-        queue = self._queue
-        while queue:
-            write = queue.popleft()
-            if not isinstance(write, tuple):
-                await write()
-                continue
-            answers = [write]
-            while queue and isinstance(queue[0], tuple) and len(answers) < WRITTEN_AT_ONCE:
-                answers.append(cast("_Answer", queue.popleft()))
-            await asyncio.gather(*(self._keep(*answer) for answer in answers))
 
     async def _keep(self, slot: Slot, entry: CacheEntry) -> None:
         try:
@@ -383,7 +364,7 @@ class CacheStore:
         counting = self._counts.stop()
         flushing = asyncio.create_task(self.flush())
         _, late = await asyncio.wait([flushing], timeout=CLOSE_S)
-        tasks = [task for task in (self._writer, counting, *late) if task is not None and not task.done()]
+        tasks = [task for task in (self._writes.task, counting, *late) if task is not None and not task.done()]
         for task in tasks:
             task.cancel()
         if tasks:

@@ -246,7 +246,7 @@ class CallCost:
         return self.entry
 
     def _report_spend(self, usage: Usage, status: int) -> None:
-        if usage.empty and status >= 400:
+        if self._cache or (usage.empty and status >= 400):
             return
         micro_usd = self.cost.micro_usd if self.cost.priced else None
         tokens = (usage.input, usage.output, usage.cached)

@@ -3,7 +3,7 @@
 import asyncio
 import platform
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from shared.cache.entry import CacheEntry
 from shared.cache.lookup_timer import LookupTimer
 from shared.cache.purge import Purge
 from shared.cache.store import CacheStore, Found, Slot
+from shared.cache.write_queue import WriteQueue
 from shared.clock import now
 from shared.errors import StoreUnavailable
 from shared.settings.cache import CacheSettings
@@ -298,3 +299,25 @@ async def test_a_caller_that_leaves_its_look_up_is_not_waited_for() -> None:
     loop.call_soon(waiting.cancel)  # in the turn in which it begins to wait
     assert await timer.reply(late) is None
     assert pending.cancelled()
+
+
+async def test_writes_leave_together_and_those_that_are_alone_after_them() -> None:
+    queue, done, started = WriteQueue("test"), [], asyncio.Event()
+
+    def write(name: str, until: asyncio.Event | None = None) -> Callable[[], Awaitable[None]]:
+        async def run() -> None:
+            if until is None:
+                started.set()
+            else:
+                await until.wait()
+            done.append(name)
+
+        return run
+
+    queue.add(write("waits", started))  # for the one that is added after it
+    queue.add(write("second"))
+    queue.add(write("alone"), alone=True)
+    queue.add(write("last"))
+    await queue.flush()
+    assert done == ["second", "waits", "alone", "last"]
+    await queue.flush()
