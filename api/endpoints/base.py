@@ -37,7 +37,7 @@ class AsgiEndpoint(ABC):
         """
         context: RequestContext = scope[SCOPE_KEY]
         self.prepare(context, scope)
-        services: Services = scope["app"].state.services
+        services: Services = scope["app"].state["services"]  # as an attribute it is looked for as one of its own first
         mode = self.administrable
         administrable = mode == "always" or (mode == "polls" and POLL in context.headers)
         context.caller = await caller_of(services, context, scope, administrable=administrable)

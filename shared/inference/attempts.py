@@ -140,12 +140,13 @@ class Attempts:
         health = self._board[target.provider.name]
         key = await self._first_key(health, target, last=last)
         tried: frozenset[str] = frozenset()
-        for attempt in range(1, target.provider.retry.max_attempts + 1):
+        most = target.provider.retry.max_attempts
+        for attempt in range(1, most + 1):
             try:
                 return await self._once(target, health, key, once)
             except GatewayError as error:
                 verdict = judge(error)
-                spent = attempt == target.provider.retry.max_attempts or self._call.is_flex
+                spent = attempt == most or self._call.is_flex
                 if verdict in {Verdict.GIVE_UP, Verdict.NEXT_MODEL} or spent:
                     raise
                 if verdict is Verdict.OTHER_KEY:

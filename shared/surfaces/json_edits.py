@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import orjson
 
-from shared.surfaces.large_json import STEP_BYTES, find_in_pieces, join_in_pieces
+from shared.surfaces.large_json import STEP_BYTES, contains, find_in_pieces, join_in_pieces
 
 _MARK = re.compile(rb'["{}\[\]:,]')
 # What follows in a string, at most some 2 MB at a time: other threads wait while a regular expression runs.
@@ -78,7 +78,7 @@ def _plain_model(body: bytes) -> tuple[int, int]:
         return 0, 0
     start = at + len(_PLAIN_MODEL) - 1
     end = body.index(b'"', start + 1) + 1
-    return (0, 0) if b"\\" in body[start:end] or _ESCAPED_LETTER in body else (start, end)
+    return (start, end) if body.find(b"\\", start, end) < 0 and not contains(body, _ESCAPED_LETTER) else (0, 0)
 
 
 def replaced(body: bytes, start: int, end: int, text: bytes) -> bytes:
@@ -99,7 +99,7 @@ def _only_model(body: bytes) -> re.Match[bytes] | None:
     """Return where a body names its model, if it has the key once and in plain letters, as almost every body does."""
     key = _MODEL_KEY
     if len(body) <= STEP_BYTES:
-        once = body.count(key) == 1 and _ESCAPED_LETTER not in body
+        once = body.count(key) == 1 and not contains(body, _ESCAPED_LETTER)
         return _MODEL.match(body, body.find(key)) if once else None
     at = find_in_pieces(body, key)
     if at < 0 or find_in_pieces(body, key, at + 1) >= 0 or find_in_pieces(body, _ESCAPED_LETTER) >= 0:

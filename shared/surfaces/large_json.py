@@ -116,7 +116,8 @@ def _is_small(container: dict[str, Any] | list[Any]) -> bool:
 
 def contains(body: bytes, word: bytes) -> bool:
     """Whether a word stands anywhere in a body, as ``find_in_pieces`` looks for it."""
-    return word in body if len(body) <= STEP_BYTES else find_in_pieces(body, word) >= 0
+    # Not `word in body`: Python 3.11 tries the word as a number first, and formats an error for each: 0.3 us more.
+    return (body.find(word) if len(body) <= STEP_BYTES else find_in_pieces(body, word)) >= 0
 
 
 def find_in_pieces(body: bytes, word: bytes, at: int = 0) -> int:

@@ -26,6 +26,8 @@ class EventSplitter:
 
     def feed(self, data: bytes) -> list[bytes]:
         """The events that ``data`` completes, each with its terminator."""
+        if not self._rest and data.find(b"\n\n") == len(data) - 2 >= 0 and data.find(b"\n\r\n") < 0:
+            return [data]  # one whole event, as providers send them
         data = self._rest + data if self._rest else data
         events: list[bytes] = []
         start = 0
@@ -54,7 +56,7 @@ def _event_end(data: bytes, start: int) -> int:
 
 def event_data(event: bytes) -> bytes:
     """The joined ``data:`` lines of an event; empty for comments."""
-    if event.startswith(b"data: ") and event.count(b"\n") == 2 and b"\r" not in event:
+    if event.startswith(b"data: ") and event.count(b"\n") == 2 and event.find(b"\r") < 0:
         return event[6:-2]
     return b"\n".join(_values(event, b"data"))
 

@@ -31,7 +31,7 @@ def check_single_model(body: bytes, fields: Mapping[str, Any]) -> None:
     Raises:
         InvalidRequest: The key is repeated.
     """
-    if b"\\" in body and _ESCAPED_LETTER in body:
+    if body.find(b"\\") >= 0 and body.find(_ESCAPED_LETTER) >= 0:
         repeated = _has_repeated_key(body)
     elif body.count(b'"model"') < 2:
         return

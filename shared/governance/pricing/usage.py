@@ -103,7 +103,7 @@ def usage_of(raw: Mapping[str, Any]) -> Usage:
     if written_1h:  # the provider's sum of written tokens counts these too
         parts["cache_write"] = max(0, parts.get("cache_write", 0) - written_1h)
     tools = raw.get("server_tool_use")
-    if isinstance(tools, Mapping):
+    if tools is not None and isinstance(tools, Mapping):
         parts |= {_TOOL_UNITS[name]: _count(count) for name, count in tools.items() if name in _TOOL_UNITS}
     seconds = raw.get("seconds")
     if seconds:
@@ -343,13 +343,15 @@ def _length(text: object) -> int:
 def _part(raw: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
     for name in names:
         part = raw.get(name)
-        if isinstance(part, Mapping):
+        if part is not None and isinstance(part, Mapping):
             return part
     return {}
 
 
 def _count(value: object) -> int:
     """Read a provider's or a caller's number; an invalid one counts as 0."""
+    if type(value) is int and 0 <= value <= MOST:
+        return value
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MOST:
         return 0
     return int(value)
