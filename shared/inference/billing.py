@@ -4,7 +4,6 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
-from operator import attrgetter
 from typing import Any
 
 from shared.errors import BudgetExceeded, PriceUnknown, RequestLimited, TokenLimited
@@ -51,8 +50,9 @@ class Billing:
         watch: SpendWatch = UNWATCHED,
         price_sources: Mapping[str, str] | None = None,
     ) -> None:
-        self.guard = LimitGuard(commands, reservation_ttl_s=settings.ledger.reservation_s)
         self.ledger = Ledger(commands, settings.ledger)
+        ttl_s = settings.ledger.reservation_s
+        self.guard = LimitGuard(commands, reservation_ttl_s=ttl_s, release=self.ledger.release)
         self.followed = FollowedBatches(commands, rescue=settings.batches.rescue)
         self.prices = PriceBook(settings.prices, price_sources)
         self.price_refresh = PriceRefresh(PriceStore(commands), self.prices)
@@ -336,7 +336,7 @@ class Billing:
         checked = self._check_price(call, targets[0], limits)
         most = self._bounds(call, targets[0])
         for target in targets[1:]:
-            most = max(most, self._bounds(call, target), key=_cost_of)
+            most = max(most, self._bounds(call, target), key=lambda bounds: bounds.cost)
         admitted = await self.guard.admit(
             reservation, limits, cost=most.cost, tokens=most.tokens, least=None if of_job else most.least,
             renewed=renewed, of_job=of_job,
@@ -385,9 +385,6 @@ class Billing:
         if missing is None or missing:
             raise unknown_price(budget, f"{provider}/{model}", call.request_type.usage, missing or ())
         return True
-
-
-_cost_of = attrgetter("cost")
 
 
 def new_reservation() -> str:

@@ -23,7 +23,19 @@ OUTPUT, MOST_OUTPUT = (5, 10, 20), 20
 # Micro-USD, at 1 a prompt token and 10 an output token; the prompt is estimated from its bytes.
 ESTIMATE, TOKENS, PROMPT = 300, 120, 6
 TEAM, PROVIDER, MODEL, CUSTOMER, USER_TOKENS = 2_500, 2_000, 3_000, 800, 400
-WAYS = ("whole", "stream", "leave", "job", "cancel", "retry", "fallback", "fail", "own_batch", "provider_batch")
+WAYS = (
+    "whole",
+    "stream",
+    "leave",
+    "abandon",
+    "job",
+    "cancel",
+    "retry",
+    "fallback",
+    "fail",
+    "own_batch",
+    "provider_batch",
+)
 PRICE = {"input": 1, "output": 10, "batch_discount": 0.5}
 CONFIG: dict[str, Any] = {
     "prices": {"sim/*": PRICE, "openai/*": PRICE},
@@ -119,6 +131,14 @@ class World:
     async def _leave(self, gateway: Gateway, action: Action, number: int) -> int:
         return await self._read(gateway, action, leave=True)
 
+    async def _abandon(self, gateway: Gateway, action: Action, number: int) -> int:
+        """Hang up before the answer, most of the time; wherever the call is by then, it is booked as it should be."""
+        try:
+            asked = self._ask(gateway, action, "sim/gpt@latency=0.02")
+            return (await asyncio.wait_for(asked, number % 5 / 200)).status_code
+        except TimeoutError:
+            return 499
+
     async def _read(self, gateway: Gateway, action: Action, *, leave: bool) -> int:
         body = {**_body(action, "sim/gpt@latency=0.001"), "stream": True}
         asked = gateway.http.stream("POST", "/openai/chat/completions", json=body, headers=self._headers(action))
@@ -209,7 +229,7 @@ class World:
             booked = sum(entry.get("cost", 0) for entry in ledger if belongs.items() <= entry.items())
             used = [used for name, (used, _) in meters.items() if name.startswith(f"finops:meter:cost:{scope}:")]
             assert sum(used) == booked, scope
-        # Only a job that is cancelled as it runs is charged its reservation: a stream whose caller leaves is read on.
+        # Only a job that is cancelled as it runs is charged its reservation: what callers leave is read on.
         assert all(entry.get("job") for entry in ledger if "estimated" in entry)
         counted = sum(entry.get("cost", 0) for entry in ledger if "estimated" not in entry)
         uncounted = sum(prompt + 10 * _output(entry["model"]) for entry in ledger if "estimated" in entry)

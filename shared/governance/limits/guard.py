@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -77,10 +77,18 @@ class LimitGuard:
     Args:
         commands: The store.
         reservation_ttl_s: How long a reservation outlives the process that made it.
+        release: Releases the reservation of a call that is cancelled while it is admitted; None: that expires.
     """
 
-    def __init__(self, commands: RedisCommands, *, reservation_ttl_s: float = RESERVATION_TTL_S) -> None:
+    def __init__(
+        self,
+        commands: RedisCommands,
+        *,
+        reservation_ttl_s: float = RESERVATION_TTL_S,
+        release: Callable[[str], object] | None = None,
+    ) -> None:
         self.reservation_ttl_s = reservation_ttl_s
+        self._release = release
         self._commands = commands
         self._scripts = governance_scripts()
         self._open: dict[str, float] = {}
@@ -122,12 +130,12 @@ class LimitGuard:
         args += ("jobs" if of_job else "calls", cost if least is None else least, "1" if whole else "")
         estimated = _add_limits(args, limits)
         try:
-            # Requests alone leave no hold by which a second sending would be recognised.
-            refused, facts, reserved = await self._commands.script(self._scripts["admit"], (), args)
-        except StoreConnectionError as error:
-            raise StoreUnavailable("The store did not answer: limits cannot be checked. Try again.") from error
-        except ResponseError as error:
-            raise StoreUnavailable("The store refuses reservations.", refused=True) from error
+            refused, facts, reserved = await self._run_admit(args)
+        except asyncio.CancelledError:
+            # The script is executed all the same. A job's id is left alone: a repeat of its request may hold it.
+            if self._release is not None and renewed and not of_job:
+                self._release(reservation)
+            raise
         limit_statuses = _statuses(limits, facts)
         if refused:
             raise _refused(limit_statuses, int(refused))
@@ -136,6 +144,16 @@ class LimitGuard:
         if renewed:
             self._keep(reservation)
         return Reservation(reservation, limit_statuses, int(reserved), tokens)
+
+    async def _run_admit(self, args: Sequence[Argument]) -> tuple[int, Sequence[int], int]:
+        try:
+            # Requests alone leave no hold by which a second sending would be recognised.
+            refused, facts, reserved = await self._commands.script(self._scripts["admit"], (), args)
+        except StoreConnectionError as error:
+            raise StoreUnavailable("The store did not answer: limits cannot be checked. Try again.") from error
+        except ResponseError as error:
+            raise StoreUnavailable("The store refuses reservations.", refused=True) from error
+        return refused, facts, reserved
 
     async def peek(self, limits: Sequence[Limit]) -> tuple[LimitStatus, ...]:
         """Read the status of limits without charging them.

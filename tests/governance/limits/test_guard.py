@@ -55,6 +55,26 @@ async def test_a_spent_budget_refuses_before_any_work(guard: LimitGuard, ledger:
     await guard.admit("c", (budget(100),), cost=1, tokens=0)
 
 
+@pytest.mark.parametrize(("of_job", "held"), [(False, 0), (True, 60)])
+async def test_a_call_cancelled_while_it_is_admitted_holds_nothing(
+    store: MultiplexedClient, *, of_job: bool, held: int
+) -> None:
+    ledger = Ledger(store)
+    guard = LimitGuard(store, release=ledger.release)
+    await guard.admit("first", (budget(100),), cost=1, tokens=0)
+    ledger.release("first")
+    await ledger.flush()
+    admitting = asyncio.create_task(guard.admit("a", (budget(100),), cost=60, tokens=0, of_job=of_job))
+    await asyncio.sleep(0)  # its command is on its way
+    admitting.cancel()
+    await asyncio.wait([admitting])
+    assert admitting.cancelled()
+    await ledger.flush()
+    assert list((await meter_sums(store)).values()) == [(0, held)], "a repeat of a job's request may hold the same id"
+    await ledger.aclose()
+    await guard.aclose()
+
+
 async def test_a_zero_budget_refuses_every_call(guard: LimitGuard) -> None:
     with pytest.raises(BudgetExceeded):
         await guard.admit("a", (budget(0),), cost=0, tokens=0)
