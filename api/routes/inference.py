@@ -12,6 +12,7 @@ from api.http.request_context import (
     RequestContext,
     Scope,
     Send,
+    header_name,
     header_text,
     send_reply,
 )
@@ -115,5 +116,5 @@ def _reply(answer: Answer) -> Reply:
 
 def _lines(content_type: str, passed: Mapping[str, str]) -> tuple[HeaderLine, ...]:
     lines: list[HeaderLine] = [(b"content-type", header_text(content_type))]
-    lines += [(header_text(name), header_text(value)) for name, value in passed.items()]
+    lines += [(header_name(name), header_text(value)) for name, value in passed.items()]
     return tuple(lines)
