@@ -9,67 +9,18 @@ import sys
 import threading
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import coverage
 import pytest
 
 from tests.measured import CONFIG, STARTUP
 
-# They run next to nothing of ours, or only lines that other tests reach too: `pytest --cov --cov-context=test` tells.
-UNTRACED = (
-    "tests/api/admin/test_required_keys.py",
-    "tests/api/admin/test_scale.py",
-    "tests/api/console/test_overview.py",
-    "tests/api/http/test_endpoints.py",
-    "tests/api/http/test_gateway_app.py",
-    "tests/api/jobs/test_background_stream.py",
-    "tests/api/jobs/test_gathered_turns.py",
-    "tests/api/surfaces/test_open_responses.py",
-    "tests/api/test_cache_promises.py",
-    "tests/api/test_hang_ups_are_booked.py",
-    "tests/api/test_isolation.py",
-    "tests/api/test_limits.py",
-    "tests/api/test_money_holds.py",
-    "tests/api/test_survival.py",
-    "tests/architecture/",
-    "tests/cache/test_audit_log.py",
-    "tests/cache/test_evidence.py",
-    "tests/cache/test_identity.py",
-    "tests/cli/test_main.py",
-    "tests/docs/",
-    "tests/governance/pricing/test_golden.py",
-    "tests/inference/test_answer.py",
-    "tests/inference/test_anthropic.py",
-    "tests/inference/test_fault_matrix.py",
-    "tests/inference/test_lane_choice.py",
-    "tests/inference/test_large_bodies.py",
-    "tests/inference/test_stream.py",
-    "tests/inference/test_wires.py",
-    "tests/jobs/test_fairness.py",
-    "tests/jobs/test_history.py",
-    "tests/jobs/test_idempotency.py",
-    "tests/jobs/test_large_bodies.py",
-    "tests/jobs/test_ledger.py",
-    "tests/jobs/test_waiting.py",
-    "tests/patience/test_lanes.py",
-    "tests/providers/hosts/test_sigv4.py",
-    "tests/providers/transport/test_behaviour.py",
-    "tests/providers/transport/test_fragmentation.py",
-    "tests/providers/wires/anthropic/test_simulator.py",
-    "tests/providers/wires/gemini/test_simulated.py",
-    "tests/security/test_abuse_limits.py",
-    "tests/security/test_fuzz_protocol.py",
-    "tests/security/test_fuzz_upstream.py",
-    "tests/security/test_held.py",
-    "tests/store/test_commands.py",
-    "tests/store/test_locator.py",
-    "tests/surfaces/genai/test_sdk.py",
-    "tests/surfaces/responses/test_sdk.py",
-    "tests/telemetry/test_boards.py",
-    "tests/test_errors.py",
-    "tests/worker/test_chaos.py",
-    "tests/worker/test_store_refusals.py",
-)
+# Files, folders and tests that run next to nothing of ours, or only lines that others reach too:
+# `pytest --cov --cov-context=test` tells.
+_UNTRACED = Path(__file__).with_name("untraced.txt").read_text().split()
+UNTRACED_TESTS = frozenset(name for name in _UNTRACED if "::" in name)
+UNTRACED_FILES = tuple(name for name in _UNTRACED if "::" not in name)
 
 
 # Of a test that runs on every form of the store, one run is traced; tests of the store itself are all traced.
@@ -100,7 +51,9 @@ def untraced(*, new_threads_too: bool = True) -> Iterator[None]:
 def is_traced(item: pytest.Item) -> bool:
     """Whether the test's lines count: many examples reach no line that one example does not."""
     many_examples = item.get_closest_marker("slow") is not None and item.get_closest_marker("process") is None
-    return not (many_examples or item.nodeid.startswith(UNTRACED) or item.nodeid in item.session.stash[_REPEATED])
+    name = item.nodeid.partition("[")[0]
+    listed = name in UNTRACED_TESTS or name.startswith(UNTRACED_FILES)
+    return not (many_examples or listed or item.nodeid in item.session.stash[_REPEATED])
 
 
 @pytest.hookimpl(tryfirst=True)
