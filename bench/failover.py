@@ -3,7 +3,7 @@
     python -m bench.failover [--over sentinel cluster] [--fault kill freeze cut] [--jobs 10000] [--rate 120]
                              [--faults 3] [--back-after 6] [--durability replicated] [--keep]
 
-Three Sentinels with a primary and two replicas, and a cluster of three primaries with a replica each, run on free ports
+Three Sentinels with a primary and two replicas, and a cluster of three primaries with two replicas each, run on free ports
 of 127.0.0.1, from the installed ``redis-server`` or the bundled server. Before each fault of the cluster, the engine's
 slot moves to another primary while jobs run. A primary that is cut off keeps its clients: what they are answered by it
 is what asynchronous replication loses. Callers repeat what was not answered under the same id. Ends with 1 when an
@@ -247,7 +247,9 @@ def running(over: str, fault: str) -> Iterator[tuple[Servers, Partition | None]]
         servers: Servers = (
             SentinelSet(Path(directory), replicas=2, options=("--save", "", "--appendonly", "yes"), partition=partition)
             if over == "sentinel"
-            else Cluster(Path(directory), replicated=True, appendonly="yes", timeout_ms=1000, partition=partition)
+            else Cluster(
+                Path(directory), replicas=2, replicated=True, appendonly="yes", timeout_ms=1000, partition=partition
+            )
         )
         try:
             yield servers.start(), partition

@@ -244,7 +244,7 @@ class Cluster:
         options += ("--repl-diskless-sync-delay", "0", "--cluster-enabled", "yes")
         options += ("--cluster-node-timeout", str(timeout_ms), "--cluster-require-full-coverage", "no")
         options += ("--cluster-replica-validity-factor", "0")
-        owners = [0] * replicas + ([1, 2] if replicated else [])
+        owners = [0] * replicas + ([1, 2] * replicas if replicated else [])
         self.primaries = [Server(directory / f"node{at}", *options) for at in range(3)]
         self.replicas = [(Server(directory / f"replica{at}", *options), owner) for at, owner in enumerate(owners)]
         if partition is not None:

@@ -12,7 +12,7 @@ from redis.exceptions import RedisError, ResponseError
 from shared.store.address import Address
 from shared.store.errors import StoreConnectionError
 from shared.store.hash_tag import engine_tag
-from shared.store.primary_watch import NodeAddress, PrimaryWatch
+from shared.store.primary_watch import ClusterWatch, NodeAddress, PrimaryWatch, SentinelWatch
 
 
 class Locator(Protocol):
@@ -85,7 +85,7 @@ class SentinelLocator:
     def __init__(self, address: Address, timeout_s: float) -> None:
         self._address = address
         self._timeout_s = timeout_s
-        self.watch = PrimaryWatch(address.sentinels, address.service, self._sentinel_arguments())
+        self.watch = SentinelWatch(address.sentinels, address.service, self._sentinel_arguments())
 
     async def find(self) -> NodeAddress:
         """See ``Locator.find``."""
@@ -137,9 +137,9 @@ class ClusterLocator:
     """
 
     finds_primary = True
-    watch = None
 
     def __init__(self, address: Address, timeout_s: float) -> None:
+        self.watch = ClusterWatch(address.url)
         self._address = address
         self._timeout_s = timeout_s
         self._known = frozenset(address.nodes)
@@ -172,7 +172,10 @@ class ClusterLocator:
             await asyncio.shield(_end(asked, clients))
         if not named:
             raise StoreConnectionError(f"no node of the cluster names a primary: {'; '.join(sorted(reasons))}")
-        return named.most_common(1)[0][0]
+        found, votes = named.most_common(1)[0]
+        if votes > len(nodes) // 2:
+            self.watch.found(found)
+        return found
 
     async def _ask(self, client: Redis, node: NodeAddress) -> NodeAddress | str:
         """Return what a node takes for the primary of our slot, or why it does not say."""

@@ -1,13 +1,14 @@
-"""Hears of failovers: Sentinels publish them, and connections to the old primary end at once.
+"""Hears of failovers, so that connections to the old primary end at once.
 
-Without it, a primary that is frozen or cut off is left when its answer is late: after 5 s, and by a subscription never.
-The message is a hint: the Sentinels are asked for the address before each connection all the same.
+Without it, a primary that is frozen or cut off is left when its answer is late: after 5 s, and by a subscription after
+20 s. What is heard is a hint: the address is asked for before each connection all the same.
 """
 
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -21,7 +22,23 @@ RETRY_S = 1.0
 READ_S = 30.0
 
 
-class PrimaryWatch:
+class PrimaryWatch(Protocol):
+    """Tells whoever follows the address of the primary."""
+
+    def follow(self, leave: Leave) -> None:
+        """Call a function with the new primary's address after each failover; once for each function.
+
+        Args:
+            leave: Ends a connection to any other address. Must not raise.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Forget who follows; ``follow`` begins anew."""
+        ...
+
+
+class SentinelWatch:
     """Subscribes to every Sentinel while somebody follows.
 
     Args:
@@ -39,18 +56,14 @@ class PrimaryWatch:
         self._tasks: list[asyncio.Task[None]] = []
 
     def follow(self, leave: Leave) -> None:
-        """Call a function with the new primary's address after each failover; once for each function.
-
-        Args:
-            leave: Ends a connection to any other address. Must not raise.
-        """
+        """See ``PrimaryWatch.follow``."""
         self._followers.add(leave)
         if not self._tasks:
             self._clients = [Redis(host=host, port=port, **self._arguments) for host, port in self._sentinels]
             self._tasks = [asyncio.create_task(self._listen(client)) for client in self._clients]
 
     async def aclose(self) -> None:
-        """Unsubscribe and forget who follows; ``follow`` begins anew."""
+        """Unsubscribe, and see ``PrimaryWatch.aclose``."""
         self._followers.clear()
         tasks, self._tasks = self._tasks, []
         clients, self._clients = self._clients, []
@@ -79,3 +92,38 @@ class PrimaryWatch:
         if name == self._service:
             for leave in tuple(self._followers):
                 leave((host.decode(), int(port)))
+
+
+class ClusterWatch:
+    """Tells all connections of an event loop to a cluster what the first of them finds.
+
+    A cluster announces nothing to clients. The connection with the shortest time limit is the first to ask for the
+    primary again; those that wait without one hear of it here.
+
+    Args:
+        cluster: What tells one cluster from another: its URL.
+    """
+
+    def __init__(self, cluster: str) -> None:
+        self._cluster = cluster
+        self._followers: set[Leave] = set()
+
+    def follow(self, leave: Leave) -> None:
+        """See ``PrimaryWatch.follow``."""
+        self._followers.add(leave)
+        _WATCHES.setdefault(asyncio.get_running_loop(), set()).add(self)
+
+    def found(self, primary: NodeAddress) -> None:
+        """Note where the primary is."""
+        for watch in tuple(_WATCHES.get(asyncio.get_running_loop(), ())):
+            if watch._cluster == self._cluster:  # noqa: SLF001 - of this class
+                for leave in tuple(watch._followers):  # noqa: SLF001
+                    leave(primary)
+
+    async def aclose(self) -> None:
+        """See ``PrimaryWatch.aclose``."""
+        self._followers.clear()
+        _WATCHES.get(asyncio.get_running_loop(), set()).discard(self)
+
+
+_WATCHES: WeakKeyDictionary[asyncio.AbstractEventLoop, set[ClusterWatch]] = WeakKeyDictionary()

@@ -3,11 +3,12 @@
 import asyncio
 import time
 from collections.abc import Iterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from functools import partial
 from typing import Any
 
 import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from bench.redis_servers import Cluster, cluster, server
 from shared.jobs.filters import JobFilter
@@ -82,6 +83,34 @@ async def test_after_the_primary_has_died_work_goes_on(nodes: Cluster) -> None:
             assert (job.result, job.attempts) == (b"%d" % number, 1)
         await bench.until_state(await submitted(bench), State.COMPLETED)
         assert time.monotonic() - since < 30
+
+
+async def test_a_frozen_primary_is_left_by_all_when_one_finds_another(nodes: Cluster) -> None:
+    """The one that blocks has no time limit of its own."""
+    old = nodes.primary()
+    blocking = connect(nodes.url, timeout_s=None)
+    async with aclosing(MultiplexedClient(nodes.url, timeout_s=1)) as client:
+        waiting = asyncio.create_task(blocking.blpop(["finops:empty"], 0))  # type: ignore[arg-type]
+
+        async def blocked() -> bool:
+            return "cmd=blpop" in str(await asyncio.to_thread(old.ask, "CLIENT", "LIST"))
+
+        async def written() -> bool:
+            with suppress(StoreConnectionError):
+                return bool(await client.execute("SET", "finops:a", "2", retry_safe=True) == b"OK")
+            return False
+
+        await until(blocked, 60)
+        await until(written, 60)
+        old.freeze()
+        try:
+            await until(written, 60)
+            async with asyncio.timeout(60):
+                with pytest.raises(RedisConnectionError):
+                    await waiting
+        finally:
+            old.thaw()
+    await blocking.aclose()
 
 
 async def test_every_key_is_in_one_slot_and_subscriptions_know_plain_names(nodes: Cluster) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from shared.store import primary_watch
-from shared.store.primary_watch import PrimaryWatch
+from shared.store.primary_watch import SentinelWatch
 
 SUBSCRIBED = b"*3\r\n$9\r\nsubscribe\r\n$14\r\n+switch-master\r\n:1\r\n"
 
@@ -36,7 +36,7 @@ async def test_only_the_primary_of_our_name_counts_and_a_sentinel_that_hangs_up_
     monkeypatch.setattr(primary_watch, "RETRY_S", 0.01)
     heard: asyncio.Queue[tuple[str, int]] = asyncio.Queue()
     port = await listen(sentinel(b"other 10.0.0.1 1 10.0.0.9 9", b"main 10.0.0.1 6379 10.0.0.2 6380"))
-    watch = PrimaryWatch((("127.0.0.1", 1), ("127.0.0.1", port)), "main", {})
+    watch = SentinelWatch((("127.0.0.1", 1), ("127.0.0.1", port)), "main", {})
     watch.follow(heard.put_nowait)
     async with asyncio.timeout(60):
         assert [await heard.get() for _ in range(3)] == [("10.0.0.2", 6380)] * 3
