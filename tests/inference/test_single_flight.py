@@ -102,12 +102,13 @@ async def test_a_call_that_was_sent_before_a_purge_is_not_shared_after_it(
 ) -> None:
     inference = build_cached()
     assert inference.cache
-    leader = cached(chat(SLOW), inference)
-    task = start(inference, leader)
-    await leading(use_of(leader))
+    sim.script(model="gpt", times=1, hang=True)
+    task = start(inference, cached(chat("sim/gpt"), inference))
+    await sim.wait_until(lambda log: log.open_count == 1)
     await inference.cache.store.purge(Purge())
-    await inference.answer(cached(chat(SLOW), inference))
-    await task
+    assert (await inference.answer(cached(chat("sim/gpt"), inference))).status == 200
+    task.cancel()
+    await asyncio.wait([task])
     assert len(sim.requests) == 2
 
 
@@ -124,13 +125,14 @@ async def test_after_two_failures_those_that_wait_call_for_themselves(
 
 async def test_a_call_waits_no_longer_than_its_deadline(build_cached: Build) -> None:
     inference = build_cached()
-    leader = cached(chat(SLOW), inference)
+    leader = cached(chat("sim/gpt@hang"), inference)
     task = start(inference, leader)
     await leading(use_of(leader))
-    hasty = cached(chat(SLOW, deadline=asyncio.get_running_loop().time()), inference)
+    hasty = cached(chat("sim/gpt@hang", deadline=asyncio.get_running_loop().time()), inference)
     with pytest.raises(DeadlineExceeded):
         await inference.answer(hasty)
-    assert (await task).status == 200
+    task.cancel()
+    await asyncio.wait([task])
 
 
 async def test_a_call_whose_caller_has_left_goes_on_while_others_wait(
