@@ -14,10 +14,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench import gateways, hot_lines, machine, own_calls, samples
+from bench import gateways, hot_lines, machine, own_calls, results_file, samples
 from bench.gateways import Gateway, Running
 from bench.load import Traffic, Window, nginx, window
-from bench.report import Report, number, ratio, table
+from bench.report import Report, number, ratio, run_line, table
 from bench.store_server import StoreServer
 
 GATEWAY_CORE, OTHER_CORE = {0}, {1}
@@ -175,6 +175,30 @@ class Run:
             lines = "".join(f"- {name}: {why}\n" for name, why in self.unfit.items())
             self.report.section("Not measured, or not to the end", lines)
 
+    def beside_us(self) -> str:
+        """The README's table: every gateway's best figures as times ours."""
+
+        def cells(it: Figures) -> list[float]:
+            streamed = _low(s["cpu_us"] for s in it.full)
+            return [it.best(64, "cpu_us"), it.most_per_s(), streamed, _low(it.idle_mb), _low(it.starts_s)]
+
+        versions = {g.name: g.version() or "FinOps" for g in self._fit()}
+
+        def row(name: str, it: Figures, ours: Figures) -> list[str]:
+            pairs = zip(cells(it), cells(ours), strict=True)
+            return [ratio(theirs, base).strip(" ()") or "-" for theirs, base in pairs]
+
+        rows = [[versions.get(name, name), *rest] for name, *rest in self._rows(row)]
+        head = [
+            "gateway",
+            "CPU of a call, 64 connections",
+            "calls/s",
+            "CPU of a streamed event",
+            "memory, idle",
+            "start",
+        ]
+        return f"{table(head, rows)}\n{run_line()}; {machine.shape()}.\n"
+
     def _rows(self, row: Callable[[str, Figures, Figures], list[str]]) -> list[list[str]]:
         ours = self.found.get("finops", Figures())
         return [[name, *row(name, figures, ours)] for name, figures in self.found.items() if name != DIRECT]
@@ -293,7 +317,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--profile", action="store_true", help="where our time goes, by py-spy")
     parser.add_argument("--no-peers", action="store_true", help="only our own calls and the profile")
     parser.add_argument("--nice", type=int, default=0, help="for all that is measured; needs root")
-    parser.add_argument("--keep", action="store_true", help="make the tables the current ones in RESULTS.md")
+    parser.add_argument(
+        "--keep", action="store_true", help="make the tables the current ones in RESULTS.md and README.md"
+    )
     options = parser.parse_args(arguments)
     if options.nice:
         machine.be_nice(options.nice)
@@ -312,6 +338,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         run.store.close()
         if options.keep:
             run.report.keep()
+            if "finops" in run.found and len(run.found) > 2:  # others beside us and the upstream alone
+                results_file.keep_in_readme(run.beside_us())
 
 
 if __name__ == "__main__":

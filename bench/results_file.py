@@ -9,6 +9,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "RESULTS.md"
 HISTORY = HERE / "HISTORY.md"
+README = HERE.parent / "README.md"
+BEGIN, END = "<!-- gateways: begin -->\n", "<!-- gateways: end -->\n"
 WHOLE = "All"  # the subject of a run without sections of its own
 
 Tables = dict[tuple[str, str], str]
@@ -68,3 +70,11 @@ def keep(group: str, run: str, text: str, results: Path = RESULTS, history: Path
     if replaced:
         past, marker, rest = history.read_text().partition("\n## ")
         history.write_text(past.rstrip() + "\n\n" + "\n".join(replaced) + (marker + rest if marker else ""))
+
+
+def keep_in_readme(text: str, readme: Path = README) -> None:
+    """Replace the README's table of gateways, which stands between ``BEGIN`` and ``END``."""
+    before, begin, rest = readme.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if end:
+        readme.write_text(before + begin + text + end + after)

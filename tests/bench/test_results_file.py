@@ -41,3 +41,22 @@ def test_the_file_of_the_project_has_each_subject_once() -> None:
     assert results_file.write(head, tables) == text
     headings = [line for line in text.splitlines() if line.startswith("### ")]
     assert len(headings) == len(tables) > 10
+
+
+def test_the_table_of_the_readme_is_replaced_alone(tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text(f"# FinOps\n\n{results_file.BEGIN}| old |\n{results_file.END}\nMore.\n")
+    results_file.keep_in_readme("| new |\n", readme)
+    assert readme.read_text() == f"# FinOps\n\n{results_file.BEGIN}| new |\n{results_file.END}\nMore.\n"
+
+
+def test_a_readme_without_a_place_for_the_table_stays_as_it_is(tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text("# FinOps\n")
+    results_file.keep_in_readme("| new |\n", readme)
+    assert readme.read_text() == "# FinOps\n"
+
+
+def test_the_readme_has_a_place_for_the_table() -> None:
+    text = results_file.README.read_text()
+    assert text.count(results_file.BEGIN) == text.count(results_file.END) == 1
