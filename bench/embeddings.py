@@ -107,7 +107,7 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true", help="make the table the current one in RESULTS.md")
     options = parser.parse_args()
     machine.many_files()
-    report = Report("Embeddings", [machine.shape(), f"{options.jobs:,} jobs of one input; an upstream of 50 ms"])
+    report = Report("Patience", [machine.shape(), f"{options.jobs:,} jobs of one input; an upstream of 50 ms"])
     with simulator() as port:
         found = asyncio.run(measure(port, options))
     rows = [

@@ -267,7 +267,9 @@ def main() -> int:
     ]
     kind = f"{'kills' if options.kills else 'no kills'}, {'trouble' if options.trouble else 'no trouble'}"
     report = Report("Patience", [machine.shape(), f"a day of {options.day:g} s, {kind}; seed {options.seed}"])
-    report.section("A compressed day of jobs that can wait", table(["", ""], rows))
+    also = [name for name, is_on in (("kills", options.kills), ("trouble", options.trouble)) if is_on]
+    subject = "A compressed day of jobs that can wait" + (f", with {' and '.join(also)}" if also else "")
+    report.section(subject, table(["", ""], rows))
     for fault in day.faults[:20]:
         print("  wrong:", fault)
     print("logs and data:", directory)
