@@ -219,12 +219,19 @@ class LaneBatches:
     async def _answer_lines(self, turn: GatheredTurn, rows: Sequence[bytes]) -> Answered:
         lines = await asyncio.gather(*(self._answered(turn, parse_object(row)) for row in rows))
         answered = await self._store.answer(turn.batch, lines)
-        if self._metrics is not None:
-            late = min(answered.answered, sum(line.on_time is False for line in lines))
-            for on_time, jobs in ((True, answered.answered - late), (False, late)):
-                if jobs:
-                    self._metrics.patience_ended(str(Lane.BATCH), on_time, jobs)
+        booked = [line.booked for line in lines if line.booked is not None]
+        if answered.answered + answered.late == len(booked):  # else they were counted before
+            for each in booked:
+                self._count(each)
         return answered
+
+    def _count(self, booked: CallOutcome) -> None:
+        usage, cost = booked.usage, booked.cost
+        tokens = (usage.input, usage.output, usage.cached)
+        micro_usd = cost.micro_usd if cost.priced else None
+        self._tools.billing.watch.spent(booked.caller.team, booked.provider, booked.model, micro_usd, tokens)
+        if self._metrics is not None and booked.on_time is not None:
+            self._metrics.patience_ended(booked.lane, booked.on_time, cost.micro_usd, cost.list_micro_usd)
 
     async def _answered(self, turn: GatheredTurn, row: Mapping[str, Any]) -> LineAnswer:
         """Return what a line of a file brings to its job; one that failed runs now, and says itself why."""
@@ -236,9 +243,10 @@ class LaneBatches:
         result = orjson.dumps(body)
         job = await tools.jobs.get(job_id)
         booked = await self._booked(turn, job, body, result)
-        late = entry_of(replace(booked, code=LATE_DUPLICATE, job_id=job_id, on_time=None))
+        duplicate = replace(booked, code=LATE_DUPLICATE, job_id=job_id, on_time=None)
+        late = entry_of(duplicate)
         if job is None or job.state.terminal:
-            return LineAnswer(job_id, late=late)
+            return LineAnswer(job_id, late=late, booked=duplicate)
         group = batch.group
         await tools.keep(job, group, result)
         cost = {"cost_micro_usd": booked.cost.micro_usd} if booked.cost.priced else {}
@@ -255,7 +263,7 @@ class LaneBatches:
         )  # fmt: skip
         other = group.provider != provider_of(job.model)
         index = str(index_of("provider", group.provider)) if other else ""
-        return LineAnswer(job_id, outcome, index, late, booked.on_time)
+        return LineAnswer(job_id, outcome, index, late, booked)
 
     async def _booked(self, turn: GatheredTurn, job: Job | None, body: Mapping[str, Any], result: bytes) -> CallOutcome:
         """Return what a line is booked as, at batch rates."""

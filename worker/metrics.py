@@ -31,8 +31,8 @@ class EngineMetrics(Protocol):
     def released(self, jobs: int) -> None:
         """Count jobs that were handed back when the worker stopped."""
 
-    def patience_ended(self, lane: str, on_time: bool, jobs: int = 1) -> None:
-        """Count jobs with patience that ended, by the lane that answered them."""
+    def patience_ended(self, lane: str, on_time: bool, cost: int, listed: int) -> None:
+        """Count a job with patience that ended, by the lane that answered it; costs in micro-USD."""
 
     def running(self, jobs: int) -> None:
         """Set how many jobs run in this worker."""
@@ -44,8 +44,8 @@ class LaneMetrics(Protocol):
     def lane_tried(self, lane: str, result: str, jobs: int = 1) -> None:
         """Count jobs that a lane answered, refused, or answered too late."""
 
-    def patience_ended(self, lane: str, on_time: bool, jobs: int = 1) -> None:
-        """Count jobs with patience that ended, by the lane that answered them."""
+    def patience_ended(self, lane: str, on_time: bool, cost: int, listed: int) -> None:
+        """Count a job with patience that ended, by the lane that answered it; costs in micro-USD."""
 
 
 def _ignore(*_: object) -> None:

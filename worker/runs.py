@@ -6,6 +6,8 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 
+import orjson
+
 from shared.errors import DeadlineExceeded, ResultTooLarge
 from shared.jobs.bodies import Bodies
 from shared.jobs.capacity import CapacityReport
@@ -170,17 +172,10 @@ class Runs:
             self.completed += ending.state is State.COMPLETED
             self.failed += ending.state is State.FAILED
             self._metrics.ran(seconds, state, claim.request_type)
-            self._count_patience(claim, ending)
+            count_patience(self._metrics, claim, ending)
         level = logging.WARNING if state == State.FAILED else logging.INFO
         if logger.isEnabledFor(level):
             logger.log(level, "job %s", state, extra=_log_fields(handle, ending, seconds))
-
-    def _count_patience(self, claim: Claim, outcome: Outcome) -> None:
-        lane = claim.context.get(LANE)
-        due_ms = lane.get("due_ms") if isinstance(lane, dict) else None
-        if due_ms:
-            on_time = outcome.state is State.COMPLETED and time.time() * 1000 <= due_ms
-            self._metrics.patience_ended(str(outcome.meta.get("lane") or Lane.NOW), on_time)
 
     async def _run(self, handle: RunHandle) -> None:
         claim = handle.claim
@@ -254,6 +249,17 @@ class Runs:
     def _recorder(self) -> Recorder:
         assert self.recorder is not None, "runs need their recorder before they start"  # noqa: S101
         return self.recorder
+
+
+def count_patience(metrics: EngineMetrics, claim: Claim, outcome: Outcome) -> None:
+    """Count a job that has ended, if it had patience."""
+    stored = claim.context.get(LANE)
+    due_ms = stored.get("due_ms") if isinstance(stored, dict) else None
+    if due_ms:
+        on_time = outcome.state is State.COMPLETED and time.time() * 1000 <= due_ms
+        entry = orjson.loads(outcome.ledger) if outcome.ledger else {}
+        lane = str(outcome.meta.get("lane") or Lane.NOW)
+        metrics.patience_ended(lane, on_time, int(entry.get("cost", 0)), int(entry.get("list", 0)))
 
 
 def _log_fields(handle: RunHandle, ending: Ending, seconds: float) -> dict[str, object]:

@@ -9,6 +9,7 @@ from typing import NamedTuple, Self
 
 import orjson
 
+from shared.governance.ledger.writer import CallOutcome
 from shared.jobs.model import Outcome
 from shared.jobs.stored_body import stored_as_is
 from shared.patience import keys
@@ -119,14 +120,14 @@ class LineAnswer:
         outcome: Its outcome; None: the provider did not run the line, and the job runs now.
         index: Number of the further index set that lists the job; empty: none.
         late: Ledger entry to book if the job has ended before; empty: the line costs nothing.
-        on_time: Whether it answers its job before the end of its patience; None: the job has none.
+        booked: What it is booked as; None: it costs nothing.
     """
 
     job_id: str
     outcome: Outcome | None = None
     index: str = ""
     late: bytes = b""
-    on_time: bool | None = None
+    booked: CallOutcome | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,6 +126,9 @@ class Metrics(StoreGauges):
             "lane",
             "on_time",
         )
+        self._patience_cost = counter(
+            "patient_jobs_cost_usd", "Cost of jobs with patience; price: paid, list.", "lane", "price"
+        )
         self._operations_ended = counter("operations_ended", "Bulk operations that ended.", "action", "status")
         self._alerts = counter("alerts", "Alerts passed on: budgets spent in part, unusual spending.", "type")
         self._released = Counter("finops_jobs_released", "Jobs handed back unfinished.", registry=registry)
@@ -269,9 +272,11 @@ class Metrics(StoreGauges):
         """Jobs that can wait were answered on their lane, or promoted."""
         self._lanes_tried(lane, result).inc(jobs)
 
-    def patience_ended(self, lane: str, on_time: bool, jobs: int = 1) -> None:
-        """Jobs with patience ended."""
-        self._patience_ended(lane, "true" if on_time else "false").inc(jobs)
+    def patience_ended(self, lane: str, on_time: bool, cost: int, listed: int) -> None:
+        """A job with patience ended; what it cost and would have cost at list prices, in micro-USD."""
+        self._patience_ended(lane, "true" if on_time else "false").inc()
+        for price, micro_usd in (("paid", cost), ("list", listed)):
+            self._patience_cost(lane, price).inc(max(0, micro_usd) / 1_000_000)
 
     def operation_ended(self, action: str, status: str) -> None:
         """A bulk operation ended."""

@@ -24,7 +24,7 @@ class Gathered:
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
         self.counted: list[tuple[str, str, int]] = []
-        self.ended: list[tuple[str, bool, int]] = []
+        self.ended: list[tuple[str, bool, int, int]] = []
         self.times = LaneTimes(gateway.services.commands)
 
     @property
@@ -47,8 +47,8 @@ class Gathered:
     def lane_tried(self, lane: str, result: str, jobs: int = 1) -> None:
         self.counted.append((lane, result, jobs))
 
-    def patience_ended(self, lane: str, on_time: bool, jobs: int = 1) -> None:
-        self.ended.append((lane, on_time, jobs))
+    def patience_ended(self, lane: str, on_time: bool, cost: int, listed: int) -> None:
+        self.ended.append((lane, on_time, cost, listed))
 
     async def submit(self, patience: int = 3600, path: str = ASYNC, **fields: Any) -> str:
         headers = {**MINE, "x-bf-async-patience": str(patience)}

@@ -6,20 +6,23 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+import orjson
 import pytest
 
 from shared.inference.assembly import build_inference
 from shared.inference.call import Answer, Call
 from shared.inference.inference import Inference
-from shared.jobs.model import Claim, Priority
+from shared.jobs.model import Claim, Outcome, Priority, State
 from shared.patience.lanes import LANE, JobLane, Lane
 from shared.settings.model import Settings
 from shared.settings.patience import PatienceSettings
 from shared.surfaces.request_types import CHAT
+from shared.telemetry.metrics import Metrics
 from simulator.serve import running
 from tests.inference.conftest import chat
 from worker.lane_batches import gathered_batches
 from worker.lane_runs import LaneRuns, due_of, queued_s
+from worker.runs import count_patience
 
 STARTED_MS = 1_000_000
 LATER_MS = STARTED_MS + 600_000
@@ -97,6 +100,31 @@ def test_times_include_the_wait_for_a_worker_but_no_pause(due_ms: int, waited_s:
 async def test_a_run_knows_when_its_patience_ends(lane: JobLane | None) -> None:
     due, now = due_of(claim_on(lane)), asyncio.get_running_loop().time()
     assert due is None if lane is None or not lane.due_ms else due is not None and now < due <= now + 5
+
+
+@pytest.mark.parametrize(
+    ("due_ms", "outcome", "labels"),
+    [
+        (10**15, Outcome(state=State.COMPLETED, status_code=200, meta={"lane": "flex"}), ("flex", "true")),
+        (1, Outcome(state=State.COMPLETED, status_code=200, meta={"lane": "flex"}), ("flex", "false")),
+        (10**15, Outcome(state=State.FAILED, status_code=503), ("now", "false")),
+    ],
+)
+def test_jobs_with_patience_are_counted_by_lane(due_ms: int, outcome: Outcome, labels: tuple[str, str]) -> None:
+    metrics = Metrics("worker")
+    count_patience(metrics, claim_on(None), outcome)
+    ledger = orjson.dumps({"cost": 500_000, "list": 1_000_000})
+    count_patience(metrics, claim_on(JobLane(lane=Lane.FLEX, due_ms=due_ms)), replace(outcome, ledger=ledger))
+    count_patience(metrics, claim_on(JobLane(lane=Lane.NOW)), outcome)
+    metrics.lane_tried("flex", "answered")
+    lines = metrics.render().decode().splitlines()
+    lane, on_time = labels
+    assert [line for line in lines if line.startswith("finops_patient_jobs_total")] == [
+        f'finops_patient_jobs_total{{lane="{lane}",on_time="{on_time}"}} 1.0'
+    ]
+    assert f'finops_patient_jobs_cost_usd_total{{lane="{lane}",price="paid"}} 0.5' in lines
+    assert f'finops_patient_jobs_cost_usd_total{{lane="{lane}",price="list"}} 1.0' in lines
+    assert 'finops_job_lanes_total{lane="flex",result="answered"} 1.0' in lines
 
 
 async def test_without_billing_nothing_is_gathered(inference: Inference) -> None:

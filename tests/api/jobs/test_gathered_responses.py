@@ -99,15 +99,25 @@ async def test_a_key_that_was_revoked_meanwhile_owns_nothing_of_the_answer(
     assert (job is not None and job.state, "owner is not recorded" in caplog.text) == ("completed", True)
 
 
-async def test_a_store_that_is_away_while_an_answer_is_kept_is_asked_again(
-    start: Start, monkeypatch: pytest.MonkeyPatch
+async def test_a_request_that_is_gone_before_the_upload_is_left_out(start: Start, sim: RunningSimulator) -> None:
+    gathered = await gathered_on(start)
+    job_id = await gathered.submit(path=PATH, **RESPONSE)
+    await gathered.gateway.services.commands.execute("DEL", f"finops:job:{job_id}:payload")
+    await gathered.follow_to_the_end()
+    assert [entry.path for entry in sim.log.entries if entry.method == "POST"] == []
+
+
+@pytest.mark.parametrize("sent", [False, True])
+async def test_a_store_that_is_away_while_requests_are_read_is_asked_again(
+    start: Start, monkeypatch: pytest.MonkeyPatch, *, sent: bool
 ) -> None:
     async def away(*_: Any) -> None:
         raise StoreUnavailable
 
     gathered = await gathered_on(start)
     job_id = await gathered.submit(path=PATH, **RESPONSE)
-    await until_running(gathered)
+    if sent:
+        await until_running(gathered)
     with monkeypatch.context() as patch:
         patch.setattr(LaneTools, "call_of", away)
         with pytest.raises(StoreUnavailable):
