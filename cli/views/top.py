@@ -69,13 +69,13 @@ def _head(reading: Mapping[str, Any]) -> Text:
     needed, mean = workers["desired"], _seconds(workers["job_s"])
     states = ", ".join(f"{queue[field]} {name}" for field, name in _STATES.items())
     lines = [
-        f"workers {workers['count']}, {needed} needed",
-        f"slots   {workers['running']} of {workers['slots']} in use; mean job {mean}",
-        f"jobs    {states}",
-        f"calls   {rates['calls_per_s']:.1f}/s, {rates['errors_per_s']:.1f}/s failed",
-        f"spend   {rates['usd_per_s'] * 3600:.2f} USD an hour",
-        f"today   {_sums(spend['today'])}",
-        f"before  {_sums(spend['yesterday'])}",
+        f"workers    {workers['count']}, {needed} needed",
+        f"slots      {workers['running']} of {workers['slots']} in use; mean job {mean}",
+        f"jobs       {states}",
+        f"calls      {rates['calls_per_s']:.1f}/s, {rates['errors_per_s']:.1f}/s failed",
+        f"spend      {rates['usd_per_s'] * 3600:.2f} USD an hour",
+        f"today      {_sums(spend['today'])}",
+        f"yesterday  {_sums(spend['yesterday'])}",
     ]
     head = Text("\n".join(lines), no_wrap=True, overflow="ellipsis")
     if workers["failing_parts"]:
