@@ -106,6 +106,7 @@ def served_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]
     """
     folder = tmp_path_factory.mktemp("served") / "data"
     with served(folder, "--demo", FINOPS_REQUIRE_VIRTUAL_KEY="false") as running:
+        running.wait_until_working()
         yield running
 
 

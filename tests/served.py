@@ -100,6 +100,16 @@ class Served:
 
         self.url = wait_until_sync(served, START_TIMEOUT_S)[1]
 
+    def wait_until_working(self) -> None:
+        """Wait until a worker has announced itself: workers start once the API serves, and take a while."""
+        headers = {"authorization": f"Bearer {self.admin_key}"}
+
+        def working() -> bool:
+            answer = httpx.get(f"{self.url}/api/queue", headers=headers, trust_env=False, timeout=30)
+            return bool(answer.json()["workers"])
+
+        wait_until_sync(working, START_TIMEOUT_S)
+
     def processes(self, command: str = "") -> list[int]:
         """Its descendants whose command line holds `command`."""
         return [pid for pid in _descendants(self.process.pid) if command in _command_line(pid)]

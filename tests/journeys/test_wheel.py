@@ -95,6 +95,7 @@ def test_the_wheel_serves_its_demo_from_an_empty_folder(release: Path, tmp_path:
         served(empty / "data", "--demo", command=(finops,), cwd=empty) as gateway,
         httpx.Client(base_url=gateway.url, timeout=60, trust_env=False) as client,
     ):
+        gateway.wait_until_working()
         asked = {"model": "openai/gpt-4o", "messages": [{"role": "user", "content": "hello"}]}
         answer = client.post("/openai/v1/chat/completions", json=asked)
         assert answer.status_code == 200, answer.text
