@@ -19,7 +19,7 @@ from shared.governance.ledger.exports import CALL_COLUMNS, call_to_dict, csv_tex
 from shared.governance.ledger.focus import InvalidFocus, check_row, focus_row
 from shared.governance.ledger.reports import SUMS, Reports, UsageQuery
 from shared.governance.ledger.writer import Ledger, entry_of
-from shared.governance.limits.guard import LimitGuard
+from shared.governance.limits.guard import LimitGuard, governance_scripts
 from shared.governance.limits.model import Limit
 from shared.governance.pricing.prices import UNPRICED
 from shared.settings.model import LedgerSettings
@@ -97,6 +97,28 @@ async def test_one_key_cannot_use_up_the_groups_of_others(store: MultiplexedClie
         assert await store.execute("HGETALL", name) == [b"a", b"3", b"", b"3"]
         assert await store.execute("PTTL", name) > 0
     await ledger.aclose()
+
+
+@pytest.mark.parametrize("stored", ["7", ",".join(["7"] * 13), ",".join(["7", "-7"] * 8), ",".join(["7"] * 18)])
+async def test_sums_are_added_to_groups_with_fewer_and_with_more_of_them(store: MultiplexedClient, stored: str) -> None:
+    clock, entry = int(NOW.timestamp() * 1000), entry_of(outcome())
+
+    async def book(batch: int) -> list[list[int]]:
+        await store.script(governance_scripts()["settle"], (), ["w", batch, clock, "", "settled", entry])
+        names = sorted(await store.execute("KEYS", "finops:usage:[hd]:*"))
+        found = [await store.execute("HGETALL", name) for name in names if b":groups" not in name]
+        return [[int(number) for number in sums.split(b",")] for _, sums in found]
+
+    once = await book(1)
+    assert once == [once[0]] * 2
+    assert len(once[0]) == 16
+    for name in await store.execute("KEYS", "finops:usage:[hd]:*"):
+        if b":groups" not in name:
+            (group, _) = await store.execute("HGETALL", name)
+            await store.execute("HSET", name, group, stored)
+    before = [int(number) for number in stored.split(",")]
+    added = [have + more for have, more in itertools.zip_longest(before, once[0], fillvalue=0)]
+    assert await book(2) == [added] * 2
 
 
 @pytest.mark.parametrize("per", ["hour", "day"])

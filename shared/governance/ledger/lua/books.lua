@@ -5,7 +5,10 @@ local GROUP = {'key', 'name', 'team', 'customer', 'provider', 'model', 'type', '
 local SUMS = {'calls', 'errors', 'unpriced', 'input', 'output', 'cached', 'reasoning', 'cost', 'list', 'latency_ms', 'attempts', 'hits', 'saved', 'saved_batch', 'saved_tier', 'saved_cache'}
 local OF_PATIENCE = {'on_time', 'late'}  -- the next two sums, of jobs that could wait
 local HITS = 12
-local NOTHING = string.rep('0,', #SUMS)
+local NOTHING = '0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0'
+-- All of SUMS, as a group stores them.
+local STORED = '^(%-?%d+),(%-?%d+),(%-?%d+),(%-?%d+),(%-?%d+),(%-?%d+),(%-?%d+),(%-?%d+),(%-?%d+),(%-?%d+),(%-?%d+),(%-?%d+),(%-?%d+),(%-?%d+),(%-?%d+),(%-?%d+)$'
+local WRITTEN = '%d,%d,%d,%d,%d,%d,%d,%d,%d,%d,%d,%d,%d,%d,%d,%d'
 local MAX_GROUPS = 10000
 local MAX_GROUPS_OF_KEY = 2500
 
@@ -43,19 +46,31 @@ local function is_one_too_many(key, group, most_of_key, keep_ms)
   return false
 end
 
+-- A group's sums with the amounts added. One match and one format take 16 numbers in half the time of a loop over them,
+-- which is for groups with further sums, and for those of a version that summed less.
+local function added_up(before, amounts)
+  local a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p = string.match(before, STORED)
+  if p and #amounts == #SUMS then
+    local x = amounts
+    return string.format(WRITTEN, a + x[1], b + x[2], c + x[3], d + x[4], e + x[5], f + x[6], g + x[7], h + x[8],
+      i + x[9], j + x[10], k + x[11], l + x[12], m + x[13], n + x[14], o + x[15], p + x[16])
+  end
+  local sums, at = {}, 0
+  for n in string.gmatch(before, '[^,]+') do
+    at = at + 1
+    sums[at] = int(num(n) + (amounts[at] or 0))
+  end
+  for more = at + 1, #amounts do sums[more] = int(amounts[more]) end
+  return table.concat(sums, ',')
+end
+
 local function add_to_rollup(key, group, amounts, days, most_of_key)
   local before = redis.call('HGET', key, group)
   if not before and is_one_too_many(key, group, most_of_key, int(days * 86400000)) then
     group = spare_of(group)
     before = redis.call('HGET', key, group)
   end
-  local sums, i = {}, 0
-  for n in string.gmatch(before or NOTHING, '[^,]+') do
-    i = i + 1
-    sums[i] = int(num(n) + (amounts[i] or 0))
-  end
-  for at = i + 1, #amounts do sums[at] = int(amounts[at]) end -- a group of a version that summed less
-  redis.call('HSET', key, group, table.concat(sums, ','))
+  redis.call('HSET', key, group, added_up(before or NOTHING, amounts))
   if not before then redis.call('PEXPIRE', key, int(days * 86400000)) end
 end
 
