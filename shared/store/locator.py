@@ -173,7 +173,7 @@ class ClusterLocator:
         if not named:
             raise StoreConnectionError(f"no node of the cluster names a primary: {'; '.join(sorted(reasons))}")
         found, votes = named.most_common(1)[0]
-        if votes > len(nodes) // 2:
+        if votes * 2 > named.total():
             self.watch.found(found)
         return found
 
