@@ -1,6 +1,6 @@
 """How often the cache takes requests for one another: all tries of the tests, of which each run of them makes a part.
 
-    python bench/cache_tries.py [--keep]    # a minute
+    python bench/cache_tries.py [--keep]    # a minute and a half
 
 100,000 random requests, whose keys are to be equal exactly when the requests are; and 10,368 requests on a store, alike in
 their words alone, none of which may be served another one's answer.
