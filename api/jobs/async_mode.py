@@ -121,26 +121,21 @@ def call_of(context: RequestContext, request: RequestBody, cache: AnswerCache | 
         InvalidRequest: ``x-bf-timeout`` is not a number of seconds, or a header for the cache is invalid.
     """
     deadline, begin_by = limits(context.headers, asyncio.get_running_loop().time(), stream=request.stream)
-    return Call(
-        request_type=request.request_type,
-        model=request.model or _UNNAMED_MODEL,
-        body=request.raw,
-        fields=request.fields,
-        content_type=request.content_type,
-        stream=request.stream,
-        headers=passed_headers(context.headers),
-        caller=context.caller,
-        request_id=context.request_id,
-        session=session_of(context.headers, request.fields),
-        deadline=deadline,
-        begin_by=begin_by,
-        surface=context.surface,
-        dimensions=dimensions_of(context.headers, context.caller),
-        run=run_of(context.headers, request.fields if request.native is None else request.native.fields),
-        cache=None if cache is None else cache.use_of(context.headers, context.caller, request.request_type.name),
-        prompt=request.prompt,
-        native=request.native,
-    )
+    model = request.model or _UNNAMED_MODEL
+    call = Call(request_type=request.request_type, model=model, body=request.raw, fields=request.fields)
+    # Field by field: so many named arguments are packed into a dictionary and unpacked again. With those of
+    # `CallCost._outcome` that was nearly 3 % of a call's instructions.
+    call.content_type, call.stream = request.content_type, request.stream
+    call.caller, call.request_id, call.surface = context.caller, context.request_id, context.surface
+    call.headers = passed_headers(context.headers)
+    call.session = session_of(context.headers, request.fields)
+    call.deadline, call.begin_by = deadline, begin_by
+    call.dimensions = dimensions_of(context.headers, context.caller)
+    call.run = run_of(context.headers, request.fields if request.native is None else request.native.fields)
+    if cache is not None:
+        call.cache = cache.use_of(context.headers, context.caller, request.request_type.name)
+    call.prompt, call.native = request.prompt, request.native
+    return call
 
 
 def new_job(

@@ -229,21 +229,30 @@ class CallCost:
             nothing = usage.empty and status >= 400
             cost = UNPRICED if nothing else self._billing.cost(self.provider, self.model, usage, call, tier)
         self.cost, self.usage = cost, usage
-        outcome = CallOutcome(
-            caller=call.caller, request_type=call.request_type.name, surface=call.surface, asked=call.model,
-            provider=self.provider, provider_key=self.provider_key, model=self.model, usage=usage, cost=self.cost,
-            estimated=estimated, status=status, code=code, latency_ms=self._elapsed_ms(), first_ms=self.first_ms,
-            attempts=self.attempts, fallbacks=max(0, self.targets - 1), request_id=call.request_id,
-            job_id=call.job_id, dimensions=call.dimensions, scopes=self._billing.scopes(self.provider, self.model),
-            content=content, cache=self._cache, saved=self.saved, run=call.run, lane=call.lane,
-            on_time=None if call.due is None else status < 400 and asyncio.get_running_loop().time() <= call.due,
-        )  # fmt: skip
+        outcome = self._outcome()
+        outcome.estimated, outcome.status, outcome.code, outcome.content = estimated, status, code, content
+        if call.due is not None:
+            outcome.on_time = status < 400 and asyncio.get_running_loop().time() <= call.due
         entry = entry_of(outcome)
         if not self.entry:
             self.entry = entry
             self._report_spend(usage, status)
             self._billing.settle(self.reservation.reservation, entry, self._fallback_ids, of_job=self._of_job)
         return self.entry
+
+    def _outcome(self) -> CallOutcome:
+        """Return what the entry says of the call itself; 25 named arguments would be packed and unpacked."""
+        call = self._call
+        outcome = CallOutcome(caller=call.caller, request_type=call.request_type.name)
+        outcome.surface, outcome.asked, outcome.request_id = call.surface, call.model, call.request_id
+        outcome.provider, outcome.provider_key, outcome.model = self.provider, self.provider_key, self.model
+        outcome.usage, outcome.cost, outcome.cache, outcome.saved = self.usage, self.cost, self._cache, self.saved
+        outcome.latency_ms, outcome.first_ms = self._elapsed_ms(), self.first_ms
+        outcome.attempts, outcome.fallbacks = self.attempts, max(0, self.targets - 1)
+        outcome.job_id, outcome.lane = call.job_id, call.lane
+        outcome.dimensions, outcome.run = call.dimensions, call.run
+        outcome.scopes = self._billing.scopes(self.provider, self.model)
+        return outcome
 
     def _report_spend(self, usage: Usage, status: int) -> None:
         if self._cache or (usage.empty and status >= 400):

@@ -343,7 +343,7 @@ def _length(text: object) -> int:
 def _part(raw: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
     for name in names:
         part = raw.get(name)
-        if part is not None and isinstance(part, Mapping):
+        if type(part) is dict or (part is not None and isinstance(part, Mapping)):
             return part
     return {}
 
