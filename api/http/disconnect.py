@@ -94,6 +94,7 @@ class Hangup:
             self._cancel()
 
     def _cancel(self) -> None:
-        self._gone = True
-        if self._task is not None:
+        # Once: two watchers of a shared call's lock may stop it in one turn, and one cancellation is undone at the end.
+        if not self._gone and self._task is not None:
             self._task.cancel()
+        self._gone = True

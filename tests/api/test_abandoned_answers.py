@@ -188,3 +188,14 @@ async def test_an_answer_that_others_wait_for_is_read_to_its_end_past_the_bound(
     with pytest.raises(ClientGone):
         await task
     assert found[0].left
+
+
+async def test_a_call_that_two_watchers_stop_in_one_turn_ends_as_one_whose_caller_left() -> None:
+    call = Call(request_type=CHAT, model="m", body=b"{}", fields={})
+    found: list[Hangup] = []
+    task = asyncio.create_task(answering(Line(), call, found.append))
+    await wait_until(lambda: found, 30)
+    found[0]._end()
+    found[0]._end()
+    with pytest.raises(ClientGone):
+        await task
