@@ -56,18 +56,21 @@ class Skips:
         score = _as_bytes(position[0])
         if not oldest or (order == "asc" and float(score) <= float(oldest[1])):
             return position, 0
-        skipped, planned = 0, PLANNED
+        start, skipped, planned = score, 0, PLANNED
         while True:
             windows = await self._plan((first, second), order, score, planned)
             windows = [window for window in windows if float(window[1]) > float(oldest[1])]
             shared_from = await self._first_shared((first, second), order, windows)
             skipped += shared_from
+            before = score
             if shared_from:
                 score = windows[shared_from - 1][1]
-            if shared_from < planned:
+            if shared_from < planned or float(score) == float(before):
                 break
             planned = min(2 * planned, MOST_PLANNED)
-        return ((score, "~" if order == "desc" else "!") if skipped else position), skipped
+        if float(score) == float(start):  # all windows begin and end within one millisecond, that of the position
+            return position, 0
+        return (score, "~" if order == "desc" else "!"), skipped
 
     async def _plan(self, sets: Sequence[str], order: Order, score: bytes, most: int) -> list[Window]:
         """Return windows from a score on, as long as they are small enough to be read in one piece."""
