@@ -136,11 +136,11 @@ class MultiplexedClient:
     async def aclose(self) -> None:
         """Close the connection; what is in flight fails with StoreConnectionError. A second call does nothing."""
         self._closed = True
-        if self._locator.watch is not None:
-            await self._locator.watch.aclose()
         if self._opening is not None:
             self._opening.cancel()
             await asyncio.wait([self._opening])
+        if self._locator.watch is not None:  # now, as what connects follows it
+            await self._locator.watch.aclose()
         for link in (*self._retired, *filter(None, (self._link,))):
             await link.end("the connection to the store was closed")
 

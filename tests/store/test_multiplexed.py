@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -396,3 +397,39 @@ async def test_a_retired_connection_takes_no_more_commands(redis_url: str) -> No
     again.retire("once more")
     assert again.fault == "once more"
     await client.aclose()
+
+
+class Connecting:
+    """A locator, and its watch, that finds the primary while the client is being closed."""
+
+    finds_primary = False
+
+    def __init__(self) -> None:
+        self.watch = self
+        self.asked, self.closing = asyncio.Event(), asyncio.Event()
+        self.followers: list[Any] = []
+
+    async def find(self) -> tuple[str, int]:
+        self.asked.set()
+        await self.closing.wait()
+        return "127.0.0.1", 1
+
+    def follow(self, leave: Any) -> None:
+        self.followers.append(leave)
+
+    async def aclose(self) -> None:
+        self.followers.clear()
+        self.closing.set()
+        for _ in range(10):  # turns of the loop, in which a connection that is still being made goes on
+            await asyncio.sleep(0)
+
+
+async def test_a_client_that_is_closed_while_it_connects_follows_no_primary() -> None:
+    client, locator = MultiplexedClient("redis://127.0.0.1:1"), Connecting()
+    client._locator = locator
+    asking = asyncio.create_task(client.execute("PING"))
+    await locator.asked.wait()
+    await client.aclose()
+    assert locator.followers == []
+    with pytest.raises(StoreConnectionError):
+        await asking
