@@ -3,7 +3,8 @@
 --!include gathering.lua
 -- Ends jobs of a gathered batch with what their lines answered, each line once. ARGV: the batch, then per line: job, state
 -- ('' to run it now), status, result type, result, its encoding, its size, error, meta, ledger entry, further index set,
--- ledger entry if the job has ended before, its attempt for the history. Answers how many jobs ended with it, had ended before, and are run now.
+-- ledger entry if the job has ended before, its attempt for the history. Answers how many jobs ended with it, had ended
+-- before, and are run now.
 local id = ARGV[1]
 local now = now_ms()
 local answered, late, promoted = 0, 0, 0
