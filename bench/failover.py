@@ -138,14 +138,14 @@ class Faults:
         old = await asyncio.to_thread(self._servers.primary)
         await asyncio.to_thread(self._begin, fault, old)
         since = time.monotonic()
-        while await asyncio.to_thread(self._elected_over, old) and time.monotonic() < since + PATIENCE_S:
+        while await asyncio.to_thread(self._is_primary, old) and time.monotonic() < since + PATIENCE_S:
             await asyncio.sleep(PAUSE_S)
         self._seen.elections.append(time.monotonic())
         await asyncio.sleep(max(0.0, since + back_after_s - time.monotonic()))
         await asyncio.to_thread(self._end, fault, old)
         await asyncio.to_thread(self._servers.until_complete)
 
-    def _elected_over(self, old: Server) -> bool:
+    def _is_primary(self, old: Server) -> bool:
         return self._servers.primary() is old
 
     def _begin(self, fault: str, old: Server) -> None:
