@@ -1,9 +1,11 @@
-"""How many bytes of the store a job takes by the size of its bodies, with and without compression.
+"""How many bytes of the store a job takes by the size of its bodies, with and without compression, and what it leaves.
 
     python -m bench.memory [--jobs 1000] [--keep]
 
 Request bodies and results are pieces of this project's own documentation as chat messages, each another one. A server
-of our own on a free port of 127.0.0.1 is emptied before each size; what it takes is its growth by jobs.
+of our own on a free port of 127.0.0.1 is emptied before each size; what it takes is its growth by jobs. What is left an
+hour after is what stays when every key is gone that expires by then: places in the lists of jobs, which forget expired
+jobs as they are read. Ledger entries are not in it.
 """
 
 import argparse
@@ -14,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import orjson
+import redis
 
 from bench import machine
 from bench.redis_servers import Server, find_binary, server
@@ -29,6 +32,7 @@ SIZES = (1, 5, 10, 50)
 COMPRESSED = BodyPolicy(compress_min_bytes=2048)
 KIB = 1024
 HOUR_OF_JOBS = 1000 * 3600
+HOUR_MS = 3600 * 1000
 
 
 def bodies(size: int, count: int) -> list[bytes]:
@@ -46,8 +50,21 @@ def used(store: Server) -> int:
     return int(info["used_memory_dataset"])
 
 
-async def measure(store: Server, policy: BodyPolicy, size: int, count: int) -> tuple[float, float]:
-    """Return the bytes of a queued job and of one that has ended with a result of the same size."""
+def expire(store: Server) -> None:
+    """Delete every key that would expire within an hour."""
+    with redis.Redis(port=store.port) as client:
+        keys = list(client.scan_iter(count=1000))
+        pipeline = client.pipeline(transaction=False)
+        for key in keys:
+            pipeline.pttl(key)
+        for key, left_ms in zip(keys, pipeline.execute(), strict=True):
+            if 0 <= left_ms <= HOUR_MS:
+                pipeline.delete(key)
+        pipeline.execute()
+
+
+async def measure(store: Server, policy: BodyPolicy, size: int, count: int) -> tuple[float, float, float]:
+    """Return the bytes of a queued job, of one that has ended with a result of the same size, and an hour after that."""
     store.ask("FLUSHALL")
     commands = MultiplexedClient(store.url)
     queue = JobQueue(commands, QueueLimits(lease_s=600), bodies=policy)
@@ -63,8 +80,10 @@ async def measure(store: Server, policy: BodyPolicy, size: int, count: int) -> t
             outcome = Outcome(state=State.COMPLETED, status_code=200, result=texts[int(claim.id[4:] or 0)])
             await jobs.finish(claim, await packer.pack_result(claim, outcome))
     ended = (await asyncio.to_thread(used, store) - before) / count
+    await asyncio.to_thread(expire, store)
+    left = (await asyncio.to_thread(used, store) - before) / count
     await commands.aclose()
-    return queued, ended
+    return queued, ended, left
 
 
 async def rows(store: Server, count: int) -> Sequence[Sequence[str]]:
@@ -78,6 +97,7 @@ async def rows(store: Server, count: int) -> Sequence[Sequence[str]]:
         found.append(
             [f"{size}", *(f"{value / KIB:.1f}" for value in (plain[0], packed[0], plain[1], packed[1]))]
             + [f"{value:.0f}" for value in gibibytes]
+            + [f"{max(plain[2], packed[2]):.0f}"]
         )
     return found
 
@@ -98,6 +118,7 @@ def main() -> int:
         "compressed",
         "an hour at 1,000/s, GiB",
         "compressed",
+        "left an hour after its end, bytes",
     ]
     report.section("Bytes a job", table(head, found))
     if options.keep:
