@@ -49,7 +49,7 @@ class SentinelWatch:
 
     def __init__(self, sentinels: tuple[NodeAddress, ...], service: str, arguments: Mapping[str, Any]) -> None:
         self._sentinels = sentinels
-        self._service = service.encode()
+        self._service = service
         self._arguments = {**arguments, "socket_timeout": None, "socket_keepalive": True}
         self._followers: set[Leave] = set()
         self._clients: list[Redis] = []
@@ -87,11 +87,12 @@ class SentinelWatch:
                     self._notify(message["data"])
 
     def _notify(self, data: bytes) -> None:
-        """Read ``<name> <old host> <old port> <new host> <new port>``."""
-        name, *_, host, port = data.split()
-        if name == self._service:
-            for leave in tuple(self._followers):
-                leave((host.decode(), int(port)))
+        """Read ``<name> <old host> <old port> <new host> <new port>``; anything else says nothing."""
+        words = data.decode(errors="replace").split()
+        if len(words) != 5 or words[0] != self._service or not words[4].isdecimal():
+            return
+        for leave in tuple(self._followers):
+            leave((words[3], int(words[4])))
 
 
 class ClusterWatch:

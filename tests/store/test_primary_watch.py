@@ -35,7 +35,8 @@ async def test_only_the_primary_of_our_name_counts_and_a_sentinel_that_hangs_up_
 ) -> None:
     monkeypatch.setattr(primary_watch, "RETRY_S", 0.01)
     heard: asyncio.Queue[tuple[str, int]] = asyncio.Queue()
-    port = await listen(sentinel(b"other 10.0.0.1 1 10.0.0.9 9", b"main 10.0.0.1 6379 10.0.0.2 6380"))
+    malformed = (b"", b"main", b"main 10.0.0.1 6379 10.0.0.2 \xb2")
+    port = await listen(sentinel(b"other 10.0.0.1 1 10.0.0.9 9", *malformed, b"main 10.0.0.1 6379 10.0.0.2 6380"))
     watch = SentinelWatch((("127.0.0.1", 1), ("127.0.0.1", port)), "main", {})
     watch.follow(heard.put_nowait)
     async with asyncio.timeout(60):
