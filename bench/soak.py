@@ -5,7 +5,8 @@
 One API, one worker, the simulator and a store, each as a process. Calls, streams, jobs and their polls, refusals and
 callers that hang up arrive in a random order. What keeps growing is a leak: the slope is fitted to the samples behind
 the first third, in which caches fill, and extrapolated to an hour. Results are kept for 20 s and 500 ledger entries at
-most; what else the store keeps for a while grows until that is over. Ends with 1 where an operation had another outcome than it should.
+most; what else the store keeps for a while grows until that is over. Ends with 1 where an operation had another outcome
+than it should.
 """
 
 import argparse
