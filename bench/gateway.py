@@ -338,7 +338,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         run.store.close()
         if options.keep:
             run.report.keep()
-            if "finops" in run.found and len(run.found) > 2:  # others beside us and the upstream alone
+            if (
+                "finops" in run.found.keys() - run.unfit.keys() and len(run.found) > 2
+            ):  # others beside us and the upstream alone
                 results_file.keep_in_readme(run.beside_us())
 
 

@@ -131,6 +131,8 @@ rate_limit = {{ requests = 1000000000, tokens = 1000000000000, window = "1m" }}
 [virtual_keys.team-b]
 value = "sk-bf-team-b"
 models = ["mock/*", "translated/*"]
+[log]
+requests = true
 [jobs]
 max_queued = 1000000
 max_queued_per_key = 1000000
@@ -153,7 +155,7 @@ def ours(store_url: str, directory: Path, port: int, upstream: int) -> Launch:
         "--config",
         str(config),
     ]
-    return Launch(argv, {"PYTHONPATH": str(HERE.parent), "FINOPS_LOG_REQUESTS": "1"}, port)
+    return Launch(argv, {"PYTHONPATH": str(HERE.parent)}, port)
 
 
 def _bin(name: str, program: str) -> str:
