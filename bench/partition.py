@@ -50,15 +50,15 @@ class Partition:
 
     def cut(self, address: str) -> None:
         """Cut a server off from all other servers."""
-        self._tell(self._set_cut, {address})
+        self._run_in_loop(self._set_cut, {address})
 
     def heal(self) -> None:
         """Forward everything again."""
-        self._tell(self._set_cut, set())
+        self._run_in_loop(self._set_cut, set())
 
     def stop(self) -> None:
         self._call(self._close())
-        self._tell(self._loop.stop)
+        self._run_in_loop(self._loop.stop)
         self._thread.join()
         self._loop.close()
 
@@ -108,5 +108,5 @@ class Partition:
     def _call(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(10)
 
-    def _tell(self, function: Callable[..., object], *args: object) -> None:
+    def _run_in_loop(self, function: Callable[..., object], *args: object) -> None:
         self._loop.call_soon_threadsafe(function, *args)

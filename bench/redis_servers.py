@@ -116,6 +116,14 @@ class Server:
         with redis.Redis(port=self.port, socket_timeout=2) as client:
             return client.execute_command(*command)
 
+    def replicate(self) -> None:
+        """Block until a replica has processed all that this primary had written at the call.
+
+        WAIT does not tell that: it waits for what its own connection wrote.
+        """
+        written = int(self.ask("ROLE")[1])  # type: ignore[index]
+        _wait(lambda: any(int(one[2]) >= written for one in self.ask("ROLE")[2]), "no replica keeps up")  # type: ignore[index]
+
     def kill(self) -> None:
         if self.process is not None:
             self.process.kill()

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-LONGEST_S = 60.0
 MOST_BYTES = 16 * 1024 * 1024
 # Events after the last word: the finish, the usage and the end. A caller who misses no more has missed nothing.
 ENDING_EVENTS = 4

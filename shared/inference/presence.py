@@ -3,7 +3,7 @@
 from typing import Protocol
 
 LONGEST_READ_S = 60.0
-"""How long an answer is waited for without its caller: as long as a stream is read on."""
+"""How long an answer, or the rest of a stream, is read without its caller."""
 
 
 class CallerPresence(Protocol):

@@ -7,7 +7,8 @@ from typing import Any
 from shared.cache.recording import StreamRecording
 from shared.errors import GatewayError, UpstreamFailure, UpstreamRefused
 from shared.inference.call_cost import CallCost
-from shared.inference.late_reads import ENDING_EVENTS, LONGEST_S, MOST_BYTES, LateReads
+from shared.inference.late_reads import ENDING_EVENTS, MOST_BYTES, LateReads
+from shared.inference.presence import LONGEST_READ_S
 from shared.providers.client import UpstreamResponse
 from shared.providers.scrub import Scrubber
 from shared.providers.wires.base import MalformedAnswer, ProviderRequest, Wire
@@ -206,7 +207,7 @@ class ProviderStream:
     async def _count_late(self) -> None:
         late = 0
         try:
-            async with asyncio.timeout(LONGEST_S):
+            async with asyncio.timeout(LONGEST_READ_S):
                 late = await self._read_rest()
         except (TimeoutError, GatewayError, MalformedAnswer):
             pass  # charged what it reserved

@@ -66,10 +66,7 @@ async def test_after_the_primary_has_died_work_goes_on(nodes: Cluster) -> None:
 
         await until(all_run)
 
-        async def replicated() -> bool:
-            return bool(await asyncio.to_thread(old.ask, "WAIT", 1, 1000) == 1)
-
-        await until(replicated)
+        await asyncio.to_thread(old.replicate)
         await asyncio.to_thread(old.kill)
         gate.set()
 
