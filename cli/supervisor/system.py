@@ -133,7 +133,7 @@ class System:
             command = ["simulate", "--host", "127.0.0.1", "--port", str(port)]
             self._simulators.append(await self._add("simulator", command, configured=False))
         await self._until_serving()
-        # Workers import as much as an API does: beside it, on two cores, both would take longer (1.24 -> 1.0 s).
+        # Workers import as much as an API does: beside it, on two cores, the API would be ready after 1.24 s, not 1.16.
         for _ in range(plan.workers):
             await self.add_worker()
 

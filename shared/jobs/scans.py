@@ -144,7 +144,11 @@ class JobScans:
         width, other = FIRST_SIFTED, _only_index(set_key, groups)
         while at is not None and len(rows) < count:
             most = min(count - len(rows), ROWS_AT_ONCE)
-            found, at = await self.piece(set_key, wanted, at, order=order, most=most, groups=groups, width=width)
+            # Little at first where what the sets do not share can be skipped.
+            share = 4 if other and not rows and at == position else 1
+            found, at = await self.piece(
+                set_key, wanted, at, order=order, most=most, groups=groups, width=width, share=share
+            )
             rows += found
             width = FIRST_SIFTED if found else MOST_SIFTED
             if other and at is not None and not found:
@@ -164,6 +168,7 @@ class JobScans:
         fields: Sequence[str] = SUMMARY_FIELDS,
         groups: Groups = (),
         width: int = FIRST_SIFTED,
+        share: int = 1,
     ) -> tuple[Sequence[Sequence[Any]], Position | None]:
         """Look at the next records of a set.
 
@@ -176,6 +181,7 @@ class JobScans:
             fields: Of the record.
             groups: As in ``ScanPlan``.
             width: Entries that are sorted out by the groups at once, at first.
+            share: What part of a piece's records: a whole by default, half of them by 2.
 
         Returns:
             Rows of id and values, and the position after them; None at the end of the set.
@@ -186,7 +192,7 @@ class JobScans:
         low, high = wanted.created_after_ms, wanted.created_before_ms
         bounds = ("-inf" if low is None else low, "+inf" if high is None else high)
         prune = "" if keys.keeps_cursors(set_key) else "1"
-        options: tuple[Argument, ...] = (most or ROWS_AT_ONCE, SCANNED_AT_ONCE, wanted.as_json(), prune)
+        options: tuple[Argument, ...] = (most or ROWS_AT_ONCE, -(-SCANNED_AT_ONCE // share), wanted.as_json(), prune)
         sifting: tuple[Argument, ...] = (orjson.dumps(groups), width)
         args: tuple[Argument, ...] = (set_key, order, *position, *bounds, *options, *sifting, *fields)
         found, last = await self._scripts.run("list", args, retry_safe=True)

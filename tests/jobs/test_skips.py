@@ -90,7 +90,7 @@ async def test_a_millisecond_with_too_many_jobs_is_not_read_in_one_piece(command
 async def test_a_millisecond_with_more_jobs_than_all_windows_hold_ends_where_it_began(
     commands: RedisCommands, monkeypatch: pytest.MonkeyPatch, order: str
 ) -> None:
-    monkeypatch.setattr(skips, "MOST_PLANNED", 4)
+    monkeypatch.setattr(skips, "PLANNED", 4)
     crowd = {f"c{number:03}": 50 for number in range(60)}
     await fill(commands, all={"oldest": 1}, first=crowd, second={"s": 50})
     assert await skip(commands, order, 50, "c030") == ((50, "c030"), 0)
