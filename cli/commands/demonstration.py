@@ -9,6 +9,7 @@ from typing import Any
 import click
 import httpx
 import openai
+from openai.types.chat import ChatCompletion
 from rich.console import Console
 from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -124,14 +125,13 @@ async def _show_batch(client: openai.AsyncOpenAI, running: Trial, console: Conso
         raise click.ClickException("jobs were lost or run twice")
 
 
-async def _submit(client: openai.AsyncOpenAI) -> str:
-    initial = await client.chat.completions.create(
+async def _submit(client: openai.AsyncOpenAI) -> ChatCompletion:
+    return await client.chat.completions.create(
         model=SHORT_MODEL, messages=QUESTION, extra_headers={"x-bf-async": "true"}
     )
-    return initial.id
 
 
-async def _collect(client: openai.AsyncOpenAI, jobs: Sequence[str], console: Console) -> int:
+async def _collect(client: openai.AsyncOpenAI, jobs: Sequence[ChatCompletion], console: Console) -> int:
     """Poll until every job has ended; return how many have a result."""
     progress = Progress(
         TextColumn("  "),
@@ -145,7 +145,7 @@ async def _collect(client: openai.AsyncOpenAI, jobs: Sequence[str], console: Con
     answered = 0
     with progress:
         line = progress.add_task("", total=len(jobs))
-        for next_done in asyncio.as_completed([_result(client, job_id) for job_id in jobs]):
+        for next_done in asyncio.as_completed([_result(client, job) for job in jobs]):
             answered += bool(await next_done)
             progress.update(line, completed=answered)
             if answered % 50 == 0:
@@ -153,14 +153,14 @@ async def _collect(client: openai.AsyncOpenAI, jobs: Sequence[str], console: Con
     return answered
 
 
-async def _result(client: openai.AsyncOpenAI, job_id: str) -> str | None:
-    """Return a job's answer, by long polls."""
-    while True:
-        poll = await client.chat.completions.create(
+async def _result(client: openai.AsyncOpenAI, job: ChatCompletion) -> str | None:
+    """Return a job's answer, by long polls. A submit that the SDK had to repeat may be answered by it at once."""
+    job_id = job.id
+    while not job.choices:
+        job = await client.chat.completions.create(
             model=SHORT_MODEL, messages=[], extra_headers={"x-bf-async-id": job_id, "x-bf-async-wait": "20"}
         )
-        if poll.choices:
-            return poll.choices[0].message.content
+    return job.choices[0].message.content
 
 
 async def _upstream_calls(client: httpx.AsyncClient, running: Trial) -> int:
