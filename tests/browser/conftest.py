@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, StorageState, expect, sync_playwright
+from playwright.sync_api import Browser, Page, StorageState, expect, sync_playwright
 
 from cli.demo.sample import fill
 from shared.store.datadir import running_store_url
@@ -109,9 +109,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def browser(chromium: str) -> Iterator[Browser]:
     """Chromium, of this folder alone: Playwright's event loop runs in the tests' thread until it is closed."""
     with sync_playwright() as playwright:
-        # One process for all pages: a new one compiles all scripts again.
-        arguments = ["--process-per-site", *ARGUMENTS]
-        running = playwright.chromium.launch(executable_path=chromium, args=arguments)
+        running = playwright.chromium.launch(executable_path=chromium, args=list(ARGUMENTS))
         yield running
         running.close()
 
@@ -165,31 +163,15 @@ def session(browser: Browser, gateway: Served) -> StorageState:
     return state
 
 
-@pytest.fixture(scope="package")
-def profile(browser: Browser, session: StorageState) -> Iterator[BrowserContext]:
-    """A browser profile, signed in as administrator: one for all tests.
-
-    With a profile of its own each test would load and compile all scripts again, for 1 s of CPU.
-    """
+@pytest.fixture
+def tab(browser: Browser, gateway: Served, session: StorageState) -> Iterator[Tab]:
+    """A new browser profile, signed in as administrator."""
     context = browser.new_context(viewport={"width": 1440, "height": 900}, storage_state=session)
     context.set_default_timeout(20_000)
-    yield context
-    context.close()
-
-
-@pytest.fixture
-def tab(profile: BrowserContext, gateway: Served, session: StorageState) -> Iterator[Tab]:
-    """A new page of the profile, which remembers nothing of earlier tests but scripts."""
-    opened = Tab(profile.new_page(), gateway.url)
+    opened = Tab(context.new_page(), gateway.url)
     opened.watch()
     yield opened
-    if opened.page.url.startswith(gateway.url):
-        opened.page.evaluate("localStorage.clear()")
-    for page in profile.pages:
-        page.close()
-    profile.clear_permissions()
-    profile.clear_cookies()
-    profile.add_cookies(session["cookies"])
+    context.close()
     assert opened.problems == []
 
 
