@@ -86,9 +86,10 @@ coverage: collected  ## tests with branch coverage
 collected: setup  ## that every test is found; pytest's workers would compile the tests four times otherwise
 	@found=$$($(RUN)/pytest --collect-only -qq 2>&1) || { echo "$$found" | tail -40; exit 1; }
 
-# Side by side: tests wait now and then, and types take one core for 40 s.
+# Types take one core for 40 s: beside the rest, but not beside tests, which would then wait longer than they may.
 check:  ## what CI runs: the tests that know dates with a moved clock
-	@$(MAKE) --no-print-directory -j 5 types lint contracts console coverage
+	@$(MAKE) --no-print-directory -j 4 types lint contracts console
+	@$(MAKE) --no-print-directory coverage
 
 screenshots: setup  ## pictures of every page of the console in .screenshots/; PUBLISH=1: also those of the docs
 	@$(RUN)/python -m tests.browser.screenshots $(if $(PUBLISH),--publish)
