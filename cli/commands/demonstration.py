@@ -43,8 +43,9 @@ async def show() -> None:
         console.print(f"The gateway serves on {running.system.url}\n", markup=False)
         # Proxies of the environment do not lead to this machine.
         http = openai.DefaultAsyncHttpxClient(trust_env=False)
+        # 200 connections at once can take a slow machine longer than the SDK's 5 s.
         async with openai.AsyncOpenAI(
-            base_url=f"{running.system.url}/openai", api_key="none-is-needed", http_client=http
+            base_url=f"{running.system.url}/openai", api_key="none-is-needed", http_client=http, timeout=60.0
         ) as client:
             await _show_long_completion(client, console)
             await _show_batch(client, running, console)
@@ -103,7 +104,7 @@ async def _show_batch(client: openai.AsyncOpenAI, running: Trial, console: Conso
         before = await running.jobs_finished(plain_client)
         received = await _upstream_calls(plain_client, running)
         began = time.monotonic()
-        jobs = await asyncio.gather(*(_submit(client) for _ in range(BATCH)))
+        jobs = await asyncio.gather(*(_submit(client, number) for number in range(BATCH)))
         console.print(f"   {BATCH} submitted in {time.monotonic() - began:.1f} s", markup=False)
         answered = await _collect(client, jobs, console)
         took_s = time.monotonic() - began
@@ -125,10 +126,10 @@ async def _show_batch(client: openai.AsyncOpenAI, running: Trial, console: Conso
         raise click.ClickException("jobs were lost or run twice")
 
 
-async def _submit(client: openai.AsyncOpenAI) -> ChatCompletion:
-    return await client.chat.completions.create(
-        model=SHORT_MODEL, messages=QUESTION, extra_headers={"x-bf-async": "true"}
-    )
+async def _submit(client: openai.AsyncOpenAI, number: int) -> ChatCompletion:
+    """Submit one of many equal requests: its key tells it from the others if the SDK has to repeat it."""
+    headers = {"x-bf-async": "true", "idempotency-key": f"demo-{number}"}
+    return await client.chat.completions.create(model=SHORT_MODEL, messages=QUESTION, extra_headers=headers)
 
 
 async def _collect(client: openai.AsyncOpenAI, jobs: Sequence[ChatCompletion], console: Console) -> int:
