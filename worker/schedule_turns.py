@@ -156,7 +156,7 @@ class ScheduleTurns:
             weight=caller.weight,
             max_concurrent=caller.max_concurrent_jobs,
             max_queued=self._settings.max_queued_per_key,
-            max_stored=int((caller.max_stored_mb or self._settings.max_stored_mb) * 1024 * 1024),
+            max_stored=caller.most_stored_bytes(self._settings.max_stored_bytes),
         )
         if await self._store.was_fired(schedule, firing_scope(schedule.id), new.idempotency_key):
             return new.id

@@ -166,7 +166,7 @@ def new_job(
         weight=caller.weight,
         max_concurrent=caller.max_concurrent_jobs,
         max_queued=services.settings.jobs.max_queued_per_key,
-        max_stored=int((caller.max_stored_mb or services.settings.jobs.max_stored_mb) * 1024 * 1024),
+        max_stored=caller.most_stored_bytes(services.settings.jobs.max_stored_bytes),
         idempotency_key=options.idempotency_key,
         blind_retry=options.blind_retry,
         webhook=options.webhook,

@@ -31,7 +31,6 @@ VERSION = 1
 TTL_S = 30 * 24 * 3600
 """OpenAI's minimum retention; counted from the last time that a response was read or continued."""
 MAX_TURNS = 1000
-MEBIBYTE = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +69,7 @@ class Conversations:
         """Store a final response, unless its request has ``store: false``.
 
         If the store does not answer, or the caller's room in it is full, the response cannot be continued later; its
-        caller gets the answer all the same, which was paid for.
+        caller gets the answer nevertheless, which was paid for.
         """
         if fields.get("store") is False:
             return
@@ -115,7 +114,7 @@ class Conversations:
 
     async def _store(self, key: str, body: bytes, caller: Caller) -> bool:
         """Store a response, if its caller has room."""
-        most = int(caller.max_stored_mb * MEBIBYTE) or self._max_stored
+        most = caller.most_stored_bytes(self._max_stored)
         args = (key, caller.key_id or ANONYMOUS, body, TTL_S * 1000, most)
         return bool(await self._scripts.run("keep_response", args, retry_safe=True))
 

@@ -11,6 +11,8 @@ from urllib.parse import quote
 from shared.errors import ModelBlocked, ProviderBlocked, VirtualKeyBlocked
 from shared.governance.limits.model import Limit
 
+MEBIBYTE = 1024 * 1024
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
@@ -68,6 +70,10 @@ class Caller:
             return self.scope or "~"
         name = f"team:{self.team}" if self.team else f"key:{self.key_id}"
         return _encoded(name)
+
+    def most_stored_bytes(self, default: int) -> int:
+        """Return the most bytes that it may keep in the job store: its own limit, else that of all callers."""
+        return int(self.max_stored_mb * MEBIBYTE) or default
 
     def check(self, now: float | None = None) -> None:
         """Raise if the key is not active.

@@ -6,16 +6,9 @@
 local key, caller, body, ttl, most = named(ARGV[1]), ARGV[2], ARGV[3], num(ARGV[4]), num(ARGV[5])
 local now = now_ms()
 uncount_response(key, caller, now)
-if most > 0 then
-  local stored = stored_bytes(caller, now)
-  if stored + #body > most then
-    count_responses(caller, now, '', 0)  -- some may have expired
-    stored = stored_bytes(caller, now)
-  end
-  if stored + #body > most then
-    redis.call('DEL', key)
-    return 0
-  end
+if most > 0 and overfull(caller, now, #body, most) then
+  redis.call('DEL', key)
+  return 0
 end
 redis.call('SET', key, body, 'PX', int(ttl))
 count_responses(caller, now, day_of(now + ttl), #body)

@@ -3,7 +3,7 @@ local DAY_MS = 86400000
 local function responses_key(caller) return 'finops:stored:' .. caller .. ':responses' end
 local function day_of(ms) return int(ms / DAY_MS) end
 
--- Adds to what a caller keeps, forgets what has expired, and returns the sum.
+-- Adds to what a caller keeps, and forgets what has expired.
 local function count_responses(caller, now, day, bytes)
   local key, today, total = responses_key(caller), math.floor(now / DAY_MS), 0
   if bytes ~= 0 then redis.call('HINCRBY', key, day, int(bytes)) end
@@ -22,7 +22,15 @@ local function count_responses(caller, now, day, bytes)
   else
     redis.call('HDEL', stored_key(caller), 'responses')
   end
-  return total
+end
+
+-- The bytes that a caller keeps, if with further ones they are more than it may; false: there is room.
+local function overfull(caller, now, further, most)
+  local stored = stored_bytes(caller, now)
+  if stored + further <= most then return false end
+  count_responses(caller, now, '', 0)  -- some may have expired
+  stored = stored_bytes(caller, now)
+  return stored + further > most and stored
 end
 
 -- Takes a stored response out of the count: from the days that end first, as reading one has put its end off.

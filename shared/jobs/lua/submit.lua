@@ -29,12 +29,8 @@ if c.waiting >= max_own then return {'full', 'caller', c.waiting, redis.call('HG
 
 local now = now_ms()
 if max_stored > 0 then
-  local stored = stored_bytes(caller, now)
-  if stored + size > max_stored then
-    count_responses(caller, now, '', 0)  -- some may have expired
-    stored = stored_bytes(caller, now)
-    if stored + size > max_stored then return {'full', 'bytes', stored, '0'} end
-  end
+  local stored = overfull(caller, now, size, max_stored)
+  if stored then return {'full', 'bytes', stored, '0'} end
 end
 local due = now + delay
 local keep = int(delay + LIVE_MS)
