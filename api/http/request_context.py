@@ -121,11 +121,11 @@ async def send_reply(send: Send, reply: Reply) -> None:
 def header_lines(headers: Mapping[str, str], *prefixes: str) -> tuple[HeaderLine, ...]:
     """Encode headers; with prefixes, only those whose names start with one."""
     chosen = ((name, value) for name, value in headers.items() if not prefixes or name.startswith(prefixes))
-    return tuple([(header_name(name), header_text(value)) for name, value in chosen])
+    return tuple([(_header_name(name), header_text(value)) for name, value in chosen])
 
 
 @lru_cache(maxsize=256)
-def header_name(name: str) -> bytes:
+def _header_name(name: str) -> bytes:
     """Encode a header's name; there are few."""
     return header_text(name)
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import orjson
 
 from api.http.errors import as_gateway_error
-from api.http.request_context import HeaderLine, RequestContext, Send, header_name, header_text
+from api.http.request_context import HeaderLine, RequestContext, Send, header_lines
 from shared.errors import GatewayError, Overloaded, UpstreamFailure
 from shared.inference.call import AnswerStream
 from shared.jobs.model import Event
@@ -81,7 +81,7 @@ async def send_answer_stream(
     follows it. The upstream connection is closed however this ends.
     """
     lines = [EVENT_STREAM, *UNBUFFERED]
-    lines += [(header_name(name), header_text(value)) for name, value in stream.headers.items()]
+    lines += header_lines(stream.headers)
     first = last = b""
     try:
         await send({"type": "http.response.start", "status": stream.status, "headers": lines})

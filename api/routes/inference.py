@@ -12,7 +12,7 @@ from api.http.request_context import (
     RequestContext,
     Scope,
     Send,
-    header_name,
+    header_lines,
     header_text,
     send_reply,
 )
@@ -115,6 +115,4 @@ def _reply(answer: Answer) -> Reply:
 
 
 def _lines(content_type: str, passed: Mapping[str, str]) -> tuple[HeaderLine, ...]:
-    lines: list[HeaderLine] = [(b"content-type", header_text(content_type))]
-    lines += [(header_name(name), header_text(value)) for name, value in passed.items()]
-    return tuple(lines)
+    return (b"content-type", header_text(content_type)), *header_lines(passed)
