@@ -41,7 +41,7 @@ from shared.patience.gathering import (
     GatheredTurn,
     LineAnswer,
 )
-from shared.patience.lanes import LANE, JobLane, Lane
+from shared.patience.lanes import Lane, due_ms_of
 from shared.providers.wires.openai import OpenAIWire
 from shared.settings.patience import PatienceSettings
 from shared.surfaces.request_types import BY_NAME
@@ -313,8 +313,8 @@ class LaneBatches:
 
 def _on_time(job: Job | None, now_ms: int) -> bool | None:
     """Whether a job is answered before its patience ends; None: it has none."""
-    lane = JobLane.from_json(job.context.get(LANE)) if job is not None else None
-    return None if lane is None or not lane.due_ms else now_ms <= lane.due_ms
+    due_ms = 0 if job is None else due_ms_of(job.context)
+    return now_ms <= due_ms if due_ms else None
 
 
 def gathered_batches(

@@ -13,7 +13,7 @@ from shared.inference.call_cost import CallCost
 from shared.inference.inference import Inference
 from shared.inference.lane_choice import cheapest_call, flex_call
 from shared.jobs.model import Claim
-from shared.patience.lanes import LANE, JobLane, Lane
+from shared.patience.lanes import LANE, JobLane, Lane, due_ms_of
 from shared.patience.times import LaneTimes
 from worker.embedding_calls import EmbeddingCalls
 
@@ -130,8 +130,5 @@ def queued_s(claim: Claim) -> float:
 
 def due_of(claim: Claim) -> float | None:
     """Return the end of a job's patience on this process's loop clock; None: it has none."""
-    lane = claim.context.get(LANE)
-    due_ms = lane.get("due_ms") if isinstance(lane, dict) else None
-    if not due_ms:
-        return None
-    return asyncio.get_running_loop().time() + float(due_ms - claim.started_ms) / 1000
+    due_ms = due_ms_of(claim.context)
+    return asyncio.get_running_loop().time() + (due_ms - claim.started_ms) / 1000 if due_ms else None

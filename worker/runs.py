@@ -12,7 +12,7 @@ from shared.errors import DeadlineExceeded, ResultTooLarge
 from shared.jobs.bodies import Bodies
 from shared.jobs.capacity import CapacityReport
 from shared.jobs.model import UNKNOWN_HISTORY, Claim, Deferral, Outcome, State
-from shared.patience.lanes import LANE, Lane
+from shared.patience.lanes import Lane, due_ms_of
 from worker.handle import RunHandle
 from worker.metrics import EngineMetrics
 from worker.options import WorkerOptions
@@ -253,8 +253,7 @@ class Runs:
 
 def count_patience(metrics: EngineMetrics, claim: Claim, outcome: Outcome) -> None:
     """Count a job that has ended, if it had patience."""
-    stored = claim.context.get(LANE)
-    due_ms = stored.get("due_ms") if isinstance(stored, dict) else None
+    due_ms = due_ms_of(claim.context)
     if due_ms:
         on_time = outcome.state is State.COMPLETED and time.time() * 1000 <= due_ms
         entry = orjson.loads(outcome.ledger) if outcome.ledger else {}

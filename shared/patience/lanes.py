@@ -1,6 +1,6 @@
 """Lanes and the choice between them; pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Self
@@ -114,3 +114,9 @@ class JobLane:
             model=str(stored.get("model", "")),
             gathers=bool(stored.get("gathers")),
         )
+
+
+def due_ms_of(context: Mapping[str, Any]) -> int:
+    """Return the Unix milliseconds at which a job's patience ends, by the job's context; 0: it has none."""
+    stored = context.get(LANE)
+    return int(stored.get("due_ms", 0)) if isinstance(stored, dict) else 0
