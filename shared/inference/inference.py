@@ -310,8 +310,7 @@ class Inference:
         except MalformedAnswer as error:
             raise UpstreamFailure(f"Provider {target.provider.name!r} sent an unusable answer: {error}.") from error
         await self._store_bridged(outgoing.call, wire)
-        if self.objects.records(outgoing.call, target):
-            await self.objects.record_made(outgoing.call, target, body)
+        await self.objects.record_made(outgoing.call, target, body)
         return Answer(
             status=exchange.status,
             body=translated.body,

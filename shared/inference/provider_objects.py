@@ -1,12 +1,11 @@
 """Ownership of what inference calls use and make in a provider's account: stored responses, conversations, files."""
 
-import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
 
-from shared.background import LARGE_BYTES, beside_loop
+from shared.background import beside_loop
 from shared.governance.keys.caller import Caller
 from shared.inference.call import Call, Target
 from shared.inference.forwarding import check_owned
@@ -39,10 +38,8 @@ class ProviderObjects:
         """
         if self._owned is None or target.provider.wire != "openai" or _has_account(call.caller):
             return
-        if call.request_type is not RESPONSES:
-            large = len(call.body) > LARGE_BYTES
-            if not (await asyncio.to_thread(_may_refer, call.body) if large else _may_refer(call.body)):
-                return
+        if call.request_type is not RESPONSES and not await beside_loop(call.body, _may_refer, call.body):
+            return
         named = await beside_loop(call.body, referenced_ids, call.fields)
         ids = {each for each in named if not is_ours(each) and response_of(each) is None}
         if ids:
