@@ -230,13 +230,13 @@ class PriceBook:
             model: As the provider calls it.
             variant: ``batch``, or a service tier (``flex``, ``priority``), where they have prices of their own.
         """
-        return self._remembered(provider, model, variant)[1]
+        return self._remembered(provider, model, variant).price
 
-    def _remembered(self, provider: str, model: str, variant: str) -> "_Known":
+    def _remembered(self, provider: str, model: str, variant: str) -> _Known:
         key = (provider, model, variant)
         now = self._clock()
         known = self._known.get(key)
-        if known is not None and known[0] > now:
+        if known is not None and known.until > now:
             return known
         price = self._find(provider, model, variant)
         size = model_size(model) if price is None else model_size(model, price.context, price.max_output)
@@ -278,12 +278,12 @@ class PriceBook:
 
     def estimate(self, provider: str, model: str, usage: Usage, *, variant: str = "") -> Cost:
         """Upper bound of a call's cost, given an upper estimate of its usage."""
-        upper = self._remembered(provider, model, variant)[2]
+        upper = self._remembered(provider, model, variant).upper
         return UNPRICED if upper is None else upper.cost(usage)
 
     def size(self, provider: str, model: str) -> ModelSize:
         """What a provider's model can read and answer."""
-        return self._remembered(provider, model, "")[3]
+        return self._remembered(provider, model, "").size
 
     def _find(self, provider: str, model: str, variant: str) -> Price | None:
         name = f"{provider}/{model}".lower()
