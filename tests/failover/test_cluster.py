@@ -26,7 +26,7 @@ from shared.store.multiplexed import MultiplexedClient
 from shared.store.scripts import Script
 from tests.failover.test_failover import ended, submitted
 from tests.jobs.conftest import new_job, until
-from tests.worker.engine import bench_on, done, working
+from tests.worker.engine import bench_on, done, holding, working
 from worker.handle import RunHandle
 
 SLOT = engine_tag().slot
@@ -51,21 +51,8 @@ def nodes(shared_nodes: Cluster) -> Cluster:
 
 
 async def test_after_the_primary_has_died_work_goes_on(nodes: Cluster) -> None:
-    gate = asyncio.Event()
-
-    async def run(claim: Claim, handle: RunHandle) -> Any:
-        await gate.wait()
-        return done(claim.payload)
-
     old = nodes.primary()
-    async with bench_on(nodes.url) as bench, working(nodes.url, run) as (worker, _):
-        ids = [await bench.submit(payload=b"%d" % number) for number in range(20)]
-
-        async def all_run() -> bool:
-            return worker._runs.count == len(ids)
-
-        await until(all_run)
-
+    async with holding(nodes.url) as (bench, ids, gate):
         await asyncio.to_thread(old.replicate)
         await asyncio.to_thread(old.kill)
         gate.set()
@@ -207,21 +194,9 @@ async def test_while_the_slot_moves_scripts_wait_and_none_runs_on_half_of_the_ke
 
 
 async def test_jobs_go_on_while_their_slot_moves_to_another_primary(nodes: Cluster) -> None:
-    gate = asyncio.Event()
-
-    async def run(claim: Claim, handle: RunHandle) -> Any:
-        await gate.wait()
-        return done(claim.payload)
-
     source = nodes.primary()
     target = next(node for node in nodes.primaries if node is not source and node.ask("ROLE")[0] == b"master")  # type: ignore[index]
-    async with bench_on(nodes.url) as bench, working(nodes.url, run) as (worker, _):
-        ids = [await bench.submit(payload=b"%d" % number) for number in range(20)]
-
-        async def all_run() -> bool:
-            return worker._runs.count == len(ids)
-
-        await until(all_run)
+    async with holding(nodes.url) as (bench, ids, gate):
         gate.set()
         moving = asyncio.create_task(asyncio.to_thread(nodes.move_slot, target))
         late = await submitted(bench)

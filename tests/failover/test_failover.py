@@ -25,7 +25,7 @@ from shared.store.errors import StoreConnectionError, StoreRefused
 from shared.store.locator import locator_of
 from shared.store.multiplexed import MultiplexedClient
 from tests.jobs.conftest import until
-from tests.worker.engine import Bench, bench_on, done, working
+from tests.worker.engine import Bench, bench_on, done, holding, working
 from worker.handle import RunHandle
 
 
@@ -128,21 +128,8 @@ def sentinels(shared_sentinels: SentinelSet) -> SentinelSet:
 
 
 async def test_after_a_failover_everything_works_again_within_five_seconds(sentinels: SentinelSet) -> None:
-    gate = asyncio.Event()
-
-    async def run(claim: Claim, handle: RunHandle) -> Any:
-        await gate.wait()
-        return done(claim.payload)
-
     old = sentinels.primary()
-    async with bench_on(sentinels.url) as bench, working(sentinels.url, run) as (worker, _):
-        ids = [await bench.submit(payload=b"%d" % number) for number in range(20)]
-
-        async def all_run() -> bool:
-            return worker._runs.count == len(ids)
-
-        await until(all_run)
-
+    async with holding(sentinels.url) as (bench, ids, gate):
         await asyncio.to_thread(old.replicate)
         await asyncio.to_thread(old.kill)
         gate.set()

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from shared.jobs.events import EventLog
 from shared.jobs.model import Claim, Deferral, Outcome, State
@@ -90,4 +90,31 @@ async def working(url: str, run: Run, **options: Any) -> AsyncIterator[tuple[Lea
             await serving
 
 
-__all__ = ["LONG", "SHORT", "Bench", "Counted", "Deferral", "Run", "bench_on", "done", "working"]
+class Held(NamedTuple):
+    """Jobs that run until the gate is set: number n has the result ``b"n"``."""
+
+    bench: Bench
+    ids: list[str]
+    gate: asyncio.Event
+
+
+@asynccontextmanager
+async def holding(url: str, count: int = 20) -> AsyncIterator[Held]:
+    """A worker that runs jobs, all of them at once."""
+    gate = asyncio.Event()
+
+    async def run(claim: Claim, handle: RunHandle) -> Outcome:
+        await gate.wait()
+        return done(claim.payload)
+
+    async with bench_on(url) as bench, working(url, run) as (worker, _):
+        ids = [await bench.submit(payload=b"%d" % number) for number in range(count)]
+
+        async def all_run() -> bool:
+            return worker._runs.count == len(ids)
+
+        await until(all_run)
+        yield Held(bench, ids, gate)
+
+
+__all__ = ["LONG", "SHORT", "Bench", "Counted", "Deferral", "Held", "Run", "bench_on", "done", "holding", "working"]
