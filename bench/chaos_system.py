@@ -19,14 +19,7 @@ from bench import machine
 from shared.store.embedded import EmbeddedStore
 
 ROOT = Path(__file__).resolve().parent.parent
-CONFIG = """
-[jobs]
-durability = "fsync"
-lease_s = {lease_s}
-max_queued = 1000000
-max_queued_per_key = 1000000
-concurrency = 60
-shutdown_grace_s = 3
+SIMULATED = """
 [log]
 level = "warning"
 requests = false
@@ -34,11 +27,21 @@ requests = false
 wire = "openai"
 base_url = "http://127.0.0.1:{simulator}/v1"
 keys = [{{ value = "k" }}]
+"""
+OWN = """
+[jobs]
+durability = "fsync"
+lease_s = {lease_s}
+max_queued = 1000000
+max_queued_per_key = 1000000
+concurrency = 60
+shutdown_grace_s = 3
 [webhooks.chaos]
 url = "http://127.0.0.1:{receiver}/hook"
 secret = "whsec_Y2hhb3M="
 allow_private_network = true
 """
+CONFIG = SIMULATED + OWN
 
 
 def free_ports(count: int) -> list[int]:

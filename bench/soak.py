@@ -26,7 +26,7 @@ from pathlib import Path
 import httpx
 
 from bench import machine
-from bench.chaos_system import Processes
+from bench.chaos_system import SIMULATED, Processes
 from bench.report import Report, number, table
 from bench.store_server import StoreServer
 
@@ -43,13 +43,6 @@ result_ttl_s = 20
 concurrency = 60
 [ledger]
 max_calls = 500
-[log]
-level = "warning"
-requests = false
-[providers.sim]
-wire = "openai"
-base_url = "http://127.0.0.1:{simulator}/v1"
-keys = [{{ value = "k" }}]
 [prices."sim/*"]
 input = 1.0
 output = 4.0
@@ -57,7 +50,6 @@ output = 4.0
 value = "sk-bf-soak"
 budget = {{ limit_usd = 1000000.0, window = "1d" }}
 rate_limit = {{ requests = 1000000000, tokens = 1000000000000, window = "1m" }}
-# of receiver {receiver}: none here
 """
 PATH, JOBS = "/openai/v1/chat/completions", "/v1/async/chat/completions"
 LIMITED = {"x-bf-vk": "sk-bf-soak"}
@@ -156,7 +148,7 @@ class Traffic:
 
 
 def expect(value: object, wanted: object) -> None:
-    """Check an outcome; said in the table of what went wrong."""
+    """Check an outcome; another one is listed in the table of what went wrong."""
     if value != wanted:
         raise AssertionError(f"{value!r} instead of {wanted!r}")
 
@@ -233,16 +225,16 @@ def slope_an_hour(samples: Sequence[Sample], figure: Callable[[Sample], float]) 
 def rows(samples: Sequence[Sample]) -> list[list[str]]:
     """Return a row per figure: at the start, each minute and at the end, then its slope."""
     minutes = range(1, int(samples[-1].at_s // 60) + 1)
-    shown = [samples[0], *(min(samples, key=lambda s, m=m: abs(s.at_s - 60 * m)) for m in minutes), samples[-1]]
+    columns = [samples[0], *(min(samples, key=lambda s, m=m: abs(s.at_s - 60 * m)) for m in minutes), samples[-1]]
     return [
-        [name, *(number(figure(sample)) for sample in shown), f"{slope_an_hour(samples, figure):+,.1f}"]
+        [name, *(number(figure(sample)) for sample in columns), f"{slope_an_hour(samples, figure):+,.1f}"]
         for name, figure in FIGURES.items()
     ]
 
 
 async def soak(store: StoreServer, directory: Path, minutes: float, rate: float, seed: int) -> tuple[Watch, Traffic]:
     """Run the traffic; return what was seen and what became of it."""
-    processes = Processes(directory, store.url, 0, apis=1, workers=1, lease_s=30, config=CONFIG)
+    processes = Processes(directory, store.url, 0, apis=1, workers=1, lease_s=30, config=SIMULATED + CONFIG)
     try:
         await asyncio.to_thread(processes.until_up)
         watch = Watch(processes, store)

@@ -87,7 +87,7 @@ class LaneTools:
             call = await self.call_of(job, group)
         except StoreUnavailable:
             raise
-        except GatewayError as error:  # it has been answered all the same
+        except GatewayError as error:  # it has been answered nevertheless
             log.warning("an answer's owner is not recorded", extra={"job_id": job.id, "reason": error.code})
             return
         if call is not None:

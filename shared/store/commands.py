@@ -184,7 +184,7 @@ async def load_script(commands: RedisCommands, script: Script) -> bool:
     """Load a script, and tell whether the server has SCRIPT and permits it to its user.
 
     Raises:
-        redis.exceptions.ResponseError: It is no valid script.
+        redis.exceptions.ResponseError: The script is invalid.
         StoreConnectionError: No answer.
     """
     try:

@@ -1,7 +1,7 @@
 """Hears of failovers, so that connections to the old primary end at once.
 
 Without it, a primary that is frozen or cut off is left when its answer is late: after 5 s, and by a subscription after
-20 s. What is heard is a hint: the address is asked for before each connection all the same.
+20 s. What is heard is a hint: the address is asked for before each connection anyway.
 """
 
 import asyncio

@@ -219,9 +219,9 @@ def store(tmp_path: Path) -> Iterator[EmbeddedStore]:
 
 
 def test_the_command_finds_the_embedded_store_and_is_content(finops: Finops, store: EmbeddedStore) -> None:
-    shown = finops("doctor").stdout
-    assert "append-only file, fsync everysec" in shown
-    assert "finops worker" in shown
+    printed = finops("doctor").stdout
+    assert "append-only file, fsync everysec" in printed
+    assert "finops worker" in printed
     ended = finops("doctor", "--json")
     document = json.loads(ended.stdout)
     failed = {finding["check"] for finding in document if finding["level"] == "FAIL"}

@@ -113,8 +113,8 @@ def test_a_screen_shows_each_reading_and_leaves_the_last_one() -> None:
     with Screen(console) as screen:
         screen.update(Reading.of(documents(), at=AT).to_dict())
         screen.update(Reading.of(documents(361), at=AT).to_dict())
-    shown, ended, left = stream.getvalue().partition("\x1b[?1049l")
-    assert ("360 calls" in shown, bool(ended), "361 calls" in left) == (True, True, True)
+    screen, ended, left = stream.getvalue().partition("\x1b[?1049l")
+    assert ("360 calls" in screen, bool(ended), "361 calls" in left) == (True, True, True)
 
 
 class FailsAfter:

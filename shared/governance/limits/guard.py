@@ -132,7 +132,7 @@ class LimitGuard:
         try:
             refused, facts, reserved = await self._run_admit(args)
         except asyncio.CancelledError:
-            # The script is executed all the same. A job's id is left alone: a repeat of its request may hold it.
+            # The script is executed nevertheless. A job's id is left alone: a repeat of its request may hold it.
             if self._release is not None and renewed and not of_job:
                 self._release(reservation)
             raise
