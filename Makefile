@@ -6,12 +6,13 @@ VENV := .venv
 UV := $(TOOLS)/bin/uv
 RUN := $(VENV)/bin
 SOURCES := api cli shared simulator worker
+MEASURED := --cov --cov-report= --cov-fail-under=0
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 # Every process of ours would compile all that it imports: 3.8 s of CPU for the API instead of 1.7 s.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test clock fuzz audit pythons judges check lint types contracts console collected screenshots format coverage clean docs site serve release
+.PHONY: help setup demo test clock fuzz audit pythons judges check lint types contracts console collected undated dated report screenshots format coverage clean docs site serve release
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,7 +27,7 @@ $(VENV)/.runtime: uv.lock pyproject.toml | $(UV)
 	@touch $@
 
 $(VENV)/.dev: uv.lock pyproject.toml | $(UV)
-	@$(UV) sync --quiet --frozen --compile-bytecode --python $(PYTHON)
+	@$(UV) sync --quiet --frozen --python $(PYTHON)
 	@touch $@ $(VENV)/.runtime
 
 $(VENV)/.site: $(VENV)/.dev
@@ -48,8 +49,8 @@ serve: $(VENV)/.runtime  ## API, worker, store and simulator on this machine
 test: setup  ## every test: real Redis, real SDKs, real processes; FAST=1: in a minute those that need no server
 	@$(RUN)/pytest $(if $(FAST),-n 3 --fast,-n 4)
 
-clock: setup  ## the tests that know dates, on a leap day at midnight; AT="+400d 23:59:30"
-	@$(RUN)/python -m tests.clock $(AT)
+clock: setup  ## the tests that know dates, on a leap day at midnight; AT="+400d 23:59:30", WHOLE=1: all tests
+	@$(RUN)/python -m tests.clock $(if $(WHOLE),--whole) $(AT)
 
 fuzz: setup  ## the parsers of callers' requests and providers' answers, for an hour; MINUTES=5
 	@$(RUN)/python -m tests.security.fuzz $(or $(MINUTES),60)
@@ -68,7 +69,7 @@ lint: $(VENV)/.dev  ## formatting and rules
 	@$(RUN)/ruff check $(SOURCES) tests bench
 
 types: $(VENV)/.dev  ## mypy, strict
-	@$(RUN)/mypy
+	@$(PATIENTLY) $(RUN)/mypy
 
 console: tests/sdk_js/node_modules/.installed  ## types and rules of the console's scripts
 	@tests/sdk_js/node_modules/.bin/tsc -p tests/browser/tsconfig.json
@@ -78,18 +79,30 @@ contracts: $(VENV)/.dev  ## who may import whom
 	@$(RUN)/lint-imports
 
 coverage: collected  ## tests with branch coverage
+	@$(MAKE) --no-print-directory -j 2 undated dated
+	@$(MAKE) --no-print-directory report
+
+undated: collected
 	@rm -f .coverage .coverage.*
-	@$(RUN)/pytest -n 4 --undated --cov --cov-report= --cov-fail-under=0
-	@$(RUN)/python -m tests.clock --cov --cov-append --cov-report= --cov-fail-under=0
+	@$(RUN)/pytest -n 4 --undated $(MEASURED)
+
+# Beside the others, which wait for processes at first: one worker takes the CPU that they leave.
+dated: collected
+	@rm -f .coverage_dated .coverage_dated.*
+	@ran=$$(COVERAGE_FILE=.coverage_dated $(RUN)/python -m tests.clock --numprocesses=1 $(MEASURED) 2>&1) \
+		&& echo "$$ran" || { echo "$$ran"; exit 1; }
+
+report: $(VENV)/.dev
+	@$(RUN)/coverage combine --quiet --append .coverage_dated
 	@$(RUN)/coverage report
 
 collected: setup  ## that every test is found; pytest's workers would compile the tests four times otherwise
 	@found=$$($(RUN)/pytest --collect-only -qq 2>&1) || { echo "$$found" | tail -40; exit 1; }
 
-# Types take one core for 40 s: beside the rest, but not beside tests, which would then wait longer than they may.
-check:  ## what CI runs: the tests that know dates with a moved clock
-	@$(MAKE) --no-print-directory -j 4 types lint contracts console
-	@$(MAKE) --no-print-directory coverage
+# Types take one core for 40 s: of the time that tests leave, so that no test waits for them.
+check:  ## what CI runs: the tests that know dates with a moved clock, beside the others
+	@$(MAKE) --no-print-directory -j 5 PATIENTLY="nice -n 19" types lint contracts console undated dated
+	@$(MAKE) --no-print-directory report
 
 screenshots: setup  ## pictures of every page of the console in .screenshots/; PUBLISH=1: also those of the docs
 	@$(RUN)/python -m tests.browser.screenshots $(if $(PUBLISH),--publish)

@@ -2,7 +2,8 @@
 
 python -m tests.clock                       # the last minute of a leap day
 python -m tests.clock +400d 23:59:30        # one run for each
-python -m tests.clock --cov --cov-append    # options are pytest's
+python -m tests.clock --whole +1d           # all tests
+python -m tests.clock --cov                 # other options are pytest's
 
 `make check` runs these tests so, and all others (`pytest --undated`) on the machine's date: none of them twice.
 """
@@ -36,6 +37,13 @@ def offset_of(moment: str, now: datetime) -> timedelta:
     return datetime.combine(now.date(), time.fromisoformat(moment), UTC) - now
 
 
+def chosen(options: Sequence[str]) -> list[str]:
+    """What pytest is given besides the number of its workers: options, and the tests."""
+    if "--whole" in options:
+        return [option for option in options if option != "--whole"]
+    return ["-m", "not process and not slow", *options, *DATED]
+
+
 def run(moment: str, options: Sequence[str] = ()) -> int:
     """Run the tests at a moment; pytest's exit code."""
     # An offset, not a date: each process would begin at the date, and the store would live in another minute.
@@ -48,8 +56,8 @@ def run(moment: str, options: Sequence[str] = ()) -> int:
         "FAKETIME": f"{offset:+.0f}",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
     }
-    command = [sys.executable, "-m", "pytest", "-n", "4", "-m", "not process and not slow", *options, *DATED]
-    print(f"the tests that know dates, at {moment}", flush=True)
+    command = [sys.executable, "-m", "pytest", "-n", "4", *chosen(options)]
+    print(f"{'all tests' if '--whole' in options else 'the tests that know dates'}, at {moment}", flush=True)
     return subprocess.run(command, env=environ, check=False).returncode
 
 

@@ -55,7 +55,8 @@ def is_traced(item: pytest.Item) -> bool:
     """Whether the test's lines count: many examples reach no line that one example does not."""
     many_examples = item.get_closest_marker("slow") is not None and item.get_closest_marker("process") is None
     name = item.nodeid.partition("[")[0]
-    listed = name in UNTRACED_TESTS or name.startswith(UNTRACED_FILES)
+    # Who runs a few files in this process wants to know what they reach.
+    listed = "PYTEST_XDIST_WORKER" in os.environ and (name in UNTRACED_TESTS or name.startswith(UNTRACED_FILES))
     return not (many_examples or listed or item.nodeid in item.session.stash[_REPEATED])
 
 
@@ -156,7 +157,7 @@ def _import_ours() -> None:
 
 
 def _traces_imports() -> bool:
-    dated = "FAKETIME" in os.environ  # `python -m tests.clock --cov-append`: the run before it has traced them
+    dated = "FAKETIME" in os.environ  # `python -m tests.clock --cov`: the run beside it traces them
     return os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0" and not dated
 
 
