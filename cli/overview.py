@@ -39,6 +39,7 @@ COMMANDS: Mapping[str, str] = {
     "models": "List the models that the gateway serves.",
     "providers": "List providers, and which are configured.",
     "doctor": "Check configuration, store, providers and workers.",
+    "store": "Move the stored data to another store.",
     "upgrade-check": "Say what of the stored data this release reads.",
     "demo": "Show the whole system at work in half a minute.",
     "bench": "Measure this installation.",

@@ -26,7 +26,7 @@ from shared.store.connection import StoreFacts, connect, describe, mask
 from shared.store.errors import StoreConnectionError
 from shared.store.hash_tag import engine_tag
 from shared.store.requirements import CLUSTER_FIX, CLUSTER_MODE
-from shared.store.schema import NewerSchema, check_schema
+from shared.store.schema import NewerSchema, UnfinishedMigration, check_schema
 from shared.webhooks.store import DeliveryStore
 
 _REFUSED = ("Authentication required", "WRONGPASS", "invalid username-password", "NOAUTH", "AUTH failed")
@@ -144,6 +144,8 @@ def first_fixed(flavour: str, version: tuple[int, ...]) -> tuple[int, int, int] 
 async def _check_schema(commands: RedisCommands) -> list[Finding]:
     try:
         await check_schema(commands)
+    except UnfinishedMigration as error:
+        return [fail("store schema", str(error), "run the same `finops store migrate` again")]
     except NewerSchema as error:
         return [fail("store schema", str(error), "upgrade this installation of finops")]
     return []

@@ -48,6 +48,9 @@ KEYS: tuple[Key, ...] = (
 ENTRY_VERSION = 1
 """Of the ledger's entries; readers leave out entries of a later one."""
 
+NAMES_IN_HASHES = {b"finops:hold:": b"meters"}
+"""Fields whose JSON holds names of keys, which carry the hash tag on a cluster, by how their hash's name begins."""
+
 RUNS = "finops:runs"
 HOLDS = "finops:holds"
 PROVIDER_BATCHES = "finops:provider-batches"
