@@ -1,6 +1,7 @@
 """Finds the server to connect to: a fixed address, the primary that Sentinels name, or that of a cluster's slot."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
@@ -69,7 +70,30 @@ class FixedLocator:
         return self._address.host, self._address.port
 
 
-class SentinelLocator:
+class _JoinedLookup(ABC):
+    """Answers all who ask at the same time by one look-up.
+
+    Each of a pool's 50 connections to a primary that failed would ask all 9 nodes: 450 connections at once, of which
+    none was answered in time, so that work went on up to 7 s after an election instead of 0.5 s.
+    """
+
+    _running: asyncio.Task[NodeAddress] | None = None
+
+    async def find(self) -> NodeAddress:
+        """See ``Locator.find``."""
+        running = self._running
+        if running is None or running.done() or running.get_loop() is not asyncio.get_running_loop():
+            running = self._running = asyncio.create_task(self._look_up())
+            running.add_done_callback(_note_failure)
+        await asyncio.wait([running])  # on the task, not for it: one caller's cancellation is not the others'
+        return running.result()
+
+    @abstractmethod
+    async def _look_up(self) -> NodeAddress:
+        """Ask for the primary; see ``Locator.find``."""
+
+
+class SentinelLocator(_JoinedLookup):
     """Asks Sentinels.
 
     All Sentinels are asked at once and the newest configuration counts: after a failover, one that was cut off or has
@@ -87,8 +111,7 @@ class SentinelLocator:
         self._timeout_s = timeout_s
         self.watch = SentinelWatch(address.sentinels, address.service, self._sentinel_arguments())
 
-    async def find(self) -> NodeAddress:
-        """See ``Locator.find``."""
+    async def _look_up(self) -> NodeAddress:
         address = self._address
         sentinel = Sentinel(  # type: ignore[no-untyped-call]
             address.sentinels, sentinel_kwargs=self._sentinel_arguments()
@@ -124,7 +147,7 @@ class SentinelLocator:
         return arguments | (address.tls.arguments() if address.tls else {})
 
 
-class ClusterLocator:
+class ClusterLocator(_JoinedLookup):
     """Asks the nodes of a cluster for the primary of our slot.
 
     All known nodes are asked at once, and what most of them name counts: a node that was cut off still names the old
@@ -152,8 +175,7 @@ class ClusterLocator:
             **(address.tls.arguments() if address.tls else {}),
         }
 
-    async def find(self) -> NodeAddress:
-        """See ``Locator.find``."""
+    async def _look_up(self) -> NodeAddress:
         nodes = self._known
         clients = [Redis(host=host, port=port, **self._arguments) for host, port in nodes]
         asked = [asyncio.create_task(self._ask(client, node)) for client, node in zip(clients, nodes, strict=True)]
@@ -192,6 +214,12 @@ class ClusterLocator:
             if first <= self._slot <= last:
                 return primary
         return "our slot has no primary"
+
+
+def _note_failure(lookup: asyncio.Task[NodeAddress]) -> None:
+    """Mark a failure as noticed: callers may all have been cancelled."""
+    if not lookup.cancelled():
+        lookup.exception()
 
 
 async def _end(asked: Iterable[asyncio.Task[Any]], clients: Iterable[Redis]) -> None:

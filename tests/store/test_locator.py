@@ -54,3 +54,17 @@ async def test_no_socket_is_left_by_a_search_that_ends_or_is_given_up(listen: Li
         with suppress(asyncio.CancelledError, StoreConnectionError):
             await search
     await until(nodes.none_open)
+
+
+@pytest.mark.parametrize("url", ["redis+cluster://{}", "redis+sentinel://{}/main"])
+async def test_those_who_ask_at_the_same_time_share_one_search(listen: Listen, url: str) -> None:
+    nodes = Nodes()
+    hosts = ",".join([f"127.0.0.1:{await listen(nodes.answer)}" for _ in range(3)])
+    locator = locator_of(parse_address(url.format(hosts)), timeout_s=20)
+    searches = [asyncio.create_task(locator.find()) for _ in range(50)]
+    await asyncio.sleep(0)
+    searches[0].cancel()
+    found = await asyncio.gather(*searches, return_exceptions=True)
+    assert isinstance(found[0], asyncio.CancelledError)
+    assert len(set(map(repr, found[1:]))) == 1
+    assert nodes.seen == 3
