@@ -2,7 +2,6 @@
 
 import sys
 from pathlib import Path
-from typing import NoReturn
 
 import click
 
@@ -23,22 +22,17 @@ from shared.startup import collect_rarely, without_pydantic_v1
 @click.option("--fd", type=click.IntRange(0), help="Inherited listening socket to serve instead.")
 @click.option("--ready-fd", type=click.IntRange(0), hidden=True, help="Write a byte to it once requests are served.")
 @click.option("--control-fd", type=click.IntRange(0), hidden=True, help="Socket to the supervisor, which reloads.")
-@click.option("--orders-fd", type=click.IntRange(0), hidden=True, help="Socket to the supervisor, which gives orders.")
 @options.config_option
 @options.redis_url_option
 @options.data_dir_option
 @options.allow_open_option
-@click.pass_context
 def command(
-    context: click.Context,
-    /,
     *,
     host: str | None,
     port: int | None,
     fd: int | None,
     ready_fd: int | None,
     control_fd: int | None,
-    orders_fd: int | None,
     config: Path | None,
     redis_url: str | None,
     data_dir: Path,
@@ -50,8 +44,6 @@ def command(
     reachable store too, and answers 503 to requests that need one until the store is back.
     """
     collect_rarely()
-    if orders_fd is not None:
-        _import_and_obey(context, orders_fd)
     end_on_signals()
     hold_lifeline()
     overrides = {"FINOPS_HOST": host, "FINOPS_PORT": port, "FINOPS_REDIS_URL": redis_url}
@@ -70,13 +62,3 @@ def command(
     from api.server import run_api
 
     sys.exit(run_api(settings, fd=fd, ready_fd=ready_fd, control_fd=control_fd, environ=environ, admin_key=admin_key))
-
-
-def _import_and_obey(context: click.Context, orders_fd: int) -> NoReturn:
-    """Load what an API process needs, then run with the arguments that the supervisor sends."""
-    without_pydantic_v1()
-    import api.server  # noqa: F401 - for its imports
-    from cli.supervisor.ahead import receive_orders
-
-    context.command.main(receive_orders(orders_fd), prog_name=context.command_path)
-    raise AssertionError  # a command in standalone mode exits

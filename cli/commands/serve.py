@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,6 +10,9 @@ from cli import options
 from cli.admin_key import read_admin_key
 from cli.examples import examples
 from shared.startup import collect_rarely
+
+if TYPE_CHECKING:
+    from cli.supervisor.ahead import StartedAhead
 
 
 @click.command(
@@ -40,7 +43,10 @@ from shared.startup import collect_rarely
     show_default=True,
     help="With --demo: fill an empty store with keys, jobs and a month of use, for the console to show.",
 )
+@click.pass_obj
 def command(
+    ahead: "StartedAhead | None",
+    /,
     *,
     data_dir: Path,
     host: str | None,
@@ -59,21 +65,18 @@ def command(
     --redis-url or the configuration names another one.
     """
     collect_rarely()
-    from cli.supervisor.ahead import CLI, StartedAhead
-
     overrides: dict[str, str | int | None] = {"FINOPS_HOST": host, "FINOPS_PORT": port, "FINOPS_REDIS_URL": redis_url}
     overrides["FINOPS_ALLOW_OPEN"] = "true" if allow_open else None
-    with StartedAhead([*CLI, "api"]) as ahead:  # it imports while this process does
-        _serve(
-            config,
-            overrides,
-            data_dir=data_dir.absolute(),
-            workers=workers,
-            api_processes=api_processes,
-            demo=demo,
-            sample_data=demo and sample_data,
-            ahead=ahead,
-        )
+    _serve(
+        config,
+        overrides,
+        data_dir=data_dir.absolute(),
+        workers=workers,
+        api_processes=api_processes,
+        demo=demo,
+        sample_data=demo and sample_data,
+        ahead=ahead,
+    )
 
 
 def _serve(config: Path | None, overrides: dict[str, str | int | None], **plan: Any) -> None:  # noqa: ANN401 - fields of ``Plan``

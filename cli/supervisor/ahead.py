@@ -14,9 +14,10 @@ import sys
 from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any, Self
 
+from cli.supervisor import ORDERS_OPTION
+
 # -P: a folder called cli in the working directory is not ours.
 CLI = (sys.executable, "-P", "-m", "cli")
-OPTION = "--orders-fd"
 _LENGTH_BYTES = 8
 _MOST_DESCRIPTORS = 16
 
@@ -37,7 +38,7 @@ class StartedAhead:
         self._ordered = False
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 - our own command line
-                [*command, OPTION, str(theirs.fileno())],
+                [*command, ORDERS_OPTION, str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
                 process_group=0,  # Ctrl-C reaches only the supervisor

@@ -42,15 +42,25 @@ def url_of(listener: socket.socket) -> str:
 def free_port() -> int:
     """Return a port of 127.0.0.1 that is free at the moment.
 
+    Raises:
+        click.ClickException: No free port was found.
+    """
+    with open_free_port() as listener:
+        return int(listener.getsockname()[1])
+
+
+def open_free_port() -> socket.socket:
+    """Listen on a free port of 127.0.0.1.
+
     It is outside the ephemeral range (32768 and above), from which the system assigns ports: there another process
-    would take it, sooner or later, before its user binds it.
+    would take it, sooner or later, while its user does not listen.
 
     Raises:
         click.ClickException: No free port was found.
     """
     for port in random.sample(_QUIET_PORTS, TRIES):
-        with suppress(click.ClickException), _bind(socket.AF_INET, ("127.0.0.1", port), shared=False):
-            return port
+        with suppress(click.ClickException):
+            return _bind(socket.AF_INET, ("127.0.0.1", port), shared=False)
     raise click.ClickException("found no free port on 127.0.0.1")
 
 

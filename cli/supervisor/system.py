@@ -19,7 +19,7 @@ from cli.supervisor.ahead import CLI, StartedAhead
 from cli.supervisor.children import Child, ChildPlan
 from cli.supervisor.demo_config import SIMULATOR, TABLES, simulated_providers, with_simulator
 from cli.supervisor.lifeline import Lifeline
-from cli.supervisor.listening import free_port, open_listeners, url_of
+from cli.supervisor.listening import open_free_port, open_listeners, url_of
 from cli.supervisor.succession import Answer, ControlSocket, start_successor
 from shared.environment import minimal_environment
 from shared.providers.registry import configured_providers
@@ -124,14 +124,13 @@ class System:
         self._listeners = await asyncio.to_thread(open_listeners, server.host, server.port, plan.api_processes)
         self.url = url_of(self._listeners[0])
         await asyncio.to_thread(self._settle_admin_key)
-        port = await self._configure_simulator() if plan.demo else 0
+        simulated = await self._configure_simulator() if plan.demo else None
         # The API first: it takes the longest to start, and everybody waits for it.
         for number, listener in enumerate(self._listeners, start=1):
             name = "api" if plan.api_processes == 1 else f"api {number}"
             self._front.append(await self._add_api(name, listener))
-        if plan.demo:
-            command = ["simulate", "--host", "127.0.0.1", "--port", str(port)]
-            self._simulators.append(await self._add("simulator", command, configured=False))
+        if simulated is not None:
+            self._simulators.append(await self._add_simulator(simulated))
         await self._until_serving()
         # Workers import as much as an API does: beside it, on two cores, the API would be ready after 1.24 s, not 1.16.
         for _ in range(plan.workers):
@@ -288,14 +287,20 @@ class System:
         self.admin_key, self.admin_key_created = ensure_admin_key(self.plan.data_dir)
         self._environ["FINOPS_ADMIN_KEY"] = self.admin_key
 
-    async def _configure_simulator(self) -> int:
-        """Choose the simulator's port, and add it to the children's configuration as a provider."""
-        port = free_port()
-        self.simulator_url = f"http://127.0.0.1:{port}"
+    async def _configure_simulator(self) -> socket.socket:
+        """Listen for the simulator, and add it to the children's configuration as a provider."""
+        listener = self._exits.enter_context(open_free_port())
+        port = listener.getsockname()[1]
+        self.simulator_url = url_of(listener)
         if SIMULATOR in self.plan.settings.providers:
             self._report(f"the configuration has a provider {SIMULATOR!r} of its own; the simulator is on port {port}")
         await self._write_demo_config(self.plan.settings, port)
-        return port
+        return listener
+
+    async def _add_simulator(self, listener: socket.socket) -> Child:
+        """Start the simulator on a socket that listens already: a call before it serves waits, instead of failing."""
+        command = ["simulate", "--fd", str(listener.fileno())]
+        return await self._add("simulator", command, configured=False, inherited=(listener.fileno(),))
 
     async def _write_demo_config(self, settings: Settings, port: int) -> None:
         environ = self.plan.environ
