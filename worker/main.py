@@ -258,7 +258,7 @@ class _Tier:
 
     def runner(self, delivery: WebhookDelivery) -> JobRunner:
         """Return what runs jobs."""
-        bodies, streams = Bodies(self.commands, self.options.bodies), self.settings.jobs.stream_output
+        bodies, streams = Bodies(self.commands, self.options.bodies), self.settings.streams_jobs
         lanes = LaneRuns(self.inference, LaneTimes(self.commands), self.metrics.lane_tried)
         return JobRunner(self.inference, self.governance, delivery, bodies=bodies, streams=streams, lanes=lanes)
 

@@ -79,8 +79,8 @@ def _provider_of(services: Services, context: RequestContext, upload: Upload, re
     """The provider that the file goes to; empty: the gateway stores it."""
     if requested:
         return "" if requested == GATEWAY and GATEWAY not in services.inference.providers else requested
-    if not upload.scan.plain or not upload.scan.models or context.caller.limits:
-        return ""  # the limits of a key can only be enforced on what runs here
+    if not upload.scan.plain or not upload.scan.models or context.caller.limits or services.settings.guardrails:
+        return ""  # the limits of a key, and guardrails, can only be enforced on what runs here
     return services.inference.catalogue.batch_provider(upload.scan.models, context.caller) or ""
 
 

@@ -82,6 +82,7 @@ class LoggedCall(BaseModel):
     job_id: str
     run_id: str
     lane: str = Field(description="Lane on which a job that could wait was answered; empty: it could not.")
+    guardrail: str = Field(description="Name of the guardrail that denied it; empty: none did.")
     status: int
     input_tokens: int
     output_tokens: int

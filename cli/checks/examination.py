@@ -16,6 +16,7 @@ from shared.alerts.rules import alert_scripts
 from shared.checks.blobs import check_blobs
 from shared.checks.findings import Finding, fail, ok, warn
 from shared.checks.governance import check_address, check_admin_key, check_keys
+from shared.checks.guardrails import check_guardrails
 from shared.checks.limits import check_limits
 from shared.checks.patience import check_patience
 from shared.checks.providers import check_providers
@@ -75,6 +76,7 @@ def _with_providers(findings: list[Finding], running: list[str]) -> list[Finding
 async def _check_services(settings: Settings, environ: Mapping[str, str], data_dir: Path) -> list[Finding]:
     url = options.store_url(settings, data_dir)
     found = await check_keys(settings, url) + await _check_store_and_providers(settings, environ, data_dir, url)
+    found += await check_guardrails(settings, environ)
     return found + await check_patience(settings, environ, url) + await check_blobs(settings)
 
 

@@ -6,7 +6,8 @@
     ├── InvalidRequest                 400  invalid_request_error   (set per case)
     │   ├── InvalidConfigurationFile   400  invalid_request_error   invalid_configuration
     │   ├── UnknownProvider            400  invalid_request_error   unknown_provider
-    │   └── UnsupportedParameter       400  invalid_request_error   unsupported_parameter
+    │   ├── UnsupportedParameter       400  invalid_request_error   unsupported_parameter
+    │   └── GuardrailDenied            400  invalid_request_error   guardrail_denied
     ├── Unauthorised                   401  authentication_error
     │   ├── VirtualKeyRequired         401  authentication_error    virtual_key_required
     │   ├── VirtualKeyNotFound         401  authentication_error    virtual_key_not_found
@@ -57,6 +58,7 @@
     ├── JobFailure                    (its)  (its)                  (its)   the recorded error of a failed job
     ├── NotCached                      504  invalid_request_error   not_cached
     ├── StoreUnavailable               503  api_error               store_unavailable
+    ├── GuardrailUnavailable           503  api_error               guardrail_unavailable
     ├── Overloaded                     503  api_error               overloaded
     │   └── CircuitOpen                503  api_error               circuit_open
     └── UpstreamFailure                502  upstream_error          upstream_error
@@ -80,6 +82,7 @@ from shared.errors.gateway import (
     NotCached,
     StoreUnavailable,
 )
+from shared.errors.guardrails import GuardrailDenied, GuardrailUnavailable
 from shared.errors.limits import (
     BudgetExceeded,
     CircuitOpen,
@@ -159,6 +162,8 @@ __all__ = [
     "DeliveryNotFound",
     "Forbidden",
     "GatewayError",
+    "GuardrailDenied",
+    "GuardrailUnavailable",
     "HeadersTooLarge",
     "IdempotencyConflict",
     "InternalError",

@@ -106,7 +106,9 @@ def build_submitter(inference: Inference, queue: JobQueue, store: JobStore, trac
 
 def build_lanes(inference: Inference, billing: Billing, commands: RedisCommands, settings: Settings) -> LaneChooser:
     """Build what chooses the lanes of jobs that can wait."""
-    return LaneChooser(inference.catalogue, billing, LaneTimes(commands), settings.jobs.patience)
+    chooser = LaneChooser(inference.catalogue, billing, LaneTimes(commands), settings.jobs.patience)
+    chooser.runs_now = bool(settings.guardrails)  # the other lanes send what no guardrail has checked
+    return chooser
 
 
 def price_sources(settings: Settings) -> dict[str, str]:
@@ -144,8 +146,7 @@ def build_inference(
     gates = {name: gate_of(provider) for name, provider in providers.items()}
     client, close = _client(settings, providers, gates, environ)
     board = HealthBoard(providers, gates)
-    build = Inference if tracing is None else partial(TracedInference, tracing)
-    return build(
+    return _inference_class(settings, environ, watch, tracing)(
         providers,
         client,
         routing=Routing(settings, providers, board, billing.price if billing else None),
@@ -159,6 +160,22 @@ def build_inference(
         owned=OwnedIds(store.commands) if store else None,
         cache=_answer_cache(settings, store, cache_watch),
     )
+
+
+def _inference_class(
+    settings: Settings, environ: Mapping[str, str], watch: UpstreamWatch, tracing: Tracing | None
+) -> Callable[..., Inference]:
+    """Return the class for what is configured: a plain path has no test for traces or guardrails."""
+    if not settings.guardrails:
+        return Inference if tracing is None else partial(TracedInference, tracing)
+    from shared.inference.guarded import GuardedInference, TracedGuardedInference  # noqa: PLC0415 - without, not loaded
+    from shared.inference.guardrails import Guardrails  # noqa: PLC0415
+
+    transport = UpstreamTransport(limits=Guardrails.limits(), proxies=environment_proxies(environ))
+    guardrails = Guardrails(settings.guardrails, transport, watch)
+    if tracing is None:
+        return partial(GuardedInference, guardrails)
+    return partial(TracedGuardedInference, guardrails, tracing)
 
 
 def _client(

@@ -30,6 +30,7 @@ class CallCost:
         cost: What the call cost; ``UNPRICED`` until it has ended.
         usage: What it used, once it has ended.
         saved: What it would have cost without the cache, micro-USD at list prices; 0: it was not served from it.
+        guardrail: Name of the guardrail that denied it; empty: none did.
         counted_late: Whether its stream is read on for the provider's count, which closes it.
     """
 
@@ -51,6 +52,7 @@ class CallCost:
         self.usage = Usage()
         self.saved = 0
         self._cache = ""
+        self.guardrail = ""
         self.counted_late = False
 
     async def open(self, targets: Sequence[Target]) -> None:
@@ -127,14 +129,40 @@ class CallCost:
             The ledger entry.
         """
         call = self._call
-        usage, estimated = used_by(call.request_type, call.fields, reported), False
-        if usage.empty and call.request_type is not MODERATIONS:
-            usage, estimated = answer_estimate(call.request_type, call.fields, call.body, body), True
+        usage, estimated = self._used(reported, body)
         content = self._billing.content(call, body)
         code = ""
         if call.presence is not None and call.presence.left:
             status, code = ClientGone.status, ClientGone.code or ""
         return self._close(usage, status, code, estimated=estimated, content=content, tier=_tier(reported))
+
+    def denied(self, error: BaseException, reported: Mapping[str, Any], body: bytes) -> bytes:
+        """Close a call that was answered completely, and whose answer a guardrail denied: it is booked at its cost.
+
+        Args:
+            error: What the caller gets.
+            reported: The provider's usage, empty if it reported none.
+            body: The answer, which is not kept.
+
+        Returns:
+            The ledger entry.
+        """
+        usage, estimated = self._used(reported, body)
+        status, code = self._end_of(error)
+        return self._close(usage, status, code, estimated=estimated, tier=_tier(reported))
+
+    def _used(self, reported: Mapping[str, Any], body: bytes) -> tuple[Usage, bool]:
+        """Return what an answer used, and whether that is an estimate from its body."""
+        call = self._call
+        usage = used_by(call.request_type, call.fields, reported)
+        if usage.empty and call.request_type is not MODERATIONS:
+            return answer_estimate(call.request_type, call.fields, call.body, body), True
+        return usage, False
+
+    def _end_of(self, error: BaseException) -> tuple[int, str]:
+        """Return status and code of a call's end, and note the guardrail that denied it."""
+        self.guardrail = getattr(error, "guardrail", "")
+        return _status_and_code(error)
 
     def from_cache(self, provider: str, model: str, reported: Mapping[str, Any], body: bytes) -> bytes:
         """Close a call that a stored answer served: it costs nothing and uses no tokens.
@@ -187,9 +215,9 @@ class CallCost:
         Returns:
             The ledger entry.
         """
-        if self.counted_late:
+        if self.counted_late or (self.guardrail and self.entry):
             return self.entry
-        status, code = _status_and_code(error)
+        status, code = self._end_of(error)
         presence = self._call.presence
         between = presence is not None and presence.left and not presence.reads_on
         if status == ClientGone.status and self.attempts and not between:
@@ -249,7 +277,7 @@ class CallCost:
         outcome.usage, outcome.cost, outcome.cache, outcome.saved = self.usage, self.cost, self._cache, self.saved
         outcome.latency_ms, outcome.first_ms = self._elapsed_ms(), self.first_ms
         outcome.attempts, outcome.fallbacks = self.attempts, max(0, self.targets - 1)
-        outcome.job_id, outcome.lane = call.job_id, call.lane
+        outcome.job_id, outcome.lane, outcome.guardrail = call.job_id, call.lane, self.guardrail
         outcome.dimensions, outcome.run = call.dimensions, call.run
         outcome.scopes = self._billing.scopes(self.provider, self.model)
         return outcome

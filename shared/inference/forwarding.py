@@ -1,7 +1,7 @@
 """Forwarding of requests that belong to one provider: rights and limits before, owners and a ledger entry after."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal
 from urllib.parse import unquote
 
@@ -46,6 +46,7 @@ class Forwarder:
         owned: Owners of the providers' ids; None: without a store, so that no key owns anything.
 
     Attributes:
+        refuse: Called before a request is forwarded, to refuse it by an exception; None: none is refused so.
         batches: Batches that providers run; None: nothing is billed.
     """
 
@@ -53,6 +54,7 @@ class Forwarder:
         self._passthrough = passthrough
         self._billing = billing
         self._owned = owned
+        self.refuse: Callable[[RawRequest, Caller], None] | None = None
         self.batches = None if billing is None else ProviderBatches(passthrough, billing)
         self._batch_answers = None if billing is None else BatchAnswers(passthrough, billing.followed)
 
@@ -73,6 +75,8 @@ class Forwarder:
             GatewayError: A limit is spent, the caller may not use the provider or model, or the provider's own error.
         """
         self._passthrough.owner(request.provider, caller)
+        if self.refuse is not None:
+            self.refuse(request, caller)
         path = match_path(request.path.partition("?")[0])
         if path is None or request.method not in path.methods:
             raise NotFound(f"No provider serves {request.method} {request.path.partition('?')[0][:200]!r}.")

@@ -69,6 +69,7 @@ class LaneChooser:
     Attributes:
         times: How long lanes took.
         settings: Which lanes may be chosen, and when.
+        runs_now: Whether every job runs on its own, on the lane ``now``.
     """
 
     def __init__(self, catalogue: Catalogue, billing: Billing, times: LaneTimes, settings: PatienceSettings) -> None:
@@ -76,6 +77,7 @@ class LaneChooser:
         self._billing = billing
         self.times = times
         self.settings = settings
+        self.runs_now = False
 
     async def choose(self, call: Call, patience_s: float, now_ms: int, *, starts_later: bool = False) -> JobLane:
         """Choose the cheapest lane that still answers a job in time.
@@ -92,10 +94,10 @@ class LaneChooser:
         """
         first, *more = self._catalogue.targets(call)
         cost = self._billing.expected_cost(call, first)
-        gathers = patience_s > 0 and call.request_type is EMBEDDINGS
+        gathers = patience_s > 0 and call.request_type is EMBEDDINGS and not self.runs_now
         due_ms = now_ms + round(patience_s * 1000) if patience_s else 0
         runs_now = JobLane(lane=Lane.NOW, due_ms=due_ms, gathers=gathers)
-        if not patience_s or not cost.priced:
+        if not patience_s or not cost.priced or self.runs_now:
             return runs_now
         times = await self._times(first)
         now = LaneOption(lane=Lane.NOW, cost=cost.micro_usd, time_s=self._now_s(times))

@@ -11,6 +11,7 @@ from shared.settings.alert_rules import MAX_RULES, AlertName, AlertSettings
 from shared.settings.auth import AuthSettings
 from shared.settings.cache import CacheSettings
 from shared.settings.files import BlobSettings, FileSettings, StoreSettings
+from shared.settings.guardrails import MAX_GUARDRAILS, GuardrailName, GuardrailSettings, check_answers
 from shared.settings.limits import EachName, EachSettings, Limited
 from shared.settings.patience import PatienceSettings
 from shared.settings.prices import PriceSettings
@@ -366,6 +367,12 @@ class Settings(Section):
     prices: dict[str, PriceSettings] = {}
     ledger: LedgerSettings = LedgerSettings()
     cache: CacheSettings = CacheSettings()
+    guardrails: Annotated[dict[GuardrailName, GuardrailSettings], Field(max_length=MAX_GUARDRAILS)] = {}
     webhooks: dict[str, WebhookSettings] = {}
     webhooks_delivery: DeliverySettings = DeliverySettings()
     alerts: Annotated[dict[AlertName, AlertSettings], Field(max_length=MAX_RULES)] = {}
+
+    @property
+    def streams_jobs(self) -> bool:
+        """Whether jobs show their answers as they grow: not where a guardrail has to see whole ones first."""
+        return self.jobs.stream_output and not check_answers(self.guardrails.values())

@@ -77,6 +77,19 @@ class Metrics(StoreGauges):
             REQUEST_BUCKETS_S,
             registry,
         )
+        self._verdicts = FastCounter(
+            "finops_guardrail_checks",
+            "Verdicts of guardrails: allow, deny, replace, error.",
+            ["guardrail", "stage", "verdict"],
+            registry,
+        )
+        self._verdict_seconds = FastHistogram(
+            "finops_guardrail_seconds",
+            "How long a guardrail took.",
+            ["guardrail", "stage"],
+            REQUEST_BUCKETS_S,
+            registry,
+        )
         self._streams = Gauge("finops_streams_open", "Event streams being sent.", registry=registry)
         self._refused = Series(
             Counter(
@@ -201,6 +214,11 @@ class Metrics(StoreGauges):
         for kind, count in zip(("input", "output", "cached"), tokens, strict=True):
             if count:
                 self._tokens.add((team, provider, model, kind), count)
+
+    def guardrail(self, name: str, stage: str, verdict: str, seconds: float) -> None:
+        """Count a verdict of a guardrail."""
+        self._verdicts.add((name, stage, verdict))
+        self._verdict_seconds.observe((name, stage), seconds)
 
     def stream_opened(self) -> None:
         """An event stream begins."""

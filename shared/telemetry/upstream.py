@@ -10,6 +10,17 @@ class UpstreamWatch(Protocol):
         """One attempt ended: the HTTP status a caller would see for it, and how long it took."""
         ...
 
+    def guardrail(self, name: str, stage: str, verdict: str, seconds: float) -> None:
+        """A guardrail was asked.
+
+        Args:
+            name: Its name.
+            stage: ``request`` or ``answer``.
+            verdict: ``allow``, ``deny``, ``replace`` or ``error``.
+            seconds: How long it took.
+        """
+        ...
+
 
 class SpendWatch(Protocol):
     """Counts usage and cost of calls."""
@@ -68,6 +79,9 @@ class Unwatched:
     """Counts nothing."""
 
     def attempt(self, provider: str, status: int, seconds: float) -> None:
+        """Let it pass."""
+
+    def guardrail(self, name: str, stage: str, verdict: str, seconds: float) -> None:
         """Let it pass."""
 
     def spent(self, team: str, provider: str, model: str, micro_usd: int | None, tokens: tuple[int, int, int]) -> None:

@@ -39,7 +39,8 @@ class Worker:
         self._services = services
         webhooks = WebhookDelivery(services.settings, services.commands)
         self.bodies = Bodies(services.commands, BodyPolicy.of(services.settings))
-        self.runner = JobRunner(services.inference, services.governance, webhooks, bodies=self.bodies)
+        streams = services.settings.streams_jobs
+        self.runner = JobRunner(services.inference, services.governance, webhooks, bodies=self.bodies, streams=streams)
 
     async def claim(self, count: int = 1) -> tuple[Claim, ...]:
         return (await self._services.queue.claim("w", count)).claims

@@ -20,7 +20,7 @@ _TEXTS = {
     "key": "key", "key_name": "name", "team": "team", "customer": "customer", "request_type": "type",
     "surface": "surface", "asked_model": "asked", "provider": "provider", "provider_key": "provider_key",
     "model": "model", "code": "code", "request_id": "request_id", "job_id": "job", "run_id": "run",
-    "lane": "lane",
+    "lane": "lane", "guardrail": "guardrail",
 }  # fmt: skip
 _NUMBERS = {
     "status": "status", "input_tokens": "input", "output_tokens": "output", "cached_tokens": "cached",
