@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from shared.settings.load import InvalidConfiguration, load_settings
-from shared.startup import skip_unused_imports, without_pydantic_v1
+from shared.startup import skip_unused_imports, without_pydantic_v1, without_uvicorn_command_line
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     skip_unused_imports()
     without_pydantic_v1()
+    without_uvicorn_command_line()
     from api.server import run_api  # noqa: PLC0415 - only now: it loads httpx
 
     return run_api(settings, fd=options.fd, environ=environ)

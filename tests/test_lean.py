@@ -46,6 +46,15 @@ def test_fastapi_works_without_version_1_of_pydantic() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_uvicorn_serves_without_its_command_line() -> None:
+    code = (
+        "import sys; from shared.startup import without_uvicorn_command_line as skip; skip(); import api.server;"
+        "import uvicorn.server; skip(); assert uvicorn.Server is uvicorn.server.Server and uvicorn.run is None;"
+        "assert 'click' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_an_api_process_serves_before_the_framework_is_loaded() -> None:
     code = "import sys, api.server; assert 'fastapi' not in sys.modules and 'starlette.routing' in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -7,7 +7,12 @@ from collections.abc import Sequence
 from cli.supervisor.ahead import receive_orders
 from cli.supervisor.lifeline import hold_lifeline
 from cli.supervisor.signals import end_on_signals
-from shared.startup import collect_rarely, skip_unused_imports, without_pydantic_v1
+from shared.startup import (
+    collect_rarely,
+    skip_unused_imports,
+    without_pydantic_v1,
+    without_uvicorn_command_line,
+)
 
 
 def run_ordered_api(orders_fd: int) -> int:
@@ -24,6 +29,7 @@ def run_ordered_api(orders_fd: int) -> int:
     collect_rarely()
     skip_unused_imports()
     without_pydantic_v1()
+    without_uvicorn_command_line()
     from api.server import run_api  # noqa: PLC0415 - only now: see above
     from shared.settings.load import InvalidConfiguration, load_settings  # noqa: PLC0415
 
