@@ -21,7 +21,7 @@ from shared.background import beside_loop
 from shared.errors import GatewayError, GuardrailDenied, GuardrailUnavailable, InvalidRequest
 from shared.governance.keys.caller import Caller
 from shared.inference.call import Answer, Call, Target
-from shared.providers.transport import Limits, Origin, Timeouts, UpstreamTransport
+from shared.providers.transport import BodyTooLarge, Limits, Origin, Timeouts, UpstreamTransport
 from shared.settings.guardrails import GuardrailSettings
 from shared.surfaces.large_json import dump_object
 from shared.surfaces.request_body import read_request
@@ -125,6 +125,8 @@ class Guardrail:
             )
             try:
                 status, reply = response.status, await response.read(most)
+            except BodyTooLarge:
+                raise UnusableReply("its reply is larger than max_kb") from None
             finally:
                 await response.aclose()
         if status != 200:

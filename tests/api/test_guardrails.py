@@ -128,7 +128,7 @@ async def test_a_replaced_request_is_what_the_provider_gets(start: Start, guard:
     }
     for path in ("/openai/chat/completions", "/anthropic/v1/messages"):
         assert (await gateway.post(path, {**SURFACES[path], "temperature": 0.5})).status_code == 200
-        sent = completions(sim)[-1].json
+        sent = completions(sim)[-1].body
         assert (sent["messages"], sent["model"], sent["temperature"]) == (masked, "gpt-4o", 0.5)
         assert not sent.get("stream")
 
@@ -142,7 +142,7 @@ async def test_what_was_checked_is_what_is_sent_whatever_a_body_has_twice(
     answer = await gateway.http.post("/openai/chat/completions", content=body)
     assert answer.status_code == 200
     assert guard.asked[0]["request"]["messages"][0]["content"] == "harmless"
-    assert b"secret" not in completions(sim)[-1].body
+    assert b"secret" not in completions(sim)[-1].raw
 
 
 async def test_a_denied_answer_is_not_seen_and_booked_at_its_cost(
