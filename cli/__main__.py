@@ -4,7 +4,6 @@ import os
 import sys
 
 from cli.overview import print_overview
-from cli.supervisor import ORDERS_OPTION
 
 HELP = frozenset({"-h", "--help"})
 
@@ -18,6 +17,8 @@ def run(program: str | None = None) -> None:
     arguments = sys.argv[1:]
     if print_overview(program or sys.argv[0].rpartition(os.sep)[2], arguments):
         return
+    from cli.supervisor import ORDERS_OPTION  # noqa: PLC0415 - see above
+
     if arguments[:1] == ["serve"] and not HELP.intersection(arguments):
         _serve()
         return
