@@ -48,7 +48,8 @@ def test_fastapi_works_without_version_1_of_pydantic() -> None:
 
 def test_uvicorn_serves_without_its_command_line() -> None:
     code = (
-        "import sys; from shared.startup import without_uvicorn_command_line as skip; skip(); import api.server;"
+        "import sys; from shared.startup import skip_unused_imports, without_uvicorn_command_line as skip;"
+        "skip_unused_imports(); skip(); import api.server;"
         "import uvicorn.server; skip(); assert uvicorn.Server is uvicorn.server.Server and uvicorn.run is None;"
         "assert 'click' not in sys.modules"
     )

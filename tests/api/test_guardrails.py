@@ -76,7 +76,7 @@ async def ledger(gateway: Gateway) -> list[dict[str, Any]]:
     billing = gateway.services.inference._billing
     assert billing
     await billing.ledger.flush()
-    calls = await gateway.http.get("/api/usage/calls", headers=ADMIN)
+    calls = await gateway.http.get("/api/logs", headers=ADMIN)
     return list(calls.json()["data"])
 
 
