@@ -5,6 +5,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import orjson
+
 from shared.errors import ClientGone, GatewayError
 from shared.governance.ledger.writer import CallOutcome, entry_of
 from shared.governance.limits.guard import UNLIMITED, Reservation
@@ -13,6 +15,7 @@ from shared.governance.pricing.prices import NO_COST, UNPRICED, Cost
 from shared.governance.pricing.usage import Usage, answer_estimate, choices_of, tier_of, used_by
 from shared.inference.billing import Billing
 from shared.inference.call import Call, Target
+from shared.surfaces.json_edits import with_members
 from shared.surfaces.request_types import MODERATIONS
 
 
@@ -34,6 +37,8 @@ class CallCost:
         counted_late: Whether its stream is read on for the provider's count, which closes it.
     """
 
+    guardrail = ""  # of the class, as a call without one is not to pay for it
+
     def __init__(self, billing: Billing, call: Call) -> None:
         self._billing = billing
         self._call = call
@@ -52,7 +57,6 @@ class CallCost:
         self.usage = Usage()
         self.saved = 0
         self._cache = ""
-        self.guardrail = ""
         self.counted_late = False
 
     async def open(self, targets: Sequence[Target]) -> None:
@@ -262,6 +266,8 @@ class CallCost:
         if call.due is not None:
             outcome.on_time = status < 400 and asyncio.get_running_loop().time() <= call.due
         entry = entry_of(outcome)
+        if self.guardrail:
+            entry = with_members(entry, {"guardrail": orjson.dumps(self.guardrail)})
         if not self.entry:
             self.entry = entry
             self._report_spend(usage, status)
@@ -277,7 +283,7 @@ class CallCost:
         outcome.usage, outcome.cost, outcome.cache, outcome.saved = self.usage, self.cost, self._cache, self.saved
         outcome.latency_ms, outcome.first_ms = self._elapsed_ms(), self.first_ms
         outcome.attempts, outcome.fallbacks = self.attempts, max(0, self.targets - 1)
-        outcome.job_id, outcome.lane, outcome.guardrail = call.job_id, call.lane, self.guardrail
+        outcome.job_id, outcome.lane = call.job_id, call.lane
         outcome.dimensions, outcome.run = call.dimensions, call.run
         outcome.scopes = self._billing.scopes(self.provider, self.model)
         return outcome

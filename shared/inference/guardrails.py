@@ -202,7 +202,7 @@ class Guardrails:
         if not guardrails:
             return
         if not call.content_type.startswith("application/json"):
-            problem = UnusableReply("forms and files cannot be shown to it")
+            problem = UnusableReply("it cannot read forms and files")
             for guardrail in guardrails:
                 self._failed(guardrail, "request", call, problem, 0.0)
             return

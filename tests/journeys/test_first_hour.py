@@ -10,10 +10,11 @@ import pytest
 
 from tests.document import openapi
 from tests.journeys.callers import QUESTION, plain_http, sdk
-from tests.served import Served
+from tests.served import Served, clean_environ
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(120)]
 
+SDK_JS = Path(__file__).parents[1] / "sdk_js"
 MODELS = (
     "gpt-4o-mini",
     "openai/gpt-4o",
@@ -54,6 +55,27 @@ def test_an_async_response_is_polled_to_its_end(served_gateway: Served, model: s
             job = client.responses.create(model=model, input="Hello", extra_headers=headers)
         assert job.status == "completed"
         assert job.output_text
+
+
+def test_five_providers_answer_the_sdk_of_javascript_at_once_and_as_jobs(served_gateway: Served) -> None:
+    models = (
+        "openai/gpt-4o",
+        "anthropic/claude-sonnet-4-5",
+        "vertex/gemini-2.5-flash",
+        "azure/gpt-4o",
+        "ollama/llama3.1:8b",
+    )
+    environ = clean_environ(GATEWAY_URL=served_gateway.url)
+    ended = subprocess.run(
+        ["node", "founding.mjs", *models],
+        cwd=SDK_JS,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert ended.stdout.split() == list(models), ended.stderr
 
 
 def test_every_simulated_provider_lists_its_models(served_gateway: Served) -> None:

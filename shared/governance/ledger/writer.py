@@ -72,7 +72,6 @@ class CallOutcome:
         run: The run that it belongs to; None: none.
         lane: Lane on which a job was answered; empty: it was submitted without patience.
         on_time: Whether a job was answered before its patience ended; None: it had none.
-        guardrail: Name of the guardrail that denied it; empty: none did.
     """
 
     caller: Caller
@@ -101,7 +100,6 @@ class CallOutcome:
     run: Run | None = None
     lane: str = ""
     on_time: bool | None = None
-    guardrail: str = ""
 
 
 def who(caller: Caller, dimensions: Mapping[str, str] | None = None, run: Run | None = None) -> dict[str, Any]:
@@ -159,8 +157,6 @@ def entry_of(outcome: CallOutcome, at_ms: int | None = None) -> bytes:
         entry |= {name: value for name, value in _rarely_used(usage).items() if value}
     if outcome.lane:
         entry |= _of_lane(outcome)
-    if outcome.guardrail:
-        entry["guardrail"] = outcome.guardrail
     if outcome.scopes is not None:
         # An empty list would be an object to the scripts.
         entry["scopes"] = outcome.scopes or ("",)
