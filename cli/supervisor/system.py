@@ -4,7 +4,7 @@ import asyncio
 import shutil
 import socket
 from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from cli.supervisor.children import Child, ChildPlan
 from cli.supervisor.demo_config import SIMULATOR, TABLES, simulated_providers, with_simulator
 from cli.supervisor.lifeline import Lifeline
 from cli.supervisor.listening import open_free_port, open_listeners, url_of
+from cli.supervisor.probe import until_answering
 from cli.supervisor.succession import Answer, ControlSocket, start_successor
 from shared.environment import minimal_environment
 from shared.providers.registry import configured_providers
@@ -30,7 +31,6 @@ from shared.store.embedded import EmbeddedStore
 from shared.store.errors import DataDirectoryInUse, StoreConnectionError
 
 START_TIMEOUT_S = 60.0
-PROBE_TIMEOUT_S = 2.0
 # After its grace a worker cancels, returns jobs to the queue and writes outcomes: 5 s each, at most.
 CLEAN_UP_S = 15.0
 
@@ -356,35 +356,6 @@ class System:
                 raise click.ClickException(f"{child.plan.name} did not start; see its message above")
         if answering not in done:
             raise click.ClickException(f"the API did not answer within {START_TIMEOUT_S:g} s")
-
-
-async def until_answering(url: str) -> None:
-    """Wait until a URL of this machine answers 200."""
-    while True:
-        with suppress(OSError, ValueError):  # not listening yet, no answer in time (TimeoutError), or not HTTP
-            async with asyncio.timeout(PROBE_TIMEOUT_S):
-                if await _status_of(url) == 200:
-                    return
-        await asyncio.sleep(0.02)
-
-
-async def _status_of(url: str) -> int:
-    """GET a URL and return the status of the answer.
-
-    By hand, as this is all the HTTP that the supervisor speaks: importing httpx costs it 0.3 s of its start.
-
-    Raises:
-        OSError: There is no connection.
-        ValueError: The answer is not HTTP.
-    """
-    parts = urlsplit(url)
-    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
-    try:
-        writer.write(f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\n\r\n".encode())
-        status_line = (await reader.readline()).split(maxsplit=2)
-        return int(status_line[1]) if len(status_line) > 1 else 0
-    finally:
-        writer.close()
 
 
 async def _stop_all(children: list[tuple[Child, float]], hurry: asyncio.Event | None) -> None:

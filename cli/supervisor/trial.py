@@ -14,7 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from cli.options import settings_of
 from cli.supervisor.listening import free_port
-from cli.supervisor.system import Plan, System, until_answering
+from cli.supervisor.probe import until_answering
+from cli.supervisor.system import Plan, System
 
 LOG_LINES = 20
 
