@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shutil
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ from cli.demo.sample import fill
 from shared.store.datadir import running_store_url
 from tests.browser.acting import Press, by_keyboard, by_mouse
 from tests.browser.changes import Api
+from tests.chromium import find_chromium
 from tests.served import Served, served
 
 expect.set_options(timeout=20_000)  # a busy machine takes long: only that it happens is asserted
@@ -52,10 +52,10 @@ ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking",
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    """Where Chromium is; Debian's package is called so."""
-    found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    """Where Chromium is."""
+    found = find_chromium()
     if not found:
-        assert "CI" not in os.environ, "install chromium: apt-get install chromium"
+        assert "CI" not in os.environ, "install chromium: apt-get install chromium-headless-shell"
         pytest.skip("no Chromium on this machine: install it, or name it in CHROMIUM")
     return found
 

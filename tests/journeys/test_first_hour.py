@@ -1,6 +1,5 @@
 """The founding examples run as written on `finops serve --demo`, without any provider's key."""
 
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import openai
 import pytest
 
+from tests.chromium import find_chromium
 from tests.document import openapi
 from tests.journeys.callers import QUESTION, plain_http, sdk
 from tests.served import Served, clean_environ
@@ -108,7 +108,7 @@ def test_an_example_of_the_api_documentation_runs(served_gateway: Served, path: 
         assert answer.status_code == 200, answer.text
 
 
-CHROMIUM = shutil.which("chromium")
+CHROMIUM = find_chromium()
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
