@@ -84,9 +84,9 @@ coverage: collected  ## tests with branch coverage
 
 undated: collected
 	@rm -f .coverage .coverage.*
-	@$(RUN)/pytest -n 4 --undated $(MEASURED)
+	@$(RUN)/pytest -n 3 --undated $(MEASURED)
 
-# Beside the others, which wait for processes at first: one worker takes the CPU that they leave.
+# Beside the others, which wait for processes at first: one more worker takes the CPU that they leave.
 dated: collected
 	@rm -f .coverage_dated .coverage_dated.*
 	@ran=$$(COVERAGE_FILE=.coverage_dated $(RUN)/python -m tests.clock --numprocesses=1 $(MEASURED) 2>&1) \
@@ -96,7 +96,7 @@ report: $(VENV)/.dev
 	@$(RUN)/coverage combine --quiet --append .coverage_dated
 	@$(RUN)/coverage report
 
-collected: setup  ## that every test is found; pytest's workers would compile the tests four times otherwise
+collected: setup  ## that every test is found; each of pytest's workers would compile the tests otherwise
 	@found=$$($(RUN)/pytest --collect-only -qq 2>&1) || { echo "$$found" | tail -40; exit 1; }
 
 # Types take one core for 40 s: of the time that tests leave, so that no test waits for them.
