@@ -12,6 +12,7 @@ import importlib
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
@@ -51,14 +52,17 @@ def run(moment: str, options: Sequence[str] = ()) -> int:
     library = (
         Path(importlib.import_module("libfaketime").__file__ or "").parent / "vendor/libfaketime/src/libfaketime.so.1"
     )
-    environ = os.environ | {
-        "LD_PRELOAD": str(library),
-        "FAKETIME": f"{offset:+.0f}",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-    }
     command = [sys.executable, "-m", "pytest", "-n", "4", *chosen(options)]
     print(f"{'all tests' if '--whole' in options else 'the tests that know dates'}, at {moment}", flush=True)
-    return subprocess.run(command, env=environ, check=False).returncode
+    # pytest deletes what runs of three days ago left in its folder, and may run there now, on the machine's date.
+    with tempfile.TemporaryDirectory(prefix="d", ignore_cleanup_errors=True) as folder:
+        environ = os.environ | {
+            "LD_PRELOAD": str(library),
+            "FAKETIME": f"{offset:+.0f}",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "PYTEST_DEBUG_TEMPROOT": folder,
+        }
+        return subprocess.run(command, env=environ, check=False).returncode
 
 
 if __name__ == "__main__":
