@@ -5,6 +5,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import redis
@@ -18,8 +19,9 @@ class StoreServer:
     """One redis-server on a free port; ``append_only``: with its file, synced every second."""
 
     def __init__(
-        self, binary: str = "redis-server", *, append_only: bool = False, cores: set[int] | None = None
-    ) -> None:
+        self, binary: str = "redis-server", *, append_only: bool = False, cores: set[int] | None = None,
+        before: Sequence[str] = (), options: Sequence[str] = (),
+    ) -> None:  # fmt: skip
         found = shutil.which(binary)
         if found is None:
             raise SystemExit(f"{binary} is not installed")
@@ -30,8 +32,8 @@ class StoreServer:
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self.process = subprocess.Popen(
             [
-                found, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", self._directory.name,
-                "--appendonly", "yes" if append_only else "no", "--maxclients", "15000", "--loglevel", "warning",
+                *before, found, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", self._directory.name,
+                "--appendonly", "yes" if append_only else "no", "--maxclients", "15000", "--loglevel", "warning", *options,
             ],
             stdout=subprocess.DEVNULL,
             preexec_fn=machine.end_with_parent(cores),

@@ -80,6 +80,8 @@ class NoResponse:
 
     async def aclose(self) -> None: ...
 
+    def close(self) -> None: ...
+
 
 class NoNetwork:
     """Stands where the transport stands, and answers by itself."""
@@ -127,7 +129,7 @@ async def open_client(url: str):
 async def serve(settings: Settings, concurrency: int) -> None:
     options = WorkerOptions(concurrency=concurrency, limits=LIMITS)
     async with AsyncExitStack() as exits:
-        worker = production._assemble(settings, options, Metrics("worker"), {}, exits)
+        worker = production._assemble(settings, options, Metrics("worker"), {}, exits).worker
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.stop)
         gc.collect()
         gc.freeze()  # as production does
