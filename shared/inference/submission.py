@@ -88,7 +88,8 @@ class Submitter:
             raise
         on_reserved(reservation)
         try:
-            submission = await self._queue.submit(new.estimated(reservation.estimate))
+            made = new.estimated(reservation.estimate)
+            submission = await self._queue.submit(made, reserved=bool(reservation.reservation))
         except GatewayError as error:
             self._give_back_after(error, new.id, reservation)
             raise

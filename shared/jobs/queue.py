@@ -125,8 +125,12 @@ class JobQueue:
         if self._durability is not None:
             await self._durability.check()
 
-    async def submit(self, new: NewJob) -> Submission:
+    async def submit(self, new: NewJob, *, reserved: bool = False) -> Submission:
         """Accept a job, or find the one that the same request made before; one atomic round trip.
+
+        Args:
+            new: The job.
+            reserved: What it may cost is reserved under its id; the reservation is extended until its end.
 
         Raises:
             QueueFull: Too many jobs wait, in total or of this owner.
@@ -138,7 +142,7 @@ class JobQueue:
             raise ValueError(f"invalid job id: {new.id!r}")
         new = await _recognisable(new)
         stored = await self._bodies.pack(f"jobs/{new.id}", new.payload)
-        args = records.submit_args(self._bodies.seal_echo(new), self.limits.max_queued, stored)
+        args = records.submit_args(self._bodies.seal_echo(new), self.limits.max_queued, stored, reserved=reserved)
         if len(stored.data) > records.LARGE_BYTES:
             return await self._submit_large(new, args, stored.data)
         return await self._send(new, args)

@@ -31,7 +31,7 @@ def fingerprint(new: NewJob) -> str:
     return digest.hexdigest()
 
 
-def submit_args(new: NewJob, max_queued: int, stored: StoredBody) -> list[Argument]:
+def submit_args(new: NewJob, max_queued: int, stored: StoredBody, *, reserved: bool) -> list[Argument]:
     """Return the arguments of ``submit.lua``; the body is as it is stored."""
     lines = stored_lines(new)
     sets = index_sets(new, lines)
@@ -52,6 +52,7 @@ def submit_args(new: NewJob, max_queued: int, stored: StoredBody) -> list[Argume
         *sets,
         new.max_stored,
         len(new.payload),
+        "1" if reserved else "",
     ]
     if lines:
         args += ("labels", labels_field(lines))

@@ -156,9 +156,10 @@ class JobStore:
             StoreUnavailable: No answer; outcomes and counted events may be sent again.
         """
         args: list[Argument] = []
+        sealed = self._bodies.are_sealed
         for item in items:
             claim, outcome, events = item.claim, item.outcome, item.events
-            if self._bodies.are_sealed:
+            if sealed:
                 outcome = self._bodies.for_redis(claim, outcome)
                 events = self._bodies.seal_events(claim.id, events)
             if outcome is not None and len(outcome.data) > records.LARGE_BYTES:

@@ -60,6 +60,20 @@ async def test_an_outcome_settles_what_the_submit_reserved(
     assert 0 < await commands.execute("PTTL", f"finops:hold:{job.id}") <= 600_000
 
 
+async def test_outcomes_written_together_settle_the_reservations_that_there_are(
+    queue: JobQueue, store: JobStore, guard: LimitGuard, commands: RedisCommands
+) -> None:
+    for with_reservation in (False, True, False):
+        job = new_job(owner="a", context=CONTEXT)
+        if with_reservation:
+            await guard.admit(job.id, BUDGET, cost=300, tokens=9, renewed=False)
+        await queue.submit(job, reserved=with_reservation)
+    claims = (await queue.claim("w1", 3)).claims
+    assert await store.finish_many([Finish(claim, PAID) for claim in claims]) == [True] * 3
+    assert await meters(commands) == (70, 0)
+    assert len(await ledger(commands)) == 3
+
+
 async def test_the_reservation_of_a_failed_job_is_kept_for_a_retry(
     queue: JobQueue, store: JobStore, guard: LimitGuard, commands: RedisCommands
 ) -> None:
@@ -181,7 +195,7 @@ async def test_a_reservation_lasts_as_long_as_its_job_but_not_without_one(
     job = new_job(owner="a", context=CONTEXT, delay_s=60.0)
     for reservation in (job.id, "its submit never came"):
         await guard.admit(reservation, BUDGET, cost=300, tokens=9, renewed=False)
-    await queue.submit(job)
+    await queue.submit(job, reserved=True)
     assert await left_s(commands, job.id) > 29 * 86_400
     assert await left_s(commands, "its submit never came") < 300
     await store.cancel(job.id)

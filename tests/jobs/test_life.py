@@ -354,3 +354,20 @@ async def test_a_claim_skips_a_missing_record(queue: JobQueue, commands: RedisCo
     await commands.execute("DEL", keys.job(lost.id))
     assert [claim.id for claim in (await queue.claim("w", 1)).claims] == [stored.id]
     assert await commands.execute("ZCARD", keys.ARQ_QUEUES[Priority.NORMAL]) == 0
+
+
+async def test_the_keys_of_a_busy_caller_get_their_expiry_once_a_day(queue: JobQueue, commands: RedisCommands) -> None:
+    month_ms = 30 * 86_400_000
+
+    async def left_ms() -> list[int]:
+        return [await commands.execute("PTTL", key) for key in (keys.caller("busy"), keys.owner_jobs("busy"))]
+
+    await queue.submit(new_job(owner="busy"))
+    assert min(await left_ms()) > month_ms
+    for key in (keys.caller("busy"), keys.owner_jobs("busy")):
+        await commands.execute("PEXPIRE", key, month_ms // 2)
+    await queue.submit(new_job(owner="busy"))
+    assert max(await left_ms()) <= month_ms // 2
+    await commands.execute("HSET", keys.caller("busy"), "day", 1)  # as if the first submit were long ago
+    await queue.submit(new_job(owner="busy"))
+    assert min(await left_ms()) > month_ms

@@ -24,7 +24,7 @@ local function promote(id)
   job.state = 'queued'
   redis.call('HSET', job_key(id), 'state', 'queued')
   make_ready(job, num(redis.call('ZSCORE', QUEUE[job.priority], id) or now))
-  notify(id, 'queued', {name = 'job.queued'})
+  notify(id, 'queued', 'job.queued')
 end
 
 local function lose(id)
@@ -115,6 +115,8 @@ local function pop(c)
 end
 
 local claims, leases, unqueue = {}, {}, {}
+local stamp, lease_end, mirror = int(now), int(now + lease), int(lease + MIRROR_MS)
+local bodies, body_of = {}, {}  -- keys of payloads to read, and the claims that they belong to
 local fence = count > 0 and #field > 0 and redis.call('HINCRBY', CLOCK, 'fence', count) or 0
 local virtual = vtime()
 
@@ -126,17 +128,21 @@ local most_aside = 200
 local function start(c, id, priority, f)
   local token = worker .. ':' .. int(fence - #claims)
   local attempt = int(num(f[2]) + 1)
-  redis.call('HSET', job_key(id), 'state', 'running', 'lease', token, 'attempts', attempt, 'started_ms', int(now),
+  redis.call('HSET', job_key(id), 'state', 'running', 'lease', token, 'attempts', attempt, 'started_ms', stamp,
     'said', '0')
-  redis.call('SET', arq_progress_key(id), token, 'PX', int(lease + MIRROR_MS))
+  redis.call('SET', arq_progress_key(id), token, 'PX', mirror)
   if num(f[3]) > 0 then redis.call('ZREM', DEADLINES, id) end
-  leases[#leases + 1] = int(now + lease)
+  leases[#leases + 1] = lease_end
   leases[#leases + 1] = id
-  notify(id, 'running', {name = 'job.started', more = ',"attempt":' .. attempt})
+  notify(id, 'running', 'job.started', ',"attempt":' .. attempt)
   c.running = c.running + 1
-  local payload = num(f[15]) <= inline_max and redis.call('GET', payload_key(id)) or false
-  claims[#claims + 1] = {id, token, priority, attempt, f[3] or '0', f[4] or '', f[5] or '', f[6] or '', f[7] or '',
-    f[8] or '', f[9] or '', f[10] or '', f[11] or '0', f[12] or '0', f[13] or '', f[14] or '', payload, f[16] or ''}
+  local claim = {id, token, priority, attempt, f[3] or '0', f[4] or '', f[5] or '', f[6] or '', f[7] or '', f[8] or '',
+    f[9] or '', f[10] or '', f[11] or '0', f[12] or '0', f[13] or '', f[14] or '', false, f[16] or ''}
+  claims[#claims + 1] = claim
+  if num(f[15]) <= inline_max then
+    bodies[#bodies + 1] = payload_key(id)
+    body_of[#body_of + 1] = claim
+  end
 end
 
 -- A popped job is a start, a missed deadline, or a record that is no longer there.
@@ -196,6 +202,9 @@ for _, c in ipairs(competitors) do
 end
 
 if #leases > 0 then redis.call('ZADD', LEASES, unpack(leases)) end
+if #bodies > 0 then
+  for i, body in ipairs(redis.call('MGET', unpack(bodies))) do body_of[i][17] = body end
+end
 for priority, ids in pairs(unqueue) do
   if #ids > 0 then redis.call('ZREM', QUEUE[priority], unpack(ids)) end
 end

@@ -11,14 +11,14 @@ local function parked(c) return c.limit > 0 and c.running >= c.limit end
 local function caller_of(name)
   local c = callers[name]
   if c then return c end
-  local f = redis.call('HMGET', caller_key(name), 'tag', 'running', 'waiting', 'weight', 'limit')
+  local f = redis.call('HMGET', caller_key(name), 'tag', 'running', 'waiting', 'weight', 'limit', 'day')
   c = {
     name = name, tag = num(f[1]), running = num(f[2]), waiting = num(f[3]), weight = tonumber(f[4] or 1) or 1,
-    limit = num(f[5]), priorities = {}, filled = {}, woken = {}, standing = {}, fresh = not f[4],
+    limit = num(f[5]), priorities = {}, filled = {}, woken = {}, standing = {}, fresh = not f[4], day = f[6],
   }
   c.was_parked = parked(c)
   c.was_waiting, c.was_running, c.was_tag = c.waiting, c.running, f[1] and c.tag
-  c.was_weight, c.was_limit = f[4] and c.weight, f[5] and c.limit
+  c.was_weight, c.was_limit, c.was_day = f[4] and c.weight, f[5] and c.limit, c.day
   callers[name] = c
   return c
 end
@@ -82,15 +82,16 @@ local function write_caller(c)
   note('waiting', c.waiting, c.was_waiting, int)
   note('weight', c.weight, c.was_weight, exact)
   note('limit', c.limit, c.was_limit, int)
+  note('day', c.day, c.was_day, tostring)
   if #changed > 0 then redis.call('HSET', caller_key(c.name), unpack(changed)) end
 end
 
-local function list_ended(job, state)
+local function list_ended(id, state, created)
   local entries = ended[state] or {}
   ended[state] = entries
-  entries[#entries + 1] = int(job.created)
-  entries[#entries + 1] = job.id
-  ended_ids[#ended_ids + 1] = job.id
+  entries[#entries + 1] = created
+  entries[#entries + 1] = id
+  ended_ids[#ended_ids + 1] = id
 end
 
 -- Lists what ended jobs cost, of those that the list of all jobs still holds: it bounds the set.
@@ -129,7 +130,7 @@ local function settle()
     for priority in pairs(c.priorities) do update_listing(c, priority, away) end
     write_caller(c)
     local idle = c.running == 0 and c.waiting == 0
-    if idle or c.fresh then redis.call('PEXPIRE', caller_key(name), idle and IDLE_MS or LIVE_MS) end
+    if idle or c.fresh then redis.call('PEXPIRE', caller_key(name), int(idle and IDLE_MS or LIVE_MS + IDLE_MS)) end
     if c.waiting > 0 then
       if c.waiting ~= c.was_waiting then redis.call('ZADD', WAITING, int(c.waiting), name) end
     elseif c.was_waiting > 0 then

@@ -25,6 +25,17 @@ end
 
 local function code_of(error) return string.match(error, '"code":"([%w_]*)"') or '' end
 
+-- Most jobs have no reservation: one command tells that for all items, where it would else be one for each.
+local function are_unheld()
+  local holds, at = {}, 1
+  while at <= #ARGV do
+    holds[#holds + 1] = hold_key(ARGV[at])
+    at = at + 16 + num(ARGV[at + 15]) * 2
+  end
+  return #holds > 1 and redis.call('EXISTS', unpack(holds)) == 0
+end
+
+unheld = are_unheld()
 local lost_part = false
 local at = 1
 while at <= #ARGV do

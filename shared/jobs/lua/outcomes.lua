@@ -1,17 +1,19 @@
 -- Outcomes: what a job's end writes, in one script: record, lists, event, ledger entry, webhook. What several outcomes add
 -- to the same sums is written once, by settle_outcomes().
-local kept_bytes = {}  -- by caller and field of count_bytes
+local kept_bytes = {}  -- by caller and field of count_bytes, hours as numbers
+local no_more = {}  -- keys that ended jobs have no more
+local unheld = false  -- whether no job of this script has a reservation
 local outcome_books, booked_ms  -- of their ledger entries, and when they were opened
 local coded = {}  -- by set of error codes: creation and id of jobs
 local trims_codes  -- whether these sets forget what the list of all jobs forgot
 
 -- arq's own result entry, for its Job.status(), Job.info() and Job.result_info().
-local function write_arq_result(job, now, outcome, ttl)
+local function write_arq_result(job, created, stamp, outcome, status, ttl)
   redis.call('SET', arq_result_key(job.id), '{"t":' .. int(job.attempts) .. ',"f":"run_job","a":["' .. job.id
-    .. '"],"k":{},"et":' .. int(job.created) .. ',"s":' .. (outcome.state == 'completed' and 'true' or 'false')
-    .. ',"r":{"state":"' .. outcome.state .. '","status_code":' .. int(outcome.status) .. '},"st":'
-    .. int(job.started > 0 and job.started or now) .. ',"ft":' .. int(now) .. ',"q":"' .. QUEUE[job.priority]
-    .. '","id":"' .. job.id .. '"}', 'PX', int(ttl))
+    .. '"],"k":{},"et":' .. created .. ',"s":' .. (outcome.state == 'completed' and 'true' or 'false')
+    .. ',"r":{"state":"' .. outcome.state .. '","status_code":' .. status .. '},"st":'
+    .. (job.started > 0 and int(job.started) or stamp) .. ',"ft":' .. stamp .. ',"q":"' .. QUEUE[job.priority]
+    .. '","id":"' .. job.id .. '"}', 'PX', ttl)
 end
 
 -- Charges a run that its caller ended by a cancel or a deadline what was reserved for it: otherwise a caller could read
@@ -66,8 +68,12 @@ end
 -- Ends a script with outcomes, in place of settle().
 local function settle_outcomes()
   if next(coded) then list_codes() end
+  if #no_more > 0 then
+    redis.call('DEL', unpack(no_more))
+    no_more = {}
+  end
   for caller, fields in pairs(kept_bytes) do
-    for field, bytes in pairs(fields) do count_bytes(caller, field, bytes) end
+    for field, bytes in pairs(fields) do count_bytes(caller, field == 'live' and field or int(field), bytes) end
   end
   kept_bytes = {}
   if outcome_books then
@@ -88,8 +94,8 @@ local function write_side_entries(job, now, outcome, ttl)
   end
   local entry = entry_of(job, now, outcome)
   if entry ~= '' and not outcome_books then outcome_books, booked_ms = open_books(), now end
-  settle_outcome(job.id, 'settled', entry, now, outcome_books)
-  if outcome.state == 'failed' then keep_hold(job.id, ttl) end
+  settle_outcome(unheld and '' or job.id, 'settled', entry, now, outcome_books)
+  if outcome.state == 'failed' and not unheld then keep_hold(job.id, ttl) end
   if outcome.dead then
     redis.call('ZADD', DEAD, int(now), job.id)
     redis.call('ZREMRANGEBYRANK', DEAD, '0', '-10001')
@@ -97,7 +103,7 @@ local function write_side_entries(job, now, outcome, ttl)
 end
 
 -- Lists a job that has ended by its cost and its error code.
-local function list_outcome(job, outcome)
+local function list_outcome(job, outcome, created)
   local cost = outcome.meta and string.match(outcome.meta, '"cost_micro_usd":(%d+)')
   if cost then
     priced[#priced + 1] = job.id
@@ -108,7 +114,7 @@ local function list_outcome(job, outcome)
   local key = code_key(code)
   local list = coded[key] or {}
   coded[key] = list
-  list[#list + 1] = int(job.created)
+  list[#list + 1] = created
   list[#list + 1] = job.id
   if job.seq % 16 == 0 then trims_codes = true end
 end
@@ -124,10 +130,11 @@ local function conclude(job, now, outcome)
     leave_waiting(job)
     history = longer_history(job, outcome.history)
   end
-  local id = job.id
+  local id, key = job.id, job_key(job.id)
   local ttl = outcome.dead and math.max(job.ttl_ms, DEAD_MS) or job.ttl_ms
-  local fields = {'state', outcome.state, 'lease', outcome.token or '', 'completed_ms', int(now), 'expires_ms', int(now + ttl),
-    'status_code', int(outcome.status)}
+  local stamp, ttl_text, status, created = int(now), int(ttl), int(outcome.status), int(job.created)
+  local fields = {'state', outcome.state, 'lease', outcome.token or '', 'completed_ms', stamp, 'expires_ms', int(now + ttl),
+    'status_code', status}
   for _, field in ipairs({'result_type', 'result', 'result_as', 'error', 'meta'}) do
     local value = outcome[field]
     if value and value ~= '' then
@@ -143,34 +150,35 @@ local function conclude(job, now, outcome)
     fields[#fields + 1] = 'result_size'
     fields[#fields + 1] = int(redis.call('STRLEN', outcome.part))
     redis.call('RENAME', outcome.part, result_key(id))
-    redis.call('PEXPIRE', result_key(id), int(ttl))
+    redis.call('PEXPIRE', result_key(id), ttl_text)
   end
   local kept = outcome.size or 0
   if job.keep or outcome.state == 'failed' then
     kept = kept + job.size
   elseif job.payload_as then
-    redis.call('HDEL', job_key(id), 'payload_as')
+    redis.call('HDEL', key, 'payload_as')
     drop_body(job.payload_as, now)
   end
   note_bytes(job.caller, 'live', -job.size)
-  note_bytes(job.caller, hour_of(now + ttl), kept)
+  note_bytes(job.caller, math.floor((now + ttl) / HOUR_MS), kept)
   fields[#fields + 1] = 'stored'
   fields[#fields + 1] = int(kept)
-  redis.call('HSET', job_key(id), unpack(fields))
-  redis.call('PEXPIRE', job_key(id), int(ttl))
-  list_ended(job, outcome.state)
-  list_outcome(job, outcome)
-  if outcome.index and outcome.index ~= '' then redis.call('ZADD', index_key(outcome.index), int(job.created), id) end
+  redis.call('HSET', key, unpack(fields))
+  redis.call('PEXPIRE', key, ttl_text)
+  list_ended(id, outcome.state, created)
+  list_outcome(job, outcome, created)
+  if outcome.index and outcome.index ~= '' then redis.call('ZADD', index_key(outcome.index), created, id) end
+  no_more[#no_more + 1] = arq_progress_key(id)
+  no_more[#no_more + 1] = arq_job_key(id)
   if job.keep or outcome.state == 'failed' then
-    redis.call('PEXPIRE', payload_key(id), int(ttl))
-    redis.call('DEL', arq_progress_key(id), arq_job_key(id))
+    redis.call('PEXPIRE', payload_key(id), ttl_text)
   else
-    redis.call('DEL', arq_progress_key(id), arq_job_key(id), payload_key(id))
+    no_more[#no_more + 1] = payload_key(id)
   end
-  write_arq_result(job, now, outcome, ttl)
+  write_arq_result(job, created, stamp, outcome, status, ttl_text)
   write_side_entries(job, now, outcome, ttl)
-  notify(id, outcome.state, {name = 'job.' .. outcome.state, more = ',"status_code":' .. int(outcome.status)})
-  redis.call('PEXPIRE', events_key(id), int(ttl))
+  notify(id, outcome.state, 'job.' .. outcome.state, ',"status_code":' .. status)
+  redis.call('PEXPIRE', events_key(id), ttl_text)
 end
 
 local function miss_deadline(job, now, error)

@@ -20,13 +20,14 @@ local function log_event(id, name, data)
   return redis.call('RPUSH', events_key(id), name .. '\n' .. data)
 end
 
-local function log_change(id, state, data)
-  log_event(id, data.name, '{"id":"' .. id .. '","status":"' .. state .. '"' .. (data.more or '') .. '}')
+-- more: further members of the event, from a comma on.
+local function log_change(id, state, name, more)
+  redis.call('RPUSH', events_key(id), name .. '\n{"id":"' .. id .. '","status":"' .. state .. '"' .. (more or '') .. '}')
 end
 
 -- A change of state: its event, and a message on the job's channel.
-local function notify(id, state, data)
-  log_change(id, state, data)
+local function notify(id, state, name, more)
+  log_change(id, state, name, more)
   redis.call('PUBLISH', signal_key(id), state)
 end
 
@@ -131,10 +132,8 @@ local function wait_again(job, now, due, reason, attempts)
   else
     make_ready(job, now)
   end
-  notify(job.id, state, {
-    name = state == 'deferred' and 'job.deferred' or 'job.requeued',
-    more = ',"reason":"' .. reason .. '","attempt":' .. int(attempts),
-  })
+  notify(job.id, state, state == 'deferred' and 'job.deferred' or 'job.requeued',
+    ',"reason":"' .. reason .. '","attempt":' .. int(attempts))
 end
 
 --!include outcomes.lua
@@ -153,16 +152,16 @@ local function beat(now, lease)
   return hold, f[3]
 end
 
--- The position of a queued job and the speed of the queue: {position, claims per second}. known_depth: the priority's
--- depth, if the caller has it.
-local function forecast(job, known_depth)
+-- The position of a queued job and the speed of the queue: {position, claims per second}. depths: those of the
+-- priorities, if the caller has them.
+local function forecast(job, depths)
   local rank = redis.call('ZRANK', ready_key(job.priority, job.caller), job.id)
   if not rank then return {0, '0'} end
   for _, priority in ipairs(PRIORITIES) do
     if priority == job.priority then break end
-    rank = rank + redis.call('ZCARD', ready_key(priority, job.caller))
+    if not depths or depths[priority] > 0 then rank = rank + redis.call('ZCARD', ready_key(priority, job.caller)) end
   end
   local ahead = rank * math.max(1, redis.call('ZCARD', callers_key(job.priority)))
-  local depth = known_depth or redis.call('ZCARD', QUEUE[job.priority])
+  local depth = depths and depths[job.priority] + 1 or redis.call('ZCARD', QUEUE[job.priority])
   return {math.min(ahead + 1, math.max(depth, 1)), redis.call('HGET', CLOCK, 'rate') or '0'}
 end

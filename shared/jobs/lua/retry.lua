@@ -45,7 +45,7 @@ prolong_hold(id, now + LIVE_MS, now)
 local c = caller_of(job.caller)
 c.waiting = c.waiting + 1
 make_ready(job, now)
-notify(id, 'queued', {name = 'job.queued', more = ',"reason":"retried"'})
+notify(id, 'queued', 'job.queued', ',"reason":"retried"')
 for _, key in ipairs({job_key(id), payload_key(id), events_key(id), arq_job_key(id)}) do
   redis.call('PEXPIRE', key, LIVE_MS)
 end

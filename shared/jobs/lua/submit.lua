@@ -12,8 +12,8 @@ local max_total, max_own = num(ARGV[8]), num(ARGV[9])
 local idem, fingerprint, dedupe, blind = ARGV[10] ~= '' and named(ARGV[10]) or '', ARGV[11], named(ARGV[12]), ARGV[13]
 local payload, owner = ARGV[14], ARGV[15]
 local FIRST_INDEX = 17
-local FIRST = FIRST_INDEX + num(ARGV[16]) + 2
-local max_stored, size = num(ARGV[FIRST - 2]), num(ARGV[FIRST - 1])
+local FIRST = FIRST_INDEX + num(ARGV[16]) + 3
+local max_stored, size, reserved = num(ARGV[FIRST - 3]), num(ARGV[FIRST - 2]), ARGV[FIRST - 1] == '1'
 
 local same = earlier(idem, fingerprint, dedupe, blind) or known(id)
 if same then return same end
@@ -32,7 +32,7 @@ if max_stored > 0 then
   local stored = overfull(caller, now, size, max_stored)
   if stored then return {'full', 'bytes', stored, '0'} end
 end
-local due = now + delay
+local due, stamp = now + delay, int(now)
 local keep = int(delay + LIVE_MS)
 local job = {
   id = id, caller = caller, priority = priority, seq = redis.call('HINCRBY', CLOCK, 'seq', 1), deadline = deadline,
@@ -40,9 +40,12 @@ local job = {
 }
 c.weight, c.limit = weight, limit
 c.waiting = c.waiting + 1
-c.fresh = true
+-- The keys of a busy caller get their expiry once a day.
+local today = int(now / IDLE_MS)
+local renews = c.day ~= today or delay > 0 or c.was_waiting + c.was_running == 0
+c.day = today
 
-local fields = {'v', '1', 'state', job.state, 'created_ms', int(now), 'due_ms', int(due), 'seq', int(job.seq)}
+local fields = {'v', '1', 'state', job.state, 'created_ms', stamp, 'due_ms', int(due), 'seq', int(job.seq)}
 if deadline > 0 then
   job.deadline = now + deadline
   fields[#fields + 1] = 'deadline_ms'
@@ -58,8 +61,8 @@ if payload == '' and redis.call('EXISTS', part_key(id, 'new')) == 1 then  -- a l
 else
   redis.call('SET', payload_key(id), payload, 'PX', keep)
 end
-prolong_hold(id, now + delay + LIVE_MS, now)  -- from here on the job's end releases its reservation
-redis.call('SET', arq_job_key(id), '{"t":null,"f":"run_job","a":["' .. id .. '"],"k":{},"et":' .. int(now) .. '}', 'PX', keep)
+if reserved then prolong_hold(id, now + delay + LIVE_MS, now) end  -- from here on the job's end releases its reservation
+redis.call('SET', arq_job_key(id), '{"t":null,"f":"run_job","a":["' .. id .. '"],"k":{},"et":' .. stamp .. '}', 'PX', keep)
 if job.state == 'deferred' then
   redis.call('ZADD', DEFERRED, int(due), id)
   redis.call('ZADD', QUEUE[priority], int(due), id)
@@ -67,16 +70,17 @@ if job.state == 'deferred' then
 else
   make_ready(job, now)
 end
+c.fresh = renews
 count_bytes(caller, 'live', size)
-log_change(id, job.state, {name = 'job.' .. job.state})  -- nobody can be subscribed yet
+log_change(id, job.state, 'job.' .. job.state)  -- nobody can be subscribed yet
 redis.call('PEXPIRE', events_key(id), keep)
 settle()
 
 local trims = job.seq % 64 == 0  -- lists may be that much longer than they say
 local listed = {LIVE}
-for i = FIRST_INDEX, FIRST - 3 do listed[#listed + 1] = index_key(ARGV[i]) end
-redis.call('ZADD', ALL, int(now), id)
-for _, key in ipairs(listed) do redis.call('ZADD', key, int(now), id) end
+for i = FIRST_INDEX, FIRST - 4 do listed[#listed + 1] = index_key(ARGV[i]) end
+redis.call('ZADD', ALL, stamp, id)
+for _, key in ipairs(listed) do redis.call('ZADD', key, stamp, id) end
 if trims then
   local lost = redis.call('ZRANGE', ALL, '0', '-100001')
   if #lost > 0 then redis.call('ZREM', COSTS, unpack(lost, 1, math.min(#lost, 5000))) end
@@ -86,13 +90,13 @@ if trims then
   for _, key in ipairs(listed) do redis.call('ZREMRANGEBYSCORE', key, '-inf', '(' .. oldest[2]) end
 end
 if owner ~= '' then
-  redis.call('ZADD', owner_key(owner), int(now), id)
+  redis.call('ZADD', owner_key(owner), stamp, id)
   if trims then redis.call('ZREMRANGEBYRANK', owner_key(owner), '0', '-10001') end
-  redis.call('PEXPIRE', owner_key(owner), keep)
+  if renews then redis.call('PEXPIRE', owner_key(owner), int(delay + LIVE_MS + IDLE_MS)) end
 end
 if idem ~= '' then
   redis.call('HSET', idem, 'id', id, 'body', fingerprint)
   redis.call('PEXPIRE', idem, '86400000')
 end
 redis.call('SET', dedupe, id, 'PX', '120000')
-return {'new', int(now), job.state == 'queued' and forecast(job, depth[priority] + 1) or {0, '0'}}
+return {'new', stamp, job.state == 'queued' and forecast(job, depth) or {0, '0'}}
