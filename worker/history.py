@@ -13,14 +13,14 @@ from shared.jobs.model import Claim, Deferral, Job, Outcome
 
 
 def history_of(
-    claim: Claim, attempts: Sequence[UpstreamAttempt], ending: Outcome | Deferral, call_cost: CallCost | None
+    claim: Claim, attempts: Sequence[UpstreamAttempt], ending: Outcome | Deferral | None, call_cost: CallCost | None
 ) -> bytes:
     """Return the lines of a run's attempts; only the last one can have used tokens and cost money.
 
     Args:
         claim: The run's claim.
         attempts: In order; a stream's ends when its run does, and as its run does.
-        ending: How the run ended.
+        ending: How the run ended; None: with an answer.
         call_cost: Of the run; None: nothing is billed.
     """
     if attempts:
@@ -37,7 +37,7 @@ def history_of(
     return b"\n".join(orjson.dumps(row) for row in rows)
 
 
-def _finish_last(attempt: UpstreamAttempt, ending: Outcome | Deferral) -> None:
+def _finish_last(attempt: UpstreamAttempt, ending: Outcome | Deferral | None) -> None:
     if attempt.code:
         return
     attempt.ended = time.time()

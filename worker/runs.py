@@ -12,7 +12,8 @@ from shared.errors import DeadlineExceeded, ResultTooLarge
 from shared.jobs.bodies import Bodies
 from shared.jobs.capacity import CapacityReport
 from shared.jobs.model import UNKNOWN_HISTORY, Claim, Deferral, Outcome, State
-from shared.patience.lanes import Lane, due_ms_of
+from shared.patience.lanes import LANE, Lane, due_ms_of
+from shared.telemetry.logs import RequestLines
 from worker.handle import RunHandle
 from worker.metrics import EngineMetrics
 from worker.options import WorkerOptions
@@ -23,6 +24,7 @@ TICK_S = 0.05
 ABANDON_S = 5.0
 
 logger = logging.getLogger("finops.worker")
+_LINES = RequestLines("finops.worker")
 
 RunFunction = Callable[[Claim, RunHandle], Awaitable[Outcome | Deferral]]
 
@@ -172,10 +174,12 @@ class Runs:
             self.completed += ending.state is State.COMPLETED
             self.failed += ending.state is State.FAILED
             self._metrics.ran(seconds, state, claim.request_type)
-            count_patience(self._metrics, claim, ending)
-        level = logging.WARNING if state == State.FAILED else logging.INFO
-        if logger.isEnabledFor(level):
-            logger.log(level, "job %s", state, extra=_log_fields(handle, ending, seconds))
+            if LANE in claim.context:
+                count_patience(self._metrics, claim, ending)
+        if state == State.FAILED:
+            logger.warning("job failed", extra=_log_fields(handle, ending, seconds))
+        elif logger.isEnabledFor(logging.INFO):
+            _LINES.write(f"job {state}", _log_fields(handle, ending, seconds))
 
     async def _run(self, handle: RunHandle) -> None:
         claim = handle.claim
@@ -184,7 +188,7 @@ class Runs:
             ending = await self._function(claim, handle)
             if not isinstance(ending, Outcome | Deferral):
                 raise TypeError(f"a run must return an Outcome or a Deferral, not {type(ending).__name__}")
-            if isinstance(ending, Outcome):
+            if isinstance(ending, Outcome) and self._is_to_be_packed(ending):
                 ending = await self._stored(handle, ending)
         except asyncio.CancelledError:
             ending = self._ending_of_cancelled(handle)
@@ -197,6 +201,9 @@ class Runs:
             self._drop(handle)
         elif ending is not None:
             self._recorder().end(handle, ending)
+
+    def _is_to_be_packed(self, outcome: Outcome) -> bool:
+        return self._bodies is not None or len(outcome.result) > self._options.max_result_bytes
 
     async def _stored(self, handle: RunHandle, outcome: Outcome) -> Outcome:
         """Return an outcome with its result as it will be stored; one that is too large is a failure."""

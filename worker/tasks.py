@@ -23,6 +23,7 @@ from shared.inference.inference import Inference
 from shared.inference.submission import PARKED, parked_s
 from shared.jobs.bodies import Bodies
 from shared.jobs.model import Claim, Deferral, Outcome, State
+from shared.patience.lanes import LANE
 from shared.surfaces.native_body import stored_payload
 from shared.surfaces.request_types import BY_NAME
 from worker.handle import RunHandle
@@ -82,19 +83,18 @@ class JobRunner:
         """
         run = _Run()
         ending = await self._end(claim, handle, run)
-        history = history_of(claim, run.attempts, ending, run.call_cost)
-        return replace(ending, history=history) if history else ending
+        if ending.history or not run.attempts:
+            return ending
+        return replace(ending, history=history_of(claim, run.attempts, ending, run.call_cost))
 
     async def _end(self, claim: Claim, handle: RunHandle, run: "_Run") -> Outcome | Deferral:
         try:
-            claim = await self._with_payload(claim)
             if claim.request_type == DELIVERY:
-                return await self._webhooks.run(claim)
+                return await self._webhooks.run(await self._with_payload(claim))
             call = await self._call(claim)
             call.attempt_log = run.attempts
             run.call_cost = self._inference.open_call_cost(call)
             call.caller.check()  # the key may have been revoked or have expired since the submit
-            await self._reserve_parked(claim, call)
             answer = await self._answer(call, claim, handle, run)
             if BATCH not in claim.context:  # readers of a batch's output do not know its jobs
                 await self._inference.keep_job(call, answer)
@@ -114,15 +114,14 @@ class JobRunner:
             self._inference.run_ended(claim.id)
             if run.call_cost is not None:
                 run.call_cost.abandon()
-        return completed(answer, run.call_cost)
+        history = history_of(claim, run.attempts, None, run.call_cost)
+        return completed(answer, run.call_cost, history)
 
     async def _with_payload(self, claim: Claim) -> Claim:
         return claim if self._bodies is None else await self._bodies.with_payload(claim)
 
-    async def _reserve_parked(self, claim: Claim, call: Call) -> None:
+    async def _reserve_parked(self, call: Call) -> None:
         """Reserve what a job may cost that was submitted while a limit was spent; if one still is, it waits on."""
-        if PARKED not in claim.context:
-            return
         try:
             await self._inference.reserve_parked(call)
         except (BudgetExceeded, RequestLimited, TokenLimited) as error:
@@ -131,6 +130,11 @@ class JobRunner:
             raise RetryLater(parked_s(error), PARKED, error) from error
 
     async def _answer(self, call: Call, claim: Claim, handle: RunHandle, run: "_Run") -> Answer:
+        if PARKED in claim.context:
+            await self._reserve_parked(call)
+        if LANE not in claim.context:
+            return await self._run_now(call, handle, run.call_cost)
+
         async def run_now(call: Call) -> Answer:
             return await self._run_now(call, handle, run.call_cost)
 
@@ -143,6 +147,8 @@ class JobRunner:
         return await self._inference.answer(call, call_cost)
 
     async def _call(self, claim: Claim) -> Call:
+        if claim.payload_as:
+            claim = await self._with_payload(claim)
         request_type = BY_NAME[claim.request_type]
         payload = stored_payload(request_type, claim.payload, claim.content_type, claim.model)
         return Call(
@@ -187,7 +193,7 @@ def _deadline(claim: Claim) -> float | None:
     return asyncio.get_running_loop().time() + left_s
 
 
-def completed(answer: Answer, call_cost: CallCost | None = None) -> Outcome:
+def completed(answer: Answer, call_cost: CallCost | None = None, history: bytes = b"") -> Outcome:
     """Return the outcome of an answered job."""
     meta = {
         "provider": answer.provider,
@@ -204,6 +210,7 @@ def completed(answer: Answer, call_cost: CallCost | None = None) -> Outcome:
         result_type=answer.content_type,
         meta=meta,
         ledger=answer.ledger,
+        history=history,
     )
 
 
