@@ -37,7 +37,9 @@ class CallCost:
         counted_late: Whether its stream is read on for the provider's count, which closes it.
     """
 
-    guardrail = ""  # of the class, as a call without one is not to pay for it
+    # Of the class, as calls without guardrails are not to pay for them.
+    guardrail = ""
+    _withheld = False
 
     def __init__(self, billing: Billing, call: Call) -> None:
         self._billing = billing
@@ -140,11 +142,11 @@ class CallCost:
             status, code = ClientGone.status, ClientGone.code or ""
         return self._close(usage, status, code, estimated=estimated, content=content, tier=_tier(reported))
 
-    def denied(self, error: BaseException, reported: Mapping[str, Any], body: bytes) -> bytes:
-        """Close a call that was answered completely, and whose answer a guardrail denied: it is booked at its cost.
+    def withheld(self, error: BaseException, reported: Mapping[str, Any], body: bytes) -> bytes:
+        """Close a call that was answered completely and whose caller does not get the answer: it is booked at its cost.
 
         Args:
-            error: What the caller gets.
+            error: What the caller gets instead, or why it gets nothing.
             reported: The provider's usage, empty if it reported none.
             body: The answer, which is not kept.
 
@@ -152,6 +154,7 @@ class CallCost:
             The ledger entry.
         """
         usage, estimated = self._used(reported, body)
+        self._withheld = True
         status, code = self._end_of(error)
         return self._close(usage, status, code, estimated=estimated, tier=_tier(reported))
 
@@ -219,7 +222,7 @@ class CallCost:
         Returns:
             The ledger entry.
         """
-        if self.counted_late or (self.guardrail and self.entry):
+        if self.counted_late or self._withheld:
             return self.entry
         status, code = self._end_of(error)
         presence = self._call.presence

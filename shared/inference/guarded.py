@@ -8,7 +8,7 @@ from shared.governance.keys.caller import Caller
 from shared.inference.answer_cache import FromCache
 from shared.inference.call import Answer, AnswerStream, Call, RetryLater, Target
 from shared.inference.call_cost import CallCost
-from shared.inference.guardrails import Guardrails, denied_by, refused_stream
+from shared.inference.guardrails import Guardrails, refused_stream
 from shared.inference.inference import Inference
 from shared.inference.outgoing import Receive
 from shared.inference.passthrough import RawRequest
@@ -90,7 +90,7 @@ class GuardedInference(Inference):
             raise
 
     async def _check_answer(self, call: Call, targets: Sequence[Target], answer: Answer, cost: CallCost | None) -> None:
-        """Check an answer; one that is denied is booked at what it cost.
+        """Check an answer; one that its caller does not get is booked at what it cost.
 
         Raises:
             GuardrailDenied, GuardrailUnavailable: The caller is not to see it.
@@ -99,8 +99,8 @@ class GuardedInference(Inference):
             guardrails = self._guardrails.covering("answer", call.caller, targets)
             await self._guardrails.check_answer(call, answer, guardrails)
         except BaseException as error:
-            if cost is not None and denied_by(error):
-                cost.denied(error, answer.usage, answer.body)
+            if cost is not None:
+                cost.withheld(error, answer.usage, answer.body)
             raise
 
     async def _store_bridged(self, call: Call, wire: Wire) -> None:

@@ -22,7 +22,7 @@ from shared.errors import GatewayError, GuardrailDenied, GuardrailUnavailable, I
 from shared.governance.keys.caller import Caller
 from shared.inference.call import Answer, Call, Target
 from shared.providers.transport import BodyTooLarge, Limits, Origin, Timeouts, UpstreamTransport
-from shared.settings.guardrails import GuardrailSettings
+from shared.settings.guardrails import MAX_KB, GuardrailSettings
 from shared.surfaces.large_json import dump_object
 from shared.surfaces.request_body import read_request
 from shared.surfaces.request_types import CHAT, COMPLETIONS, RESPONSES, TRANSCRIPTIONS, TRANSLATIONS
@@ -31,6 +31,7 @@ from shared.telemetry.upstream import UpstreamWatch
 Stage = Literal["request", "answer"]
 MAX_CONNECTIONS = 1000
 MAX_REASON = 500
+MAX_PARSED = MAX_KB * 1024
 _UNPRINTABLE = dict.fromkeys((*range(32), 127), " ")
 TEXT_TYPES = frozenset(each.name for each in (CHAT, COMPLETIONS, RESPONSES, TRANSCRIPTIONS, TRANSLATIONS))
 """Request types whose answers are text; those of the others are numbers, pictures or sound."""
@@ -108,16 +109,21 @@ class Guardrail:
             return False
         return names is None or "*" in models or any(_matches(names, models))
 
-    async def check(self, payload: Mapping[str, Any], stage: Stage) -> Verdict:
+    async def check(self, payload: Mapping[str, Any], stage: Stage, size: int = 0) -> Verdict:
         """Ask it.
+
+        Args:
+            payload: What it is to read.
+            stage: Of the call.
+            size: About how many bytes that is; too many are not even written.
 
         Raises:
             httpx.HTTPError, OSError, TimeoutError: It does not answer.
             UnusableReply: What it was to read or its reply is too large, or its reply is not a verdict.
         """
         most = self.settings.max_kb * 1024
-        body = orjson.dumps({"guardrail": self.name, "stage": stage, **payload})
-        if len(body) > most:
+        body = b"" if size > most else orjson.dumps({"guardrail": self.name, "stage": stage, **payload})
+        if size > most or len(body) > most:
             raise UnusableReply(f"the {stage} is larger than max_kb")
         async with asyncio.timeout(self.settings.timeout_s):
             response = await self._transport.send(
@@ -207,7 +213,7 @@ class Guardrails:
                 self._failed(guardrail, "request", call, problem, 0.0)
             return
         for guardrail in guardrails:
-            verdict = await self._ask(guardrail, "request", call, {"request": call.fields})
+            verdict = await self._ask(guardrail, "request", call, {"request": call.fields}, len(call.body))
             if verdict.body is not None:
                 await self._replace(guardrail, call, verdict.body)
         # Of a name that a body has twice, others may read the first; and of another format, what has no translation.
@@ -235,17 +241,21 @@ class Guardrails:
         body = _object(answer.body)
         for guardrail in guardrails:
             if body is None:
-                self._failed(guardrail, "answer", call, UnusableReply("the answer is not a JSON object"), 0.0)
+                problem = UnusableReply(f"the answer is not a JSON object of at most {MAX_PARSED} bytes")
+                self._failed(guardrail, "answer", call, problem, 0.0)
                 continue
-            verdict = await self._ask(guardrail, "answer", call, {"request": call.fields, "answer": body})
+            content = {"request": call.fields, "answer": body}
+            verdict = await self._ask(guardrail, "answer", call, content, len(call.body) + len(answer.body))
             if verdict.body is not None:
                 body = verdict.body
                 answer.body = orjson.dumps(body)
 
-    async def _ask(self, guardrail: Guardrail, stage: Stage, call: Call, content: Mapping[str, Any]) -> Verdict:
+    async def _ask(
+        self, guardrail: Guardrail, stage: Stage, call: Call, content: Mapping[str, Any], size: int
+    ) -> Verdict:
         began = time.perf_counter()
         try:
-            verdict = await guardrail.check({**_about(call), **content}, stage)
+            verdict = await guardrail.check({**_about(call), **content}, stage, size)
         except (OSError, TimeoutError, ValueError, httpx.HTTPError) as error:
             self._failed(guardrail, stage, call, error, time.perf_counter() - began)
             return Verdict("allow")
@@ -272,11 +282,6 @@ class Guardrails:
     async def aclose(self) -> None:
         """Close the connections."""
         await self._transport.aclose()
-
-
-def denied_by(error: BaseException) -> str:
-    """Return the name of the guardrail that denied a call; empty: none did."""
-    return error.guardrail if isinstance(error, GuardrailDenied | GuardrailUnavailable) else ""
 
 
 def refused_stream(guardrail: Guardrail) -> GatewayError:
@@ -312,8 +317,9 @@ def _log_fields(guardrail: Guardrail, stage: Stage, call: Call) -> dict[str, str
 
 
 def _object(body: bytes) -> dict[str, Any] | None:
+    """Parse a JSON object; None if it is none, or so large that parsing it would hold the event loop."""
     try:
-        value = orjson.loads(body)
+        value = orjson.loads(body) if len(body) <= MAX_PARSED else None
     except orjson.JSONDecodeError:
         return None
     return value if isinstance(value, dict) else None

@@ -10,6 +10,8 @@ from pydantic import Field, SecretStr, field_validator
 from shared.settings.section import Section
 
 MAX_GUARDRAILS = 16
+# To read and write so much holds the event loop for some 30 ms.
+MAX_KB = 8192
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 GuardrailName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_\-]{0,39}$")]
 GuardrailPattern = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -38,7 +40,7 @@ class GuardrailSettings(Section):
     on_error: Literal["deny", "allow"] = "deny"
     streams: Literal["refuse", "unchecked"] = "refuse"
     headers: Annotated[dict[str, SecretStr], Field(max_length=20)] = {}
-    max_kb: Annotated[int, Field(ge=1, le=65_536)] = 4096
+    max_kb: Annotated[int, Field(ge=1, le=MAX_KB)] = 4096
 
     @field_validator("url")
     @classmethod

@@ -1,5 +1,6 @@
 """Guardrails: what they deny is not sent or not seen, what they replace is, and nothing gets past them."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any
@@ -16,6 +17,7 @@ from shared.telemetry.upstream import UNWATCHED
 from simulator.serve import RunningSimulator
 from tests.api.conftest import ADMIN_KEY, CHAT, KEY_A, KEY_B, Gateway, Start
 from tests.serving import serving
+from tests.waiting import wait_until
 from worker.handle import RunHandle
 
 ADMIN = {"authorization": f"Bearer {ADMIN_KEY}"}
@@ -48,6 +50,7 @@ class Guard:
         self.headers: list[dict[str, str]] = []
         self.asked: list[dict[str, Any]] = []
         self.url = ""
+        self.hold: asyncio.Event | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         body, more = b"", True
@@ -56,6 +59,8 @@ class Guard:
             body, more = body + message["body"], message.get("more_body", False)
         self.headers.append({name.decode(): value.decode() for name, value in scope["headers"]})
         self.asked.append(orjson.loads(body))
+        if self.hold is not None:
+            await self.hold.wait()
         reply = self.reply(self.asked[-1])
         await send({"type": "http.response.start", "status": self.status, "headers": []})
         await send({"type": "http.response.body", "body": reply if isinstance(reply, bytes) else orjson.dumps(reply)})
@@ -157,6 +162,24 @@ async def test_a_denied_answer_is_not_seen_and_booked_at_its_cost(
     assert (entry["status"], entry["code"], entry["guardrail"]) == (400, "guardrail_denied", "guard")
     assert entry["cost_usd"] > 0
     assert entry["output_tokens"] > 0
+
+
+async def test_an_answer_is_booked_at_its_cost_if_its_caller_leaves_while_it_is_checked(
+    start: Start, guard: Guard
+) -> None:
+    gateway = await start(guardrails=guard.table("answer", timeout_s=60), prices=PRICES)
+    guard.hold = asyncio.Event()
+    asking = asyncio.create_task(gateway.post("/openai/chat/completions", CHAT))
+    await wait_until(lambda: bool(guard.asked))
+    asking.cancel()
+    async with asyncio.timeout(60):
+        while not (entries := await ledger(gateway)):
+            pass
+    guard.hold.set()
+    [entry] = entries
+    assert (entry["status"], entry["guardrail"]) == (499, "")
+    assert entry["output_tokens"] > 0
+    assert entry["cost_usd"] > 0
 
 
 async def test_a_replaced_answer_is_what_the_caller_gets_also_from_the_cache(start: Start, guard: Guard) -> None:
