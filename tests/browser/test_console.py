@@ -1,15 +1,21 @@
 """The console in a real browser: every page, by mouse and by keyboard, and nothing that it must not do."""
 
+import asyncio
 import os
 import re
 import signal
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import parse_qs, quote, urlsplit
 
 import httpx
 import pytest
 from playwright.sync_api import Browser, Route, expect
 
+from shared.cache.audit_log import AuditLog, Family
+from shared.cache.store import cache_scripts
+from shared.store.datadir import running_store_url
+from shared.store.multiplexed import MultiplexedClient
 from tests.browser.conftest import ADMIN_KEY, AXE, HOSTILE, Tab
 from tests.served import Served
 
@@ -99,6 +105,25 @@ def test_filters_are_in_the_address_and_survive_a_reload(tab: Tab) -> None:
     page.reload()
     page.wait_for_selector("tbody tr")
     assert set(page.locator("tbody .badge").all_inner_texts()) == {"failed"}
+
+
+def test_the_cache_shows_how_far_semantic_matches_can_be_trusted(tab: Tab, gateway: Served) -> None:
+    async def compare() -> None:
+        commands = MultiplexedClient(str(running_store_url(gateway.data_dir)))
+        audits = AuditLog(commands, cache_scripts()["audit"])
+        for model, steps in (("sim/right", (86, *[93] * 299)), ("sim/wrong", (93,))):
+            for step in steps:
+                family = Family(f"0-{model}", "team:search", model)
+                await audits.record(family, step, agreed=model == "sim/right" and step == 93)
+        await commands.aclose()
+
+    with ThreadPoolExecutor(1) as thread:  # Playwright's event loop runs in this one
+        thread.submit(asyncio.run, compare()).result()
+    rows = tab.open("/cache").get_by_role("region", name="Semantic matches").locator("tbody tr")
+    expect(rows.nth(0).locator("td")).to_have_text(
+        ["team:search", "sim/right", "shadow", "300", "1", "1.6 %", "299 calls"]
+    )
+    expect(rows.nth(1).locator("td")).to_have_text(["team:search", "sim/wrong", "shadow", "1", "1", "100 %", "0 calls"])
 
 
 def test_a_stream_appears_as_it_is_written(tab: Tab) -> None:

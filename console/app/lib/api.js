@@ -47,6 +47,7 @@ export const ENDPOINTS = /** @type {const} */ ({
   redeliver: ["POST", "/api/webhooks/deliveries/{delivery_id}/redeliver"],
   jobDeliveries: ["GET", "/v1/async/jobs/{job_id}/deliveries"],
   cache: ["GET", "/api/cache"],
+  cacheShadow: ["GET", "/api/cache/shadow"],
   purgeCache: ["POST", "/api/cache/purge"],
   runs: ["GET", "/api/runs"],
   batches: ["GET", "/api/batches"],

@@ -1,11 +1,12 @@
 /** Does the cache pay, and what should leave it? */
 import { html, useState } from "../lib/html.js";
 import { call } from "../lib/api.js";
-import { bytes, count, money, percent } from "../lib/format.js";
+import { bytes, count, money, percent, plural } from "../lib/format.js";
 import { usePoll } from "../lib/poll.js";
 import { current, setQuery } from "../lib/router.js";
-import { Card, Empty, Facts, LimitBar, Loading, PageHead, Problem, Segmented, Stat } from "../ui/parts.js";
+import { Card, Empty, Facts, LimitBar, Loading, PageHead, Problem, Segmented, Stat, Status } from "../ui/parts.js";
 import { Dialog } from "../ui/dialog.js";
+import { Table } from "../ui/table.js";
 import { toast } from "../ui/toast.js";
 
 const RANGES = /** @type {[string, string][]} */ ([["1", "Day"], ["7", "Week"], ["30", "Month"]]);
@@ -13,6 +14,7 @@ const RANGES = /** @type {[string, string][]} */ ([["1", "Day"], ["7", "Week"], 
 export default function Cache() {
   const days = current.value.query.get("days") ?? "7";
   const live = usePoll((signal) => call("cache", { query: { days }, signal }), [days]);
+  const shadow = usePoll((signal) => call("cacheShadow", { signal }), [], 0);
   const [purging, setPurging] = useState(false);
   const data = live.data;
   return html`<${PageHead} title="Cache">
@@ -24,8 +26,27 @@ export default function Cache() {
       ${data.mode === "off" ? html`<${Card}><${Empty} title="The cache is off">Set [cache] mode = "exact" in finops.toml to answer repeated requests from the store.</${Empty}></${Card}>` : null}
       <div class="grid halves"><${Card} title="Stored answers"><${LimitBar} label="Used share of the room" used=${data.bytes} held=${0} limit=${data.max_bytes} />
           <p class="muted">${bytes(data.bytes)} of ${bytes(data.max_bytes)}; the oldest leave first.</p></${Card}>
-        <${Card} title="Settings"><${Facts} facts=${[["Mode", data.mode], ["Used by", data.when === "always" ? "every request" : "requests that ask for it"], ["Shared within", data.scope]]} /></${Card}></div></div>` : null}
+        <${Card} title="Settings"><${Facts} facts=${[["Mode", data.mode], ["Used by", data.when === "always" ? "every request" : "requests that ask for it"], ["Shared within", data.scope]]} /></${Card}></div>
+      <${Problem} of=${shadow} />
+      ${data.mode === "semantic" || shadow.data?.data.length ? html`<${Semantic} rows=${shadow.data?.data} loading=${shadow.loading} />` : null}</div>` : null}
     ${purging ? html`<${Purge} onClose=${() => (setPurging(false), live.reload())} />` : null}`;
+}
+
+/** How far semantic matches can be trusted. @param {{ rows: any[] | undefined, loading: boolean }} props */
+const Semantic = ({ rows, loading }) => html`<${Card} title="Semantic matches" pad=${false}><${Table} label="Semantic matches" rows=${rows} loading=${loading}
+  keyOf=${(/** @type {any} */ row) => `${row.scope} ${row.model}`} empty=${["No answers were compared yet"]} columns=${[
+    { title: "Shared within", cell: (/** @type {any} */ row) => row.scope },
+    { title: "Model", cell: (/** @type {any} */ row) => row.model },
+    { title: "State", cell: (/** @type {any} */ row) => html`<${Status} status=${row.state} />` },
+    { title: "Pairs judged", right: true, cell: (/** @type {any} */ row) => count(row.compared) },
+    { title: "Wrong", right: true, cell: (/** @type {any} */ row) => count(row.disagreed) },
+    { title: "Wrong at most", right: true, cell: (/** @type {any} */ row) => percent(row.wrong_upper_bound, 1) },
+    { title: "Would have saved", right: true, cell: (/** @type {any} */ row) => plural(spared(row), "call") },
+  ]} /></${Card}>`;
+
+/** Calls whose matches were similar enough to be served. @param {any} row */
+function spared({ serves_from: from, by_similarity: steps }) {
+  return from === null ? 0 : steps.reduce((/** @type {number} */ sum, /** @type {any} */ step) => sum + (step.similarity >= from ? step.compared : 0), 0);
 }
 
 /** @param {{ data: any }} props */
