@@ -17,6 +17,7 @@ KEYS: tuple[Key, ...] = (
     Key("finops:cache:w:<scope>-<request>", "string", "3 s, renewed", "that another process waits for the answer"),
     Key("finops:cache:v:<scope>-<partition>", "vector set", "its entries' time to live, renewed", "questions' vectors"),
     Key("finops:cache:v:<scope>-<partition>:<entry>", "hash", "its entry's time to live", "one vector, for FT.SEARCH"),
+    Key("finops:cache:q:<scope>-<partition>", "string", "1 hour", "a question's vector, from its submit for its run"),
     Key("finops:cache:vector-ages", "sorted set", "38 days, renewed", "vectors by the end of their life"),
     Key("finops:cache:audit:<scope>-<family>", "hash", "30 days, renewed", "how often semantic matches were right"),
     Key("finops:cache:counts:<day>", "hash", "35 days", "look-ups and stored answers of a day, by result"),
@@ -26,6 +27,9 @@ AGES = "finops:cache:ages"
 SIZES = "finops:cache:sizes"
 ENTRIES = "finops:cache:e:"
 VECTORS = "finops:cache:v:"
+QUESTIONS = "finops:cache:q:"
+VECTORS_AND_QUESTIONS = "finops:cache:[vq]:"
+"""The beginning of a pattern."""
 VECTOR_AGES = "finops:cache:vector-ages"
 AUDITS = "finops:cache:audit:"
 ANY = "*"
@@ -69,6 +73,11 @@ def vectors(partition: str) -> str:
 def vector(partition: str, entry_id: str) -> str:
     """Return the key of one vector, where a search index finds it."""
     return f"{VECTORS}{partition}:{entry_id}"
+
+
+def question(partition: str) -> str:
+    """Return the key of a question's vector, which its job's run takes."""
+    return f"{QUESTIONS}{partition}"
 
 
 def vector_index(dimensions: int) -> str:

@@ -32,10 +32,11 @@ class Purge:
 
     @property
     def vectors(self) -> str:
-        """The pattern of the keys of vectors that may be of its entries; losing others is safe: they are a miss."""
+        """The pattern of the keys of vectors that may be of its requests; losing others is safe: they are a miss."""
         scope, any_ = self.scope or keyspace.ANY, keyspace.ANY
         model = name_hash(self.model) if self.model else any_
-        return keyspace.vectors(f"{scope}-{model}-{name_hash(self.partition) if self.partition else any_}-{any_}")
+        partition = name_hash(self.partition) if self.partition else any_
+        return f"{keyspace.VECTORS_AND_QUESTIONS}{scope}-{model}-{partition}-{any_}"
 
     def covers(self, entry: CacheEntry) -> bool:
         """Whether an entry of its scope is to be purged."""

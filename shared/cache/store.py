@@ -20,6 +20,7 @@ from shared.cache.entry import CacheEntry, decode, decode_head
 from shared.cache.identity import name_hash
 from shared.cache.lookup_timer import LookupTimer
 from shared.cache.purge import Purge
+from shared.cache.question_vectors import QuestionVectors
 from shared.cache.write_queue import WriteQueue
 from shared.errors import StoreUnavailable
 from shared.settings.cache import CacheSettings
@@ -118,6 +119,7 @@ class CacheStore:
 
     Attributes:
         audits: How often semantic matches were right.
+        questions: Vectors of questions whose submits found nothing.
     """
 
     def __init__(
@@ -142,6 +144,7 @@ class CacheStore:
         self._paused_until = 0.0
         self._counts = DailyCounts(commands)
         self.audits = AuditLog(commands, self._scripts["audit"])
+        self.questions = QuestionVectors(commands, cipher)
         self.dropped = 0
 
     @property

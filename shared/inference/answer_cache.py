@@ -198,7 +198,7 @@ class AnswerCache:
         if pending is not None:
             self._accept(use, (await self._found(use, pending)).entry)
             if use.entry is None and self.semantic is not None:
-                await self.semantic.find(call, use, answering)
+                await self.semantic.find(call, use, answering, becomes_job=True)
         if use.entry is None or use.refreshed:  # its run refreshes it
             if use.policy.only_if_cached:
                 raise NotCached

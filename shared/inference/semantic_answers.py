@@ -19,6 +19,7 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
+from shared.cache import keyspace
 from shared.cache.agreement import answer_text, are_alike
 from shared.cache.audit_log import Family
 from shared.cache.entry import CacheEntry
@@ -110,21 +111,26 @@ class SemanticAnswers:
         self._trusted: OrderedDict[str, int | None] = OrderedDict()  # family: the lowest similarity that is served
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def find(self, call: Call, use: CacheUse, answering: Answering) -> None:
+    async def find(self, call: Call, use: CacheUse, answering: Answering, *, becomes_job: bool = False) -> None:
         """Note in ``use`` the answer to a question of the same meaning, if one may be served; else what to compare.
 
         Args:
             call: A call for which nothing else was found.
             use: How it uses the cache.
             answering: Makes calls for embeddings and judgements.
+            becomes_job: Whether the call is submitted if nothing is found: its run then takes the question's vector.
         """
         probe = self._probe(call, use, answering)
         if probe is None:
             return
         use.observer = lambda entry: self._observe_soon(probe, entry)
-        lowest = self._trusted.get(probe.family.id)
-        if self._settings.shadow or lowest is None:
+        if self._settings.shadow or self._trusted.get(probe.family.id) is None:
             return
+        await self._serve(probe, use)
+        if becomes_job and use.entry is None and probe.vector is not None:
+            self._store.questions.keep(self._question(probe), probe.vector)
+
+    async def _serve(self, probe: _Probe, use: CacheUse) -> None:
         try:
             match = await self._nearest(probe)
             if match is None:
@@ -162,7 +168,7 @@ class SemanticAnswers:
     async def _nearest(self, probe: _Probe) -> _Match | None:
         """Return the most similar stored question that passes the guards, with its answer."""
         if probe.vector is None:
-            probe.vector = await self._embedder.embed(probe.text, probe.call, probe.answering)
+            probe.vector = await self._vector(probe)
         if probe.vector is None:
             return None
         index, partition = await self._opened(), self._partition(probe, probe.vector)
@@ -183,6 +189,13 @@ class SemanticAnswers:
         await index.remove(partition, gone)
         return found
 
+    async def _vector(self, probe: _Probe) -> Vector | None:
+        if probe.call.job_id and not self._settings.shadow:
+            vector = await self._store.questions.take(self._question(probe))
+            if vector is not None:
+                return vector
+        return await self._embedder.embed(probe.text, probe.call, probe.answering)
+
     async def _entry(self, probe: _Probe, entry_id: str) -> CacheEntry | None:
         slot = probe.slot._replace(id=entry_id, near="")
         found = await self._store.found(slot, self._store.begin(slot))
@@ -193,10 +206,12 @@ class SemanticAnswers:
         return stored is not None and may_share(probe.meaning, stored, strict=self._settings.guards == "strict")
 
     def _partition(self, probe: _Probe, vector: Vector) -> str:
-        """Return the name of the vectors that are compared: purges find it by scope, model and cache key."""
-        slot = probe.slot
-        others = name_hash(f"{probe.others}\0{len(vector)}")
-        return "-".join((slot.scope, name_hash(slot.model), name_hash(slot.partition), others))
+        """Return the name of the vectors that are compared."""
+        return _purgeable(probe.slot, f"{probe.others}\0{len(vector)}")
+
+    def _question(self, probe: _Probe) -> str:
+        """Return the key of the question's vector: equal requests have one."""
+        return keyspace.question(_purgeable(probe.slot, f"{probe.slot.id}\0{self._settings.embedding}"))
 
     async def _opened(self) -> VectorIndex:
         if self._index is None:
@@ -277,6 +292,11 @@ class SemanticAnswers:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+
+
+def _purgeable(slot: Slot, name: str) -> str:
+    """Return the part of a vector's key by which purges find it: scope, model, cache key, and a hash of the name."""
+    return "-".join((slot.scope, name_hash(slot.model), name_hash(slot.partition), name_hash(name)))
 
 
 def _scope_name(caller: Caller, kind: str) -> str:

@@ -74,7 +74,10 @@ async def test_the_nearest_questions_of_a_partition_are_found(kind: IndexKind, i
 async def test_vectors_expire_and_are_purged(kind: IndexKind, index: VectorIndex, redis_8: str) -> None:
     commands = MultiplexedClient(redis_8)
     store = CacheStore(commands, CacheSettings())
-    partition = Purge(scope="5" * 16, partition="k", model="p/m").vectors.removeprefix(keyspace.VECTORS)[:-1] + "1"
+    partition = (
+        Purge(scope="5" * 16, partition="k", model="p/m").vectors.removeprefix(keyspace.VECTORS_AND_QUESTIONS)[:-1]
+        + "1"
+    )
     for size in (64, 32):
         await index.add(f"{partition}{size}", "5-1", vector("How are you?", size), 60)
     client = connect(redis_8)

@@ -2,6 +2,8 @@
 
 import asyncio
 import platform
+from array import array
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,9 @@ import orjson
 import pytest
 
 from bench.redis_servers import server
+from shared.cache import keyspace
 from shared.cache.purge import Purge
+from shared.cache.question_vectors import KEPT_S, QuestionVectors
 from shared.governance.keys.caller import Caller
 from shared.governance.limits.model import Limit
 from shared.inference import embedding, semantic_answers
@@ -17,6 +21,7 @@ from shared.inference.call import Answer, AnswerStream, Call
 from shared.inference.embedding import Embedder
 from shared.inference.inference import Inference
 from shared.settings.cache import SemanticSettings
+from shared.store.encryption import PLAIN, BodyCipher
 from shared.store.multiplexed import MultiplexedClient
 from simulator.serve import RunningSimulator
 from tests.inference.conftest import chat
@@ -128,6 +133,40 @@ async def test_a_submit_is_answered_by_a_match_that_may_be_served(build_cached: 
     assert {request.path for request in sim.requests[asked:]} == {"/v1/embeddings"}
     unlike = cached(question("How is the weather in the mountains today?"), inference)
     assert await inference.stored_answer(unlike) is None
+
+
+async def test_the_run_of_a_submit_that_found_nothing_takes_the_questions_vector(
+    build_cached: Build, sim: RunningSimulator, store: MultiplexedClient
+) -> None:
+    inference = build_cached(cache=settings())
+    await learn(inference)
+    before = embedded(sim)
+    unlike = question("How is the weather in the mountains today?")
+    assert await inference.stored_answer(cached(unlike, inference)) is None
+    [vector] = await store.execute("KEYS", keyspace.question("*"))
+    assert 0 < await store.execute("TTL", vector) <= KEPT_S
+    await ask(inference, replace(unlike, job_id="job"))
+    assert embedded(sim) == before + 1
+    assert not await store.execute("EXISTS", vector)
+    await ask(inference, replace(question("How is the weather by the sea today?"), job_id="other"))
+    assert embedded(sim) == before + 2  # a submit that embedded nothing leaves its run to do so
+
+
+@pytest.mark.parametrize("stored", [b"", b"12345", b"1" * 40_000])
+async def test_a_stored_vector_that_is_none_is_not_taken(store: MultiplexedClient, stored: bytes) -> None:
+    await store.execute("SET", keyspace.question("q"), stored)
+    assert await QuestionVectors(store, PLAIN).take(keyspace.question("q")) is None
+
+
+async def test_vectors_are_sealed_where_bodies_are(store: MultiplexedClient) -> None:
+    await store.execute("PING")  # connected, commands keep their order
+    key, vector = keyspace.question("q"), array("f", [1.0, 0.0])
+    vectors = QuestionVectors(store, BodyCipher([b"1" * 32]))
+    vectors.keep(key, vector)
+    assert await vectors.take(key) == vector
+    vectors.keep(key, vector)
+    assert vector.tobytes() not in await store.execute("GET", key)
+    assert await QuestionVectors(store, BodyCipher([b"2" * 32])).take(key) is None
 
 
 async def test_in_shadow_mode_nothing_is_served_and_everything_is_counted(build_cached: Build) -> None:
