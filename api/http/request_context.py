@@ -120,8 +120,9 @@ async def send_reply(send: Send, reply: Reply) -> None:
 
 def header_lines(headers: Mapping[str, str], *prefixes: str) -> tuple[HeaderLine, ...]:
     """Encode headers; with prefixes, only those whose names start with one."""
-    chosen = ((name, value) for name, value in headers.items() if not prefixes or name.startswith(prefixes))
-    return tuple([(_header_name(name), header_text(value)) for name, value in chosen])
+    if prefixes:
+        headers = {name: value for name, value in headers.items() if name.startswith(prefixes)}
+    return tuple([(_header_name(name), header_text(value)) for name, value in headers.items()])
 
 
 @lru_cache(maxsize=256)

@@ -31,7 +31,7 @@ class DailyCounts:
         self._timer: asyncio.TimerHandle | None = None
         self._writing: asyncio.Task[None] | None = None
 
-    def add(self, name: str, amount: int) -> None:
+    def add(self, name: str, amount: int = 1) -> None:
         """Add to today's counts, soon."""
         self._counts[name] += amount
         if self._timer is None:

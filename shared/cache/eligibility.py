@@ -15,6 +15,8 @@ _CONTINUES = ("previous_response_id", "conversation", "prompt")
 _SEARCHING_PROVIDERS = frozenset({"perplexity"})
 _SEARCHING_MODELS = ("search-preview", "search-api", ":online")
 _CUT = frozenset({"content_filter", "error"})
+# Requests with none of these are not looked at further.
+_TELLING = frozenset({"tools", "web_search_options", "modalities", *_CONTINUES, "input"})
 
 
 def bypass_reason(request_type: RequestType, fields: Mapping[str, Any], provider: str, model: str) -> str:
@@ -26,6 +28,8 @@ def bypass_reason(request_type: RequestType, fields: Mapping[str, Any], provider
         provider: The provider that it resolves to.
         model: As the provider calls it.
     """
+    if _TELLING.isdisjoint(fields):
+        return "live-model" if _is_live(provider, model) else ""
     tools = fields.get("tools")
     if (tools and not all(map(_is_callers, _list(tools)))) or fields.get("web_search_options"):
         return "tools"
@@ -57,10 +61,16 @@ def _continues(fields: Mapping[str, Any]) -> bool:
     )
 
 
-def may_store(request_type: RequestType, body: bytes) -> bool:
-    """Whether an answer is complete and worth storing: not empty, not refused, not cut by a filter."""
+def may_store(request_type: RequestType, body: bytes, answer: object = None) -> bool:
+    """Whether an answer is complete and worth storing: not empty, not refused, not cut by a filter.
+
+    Args:
+        request_type: The endpoint.
+        body: The answer.
+        answer: The same, parsed, where it was; None: it is parsed here.
+    """
     try:
-        answer = orjson.loads(body)
+        answer = orjson.loads(body) if answer is None else answer
     except orjson.JSONDecodeError:
         return False
     if not isinstance(answer, dict) or answer.get("error"):
@@ -79,16 +89,16 @@ def may_store(request_type: RequestType, body: bytes) -> bool:
 
 
 def _is_whole_message(choice: object) -> bool:
-    if not isinstance(choice, Mapping) or not _is_ended(choice):
+    if not isinstance(choice, dict) or not _is_ended(choice):
         return False
     message = choice.get("message")
-    if not isinstance(message, Mapping) or message.get("refusal"):
+    if not isinstance(message, dict) or message.get("refusal"):
         return False
     return bool(message.get("content") or message.get("tool_calls") or message.get("function_call"))
 
 
 def _is_whole_text(choice: object) -> bool:
-    return isinstance(choice, Mapping) and _is_ended(choice) and bool(choice.get("text"))
+    return isinstance(choice, dict) and _is_ended(choice) and bool(choice.get("text"))
 
 
 def _is_ended(choice: Mapping[str, Any]) -> bool:

@@ -30,6 +30,7 @@ class CacheEntry(NamedTuple):
         events: Whether the body is a stream's events.
         partition: ``CachePolicy.partition`` of its request.
         text: The question of its request; empty: only equal requests are served.
+        list_micro_usd: What the call cost at list prices; None: not known.
     """
 
     at: float
@@ -42,6 +43,7 @@ class CacheEntry(NamedTuple):
     events: bool = False
     partition: str = ""
     text: str = ""
+    list_micro_usd: int | None = None
 
     def age_s(self, now: float) -> float:
         """Return its age in seconds."""
@@ -70,6 +72,7 @@ class CacheEntry(NamedTuple):
             "partition": self.partition,
             "size": len(self.body),
             "packed": packed,
+            "list": self.list_micro_usd,
         }
         body = zlib.compress(self.body, 1) if packed else self.body
         if seal is None:
@@ -120,14 +123,15 @@ def decode_head(data: bytes) -> CacheEntry | None:
 
 def _entry(head: Mapping[str, Any], body: bytes) -> CacheEntry:
     return CacheEntry(
-        at=float(head["at"]),
-        ttl_s=int(head["ttl"]),
-        provider=str(head["provider"]),
-        model=str(head["model"]),
-        usage=dict(head["usage"]),
-        body=body,
-        content_type=str(head["type"]),
-        events=bool(head["events"]),
-        partition=str(head["partition"]),
-        text=str(head.get("text", "")),
+        float(head["at"]),
+        int(head["ttl"]),
+        str(head["provider"]),
+        str(head["model"]),
+        dict(head["usage"]),
+        body,
+        str(head["type"]),
+        bool(head["events"]),
+        str(head["partition"]),
+        str(head.get("text", "")),
+        None if (price := head.get("list")) is None else int(price),
     )

@@ -32,30 +32,33 @@ class Flight:
     """One upstream call, and the calls that wait for its answer.
 
     Args:
+        entry_id: Of its answer's entry.
         started: When it was sent, Unix seconds.
-        land: Called once, when it has ended.
+        flights: Those in progress, which it leaves when it has ended.
     """
 
-    __slots__ = ("_deserted", "_land", "_waiting", "ended", "lock", "match", "started")
+    # The class's until they are set: most flights are alone, and only begin and end.
+    ended = False
+    match = EXACT
+    lock: FlightLock | None = None
+    _waiting: set[asyncio.Future[CacheEntry | None]] | None = None
+    _deserted: Callable[[], None] | None = None
 
-    def __init__(self, started: float, land: Callable[[], object]) -> None:
+    def __init__(self, entry_id: str, started: float, flights: dict[str, "Flight"]) -> None:
+        self._entry_id = entry_id
         self.started = started
-        self.ended = False
-        self.match = EXACT
-        self.lock: FlightLock | None = None
-        self._land = land
-        self._waiting: set[asyncio.Future[CacheEntry | None]] = set()
-        self._deserted: Callable[[], None] | None = None
+        self._flights = flights
 
     async def wait(self) -> CacheEntry | None:
         """Wait for its answer; None: it has none that may be shared."""
         waiting: asyncio.Future[CacheEntry | None] = asyncio.get_running_loop().create_future()
-        self._waiting.add(waiting)
+        others = self._waiting = self._waiting or set()
+        others.add(waiting)
         try:
             return await waiting
         finally:
-            self._waiting.discard(waiting)
-            if self._deserted is not None and not self._waiting and not self.ended:
+            others.discard(waiting)
+            if self._deserted is not None and not others and not self.ended:
                 self.go_on(self._deserted)
 
     def end(self, entry: CacheEntry | None, match: Match = EXACT) -> None:
@@ -69,8 +72,8 @@ class Flight:
             return
         self.match = match
         self.ended = True
-        self._land()
-        for waiting in self._waiting:
+        self._flights.pop(self._entry_id, None)
+        for waiting in self._waiting or ():
             if not waiting.done():
                 waiting.set_result(entry)
         if self.lock is not None:
@@ -105,6 +108,5 @@ class Flights:
 
     def start(self, entry_id: str, started: float) -> Flight:
         """Note that a call begins for an entry, of which none is in progress."""
-        flight = Flight(started, lambda: self._flights.pop(entry_id, None))
-        self._flights[entry_id] = flight
+        flight = self._flights[entry_id] = Flight(entry_id, started, self._flights)
         return flight

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Awaitable
 from typing import Any
 
 
@@ -18,26 +19,26 @@ class LookupTimer:
         self._waiting: deque[tuple[float, asyncio.Future[Any]]] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
-    async def reply(self, pending: asyncio.Future[Any]) -> Any:  # noqa: ANN401 - a reply is anything
-        """Return a reply as soon as it is there; None: it is late."""
-        if pending.done():
-            return pending.result()
+    def reply(self, pending: asyncio.Future[Any]) -> Awaitable[Any]:
+        """Return what gives a reply as soon as it is there; None: it is late."""
         if isinstance(pending, asyncio.Task):  # there is no connection yet, and the result of a task is its own
-            try:
-                async with asyncio.timeout(self._timeout_s):
-                    return await pending
-            except TimeoutError:
-                return None
-        self._watch(pending)
-        return await pending
-
-    def _watch(self, pending: asyncio.Future[Any]) -> None:
-        loop, waiting = asyncio.get_running_loop(), self._waiting
+            return self._of_task(pending)
+        if pending.done():
+            return pending
+        loop, waiting = pending.get_loop(), self._waiting
         while waiting and waiting[0][1].done():  # their replies are not to stay in memory until the timer fires
             waiting.popleft()
         waiting.append((loop.time() + self._timeout_s, pending))
         if self._timer is None:
             self._timer = loop.call_at(waiting[0][0], self._give_up, loop)
+        return pending
+
+    async def _of_task(self, task: asyncio.Task[Any]) -> Any:  # noqa: ANN401 - a reply is anything
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await task
+        except TimeoutError:
+            return None
 
     def _give_up(self, loop: asyncio.AbstractEventLoop) -> None:
         waiting, now = self._waiting, loop.time()

@@ -109,10 +109,9 @@ def default_ttl_s(settings: CacheSettings, request_type: str) -> int:
     return settings.embeddings_ttl_s if request_type in {"embeddings", "moderations"} else settings.ttl_s
 
 
-@lru_cache(maxsize=8)
-def _default_policy(ttl_s: int) -> CachePolicy:
-    """Return what a request without headers asks; one object for all, as making one takes 3 us."""
-    return CachePolicy(ttl_s=ttl_s)
+def default_policy(settings: CacheSettings, request_type: str) -> CachePolicy:
+    """Return what a request without headers asks, where it uses the cache."""
+    return CachePolicy(ttl_s=default_ttl_s(settings, request_type))
 
 
 def read_policy(headers: Mapping[bytes, bytes], settings: CacheSettings, request_type: str) -> CachePolicy | None:
@@ -131,7 +130,7 @@ def read_policy(headers: Mapping[bytes, bytes], settings: CacheSettings, request
     """
     ttl_s = default_ttl_s(settings, request_type)
     if HEADERS.isdisjoint(headers):
-        return None if settings.when == "asked" else _default_policy(ttl_s)
+        return None if settings.when == "asked" else default_policy(settings, request_type)
     values = tuple([headers.get(name) for name in _NAMES])
     parse = _parsed if max(map(len, filter(None, values)), default=0) <= PARSED_CHARS else _parse
     return parse(values, ttl_s, settings.max_ttl_s, settings.when == "asked")

@@ -24,7 +24,7 @@ from shared.cache.question_vectors import QuestionVectors
 from shared.cache.write_queue import WriteQueue
 from shared.errors import StoreUnavailable
 from shared.settings.cache import CacheSettings
-from shared.store.commands import RedisCommands
+from shared.store.commands import Argument, Command, RedisCommands
 from shared.store.encryption import PLAIN, BodyCipher
 from shared.store.errors import StoreConnectionError
 from shared.store.scripts import Script, load_scripts
@@ -82,7 +82,7 @@ class Slot(NamedTuple):
 
     def keys(self) -> tuple[str, ...]:
         """Return the keys that a look-up reads: the entry, every mark that may cover it, then the near entry's."""
-        keys = (keyspace.entry(self.id), *_marks(self.scope, self.partition, self.model))
+        keys = (f"{keyspace.ENTRIES}{self.id}", *_marks(self.scope, self.partition, self.model))
         return (*keys, self.near) if self.near else keys
 
 
@@ -106,6 +106,7 @@ class Found(NamedTuple):
 
 
 NOTHING = Found()
+_Answer = tuple[Slot, CacheEntry]
 
 
 class CacheStore:
@@ -118,6 +119,8 @@ class CacheStore:
         cipher: Seals questions and answers.
 
     Attributes:
+        reply: Returns what gives the reply to a look-up, for ``read``.
+        count: Adds to today's counts, soon.
         audits: How often semantic matches were right.
         questions: Vectors of questions whose submits found nothing.
     """
@@ -137,12 +140,13 @@ class CacheStore:
         self._scripts = cache_scripts()
         self._max_entry_bytes = settings.max_entry_kb * 1024
         self._stale_s = max(settings.stale_if_error_s, settings.stale_while_revalidate_s)
-        self._writes = WriteQueue("finops-cache")
+        self._writes = WriteQueue("finops-cache", self._keep, _body_bytes)
         self._queued_bytes = 0
-        self._timer = LookupTimer(settings.lookup_timeout_s)
+        self.reply = LookupTimer(settings.lookup_timeout_s).reply
         self._failures = 0
         self._paused_until = 0.0
         self._counts = DailyCounts(commands)
+        self.count = self._counts.add
         self.audits = AuditLog(commands, self._scripts["audit"])
         self.questions = QuestionVectors(commands, cipher)
         self.dropped = 0
@@ -174,26 +178,31 @@ class CacheStore:
             slot: What was looked up.
             pending: Of ``begin``.
         """
-        if pending is None:
-            return NOTHING
-        replies = await self._timer.reply(pending)
+        return NOTHING if pending is None else self.read(slot, await self.reply(pending))
+
+    def read(self, slot: Slot, replies: Any) -> Found:  # noqa: ANN401 - a reply is anything
+        """Read a reply to a look-up: the values of ``Slot.keys``; anything else is a failure."""
         if not isinstance(replies, list):
             self._failed()
             return NOTHING
         self._failures = 0
-        return self.read(slot, replies)
-
-    def read(self, slot: Slot, replies: Sequence[Any]) -> Found:
-        """Read the values of ``Slot.keys``."""
+        if replies.count(None) == len(replies):
+            return NOTHING
         data, *marks = replies
+        if marks.count(None) == len(marks) and isinstance(data, bytes):
+            entry = self._decoded(slot, data)
+            return NOTHING if entry is None else Found(entry)
         near = marks.pop() if slot.near else None
         near_id = near.decode("ascii", "replace") if isinstance(near, bytes) else ""
         purged_ms = max(map(_mark_ms, marks)) if any(marks) else 0
         if not isinstance(data, bytes):
             return Found(None, purged_ms, near_id) if purged_ms or near_id else NOTHING
-        unseal = partial(self._cipher.open, purpose=keyspace.entry(slot.id)) if self._cipher.is_on else None
-        entry = decode(data, most_bytes=self._max_entry_bytes, unseal=unseal)
+        entry = self._decoded(slot, data)
         return Found(None if entry is None or entry.at * 1000 < purged_ms else entry, purged_ms, near_id)
+
+    def _decoded(self, slot: Slot, data: bytes) -> CacheEntry | None:
+        unseal = partial(self._cipher.open, purpose=keyspace.entry(slot.id)) if self._cipher.is_on else None
+        return decode(data, most_bytes=self._max_entry_bytes, unseal=unseal)
 
     def _failed(self) -> None:
         self._failures += 1
@@ -213,26 +222,26 @@ class CacheStore:
             self.dropped += 1
             return False
         self._queued_bytes += size
-        self._writes.add(partial(self._keep, slot, entry))
+        self._writes.add((slot, entry))
         return True
 
     def after_writes(self, write: Callable[[], Awaitable[None]]) -> None:
         """Do something soon, after what waits to be written."""
-        self._writes.add(write, alone=True)
+        self._writes.after(write)
 
     async def flush(self) -> None:
         """Wait until everything is written."""
         await self._writes.flush()
         await self._counts.flush()
 
-    async def _keep(self, slot: Slot, entry: CacheEntry) -> None:
+    async def _keep(self, answers: Sequence[_Answer]) -> None:
         try:
-            await self._put(slot, entry)
+            await self._put(answers)
         except (StoreConnectionError, ResponseError, DataError) as error:
-            self.dropped += 1
-            logger.warning("an answer could not be stored: %s", error)
+            self.dropped += len(answers)
+            logger.warning("%d answers could not be stored: %s", len(answers), error)
         finally:
-            self._queued_bytes -= len(entry.body)
+            self._queued_bytes -= sum(map(_body_bytes, answers))
 
     async def run(self, name: str, keys: Sequence[str], args: Sequence[str | int]) -> object:
         """Run one of the cache's scripts.
@@ -242,23 +251,23 @@ class CacheStore:
         """
         return await self.commands.script(self._scripts[name], keys, args, retry_safe=True)
 
-    async def _put(self, slot: Slot, entry: CacheEntry) -> None:
-        now, entry_id = time.time(), slot.id
-        seal = partial(self._cipher.seal, purpose=keyspace.entry(entry_id)) if self._cipher.is_on else None
-        life_ms = round((entry.left_s(now) + self._stale_s) * 1000)
-        if life_ms <= 0:
-            return
-        await self.commands.script(
-            self._scripts["keep"],
-            (keyspace.entry(entry_id), keyspace.AGES, keyspace.SIZES),
-            (
-                *(entry_id, entry.encode(seal), life_ms, self._settings.max_mb * MEGABYTE),
-                *(round(now * 1000) + life_ms, round(now * 1000)),
-            ),
-            retry_safe=True,
-        )
-        if slot.near:
-            await self.commands.execute("SET", slot.near, entry_id, "PX", life_ms, retry_safe=True)
+    async def _put(self, answers: Sequence[_Answer]) -> None:
+        now = time.time()
+        keys = [keyspace.AGES, keyspace.SIZES]
+        args: list[Argument] = [self._settings.max_mb * MEGABYTE, round(now * 1000)]
+        near: list[Command] = []
+        for slot, entry in answers:
+            life_ms = round((entry.left_s(now) + self._stale_s) * 1000)
+            if life_ms <= 0:
+                continue
+            keys.append(key := keyspace.entry(slot.id))
+            seal = partial(self._cipher.seal, purpose=key) if self._cipher.is_on else None
+            args += (slot.id, entry.encode(seal), life_ms)
+            if slot.near:
+                near.append(("SET", slot.near, slot.id, "PX", life_ms))
+        if args[2:]:
+            await self.commands.script(self._scripts["keep"], keys, args, retry_safe=True)
+        await self.commands.execute_many(near, retry_safe=True)
 
     async def purge(self, purge: Purge, *, dry_run: bool = False) -> int:
         """Purge entries: no replica serves them after this returns, and their texts are gone.
@@ -334,10 +343,6 @@ class CacheStore:
         keys = (keyspace.AGES, keyspace.SIZES, *map(keyspace.entry, ids))
         return int(await self.commands.script(self._scripts["forget"], keys, ids, retry_safe=True))
 
-    def count(self, name: str, amount: int = 1) -> None:
-        """Add to today's counts, soon."""
-        self._counts.add(name, amount)
-
     async def counts(self, days: Sequence[str]) -> dict[str, int]:
         """Return the sums of days, ``2026-11-29``.
 
@@ -374,6 +379,10 @@ class CacheStore:
             await asyncio.wait(tasks)
         if self._owns_commands:
             await self.commands.aclose()
+
+
+def _body_bytes(answer: _Answer) -> int:
+    return len(answer[1].body)
 
 
 def _mark_ms(mark: object) -> int:

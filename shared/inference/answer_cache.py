@@ -14,15 +14,15 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import orjson
 
-from shared.cache.eligibility import bypass_reason, may_store
+from shared.cache.eligibility import bypass_reason
 from shared.cache.entry import CacheEntry
 from shared.cache.identity import caller_scope, request_hash
-from shared.cache.policy import read_policy
-from shared.cache.recording import StreamRecording
+from shared.cache.policy import HEADERS, default_policy, read_policy
 from shared.cache.store import NOTHING, CacheStore, Found, Slot
 from shared.cache.use import CacheUse
 from shared.errors import GatewayError, NotCached
 from shared.governance.keys.caller import Caller
+from shared.inference.answer_writer import AnswerWriter
 from shared.inference.attempts import Attempts, Once
 from shared.inference.cached_admission import admit, is_rescued
 from shared.inference.call import Answer, AnswerStream, Call, Target
@@ -34,10 +34,9 @@ from shared.inference.replay import ReplayStream
 from shared.inference.semantic_answers import SemanticAnswers
 from shared.inference.single_flight import SingleFlight
 from shared.inference.stored_bodies import debugged, response_of_events, with_debug, with_new_id
-from shared.inference.streaming import ProviderStream
 from shared.settings.cache import CacheSettings
 from shared.surfaces.chat_chunks import replayed
-from shared.surfaces.request_types import CHAT, COMPLETIONS, RESPONSES
+from shared.surfaces.request_types import COMPLETIONS, RESPONSES
 from shared.surfaces.sse import EventSplitter, encode_event, event_data
 from shared.telemetry.upstream import CacheWatch
 
@@ -78,6 +77,12 @@ class AnswerCache:
         watch: Notified of look-ups, savings and stored answers.
         conversations: Store responses under the ids that their callers were given; None: none are stored.
         now: Returns Unix seconds.
+
+    Attributes:
+        store: As given.
+        settings: As given.
+        semantic: Finds answers to questions of the same meaning; None: none are served.
+        writer: Stores answers.
     """
 
     def __init__(
@@ -93,12 +98,16 @@ class AnswerCache:
         self._watch = watch
         self._conversations = conversations
         self._now = now
-        self._types = frozenset(settings.types)
+        asked = settings.when == "asked"
+        # Of requests without a header for the cache; one object a type, as making one takes 3 us.
+        self._policies = {name: None if asked else default_policy(settings, name) for name in settings.types}
         self._flights = SingleFlight(store, watch, settings.collapse)
         self._near = NearAnswers(store, settings)
+        self._has_near = settings.mode in {"near", "semantic"}
         is_semantic = settings.mode == "semantic"
         self.semantic = SemanticAnswers(store, settings, watch) if is_semantic else None
         self._refreshes = Refreshes(store.flush)
+        self.writer = AnswerWriter(store, watch, now)
 
     def use_of(self, headers: Mapping[bytes, bytes], caller: Caller, request_type: str) -> CacheUse | None:
         """Return how a request uses the cache; None: not at all.
@@ -106,20 +115,15 @@ class AnswerCache:
         Raises:
             InvalidRequest: An ``x-bf-cache-*`` header is invalid.
         """
-        if request_type not in self._types:
+        if request_type not in self._policies:
             return None
-        policy = read_policy(headers, self.settings, request_type)
-        return None if policy is None else CacheUse(policy=policy, scope=self.scope_of(caller))
+        plain = HEADERS.isdisjoint(headers)
+        policy = self._policies[request_type] if plain else read_policy(headers, self.settings, request_type)
+        return None if policy is None else CacheUse(policy, self.scope_of(caller))
 
     def scope_of(self, caller: Caller) -> str:
         """Return the hash of whose answers a caller may be served."""
-        return caller_scope(
-            self.settings.scope,
-            key_id=caller.key_id,
-            team=caller.team,
-            customer=caller.customer,
-            bearer=caller.scope,
-        )
+        return caller_scope(self.settings.scope, caller.key_id, caller.team, caller.customer, caller.scope)
 
     async def run(self, call: Call, use: CacheUse, cost: CallCost | None, run: CachedRun[T]) -> T:
         """Serve a stored answer, or that of an identical call in progress, or call a provider.
@@ -130,7 +134,7 @@ class AnswerCache:
             RetryLater: As ``Attempts.over``.
         """
         attempts = await self._find(call, use, cost, run)
-        if attempts is not None:
+        if attempts is not None and use.entry is None:
             try:
                 return await attempts.over(run.targets, run.once)
             except GatewayError as error:
@@ -148,15 +152,16 @@ class AnswerCache:
         A spent budget or token limit does not refuse a hit, which takes nothing of them; a request limit does.
 
         Returns:
-            Its attempts; None: a stored answer is to be served (``use.entry``).
+            Its attempts, for which there is no need if an answer is to be served (``use.entry``); None: one was stored.
         """
         started = time.perf_counter()
         pending = self._begin(call, use, run.targets[0])
         refusal = None if cost is None else await admit(run.targets, cost)
         found = NOTHING
         if pending is not None:
-            found = await self._found(use, pending)
-            self._accept(use, found.entry)
+            found = self._accepted(use, await self.store.reply(pending))
+            if use.question is not None and use.entry is None:
+                found = await self._near_found(use, found)
         seconds = time.perf_counter() - started
         if use.entry is not None:
             self._looked_up(call, use, seconds)
@@ -165,17 +170,15 @@ class AnswerCache:
             return None
         attempts = run.attempts(call, cost)
         try:
-            if refusal is not None:
-                raise refusal
-            if use.policy.only_if_cached:
-                raise NotCached
-            if use.slot is not None and use.policy.look:
+            if refusal is not None or use.policy.only_if_cached:
+                raise refusal or NotCached
+            if not self._is_alone(use):
                 await self._flights.join(use, found.purged_ms, attempts.begin_by)
-                if self.semantic is not None:
-                    await self.semantic.find(call, use, run.answering)
+            if self.semantic is not None:
+                await self.semantic.find(call, use, run.answering)
         finally:
             self._looked_up(call, use, seconds)
-        return None if use.is_hit else attempts
+        return attempts
 
     async def stored_answer(
         self,
@@ -196,7 +199,9 @@ class AnswerCache:
         started = time.perf_counter()
         pending = self._begin(call, use, targets[0])
         if pending is not None:
-            self._accept(use, (await self._found(use, pending)).entry)
+            found = self._accepted(use, await self.store.reply(pending))
+            if use.question is not None and use.entry is None:
+                await self._near_found(use, found)
             if use.entry is None and self.semantic is not None:
                 await self.semantic.find(call, use, answering, becomes_job=True)
         if use.entry is None or use.refreshed:  # its run refreshes it
@@ -209,24 +214,39 @@ class AnswerCache:
             await cost.open_cached(targets)
         return await self.answer(call, use, cost)
 
-    async def _found(self, use: CacheUse, pending: asyncio.Future[Any]) -> Found:
+    def _accepted(self, use: CacheUse, reply: Any) -> Found:  # noqa: ANN401 - a reply is anything
+        """Read the reply to a look-up; note in ``use`` the answer that may be served."""
         assert use.slot is not None  # noqa: S101 - it was looked up
-        found = await self.store.found(use.slot, pending)
-        return found if use.question is None else await self._near.find(use, found)
+        found = self.store.read(use.slot, reply)
+        if found.entry is not None:
+            self._accept(use, found.entry)
+        return found
+
+    async def _near_found(self, use: CacheUse, found: Found) -> Found:
+        """Look a near request up; note in ``use`` its answer, if that may be served."""
+        near = await self._near.find(use, found)
+        if near is not found and near.entry is not None:
+            self._accept(use, near.entry)
+        return near
+
+    def _is_alone(self, use: CacheUse) -> bool:
+        """Whether a call that was looked up in vain has no identical one to wait for."""
+        return use.slot is None or not use.policy.look or self._flights.leads(use, use.slot)
 
     def _begin(self, call: Call, use: CacheUse, target: Target) -> asyncio.Future[Any] | None:
         use.started = self._now()
-        use.bypass = self._bypass(call, use, target)
-        if use.bypass:
+        if bypass := self._bypass(call, use, target):
+            use.bypass = bypass
             return None
         partition, model, fields = use.policy.partition, target.name, call.fields
-        if not _ANSWER_HEADERS.isdisjoint(call.headers):
+        if call.headers and not _ANSWER_HEADERS.isdisjoint(call.headers):
             headers = {name: value for name, value in call.headers.items() if name in _ANSWER_HEADERS}
             fields = {**fields, "headers": headers}
         as_streamed = call.request_type is RESPONSES
         equal = request_hash(call.request_type.name, model, partition, fields, as_streamed=as_streamed)
-        slot = Slot(f"{use.scope}-{equal}", use.scope, partition, model)
-        use.slot = self._near.prepare(call, use, slot, fields)
+        use.slot = slot = Slot(f"{use.scope}-{equal}", use.scope, partition, model)
+        if self._has_near:
+            use.slot = self._near.prepare(call, use, slot, fields)
         return self.store.begin(use.slot) if use.policy.look else None
 
     def _bypass(self, call: Call, use: CacheUse, target: Target) -> str:
@@ -238,12 +258,10 @@ class AnswerCache:
             return "size"
         return bypass_reason(call.request_type, call.fields, target.provider.name, target.model)
 
-    def _accept(self, use: CacheUse, entry: CacheEntry | None) -> None:
-        if entry is None:
-            return
+    def _accept(self, use: CacheUse, entry: CacheEntry) -> None:
         now, policy, settings = self._now(), use.policy, self.settings
-        late_s = -entry.left_s(now)
-        if entry.age_s(now) > policy.max_age_s:
+        late_s = now - entry.at - entry.ttl_s
+        if now - entry.at > policy.max_age_s:
             use.stale = True
         elif late_s < 0 or late_s <= policy.max_stale_s:
             use.entry = entry
@@ -264,7 +282,7 @@ class AnswerCache:
         entry = use.entry
         assert entry is not None  # noqa: S101 - the caller has found one
         ledger = self._book(call, entry, cost)
-        body = await self._own_response(call, entry)
+        body = await self._own_response(call, entry) if call.request_type is RESPONSES else entry.body
         return Answer(
             status=200,
             body=debugged(body, use) if use.policy.debug else body,
@@ -303,9 +321,7 @@ class AnswerCache:
         return events
 
     async def _own_response(self, call: Call, entry: CacheEntry) -> bytes:
-        """Return the body; a response's under an id of its own, by which it is stored (a job's when the job ends)."""
-        if call.request_type is not RESPONSES:
-            return entry.body
+        """Return a response under an id of its own, by which it is stored (a job's when the job ends)."""
         body = with_new_id(call, entry.body)
         response = response_of_events(body)
         if response is not None and self._conversations is not None and not call.job_id:
@@ -315,73 +331,14 @@ class AnswerCache:
     def _book(self, call: Call, entry: CacheEntry, cost: CallCost | None) -> bytes:
         if cost is None:
             return b""
-        ledger = cost.from_cache(entry.provider, entry.model, entry.usage, entry.body)
+        ledger = cost.from_cache(entry)
         self._watch.saved(call.caller.team, entry.provider, entry.model, cost.saved)
         self.store.count("saved_micro_usd", cost.saved)
         return ledger
 
     def _headers(self, use: CacheUse, cost: CallCost | None) -> dict[str, str]:
-        return {**use.headers(self._now()), **({} if cost is None else cost.headers())}
-
-    def store_answer(self, call: Call, use: CacheUse, answer: Answer, cost: CallCost | None) -> None:
-        """Store the answer of a call that was looked up in vain, and say in its headers how the cache was used."""
-        if answer.status == 200 and answer.content_type.startswith("application/json"):
-            use.stored = self._may_store(use, answer.provider, answer.model, cost) and (
-                may_store(call.request_type, answer.body)
-                and self._store(use, answer.body, answer.usage, answer.content_type)
-            )
-        answer.headers = {**answer.headers, **use.headers(self._now())}
-        if use.policy.debug and answer.content_type.startswith("application/json"):
-            answer.body = debugged(answer.body, use)
-
-    def record(self, call: Call, use: CacheUse, stream: ProviderStream, cost: CallCost | None) -> None:
-        """Store the answer of a stream once it is complete, and say in its headers how the cache was used."""
-        if stream.whole is None and self._may_store(use, stream.provider, stream.model, cost):
-            use.stored = True
-            stream.recording = self._recording(call, use)
-        else:
-            use.end()
-        stream.headers = {**stream.headers, **use.headers(self._now())}
-
-    def _recording(self, call: Call, use: CacheUse) -> StreamRecording:
-
-        def store(body: bytes, usage: Mapping[str, Any]) -> None:
-            is_chat = call.request_type is CHAT
-            self._store(use, body, usage, "application/json" if is_chat else "text/event-stream", events=not is_chat)
-
-        return StreamRecording(call.request_type, self.store.max_entry_bytes, store, closed=use.end)
-
-    def _may_store(self, use: CacheUse, provider: str, model: str, cost: CallCost | None) -> bool:
-        """Whether an answer is what was asked for: of the first target, and not cut to what a budget had left."""
-        if use.slot is None or not use.policy.store or use.slot.model != f"{provider}/{model}":
-            return False
-        return cost is None or cost.reservation.output is None
-
-    def _store(
-        self, use: CacheUse, body: bytes, usage: Mapping[str, Any], content_type: str, *, events: bool = False
-    ) -> bool:
-        assert use.slot is not None  # noqa: S101 - checked by the callers
-        provider, _, model = use.slot.model.partition("/")
-        entry = CacheEntry(
-            at=use.started,
-            ttl_s=use.policy.ttl_s,
-            provider=provider,
-            model=model,
-            usage=usage,
-            body=body,
-            content_type=content_type,
-            events=events,
-            partition=use.policy.partition,
-            text="" if use.question is None else use.question.text,
-        )
-        stored = self.store.store(use.slot, entry)
-        use.end(entry)  # after it: another process may call once the entry is written
-        if stored and use.observer is not None:
-            use.observer(entry)
-        self._watch.stored("stored" if stored else "dropped")
-        if stored:
-            self.store.count("stored")
-        return stored
+        headers = use.headers(self._now())
+        return headers if cost is None else headers | cost.headers()
 
     async def aclose(self) -> None:
         """Write what waits."""

@@ -154,6 +154,7 @@ class Answer:
         usage: Token counts as reported by the provider (OpenAI's names), empty if it reported none.
         attempts: Upstream requests made for it.
         ledger: Its ledger entry, JSON; a job's is written together with the job's outcome.
+        parsed: The body, where it was parsed and the cache is to judge it; None: it was not.
     """
 
     status: int
@@ -165,6 +166,7 @@ class Answer:
     usage: Mapping[str, Any] = field(default_factory=dict)
     attempts: int = 1
     ledger: bytes = b""
+    parsed: object = None
 
 
 class AnswerStream(Protocol):

@@ -7,12 +7,13 @@ from typing import Any
 
 import orjson
 
+from shared.cache.entry import CacheEntry
 from shared.errors import ClientGone, GatewayError
-from shared.governance.ledger.writer import CallOutcome, entry_of
+from shared.governance.ledger.writer import CallOutcome, entry_of, hit_entry, who
 from shared.governance.limits.guard import UNLIMITED, Reservation
 from shared.governance.limits.model import MICRO
 from shared.governance.pricing.prices import NO_COST, UNPRICED, Cost
-from shared.governance.pricing.usage import Usage, answer_estimate, choices_of, tier_of, used_by
+from shared.governance.pricing.usage import NOTHING_USED, Usage, answer_estimate, choices_of, tier_of, used_by
 from shared.inference.billing import Billing
 from shared.inference.call import Call, Target
 from shared.surfaces.json_edits import with_members
@@ -171,26 +172,45 @@ class CallCost:
         self.guardrail = getattr(error, "guardrail", "")
         return _status_and_code(error)
 
-    def from_cache(self, provider: str, model: str, reported: Mapping[str, Any], body: bytes) -> bytes:
+    def from_cache(self, answer: CacheEntry) -> bytes:
         """Close a call that a stored answer served: it costs nothing and uses no tokens.
 
         Args:
-            provider: The provider that made the answer.
-            model: As the provider calls it.
-            reported: The provider's usage for it, empty if it reported none.
-            body: The stored answer.
+            answer: The stored answer.
 
         Returns:
             The ledger entry, with what the call would have cost at list prices as ``saved``.
         """
-        call = self._call
-        self.provider, self.model, self._cache = provider, model, "hit"
-        usage = used_by(call.request_type, call.fields, reported)
-        if usage.empty and call.request_type is not MODERATIONS:
-            usage = answer_estimate(call.request_type, call.fields, call.body, body)
-        cost = self._billing.cost(provider, model, usage, call, _tier(reported))
-        self.saved = cost.list_micro_usd if cost.priced else 0
-        return self._close(Usage(), 200, "", cost=NO_COST, content=self._billing.content(call, body))
+        call, billing = self._call, self._billing
+        self.provider, self.model, self._cache = answer.provider, answer.model, "hit"
+        price = answer.list_micro_usd
+        self.saved = self._list_price(answer) if price is None else price
+        content = billing.content(call, answer.body)
+        if self._of_job or self.attempts or content is not None:
+            return self._close(NOTHING_USED, 200, "", cost=NO_COST, content=content)
+        self.cost = NO_COST
+        self.entry = hit_entry(
+            who(call.caller, call.dimensions, call.run),
+            {
+                "type": call.request_type.name,
+                "surface": call.surface,
+                "asked": call.model,
+                "provider": answer.provider,
+                "model": answer.model,
+                "request_id": call.request_id,
+                "latency_ms": self._elapsed_ms(),
+            },
+            self.saved,
+            billing.scopes(answer.provider, answer.model),
+        )
+        billing.settle(self.reservation.reservation, self.entry, self._fallback_ids, of_job=False)
+        return self.entry
+
+    def _list_price(self, answer: CacheEntry) -> int:
+        """Return what a call of which nobody knew it would have cost at list prices, micro-USD; 0: unknown."""
+        usage, _ = self._used(answer.usage, answer.body)
+        cost = self._billing.cost(answer.provider, answer.model, usage, self._call, _tier(answer.usage))
+        return cost.list_micro_usd if cost.priced else 0
 
     def streamed(self, reported: Mapping[str, Any], events: int, error: BaseException | None = None) -> bytes:
         """Close a call whose stream ended, was cut, or was given up by the caller.

@@ -194,7 +194,7 @@ class Inference:
                 answer.ledger = cost.answered(answer.usage, answer.status, answer.body)
                 answer.headers = {**answer.headers, **cost.headers()}
             if use is not None and self.cache is not None:
-                self.cache.store_answer(call, use, answer, cost)
+                self.cache.writer.store_answer(call, use, answer, cost)
         finally:
             if use is not None:
                 use.end()
@@ -234,7 +234,7 @@ class Inference:
                 cost.answered(stream.usage, stream.status, stream.whole)
             stream.headers = {**stream.headers, **cost.headers()}
         if call.cache is not None and self.cache is not None:
-            self.cache.record(call, call.cache, stream, cost)
+            self.cache.writer.record(call, call.cache, stream, cost)
         return stream
 
     async def count_tokens(self, call: Call) -> int | None:
@@ -320,6 +320,7 @@ class Inference:
             model=target.model,
             usage=translated.usage,
             attempts=outgoing.attempt.attempts.made,
+            parsed=None if outgoing.call.cache is None else translated.parsed,
         )
 
     async def _receive_stream(self, outgoing: Outgoing) -> AnswerStream:

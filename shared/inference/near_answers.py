@@ -31,7 +31,7 @@ class NearAnswers:
             slot: Where its own answer is stored.
             fields: What the answer depends on.
         """
-        if self._settings.mode not in {"near", "semantic"} or not use.policy.near:
+        if not use.policy.near:
             return slot
         question = near_question(
             call.request_type, fields, scope=slot.scope, target=slot.model, partition=slot.partition

@@ -31,8 +31,20 @@ class SingleFlight:
         self._collapse = collapse
         self._flights = Flights()
 
+    def leads(self, use: CacheUse, slot: Slot) -> bool:
+        """Whether a call has nothing to wait for; others then wait for its answer until ``use.end``.
+
+        ``join`` takes 6 us for its time limit, and nearly all calls have no need of it.
+        """
+        collapse = self._collapse
+        if collapse == "process" and self._flights.find(slot.id) is None:
+            if use.policy.store:
+                use.flight = self._flights.start(slot.id, use.started)
+            return True
+        return collapse == "off"
+
     async def join(self, use: CacheUse, purged_ms: int, until: float) -> None:
-        """Wait for an identical call in progress; without one, the call leads: others wait for it until ``use.end``.
+        """Wait for an identical call in progress, or in another process; without one, the call leads (``leads``).
 
         Args:
             use: Of the call; ``use.entry`` becomes the answer that it shares, if there is one.
@@ -43,10 +55,7 @@ class SingleFlight:
             DeadlineExceeded: It is over.
         """
         assert use.slot is not None  # noqa: S101 - the caller has looked it up
-        if self._collapse == "off":
-            return
-        if self._collapse == "process" and self._flights.find(use.slot.id) is None:
-            self._start(use)  # without a time limit, which takes 6 us: there is nothing to wait for
+        if use.flight is not None or self._collapse == "off":
             return
         try:
             async with asyncio.timeout_at(None if until == inf else until):
@@ -54,15 +63,15 @@ class SingleFlight:
         except TimeoutError:
             raise DeadlineExceeded("The request timed out while it waited for an identical one.") from None
 
-    def _start(self, use: CacheUse) -> None:
-        if use.policy.store and use.slot is not None:
-            use.flight = self._flights.start(use.slot.id, use.started)
+    def _start(self, use: CacheUse, slot: Slot) -> None:
+        if use.policy.store:
+            use.flight = self._flights.start(slot.id, use.started)
 
     async def _join(self, use: CacheUse, slot: Slot, purged_ms: int) -> None:
         for _ in range(MOST_WAITS):
             flight = self._flights.find(slot.id)
             if flight is None:
-                self._start(use)
+                self._start(use, slot)
                 await self._lead(use, slot)
                 return
             if flight.started * 1000 < purged_ms or use.started - flight.started > use.policy.max_age_s:

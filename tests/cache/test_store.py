@@ -3,7 +3,7 @@
 import asyncio
 import platform
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from shared.cache.entry import CacheEntry
 from shared.cache.lookup_timer import LookupTimer
 from shared.cache.purge import Purge
 from shared.cache.store import CacheStore, Found, Slot
-from shared.cache.write_queue import WriteQueue
+from shared.cache.write_queue import BYTES_AT_ONCE, WriteQueue
 from shared.clock import now
 from shared.errors import StoreUnavailable
 from shared.settings.cache import CacheSettings
@@ -302,22 +302,17 @@ async def test_a_caller_that_leaves_its_look_up_is_not_waited_for() -> None:
 
 
 async def test_writes_leave_together_and_those_that_are_alone_after_them() -> None:
-    queue, done, started = WriteQueue("test"), [], asyncio.Event()
+    done: list[list[str]] = []
 
-    def write(name: str, until: asyncio.Event | None = None) -> Callable[[], Awaitable[None]]:
-        async def run() -> None:
-            if until is None:
-                started.set()
-            else:
-                await until.wait()
-            done.append(name)
+    async def write(names: Sequence[str]) -> None:
+        done.append(list(names))
 
-        return run
-
-    queue.add(write("waits", started))  # for the one that is added after it
-    queue.add(write("second"))
-    queue.add(write("alone"), alone=True)
-    queue.add(write("last"))
+    queue = WriteQueue("test", write, len)
+    queue.add("first")
+    queue.add("second")
+    queue.after(lambda: write(["alone"]))
+    queue.add("last")
+    queue.add("x" * BYTES_AT_ONCE)
     await queue.flush()
-    assert done == ["second", "waits", "alone", "last"]
+    assert done == [["first", "second"], ["alone"], ["last"], ["x" * BYTES_AT_ONCE]]
     await queue.flush()

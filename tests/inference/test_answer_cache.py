@@ -192,10 +192,10 @@ async def test_answers_that_are_too_large_or_not_json_are_not_stored(
     assert inference.cache
     call = cached(chat("sim/gpt"), inference)
     answer = await inference.answer(call)
-    inference.cache.store_answer(call, use_of(call), replace(answer, body=b" " * 2000 + answer.body), None)
+    inference.cache.writer.store_answer(call, use_of(call), replace(answer, body=b" " * 2000 + answer.body), None)
     assert not use_of(call).stored
     other = cached(chat("sim/other"), inference)
-    inference.cache.store_answer(other, use_of(other), replace(answer, content_type="text/plain"), None)
+    inference.cache.writer.store_answer(other, use_of(other), replace(answer, content_type="text/plain"), None)
     assert not use_of(other).stored
 
 

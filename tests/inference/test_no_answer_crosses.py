@@ -66,5 +66,5 @@ async def test_no_answer_is_served_to_a_request_that_differs_in_anything_but_its
                 assert found is not None and orjson.loads(found.body)["choices"][0]["message"]["content"] == str(number)
             else:
                 assert found is None, (number, call.fields)
-                inference.cache.store_answer(call, use_of(call), answer(str(number), model), None)
+                inference.cache.writer.store_answer(call, use_of(call), answer(str(number), model), None)
                 await settled(inference)

@@ -1,10 +1,10 @@
 #!lua
--- Stores an entry, and removes those that expire first until all fit.
--- ARGV: entry id, bytes, life in ms, most bytes of all entries, expiry in ms since 1970, now in ms. KEYS: entry, ages, sizes.
-local ENTRY, AGES, SIZES = KEYS[1], KEYS[2], KEYS[3]
-local id, value, life_ms, most = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local expires_ms, now_ms = tonumber(ARGV[5]), tonumber(ARGV[6])
-local prefix = string.sub(ENTRY, 1, #ENTRY - #id)
+-- Stores entries, and removes those that expire first until all fit.
+-- ARGV: most bytes of all entries, now in ms since 1970; of each entry its id, bytes and life in ms. KEYS: ages, sizes, the entries.
+local AGES, SIZES = KEYS[1], KEYS[2]
+local most, now_ms = tonumber(ARGV[1]), tonumber(ARGV[2])
+local count = math.floor((#ARGV - 2) / 3)
+local prefix = string.sub(KEYS[3], 1, #KEYS[3] - #ARGV[3])
 local TOTAL = 'total'
 
 local function forget(ids)
@@ -18,16 +18,21 @@ local function forget(ids)
   end
 end
 
-local gone = redis.call('ZRANGEBYSCORE', AGES, '-inf', now_ms, 'LIMIT', 0, 64)
+-- More than are stored, so that their number falls.
+local gone = redis.call('ZRANGEBYSCORE', AGES, '-inf', now_ms, 'LIMIT', 0, 64 + count)
 if #gone > 0 then
   redis.call('ZREM', AGES, unpack(gone))
   forget(gone)
 end
-forget({id})
-redis.call('SET', ENTRY, value, 'PX', life_ms)
-redis.call('ZADD', AGES, expires_ms, id)
-redis.call('HSET', SIZES, id, #value)
-local total = redis.call('HINCRBY', SIZES, TOTAL, #value)
+local total = 0
+for i = 1, count do
+  local id, value, life_ms = ARGV[3 * i], ARGV[3 * i + 1], tonumber(ARGV[3 * i + 2])
+  forget({id})
+  redis.call('SET', KEYS[2 + i], value, 'PX', life_ms)
+  redis.call('ZADD', AGES, now_ms + life_ms, id)
+  redis.call('HSET', SIZES, id, #value)
+  total = redis.call('HINCRBY', SIZES, TOTAL, #value)
+end
 local removed = 0
 while total > most do
   local oldest = redis.call('ZPOPMIN', AGES, 32)

@@ -166,6 +166,33 @@ def entry_of(outcome: CallOutcome, at_ms: int | None = None) -> bytes:
     return orjson.dumps(entry)
 
 
+def hit_entry(
+    owner: dict[str, Any],
+    fields: Mapping[str, Any],
+    saved: int,
+    scopes: tuple[str, ...] | None,
+    at_ms: int | None = None,
+) -> bytes:
+    """The entry of a call that a stored answer served, JSON: ``entry_of`` in a third of its time.
+
+    Args:
+        owner: ``who`` made the call.
+        fields: ``type``, ``surface``, ``asked``, ``provider``, ``model``, ``request_id`` and ``latency_ms``.
+        saved: What it would have cost without the cache, micro-USD at list prices.
+        scopes: ``CallOutcome.scopes``.
+        at_ms: When, Unix milliseconds; None: now.
+    """
+    at = int(time.time() * 1000) if at_ms is None else at_ms
+    entry = {"v": ENTRY_VERSION, "at": at, **owner, **fields, "cache": "hit", "status": 200, "priced": True}
+    for name in ("asked", "model", "request_id"):
+        entry[name] = _clean(entry[name])
+    if saved:
+        entry["list"] = entry["saved"] = entry["saved_cache"] = saved
+    if scopes is not None:
+        entry["scopes"] = scopes or ("",)
+    return orjson.dumps(entry)
+
+
 def _of_lane(outcome: CallOutcome) -> dict[str, Any]:
     """The fields of a job that was submitted with patience."""
     if outcome.on_time is None:

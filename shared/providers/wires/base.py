@@ -57,11 +57,17 @@ class UpstreamRequest:
 
 @dataclass(slots=True, kw_only=True)
 class Translated:
-    """A provider's complete answer in OpenAI's format; ``usage`` in OpenAI's names."""
+    """A provider's complete answer in OpenAI's format.
+
+    Attributes:
+        usage: In OpenAI's names.
+        parsed: The body, where it was parsed or made here; None: it was not.
+    """
 
     body: bytes
     content_type: str = "application/json"
     usage: Mapping[str, Any] = field(default_factory=dict)
+    parsed: object = None
 
 
 class MalformedAnswer(ValueError):

@@ -35,7 +35,7 @@ def whole_answer(
         "choices": [{"index": index, "logprobs": None, **choice} for index, choice in enumerate(choices)],
         "usage": usage,
     }
-    return Translated(body=orjson.dumps(completion), usage=usage)
+    return Translated(body=orjson.dumps(completion), usage=usage, parsed=completion)
 
 
 def join_deltas(deltas: Iterable[Delta]) -> dict[str, Any]:

@@ -87,8 +87,8 @@ class OpenAIWire(Wire):
             raise MalformedAnswer("the answer says that it is JSON and is not") from error
         usage = fields.get("usage") if isinstance(fields, dict) else None
         if not isinstance(usage, dict):
-            return Translated(body=body, content_type=content_type)
-        return Translated(body=body, content_type=content_type, usage=billed_usage(usage, fields))
+            return Translated(body=body, content_type=content_type, parsed=fields)
+        return Translated(body=body, content_type=content_type, usage=billed_usage(usage, fields), parsed=fields)
 
     def stream(self, request: ProviderRequest) -> "OpenAIStream":
         """Events forwarded as they are, watched for usage, errors and the end."""

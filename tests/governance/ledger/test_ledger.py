@@ -16,8 +16,8 @@ from shared.governance.ledger.call_log import CallLog
 from shared.governance.ledger.exports import csv_text, json_lines
 from shared.governance.ledger.focus import COLUMNS, NAMES, InvalidFocus, check_row, focus_csv, focus_row
 from shared.governance.ledger.reports import Reports, UsageQuery
-from shared.governance.ledger.writer import MAX_CONTENT, CallOutcome, Ledger, Redaction, entry_of, who
-from shared.governance.pricing.prices import UNPRICED, Cost
+from shared.governance.ledger.writer import MAX_CONTENT, CallOutcome, Ledger, Redaction, entry_of, hit_entry, who
+from shared.governance.pricing.prices import NO_COST, UNPRICED, Cost
 from shared.governance.pricing.usage import Usage
 from shared.keyspace import ALL_KEYS
 from shared.settings.model import LedgerSettings
@@ -38,6 +38,21 @@ def outcome(**changes: Any) -> CallOutcome:
         "latency_ms": 80, "attempts": 2, "request_id": "req_1", "surface": "openai",
     }  # fmt: skip
     return CallOutcome(**{**fields, **changes})
+
+
+@pytest.mark.parametrize("saved", [0, 500])
+@pytest.mark.parametrize("scopes", [None, (), ("provider:openai",)])
+def test_the_entry_of_a_hit_is_that_of_its_outcome(saved: int, scopes: tuple[str, ...] | None) -> None:
+    hit = outcome(
+        usage=Usage(), cost=NO_COST, cache="hit", saved=saved, scopes=scopes, attempts=0, asked="m" * 300,
+        dimensions={"app": "x"},
+    )  # fmt: skip
+    fields = {
+        "type": hit.request_type, "surface": hit.surface, "asked": hit.asked, "provider": hit.provider,
+        "model": hit.model, "request_id": hit.request_id, "latency_ms": hit.latency_ms,
+    }  # fmt: skip
+    entry = hit_entry(who(hit.caller, hit.dimensions), fields, saved, scopes, at_ms=5)
+    assert orjson.loads(entry) == orjson.loads(entry_of(hit, at_ms=5))
 
 
 async def booked(ledger: Ledger, *outcomes: CallOutcome) -> None:
