@@ -66,6 +66,7 @@ class NoResponse:
 
     status = 200
     reason = b"OK"
+    complete = True
     headers = ((b"content-type", b"text/event-stream" if STREAMS else b"application/json"),)
 
     def header(self, name: bytes) -> bytes | None:
