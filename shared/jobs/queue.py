@@ -236,7 +236,7 @@ class JobQueue:
             StoreUnavailable: No answer.
         """
         claimed = ClaimReply._make(reply)
-        rows = [ClaimRow._make(row) for row in claimed.rows]
+        rows = [ClaimRow(*row) for row in claimed.rows]
         large = [row.id for row in rows if row.payload is None and not blob_name(row.payload_as.decode())]
         fetched: dict[bytes, bytes | None] = {}
         if large:

@@ -15,7 +15,7 @@ class QueueForecast(NamedTuple):
 
 
 class ClaimRow(NamedTuple):
-    """A claimed job, as ``claim.lua`` answers it.
+    """A claimed job, as ``claim.lua`` answers it; what follows the payload is only there if any of it is set.
 
     Attributes:
         payload: The request body as it is stored; None: too large to be in the reply.
@@ -26,19 +26,19 @@ class ClaimRow(NamedTuple):
     token: bytes
     priority: bytes
     attempt: bytes
-    deadline_ms: bytes
     owner: bytes
     request_type: bytes
     model: bytes
     request_id: bytes
-    content_type: bytes
     context: bytes
     ttl_s: bytes
     created_ms: bytes
     due_ms: bytes
-    webhook: bytes
-    reason: bytes
     payload: bytes | None
+    deadline_ms: bytes = b"0"
+    content_type: bytes = b""
+    webhook: bytes = b""
+    reason: bytes = b""
     payload_as: bytes = b""
 
 
