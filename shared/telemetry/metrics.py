@@ -119,8 +119,8 @@ class Metrics(StoreGauges):
 
         self._submitted = counter("jobs_submitted", "Accepted submits; created: new, found.", "request_type", "created")
         self._overflowed = counter("jobs_overflowed", "Calls that became jobs for want of room.", "reason")
-        self._claimed = counter("jobs_claimed", "Claims: starts of an attempt.", "priority")
-        self._finished = counter("jobs_finished", "Runs that ended.", "request_type", "outcome")
+        self._claimed = FastCounter("finops_jobs_claimed", "Claims: starts of an attempt.", ["priority"], registry)
+        self._finished = FastCounter("finops_jobs_finished", "Runs that ended.", ["request_type", "outcome"], registry)
         self._reruns = counter("jobs_rerun", "Claims of jobs whose worker was lost.", "priority")
         self._deferred = counter("jobs_deferred", "Runs put off to a later time.", "reason")
         self._schedules_fired = counter("schedules_fired", "Firings of schedules that became jobs.")
@@ -151,14 +151,12 @@ class Metrics(StoreGauges):
         self._wait_seconds = FastHistogram(
             "finops_job_wait_seconds", "From claimable to claimed.", ["priority"], WAIT_BUCKETS_S, registry
         )
-        self._run_seconds = Series(
-            Histogram(
-                "finops_job_run_seconds",
-                "From claim to end of the run.",
-                ["request_type", "outcome"],
-                buckets=RUN_BUCKETS_S,
-                registry=registry,
-            )
+        self._run_seconds = FastHistogram(
+            "finops_job_run_seconds",
+            "From claim to end of the run.",
+            ["request_type", "outcome"],
+            RUN_BUCKETS_S,
+            registry,
         )
 
     def _make_delivery_metrics(self) -> None:
@@ -244,7 +242,7 @@ class Metrics(StoreGauges):
 
     def claimed(self, jobs: int, priority: str) -> None:
         """Jobs were claimed."""
-        self._claimed(priority).inc(jobs)
+        self._claimed.add((priority,), jobs)
 
     def waited(self, seconds: float, priority: str) -> None:
         """A job waited that long for its claim."""
@@ -252,8 +250,8 @@ class Metrics(StoreGauges):
 
     def ran(self, seconds: float, state: str, request_type: str) -> None:
         """A run ended in that state."""
-        self._finished(request_type, state).inc()
-        self._run_seconds(request_type, state).observe(max(seconds, 0.0))
+        self._finished.add((request_type, state))
+        self._run_seconds.observe((request_type, state), max(seconds, 0.0))
 
     def renewed(self, leases: int) -> None:
         """Leases were prolonged."""
