@@ -168,7 +168,8 @@ class Recorder:
             self._on_recorded(handle, self._endings.pop(handle), False)
 
     def _mark_written(self, handle: RunHandle, finish: Finish, accepted: bool) -> None:
-        handle.mark_flushed(len(finish.events))
+        if finish.events:
+            handle.mark_flushed(len(finish.events))
         if finish.outcome is not None:
             self._endings.pop(handle, None)
             self._on_recorded(handle, finish.outcome, accepted)

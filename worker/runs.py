@@ -186,10 +186,8 @@ class Runs:
         ending: Ending | None
         try:
             ending = await self._function(claim, handle)
-            if not isinstance(ending, Outcome | Deferral):
-                raise TypeError(f"a run must return an Outcome or a Deferral, not {type(ending).__name__}")
-            if isinstance(ending, Outcome) and self._is_to_be_packed(ending):
-                ending = await self._stored(handle, ending)
+            if (outcome := self._to_be_packed(ending)) is not None:
+                ending = await self._stored(handle, outcome)
         except asyncio.CancelledError:
             ending = self._ending_of_cancelled(handle)
         except (Exception, SystemExit):
@@ -202,8 +200,18 @@ class Runs:
         elif ending is not None:
             self._recorder().end(handle, ending)
 
-    def _is_to_be_packed(self, outcome: Outcome) -> bool:
-        return self._bodies is not None or len(outcome.result) > self._options.max_result_bytes
+    def _to_be_packed(self, ending: Ending) -> Outcome | None:
+        """Return an outcome that is not stored as it is; None: there is nothing to do.
+
+        Raises:
+            TypeError: It is no ending.
+        """
+        if not isinstance(ending, Outcome):
+            if not isinstance(ending, Deferral):
+                raise TypeError(f"a run must return an Outcome or a Deferral, not {type(ending).__name__}")
+            return None
+        large = len(ending.result) > self._options.max_result_bytes
+        return ending if large or self._bodies is not None else None
 
     async def _stored(self, handle: RunHandle, outcome: Outcome) -> Outcome:
         """Return an outcome with its result as it will be stored; one that is too large is a failure."""

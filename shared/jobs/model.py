@@ -296,11 +296,6 @@ class Outcome:
         if not self.state.terminal:
             raise ValueError(f"{self.state} is not a terminal state")
 
-    @property
-    def data(self) -> bytes:
-        """What Redis is to keep of the result."""
-        return self.result if self.stored is None else self.stored.data
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deferral:

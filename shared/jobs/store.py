@@ -162,8 +162,10 @@ class JobStore:
             if sealed:
                 outcome = self._bodies.for_redis(claim, outcome)
                 events = self._bodies.seal_events(claim.id, events)
-            if outcome is not None and len(outcome.data) > records.LARGE_BYTES:
-                await write_parts(self._scripts, keys.part(claim.id, claim.token), outcome.data)
+            if outcome is not None:
+                data = outcome.result if outcome.stored is None else outcome.stored.data
+                if len(data) > records.LARGE_BYTES:
+                    await write_parts(self._scripts, keys.part(claim.id, claim.token), data)
             args += records.finish_args(claim, outcome, events, item.flushed)
         return [bool(answer) for answer in await self._scripts.run("finish", args)]
 
