@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from shared.store.commands import RedisCommands
+from tests import measuring
+from tests.clock import DATED, chosen
 from tests.measuring import UNTRACED_FILES, UNTRACED_TESTS
 from tests.scheduling import is_fast
 
@@ -42,6 +44,22 @@ def test_what_is_not_traced_for_coverage_exists() -> None:
     assert [name for name in UNTRACED_FILES if not (ROOT / name).exists()] == []
     tests = [name.split("::") for name in UNTRACED_TESTS]
     assert [words for words in tests if f"def {words[-1]}(" not in (ROOT / words[0]).read_text()] == []
+
+
+def test_who_runs_a_few_files_in_one_process_sees_all_that_they_reach(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measuring, "UNTRACED_TESTS", frozenset({request.node.nodeid}))
+    monkeypatch.setattr(measuring, "UNTRACED_FILES", ())
+    monkeypatch.setenv("PYTEST_XDIST_WORKER", "gw7")
+    assert not measuring.is_traced(request.node)
+    monkeypatch.delenv("PYTEST_XDIST_WORKER")
+    assert measuring.is_traced(request.node)
+
+
+def test_a_moved_clock_is_for_tests_that_know_dates_or_for_all() -> None:
+    assert chosen(["--cov"]) == ["-m", "not process and not slow", "--cov", *DATED]
+    assert chosen(["--whole", "--cov"]) == ["--cov"]
 
 
 @pytest.mark.parametrize("number", [1])
