@@ -9,10 +9,13 @@ import orjson
 import pytest
 
 from shared.checks.guardrails import check_guardrails
-from shared.inference.assembly import _inference_class
+from shared.errors import GuardrailDenied
+from shared.inference.assembly import _inference_class, build_inference
+from shared.inference.call import Call
 from shared.inference.guarded import TracedGuardedInference
 from shared.jobs.model import Deferral
 from shared.settings.model import Settings
+from shared.surfaces.request_types import CHAT as CHAT_TYPE
 from shared.telemetry.upstream import UNWATCHED
 from simulator.serve import RunningSimulator
 from tests.api.conftest import ADMIN_KEY, CHAT, KEY_A, KEY_B, Gateway, Start
@@ -291,24 +294,27 @@ async def test_a_guardrail_that_does_not_decide_denies_or_allows_as_configured(
     assert (await lenient.post("/openai/chat/completions", CHAT)).status_code == 200
 
 
-async def test_one_that_cannot_be_reached_or_shown_the_content_does_not_decide(start: Start, guard: Guard) -> None:
+@pytest.mark.parametrize("on_error", ["deny", "allow"])
+async def test_one_that_cannot_be_reached_or_read_the_content_does_not_decide(
+    start: Start, guard: Guard, on_error: str
+) -> None:
     gone = {"url": "http://127.0.0.1:9/", "timeout_s": 5}
-    gateway = await start(
-        guardrails={
-            "gone": {**gone, "models": ["sim/gone"]},
-            "small": {"url": guard.url, "models": ["sim/small"], "max_kb": 1},
-            "forms": {"url": guard.url, "models": ["sim/whisper-1"]},
-            "text": {"url": guard.url, "models": ["sim/text"], "checks": ["answer"]},
-        }
-    )
+    tables: dict[str, dict[str, Any]] = {
+        "gone": {**gone, "models": ["sim/gone"]},
+        "small": {"url": guard.url, "models": ["sim/small"], "max_kb": 1},
+        "forms": {"url": guard.url, "models": ["sim/whisper-1"]},
+        "text": {"url": guard.url, "models": ["sim/text"], "checks": ["answer"]},
+    }
+    gateway = await start(guardrails={name: {**table, "on_error": on_error} for name, table in tables.items()})
+    status = 503 if on_error == "deny" else 200
     for model, size in (("gone", 1), ("small", 3000)):
         body = {"model": f"sim/{model}", "messages": [{"role": "user", "content": "x" * size}]}
-        assert (await gateway.post("/openai/chat/completions", body)).status_code == 503
+        assert (await gateway.post("/openai/chat/completions", body)).status_code == status
     for model, form in (("whisper-1", {}), ("text", {"response_format": "text"})):
         files = {"file": ("a.wav", b"RIFF", "audio/wav")}
         data = {"model": f"sim/{model}", **form}
         answer = await gateway.http.post("/openai/audio/transcriptions", data=data, files=files)
-        assert answer.status_code == 503, answer.text
+        assert answer.status_code == status, answer.text
     assert not guard.asked
 
 
@@ -401,6 +407,17 @@ async def test_verdicts_are_counted(start: Start, guard: Guard) -> None:
     lines = (await gateway.http.get("/metrics", headers=ADMIN)).text
     assert 'finops_guardrail_checks_total{guardrail="guard",stage="request",verdict="allow"} 1.0' in lines
     assert 'finops_guardrail_seconds_count{guardrail="guard",stage="request"} 1.0' in lines
+
+
+async def test_without_billing_an_answer_is_denied_too(guard: Guard, sim: RunningSimulator) -> None:
+    guard.reply = deny
+    provider = {"wire": "openai", "base_url": sim.base_url}
+    settings = Settings.model_validate({"providers": {"sim": provider}, "guardrails": guard.table("answer")})
+    inference = build_inference(settings, {})
+    call = Call(request_type=CHAT_TYPE, model="sim/gpt-4o", body=orjson.dumps(CHAT), fields=dict(CHAT))
+    with pytest.raises(GuardrailDenied, match="denied the answer"):
+        await inference.answer(call)
+    await inference.aclose()
 
 
 async def test_traces_and_guardrails_go_together() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from cli.supervisor.ahead import StartedAhead, receive_orders
 from cli.supervisor.children import Child, ChildPlan
+from tests.served import MEASURED_FINOPS, clean_environ
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(60)]
@@ -66,6 +67,16 @@ async def test_a_child_started_ahead_is_stopped_like_any_other(obedient: Started
     await child.start()
     await child.stop(0)
     assert child.pid is None
+
+
+def test_an_api_that_is_ordered_with_an_invalid_configuration_says_so_and_ends(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    command = (*MEASURED_FINOPS, "api")
+    with StartedAhead(command) as ahead:
+        ahead.order([*command, "--fd", "0"], clean_environ(FINOPS_PORT="many"), (1,))
+        assert asyncio.run(ahead.wait()) == 2
+    assert "FINOPS_PORT" in capfd.readouterr().err
 
 
 async def test_a_process_that_ended_before_its_orders_is_replaced(ended: StartedAhead) -> None:
