@@ -97,6 +97,7 @@ _REASONS: Mapping[str, str] = {
     "store_model_in_db": "models stored in LiteLLM's database are not in this file",
     "context_window_fallbacks": "[fallbacks] are used when a context is too long, too: add these there",
     "content_policy_fallbacks": "add these to [fallbacks] where they should be used for any failure",
+    "guardrails": "configure each endpoint as [guardrails.<name>]",
     "enable_pre_call_checks": "limits of models are checked by their providers",
 }
 _DEFAULT_REASON = "has no counterpart"
@@ -350,7 +351,7 @@ def _rest(draft: Draft, config: Mapping[str, Any]) -> None:
     for name in table(config.get("environment_variables")):
         draft.note(f"environment_variables: {name}", "set it in the environment of the gateway")
     for section in config.keys() - _USED.keys() - {"model_list", "environment_variables"}:
-        draft.note(section, _DEFAULT_REASON)
+        draft.note(section, _REASONS.get(section, _DEFAULT_REASON))
 
 
 def _reference(value: object) -> str:

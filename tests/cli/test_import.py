@@ -307,13 +307,19 @@ def test_a_deployment_of_azure_without_an_address_has_litellms_variable() -> Non
         {"model_name": name, "litellm_params": params, "model_info": {"id": "1", "tier": "free"}} for name in "ab"
     ]
     draft = translate(
-        {"model_list": entries, "router_settings": {"model_group_alias": {"a": "a", "c": 1}}, "extra": {}}
+        {
+            "model_list": entries,
+            "router_settings": {"model_group_alias": {"a": "a", "c": 1}},
+            "extra": {},
+            "guardrails": [],
+        }
     )
     assert draft.document() == {
         "providers": {"azure": {"base_url": "env.AZURE_API_BASE", "keys": ["env.AZURE_API_KEY"]}},
         "aliases": {"a": "azure/gpt-4o", "b": "azure/gpt-4o", "c": "1"},
     }
     assert {"model_list[0] a: model_info.tier: has no counterpart", "extra: has no counterpart"} <= set(draft.notes)
+    assert "guardrails: configure each endpoint as [guardrails.<name>]" in draft.notes
 
 
 def test_odd_limits_and_durations_of_bifrost_are_left_out() -> None:
