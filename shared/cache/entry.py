@@ -60,7 +60,7 @@ class CacheEntry(NamedTuple):
             seal: Encrypts the question and the answer; None: they are stored as they are.
         """
         packed = len(self.body) >= COMPRESSED_FROM
-        head = {
+        head: dict[str, Any] = {
             "v": VERSION,
             "at": self.at,
             "ttl": self.ttl_s,
@@ -75,11 +75,14 @@ class CacheEntry(NamedTuple):
             "list": self.list_micro_usd,
         }
         body = zlib.compress(self.body, 1) if packed else self.body
-        if seal is None:
-            plain = {**({"text": self.text} if self.text else {}), "crc": zlib.crc32(self.body)}
-            return orjson.dumps({**head, **plain}) + b"\n" + body
-        text = self.text.encode("utf-8", "surrogatepass")
-        return orjson.dumps({**head, "sealed": len(text)}) + b"\n" + seal(text + body)
+        if seal is not None:
+            text = self.text.encode("utf-8", "surrogatepass")
+            head["sealed"] = len(text)
+            return b"%b\n%b" % (orjson.dumps(head), seal(text + body))
+        if self.text:
+            head["text"] = self.text
+        head["crc"] = zlib.crc32(self.body)
+        return b"%b\n%b" % (orjson.dumps(head), body)
 
 
 def decode(data: bytes, *, most_bytes: int, unseal: Callable[[bytes], bytes] | None = None) -> CacheEntry | None:

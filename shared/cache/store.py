@@ -27,6 +27,7 @@ from shared.settings.cache import CacheSettings
 from shared.store.commands import Argument, Command, RedisCommands
 from shared.store.encryption import PLAIN, BodyCipher
 from shared.store.errors import StoreConnectionError
+from shared.store.multiplexed import MultiplexedClient
 from shared.store.scripts import Script, load_scripts
 
 MEGABYTE = 1024 * 1024
@@ -134,6 +135,7 @@ class CacheStore:
         cipher: BodyCipher = PLAIN,
     ) -> None:
         self.commands = commands
+        self._begin_mget = commands.begin_mget if isinstance(commands, MultiplexedClient) else self._begin_read
         self._cipher = cipher
         self._settings = settings
         self._owns_commands = owns_commands
@@ -169,7 +171,8 @@ class CacheStore:
         """
         if self._paused_until and asyncio.get_running_loop().time() < self._paused_until:
             return None
-        return self.commands.begin("MGET", *slot.keys())
+        others = _marks(slot.scope, slot.partition, slot.model)
+        return self._begin_mget(f"{keyspace.ENTRIES}{slot.id}", (*others, slot.near) if slot.near else others)
 
     async def found(self, slot: Slot, pending: asyncio.Future[Any] | None) -> Found:
         """Return what a look-up found.
@@ -179,6 +182,9 @@ class CacheStore:
             pending: Of ``begin``.
         """
         return NOTHING if pending is None else self.read(slot, await self.reply(pending))
+
+    def _begin_read(self, key: str, others: tuple[str, ...]) -> asyncio.Future[Any]:
+        return self.commands.begin("MGET", key, *others)
 
     def read(self, slot: Slot, replies: Any) -> Found:  # noqa: ANN401 - a reply is anything
         """Read a reply to a look-up: the values of ``Slot.keys``; anything else is a failure."""

@@ -43,6 +43,16 @@ async def test_all_callers_share_one_connection(client: MultiplexedClient, redis
     assert len(named) == 2  # redis-py's and ours
 
 
+async def test_several_keys_are_read_alike_before_and_after_it_has_connected(client: MultiplexedClient) -> None:
+    others = ("ä" * 40, "b")
+    assert await client.begin_mget("1", others) == [None, None, None]
+    for key in ("1", *others):
+        await client.execute("SET", key, f"of {key}")
+    assert await client.begin_mget("1", others) == [b"of 1", f"of {others[0]}".encode(), b"of b"]
+    assert await client.begin_mget("2", others) == [None, f"of {others[0]}".encode(), b"of b"]
+    assert await client.begin_mget("1", ()) == [b"of 1"]
+
+
 async def test_commands_of_one_turn_leave_in_one_write(listen) -> None:
     chunks: list[bytes] = []
 
