@@ -30,7 +30,7 @@ class CacheEntry(NamedTuple):
         events: Whether the body is a stream's events.
         partition: ``CachePolicy.partition`` of its request.
         text: The question of its request; empty: only equal requests are served.
-        list_micro_usd: What the call cost at list prices; None: not known.
+        list_micro_usd: What the call cost at list prices, 0 without a price; None: nobody looked.
     """
 
     at: float

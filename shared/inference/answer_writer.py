@@ -88,7 +88,7 @@ class AnswerWriter:
             events=events,
             partition=use.policy.partition,
             text="" if use.question is None else use.question.text,
-            list_micro_usd=cost.cost.list_micro_usd if cost is not None and cost.cost.priced else None,
+            list_micro_usd=None if cost is None else cost.cost.list_micro_usd,
         )
         stored = self._store.store(use.slot, entry)
         use.end(entry)  # after it: another process may call once the entry is written

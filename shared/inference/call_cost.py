@@ -207,7 +207,7 @@ class CallCost:
         return self.entry
 
     def _list_price(self, answer: CacheEntry) -> int:
-        """Return what a call of which nobody knew it would have cost at list prices, micro-USD; 0: unknown."""
+        """Return what the call would have cost at list prices, micro-USD, where the entry does not say; 0: no price."""
         usage, _ = self._used(answer.usage, answer.body)
         cost = self._billing.cost(answer.provider, answer.model, usage, self._call, _tier(answer.usage))
         return cost.list_micro_usd if cost.priced else 0
