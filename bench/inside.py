@@ -24,7 +24,7 @@ from uvicorn.server import ServerState
 from api import server
 from api.app import create_app
 from api.http.protocol import JoiningProtocol
-from api.http.request_context import HEADERS_KEY, Reply, send_reply
+from api.http.request_context import Reply, send_reply
 from api.middleware.access_log import AccessLog
 from bench import machine, samples
 from bench.report import Report, number, table
@@ -154,10 +154,6 @@ class Unguarded(JoiningProtocol):
 
     def __init__(self, *args, limits, **options) -> None:
         super().__init__(*args, **options)
-
-    def on_headers_complete(self) -> None:
-        self.scope[HEADERS_KEY] = dict(self.headers)
-        super().on_headers_complete()
 
 
 def _parsed(body: bytes) -> dict:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
+from api.http.cycle import Cycle
 from api.http.request_context import SCOPE_KEY, Message, Receive, RequestContext, Scope
 from shared.background import LARGE_BYTES
 from shared.errors import ClientGone, InvalidRequest, RequestTooLarge
@@ -21,6 +22,9 @@ async def read_body(receive: Receive) -> bytes:
     Raises:
         ClientGone: The caller hung up before the end of the body.
     """
+    cycle = getattr(receive, "__self__", None)
+    if isinstance(cycle, Cycle) and (whole := cycle.take_body()) is not None:
+        return whole
     message = await receive()
     if message["type"] == "http.request" and not message.get("more_body"):
         return message.get("body") or b""

@@ -4,7 +4,7 @@ import asyncio
 from types import TracebackType
 from typing import Self
 
-from api.http.protocol import CallerLine, line_to_caller
+from api.http.cycle import CallerLine, line_to_caller
 from api.http.request_context import Receive
 from shared.errors import ClientGone
 from shared.inference.call import Call

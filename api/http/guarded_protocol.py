@@ -19,8 +19,8 @@ from api.http.connection_limits import (
     ConnectionLimits,
 )
 from api.http.errors import error_reply, surface_of
-from api.http.protocol import CallerLine, JoinedWrites, JoiningProtocol
-from api.http.request_context import HEADERS_KEY
+from api.http.joined_writes import JoinedWrites
+from api.http.protocol import JoiningProtocol
 from api.http.request_head import check_headers, check_size, head_too_large
 from shared.errors import GatewayError, InvalidRequest, Overloaded, RequestTimeout
 
@@ -170,8 +170,7 @@ class GuardedProtocol(JoiningProtocol):
         if declared is not None and len(declared) > LARGE_DIGITS and not self._limits.has_room(0, int(declared)):
             raise _no_room()
         self._phase, self._since, self._progress, self._fed = BODY, None, 0, 0
-        self.scope[HEADERS_KEY] = found  # type: ignore[literal-required]
-        super().on_headers_complete()
+        self.begin_request(found)
         if self._ending:
             self.cycle.keep_alive = False
         self.headers = []  # what the parser reports from here on are trailers: they are dropped
@@ -196,10 +195,8 @@ class GuardedProtocol(JoiningProtocol):
             raise _no_room()
         self._held += size
         self._limits.body_bytes += size
-        cycle.body += body
-        if len(cycle.body) > HIGH_WATER_LIMIT:
+        if cycle.add_body(body) > HIGH_WATER_LIMIT:
             self.flow.pause_reading()
-        cycle.message_event.set()
 
     def on_message_complete(self) -> None:
         """End a request's body."""
@@ -257,7 +254,6 @@ class GuardedProtocol(JoiningProtocol):
         assert running is not None  # noqa: S101 - checked by the caller
         running.disconnected = True
         line = running.message_event
-        assert isinstance(line, CallerLine)  # noqa: S101 - put there by ourselves
         line.set()
         line.hang_up()
 

@@ -1,6 +1,6 @@
 """The context of one HTTP request, shared by every layer, and plain replies in ASGI."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -105,8 +105,78 @@ def json_reply(value: object, status: int = 200, headers: tuple[HeaderLine, ...]
     return Reply(status, orjson.dumps(value), (JSON_TYPE, *headers))
 
 
+class DirectSender:
+    """What our own server offers beside ASGI's messages, which take a coroutine and a dictionary each."""
+
+    def send_whole(self, status: int, lines: Sequence[HeaderLine], body: bytes) -> bool:
+        """Send a whole response at once.
+
+        Args:
+            status: Its status.
+            lines: Its headers in lower case, ``content-length`` included.
+            body: Its body.
+
+        Returns:
+            False where it has to be sent as messages: it has begun, or its caller is slow or gone.
+
+        Raises:
+            RuntimeError: A header holds a control character.
+        """
+        raise NotImplementedError
+
+    def send_part(self, part: bytes) -> bool:
+        """Send a part of a response that has begun without a length and goes on; at once.
+
+        Returns:
+            False where it has to be sent as a message: its caller is slow or gone.
+        """
+        raise NotImplementedError
+
+
+class ResponseSender:
+    """The ``send`` of a request: adds the headers that every response to it has.
+
+    Args:
+        send: The server's.
+        context: The request's, which learns the response's status.
+    """
+
+    __slots__ = ("_context", "_id_line", "_send", "_server")
+
+    def __init__(self, send: Send, context: RequestContext) -> None:
+        self._send = send
+        self._context = context
+        self._id_line: HeaderLine = (b"x-request-id", context.request_id.encode())
+        owner = getattr(send, "__self__", None)
+        self._server = owner if isinstance(owner, DirectSender) else None
+
+    def __call__(self, message: Message) -> Awaitable[None]:
+        """Send a message."""
+        if message["type"] == "http.response.start":
+            self._context.status = message["status"]
+            message["headers"] = [*message.get("headers", ()), self._id_line, *self._context.lines]
+        return self._send(message)
+
+    def send_whole(self, reply: Reply) -> bool:
+        """Send a whole response at once; False: it has to be sent as messages."""
+        if self._server is None:
+            return False
+        context = self._context
+        context.status = reply.status
+        length = (b"content-length", b"%d" % len(reply.body))
+        return self._server.send_whole(
+            reply.status, (*reply.headers, length, self._id_line, *context.lines), reply.body
+        )
+
+    def send_part(self, part: bytes) -> bool:
+        """Send a part of a response that goes on, at once; False: it has to be sent as a message."""
+        return self._server is not None and self._server.send_part(part)
+
+
 async def send_reply(send: Send, reply: Reply) -> None:
     """Send a whole response."""
+    if isinstance(send, ResponseSender) and send.send_whole(reply):
+        return
     body = reply.body
     await send(
         {

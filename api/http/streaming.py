@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import orjson
 
 from api.http.errors import as_gateway_error
-from api.http.request_context import HeaderLine, RequestContext, Send, header_lines
+from api.http.request_context import HeaderLine, RequestContext, ResponseSender, Send, header_lines
 from shared.errors import GatewayError, Overloaded, UpstreamFailure
 from shared.inference.call import AnswerStream
 from shared.jobs.model import Event
@@ -83,11 +83,13 @@ async def send_answer_stream(
     lines = [EVENT_STREAM, *UNBUFFERED]
     lines += header_lines(stream.headers)
     first = last = b""
+    sender = send if isinstance(send, ResponseSender) else None
     try:
         await send({"type": "http.response.start", "status": stream.status, "headers": lines})
         async for chunk in stream:
             first, last = first or chunk, chunk
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            if sender is None or not sender.send_part(chunk):
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
     except asyncio.CancelledError:
         await _send_last(send, error_event(request_type, _ended(), first, last))
         raise

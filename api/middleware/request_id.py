@@ -13,9 +13,9 @@ from api.http.request_context import (
     SCOPE_KEY,
     App,
     HeaderLine,
-    Message,
     Receive,
     RequestContext,
+    ResponseSender,
     Scope,
     Send,
 )
@@ -45,15 +45,7 @@ class RequestId:
         unknown = unknown_headers(headers)
         if unknown and (warning := warning_of(unknown)):
             context.lines = ((WARNING, warning.encode()),)
-        line = (b"x-request-id", request_id.encode())
-
-        def send_with_headers(message: Message) -> object:
-            if message["type"] == "http.response.start":
-                context.status = message["status"]
-                message["headers"] = [*message.get("headers", ()), line, *context.lines]
-            return send(message)
-
-        return self._app(scope, receive, send_with_headers)  # type: ignore[arg-type]
+        return self._app(scope, receive, ResponseSender(send, context))
 
 
 def _repeated(lines: Iterable[HeaderLine]) -> frozenset[bytes]:

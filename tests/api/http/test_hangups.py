@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 import orjson
 import pytest
 
+from api.http.cycle import CallerLine, Flag, line_to_caller
 from api.http.disconnect import Hangup
-from api.http.protocol import CallerLine, Flag, line_to_caller
 from api.http.request_context import RequestContext
 from shared.errors import ClientGone
 from tests.api.conftest import CHAT, Gateway
