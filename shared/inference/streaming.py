@@ -75,10 +75,14 @@ class ProviderStream:
         """
         if self.content_type.startswith("application/json"):
             return await self._read_whole()
-        async for events in self._translated():
-            self._first = events
-            self._exchange.begun()
-            return True
+        while chunk := await self._exchange.more():
+            self._first = self._translate(chunk)
+            if self._translation.complete:
+                await self._end()
+            if self._first:
+                self._exchange.begun()
+                return True
+            self._raise_error()
         return False
 
     def leave(self, call_cost: CallCost | None, late_reads: LateReads) -> bool:
@@ -100,17 +104,20 @@ class ProviderStream:
                 self._record(self._first)
                 yield self._first
             if self.whole is None:
-                async for events in self._translated():
-                    self._record(events)
-                    yield events
+                self._raise_error()  # one that came together with the first events
+                while chunk := await self._exchange.more():
+                    events = self._translate(chunk)
+                    if self._translation.complete:
+                        await self._end()
+                    if events:
+                        self._record(events)
+                        yield events
+                    self._raise_error()
                 if last := self._translation.end():
                     await self._end()
                     self._record(last)
                     yield last
-                if not self._translation.complete:
-                    raise UpstreamFailure(
-                        f"Provider {self.provider!r} ended its stream before the answer was complete."
-                    )
+                self._check_complete()
             self._settle()
         except BaseException as error:
             self._interrupt(error)
@@ -175,20 +182,24 @@ class ProviderStream:
         self._settle(GeneratorExit())
         await asyncio.shield(self._exchange.aclose())
 
-    async def _translated(self) -> AsyncIterator[bytes]:
-        translation = self._translation
-        self._raise_error()  # one that came together with the first events
-        while chunk := await self._exchange.more():
-            try:
-                events = translation.feed(chunk)
-            except MalformedAnswer as error:
-                raise UpstreamFailure(f"Provider {self.provider!r} sent a malformed stream: {error}.") from error
-            if translation.complete:
-                await self._end()
-            if events:
-                self._events += events.count(b"data:")
-                yield self._scrubber.events(events)
-            self._raise_error()
+    def _translate(self, chunk: bytes) -> bytes:
+        """Return the events that a piece of the provider's answer completes, without secrets.
+
+        Raises:
+            UpstreamFailure: The piece is not of the provider's format.
+        """
+        try:
+            events = self._translation.feed(chunk)
+        except MalformedAnswer as error:
+            raise UpstreamFailure(f"Provider {self.provider!r} sent a malformed stream: {error}.") from error
+        if not events:
+            return b""
+        self._events += events.count(b"data:")
+        return self._scrubber.events(events)
+
+    def _check_complete(self) -> None:
+        if not self._translation.complete:
+            raise UpstreamFailure(f"Provider {self.provider!r} ended its stream before the answer was complete.")
 
     def _read_on(self) -> bool:
         """Start to read on for the provider's count, if the caller has left before it and reserved the cost."""

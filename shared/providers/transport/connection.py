@@ -4,7 +4,8 @@ import asyncio
 import math
 import socket
 import ssl
-from typing import Protocol, cast
+from collections.abc import Coroutine
+from typing import Any, Protocol, cast
 
 import httptools
 import httpx
@@ -64,7 +65,6 @@ class Connection(asyncio.Protocol):
             exchange.fail(httpx.RemoteProtocolError(_DISCONNECTED))
             return
         self._exchange = self._answer = exchange
-        self._parser = httptools.HttpResponseParser(self)
         self._unproductive = 0
         self._surplus = False
         self._transport.write(payload)
@@ -85,24 +85,22 @@ class Connection(asyncio.Protocol):
         Raises:
             httpx.TransportError: It will not come.
         """
-        await self._wait_written(exchange)
+        if self._writing:
+            await self._wait_written(exchange)
         until = self._loop.time() + exchange.timeouts.first_byte_s
         while not exchange.head_done and exchange.error is None:
             await self._wait(exchange, Phase.HEAD, until)
         if not exchange.head_done and exchange.error is not None:
             raise exchange.error
 
-    async def wait_body(self, exchange: Exchange, *, keep: bool = False) -> None:
-        """Wait until more of the body is here, or nothing more will come.
+    def wait_body(self, exchange: Exchange, *, keep: bool = False) -> Coroutine[Any, Any, None]:
+        """Wait until there may be more of the body, or nothing more will come; not a coroutine itself, as it is hot.
 
         Args:
             exchange: Whose body.
             keep: Whether the connection stays open when the wait is cancelled, so that the body can be read on.
         """
-        queued = exchange.queued
-        until = self._loop.time() + exchange.timeouts.idle_s
-        while exchange.queued == queued and not exchange.settled:
-            await self._wait(exchange, Phase.BODY, until, keep=keep)
+        return self._wait(exchange, Phase.BODY, self._loop.time() + exchange.timeouts.idle_s, keep=keep)
 
     def resume(self, exchange: Exchange) -> None:
         """Read on, if reading was paused for this exchange."""
@@ -131,6 +129,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport; asyncio has set TCP_NODELAY already."""
         self._transport = cast("asyncio.Transport", transport)
+        self._parser = httptools.HttpResponseParser(self)
         self.made = self.usable = True
         _probe_when_silent(transport)
         self._owner.opened(self)
@@ -270,6 +269,8 @@ class Connection(asyncio.Protocol):
         if unsent or self._surplus or not self._keep_alive:
             self.drop(httpx.ReadError(_DISCONNECTED))
             return
+        if exchange.head_only:  # the parser waits for the body that the head describes
+            self._parser = httptools.HttpResponseParser(self)
         if exchange.paused:
             self._transport.resume_reading()
         self._idle_until = self._loop.time() + self._owner.max_idle_s
