@@ -50,6 +50,7 @@ KINDS = {
     "call": Kind({}, over="call"),
     "event": Kind({}, over="event"),
     "call, with a store": Kind({"cache": {"mode": "off"}}),
+    "submit": Kind({"cache": {"mode": "off"}}, ("x-bf-async: 1",)),
     "cache: bypass (`no-store`)": Kind(CACHED, ("cache-control: no-store",), differ=True),
     "cache: miss": Kind(CACHED, (NOT_STORED,), differ=True),
     "cache: miss, and its answer stored": Kind(CACHED, differ=True),
