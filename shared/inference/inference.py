@@ -29,7 +29,7 @@ from shared.inference.provider_objects import ProviderObjects
 from shared.inference.route import Routing
 from shared.inference.streaming import ProviderStream
 from shared.inference.token_count import count_tokens
-from shared.inference.translation import NOTHING, Prepared, prepared, supported_types
+from shared.inference.translation import NOTHING, Prepared, check_translation, prepared, supported_types
 from shared.providers.client import ProviderClient, UpstreamResponse
 from shared.providers.health.board import HealthBoard
 from shared.providers.health.sharing import SharedHealth
@@ -125,7 +125,8 @@ class Inference:
             if index == 0:
                 await self.objects.check(call, target)
             try:
-                await self._prepared(call, target, recalled)
+                wire = self._client.wire(target.provider)
+                await beside_loop(call.body, check_translation, call, target, wire, recalled)
             except UnsupportedParameter:
                 if index == 0:
                     raise  # a fallback that cannot express it is passed over

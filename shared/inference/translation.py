@@ -71,6 +71,16 @@ def prepared(call: Call, target: Target, wire: Wire, recalled: Recalled = NOTHIN
     return chosen, request, chosen.request(request)
 
 
+def check_translation(call: Call, target: Target, wire: Wire, recalled: Recalled) -> None:
+    """Check that ``prepared`` would make an upstream request, without the work of making it where that is certain.
+
+    Raises:
+        InvalidRequest, UnsupportedParameter: As ``prepared``.
+    """
+    chosen, request = translation(call, target, wire, recalled)
+    chosen.check(request)
+
+
 def _dialect(wire: Wire, target: Target) -> Dialect:
     """The dialect of a target; servers that speak OpenAI's format often know more than OpenAI itself."""
     dialect = wire.dialect(target.model)

@@ -65,9 +65,12 @@ def stored_lines(new: NewJob) -> tuple[str, ...]:
     lines = [label_line(name, value) for name, value in new.labels]
     owner = new.context.get("who")
     if isinstance(owner, Mapping):
-        lines += (label_line(name, value) for name, value in (owner.get("dims") or {}).items())
-        lines += (team_line(owner["team"]),) if owner.get("team") else ()
-        lines += (customer_line(owner["customer"]),) if owner.get("customer") else ()
+        if dims := owner.get("dims"):
+            lines += [label_line(name, value) for name, value in dims.items()]
+        if team := owner.get("team"):
+            lines.append(team_line(team))
+        if customer := owner.get("customer"):
+            lines.append(customer_line(customer))
     return tuple(dict.fromkeys(lines))
 
 

@@ -141,6 +141,14 @@ class Wire(Protocol):
         """
         ...
 
+    def check(self, request: ProviderRequest) -> None:
+        """Check that a request can be expressed, before it is made a job; the default translates it.
+
+        Raises:
+            UnsupportedParameter: As ``request``.
+        """
+        self.request(request)
+
     def answer(self, request: ProviderRequest, body: bytes, content_type: str) -> Translated:
         """The provider's complete answer (2xx) in OpenAI's format.
 

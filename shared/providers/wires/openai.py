@@ -71,6 +71,9 @@ class OpenAIWire(Wire):
             body = _counted(body, request.fields.get("stream_options"))
         return UpstreamRequest(path=f"/{request.request_type.path}", body=body, content_type=request.content_type)
 
+    def check(self, request: ProviderRequest) -> None:
+        """Every request is in this format already."""
+
     def answer(self, request: ProviderRequest, body: bytes, content_type: str) -> Translated:
         """The provider's bytes; read once, for the usage."""
         if request.request_type.binary or not content_type.startswith("application/json"):
