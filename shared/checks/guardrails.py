@@ -14,7 +14,7 @@ from shared.providers.transport import UpstreamTransport
 from shared.settings.guardrails import GuardrailSettings
 from shared.settings.model import Settings
 
-TIMEOUT_S = 4.0
+TIMEOUT_S = 10.0
 _MODEL = "finops/doctor"
 _QUESTION = {
     "request_id": "finops-doctor",
