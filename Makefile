@@ -47,7 +47,7 @@ serve: $(VENV)/.runtime  ## API, worker, store and simulator on this machine
 	@$(RUN)/finops serve --demo
 
 test: setup  ## every test: real Redis, real SDKs, real processes; FAST=1: in a minute those that need no server
-	@$(RUN)/pytest $(if $(FAST),-n 3 --fast,-n 4)
+	@$(RUN)/pytest $(if $(FAST),-n logical --fast,-n 4)
 
 clock: setup  ## the tests that know dates, on a leap day at midnight; AT="+400d 23:59:30", WHOLE=1: all tests
 	@$(RUN)/python -m tests.clock $(if $(WHOLE),--whole) $(AT)

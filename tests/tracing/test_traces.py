@@ -365,6 +365,7 @@ async def test_without_an_endpoint_a_call_reaches_no_code_of_traces(start: Start
     assert not [name for name in called if name.endswith(("tracing.py", "traced.py", "genai_attributes.py"))]
 
 
+@pytest.mark.process
 def test_without_an_endpoint_the_extra_is_not_imported() -> None:
     code = (
         "import sys, api.app, worker.main\n"
