@@ -17,32 +17,30 @@ class EventSplitter:
     """Cuts a stream of bytes, however it arrives, into complete events.
 
     An event ends with an empty line; lines end with LF, CRLF or CR LF mixed. The bytes of an event are not changed.
+
+    Attributes:
+        rest: Bytes of an event that has not ended.
     """
 
-    __slots__ = ("_rest",)
+    __slots__ = ("rest",)
 
     def __init__(self) -> None:
-        self._rest = b""
+        self.rest = b""
 
     def feed(self, data: bytes) -> list[bytes]:
         """The events that ``data`` completes, each with its terminator."""
-        if not self._rest and data.find(b"\n\n") == len(data) - 2 >= 0 and data.find(b"\n\r\n") < 0:
+        if not self.rest and data.find(b"\n\n") == len(data) - 2 >= 0 and data.find(b"\n\r\n") < 0:
             return [data]  # one whole event, as providers send them
-        data = self._rest + data if self._rest else data
+        data = self.rest + data if self.rest else data
         events: list[bytes] = []
         start = 0
         while (end := _event_end(data, start)) > 0:
             events.append(data[start:end])
             start = end
-        self._rest = data[start:]
-        if len(self._rest) > MAX_EVENT_BYTES:
+        self.rest = data[start:]
+        if len(self.rest) > MAX_EVENT_BYTES:
             raise EventTooLong(f"an event of more than {MAX_EVENT_BYTES} bytes")
         return events
-
-    @property
-    def rest(self) -> bytes:
-        """Bytes of an event that has not ended."""
-        return self._rest
 
 
 def _event_end(data: bytes, start: int) -> int:
@@ -52,6 +50,14 @@ def _event_end(data: bytes, start: int) -> int:
     if crlf >= 0:
         return crlf + 3
     return lf + 2 if lf >= 0 else 0
+
+
+def only_event(data: bytes) -> bytes | None:
+    """The data of bytes that are one event of one line, as providers send them; None: they have to be cut."""
+    end = len(data) - 2
+    if data[end:] == b"\n\n" and data.find(b"\n") == end and data.startswith(b"data: ") and data.find(b"\r") < 0:
+        return data[6:end]
+    return None
 
 
 def event_data(event: bytes) -> bytes:

@@ -39,3 +39,14 @@ def test_an_endless_event_is_refused() -> None:
     assert splitter.feed(b"data: ") == []
     with pytest.raises(sse.EventTooLong):
         splitter.feed(b"x" * sse.MAX_EVENT_BYTES)
+
+
+@given(st.lists(st.sampled_from([b"data: ", b"data:", b"x", b"\n", b"\n\n", b"\r", b"\r\n"]), max_size=6).map(b"".join))
+def test_one_event_of_one_line_is_what_cutting_would_find(data: bytes) -> None:
+    only = sse.only_event(data)
+    assert only is None or (sse.EventSplitter().feed(data) == [data] and sse.event_data(data) == only)
+
+
+def test_an_event_of_one_line_needs_no_cutting() -> None:
+    assert sse.only_event(b"data: 1\n\n") == b"1"
+    assert sse.only_event(b"data: 1\n\ndata: 2\n\n") is None
