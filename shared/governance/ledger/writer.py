@@ -8,6 +8,7 @@ import uuid
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import orjson
@@ -37,13 +38,13 @@ _SECRETS = (
 # The roll-ups' group joins its parts with these.
 _CONTROLS = dict.fromkeys(range(32), "")
 
+_NAMES = ("key", "name", "team", "customer", "type", "surface", "asked", "provider", "provider_key", "model")
 _NOTHING_USED = Usage()
 _RARE = Usage._fields.index("cached") + 1  # the units after it
 _NOTHING_RARE = _NOTHING_USED[_RARE:]
 _FIELDS = (
-    "type", "surface", "asked", "provider", "provider_key", "model", "input", "output", "cached", "cost", "list",
-    "cache", "saved", "saved_batch", "saved_tier", "saved_cache", "estimated", "latency_ms", "first_ms", "attempts",
-    "fallbacks", "code", "request_id", "job", "content",
+    "input", "output", "cached", "cost", "list", "cache", "saved", "saved_batch", "saved_tier", "saved_cache",
+    "estimated", "latency_ms", "first_ms", "attempts", "fallbacks", "code", "request_id", "job", "content",
 )  # fmt: skip
 
 logger = logging.getLogger("finops.governance")
@@ -106,29 +107,36 @@ def who(caller: Caller, dimensions: Mapping[str, str] | None = None, run: Run | 
     """The fields of an entry that name its owner and run; a job carries them from submit on."""
     named = (("key", caller.key_id), ("name", caller.name), ("team", caller.team), ("customer", caller.customer))
     fields: dict[str, Any] = {name: _clean(value) for name, value in named if value}
+    _add_tags(fields, caller, dimensions, run)
+    return fields
+
+
+def _add_tags(fields: dict[str, Any], caller: Caller, dimensions: Mapping[str, str] | None, run: Run | None) -> None:
+    """Add the fields of a call's run and dimensions."""
     if run is not None:
         fields["run"] = _clean(run.id)
     if caller.dimensions or dimensions:
         of_call = dimensions.items() if dimensions else ()
         fields["dims"] = {_clean(name): _clean(value) for name, value in (*caller.dimensions, *of_call)}
-    return fields
+
+
+@lru_cache(maxsize=1024)
+def _names(*names: str) -> bytes:
+    """Encode the begin of an entry: the fields of ``_NAMES``, of which most calls of a caller have the same."""
+    fields = {field: _clean(name) for field, name in zip(_NAMES, names, strict=True) if name}
+    return orjson.dumps({"v": ENTRY_VERSION, **fields})[:-1] + b","
 
 
 def entry_of(outcome: CallOutcome, at_ms: int | None = None) -> bytes:
     """The entry of an outcome, JSON; empty fields are left out."""
-    usage, cost = outcome.usage, outcome.cost
-    entry: dict[str, Any] = {
-        "v": ENTRY_VERSION,
-        "at": int(time.time() * 1000) if at_ms is None else at_ms,
-        **who(outcome.caller, outcome.dimensions, outcome.run),
-    }
+    usage, cost, caller = outcome.usage, outcome.cost, outcome.caller
+    names = _names(
+        caller.key_id, caller.name, caller.team, caller.customer, outcome.request_type, outcome.surface, outcome.asked,
+        outcome.provider, outcome.provider_key, outcome.model,
+    )  # fmt: skip
+    entry: dict[str, Any] = {"at": int(time.time() * 1000) if at_ms is None else at_ms}
+    _add_tags(entry, caller, outcome.dimensions, outcome.run)
     values = (
-        outcome.request_type,
-        outcome.surface,
-        _clean(outcome.asked),
-        outcome.provider,
-        _clean(outcome.provider_key),
-        _clean(outcome.model),
         usage.input,
         usage.output,
         usage.cached,
@@ -163,7 +171,7 @@ def entry_of(outcome: CallOutcome, at_ms: int | None = None) -> bytes:
     entry["status"] = outcome.status
     # What failed before any answer cost nothing, for certain; only what was used without a known price is unpriced.
     entry["priced"] = cost.priced or (outcome.status >= 400 and usage.empty)
-    return orjson.dumps(entry)
+    return names + orjson.dumps(entry)[1:]
 
 
 def hit_entry(

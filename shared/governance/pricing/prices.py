@@ -104,6 +104,8 @@ class Price:
         rates = self.rates
         if usage.empty:
             return "requests" in rates
+        if usage[2:] == _NO_PARTS:  # tokens alone
+            return ("input" in rates or not usage.input) and ("output" in rates or not usage.output)
         return all(unit in rates or not getattr(usage, unit) for unit in _WHOLES)
 
     def cost(self, usage: Usage) -> Cost:
