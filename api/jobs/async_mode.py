@@ -9,7 +9,7 @@ from api.http.dimensions import dimensions_of
 from api.http.disconnect import Hangup
 from api.http.headers import passed_headers
 from api.http.request_context import Receive, RequestContext, header_lines
-from api.http.routing_hints import limits, session_of
+from api.http.routing_hints import SDK_TIMEOUT, TIMEOUT, limits, session_of
 from api.http.runs import run_of
 from api.jobs.async_headers import SubmitOptions, polled_id, submit_options, wait_s
 from api.jobs.background import BACKGROUND_FIELDS, STREAM_FIELDS, background_options
@@ -120,7 +120,6 @@ def call_of(context: RequestContext, request: RequestBody, cache: AnswerCache | 
     Raises:
         InvalidRequest: ``x-bf-timeout`` is not a number of seconds, or a header for the cache is invalid.
     """
-    deadline, begin_by = limits(context.headers, asyncio.get_running_loop().time(), stream=request.stream)
     model = request.model or _UNNAMED_MODEL
     call = Call(request_type=request.request_type, model=model, body=request.raw, fields=request.fields)
     # Field by field: so many named arguments are packed into a dictionary and unpacked again. With those of
@@ -129,7 +128,9 @@ def call_of(context: RequestContext, request: RequestBody, cache: AnswerCache | 
     call.caller, call.request_id, call.surface = context.caller, context.request_id, context.surface
     call.headers = passed_headers(context.headers)
     call.session = session_of(context.headers, request.fields)
-    call.deadline, call.begin_by = deadline, begin_by
+    if TIMEOUT in context.headers or SDK_TIMEOUT in context.headers:
+        now = asyncio.get_running_loop().time()
+        call.deadline, call.begin_by = limits(context.headers, now, stream=request.stream)
     call.dimensions = dimensions_of(context.headers, context.caller)
     call.run = run_of(context.headers, request.fields if request.native is None else request.native.fields)
     if cache is not None:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from math import inf
 from typing import Any
 
@@ -15,6 +16,7 @@ from shared.providers.registry import DEFAULT_PROVIDER, IncompleteProvider, Prov
 from shared.settings.model import RouteSettings, Settings
 
 MAX_FALLBACKS = 16
+MAX_KNOWN = 1024  # models whose targets are remembered; callers choose names
 
 Price = Callable[[str, str], float | None]
 """Price of a provider's model, in any comparable unit; None if unknown."""
@@ -46,6 +48,7 @@ class Routing:
         self._fallbacks = settings.fallbacks
         self._board = board
         self._price = price or _unknown_price
+        self._target = lru_cache(maxsize=MAX_KNOWN)(partial(_target, providers))
         self._aliases = {name: _unaliased(name, settings) for name in settings.aliases}
         self._plans = {name: self._plan(name, route) for name, route in settings.routes.items()}
         for name, model in self._aliases.items():
@@ -137,7 +140,7 @@ class Routing:
             plan = self._plans.get(name)
             if plan is not None:
                 return self._ordered(plan, session)
-        return [Target(*self._providers.resolve(name))]
+        return [self._target(name)]
 
     def _ordered(self, plan: Plan, session: str) -> list[Target]:
         if plan.strategy == "least_cost":
@@ -180,6 +183,11 @@ class Routing:
             return Target(*self._providers.resolve(model))
         except GatewayError as error:
             raise IncompleteProvider(f"{path}: {error.message}") from None
+
+
+def _target(providers: Providers, name: str) -> Target:
+    """Return the target of a name that is no alias and no route."""
+    return Target(*providers.resolve(name))
 
 
 def _unaliased(name: str, settings: Settings) -> str:

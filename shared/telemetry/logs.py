@@ -5,6 +5,7 @@ import logging
 import re
 import sys
 import time
+from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from enum import Enum
@@ -92,7 +93,7 @@ class JoinedLines(logging.StreamHandler[TextIO]):
         super().__init__(stream)
         self.setFormatter(form)
         self.json = form if isinstance(form, JsonLines) else None
-        self._kept: list[str] = []
+        self._kept: deque[str] = deque()  # of which both ends are safe between threads, without the lock
         self._flushing: asyncio.AbstractEventLoop | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -105,25 +106,21 @@ class JoinedLines(logging.StreamHandler[TextIO]):
         self.put(line, at_once=record.levelno >= logging.WARNING)
 
     def put(self, line: str, *, at_once: bool = False) -> None:
-        """Write a line, soon or at once; for callers who hold no lock."""
+        """Write a line, soon or at once."""
         loop = None if at_once else asyncio._get_running_loop()  # noqa: SLF001 - does not raise, is documented
-        self.acquire()
-        try:
-            self._kept.append(line)
-            if loop is None:
-                self.flush()
-            elif self._flushing is not loop:
-                self._flushing = loop
-                loop.call_later(KEPT_S, self.flush)
-        finally:
-            self.release()
+        self._kept.append(line)
+        if loop is None:
+            self.flush()
+        elif self._flushing is not loop:
+            self._flushing = loop
+            loop.call_later(KEPT_S, self.flush)
 
     def flush(self) -> None:
         """Write what is kept."""
         self.acquire()
         try:
-            kept, self._kept = self._kept, []
-            self._flushing = None
+            self._flushing = None  # first: a line that comes meanwhile asks for another flush
+            kept = [self._kept.popleft() for _ in range(len(self._kept))]
             with suppress(OSError, ValueError):  # a closed pipe or stream: nobody is left to read it
                 if kept:
                     self.stream.write("\n".join(kept) + "\n")

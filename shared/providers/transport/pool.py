@@ -48,6 +48,7 @@ class OriginPool:
         self._waiters: deque[asyncio.Future[Connection | None]] = deque()
         self._closed = False
         self.max_idle_s = limits.max_idle_s
+        self.time = loop.time  # looking the loop up for each request asks the kernel for the process id
 
     def take_idle(self) -> Connection | None:
         """The connection used last, if one is idle: it is the least likely to have been closed by the peer."""

@@ -117,7 +117,7 @@ class UpstreamTransport(httpx.AsyncBaseTransport):
         self, origin: Origin, payload: bytes, timeouts: Timeouts, *, head_only: bool, rest: bytes = b""
     ) -> RawResponse:
         pool = self._pool(origin)
-        total_at = asyncio.get_running_loop().time() + timeouts.total_s
+        total_at = pool.time() + timeouts.total_s
         connection = pool.take_idle() or await pool.open(timeouts, total_at)
         exchange = Exchange(timeouts, total_at, head_only=head_only, sending=bool(rest))
         try:
