@@ -7,7 +7,9 @@ redis or FastAPI; a part that is already loaded is left alone.
 import gc
 import importlib
 import importlib.util
+import os
 import sys
+from collections.abc import MutableMapping
 from types import ModuleType
 
 
@@ -79,6 +81,14 @@ class _WithoutCommandLine(ModuleType):
     @property
     def Server(self) -> object:  # noqa: N802 - the name of uvicorn's class
         return importlib.import_module("uvicorn.server").Server
+
+
+def without_pydantic_plugins(environ: MutableMapping[str, str] = os.environ) -> None:
+    """Keep pydantic from looking for plugins in every installed package: 20 ms among the 144 of a development setup.
+
+    By the variable that it has for that, which whoever does have a plugin sets otherwise.
+    """
+    environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 
 def without_pydantic_v1() -> None:

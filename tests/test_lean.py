@@ -3,6 +3,10 @@
 import subprocess
 import sys
 
+import pytest
+
+from shared.startup import without_pydantic_plugins
+
 
 def test_httpx_works_without_its_command_line() -> None:
     code = (
@@ -36,6 +40,13 @@ def test_a_process_without_pyjwt_is_left_alone() -> None:
         "importlib.util.find_spec = lambda name: None; defer(); assert 'jwt' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("chosen", ["", "logfire", "__all__"])
+def test_pydantic_looks_for_no_plugins_unless_asked_to(chosen: str) -> None:
+    environ = {"PYDANTIC_DISABLE_PLUGINS": chosen} if chosen else {}
+    without_pydantic_plugins(environ)
+    assert environ == {"PYDANTIC_DISABLE_PLUGINS": chosen or "__all__"}
 
 
 def test_fastapi_works_without_version_1_of_pydantic() -> None:

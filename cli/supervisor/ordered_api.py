@@ -10,6 +10,7 @@ from cli.supervisor.signals import end_on_signals
 from shared.startup import (
     collect_rarely,
     skip_unused_imports,
+    without_pydantic_plugins,
     without_pydantic_v1,
     without_uvicorn_command_line,
 )
@@ -29,11 +30,13 @@ def run_ordered_api(orders_fd: int) -> int:
     collect_rarely()
     skip_unused_imports()
     without_pydantic_v1()
+    without_pydantic_plugins()
     without_uvicorn_command_line()
     from api.server import run_api  # noqa: PLC0415 - only now: see above
     from shared.settings.load import InvalidConfiguration, load_settings  # noqa: PLC0415
 
     options = _options(receive_orders(orders_fd))
+    without_pydantic_plugins()  # the orders replaced the environment
     end_on_signals()
     hold_lifeline()
     try:
