@@ -7,7 +7,6 @@ from typing import Any
 
 import httpx
 import orjson
-import pandas as pd
 import pytest
 
 from api.usage.downloads import FORMATS, ROWS_AT_ONCE, Download, pieces, renderer
@@ -22,7 +21,6 @@ from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
-FOCUS_TYPES = {"Decimal": pd.api.types.is_numeric_dtype, "Date/Time": pd.api.types.is_datetime64_any_dtype}
 CALLS = 100_000
 
 
@@ -46,6 +44,9 @@ def _call(at: int) -> CallOutcome:
 @pytest.mark.slow
 @pytest.mark.timeout(300)  # a hundred thousand of anything takes its time where coverage is measured
 async def test_a_hundred_thousand_calls_in_focus_load_in_pandas() -> None:
+    import pandas as pd  # here, as each pytest worker would import it to collect the tests: 0.6 s of CPU
+
+    kinds = {"Decimal": pd.api.types.is_numeric_dtype, "Date/Time": pd.api.types.is_datetime64_any_dtype}
     text = io.BytesIO()
     async for piece in pieces(_many_calls(), renderer("focus", ())):
         text.write(piece)
@@ -58,7 +59,7 @@ async def test_a_hundred_thousand_calls_in_focus_load_in_pandas() -> None:
     for column in COLUMNS:
         values = frame[column.name]
         if values.notna().any():
-            assert FOCUS_TYPES.get(column.type, pd.api.types.is_string_dtype)(values), column
+            assert kinds.get(column.type, pd.api.types.is_string_dtype)(values), column
         assert column.nullable or values.notna().all(), column
         assert not column.allowed or set(values.dropna()) <= set(column.allowed), column
     assert set(frame["BillingCurrency"]) == {"USD"}
