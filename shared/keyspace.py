@@ -9,7 +9,7 @@ from shared.jobs import keys as jobs
 from shared.patience import keys as patience
 from shared.providers.health import keys as health
 from shared.schedules import keys as schedules
-from shared.store import probe, reloads, schema
+from shared.store import probe, reloads, schema, shards
 from shared.store.keyspace import Key
 from shared.webhooks import keys as webhooks
 
@@ -22,7 +22,7 @@ KEYS_BY_OWNER: dict[str, tuple[Key, ...]] = {
     "health": health.KEYS,
     "governance": governance.KEYS,
     "cache": cache.KEYS,
-    "store": (*probe.KEYS, *reloads.KEYS, *schema.KEYS),
+    "store": (*probe.KEYS, *reloads.KEYS, *schema.KEYS, *shards.KEYS),
     "webhooks": webhooks.KEYS,
     "alerts": alerts.KEYS,
 }

@@ -13,7 +13,7 @@ from shared.errors import StoreUnavailable
 from shared.jobs import keys
 from shared.jobs.model import Priority
 from shared.jobs.queue import ClaimBatch, JobQueue
-from shared.jobs.scripts import as_caller_sees, engine_scripts
+from shared.jobs.scripts import as_caller_sees, scripts_of
 from shared.store.commands import Argument, RedisCommands
 from shared.store.errors import StoreConnectionError
 
@@ -42,7 +42,7 @@ class ClaimSource:
         self._worker_id = worker_id
         self._priorities = tuple(priorities)
         self._wakes = tuple(keys.wake(priority) for priority in self._priorities)
-        self._script = engine_scripts()["claim"]
+        self._script = scripts_of(commands)["claim"]
         self._connection: AbstractConnection | None = None
         self._client_id: int | None = None
         self._blocked = False

@@ -26,6 +26,9 @@ KEYS: tuple[Key, ...] = (
     Key("finops:usage:d:<day>", "hash", "400 days (configurable)", "sums per group of a day"),
     Key("finops:usage:h:<hour>:groups", "hash", "as the sums", "how many groups of the hour's sums each key added"),
     Key("finops:usage:d:<day>:groups", "hash", "as the sums", "the same of the day"),
+    Key("finops:bookings", "stream", "permanent, empties itself", "of a shard other than 0: changes of limits and ledger"),
+    Key("finops:shards:booked", "hash", "permanent, 63 fields", "the last of these that was booked, by shard"),
+    Key("finops:shards:carrier", "string", "2 s, renewed", "of a shard other than 0: the worker that carries its bookings"),
     Key("finops:writer:<process>", "string", "1 hour", "the last batch that a process booked"),
     Key("finops:alerts", "stream", "permanent, 10,000 entries", "thresholds of budgets, unusual spending"),
     Key("finops:alerted:<percent>:<meter>", "string", "the window + 1 hour", "a threshold alerts once"),
@@ -61,6 +64,8 @@ ALERTS = "finops:alerts"
 ALERT_WATCH = "finops:alerts:watch"
 AUDIT = "finops:audit"
 BOOKS = "finops:books"
+BOOKINGS = "finops:bookings"
+CARRIER = "finops:shards:carrier"
 TOKENS = "finops:tokens"
 KEY_SET = "finops:keys"
 KEYS_DELETED = "finops:keys:deleted"

@@ -10,7 +10,7 @@ from redis.exceptions import NoScriptError, ResponseError
 
 from shared.errors import StoreUnavailable
 from shared.jobs import keys
-from shared.jobs.scripts import as_caller_sees, engine_scripts
+from shared.jobs.scripts import as_caller_sees, scripts_of
 from shared.store.commands import Argument, Command, PooledCommands, load_script
 from shared.store.errors import StoreConnectionError
 
@@ -50,6 +50,7 @@ class Durability:
 
     def __init__(self, commands: PooledCommands, mode: Mode = "fsync", min_replicas: int = 1) -> None:
         self._commands = commands
+        self._known = scripts_of(commands)
         self._mode = mode
         self._min_replicas = min_replicas
         self._waiting: list[_Pending] = []
@@ -86,7 +87,7 @@ class Durability:
         Raises:
             StoreUnavailable: No answer, or disk or replicas did not answer in time.
         """
-        return await self._add(("EVALSHA", engine_scripts()[name].sha1, 0, *args), name)
+        return await self._add(("EVALSHA", self._known[name].sha1, 0, *args), name)
 
     async def _add(self, command: Command | None, script: str = "") -> Any:  # noqa: ANN401
         try:
@@ -98,7 +99,7 @@ class Durability:
                 return await self._in_round(command)
         except NoScriptError:
             pass  # the primary has moved since
-        return await self._in_round(("EVAL", engine_scripts()[script].source, *command[2:]))
+        return await self._in_round(("EVAL", self._known[script].source, *command[2:]))
 
     async def _in_round(self, command: Command | None) -> Any:  # noqa: ANN401
         """Return the reply to a command that was sent with others."""
@@ -110,7 +111,7 @@ class Durability:
 
     async def _load(self, script: str) -> bool:
         try:
-            return await load_script(self._commands, engine_scripts()[script])
+            return await load_script(self._commands, self._known[script])
         except (StoreConnectionError, ResponseError) as error:
             raise as_caller_sees(error) from error
 

@@ -15,6 +15,8 @@ from shared.store.scripts import Script, load_scripts
 # The Lua that reserves and books what jobs cost. Named, not imported: governance and jobs are independent layers in
 # Python, but an outcome and its ledger entry have to be written by one script, atomically.
 ACCOUNTING_LIBRARIES = ("shared.governance.limits.lua", "shared.governance.ledger.lua")
+# In shards other than 0 the same functions write into a stream, which is carried to shard 0: money is there.
+SHARD_LIBRARIES = ("shared.governance.bookings.lua",)
 
 
 @cache
@@ -27,17 +29,22 @@ def engine_scripts(libraries: tuple[str, ...] = ACCOUNTING_LIBRARIES) -> dict[st
     return dict(load_scripts("shared.jobs.lua", *libraries))
 
 
+def scripts_of(commands: RedisCommands) -> dict[str, Script]:
+    """Return the engine's scripts for a connection: those of its shard."""
+    return engine_scripts() if commands.shard == 0 else engine_scripts(SHARD_LIBRARIES)
+
+
 class EngineScripts:
     """Runs scripts and commands, and translates store failures.
 
     Args:
         commands: The store.
-        scripts: By name; default: the engine's.
+        scripts: By name; default: the engine's, for the shard of the connection.
     """
 
     def __init__(self, commands: RedisCommands, scripts: Mapping[str, Script] | None = None) -> None:
         self._commands = commands
-        self._scripts = engine_scripts() if scripts is None else scripts
+        self._scripts = scripts_of(commands) if scripts is None else scripts
 
     async def run(self, name: str, args: Sequence[Argument], *, retry_safe: bool = False) -> Any:  # noqa: ANN401
         """Run a script and return its raw reply.

@@ -18,6 +18,7 @@ MEANINGS: Mapping[str, Mapping[str, str]] = {
         "url": "URL of the job store; without it `finops serve` starts one of its own",
         "allow_eviction": "start although the store may evict keys, and lose jobs, when its memory is full",
         "max_memory_mb": "memory limit of the embedded store; none: no limit",
+        "shards": "job engines that the jobs are spread over; for life once it is more than 1",
     },
     "ServerSettings": {
         "host": "address to listen on",

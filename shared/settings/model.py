@@ -63,6 +63,7 @@ class RedisSettings(Section):
     url: SecretStr | None = None
     allow_eviction: bool = False
     max_memory_mb: Annotated[int, Field(ge=16)] | None = None
+    shards: Annotated[int, Field(ge=1, le=64)] = 1
 
 
 class ServerSettings(Section):

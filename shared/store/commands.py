@@ -26,7 +26,12 @@ class RedisCommands(Protocol):
     `retry_safe=True` says that executing a command twice is harmless; it is then sent once more when
     the connection is lost. Everything else fails instead, because it may have been executed. A command that
     a demoted server refused is sent once more too, to whoever answers at the address by then.
+
+    Attributes:
+        shard: Whose keys the commands name.
     """
+
+    shard: int
 
     async def execute(self, *args: Argument, retry_safe: bool = False) -> Any:  # noqa: ANN401 a reply is anything
         """Execute one command.
@@ -82,9 +87,11 @@ class PooledCommands:
     Args:
         redis: The client, closed with this object.
         knows_script_flags: False for a server that rejects `#!lua`: fakeredis, Redis before 7.
+        shard: That of the client.
     """
 
-    def __init__(self, redis: Redis, *, knows_script_flags: bool = True) -> None:
+    def __init__(self, redis: Redis, *, knows_script_flags: bool = True, shard: int = 0) -> None:
+        self.shard = shard
         self._redis = redis
         # A second client on the same pool, without the callbacks that turn replies into dicts and booleans.
         self._raw = Redis(connection_pool=redis.connection_pool)

@@ -19,10 +19,11 @@ from redis.typing import EncodableT
 from shared.store.address import Address, mask, parse_address
 from shared.store.commands import translated_faults
 from shared.store.errors import StoreConnectionError
-from shared.store.hash_tag import LISTING, HashTag, engine_tag
+from shared.store.hash_tag import LISTING, HashTag
 from shared.store.locator import Locator, check_role, locator_of
 from shared.store.primary_watch import NodeAddress, PrimaryWatch
 from shared.store.refusals import is_moved
+from shared.store.shard_tags import shard_tag
 
 if TYPE_CHECKING:
     from arq.connections import ArqRedis
@@ -41,6 +42,7 @@ def connect(
     health_check_interval_s: int = 30,
     max_connections: int = 64,
     client_name: str = "finops",
+    shard: int = 0,
 ) -> Redis:
     """Create a client, which connects on first use. Close it with `aclose`.
 
@@ -54,6 +56,7 @@ def connect(
         health_check_interval_s: A connection idle for longer is tried with PING before use.
         max_connections: Callers beyond it wait for one, `connect_timeout_s` at most.
         client_name: What CLIENT LIST shows.
+        shard: Whose keys the commands name.
 
     Raises:
         ValueError: The URL is invalid.
@@ -61,6 +64,7 @@ def connect(
     return Redis.from_pool(
         _make_pool(
             parse_address(url),
+            shard,
             socket_connect_timeout=connect_timeout_s,
             socket_timeout=timeout_s,
             health_check_interval=health_check_interval_s,
@@ -203,7 +207,9 @@ class _TlsOverTcp(_Tcp, SSLConnection):
 
 
 class _SocketFile(_StoreConnection, UnixDomainSocketConnection):
-    pass
+    def __init__(self, *, tag: HashTag | None, **arguments: Any) -> None:  # noqa: ANN401 redis-py's
+        super().__init__(**arguments)
+        self.tag = tag
 
 
 class _Pool(BlockingConnectionPool):
@@ -217,14 +223,14 @@ class _Pool(BlockingConnectionPool):
             await self.watch.aclose()
 
 
-def _make_pool(address: Address, **limits: Any) -> BlockingConnectionPool:  # noqa: ANN401
+def _make_pool(address: Address, shard: int, **limits: Any) -> BlockingConnectionPool:  # noqa: ANN401
     # Not after a timeout: waiting for a silent server once is long enough.
     retry = Retry(
         ExponentialBackoff(cap=0.5, base=0.05),
         CONNECT_RETRIES,
         supported_errors=(RedisConnectionError, ConnectionError, FileNotFoundError),  # type: ignore[arg-type]
     )
-    location = _location(address)
+    location = _location(address, shard)
     pool = _Pool(
         db=address.db,
         username=address.username,
@@ -239,16 +245,17 @@ def _make_pool(address: Address, **limits: Any) -> BlockingConnectionPool:  # no
     return pool
 
 
-def _location(address: Address) -> dict[str, Any]:
+def _location(address: Address, shard: int) -> dict[str, Any]:
     """Return redis-py's connection arguments for the address."""
+    tag = shard_tag(shard, is_cluster=bool(address.nodes))
     if address.path is not None:
-        return {"connection_class": _SocketFile, "path": address.path}
+        return {"connection_class": _SocketFile, "path": address.path, "tag": tag}
     location: dict[str, Any] = {
         "host": address.host,
         "port": address.port,
         "socket_keepalive": True,
-        "locator": locator_of(address),
-        "tag": engine_tag() if address.nodes else None,
+        "locator": locator_of(address, shard=shard),
+        "tag": tag,
     }
     if address.tls is None:
         return {"connection_class": _Tcp, **location}

@@ -12,8 +12,8 @@ from redis.exceptions import RedisError, ResponseError
 
 from shared.store.address import Address
 from shared.store.errors import StoreConnectionError
-from shared.store.hash_tag import engine_tag
 from shared.store.primary_watch import ClusterWatch, NodeAddress, PrimaryWatch, SentinelWatch
+from shared.store.shard_tags import cluster_tag
 
 
 class Locator(Protocol):
@@ -38,17 +38,18 @@ class Locator(Protocol):
         ...
 
 
-def locator_of(address: Address, *, timeout_s: float = 0.5) -> Locator:
+def locator_of(address: Address, *, timeout_s: float = 0.5, shard: int = 0) -> Locator:
     """Return what finds the primary of an address.
 
     Args:
         address: Where the store is, or its Sentinels, or nodes of its cluster.
         timeout_s: For all Sentinels or nodes together.
+        shard: Whose keys are wanted; on a cluster, shards may be on different primaries.
     """
     if address.sentinels:
         return SentinelLocator(address, timeout_s)
     if address.nodes:
-        return ClusterLocator(address, timeout_s)
+        return ClusterLocator(address, timeout_s, cluster_tag(shard).slot)
     return FixedLocator(address)
 
 
@@ -148,7 +149,7 @@ class SentinelLocator(_JoinedLookup):
 
 
 class ClusterLocator(_JoinedLookup):
-    """Asks the nodes of a cluster for the primary of our slot.
+    """Asks the nodes of a cluster for the primary of a slot.
 
     All known nodes are asked at once, and what most of them name counts: a node that was cut off still names the old
     primary. redis-py's own discovery believes the first node that answers, and builds a table of all 16,384 slots.
@@ -157,16 +158,17 @@ class ClusterLocator(_JoinedLookup):
     Args:
         address: The nodes to begin with.
         timeout_s: For all nodes together; once most agree, the others are not waited for.
+        slot: The slot of the keys.
     """
 
     finds_primary = True
 
-    def __init__(self, address: Address, timeout_s: float) -> None:
-        self.watch = ClusterWatch(address.url)
+    def __init__(self, address: Address, timeout_s: float, slot: int) -> None:
+        self.watch = ClusterWatch((address.url, slot))
         self._address = address
         self._timeout_s = timeout_s
         self._known = frozenset(address.nodes)
-        self._slot = engine_tag().slot
+        self._slot = slot
         self._arguments: dict[str, Any] = {
             "username": address.username,
             "password": address.password,

@@ -14,12 +14,13 @@ from redis.exceptions import DataError, ResponseError
 from shared.store.address import mask, parse_address
 from shared.store.commands import Argument, Command, raise_first_error, reply_or_error, run_script
 from shared.store.errors import StoreConnectionError
-from shared.store.hash_tag import LISTING, engine_tag
+from shared.store.hash_tag import LISTING
 from shared.store.link import Link
 from shared.store.locator import check_role, locator_of
 from shared.store.primary_watch import NodeAddress
 from shared.store.refusals import refusal_of
 from shared.store.scripts import Script
+from shared.store.shard_tags import shard_tag
 
 
 def _both(names: str) -> frozenset[str | bytes]:
@@ -54,6 +55,7 @@ class MultiplexedClient:
         connect_timeout_s: For connecting, TLS, AUTH and SELECT together.
         max_in_flight: Callers beyond it wait.
         client_name: What CLIENT LIST shows.
+        shard: Whose keys the commands name.
 
     Raises:
         ValueError: The URL is invalid.
@@ -68,10 +70,12 @@ class MultiplexedClient:
         connect_timeout_s: float = 2.0,
         max_in_flight: int = 10_000,
         client_name: str = "finops",
+        shard: int = 0,
     ) -> None:
+        self.shard = shard
         self._address = parse_address(url)
-        self._locator = locator_of(self._address, timeout_s=connect_timeout_s / 2)
-        self._tag = engine_tag() if self._address.nodes else None
+        self._locator = locator_of(self._address, timeout_s=connect_timeout_s / 2, shard=shard)
+        self._tag = shard_tag(shard, is_cluster=bool(self._address.nodes))
         self._pack = _pack if self._tag is None else self._pack_tagged
         self._tls: ssl.SSLContext | None = self._address.tls.context() if self._address.tls else None
         self._timeout_s = timeout_s

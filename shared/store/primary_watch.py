@@ -102,10 +102,10 @@ class ClusterWatch:
     primary again; those that wait without one hear of it here.
 
     Args:
-        cluster: What tells one cluster from another: its URL.
+        cluster: What tells one primary's cluster from another: its URL and a slot.
     """
 
-    def __init__(self, cluster: str) -> None:
+    def __init__(self, cluster: tuple[str, int]) -> None:
         self._cluster = cluster
         self._followers: set[Leave] = set()
 

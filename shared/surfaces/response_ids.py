@@ -8,9 +8,14 @@ _PREFIX = "resp_"
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
-def mint_response_id() -> str:
-    """A new id: ``resp_`` and 48 hexadecimal digits, as OpenAI's."""
-    return minted_ids.mint(_PREFIX)
+def mint_response_id(shard: int = 0) -> str:
+    """A new id: ``resp_`` and 48 hexadecimal digits, as OpenAI's; of a job in a shard other than 0, it names that."""
+    return minted_ids.mint(_PREFIX, shard)
+
+
+def shard_of_response(response_id: str) -> int:
+    """The shard that an id names; 0 for any other text."""
+    return minted_ids.shard_in(_PREFIX, response_id)
 
 
 def is_minted(response_id: str) -> bool:

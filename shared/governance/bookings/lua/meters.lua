@@ -1,0 +1,1 @@
+-- Limits are in shard 0: the scripts of other shards change them through the stream of books.lua.
