@@ -13,6 +13,7 @@ from starlette.applications import Starlette
 from starlette.datastructures import State
 from starlette.types import ASGIApp
 
+from api.engine import StoreConnections, build_engine
 from api.files.uploads import MAX_FIELDS_BYTES
 from api.gateway_app import GatewayApp
 from api.hot_routes import hot_endpoints, probes
@@ -50,11 +51,7 @@ from shared.inference.billing import Billing
 from shared.inference.inference import Inference
 from shared.jobs.bodies import BodyPolicy
 from shared.jobs.durability import ANSWER_TIMEOUT_S
-from shared.jobs.events import EventLog
-from shared.jobs.operations import OperationStore
-from shared.jobs.queue import JobQueue, QueueLimits
-from shared.jobs.store import JobStore
-from shared.jobs.waiting import OutcomeWaiters
+from shared.jobs.queue import QueueLimits
 from shared.patience.gathering import GatheredBatches
 from shared.schedules.store import ScheduleStore
 from shared.settings.model import Settings
@@ -103,6 +100,7 @@ def create_app(
         try:
             services.inference.start()
             services.figures.start()
+            services.engine.start()
             metrics.share(folder_of(variables))
             await services.governance.start()
             await _check_store(services)
@@ -137,24 +135,36 @@ async def _check_store(services: Services) -> None:
     """Check that jobs can be kept on the store as configured; an unreachable one is accepted: it may start later.
 
     Raises:
-        StoreUnsuitable: The store is a cluster that its URL does not name, or evicts keys.
+        StoreUnsuitable: The store is a cluster that its URL does not name, evicts keys, or has other shards.
         DurabilityRefused: It cannot do what ``jobs.durability`` asks for.
     """
     with suppress(StoreUnavailable, StoreConnectionError):
         redis = services.settings.redis
         is_cluster = redis.url is not None and names_cluster(redis.url.get_secret_value())
-        await check_server(services.commands, allow_eviction=redis.allow_eviction, is_cluster=is_cluster)
+        await check_server(
+            services.commands, allow_eviction=redis.allow_eviction, is_cluster=is_cluster, shards=redis.shards
+        )
         await services.queue.check_durability()
 
 
-def _commands(url: str) -> MultiplexedClient:
-    return MultiplexedClient(
-        url, timeout_s=STORE_TIMEOUT_S, connect_timeout_s=STORE_CONNECT_TIMEOUT_S, client_name="finops-api"
+def _connections(settings: Settings, url: str, shard: int) -> StoreConnections:
+    return StoreConnections(
+        commands=MultiplexedClient(
+            url,
+            timeout_s=STORE_TIMEOUT_S,
+            connect_timeout_s=STORE_CONNECT_TIMEOUT_S,
+            client_name="finops-api",
+            shard=shard,
+        ),
+        durable=_durable_connection(settings, url, shard),
+        subscription=partial(_subscription, url, shard),
     )
 
 
-def _subscription(url: str) -> Redis:
-    return connect(url, connect_timeout_s=STORE_CONNECT_TIMEOUT_S, timeout_s=None, client_name="finops-api-waits")
+def _subscription(url: str, shard: int) -> Redis:
+    return connect(
+        url, connect_timeout_s=STORE_CONNECT_TIMEOUT_S, timeout_s=None, client_name="finops-api-waits", shard=shard
+    )
 
 
 def _inference(
@@ -183,24 +193,25 @@ def build_services(
 ) -> Services:
     """Build the services of a process. Nothing is connected yet, so Redis may start later."""
     url = settings.redis.url.get_secret_value() if settings.redis.url else DEFAULT_REDIS_URL
-    commands, bodies = _commands(url), BodyPolicy.of(settings, metrics.blobs)
-    store, events, sessions = JobStore(commands, bodies), EventLog(commands, bodies.cipher), Sessions(commands)
-    subscription, durable = partial(_subscription, url), _durable_connection(settings, url)
+    bodies = BodyPolicy.of(settings, metrics.blobs)
+    shards = [_connections(settings, url, shard) for shard in range(settings.redis.shards)]
+    engine = build_engine(shards, QueueLimits.of(settings.jobs), bodies)
+    commands, subscription = shards[0].commands, shards[0].subscription
     shared, billing = SharedStore(commands, subscription, bodies.cipher), build_billing(settings, commands, metrics)
     inference = _inference(settings, metrics, billing=billing, store=shared, environ=environ, tracing=tracing)
-    queue = JobQueue(commands, QueueLimits.of(settings.jobs), durable=durable, bodies=bodies)
+    sessions = Sessions(commands)
     ring = VirtualKeyCache(commands, settings, subscription)
     return Services(
         settings=settings,
         commands=commands,
-        durable=durable,
-        queue=queue,
-        store=store,
-        submitter=build_submitter(inference, queue, store, tracing),
+        engine=engine,
+        queue=engine.queue,
+        store=engine.store,
+        submitter=build_submitter(inference, engine.queue, engine.store, tracing, engine.settle),
         lanes=build_lanes(inference, billing, commands, settings),
         gathered=GatheredBatches(commands, settings.jobs.patience),
-        events=events,
-        waiters=OutcomeWaiters(store, events, subscription),
+        events=engine.events,
+        waiters=engine.waiters,
         inference=inference,
         governance=Authenticator(settings, admin_key=admin_key, ring=ring, sessions=sessions),
         metrics=metrics,
@@ -212,7 +223,9 @@ def build_services(
         files=FileStore(commands, max_owner_bytes=settings.files.max_owner_bytes, bodies=bodies),
         batches=BatchStore(commands, bodies.cipher),
         schedules=ScheduleStore(commands, bodies.cipher),
-        operations=OperationStore(commands),
+        operations=engine.operations,
+        pauses=engine.pauses,
+        overview=engine.overview,
         sessions=sessions,
         openid=build_openid(settings.auth.oidc),
         deliveries=DeliveryStore(commands, settings.webhooks_delivery),
@@ -224,13 +237,20 @@ def build_services(
     )
 
 
-def _durable_connection(settings: Settings, url: str) -> PooledCommands | None:
+def _durable_connection(settings: Settings, url: str, shard: int) -> PooledCommands | None:
     """Return a connection for submits that wait for disk or replicas; such a wait blocks its connection."""
     if settings.jobs.durability == "everysec":
         return None
     timeout_s = ANSWER_TIMEOUT_S[settings.jobs.durability]
     return PooledCommands(
-        connect(url, timeout_s=timeout_s, connect_timeout_s=STORE_CONNECT_TIMEOUT_S, client_name="finops-api-disk")
+        connect(
+            url,
+            timeout_s=timeout_s,
+            connect_timeout_s=STORE_CONNECT_TIMEOUT_S,
+            client_name="finops-api-disk",
+            shard=shard,
+        ),
+        shard=shard,
     )
 
 

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import cast
 
+from api.engine import JobEngine
 from api.http.call_slots import CallSlots
 from api.http.client_address import ClientAddresses
 from api.http.login_throttle import LoginThrottle
@@ -26,6 +27,8 @@ from shared.inference.lane_choice import LaneChooser
 from shared.inference.submission import Submitter
 from shared.jobs.events import EventLog
 from shared.jobs.operations import OperationStore
+from shared.jobs.overview import OverviewReader
+from shared.jobs.pauses import PauseStore
 from shared.jobs.queue import JobQueue
 from shared.jobs.store import JobStore
 from shared.jobs.waiting import OutcomeWaiters
@@ -45,7 +48,7 @@ class Services:
 
     settings: Settings
     commands: RedisCommands
-    durable: RedisCommands | None
+    engine: JobEngine
     queue: JobQueue
     store: JobStore
     submitter: Submitter
@@ -68,6 +71,8 @@ class Services:
     batches: BatchStore
     schedules: ScheduleStore
     operations: OperationStore
+    pauses: PauseStore
+    overview: OverviewReader
     sessions: Sessions
     openid: OpenIdProvider | None
     shared_answers: SharedAnswers = field(default_factory=SharedAnswers)
@@ -81,12 +86,9 @@ class Services:
     async def aclose(self) -> None:
         """Close every connection."""
         await self.figures.aclose()
-        await self.waiters.aclose()
         await self.governance.aclose()
         await self.inference.aclose()
-        await self.commands.aclose()
-        if self.durable is not None:
-            await self.durable.aclose()
+        await self.engine.aclose()
         if self.tracing is not None:
             await asyncio.to_thread(self.tracing.close)
 

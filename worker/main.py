@@ -227,13 +227,14 @@ async def _check_store(settings: Settings) -> None:
     """Check that jobs can be kept on the store; an unreachable one is waited for.
 
     Raises:
-        StoreUnsuitable: The store is a cluster that its URL does not name, or evicts keys.
+        StoreUnsuitable: The store is a cluster that its URL does not name, evicts keys, or has other shards.
     """
     assert settings.redis.url is not None  # noqa: S101 - checked by the caller
     url = settings.redis.url.get_secret_value()
     commands = MultiplexedClient(url, client_name="finops-check")
     try:
-        await check_server(commands, allow_eviction=settings.redis.allow_eviction, is_cluster=names_cluster(url))
+        redis, is_cluster = settings.redis, names_cluster(url)
+        await check_server(commands, allow_eviction=redis.allow_eviction, is_cluster=is_cluster, shards=redis.shards)
     except StoreConnectionError as error:
         logger.warning("the job store is not available yet: %s", error)
     finally:

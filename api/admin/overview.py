@@ -7,7 +7,7 @@ from typing import Any, Final
 from api.services import Services
 from shared.governance.ledger.reports import Reports, UsageQuery
 from shared.governance.limits.model import MICRO
-from shared.jobs.overview import MOST_STRINGS, HourSums, Overview, OverviewReader
+from shared.jobs.overview import MOST_STRINGS, HourSums, Overview
 from shared.jobs.store import QueueStats
 from shared.surfaces.envelope import envelope
 
@@ -32,7 +32,7 @@ async def read_figures(services: Services) -> dict[str, Any]:
         StoreUnavailable: No answer.
     """
     sessions = services.sessions.in_use()[:MOST_STRINGS]
-    read = await OverviewReader(services.commands).read(FAILED_JOBS, sessions)
+    read = await services.overview.read(FAILED_JOBS, sessions)
     services.sessions.renew(sessions, read.strings)
     return {
         "queue": _queue(read.stats),

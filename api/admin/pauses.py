@@ -11,7 +11,7 @@ from api.endpoints.deps import ContextDep, ServicesDep, as_response
 from api.http.query import list_reply
 from api.http.request_context import AuditEvent, json_reply
 from shared import clock
-from shared.jobs.pauses import Pause, PauseStore, check_scope
+from shared.jobs.pauses import Pause, check_scope
 from shared.settings.section import Section
 
 router = admin_router("/api/queue/pauses")
@@ -38,7 +38,7 @@ class NewPause(Section):
 @router.get("", summary="List the pauses of the queue")
 async def list_pauses(services: ServicesDep) -> Response:
     """All pauses in force, by scope."""
-    pauses = [_shape(pause) for pause in await PauseStore(services.commands).list()]
+    pauses = [_shape(pause) for pause in await services.pauses.list()]
     return as_response(list_reply(pauses, more=False))
 
 
@@ -56,14 +56,14 @@ async def put_pause(scope: str, body: NewPause, services: ServicesDep, context: 
         created_ms=round(clock.now().timestamp() * 1000),
     )
     context.audit_event = AuditEvent(scope, {"reason": body.reason})
-    await PauseStore(services.commands).put(pause)
+    await services.pauses.put(pause)
     return as_response(json_reply(_shape(pause)))
 
 
 @router.delete("/{scope:path}", summary="Resume a part of the queue")
 async def delete_pause(scope: str, services: ServicesDep) -> Response:
     """Its jobs are claimed again, in their old order; a caller's share does not grow by the time that it waited."""
-    await PauseStore(services.commands).delete(check_scope(scope))
+    await services.pauses.delete(check_scope(scope))
     return as_response(json_reply({"id": scope, "object": "pause", "scope": scope, "deleted": True}))
 
 

@@ -1,7 +1,6 @@
 """The ``x-bf-async`` switch: submit, poll and wait; none of them calls inference."""
 
 import asyncio
-import uuid
 from dataclasses import replace
 from typing import Any
 
@@ -26,7 +25,8 @@ from shared.inference.submission import PARKED
 from shared.jobs.labels import metadata_labels
 from shared.jobs.model import Job, NewJob
 from shared.jobs.queue import Submission
-from shared.patience.lanes import LANE
+from shared.jobs.shard_ids import mint_job_id
+from shared.patience.lanes import LANE, Lane
 from shared.providers.registry import DEFAULT_PROVIDER
 from shared.surfaces.json_edits import with_members
 from shared.surfaces.large_json import dump_object
@@ -92,7 +92,10 @@ async def _accept(
     def show_limits(reservation: Reservation) -> None:
         context.lines += header_lines(reservation.headers())
 
-    made = await beside_loop(request.raw, new_job, services, context, request, call, options, native=native)
+    gathered = lane is not None and lane.lane is Lane.BATCH
+    made = await beside_loop(
+        request.raw, new_job, services, context, request, call, options, native=native, gathered=gathered
+    )
     new = with_lane(made, lane)
     submission = await services.submitter.submit(call, new, show_limits)
     await gather(services.gathered, submission, new, lane)
@@ -147,11 +150,24 @@ def new_job(
     options: SubmitOptions,
     *,
     native: bool = False,
+    gathered: bool = False,
 ) -> NewJob:
-    """Make the job of a request that has been checked and authorised."""
-    caller = call.caller
+    """Make the job of a request that has been checked and authorised.
+
+    Args:
+        services: The application's.
+        context: The request's.
+        request: The request.
+        call: It, as its limits see it.
+        options: Of its submit.
+        native: Whether it is a background response, whose id says so.
+        gathered: Whether it waits for a batch; batches are in shard 0.
+    """
+    caller, digest = call.caller, digest_of(request)
+    key = options.idempotency_key or digest
+    shard = 0 if gathered else services.queue.shard_for(caller.key_id, key, request.raw)
     return NewJob(
-        id=mint_response_id() if native else str(uuid.uuid4()),
+        id=mint_response_id(shard) if native else mint_job_id(shard),
         owner=caller.key_id,
         dedupe_scope=caller.scope or caller.key_id,
         request_type=request.request_type.name,
@@ -171,7 +187,7 @@ def new_job(
         idempotency_key=options.idempotency_key,
         blind_retry=options.blind_retry,
         webhook=options.webhook,
-        fingerprint=digest_of(request),
+        fingerprint=digest,
         keep_payload=request.request_type is RESPONSES,
         labels=metadata_labels(request.fields),
     )

@@ -17,7 +17,7 @@ from shared.inference.inference import Inference
 from shared.inference.lane_choice import LaneChooser
 from shared.inference.owned_ids import OwnedIds
 from shared.inference.route import Routing
-from shared.inference.submission import Submitter
+from shared.inference.submission import Settle, Submitter, nothing_to_settle
 from shared.inference.traced import TracedInference, TracedSubmitter
 from shared.jobs.queue import JobQueue
 from shared.jobs.store import JobStore
@@ -97,11 +97,13 @@ def build_tracing(settings: Settings, tier: str, version: str) -> Tracing | None
     return Tracing(settings.telemetry, tier, version, redact)
 
 
-def build_submitter(inference: Inference, queue: JobQueue, store: JobStore, tracing: Tracing | None) -> Submitter:
+def build_submitter(
+    inference: Inference, queue: JobQueue, store: JobStore, tracing: Tracing | None, settle: Settle = nothing_to_settle
+) -> Submitter:
     """Build what submits jobs, with spans if there is something that makes them."""
     if tracing is None:
-        return Submitter(inference, queue, store)
-    return TracedSubmitter(tracing, inference, queue, store)
+        return Submitter(inference, queue, store, settle)
+    return TracedSubmitter(tracing, inference, queue, store, settle)
 
 
 def build_lanes(inference: Inference, billing: Billing, commands: RedisCommands, settings: Settings) -> LaneChooser:

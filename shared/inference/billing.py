@@ -57,7 +57,7 @@ class Billing:
         self.prices = PriceBook(settings.prices, price_sources)
         self.price_refresh = PriceRefresh(PriceStore(commands), self.prices)
         self.watch = watch
-        self._parked = ParkedJobs(commands)
+        self.parked = ParkedJobs(commands)
         self._redaction = Redaction(settings.log.redact) if settings.log.content else None
         self._providers = {
             name: limits
@@ -115,9 +115,9 @@ class Billing:
             reservation = await self._reserve(call.job_id, limits, call, targets, of_job=True, renewed=True)
         except (BudgetExceeded, RequestLimited, TokenLimited) as error:
             if error.parks:
-                await self._parked.add(call.job_id, error.limit)
+                await self.parked.add(call.job_id, error.limit)
             raise
-        await self._parked.remove(call.job_id)
+        await self.parked.remove(call.job_id)
         return reservation
 
     def estimate_of_job(self, call: Call, target: Target) -> Mapping[str, Any]:

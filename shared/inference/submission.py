@@ -8,7 +8,7 @@
                              └ a limit is spent: look for a repeat once more, then refuse
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from shared.errors import (
@@ -30,6 +30,7 @@ PARKED = "parked"
 """In the context of a job that waits for a limit's next window; its run makes the reservation."""
 AFTER_TURN_S = 0.05
 OnReserved = Callable[[Reservation], None]
+Settle = Callable[[str], Awaitable[None]]
 # After these the job exists, or may exist, under the reserved id: its end settles the reservation, or its time does.
 _MAY_HAVE_TAKEN_EFFECT = (StoreUnavailable, RetryRefused)
 
@@ -43,6 +44,10 @@ def _ignore(_reservation: Reservation) -> None:
     """Do nothing: the caller does not show limits."""
 
 
+async def nothing_to_settle(_job_id: str) -> None:
+    """Do nothing: with one shard, an outcome is booked by the script that writes it."""
+
+
 class Submitter:
     """Reserves what jobs may cost, submits them, and gives back reservations that no job took over.
 
@@ -50,9 +55,13 @@ class Submitter:
         inference: Reserves and releases.
         queue: Takes new jobs.
         store: Puts failed jobs back into the queue.
+        settle: Called with the id of a job that is to run again, so that what it cost is booked before.
     """
 
-    def __init__(self, inference: Inference, queue: JobQueue, store: JobStore) -> None:
+    def __init__(
+        self, inference: Inference, queue: JobQueue, store: JobStore, settle: Settle = nothing_to_settle
+    ) -> None:
+        self._settle = settle
         self._inference = inference
         self._queue = queue
         self._store = store
@@ -123,6 +132,7 @@ class Submitter:
             RetryRefused: It has not failed.
             GatewayError: A limit is spent, or the call would be refused whatever happens.
         """
+        await self._settle(call.job_id)
         reservation = await self._inference.reserve(call.job_id, call)
         try:
             return await self._store.retry(call.job_id, changes)

@@ -233,6 +233,15 @@ class Tally:
         output_micro = estimate.get("output", 0) * estimate.get("output_rate", 0) / MICRO
         self.cost_micro_usd += estimate.get("cost", 0) + int(output_micro + 0.5)
 
+    def include(self, other: "Tally") -> None:
+        """Add the counts of other jobs."""
+        self.matched += other.matched
+        self.unpriced += other.unpriced
+        self.cost_micro_usd += other.cost_micro_usd
+        self.by_model += other.by_model
+        self.by_key += other.by_key
+        self.by_status += other.by_status
+
     def to_dict(self) -> dict[str, Any]:
         """Return the answer of a dry run."""
         return {

@@ -125,6 +125,16 @@ class JobQueue:
         if self._durability is not None:
             await self._durability.check()
 
+    def shard_for(self, owner: str, key: str, body: bytes) -> int:  # noqa: ARG002 - there is one
+        """Return the shard of a new job; repeats of a request, and all requests of an owner, get the same.
+
+        Args:
+            owner: The owner; empty: there is none.
+            key: Its idempotency key, or a hash of the request; empty: its body tells it from others.
+            body: The request body.
+        """
+        return 0
+
     async def submit(self, new: NewJob, *, reserved: bool = False) -> Submission:
         """Accept a job, or find the one that the same request made before; one atomic round trip.
 

@@ -13,12 +13,13 @@ from shared.jobs.job_fields import job_from_fields
 from shared.jobs.model import UNCHANGED, Claim, Job, Outcome, Priority, RetryChanges
 from shared.jobs.parked import ParkedJobs
 from shared.jobs.pauses import Pause, PauseStore, pauses_of, read_pauses
-from shared.jobs.positions import Order
+from shared.jobs.positions import START, Order, Position
 from shared.jobs.scans import SUMMARY_FIELDS, JobScans
 from shared.jobs.scripts import EngineScripts
 from shared.store.commands import Argument, RedisCommands
 from shared.store.probe import is_writable
 
+MOST_LISTED = 1000
 _SUMMARY_NAMES = tuple(name.encode() for name in SUMMARY_FIELDS)
 
 
@@ -243,16 +244,27 @@ class JobStore:
         """
         if owner == "":
             return JobPage((), has_more=False)
-        limit = min(max(limit, 1), 1000)
-        own_list = keys.ALL_JOBS if owner is None else keys.owner_jobs(owner)
-        position = await self._position(own_list, after)
+        position = await self.position(owner, after) if after else START
+        return await self.page(owner, wanted, order, position, min(max(limit, 1), MOST_LISTED))
+
+    async def position(self, owner: str | None, after: str) -> Position:
+        """Return the position of a cursor in an owner's list, or everybody's.
+
+        Raises:
+            JobNotFound: The cursor is not in the list (any more).
+            StoreUnavailable: No answer.
+        """
+        return await self._position(keys.ALL_JOBS if owner is None else keys.owner_jobs(owner), after)
+
+    async def page(self, owner: str | None, wanted: JobFilter, order: Order, position: Position, limit: int) -> JobPage:
+        """Return the page of a list that begins after a position; see ``list``."""
         rows: dict[bytes, Sequence[Any]] = {}
         plan = await self._scans.plan(owner, wanted)
         mine = wanted if owner is None else replace(wanted, keys=(owner,))
         for set_key in plan.sets:
             for row in await self._scans.rows(set_key, mine, order, position, limit + 1, groups=plan.groups):
                 rows[row[0]] = row
-        jobs = sorted(map(read_summary, rows.values()), key=_by_creation, reverse=order == "desc")
+        jobs = sorted(map(read_summary, rows.values()), key=by_creation, reverse=order == "desc")
         return JobPage(await self._paused(jobs[:limit]), has_more=len(jobs) > limit)
 
     async def dead(self, *, after: str = "", limit: int = 20) -> JobPage:
@@ -262,8 +274,20 @@ class JobStore:
             JobNotFound: The cursor is not in the list (any more).
             StoreUnavailable: No answer.
         """
-        limit = min(max(limit, 1), 1000)
-        position = await self._position(keys.DEAD, after)
+        position = await self.dead_position(after) if after else START
+        return await self.dead_page(position, min(max(limit, 1), MOST_LISTED))
+
+    async def dead_position(self, after: str) -> Position:
+        """Return the position of a cursor among the dead letters.
+
+        Raises:
+            JobNotFound: The cursor is not in the list (any more).
+            StoreUnavailable: No answer.
+        """
+        return await self._position(keys.DEAD, after)
+
+    async def dead_page(self, position: Position, limit: int) -> JobPage:
+        """Return the page of the dead letters that begins after a position; see ``dead``."""
         rows = await self._scans.rows(keys.DEAD, EVERYTHING, "desc", position, limit + 1)
         return JobPage(tuple(map(read_summary, rows[:limit])), has_more=len(rows) > limit)
 
@@ -282,10 +306,8 @@ class JobStore:
         pauses = await PauseStore(self._commands).list()
         return tuple(_with_pauses(job, pauses) for job in jobs) if pauses else tuple(jobs)
 
-    async def _position(self, set_key: str, after: str) -> tuple[Argument, Argument]:
+    async def _position(self, set_key: str, after: str) -> Position:
         """Return score and id of a cursor."""
-        if not after:
-            return "", ""
         score = await self._scripts.execute("ZSCORE", set_key, after, retry_safe=True)
         if score is None:
             raise JobNotFound(after)
@@ -297,7 +319,8 @@ def _with_pauses(job: Job, pauses: Sequence[Pause]) -> Job:
     return replace(job, paused_by=held) if held else job
 
 
-def _by_creation(job: Job) -> tuple[int, str]:
+def by_creation(job: Job) -> tuple[int, str]:
+    """Return what orders the jobs of a list."""
     return job.created_ms, job.id
 
 

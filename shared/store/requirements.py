@@ -7,6 +7,7 @@ from redis.exceptions import ResponseError
 from shared.store.commands import RedisCommands
 from shared.store.errors import StoreRefused
 from shared.store.schema import NewerSchema, check_schema
+from shared.store.shards import ShardsChanged, check_shards
 
 CLUSTER_MODE = "the server runs in cluster mode, and the URL does not say so"
 CLUSTER_FIX = "write redis+cluster://host:port,host:port with some of its nodes"
@@ -16,16 +17,19 @@ class StoreUnsuitable(ValueError):
     """The server answers, but jobs cannot be kept on it; the message says what to change."""
 
 
-async def check_server(commands: RedisCommands, *, allow_eviction: bool, is_cluster: bool = False) -> None:
+async def check_server(
+    commands: RedisCommands, *, allow_eviction: bool, is_cluster: bool = False, shards: int = 1
+) -> None:
     """Reject a server that cannot run the engine's scripts or that deletes accepted jobs.
 
     Args:
         commands: The store.
         allow_eviction: Accept a policy that evicts keys when memory is full.
         is_cluster: Whether the store's URL names a cluster.
+        shards: How many it is to have.
 
     Raises:
-        StoreUnsuitable: Its mode or policy, or a newer release has written to it.
+        StoreUnsuitable: Its mode, policy or number of shards, or a newer release has written to it.
         StoreConnectionError: No answer.
     """
     facts = {**await _read_info(commands, "cluster"), **await _read_info(commands, "memory")}
@@ -39,7 +43,8 @@ async def check_server(commands: RedisCommands, *, allow_eviction: bool, is_clus
         )
     try:
         await check_schema(commands)
-    except NewerSchema as error:
+        await check_shards(commands, shards)
+    except (NewerSchema, ShardsChanged) as error:
         raise StoreUnsuitable(str(error)) from None
 
 

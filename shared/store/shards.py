@@ -9,9 +9,7 @@ from shared.store.errors import StoreRefused
 from shared.store.keyspace import Key
 
 SHARDS_KEY = "finops:shards"
-KEYS: tuple[Key, ...] = (
-    Key(SHARDS_KEY, "string", "permanent, one", "the number of shards, once it is more than one"),
-)
+KEYS: tuple[Key, ...] = (Key(SHARDS_KEY, "string", "permanent, one", "the number of shards, once it is more than one"),)
 
 
 class ShardsChanged(ValueError):
