@@ -18,7 +18,7 @@ from shared.batches.scripts import batch_scripts
 from shared.cache.store import cache_scripts
 from shared.governance.limits.guard import governance_scripts
 from shared.governance.pricing.prices import PriceBook
-from shared.jobs.scripts import engine_scripts
+from shared.jobs.scripts import SHARD_LIBRARIES, engine_scripts
 from shared.patience.scripts import patience_scripts
 from shared.schedules.scripts import schedule_scripts
 from shared.store.commands import PooledCommands, RedisCommands
@@ -79,6 +79,7 @@ def blockbuster() -> Iterator[BlockBuster]:
 def scripts() -> None:
     """A process reads its scripts before its loop runs; so do the tests."""
     engine_scripts()
+    engine_scripts(SHARD_LIBRARIES)
     batch_scripts()
     governance_scripts()
     cache_scripts()

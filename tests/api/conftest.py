@@ -1,6 +1,7 @@
 """A gateway on a real socket, before the simulator and a real store, and a worker that runs when a test asks it to."""
 
 import asyncio
+import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -15,6 +16,8 @@ from api.server import ApiServer
 from api.services import Services
 from shared.jobs.bodies import Bodies, BodyPolicy
 from shared.jobs.model import Claim, Deferral, Outcome, State
+from shared.jobs.queue import JobQueue
+from shared.jobs.shard_ids import shard_of_id
 from shared.settings.model import Settings
 from simulator.serve import RunningSimulator, running
 from tests.serving import PromptServer
@@ -25,6 +28,8 @@ from worker.webhooks import WebhookDelivery
 ADMIN_KEY = "test-admin-key-0123456789"
 KEY_A = "sk-bf-team-a-0123456789"
 KEY_B = "sk-bf-team-b-0123456789"
+SHARDS = int(os.environ.get("TEST_SHARDS", "1"))
+"""``TEST_SHARDS=4 pytest tests/api/jobs`` runs these tests over several shards."""
 CHAT = {"model": "sim/gpt-4o", "messages": [{"role": "user", "content": "hello"}]}
 
 
@@ -38,12 +43,23 @@ class Worker:
     def __init__(self, services: Services) -> None:
         self._services = services
         webhooks = WebhookDelivery(services.settings, services.commands)
-        self.bodies = Bodies(services.commands, BodyPolicy.of(services.settings))
+        shards = [shard.commands for shard in services.engine.shards]
+        self.bodies = [Bodies(commands, BodyPolicy.of(services.settings)) for commands in shards]
+        self._queues = [JobQueue(commands, services.queue.limits) for commands in shards]
         streams = services.settings.streams_jobs
-        self.runner = JobRunner(services.inference, services.governance, webhooks, bodies=self.bodies, streams=streams)
+        self.runners = [
+            JobRunner(services.inference, services.governance, webhooks, bodies=bodies, streams=streams)
+            for bodies in self.bodies
+        ]
+
+    def _shard(self, claim: Claim) -> int:
+        return shard_of_id(claim.id, len(self._queues))
 
     async def claim(self, count: int = 1) -> tuple[Claim, ...]:
-        return (await self._services.queue.claim("w", count)).claims
+        claims: list[Claim] = []
+        for queue in self._queues:
+            claims += (await queue.claim("w", count - len(claims))).claims
+        return tuple(claims)
 
     async def work_off(self) -> int:
         done = 0
@@ -53,11 +69,12 @@ class Worker:
         return done
 
     async def run(self, claim: Claim) -> None:
-        outcome = await self.runner.run(claim, RunHandle(claim, 0.0, 0.0, lambda handle: None))
+        shard = self._shard(claim)
+        outcome = await self.runners[shard].run(claim, RunHandle(claim, 0.0, 0.0, lambda handle: None))
         if isinstance(outcome, Deferral):
-            await self._services.queue.defer(claim, outcome)
+            await self._queues[shard].defer(claim, outcome)
         else:
-            await self._services.store.finish(claim, await self.bodies.pack_result(claim, outcome))
+            await self._services.store.finish(claim, await self.bodies[shard].pack_result(claim, outcome))
 
     async def complete(self, claim: Claim, body: bytes = b'{"done":true}', **more: Any) -> None:
         await self._services.store.finish(claim, Outcome(state=State.COMPLETED, status_code=200, result=body, **more))
@@ -119,7 +136,7 @@ def settings_for(redis_url: str, base_url: str, **more: Any) -> Settings:
         "retry": {"max_attempts": 1},
     }
     settings: dict[str, Any] = {
-        "redis": {"url": redis_url},
+        "redis": {"url": redis_url, "shards": SHARDS},
         "providers": {"sim": provider, "openai": provider},
         # Many tests mix calls with and without a key; tests of "auto" say so.
         "auth": {"admin_key": ADMIN_KEY, "require_virtual_key": False},

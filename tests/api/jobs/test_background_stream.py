@@ -15,7 +15,7 @@ ASK: dict[str, Any] = {"model": "sim/gpt-4o@tokens=12", "input": "hello", "backg
 
 @pytest.fixture
 async def leased(gateway: Gateway, redis_url: str) -> AsyncIterator[LeasedWorker]:
-    worker = LeasedWorker.connect(redis_url, gateway.worker.runner.run, WorkerOptions(concurrency=10, grace_s=0.1))
+    worker = LeasedWorker.connect(redis_url, gateway.worker.runners[0].run, WorkerOptions(concurrency=10, grace_s=0.1))
     serving = asyncio.create_task(worker.serve())
     await worker.ready.wait()
     yield worker

@@ -34,8 +34,8 @@ class Lanes:
         self.worker = gateway.worker
         runs = LaneRuns(services.inference, self.times, lambda lane, result: self.counted.append((lane, result)))
         webhooks: Any = None
-        self.worker.runner = JobRunner(
-            services.inference, services.governance, webhooks, bodies=self.worker.bodies, lanes=runs
+        self.worker.runners[0] = JobRunner(
+            services.inference, services.governance, webhooks, bodies=self.worker.bodies[0], lanes=runs
         )
 
     async def submit(

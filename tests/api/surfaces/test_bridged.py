@@ -168,7 +168,7 @@ async def test_a_background_response_is_a_job_and_is_gone_on_with(bridged: Gatew
 
 
 async def test_a_background_stream_is_whole(bridged: Gateway, redis_url: str):
-    worker = LeasedWorker.connect(redis_url, bridged.worker.runner.run, WorkerOptions(concurrency=2, grace_s=0.1))
+    worker = LeasedWorker.connect(redis_url, bridged.worker.runners[0].run, WorkerOptions(concurrency=2, grace_s=0.1))
     serving = asyncio.create_task(worker.serve())
     await worker.ready.wait()
     sdk = strict(bridged)
