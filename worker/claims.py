@@ -47,16 +47,21 @@ class ClaimSource:
         self._client_id: int | None = None
         self._blocked = False
 
-    async def claim(self, count: int, block_ms: int) -> ClaimBatch:
+    async def claim(self, count: int, block_ms: int, elsewhere: float | None = None) -> ClaimBatch:
         """Claim up to ``count`` jobs, after blocking until one becomes ready, ``block_ms`` at most.
 
         The blocking read and the claim are sent in one write: the server claims as soon as it wakes.
+
+        Args:
+            count: Most jobs.
+            block_ms: Longest wait for a job; 0: none.
+            elsewhere: See ``JobQueue.claim_args``.
 
         Raises:
             StoreUnavailable: No answer; jobs claimed by a lost answer come back when their lease ends.
         """
         try:
-            reply = await self._exchange(count, block_ms)
+            reply = await self._exchange(count, block_ms, elsewhere)
         except (RedisError, OSError) as error:
             if isinstance(error, ResponseError):
                 raise as_caller_sees(error) from error
@@ -81,12 +86,12 @@ class ClaimSource:
         await self._drop()
         await self._redis.aclose()
 
-    async def _exchange(self, count: int, block_ms: int) -> Any:  # noqa: ANN401 - the script's raw reply
+    async def _exchange(self, count: int, block_ms: int, elsewhere: float | None) -> Any:  # noqa: ANN401 - raw reply
         claim: tuple[Argument, ...] = (
             "EVALSHA",
             self._script.sha1,
             0,
-            *self._queue.claim_args(self._worker_id, count, self._priorities),
+            *self._queue.claim_args(self._worker_id, count, self._priorities, elsewhere),
         )
         answered = False
         try:

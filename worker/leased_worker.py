@@ -71,6 +71,7 @@ class LeasedWorker(Worker):
         arq_redis: ArqRedis,
         metrics: EngineMetrics,
     ) -> None:
+        shard = commands.shard
         super().__init__(
             functions=[func(_never_called, name="run_job")],
             redis_pool=arq_redis,
@@ -90,12 +91,14 @@ class LeasedWorker(Worker):
         self._hurry = asyncio.Event()
         self._queue = JobQueue(commands, dataclasses.replace(options.limits, durability="everysec"))
         bodies = None if options.bodies == AS_THEY_ARE else Bodies(commands, options.bodies)
-        self._runs = Runs(run, options, metrics, bodies)
+        self._runs = self._make_runs(run, bodies)
         self._recorder = Recorder(JobStore(commands, options.bodies), self._queue, self._runs.recorded)
         self._runs.recorder = self._recorder
-        claims = connect(url, timeout_s=None, max_connections=1, client_name="finops-claims")
+        claims = connect(url, timeout_s=None, max_connections=1, client_name="finops-claims", shard=shard)
         self._source = ClaimSource(self._queue, claims, commands, options.worker_id, options.priorities)
-        self._signals = Signals(lambda: connect(url, timeout_s=None, max_connections=1, client_name="finops-cancels"))
+        self._signals = Signals(
+            lambda: connect(url, timeout_s=None, max_connections=1, client_name="finops-cancels", shard=shard)
+        )
         self._health = Heartbeat(
             EngineScripts(commands), options.worker_id, self._describe, self._runs.capacity, self._record
         )
@@ -107,6 +110,7 @@ class LeasedWorker(Worker):
             last_moved=lambda: self._runs.last_moved,
             stall_s=max(options.max_run_s, options.limits.lease_s),
             report=self._on_renewal_thread,
+            shard=shard,
         )
 
     @classmethod
@@ -132,6 +136,20 @@ class LeasedWorker(Worker):
             arq_redis=connect_arq(url),
             metrics=metrics or NO_METRICS,
         )
+
+    def _make_runs(self, run: RunFunction, bodies: Bodies | None) -> Runs:
+        """Return the slots for jobs of this worker."""
+        return Runs(run, self.options, self._metrics, bodies)
+
+    @property
+    def running(self) -> int:
+        """How many jobs run in this process."""
+        return self._runs.count
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether ``stop`` was called."""
+        return self._stopping.is_set()
 
     def stop(self) -> None:
         """Claim no more jobs, let running ones finish within the grace period, release the others; twice: no grace."""
@@ -227,7 +245,7 @@ class LeasedWorker(Worker):
             metrics.waited((claim.started_ms - claim.due_ms) / 1000, priority)
             if claim.reason == "lost_lease":
                 metrics.rerun(priority)
-        metrics.running(self._runs.count)
+        metrics.running(self.running)
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -298,7 +316,7 @@ class LeasedWorker(Worker):
     def _record(self) -> WorkerRecord:
         options = self.options
         return WorkerRecord(
-            id=options.worker_id, version=options.version, concurrency=options.concurrency, running=self._runs.count,
+            id=options.worker_id, version=options.version, concurrency=options.concurrency, running=self.running,
             started_ms=self._started_ms, seen_ms=int(time.time() * 1000), failing_parts=PART_FAILURES.recent(),
         )  # fmt: skip
 

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 
@@ -31,18 +31,12 @@ from shared.governance.limits.guard import governance_scripts
 from shared.governance.pricing.prices import PriceBook
 from shared.hangup import on_hangup
 from shared.inference.assembly import SharedStore, build_billing, build_inference, build_tracing
-from shared.inference.billing import Billing
-from shared.inference.inference import Inference
 from shared.inference.submission import Submitter
-from shared.jobs.blobs import ListedBlobs
-from shared.jobs.bodies import Bodies, BodyPolicy
+from shared.jobs.bodies import BodyPolicy
 from shared.jobs.model import Priority
-from shared.jobs.operations import OperationStore
-from shared.jobs.queue import JobQueue, QueueLimits
+from shared.jobs.queue import QueueLimits
 from shared.jobs.scripts import engine_scripts
-from shared.jobs.store import JobStore
 from shared.patience.scripts import patience_scripts
-from shared.patience.times import LaneTimes
 from shared.providers.configuration import Configuration
 from shared.providers.references import check_references
 from shared.providers.registry import IncompleteProvider, configured_providers
@@ -67,24 +61,19 @@ from worker.alerts import watch_rules, watch_spending
 from worker.batch_lines import LineJobs
 from worker.batch_turns import BatchTurns
 from worker.batches import BatchLoop
-from worker.blob_sweep import BlobSweep
 from worker.delivery_lane import DeliveryLane
 from worker.exposition import serve_metrics
 from worker.lane_batches import gathered_batches
-from worker.lane_runs import LaneRuns
 from worker.lane_tools import LaneTools
-from worker.leased_worker import LeasedWorker, WorkerOptions
-from worker.operation_turns import OperationTurns
+from worker.leased_worker import WorkerOptions
 from worker.outage import OutageLog
-from worker.outbox import Outbox
 from worker.provider_batches import follow_batches
 from worker.schedule_turns import ScheduleTurns
 from worker.succession import Shift, Succession
-from worker.tasks import JobRunner
-from worker.traced import traced_delivery, traced_run
+from worker.tier import Tier, connect_engines, connect_worker, share_parked, start_engine_parts
+from worker.traced import traced_delivery
 from worker.turn_loop import TurnLoop
 from worker.watched import WatchedParts
-from worker.webhooks import WebhookDelivery
 
 BATCH_LOOPS = 2
 VERSION = importlib.metadata.version("finops-gateway")  # here, as a read would block a running loop
@@ -241,34 +230,6 @@ async def _check_store(settings: Settings) -> None:
         await commands.aclose()
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Tier:
-    """What the parts of a worker share."""
-
-    settings: Settings
-    options: WorkerOptions
-    metrics: Metrics
-    commands: MultiplexedClient
-    inference: Inference
-    governance: Authenticator
-    billing: Billing
-
-    def jobs(self) -> JobStore:
-        """Return a store of jobs."""
-        return JobStore(self.commands, self.options.bodies)
-
-    def runner(self, delivery: WebhookDelivery) -> JobRunner:
-        """Return what runs jobs."""
-        bodies, streams = Bodies(self.commands, self.options.bodies), self.settings.streams_jobs
-        lanes = LaneRuns(self.inference, LaneTimes(self.commands), self.metrics.lane_tried)
-        return JobRunner(self.inference, self.governance, delivery, bodies=bodies, streams=streams, lanes=lanes)
-
-    def submitter(self) -> Submitter:
-        """Return what submits jobs of batches, schedules and operations."""
-        queue = JobQueue(self.commands, self.options.limits, bodies=self.options.bodies)
-        return Submitter(self.inference, queue, self.jobs())
-
-
 def _assemble(
     settings: Settings,
     options: WorkerOptions,
@@ -283,7 +244,9 @@ def _assemble(
     commands = MultiplexedClient(url, client_name="finops-worker")
     exits.push_async_callback(commands.aclose)
     store = _shared_store(url, commands, options)
+    engines = connect_engines(url, commands, settings.redis.shards, exits)
     billing = build_billing(settings, commands, metrics)
+    share_parked(billing, engines)
     inference = build_inference(
         settings, environ, watch=metrics, cache_watch=metrics.cache, store=store, billing=billing, tracing=tracing
     )
@@ -292,28 +255,24 @@ def _assemble(
     ring = VirtualKeyCache(commands, settings, lambda: connect(url, timeout_s=None, client_name="finops-worker-keys"))
     governance = Authenticator(settings, ring=ring)
     exits.push_async_callback(governance.aclose)
-    delivery = traced_delivery(settings, commands, tracing)
+    delivery = traced_delivery(settings, commands, tracing, engines)
     exits.push_async_callback(delivery.aclose)
-    tier = _Tier(settings, options, metrics, commands, inference, governance, billing)
-    worker = LeasedWorker.connect(url, traced_run(tier.runner(delivery).run, tracing), options, metrics=metrics)
+    tier = Tier(settings, options, metrics, url, commands, engines, inference, governance, billing)
+    worker = connect_worker(tier, delivery, tracing)
     submitter = tier.submitter()
     turns = _batch_turns(tier, submitter)
     outage = OutageLog()
     parts = WatchedParts(worker.stop)
     for _ in range(BATCH_LOOPS):
         parts.start("batches", BatchLoop(BatchStore(commands), turns, outage).run)
-    for name, take_turn in _turn_takers(tier, submitter).items():
-        parts.start(name, TurnLoop(take_turn, outage).run)
+    parts.start("schedules", TurnLoop(_schedule_turns(tier, submitter).take_turn, outage).run)
     if (batches := inference.forwarder.batches) is not None:
         followed = follow_batches(settings, options.bodies, billing.followed, batches, governance)
         parts.start("provider-batches", followed.run)
     lane = DeliveryLane(delivery, settings.webhooks_delivery.concurrency, metrics, outage)
     exits.push_async_callback(lane.aclose)
     parts.start("deliveries", lane.run)
-    reader = connect(url, timeout_s=None, max_connections=1, client_name="finops-outbox")
-    exits.push_async_callback(reader.aclose)
-    outbox = Outbox(reader, delivery, options.worker_id, count=metrics.alerted, wake=lane.wake, outage=outage)
-    parts.start("outbox", outbox.run)
+    start_engine_parts(parts, tier, outage, exits, delivery=delivery, lane=lane)
     _share_figures(parts, settings, FigureWriter(commands, metrics.figures), exits)
     _start_watches(parts, tier)
     exits.push_async_callback(parts.aclose)  # the first to end: what it uses is still open
@@ -334,21 +293,19 @@ def _share_figures(parts: WatchedParts, settings: Settings, figures: FigureWrite
         parts.start("figures", figures.run)
 
 
-def _start_watches(parts: WatchedParts, tier: _Tier) -> None:
+def _start_watches(parts: WatchedParts, tier: Tier) -> None:
     """Start the checks that one worker of a deployment does at a time, and its turns at gathered batches."""
     _start_gathered(parts, tier)
-    settings, commands, blobs = tier.settings, tier.commands, tier.options.bodies.blobs
+    settings, commands = tier.settings, tier.commands
     if settings.ledger.anomalies:
         every_s = settings.ledger.anomaly_check_s
         parts.start("anomalies", partial(watch_spending, AnomalyWatch(commands, every_s), every_s))
     # Without rules too: the alert of one that was removed while it fired has to be resolved.
-    evaluator = AlertEvaluator(commands, settings.alerts, tier.inference.states)
+    evaluator = AlertEvaluator(commands, settings.alerts, tier.inference.states, jobs=tier.all_jobs())
     parts.start("alert-rules", partial(watch_rules, evaluator))
-    if blobs is not None:
-        parts.start("blobs", BlobSweep(ListedBlobs(commands, blobs), OutageLog()).run)
 
 
-def _start_gathered(parts: WatchedParts, tier: _Tier) -> None:
+def _start_gathered(parts: WatchedParts, tier: Tier) -> None:
     """Start what sends gathered jobs as batches."""
     tools = LaneTools(
         tier.commands, tier.options.bodies, billing=tier.billing, inference=tier.inference, governance=tier.governance
@@ -358,9 +315,9 @@ def _start_gathered(parts: WatchedParts, tier: _Tier) -> None:
         parts.start("gathered-batches", TurnLoop(gathered.take_turn, poll_s=gathered.poll_s).run)
 
 
-def _turn_takers(tier: _Tier, submitter: Submitter) -> Mapping[str, Callable[[], Awaitable[float]]]:
-    """Build what fires schedules and works on bulk operations, by name."""
-    schedules = ScheduleTurns(
+def _schedule_turns(tier: Tier, submitter: Submitter) -> ScheduleTurns:
+    """Build what fires schedules."""
+    return ScheduleTurns(
         ScheduleStore(tier.commands, tier.options.bodies.cipher),
         submitter,
         tier.inference,
@@ -368,13 +325,9 @@ def _turn_takers(tier: _Tier, submitter: Submitter) -> Mapping[str, Callable[[],
         settings=tier.settings.jobs,
         count=tier.metrics.schedule_fired,
     )
-    operations = OperationTurns(
-        OperationStore(tier.commands), tier.jobs(), submitter, tier.governance, ended=tier.metrics.operation_ended
-    )
-    return {"schedules": schedules.take_turn, "operations": operations.take_turn}
 
 
-def _batch_turns(tier: _Tier, submitter: Submitter) -> BatchTurns:
+def _batch_turns(tier: Tier, submitter: Submitter) -> BatchTurns:
     """Build what advances batches; their lines use at most half of an owner's queue, to leave room for its own jobs."""
     store = BatchStore(tier.commands, tier.options.bodies.cipher)
     half = max(1, tier.settings.jobs.max_queued_per_key // 2)

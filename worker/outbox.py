@@ -43,6 +43,7 @@ class Outbox:
         count: Called with the kind of each alert.
         wake: Called when deliveries were added.
         outage: Logs outages of the store, for several loops.
+        shard: Whose outbox it is; alerts are in shard 0.
     """
 
     def __init__(
@@ -54,7 +55,10 @@ class Outbox:
         count: Callable[[str], None] | None = None,
         wake: Callable[[], None] | None = None,
         outage: OutageLog | None = None,
+        shard: int = 0,
     ) -> None:
+        self._shard = shard
+        self._streams = STREAMS if shard == 0 else (WEBHOOK_OUTBOX,)
         self._outage = outage or OutageLog()
         self._count = count
         self._wake = wake
@@ -71,7 +75,7 @@ class Outbox:
                     await self._join()
                     ready = True
                     self._outage.back()
-                for stream in STREAMS:
+                for stream in self._streams:
                     await self._relay(stream, await self._abandoned(stream))
                 for name, entries in await self._next():
                     await self._relay(name.decode(), entries)
@@ -81,7 +85,7 @@ class Outbox:
                 await asyncio.sleep(PAUSE_S)
 
     async def _join(self) -> None:
-        for stream in STREAMS:
+        for stream in self._streams:
             try:
                 await self._redis.xgroup_create(stream, GROUP, id="0", mkstream=True)
             except ResponseError as error:
@@ -95,7 +99,7 @@ class Outbox:
         return [entry for entry in reply[1] if entry[1]]
 
     async def _next(self) -> Sequence[tuple[bytes, Sequence[Entry]]]:
-        unread: Any = dict.fromkeys(STREAMS, ">")
+        unread: Any = dict.fromkeys(self._streams, ">")
         reply: Sequence[tuple[bytes, Sequence[Entry]]] = await self._redis.xreadgroup(
             GROUP, self._name, unread, count=BATCH, block=BLOCK_MS
         )
@@ -119,7 +123,9 @@ class Outbox:
         if self._delivery.subscribes(target, job_id, request_type, state):
             webhook, url = self._delivery.split(target)
             about = (job_id, state, request_type, at_ms)
-            new = delivery_of_outcome(entry_id.decode(), *about, owner=owner, webhook=webhook, url=url)
+            # Entries of two shards may have the same id.
+            entry_name = entry_id.decode() if self._shard == 0 else f"{entry_id.decode()}-{self._shard}"
+            new = delivery_of_outcome(entry_name, *about, owner=owner, webhook=webhook, url=url)
             await self._delivery.add(new)
             self._added()
 

@@ -29,6 +29,7 @@ class Renewal:
         last_moved: Returns when the event loop last ran, by ``time.monotonic``; called from the thread.
         stall_s: After an event loop has stalled for longer, leases are no longer renewed: other workers take its jobs.
         report: Called with the number of renewed leases and the lost tokens; called from the thread.
+        shard: Whose leases they are.
     """
 
     def __init__(
@@ -40,7 +41,9 @@ class Renewal:
         last_moved: Callable[[], float],
         stall_s: float,
         report: Callable[[int, list[str]], None],
+        shard: int = 0,
     ) -> None:
+        self._shard = shard
         self._url = url
         self._limits = limits
         self._leases = leases
@@ -81,7 +84,14 @@ class Renewal:
         limits = QueueLimits(lease_s=self._limits.lease_s)
         timeout_s = max(self._limits.lease_s / 3, 0.5)
         commands = PooledCommands(
-            connect(self._url, timeout_s=timeout_s, connect_timeout_s=timeout_s, client_name="finops-leases")
+            connect(
+                self._url,
+                timeout_s=timeout_s,
+                connect_timeout_s=timeout_s,
+                client_name="finops-leases",
+                shard=self._shard,
+            ),
+            shard=self._shard,
         )
         return JobQueue(commands, limits), commands
 

@@ -10,15 +10,19 @@ from typing import Any
 from shared.providers.configuration import Configuration
 from shared.settings.model import Settings
 from worker.leased_worker import LeasedWorker
+from worker.sharded_worker import ShardedWorker
 
 logger = logging.getLogger("finops.worker")
+
+
+AnyWorker = LeasedWorker | ShardedWorker
 
 
 @dataclass(frozen=True, slots=True)
 class Shift:
     """A worker, and the health of the providers that it calls."""
 
-    worker: LeasedWorker
+    worker: AnyWorker
     states: Callable[[], dict[str, dict[str, Any]]]
 
 
@@ -37,10 +41,10 @@ class Succession:
         self._begin = begin
         self._configuration = configuration
         self._current: Shift | None = None
-        self._serving: dict[asyncio.Task[None], LeasedWorker] = {}
+        self._serving: dict[asyncio.Task[None], AnyWorker] = {}
         self._reloading = asyncio.Lock()
         self._reloads: set[asyncio.Task[None]] = set()
-        self._leaving: set[LeasedWorker] = set()
+        self._leaving: set[AnyWorker] = set()
         self._stopping = False
 
     def states(self) -> dict[str, dict[str, Any]]:
@@ -96,7 +100,7 @@ class Succession:
                 self._retire(before)
             logger.info("configuration reloaded", extra={"changes": [str(change) for change in changes]})
 
-    def _retire(self, workers: Iterable[LeasedWorker]) -> None:
+    def _retire(self, workers: Iterable[AnyWorker]) -> None:
         """Stop replaced workers; those of a process that stops have been, and a second stop would end their grace."""
         if not self._stopping:
             for worker in workers:
@@ -120,6 +124,6 @@ class Succession:
                     task.result()
 
 
-async def _serve(worker: LeasedWorker, exits: AsyncExitStack) -> None:
+async def _serve(worker: AnyWorker, exits: AsyncExitStack) -> None:
     async with exits:
         await worker.serve()

@@ -1,12 +1,13 @@
 """Runs of jobs and deliveries of events with traces: what stands in for the plain ones where traces are configured."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 
 from shared.jobs import keys
 from shared.jobs.model import Claim, Deferral, Outcome
+from shared.jobs.shard_ids import shard_of_id
 from shared.settings.model import Settings
 from shared.store.commands import RedisCommands
 from shared.telemetry.tracing import TRACEPARENT, Tracing, Value
@@ -57,9 +58,13 @@ def traced_run(run: RunFunction, tracing: Tracing | None) -> RunFunction:
     return run if tracing is None else TracedRuns(run, tracing).run
 
 
-def traced_delivery(settings: Settings, commands: RedisCommands, tracing: Tracing | None) -> WebhookDelivery:
+def traced_delivery(
+    settings: Settings, commands: RedisCommands, tracing: Tracing | None, engines: Sequence[RedisCommands] = ()
+) -> WebhookDelivery:
     """Return what attempts deliveries, with spans if there is something that makes them."""
-    return WebhookDelivery(settings, commands) if tracing is None else TracedDelivery(settings, commands, tracing)
+    if tracing is None:
+        return WebhookDelivery(settings, commands)
+    return TracedDelivery(settings, commands, tracing, engines)
 
 
 def _attributes(claim: Claim) -> dict[str, Value]:
@@ -80,11 +85,14 @@ class TracedDelivery(WebhookDelivery):
         settings: The effective configuration.
         commands: The store; a job's record in it names the trace.
         tracing: Makes the spans.
+        engines: A connection to each shard, where the store has several.
     """
 
-    def __init__(self, settings: Settings, commands: RedisCommands, tracing: Tracing) -> None:
+    def __init__(
+        self, settings: Settings, commands: RedisCommands, tracing: Tracing, engines: Sequence[RedisCommands] = ()
+    ) -> None:
         super().__init__(settings, commands)
-        self._commands = commands
+        self._engines = engines or (commands,)
         self._tracing = tracing
 
     async def attempt(self, claim: DeliveryClaim) -> Finish:
@@ -104,7 +112,8 @@ class TracedDelivery(WebhookDelivery):
             return finish
 
     async def _stored(self, job_id: str) -> object:
-        context = await self._commands.execute("HGET", keys.job(job_id), "context", retry_safe=True)
+        engine = self._engines[shard_of_id(job_id, len(self._engines))]
+        context = await engine.execute("HGET", keys.job(job_id), "context", retry_safe=True)
         found: Any = orjson.loads(context) if context else None
         return found.get(TRACEPARENT) if isinstance(found, dict) else None
 

@@ -28,6 +28,7 @@ class AlertEvaluator:
         rules: The configured rules by name.
         states: The providers' health as this process knows it: that of all processes, as they share it.
         every_s: The period.
+        jobs: The jobs of all shards; default: those of the store's only one.
     """
 
     def __init__(
@@ -36,7 +37,10 @@ class AlertEvaluator:
         rules: Mapping[str, AlertSettings],
         states: States,
         every_s: float = EVALUATE_EVERY_S,
+        *,
+        jobs: JobStore | None = None,
     ) -> None:
+        self._jobs = jobs or JobStore(commands)
         self._commands = commands
         self._rules = rules
         self._states = states
@@ -90,7 +94,7 @@ class AlertEvaluator:
                 return error_rate(rule, figures) if rule.metric == "error_rate" else on_time_share(rule, figures)
 
     async def _queue_age(self, rule: AlertSettings) -> float:
-        priorities = (await JobStore(self._commands).stats()).priorities
+        priorities = (await self._jobs.stats()).priorities
         wanted = [priorities[Priority(rule.priority)]] if rule.priority else list(priorities.values())
         return max((queue.oldest_age_s or 0.0 for queue in wanted), default=0.0)
 

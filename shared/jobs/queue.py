@@ -78,12 +78,16 @@ class ClaimBatch:
         next_ms: Until something falls due, 500 at most.
         ready: Whether more jobs can be claimed now.
         reruns: Jobs that this call took from lost workers.
+        head: With several shards, the fair tag of the caller that is next; None: nobody waits.
+        virtual: With several shards, the virtual time of this one.
     """
 
     claims: tuple[Claim, ...]
     next_ms: int
     ready: bool
     reruns: int
+    head: float | None = None
+    virtual: float = 0.0
 
 
 class JobQueue:
@@ -224,8 +228,17 @@ class JobQueue:
         reply = await self._scripts.run("claim", self.claim_args(worker_id, count, priorities))
         return await self.read_claims(reply)
 
-    def claim_args(self, worker_id: str, count: int, priorities: Sequence[Priority]) -> list[Argument]:
-        """Return the arguments of ``claim.lua``, for a worker that sends it on its own connection."""
+    def claim_args(
+        self, worker_id: str, count: int, priorities: Sequence[Priority], elsewhere: float | None = None
+    ) -> list[Argument]:
+        """Return the arguments of ``claim.lua``, for a worker that sends it on its own connection.
+
+        Args:
+            worker_id: The worker's name in lease tokens.
+            count: Most jobs.
+            priorities: The priorities to serve.
+            elsewhere: With several shards, the largest virtual time seen in any of them; None: there is one shard.
+        """
         limits = self.limits
         wanted = [str(priority) for priority in ALL_PRIORITIES if priority in priorities]
         return [
@@ -237,6 +250,7 @@ class JobQueue:
             DEADLINE_ERROR,
             ATTEMPTS_ERROR,
             *wanted,
+            *(() if elsewhere is None else (elsewhere,)),
         ]
 
     async def read_claims(self, reply: Sequence[Any]) -> ClaimBatch:
@@ -259,7 +273,15 @@ class JobQueue:
             records.claim_from_row(row, now_ms, row.payload if row.payload is not None else fetched.get(row.id) or b"")
             for row in rows
         ]
-        return ClaimBatch(tuple(claims), int(claimed.next_ms), bool(claimed.more), int(claimed.reruns))
+        head = float(claimed.head) if claimed.head else None
+        return ClaimBatch(
+            tuple(claims),
+            int(claimed.next_ms),
+            bool(claimed.more),
+            int(claimed.reruns),
+            head,
+            float(claimed.virtual or 0),
+        )
 
     async def renew(self, leases: Sequence[tuple[str, str]]) -> list[str]:
         """Renew leases.

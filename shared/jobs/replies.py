@@ -51,6 +51,8 @@ class ClaimReply(NamedTuple):
         more: 1 when more jobs are ready.
         reruns: Jobs taken from lost workers.
         rows: One ``ClaimRow`` per claimed job.
+        head: With several shards, the fair tag of the caller that is next; empty: nobody waits.
+        virtual: With several shards, the virtual time of this one.
     """
 
     now_ms: bytes
@@ -58,6 +60,8 @@ class ClaimReply(NamedTuple):
     more: int
     reruns: int
     rows: Sequence[Sequence[Any]]
+    head: bytes = b""
+    virtual: bytes = b""
 
 
 class JobCreated(NamedTuple):

@@ -3,13 +3,18 @@
 --!include pauses.lua
 -- Gives a worker its next jobs in fair order, after handling what fell due: deferred jobs, dead leases, deadlines.
 -- ARGV: worker, count, lease in ms, most attempts, largest payload to include, error of a missed deadline, format of the
--- error of spent attempts (%s: their number), then the priorities to serve. Answers {now, ms until something falls due, 1
--- when more jobs are ready, reruns, rows}; the fields of a row are ClaimRow's in shared/jobs/replies.py.
+-- error of spent attempts (%s: their number), then the priorities to serve, and with several shards the largest virtual
+-- time that the worker has seen in any. Answers {now, ms until something falls due, 1 when more jobs are ready, reruns,
+-- rows}, and with several shards the tag of the caller that is next ('' none) and the virtual time; the fields of a row
+-- are ClaimRow's in shared/jobs/replies.py.
 local worker, count, lease = ARGV[1], num(ARGV[2]), num(ARGV[3])
 local max_attempts, inline_max = num(ARGV[4]), num(ARGV[5])
 local deadline_error, attempts_error = ARGV[6], ARGV[7]
 local served = {}
 for i = 8, #ARGV do served[#served + 1] = ARGV[i] end
+local elsewhere = tonumber(served[#served])
+if elsewhere then served[#served] = nil end
+local MOST_BEHIND = 100  -- jobs that a caller of a shard which was not claimed from may be ahead of others afterwards
 
 local now = now_ms()
 local hold, pausing = beat(now, lease)
@@ -167,7 +172,9 @@ local function take(c, id, priority)
   if f[1] == 'queued' then
     start(c, id, priority, f)
     virtual = math.max(virtual, c.tag)
-    c.tag = math.max(c.tag, virtual) + 1 / c.weight
+    -- Of several shards the one whose callers are behind is served first, until they are not.
+    local floor = elsewhere and elsewhere - MOST_BEHIND or virtual
+    c.tag = math.max(c.tag, floor) + 1 / c.weight
   end
 end
 
@@ -213,6 +220,8 @@ for priority, ids in pairs(unqueue) do
 end
 settle_outcomes()
 
+if elsewhere then virtual = math.max(virtual, elsewhere) end
+
 -- Recent speed, for the estimated start of waiting jobs: claims per second, smoothed over some seconds.
 local speed = redis.call('HMGET', CLOCK, 'rate', 'rate_at', 'rate_n')
 local made = num(speed[3]) + #claims
@@ -221,7 +230,7 @@ if elapsed >= 1000 then
   local fresh = made * 1000 / elapsed
   local rate = elapsed > 60000 and fresh or num(speed[1]) * 0.7 + fresh * 0.3
   redis.call('HSET', CLOCK, 'vtime', exact(virtual), 'rate', exact(rate), 'rate_at', int(now), 'rate_n', '0')
-elseif #claims > 0 then
+elseif #claims > 0 or elsewhere and virtual > vtime() then
   redis.call('HSET', CLOCK, 'vtime', exact(virtual), 'rate_n', int(made))
 end
 
@@ -238,4 +247,10 @@ local function until_first(set, floor)
 end
 
 local wait = math.min(500, until_first(DEFERRED, 0), until_first(LEASES, hold), until_first(DEADLINES, 0))
-return {int(now), math.floor(wait), more, reruns, claims}
+if not elsewhere then return {int(now), math.floor(wait), more, reruns, claims} end
+local head
+for _, priority in ipairs(served) do
+  local first = redis.call('ZRANGE', callers_key(priority), '0', '0', 'WITHSCORES')
+  if first[2] and (not head or num(first[2]) < num(head)) then head = first[2] end
+end
+return {int(now), math.floor(wait), more, reruns, claims, head or '', exact(virtual)}
