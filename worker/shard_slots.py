@@ -62,6 +62,9 @@ class ShardSlots:
         self._concurrency = concurrency
         self._clock = clock or asyncio.get_running_loop().time
         self._heads: list[float | None] = [None] * shards
+        # Callers of weight 1 have whole numbers as tags, so that the heads of many shards are equal: of these the one
+        # whose turn was longest ago comes first, or a caller who has just come would wait for a whole round.
+        self._turned: list[float] = [0.0] * shards
         self._kept = 0
         self._waiting: dict[int, asyncio.Future[Turn]] = {}
         self._claiming_since: float | None = None
@@ -118,11 +121,13 @@ class ShardSlots:
         now = self._clock()
         if self._claiming_since is not None and now - self._claiming_since < LATE_S:
             return
-        heads = [(head, shard) for shard in self._waiting if (head := self._heads[shard]) is not None]
+        heads = [
+            (head, self._turned[shard], shard) for shard in self._waiting if (head := self._heads[shard]) is not None
+        ]
         free = self.free
         if not heads or free <= 0:
             return
-        _, shard = min(heads)
+        shard = min(heads)[2]
         alone = sum(head is not None for head in self._heads) == 1
         turn = Turn(min(BATCH, free if alone else max(1, free // 2)), 0, competes=True)
         self._claiming_since = now
@@ -143,4 +148,5 @@ class ShardSlots:
 
     def _give(self, shard: int, turn: Turn) -> None:
         self._kept += turn.count
+        self._turned[shard] = self._clock()
         self._waiting.pop(shard).set_result(turn)
