@@ -35,7 +35,7 @@ from shared.inference.submission import Submitter
 from shared.jobs.bodies import BodyPolicy
 from shared.jobs.model import Priority
 from shared.jobs.queue import QueueLimits
-from shared.jobs.scripts import engine_scripts
+from shared.jobs.scripts import SHARD_LIBRARIES, engine_scripts
 from shared.patience.scripts import patience_scripts
 from shared.providers.configuration import Configuration
 from shared.providers.references import check_references
@@ -119,7 +119,7 @@ def run_worker(
         return _refuse(f"invalid configuration: {error}")
     options = partial(_options, queues=queues, concurrency=concurrency)
     metrics_address = None if metrics_port is None else (metrics_host, metrics_port)
-    _read_files()
+    _read_files(settings)
     environ = os.environ if environ is None else environ
     try:
         providers = configured_providers(settings, environ)
@@ -147,9 +147,11 @@ def _options(settings: Settings, queues: Sequence[Priority], concurrency: int | 
     )
 
 
-def _read_files() -> None:
+def _read_files(settings: Settings) -> None:
     """Read scripts and prices before the loop runs: files block."""
     engine_scripts()
+    if settings.redis.shards > 1:
+        engine_scripts(SHARD_LIBRARIES)
     batch_scripts()
     governance_scripts()
     cache_scripts()

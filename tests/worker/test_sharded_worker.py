@@ -11,7 +11,6 @@ import pytest
 
 from shared.jobs.model import Claim, Deferral, Outcome, State
 from shared.jobs.queue import JobQueue
-from shared.jobs.scripts import SHARD_LIBRARIES, engine_scripts
 from shared.jobs.shard_ids import mint_job_id
 from shared.jobs.store import JobStore
 from shared.jobs.workers import running_workers
@@ -23,12 +22,6 @@ from worker.options import WorkerOptions
 from worker.sharded_worker import ShardedWorker
 
 SHARDS = 4
-
-
-@pytest.fixture(autouse=True, scope="module")
-def shard_scripts() -> None:
-    """A process reads them before its loop runs."""
-    engine_scripts(SHARD_LIBRARIES)
 
 
 @dataclass
