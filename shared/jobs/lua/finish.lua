@@ -27,12 +27,12 @@ local function code_of(error) return string.match(error, '"code":"([%w_]*)"') or
 
 -- Most jobs have no reservation: one command tells that for all items, where it would else be one for each.
 local function are_unheld()
-  local holds, at = {}, 1
+  local ids, at = {}, 1
   while at <= #ARGV do
-    holds[#holds + 1] = hold_key(ARGV[at])
+    ids[#ids + 1] = ARGV[at]
     at = at + 16 + num(ARGV[at + 15]) * 2
   end
-  return #holds > 1 and redis.call('EXISTS', unpack(holds)) == 0
+  return #ids > 1 and have_no_hold(ids)
 end
 
 unheld = are_unheld()

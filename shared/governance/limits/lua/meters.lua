@@ -240,6 +240,13 @@ local function end_hold(id, state, cost, tokens, now, scopes, endings)
   return 1
 end
 
+-- Whether none of some calls or jobs has reserved anything.
+local function have_no_hold(ids)
+  local holds = {}
+  for i, id in ipairs(ids) do holds[i] = hold_key(id) end
+  return redis.call('EXISTS', unpack(holds)) == 0
+end
+
 -- Keeps a settled hold for a retry, which counts under the same limits.
 local function keep_hold(id, ms) redis.call('PEXPIRE', hold_key(id), int(ms)) end
 
