@@ -16,6 +16,7 @@ from shared.checks.growth import check_growth
 from shared.checks.parts import check_inside
 from shared.checks.queue import check_queue
 from shared.checks.rights import check_rights
+from shared.checks.shards import check_shards_of
 from shared.errors import StoreUnavailable
 from shared.governance.ledger.reports import Reports, UsageQuery
 from shared.jobs import keys
@@ -62,6 +63,7 @@ async def check_store(url: str, settings: Settings) -> list[Finding]:
         alerts = await check_alerts(PooledCommands(redis), settings)
         queue = await check_queue(PooledCommands(redis))
         schema = await _check_schema(PooledCommands(redis))
+        schema += await check_shards_of(PooledCommands(redis), url, settings)
         inside = await check_inside(PooledCommands(redis), settings.ledger, clock.now())
         encryption = await check_encryption(PooledCommands(redis), settings)
         growth = await check_growth(PooledCommands(redis), facts, settings.jobs)
@@ -111,6 +113,8 @@ def _judge(facts: StoreFacts, settings: Settings) -> Iterator[Finding]:
 def _judge_cluster(settings: Settings) -> Finding:
     if settings.redis.url is None or not names_cluster(settings.redis.url.get_secret_value()):
         return fail("store mode", CLUSTER_MODE, CLUSTER_FIX)
+    if settings.redis.shards > 1:
+        return ok("store mode", f"cluster; {settings.redis.shards} shards, each in a slot of its own")
     return ok("store mode", f"cluster; all keys are in slot {engine_tag().slot}, on one primary")
 
 

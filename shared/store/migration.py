@@ -27,6 +27,7 @@ from shared.store.key_copy import (
     write_commands,
 )
 from shared.store.schema import MIGRATING, SCHEMA, SCHEMA_KEY
+from shared.store.shards import read_shards
 
 CLIENT_NAME: Final = "finops-migration"
 PAGE: Final = 1000
@@ -133,6 +134,8 @@ class Migration:
         stored = await self._source.commands.execute("GET", SCHEMA_KEY, retry_safe=True)
         if stored is not None and not (stored.isdigit() and int(stored) <= SCHEMA):
             raise MigrationRefused("the source was written by a newer release, or is itself the target of a migration")
+        if (self._source.tag or self._target.tag) and await read_shards(self._source.commands) > 1:
+            raise MigrationRefused("the source has several shards: these are copied from server to server only")
         await self._check_unused()
         mark = await self._target.commands.execute("GET", SCHEMA_KEY, retry_safe=True)
         if mark == self._mark.encode():

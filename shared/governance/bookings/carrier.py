@@ -23,9 +23,11 @@ class BookingCarrier:
     Args:
         shard: A connection to the shard.
         money: One to shard 0.
+        batch: Most entries of one script.
     """
 
-    def __init__(self, shard: RedisCommands, money: RedisCommands) -> None:
+    def __init__(self, shard: RedisCommands, money: RedisCommands, *, batch: int = BATCH) -> None:
+        self._batch = batch
         self._shard = shard
         self._money = money
         self._script = governance_scripts()["book_shard"]
@@ -34,7 +36,7 @@ class BookingCarrier:
         """Carry the oldest entries.
 
         Returns:
-            How many there were, ``BATCH`` at most; 0: none are left.
+            How many there were, a batch at most; 0: none are left.
 
         Raises:
             StoreUnavailable: No answer.
@@ -50,11 +52,11 @@ class BookingCarrier:
         Raises:
             StoreUnavailable: No answer.
         """
-        while await self.carry() == BATCH:
+        while await self.carry() == self._batch:
             pass
 
     async def _carry(self) -> int:
-        entries = await self._shard.execute("XRANGE", BOOKINGS, "-", "+", "COUNT", BATCH, retry_safe=True)
+        entries = await self._shard.execute("XRANGE", BOOKINGS, "-", "+", "COUNT", self._batch, retry_safe=True)
         if not entries:
             return 0
         args: list[Argument] = [self._shard.shard]
