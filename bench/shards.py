@@ -236,7 +236,7 @@ def main() -> None:
     engine_scripts()
     engine_scripts(SHARD_LIBRARIES)
     governance_scripts()
-    report = Report("Shards", [machine.description()])
+    report = Report("Shards", [machine.shape(), f"load average {machine.load():.1f}"])
     cases = options.cases.split(",")
     if "cpu" in cases:
         show_cost(report, options.jobs)

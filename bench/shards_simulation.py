@@ -29,7 +29,7 @@ class Shard:
 
     def claim(self, count: int, elsewhere: float) -> list[str]:
         """Take the jobs of the callers that come next."""
-        taken = []
+        taken: list[str] = []
         while self.queue and len(taken) < count:
             tag, caller = heapq.heappop(self.queue)
             self.virtual = max(self.virtual, tag)

@@ -94,7 +94,8 @@ class ShardSlots:
 
     async def _wait(self, shard: int) -> Turn:
         loop = asyncio.get_running_loop()
-        future = self._waiting[shard] = loop.create_future()
+        future: asyncio.Future[Turn] = loop.create_future()
+        self._waiting[shard] = future
         look = loop.call_later(LOOK_S, self._look, shard)
         self.dispatch()
         try:

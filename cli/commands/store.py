@@ -101,20 +101,32 @@ async def _migrate(source: str, target: str, origin: str, dry_run: bool) -> dict
     from shared.store.errors import StoreConnectionError
     from shared.store.migration import CLIENT_NAME, End, Migration, MigrationRefused
     from shared.store.multiplexed import MultiplexedClient
+    from shared.store.shards import read_shards
 
-    ends: list[End] = []
+    if source == target:
+        raise click.UsageError("FROM and TO are the same store.")
+
+    clients: dict[str, list[MultiplexedClient]] = {source: [], target: []}
+
+    def connect(shards: int) -> None:
+        for url, opened in clients.items():
+            opened += [
+                MultiplexedClient(url, timeout_s=TIMEOUT_S, client_name=CLIENT_NAME, shard=shard)
+                for shard in range(len(opened), shards)
+            ]
+
     try:
-        ends += [
-            End(url, MultiplexedClient(url, timeout_s=TIMEOUT_S, client_name=CLIENT_NAME)) for url in (source, target)
-        ]
+        connect(1)
+        connect(await read_shards(clients[source][0]))
+        ends = [End(url, opened) for url, opened in clients.items()]
         migration = Migration(ends[0], ends[1], NAMES_IN_HASHES, origin=origin, progress=_show)
         await migration.check()
         report: Report = await (migration.count() if dry_run else migration.run())
     except (MigrationRefused, StoreConnectionError, ResponseError, ValueError, OSError) as error:
         raise click.ClickException(str(error)) from None
     finally:
-        for end in ends:
-            await end.commands.aclose()
+        for client in (*clients[source], *clients[target]):
+            await client.aclose()
     return report.to_dict()
 
 

@@ -259,7 +259,7 @@ class JobQueue:
         Raises:
             StoreUnavailable: No answer.
         """
-        claimed = ClaimReply._make(reply)
+        claimed = ClaimReply(*reply)
         rows = [ClaimRow(*row) for row in claimed.rows]
         large = [row.id for row in rows if row.payload is None and not blob_name(row.payload_as.decode())]
         fetched: dict[bytes, bytes | None] = {}

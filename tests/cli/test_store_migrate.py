@@ -131,6 +131,7 @@ def test_the_store_of_a_data_directory_is_copied(tmp_path: Path, stores: Stores,
 
 
 def test_what_cannot_be_a_source_or_a_target_is_refused(stores: Stores, finops: Finops) -> None:
+    assert "the same store" in finops("store", "migrate", stores.source, stores.source).stderr
     assert "neither a URL nor a data directory" in finops("store", "migrate", "nowhere", stores.target).stderr
     assert "a store URL begins with" in finops("store", "migrate", stores.source, "http://x").stderr
     assert "no connection" in finops("store", "migrate", stores.source, "redis://127.0.0.1:9/0").stderr
@@ -154,7 +155,7 @@ class Stopped(Exception):
 
 
 async def migrate(stores: Stores, progress: migration.Progress | None = None) -> migration.Report:
-    ends = [End(url, MultiplexedClient(url, client_name=CLIENT_NAME)) for url in (stores.source, stores.target)]
+    ends = [End(url, [MultiplexedClient(url, client_name=CLIENT_NAME)]) for url in (stores.source, stores.target)]
     try:
         copy = Migration(ends[0], ends[1], NAMES_IN_HASHES, progress=progress)
         await copy.check()

@@ -1,6 +1,7 @@
 """A gateway's data moves from a server to a cluster and back; vectors move where the target reads them."""
 
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Self
 
 import orjson
@@ -13,6 +14,7 @@ from shared.governance.ledger.writer import Ledger
 from shared.governance.limits.guard import LimitGuard
 from shared.jobs.model import Claim, State
 from shared.jobs.queue import JobQueue, QueueLimits
+from shared.jobs.shard_ids import mint_job_id
 from shared.jobs.store import Finish, JobStore
 from shared.store.migration import CLIENT_NAME, End, Migration, Report
 from shared.store.multiplexed import MultiplexedClient
@@ -20,17 +22,22 @@ from tests.governance.conftest import budget, meter_sums
 from tests.jobs.conftest import DONE, new_job
 
 LIMITS = QueueLimits(lease_s=600)
+SHARDS = 4
 
 
-async def migrate(source: str, target: str) -> Report:
-    ends = [End(url, MultiplexedClient(url, client_name=CLIENT_NAME)) for url in (source, target)]
+async def migrate(source: str, target: str, shards: int = 1) -> Report:
+    ends = [
+        End(url, [MultiplexedClient(url, client_name=CLIENT_NAME, shard=shard) for shard in range(shards)])
+        for url in (source, target)
+    ]
     try:
         copy = Migration(ends[0], ends[1], NAMES_IN_HASHES)
         await copy.check()
         return await copy.run()
     finally:
         for end in ends:
-            await end.commands.aclose()
+            for client in end.shards:
+                await client.aclose()
 
 
 async def contents(url: str) -> dict[bytes, bytes]:
@@ -42,8 +49,8 @@ async def contents(url: str) -> dict[bytes, bytes]:
 class Gateway:
     """The parts of a gateway that this test uses, on a store."""
 
-    def __init__(self, url: str) -> None:
-        self.commands = MultiplexedClient(url, client_name="test")
+    def __init__(self, url: str, shard: int = 0) -> None:
+        self.commands = MultiplexedClient(url, client_name="test", shard=shard)
         self.guard, self.ledger = LimitGuard(self.commands), Ledger(self.commands)
         self.queue, self.store = JobQueue(self.commands, LIMITS), JobStore(self.commands)
 
@@ -74,7 +81,7 @@ async def claimed(server_url: str) -> AsyncIterator[Claim]:
     async with Gateway(server_url) as before:
         job = new_job(idempotency_key="once", dedupe_scope="k")
         await before.guard.admit(job.id, (budget(100),), cost=60, tokens=10, of_job=True)
-        await before.queue.submit(job)
+        await before.queue.submit(job, reserved=True)
         await before.queue.submit(new_job(id="waits"))
         (claim,) = (await before.queue.claim("w1", 1)).claims
         await before.guard.admit("call", (budget(100),), cost=30, tokens=0)
@@ -125,6 +132,30 @@ async def test_there_and_back_each_key_is_what_it_was(
     after.pop(b"finops:schema")
     assert after.keys() == before.keys() - {b"finops:schema"}
     assert after[b"finops:jobs:clock"] == before[b"finops:jobs:clock"]
+
+
+async def test_every_shard_moves_to_its_primary_and_back(
+    server_url: str, cluster_url: str, shared_cluster: Cluster, plain_redis_8: Server
+) -> None:
+    for node in shared_cluster.primaries:
+        node.ask("FLUSHALL")
+    async with AsyncExitStack() as opened:
+        for shard in range(SHARDS):
+            before = await opened.enter_async_context(Gateway(server_url, shard))
+            await before.queue.submit(new_job(id=mint_job_id(shard), owner=f"k{shard}"))
+    names = await contents(server_url)
+    report = await migrate(server_url, cluster_url, SHARDS)
+    assert (report.keys, report.copied, report.foreign) == (len(names), len(names), 0)
+    assert sum(bool(node.ask("DBSIZE")) for node in shared_cluster.primaries) == len(shared_cluster.primaries)
+    async with AsyncExitStack() as opened:
+        for shard in range(SHARDS):
+            after = await opened.enter_async_context(Gateway(cluster_url, shard))
+            (claim,) = (await after.queue.claim("w", 5)).claims
+            assert claim.owner == f"k{shard}"
+            await after.queue.release([claim])
+    plain_redis_8.ask("FLUSHALL")
+    await migrate(cluster_url, server_url, SHARDS)
+    assert names.keys() <= (await contents(server_url)).keys()
 
 
 async def test_vectors_move_to_a_server_that_reads_them(server_url: str, plain_redis_8: Server) -> None:

@@ -1,6 +1,5 @@
 """A gateway over four shards of one real server answers as one over a single shard."""
 
-import asyncio
 from collections import Counter
 from typing import Any
 

@@ -230,7 +230,7 @@ async def test_over_four_shards_nothing_is_lost_and_nothing_booked_twice_by_many
             for shard in (number % SHARDS for number in range(count)):
                 job = new_job(id=mint_job_id(shard), owner="a", payload=b'{"sleep_s":0.05,"trace":false,"cost":7}')
                 await guard.admit(job.id, (budget(1_000_000),), cost=100, tokens=0, of_job=True)
-                made.append((shard, (await queues[shard].submit(job)).job.id))
+                made.append((shard, (await queues[shard].submit(job, reserved=True)).job.id))
 
         async def state(shard: int, job_id: str) -> State | None:
             job = await stores[shard].get(job_id)
