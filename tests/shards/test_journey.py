@@ -1,5 +1,6 @@
 """A gateway over four shards of one real server answers as one over a single shard."""
 
+import asyncio
 from collections import Counter
 from typing import Any
 

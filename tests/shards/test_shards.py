@@ -19,7 +19,7 @@ from shared.surfaces.response_ids import is_minted, is_ours, mint_response_id, s
 SLOTS = 16_384
 
 
-@pytest.mark.parametrize("primaries", [2, 3, 4, 6, 8, 12])
+@pytest.mark.parametrize("primaries", [2, 3, 4, 6, 8])
 @pytest.mark.parametrize("shards", [12, 16, 24, 48, MAX_SHARDS])
 def test_any_number_of_shards_lies_evenly_over_the_primaries(primaries: int, shards: int) -> None:
     loads = Counter(cluster_tag(shard).slot * primaries // SLOTS for shard in range(shards))
