@@ -9,9 +9,9 @@ from functools import cache
 from shared.store.hash_tag import HashTag, engine_tag
 
 MAX_SHARDS = 64
-# Chosen so that the slots of the first N tags, that of shard 0 among them, lie evenly over up to 12 primaries with equal
-# shares of the slots, for every N: a primary has one more than another, or two from 9 primaries on. They are for life:
-# jobs are found by them.
+# Chosen so that the slots of the first N tags, that of shard 0 among them, lie evenly over up to 12 primaries that have
+# equal parts of the slots, for every N: a primary has one more than another, or two from 9 primaries on. They are for
+# life: jobs are found by them.
 _SUFFIXES = (
     772, 136, 150, 277, 83, 393, 518, 220, 246, 105, 163, 507, 561, 350, 336, 1018, 131, 544, 192, 1233, 434, 26, 160,
     461, 407, 278, 59, 346, 386, 242, 38, 415, 743, 279, 152, 606, 440, 766, 363, 143, 370, 417, 26, 350, 613, 267, 222,
