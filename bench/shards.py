@@ -9,6 +9,7 @@ over 8 and 16 shards of one server. The third carries that on to more workers in
 
 import argparse
 import asyncio
+import random
 import statistics
 import tempfile
 import time
@@ -21,7 +22,7 @@ from typing import Self
 from bench import machine
 from bench.redis_servers import cluster, free_port
 from bench.report import Report, number, table
-from bench.shards_simulation import simulate
+from bench.shards_simulation import RUN_S, simulate
 from shared.governance.bookings.carrier import BookingCarrier
 from shared.governance.limits.guard import governance_scripts
 from shared.jobs.model import Claim, NewJob, Outcome, State
@@ -37,7 +38,7 @@ from worker.sharded_worker import ShardedWorker
 
 LIMITS = QueueLimits(lease_s=60, max_queued=10_000_000)
 CALLERS = 100
-WORKERS, SLOTS, RUN_S = 4, 25, 0.1
+WORKERS, SLOTS = 4, 25
 WARM_S = 2.0
 LIGHT_EVERY_S = 0.1
 LEDGER = b'{"v":1,"provider":"sim","model":"sim/fast","status":200,"cost":7,"input":3,"output":4,"priced":true}'
@@ -137,12 +138,12 @@ async def fairness(url: str, shards: int, seconds: float) -> Fairness:
             waits.append(claim.started_ms - claim.due_ms)
         elif counting:
             served[claim.owner] += 1
-        await asyncio.sleep(RUN_S)
+        await asyncio.sleep(random.uniform(*RUN_S))
         return Outcome(state=State.COMPLETED, status_code=200, result=b"{}")
 
     callers = [f"caller-{number}" for number in range(CALLERS)]
     async with Engine(url, shards) as engine:
-        for _ in range(round((seconds + 2 * WARM_S) * WORKERS * SLOTS / RUN_S / CALLERS * 1.2)):
+        for _ in range(round((seconds + 2 * WARM_S) * WORKERS * SLOTS * 2 / sum(RUN_S) / CALLERS * 1.2)):
             await asyncio.gather(*map(engine.submit, callers))
         workers = [engine.worker(run, f"w{number}", SLOTS) for number in range(WORKERS)]
         serving = [asyncio.create_task(worker.serve()) for worker in workers]

@@ -11,7 +11,7 @@ from worker.shard_slots import LOOK_S
 
 LIGHT = "light"
 LIGHT_EVERY_S = 0.1
-RUN_S = (0.08, 0.12)
+RUN_S = (0.02, 0.28)
 WARM_S = 2.0
 BEFORE_OTHERS = 0.5  # of claim.lua
 
