@@ -254,11 +254,11 @@ async def test_a_job_waits_for_a_guardrail_that_does_not_answer(start: Start, gu
     gateway, guard.status = await start(guardrails=guard.table()), 503
     await gateway.submit()
     [claim] = await gateway.worker.claim()
-    later = await gateway.worker.runner.run(claim, RunHandle(claim, 0.0, 0.0, lambda handle: None))
+    later = await gateway.worker.runners[0].run(claim, RunHandle(claim, 0.0, 0.0, lambda handle: None))
     assert isinstance(later, Deferral)
     assert (later.delay_s, later.reason) == (5, "guardrail_unavailable")
     guard.status = 404
-    wrong = await gateway.worker.runner.run(claim, RunHandle(claim, 0.0, 0.0, lambda handle: None))
+    wrong = await gateway.worker.runners[0].run(claim, RunHandle(claim, 0.0, 0.0, lambda handle: None))
     assert not isinstance(wrong, Deferral)
     assert wrong.status_code == 503
 

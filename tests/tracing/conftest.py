@@ -53,7 +53,7 @@ async def work_off(collector: Collector) -> AsyncIterator[Callable[[Gateway], Aw
         assert tracing
         made.append(tracing)
         worker = Worker(services)
-        runs = TracedRuns(worker.runner.run, tracing)
+        runs = TracedRuns(worker.runners[0].run, tracing)
         done = 0
         while claims := await worker.claim(32):
             for claim in claims:

@@ -28,6 +28,7 @@ class Counted:
 
     def __init__(self, commands: RedisCommands) -> None:
         self._commands = commands
+        self.shard = commands.shard
         self.count = 0
 
     async def execute(self, *args: Argument, retry_safe: bool = False) -> Any:
@@ -64,6 +65,7 @@ class Tabs:
         gateway.app.state.services = replace(
             services,
             commands=self.store,
+            overview=OverviewReader(self.store),
             sessions=sessions,
             shared_answers=SharedAnswers(lambda: self.time),
             governance=Authenticator(services.settings, ring=ring, sessions=sessions),
