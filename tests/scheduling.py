@@ -48,6 +48,7 @@ TOGETHER = {
     "tests/docs/test_site.py": "site",
     "tests/failover/test_engine.py": "engine",
     "tests/failover/test_migration.py": "engine",
+    "tests/failover/test_shards.py": "engine",
     "tests/api/sign_in/test_sign_in.py": "sign-in",
 }
 # Fixtures that start a server, or need one; and tests that start servers and processes themselves.
