@@ -1,6 +1,6 @@
 """What the parts of a worker process share, and the parts that each shard of the store has."""
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -107,13 +107,15 @@ def connect_worker(tier: Tier, delivery: WebhookDelivery, tracing: Tracing | Non
     return ShardedWorker.connect(tier.url, runs, tier.options, metrics=tier.metrics)
 
 
-def operation_turns(tier: Tier) -> Iterator[Callable[[], Awaitable[float]]]:
-    """Build what works on bulk operations: each shard's part of them."""
-    for shard, engine in enumerate(tier.engines):
-        yield OperationTurns(
-            OperationStore(engine), tier.jobs(shard), tier.submitter(shard), tier.governance,
-            ended=_ignore if shard else tier.metrics.operation_ended,
-        ).take_turn  # fmt: skip
+def operation_turns(tier: Tier, shard: int) -> OperationTurns:
+    """Build what works on a shard's part of bulk operations."""
+    return OperationTurns(
+        OperationStore(tier.engines[shard]),
+        tier.jobs(shard),
+        tier.submitter(shard),
+        tier.governance,
+        ended=_ignore if shard else tier.metrics.operation_ended,
+    )
 
 
 def start_engine_parts(
@@ -126,13 +128,13 @@ def start_engine_parts(
     lane: DeliveryLane,
 ) -> None:
     """Start the parts that each shard has: its part of bulk operations, its outbox, its objects, and its bookings."""
-    for take_turn in operation_turns(tier):
-        parts.start("operations", TurnLoop(take_turn, outage).run)
     blobs, name, count = tier.options.bodies.blobs, tier.options.worker_id, tier.metrics.alerted
     for shard, engine in enumerate(tier.engines):
+        seen = OutageLog() if shard else outage  # the outage of one shard is not that of the others
+        parts.start("operations", TurnLoop(operation_turns(tier, shard).take_turn, seen).run)
         reader = connect(tier.url, timeout_s=None, max_connections=1, client_name="finops-outbox", shard=shard)
         exits.push_async_callback(reader.aclose)
-        outbox = Outbox(reader, delivery, name, count=count, wake=lane.wake, outage=outage, shard=shard)
+        outbox = Outbox(reader, delivery, name, count=count, wake=lane.wake, outage=seen, shard=shard)
         parts.start("outbox", outbox.run)
         if blobs is not None:
             parts.start("blobs", BlobSweep(ListedBlobs(engine, blobs), OutageLog()).run)
