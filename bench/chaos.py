@@ -1,6 +1,6 @@
 """Ten thousand jobs through the whole system while workers, APIs and the store are killed; what is lost, what doubled?
 
-    python bench/chaos.py [--jobs 10000] [--seed 1] [--keep]
+    python bench/chaos.py [--jobs 10000] [--seed 1] [--shards 1] [--keep]
 
 Clients submit over HTTP with an idempotency key each, repeating what was not answered, and wait for the outcome over
 HTTP too. Submits are answered when they are on disk (``durability = "fsync"``). Ends with 1 when anything is wrong.
@@ -19,12 +19,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+import orjson
 
 from bench import machine
-from bench.chaos_system import Monkey, Processes, Receiver
+from bench.chaos_system import CONFIG, Monkey, Processes, Receiver
 from bench.report import Report, table
+from shared.governance.bookings.carrier import waiting_bookings
+from shared.governance.keyspace import LEDGER
 from shared.jobs import keys
-from shared.jobs.events import TERMINAL_EVENTS, EventLog
+from shared.jobs.events import TERMINAL_EVENTS
+from shared.jobs.sharded.reading import ShardedEvents
+from shared.jobs.sharded.store import ShardedStore
 from shared.jobs.store import JobStore
 from shared.store.embedded import EmbeddedStore
 from shared.store.multiplexed import MultiplexedClient
@@ -136,9 +141,9 @@ async def work(client: Client, monkey: Monkey, options: argparse.Namespace) -> N
     client.seen.faults += [f"{name} ended by itself, {times} times" for name, times in monkey.fallen.items()]
 
 
-async def verify(seen: Seen, commands: MultiplexedClient, receiver: Receiver) -> dict[str, int]:
+async def verify(seen: Seen, shards: list[MultiplexedClient], receiver: Receiver) -> dict[str, int]:
     """Compare the store and the receiver with what clients received; add differences to ``seen.faults``."""
-    store, log = JobStore(commands), EventLog(commands)
+    store, log = store_of(shards), ShardedEvents(shards)
     for job_id in seen.accepted:
         if job_id not in seen.outcomes:
             job = await store.get(job_id)
@@ -147,7 +152,7 @@ async def verify(seen: Seen, commands: MultiplexedClient, receiver: Receiver) ->
         ends = [event.name for event in await log.read(job_id) if event.name in TERMINAL_EVENTS]
         if ends != [f"job.{seen.outcomes[job_id][0]}"]:
             seen.faults.append(f"{job_id} has the endings {ends}, its client received {seen.outcomes[job_id]}")
-    made = {name.decode() for name in await commands.execute("ZRANGE", keys.ALL_JOBS, 0, -1)}
+    made = {name.decode() for each in shards for name in await each.execute("ZRANGE", keys.ALL_JOBS, 0, -1)}
     more = [name for name in made - seen.accepted.keys() if not name.startswith("evt_")]
     if more:
         seen.faults.append(f"{len(more)} jobs were made of requests that made another: {more[:3]}")
@@ -162,21 +167,34 @@ async def verify(seen: Seen, commands: MultiplexedClient, receiver: Receiver) ->
     }
     if any(left.values()):
         seen.faults.append(f"left behind: {left}")
-    for name in await commands.execute("KEYS", "finops:caller:*"):
-        counts = await commands.execute("HMGET", name, "running", "waiting")
-        if counts != [b"0", b"0"]:
-            seen.faults.append(f"{name.decode()} counts {counts}")
+    for each in shards:
+        for name in await each.execute("KEYS", "finops:caller:*"):
+            counts = await each.execute("HMGET", name, "running", "waiting")
+            if counts != [b"0", b"0"]:
+                seen.faults.append(f"{name.decode()} of shard {each.shard} counts {counts}")
+    booked = Counter(
+        orjson.loads(fields[1])["job"] for _, fields in await shards[0].execute("XRANGE", LEDGER, "-", "+")
+    )
+    twice = [job_id for job_id, times in booked.items() if times > 1]
+    if twice or seen.outcomes.keys() - booked.keys():
+        seen.faults.append(f"{len(twice)} jobs booked twice, {len(seen.outcomes.keys() - booked.keys())} never")
     return left
 
 
-async def settled(commands: MultiplexedClient, receiver: Receiver, seen: Seen) -> None:
-    """Deliveries come after the outcomes."""
-    store, deadline = JobStore(commands), time.monotonic() + 90
+def store_of(shards: list[MultiplexedClient]) -> JobStore:
+    """The jobs of all shards."""
+    return ShardedStore(shards)
+
+
+async def settled(shards: list[MultiplexedClient], receiver: Receiver, seen: Seen) -> None:
+    """Deliveries and bookings come after the outcomes."""
+    store, deadline = store_of(shards), time.monotonic() + 90
     while time.monotonic() < deadline:
         stats = await store.stats()
         if (
             not stats.running + stats.deferred + sum(stats.callers.values())
             and seen.with_webhook <= receiver.heard.keys()
+            and not sum([await waiting_bookings(each) for each in shards[1:]])
         ):
             return
         await asyncio.sleep(0.5)
@@ -187,26 +205,28 @@ async def run(options: argparse.Namespace, directory: Path) -> tuple[Seen, list[
     hooks = await asyncio.start_server(receiver.answer, "127.0.0.1", 0)
     async with EmbeddedStore(directory / "data") as store:
         processes = Processes(
-            directory, store.url, hooks.sockets[0].getsockname()[1], apis=2, workers=options.workers, lease_s=LEASE_S
-        )
+            directory, store.url, hooks.sockets[0].getsockname()[1], apis=2, workers=options.workers, lease_s=LEASE_S,
+            config=CONFIG + f"[redis]\nshards = {options.shards}\n",
+        )  # fmt: skip
         monkey = Monkey(processes, store, random.Random(options.seed), lease_s=LEASE_S)
-        commands = MultiplexedClient(store.url)
+        shards = [MultiplexedClient(store.url, shard=shard) for shard in range(options.shards)]
         client = Client(processes.api_ports, seen, f"chaos-{os.getpid()}")
         try:
             await asyncio.to_thread(processes.until_up)
             begun = time.monotonic()
             await work(client, monkey, options)
             took_s = time.monotonic() - begun
-            await settled(commands, receiver, seen)
-            await verify(seen, commands, receiver)
+            await settled(shards, receiver, seen)
+            await verify(seen, shards, receiver)
             for job_id in seen.accepted:  # an outcome stays what it was
                 if job_id in seen.outcomes and seen.accepted[job_id] % 10 == 0:
                     await client.until_ended(job_id, time.monotonic() + 10)
-            jobs = [await JobStore(commands).get(job_id) for job_id in seen.accepted]
+            jobs = [await store_of(shards).get(job_id) for job_id in seen.accepted]
             rows = result_rows(seen, monkey, jobs, processes.upstream_calls(), receiver, took_s)
         finally:
             await client.aclose()
-            await commands.aclose()
+            for each in shards:
+                await each.aclose()
             await asyncio.to_thread(processes.end)
     hooks.close()
     return seen, rows
@@ -235,6 +255,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=10_000)
     parser.add_argument("--rate", type=float, default=60.0, help="submits per second")
     parser.add_argument("--workers", type=int, default=3)
+    parser.add_argument("--shards", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1, help="of the kills")
     parser.add_argument("--nice", type=int, default=0, help="where others use the machine; needs root")
     parser.add_argument("--keep", action="store_true", help="make the tables the current ones in RESULTS.md")
@@ -247,7 +268,8 @@ def main() -> int:
     seen, rows = asyncio.run(run(options, directory))
     shape = f"2 API processes, {options.workers} workers, leases of {LEASE_S:g} s, fsync before each answer to a submit"
     report = Report("Chaos", [machine.shape(), shape, f"seed {options.seed}; load average at start {load:.1f}"])
-    report.section("Jobs while everything is being killed", table(["", ""], rows))
+    over = f", over {options.shards} shards" if options.shards > 1 else ""
+    report.section(f"Jobs while everything is being killed{over}", table(["", ""], rows))
     for fault in seen.faults[:20]:
         print("  wrong:", fault)
     print("logs and data:", directory)
