@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.datastructures import State
 from starlette.types import ASGIApp
 
-from api.engine import StoreConnections, build_engine
+from api.engine import JobEngine, StoreConnections, build_engine
 from api.files.uploads import MAX_FIELDS_BYTES
 from api.gateway_app import GatewayApp
 from api.hot_routes import hot_endpoints, probes
@@ -161,6 +161,11 @@ def _connections(settings: Settings, url: str, shard: int) -> StoreConnections:
     )
 
 
+def _engine(settings: Settings, url: str, bodies: BodyPolicy) -> JobEngine:
+    shards = [_connections(settings, url, shard) for shard in range(settings.redis.shards)]
+    return build_engine(shards, QueueLimits.of(settings.jobs), bodies)
+
+
 def _subscription(url: str, shard: int) -> Redis:
     return connect(
         url, connect_timeout_s=STORE_CONNECT_TIMEOUT_S, timeout_s=None, client_name="finops-api-waits", shard=shard
@@ -194,13 +199,11 @@ def build_services(
     """Build the services of a process. Nothing is connected yet, so Redis may start later."""
     url = settings.redis.url.get_secret_value() if settings.redis.url else DEFAULT_REDIS_URL
     bodies = BodyPolicy.of(settings, metrics.blobs)
-    shards = [_connections(settings, url, shard) for shard in range(settings.redis.shards)]
-    engine = build_engine(shards, QueueLimits.of(settings.jobs), bodies)
-    commands, subscription = shards[0].commands, shards[0].subscription
+    engine = _engine(settings, url, bodies)
+    commands, subscription = engine.shards[0].commands, engine.shards[0].subscription
     shared, billing = SharedStore(commands, subscription, bodies.cipher), build_billing(settings, commands, metrics)
     inference = _inference(settings, metrics, billing=billing, store=shared, environ=environ, tracing=tracing)
-    sessions = Sessions(commands)
-    ring = VirtualKeyCache(commands, settings, subscription)
+    sessions, ring = Sessions(commands), VirtualKeyCache(commands, settings, subscription)
     return Services(
         settings=settings,
         commands=commands,

@@ -16,6 +16,7 @@ import dataclasses
 import logging
 import time
 from collections.abc import Coroutine, Sequence
+from functools import partial
 from typing import Any, Self
 
 import orjson
@@ -71,7 +72,6 @@ class LeasedWorker(Worker):
         arq_redis: ArqRedis,
         metrics: EngineMetrics,
     ) -> None:
-        shard = commands.shard
         super().__init__(
             functions=[func(_never_called, name="run_job")],
             redis_pool=arq_redis,
@@ -94,11 +94,10 @@ class LeasedWorker(Worker):
         self._runs = self._make_runs(run, bodies)
         self._recorder = Recorder(JobStore(commands, options.bodies), self._queue, self._runs.recorded)
         self._runs.recorder = self._recorder
-        claims = connect(url, timeout_s=None, max_connections=1, client_name="finops-claims", shard=shard)
+        alone = partial(connect, url, timeout_s=None, max_connections=1, shard=commands.shard)
+        claims = alone(client_name="finops-claims")
         self._source = ClaimSource(self._queue, claims, commands, options.worker_id, options.priorities)
-        self._signals = Signals(
-            lambda: connect(url, timeout_s=None, max_connections=1, client_name="finops-cancels", shard=shard)
-        )
+        self._signals = Signals(partial(alone, client_name="finops-cancels"))
         self._health = Heartbeat(
             EngineScripts(commands), options.worker_id, self._describe, self._runs.capacity, self._record
         )
@@ -110,7 +109,7 @@ class LeasedWorker(Worker):
             last_moved=lambda: self._runs.last_moved,
             stall_s=max(options.max_run_s, options.limits.lease_s),
             report=self._on_renewal_thread,
-            shard=shard,
+            shard=commands.shard,
         )
 
     @classmethod

@@ -359,7 +359,7 @@ class _ShardCopy:
 async def pages(commands: RedisCommands) -> AsyncIterator[tuple[list[bytes], int]]:
     """Return the names of a shard's keys, without the store's mark, and how many keys are others', page by page.
 
-    The names of shard 0 are told from those of others by the tags of these; the others' are asked for by theirs.
+    The names of shard 0 differ from those of others by the tags of these; the others' are asked for by theirs.
     """
     patterns = ((),) if commands.shard == 0 else tuple(("MATCH", pattern) for pattern in _PATTERNS)
     for pattern in patterns:
