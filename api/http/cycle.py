@@ -171,7 +171,7 @@ class Cycle(RequestResponseCycle, DirectSender):
         if len(head) - len(head.translate(None, _CONTROLS)) != 2 * (len(lines) + 1):
             raise RuntimeError("A header of the response holds a control character.")
         self.response_started = self.response_complete = True
-        self.transport.write_now(b"%b\r\n%b" % (head, b"" if self._without_body else body))
+        self.transport.write_whole(head + b"\r\n", b"" if self._without_body else body)
         self.message_event.set()
         if not self.keep_alive:
             self.transport.close()

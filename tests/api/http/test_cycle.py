@@ -9,6 +9,7 @@ from api.http.cycle import Cycle
 from api.http.joined_writes import JoinedWrites
 from api.http.protocol import LightFlow, read_url
 from api.http.request_context import Reply, RequestContext, ResponseSender, send_reply
+from shared.background import LARGE_BYTES
 
 DATE = (b"date", b"Sun, 29 Nov 2026 00:00:00 GMT")
 TEXT = (b"content-type", b"text/plain")
@@ -69,6 +70,14 @@ async def test_a_whole_response_is_written_at_once():
         b"x-request-id: req_1\r\nx-bf-warning: w\r\n\r\nhello"
     )
     assert (request.context.status, request.completed, request.transport.closed) == (200, 1, False)
+
+
+async def test_a_large_body_is_written_as_it_is():
+    request = Request()
+    body = b"x" * (LARGE_BYTES + 1)
+    await send_reply(request.send, Reply(200, body))
+    assert request.transport.data.endswith(b"x-request-id: req_1\r\n\r\n" + body)
+    assert request.cycle.transport.sent == len(request.transport.data)
 
 
 @pytest.mark.parametrize(("keep_alive", "lines"), [(False, (TEXT,)), (True, (TEXT, (b"connection", b"close")))])
