@@ -110,10 +110,8 @@ def request_hash(
         fields: The body.
         as_streamed: Whether streams and whole answers have different keys.
     """
-    counted = dict(fields)  # and most names stay: leaving the others out one by one takes twice as long
-    for name in (_AS_STREAMED if as_streamed else LEFT_OUT) & counted.keys():
-        del counted[name]
-    body = canonical(counted)
+    left_out = _AS_STREAMED if as_streamed else LEFT_OUT
+    body = canonical({name: value for name, value in fields.items() if name not in left_out})
     # One call for all: a second one that adds the body takes 0.5 us.
     parts = (VERSION, request_type.encode(), target.encode(), partition.encode(), body)
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:_HASH_CHARS]

@@ -57,7 +57,7 @@ class CacheUse:
     observer: Callable[[CacheEntry], None] | None = None
 
     def __init__(self, policy: CachePolicy, scope: str) -> None:
-        # The others are the class's until they are set: setting all 17 took 1.5 us of each call.
+        # The others are the class's until they are set, as most calls set five of them.
         self.policy = policy
         self.scope = scope
 

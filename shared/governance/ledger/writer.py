@@ -181,7 +181,7 @@ def hit_entry(
     scopes: tuple[str, ...] | None,
     at_ms: int | None = None,
 ) -> bytes:
-    """The entry of a call that a stored answer served, JSON: ``entry_of`` in a third of its time.
+    """The entry of a call that a stored answer served, JSON: what ``entry_of`` returns, in half of its time.
 
     Args:
         owner: ``who`` made the call.
