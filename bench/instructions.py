@@ -2,7 +2,7 @@
 
     python -m bench.instructions                              # three minutes; needs valgrind
     python -m bench.instructions --against /path/to/checkout  # another checkout too, with the packages of this one
-    python -m bench.instructions --kinds miss hit             # some of the rows
+    python -m bench.instructions --kinds call "cache: hit"    # some of the rows
 
 Time differs by 10 % from run to run; instructions differ by less than 1 %, because of what runs in the background. The
 application is that of ``socketless.py``: no system calls for requests, which come on top. The store is a server of its own.
