@@ -137,6 +137,7 @@ def main() -> int:
     parser.add_argument("--against", type=Path, help="another checkout")
     parser.add_argument("--only", choices=("worker", "store"))
     parser.add_argument("--keep-counts", action="store_true", help="leave callgrind's files in /tmp")
+    parser.add_argument("--keep", action="store_true", help="make the table the current one in RESULTS.md")
     options = parser.parse_args()
     if shutil.which("valgrind") is None:
         raise SystemExit("valgrind is not installed")
@@ -151,6 +152,8 @@ def main() -> int:
     report = Report("Instructions of a job", [machine.shape()])
     head = ["", "this checkout", *(["the other one"] if options.against else [])]
     report.section("Instructions and commands of a job", table(head, rows))
+    if options.keep:
+        report.keep()
     return 0
 
 
