@@ -139,8 +139,9 @@ class ShardSlots:
         free = self.free
         if self._heads[shard] is not None or free <= 0:
             return None
-        if free > len(self._heads) or all(head is None for head in self._heads):
+        if free > len(self._heads):
             return Turn(1, block_ms)
+        # A slot that waits with one shard would be kept from the others.
         return Turn(0, min(block_ms, round(LOOK_S * 1000)))
 
     def _look(self, shard: int) -> None:

@@ -71,6 +71,13 @@ async def test_an_idle_shard_keeps_no_slot_from_others_when_they_are_few(slots: 
     assert slots.free == 2
 
 
+async def test_the_last_slots_wait_with_no_shard(slots: ShardSlots) -> None:
+    occupy(slots, 9)
+    assert [await slots.turn(shard, 500) for shard in range(3)] == [Turn(0, 250)] * 3
+    slots.end(1, Turn(0, 250), batch(1.0))
+    assert await slots.turn(1, 500) == Turn(1, 0, competes=True)
+
+
 async def test_free_slots_go_to_the_shard_that_is_furthest_behind_half_of_them_at_a_time(slots: ShardSlots) -> None:
     await know(slots, s0=3.0, s1=2.0, s2=1.0)
     occupy(slots, 10)
