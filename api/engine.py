@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from redis.asyncio import Redis
 
 from shared.background import keep_running
-from shared.governance.bookings.carrier import BookingCarrier
+from shared.governance.bookings.carrier import BookingCarrier, waiting_bookings
 from shared.governance.bookings.loop import BookingLoop
 from shared.jobs.bodies import BodyPolicy
 from shared.jobs.events import EventLog
@@ -68,6 +68,14 @@ class JobEngine:
         for connections, carrier in zip(self.shards[1:], self.carriers, strict=True):
             loop = BookingLoop(connections.commands, carrier, f"api-{uuid.uuid4().hex}")
             self._tasks.append(keep_running("bookings", loop.run))
+
+    async def waiting_bookings(self) -> int:
+        """Return how many bookings of all shards are not carried yet; with one shard, 0 without a round trip.
+
+        Raises:
+            StoreConnectionError: No answer.
+        """
+        return sum(await asyncio.gather(*(waiting_bookings(shard.commands) for shard in self.shards[1:])))
 
     async def settle(self, job_id: str) -> None:
         """Carry what is booked of a job's shard, before its costs are reserved once more.

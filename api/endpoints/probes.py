@@ -88,5 +88,6 @@ async def _observe_store(services: Services) -> None:
             limits = chain(configured_limits(services.settings), services.governance.known_limits())
             services.metrics.observe_limits(await read_headroom(LimitGuard(services.commands), limits))
             services.metrics.observe_open(await read_open(services.commands))
+            services.metrics.observe_open({"bookings": await services.engine.waiting_bookings()})
     except STORE_FAULTS:
         return

@@ -66,7 +66,8 @@ async def check_store(url: str, settings: Settings) -> list[Finding]:
         schema += await check_shards_of(PooledCommands(redis), url, settings)
         inside = await check_inside(PooledCommands(redis), settings.ledger, clock.now())
         encryption = await check_encryption(PooledCommands(redis), settings)
-        growth = await check_growth(PooledCommands(redis), facts, settings.jobs)
+        # The memory of several shards is that of several servers.
+        growth = await check_growth(PooledCommands(redis), facts, settings.jobs) if settings.redis.shards == 1 else []
     except (StoreConnectionError, StoreUnavailable) as error:
         return [_unusable(url, unstyled(str(error)))]
     finally:

@@ -43,7 +43,10 @@ def shard_of_id(job_id: str, shards: int) -> int:
         return 0
     if len(job_id) == _UUID_LENGTH and job_id[_VERSION_AT] == _SHARDED_UUID:
         with suppress(ValueError):
-            shard = int(job_id[:2], 16)
-            return shard if shard < shards else 0
-    shard = shard_of_response(job_id)
-    return shard if shard < shards else 0
+            return _known(int(job_id[:2], 16), shards)
+    return _known(shard_of_response(job_id), shards)
+
+
+def _known(shard: int, shards: int) -> int:
+    """Return a shard of the store; 0 for any other number, as ``int`` reads ``-1`` too."""
+    return shard if 0 < shard < shards else 0

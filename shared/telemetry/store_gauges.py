@@ -81,6 +81,7 @@ class StoreGauges:
             "reservations": "Open reservations of calls, jobs and batches.",
             "runs": "Runs that were used in the last 30 days.",
             "provider_batches": "Batches and videos of providers that are followed until they are booked.",
+            "bookings": "Changes by jobs of shards other than 0 that are not in limits and ledger yet.",
         }
         self._open = {name: Gauge(f"finops_limit_{name}", text, registry=registry) for name, text in texts.items()}
 
@@ -115,6 +116,6 @@ class StoreGauges:
             self._headroom(kind, scope, window).set(left)
 
     def observe_open(self, counts: Mapping[str, int]) -> None:
-        """Set the numbers of open reservations, runs and followed batches, by name; to be called at a scrape."""
+        """Set the numbers of open reservations, runs, followed batches and bookings by name, at a scrape."""
         for name, count in counts.items():
             self._open[name].set(count)

@@ -61,6 +61,7 @@ async def created(gateway: Gateway, ids: list[str]) -> list[tuple[int, str]]:
 async def test_jobs_of_many_callers_live_and_are_paid_for_once(gateway: Gateway) -> None:
     ids = await submit_all(gateway, 2)
     assert {shard_of_id(job_id, SHARDS) for job_id in ids} == set(range(SHARDS))
+    await gateway.services.queue.check_durability()
     assert await gateway.worker.work_off() == len(ids)
     for job_id, name in zip(ids, [*KEYS, *KEYS], strict=True):
         assert (await gateway.poll(job_id, **bearer(name))).status_code == 200
@@ -70,6 +71,11 @@ async def test_jobs_of_many_callers_live_and_are_paid_for_once(gateway: Gateway)
         return calls if len(calls) >= len(ids) else None
 
     assert Counter(call["job_id"] for call in await wait_until(booked)) == Counter(ids)
+
+    async def carried() -> bool:
+        return "finops_limit_bookings 0.0" in (await gateway.http.get("/metrics", headers=ADMIN)).text
+
+    await wait_until(carried)
 
 
 async def test_lists_are_merged_by_creation_whatever_the_page(gateway: Gateway) -> None:

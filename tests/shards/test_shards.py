@@ -56,7 +56,8 @@ def test_an_id_names_its_shard(shard: int) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "", "a", str(uuid.UUID(int=7, version=4)), "batch_1-2", mint_job_id(9), mint_response_id(9), "resp_" + "0" * 48,
+        "", "a", f"-1{'0' * 6}-0000-8000-8000-{'0' * 12}",
+        str(uuid.UUID(int=7, version=4)), "batch_1-2", mint_job_id(9), mint_response_id(9), "resp_" + "0" * 48,
         "zz790395-0000-8000-8000-000000000000", "resp_" + "z" * 48, "resp_é" + "0" * 47,
     ],
 )  # fmt: skip
