@@ -151,4 +151,8 @@ class ShardSlots:
     def _give(self, shard: int, turn: Turn) -> None:
         self._kept += turn.count
         self._turned[shard] = self._clock()
-        self._waiting.pop(shard).set_result(turn)
+        future = self._waiting.pop(shard)
+        if future.cancelled():  # its worker ends, and has not run since
+            self.end(shard, turn, None)
+        else:
+            future.set_result(turn)

@@ -135,3 +135,16 @@ async def test_a_cancelled_turn_keeps_no_slot(slots: ShardSlots, *, given: bool)
         await turn
     assert slots.free == 10
     slots.dispatch()  # nobody waits
+
+
+async def test_a_turn_that_is_given_to_a_worker_as_it_ends_keeps_no_slot(slots: ShardSlots) -> None:
+    await know(slots, s0=1.0)
+    occupy(slots, 10)
+    turn = asyncio.create_task(slots.turn(0, 0))
+    await asyncio.sleep(0)
+    occupy(slots, 0)
+    turn.cancel()
+    slots.dispatch()
+    with pytest.raises(asyncio.CancelledError):
+        await turn
+    assert slots.free == 10
