@@ -93,7 +93,10 @@ def test_the_file_may_be_named_by_the_environment(tmp_path: Path) -> None:
         ("[jobs]\nmax_atempts = 3\n", "jobs.max_atempts: unknown key; did you mean 'max_attempts'?"),
         ("[providers.openai]\nkeyz = []\n", "providers.openai.keyz: unknown key; did you mean 'keys'?"),
         ("[jobbs]\n", "jobbs: unknown key; did you mean 'jobs'?"),
-        ("[redis]\nzzzzzzz = 1\n", "redis.zzzzzzz: unknown key; known here: allow_eviction, max_memory_mb, url"),
+        (
+            "[redis]\nzzzzzzz = 1\n",
+            "redis.zzzzzzz: unknown key; known here: allow_eviction, max_memory_mb, shards, url",
+        ),
         (
             "[providers.x]\nkeys = [{ value = 'k', wait = 1 }]\n",
             "providers.x.keys.0.wait: unknown key; did you mean 'weight'?",
