@@ -22,6 +22,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 WARM_UP, COUNTED, BATCH = 640, 1280, 32
+LEAST = 10_000_000  # instructions; a process executes fewer after its last dump
 STEPS = ("submit", "claim", "finish", "submit", "claim", "finish with ledger")
 WORKERS = {"no-op job": "ours.py", "whole path": "whole_path.py"}
 ENTRY = {
@@ -86,13 +87,16 @@ def callgrind(directory: str) -> list[str]:
     return ["valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={directory}/counts"]
 
 
-def newest(directory: str, keep_as: str) -> int:
-    """Return the instructions of the last dump."""
-    dumps = [file for file in Path(directory).glob("counts*") if "\ntotals: " in file.read_text()]
-    last = max(dumps, key=lambda file: file.stat().st_mtime_ns)
+def dumped(directory: str, keep_as: str) -> int:
+    """Return the instructions of the last dump that counted any work: a process that ends writes what came after it."""
+    totals = {}
+    for file in Path(directory).glob("counts*"):
+        if found := re.findall(r"^totals: (\d+)", file.read_text(), re.MULTILINE):
+            totals[file] = int(found[-1])
+    last = max((file for file in totals if totals[file] > LEAST), key=lambda file: file.stat().st_mtime_ns)
     if keep_as:
         shutil.copy(last, f"/tmp/callgrind.{keep_as.replace(' ', '-')}")
-    return int(re.findall(r"^totals: (\d+)", last.read_text(), re.MULTILINE)[-1])
+    return totals[last]
 
 
 def worker_counts(root: Path, environ: dict[str, str], keep: str) -> Iterator[tuple[str, float]]:
@@ -103,7 +107,7 @@ def worker_counts(root: Path, environ: dict[str, str], keep: str) -> Iterator[tu
         with tempfile.TemporaryDirectory(prefix="finops-bench-") as directory:
             inner = [sys.executable, __file__, "--inner", peer, store.url, f"{directory}/records", "1000"]
             subprocess.run([*callgrind(directory), *inner], env=environ, check=True, stderr=subprocess.DEVNULL)
-            yield f"worker, {name}", newest(directory, keep and f"{name}.{keep}") / COUNTED
+            yield f"worker, {name}", dumped(directory, keep and f"{name}.{keep}") / COUNTED
         store.close()
 
 
@@ -125,7 +129,7 @@ def store_counts(root: Path, environ: dict[str, str], keep: str) -> Iterator[tup
             calls = store.calls()
             control("--dump", store.process.pid)  # sets the counters back
             if number_of in (3, 4, 5, 8):
-                yield f"store, {step}", newest(directory, keep and f"{step}.{keep}") / COUNTED
+                yield f"store, {step}", dumped(directory, keep and f"{step}.{keep}") / COUNTED
                 yield f"commands, {step}", calls / COUNTED
         ender.kill()
         ender.wait()
