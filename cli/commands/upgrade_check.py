@@ -74,6 +74,8 @@ def _examine(settings: "Settings", url: str | None, most_keys: int) -> "tuple[li
 
 async def _look(url: str, settings: "Settings", version: str, most_keys: int) -> "list[Finding] | str":
     """Look at the store; a text: why it cannot be looked at."""
+    from contextlib import AsyncExitStack
+
     from shared.checks.findings import unstyled
     from shared.checks.upgrade import check_upgrade, known_names
     from shared.errors import StoreUnavailable
@@ -81,12 +83,16 @@ async def _look(url: str, settings: "Settings", version: str, most_keys: int) ->
     from shared.store.commands import PooledCommands
     from shared.store.connection import connect, mask
     from shared.store.errors import StoreConnectionError
+    from shared.store.shards import read_shards
 
     try:
-        redis = connect(url)
-        try:
-            return await check_upgrade(PooledCommands(redis), settings, version, known_names(ALL_KEYS), most_keys)
-        finally:
-            await redis.aclose()
+        async with AsyncExitStack() as opened:
+
+            async def shard(number: int) -> PooledCommands:
+                return PooledCommands(await opened.enter_async_context(connect(url, shard=number)), shard=number)
+
+            first = await shard(0)
+            others = [await shard(number) for number in range(1, await read_shards(first))]
+            return await check_upgrade(first, settings, version, known_names(ALL_KEYS), most_keys, others=others)
     except (StoreConnectionError, StoreUnavailable, ValueError) as error:
         return f"{mask(url)}: {unstyled(str(error))}"

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -80,9 +80,23 @@ class StoredData:
     versions: dict[str, Counter[int]] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
 
+    def add(self, other: "StoredData") -> None:
+        """Add what was found in another shard."""
+        self.keys += other.keys
+        self.whole = self.whole and other.whole
+        self.unknown += other.unknown
+        for name, versions in other.versions.items():
+            self.versions[name] += versions
+
 
 async def check_upgrade(
-    commands: RedisCommands, settings: Settings, version: str, known: re.Pattern[str], most_keys: int = MOST_KEYS
+    commands: RedisCommands,
+    settings: Settings,
+    version: str,
+    known: re.Pattern[str],
+    most_keys: int = MOST_KEYS,
+    *,
+    others: Sequence[RedisCommands] = (),
 ) -> list[Finding]:
     """Compare what a store holds with what this release reads.
 
@@ -91,7 +105,8 @@ async def check_upgrade(
         settings: Of this release; its keys of encryption are tried.
         version: Of this release.
         known: What ``known_names`` returned for the tables of keys.
-        most_keys: How many keys are looked at.
+        most_keys: How many keys of each shard are looked at.
+        others: A connection to each shard but the first.
 
     Raises:
         StoreConnectionError: The store does not answer.
@@ -100,6 +115,8 @@ async def check_upgrade(
     with translated_faults():
         schema = await commands.execute("GET", SCHEMA_KEY, retry_safe=True)
         data = await look_at(commands, known, most_keys)
+        for other in others:
+            data.add(await look_at(other, known, most_keys))
         await _look_at_streams(commands, data)
     workers = Counter(worker.version for worker in await running_workers(commands))
     return [
@@ -128,10 +145,12 @@ async def look_at(commands: RedisCommands, known: re.Pattern[str], most_keys: in
 
 
 async def _pages(commands: RedisCommands) -> AsyncIterator[list[str]]:
+    """Return the names of a shard's keys, page by page; those of others keep their tags, where they are listed too."""
     cursor, plain = b"0", engine_tag().plain
     while True:
         cursor, keys = await commands.execute("SCAN", cursor, "MATCH", "finops:*", "COUNT", _PAGE, retry_safe=True)
-        yield [plain(key).decode(errors="replace") for key in keys]
+        names = [plain(key).decode(errors="replace") for key in keys]
+        yield [name for name in names if not name.startswith("finops:{")]
         if cursor == b"0":
             return
 

@@ -17,6 +17,7 @@ from shared.settings.model import Settings
 from shared.store.commands import PooledCommands, RedisCommands
 from shared.store.encryption import BodyCipher
 from shared.store.schema import SCHEMA, SCHEMA_KEY
+from shared.store.shard_tags import cluster_tag
 from tests.cli.conftest import Finops
 
 OWN = version("finops-gateway")
@@ -144,6 +145,18 @@ def test_the_command_reports_and_its_exit_code_says_how(redis_url: str, finops: 
         redis.hset("finops:job:a", "v", "9")
     result = finops("upgrade-check", "--redis-url", redis_url)
     assert (result.exit_code, "do not start this release on it" in " ".join(result.output.split())) == (1, True)
+
+
+def test_records_of_all_shards_are_checked(redis_url: str, finops: Finops) -> None:
+    with BlockingRedis.from_url(redis_url) as redis:
+        redis.set("finops:shards", "3")
+        redis.hset("finops:job:a", "v", "1")
+        for shard in (1, 2):
+            redis.hset(cluster_tag(shard).name("finops:job:a"), "v", "1")
+    result = finops("upgrade-check", "--redis-url", redis_url, "--json")
+    findings = {finding["check"]: finding for finding in json.loads(result.output)}
+    assert findings["jobs"]["said"] == "3 of version 1, which this release reads"
+    assert findings["keys"]["said"] == "4 keys, each of a kind that this release knows"
 
 
 def test_settings_that_are_gone_fail_the_check(tmp_path: Path, finops: Finops) -> None:
