@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,10 +10,11 @@ import pytest
 from shared.errors import RequestLimited, StoreUnavailable
 from shared.jobs.operation import Action, Operation, OperationStatus, Scope
 from shared.jobs.operations import OperationStore, mint_operation_id
-from shared.jobs.shard_ids import shard_of_id
+from shared.jobs.shard_ids import mint_job_id, shard_of_id
 from shared.jobs.sharded.operations import ShardedOperations, sum_operations
 from shared.jobs.store import JobStore
 from tests.api.conftest import ADMIN_KEY, CHAT, Gateway, Start, sim, start  # noqa: F401 - fixtures
+from tests.jobs.conftest import new_job
 from tests.waiting import wait_until
 from worker.operation_turns import OperationTurns
 
@@ -117,6 +119,16 @@ async def test_repeats_meet_in_one_shard_and_in_shard_0(gateway: Gateway) -> Non
     name = next(name for name in KEYS if gateway.services.queue.shard_for(name, "", b""))
     await JobsOfBefore(gateway).submit(name, "old")
     assert shard_of_id(await gateway.submit(idempotency_key="old", **bearer(name)), SHARDS) == 0
+
+
+async def test_a_repeat_that_would_wait_for_a_batch_meets_the_job_that_does_not(gateway: Gateway) -> None:
+    queue = gateway.services.queue
+    name = next(name for name in KEYS if queue.shard_for(name, "", b""))
+    first = new_job(id=mint_job_id(queue.shard_for(name, "", b"")), owner=name, idempotency_key="k")
+    await queue.submit(first)
+    found = await queue.find_repeated(replace(first, id=mint_job_id(0)))
+    assert found is not None
+    assert found.job.id == first.id
 
 
 class JobsOfBefore:

@@ -55,11 +55,17 @@ class ShardedQueue(JobQueue):
         return await self._of(new).submit(new, reserved=reserved)
 
     async def find_repeated(self, new: NewJob) -> Submission | None:
-        """See ``JobQueue.find_repeated``; jobs of batches, and of before there were shards, are in shard 0."""
+        """See ``JobQueue.find_repeated``; looks in the owner's shard and in shard 0.
+
+        Jobs of before there were shards are in shard 0, and those that wait for a batch, which a repeat need not do.
+        """
         if not new.may_repeat:
             return None
-        found = await self._of(new).find_repeated(new)
-        return found or (None if self._of(new) is self._shards[0] else await self._shards[0].find_repeated(new))
+        of_owner = self.shard_for(new.owner, new.idempotency_key or new.fingerprint, new.payload)
+        for shard in dict.fromkeys((shard_of_id(new.id, len(self._shards)), of_owner, 0)):
+            if found := await self._shards[shard].find_repeated(new):
+                return found
+        return None
 
     async def reweigh(self, owner: str, weight: float, max_concurrent: int) -> None:
         """See ``JobQueue.reweigh``."""
