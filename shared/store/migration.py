@@ -41,6 +41,9 @@ _BEGINNINGS: Final = (b"finops:", b"arq:")
 # Names of this shard's keys as its connection gives them: those of other shards keep their tags.
 _OURS: Final = re.compile(rb"(?>arq:(?:job|in-progress|result|retry):|arq:|finops:)(?!\{)")
 _OWN: Final = frozenset((SCHEMA_KEY.encode(), INCOMING.encode()))
+# What a gateway changes whenever it works: the clock of its queue once a second, its ledger and audit log by calls.
+_CLOCK: Final = "finops:jobs:clock"
+_LOGS: Final = ("finops:ledger", "finops:audit")
 _PATTERNS: Final = ("finops:*", "arq:*", "arq:job:*", "arq:in-progress:*", "arq:result:*", "arq:retry:*")
 
 Progress = Callable[[int], Awaitable[None]]
@@ -157,7 +160,7 @@ class Migration:
             raise MigrationRefused("the source was written by a newer release, or is itself the target of a migration")
         await self._check_unused()
         mark = await self._target.commands.execute("GET", SCHEMA_KEY, retry_safe=True)
-        if mark == self._mark.encode():
+        if mark is not None and mark.startswith(self._mark.encode()):
             return
         if mark is not None and mark.startswith(MIGRATING):
             raise MigrationRefused("the target holds part of another source's keys: write the source as in that run")
@@ -188,7 +191,7 @@ class Migration:
             redis.exceptions.ResponseError: The target refuses a command.
         """
         target = self._target.commands
-        await target.execute("SET", SCHEMA_KEY, self._mark)
+        mark = await self._begin()
         report = Report()
         for copy in self._copies:
             await copy.run(report, self._progress)
@@ -202,9 +205,33 @@ class Migration:
                 "Something still writes to it: stop it, and run this again"
             )
         await self._check_unused()
+        if await self._mark_now() != mark:
+            raise MigrationRefused(
+                "the source was used while it was copied: stop all API and worker processes, and run this again"
+            )
         stored = await self._source.commands.execute("GET", SCHEMA_KEY, retry_safe=True)
         await target.execute("SET", SCHEMA_KEY, stored or SCHEMA)
         return report
+
+    async def _begin(self) -> str:
+        """Mark the target, and return the mark; what was copied before the source was used again is removed first.
+
+        Counts that have changed would else stay: a hash of as many fields looks copied.
+        """
+        target, mark = self._target.commands, await self._mark_now()
+        if await target.execute("GET", SCHEMA_KEY, retry_safe=True) != mark.encode():
+            for commands in self._target.shards:
+                async for names, _ in pages(commands):
+                    if names:
+                        await commands.execute("UNLINK", *names)
+            await target.execute("SET", SCHEMA_KEY, mark)
+        return mark
+
+    async def _mark_now(self) -> str:
+        """Return the mark of a target that is copied from the source as it is now."""
+        seen: list[Any] = [await commands.execute("HGETALL", _CLOCK) for commands in self._source.shards]
+        seen += [await self._source.commands.execute("XREVRANGE", name, "+", "-", "COUNT", 1) for name in _LOGS]
+        return f"{self._mark}:{hashlib.sha256(repr(seen).encode()).hexdigest()[:16]}"
 
     async def _check_unused(self) -> None:
         """Raise if a process of a gateway is connected to the source, where the server lists its clients."""

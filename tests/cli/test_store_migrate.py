@@ -217,6 +217,22 @@ def test_a_source_that_changes_meanwhile_is_noticed_and_copied_by_the_next_run(s
     assert stores.after.mget("finops:n:7", "finops:n:new") == [b"7more", b"1"]
 
 
+def test_what_was_copied_before_the_source_was_used_again_is_copied_anew(stores: Stores) -> None:
+    """A count in a hash changes without changing how many fields there are."""
+    stores.before.hset("finops:jobs:clock", mapping={"seq": 1})
+    stores.before.hset("finops:meter", mapping={"u": 1})
+
+    async def use(_: int) -> None:
+        await asyncio.to_thread(stores.before.hset, "finops:jobs:clock", "seq", 2)
+        await asyncio.to_thread(stores.before.hset, "finops:meter", "u", 2)
+
+    with pytest.raises(MigrationRefused, match="the source was used while it was copied"):
+        asyncio.run(migrate(stores, use))
+    report = asyncio.run(migrate(stores))
+    assert (report.copied, report.present) == (2, 0)
+    assert stores.after.hgetall("finops:meter") == {b"u": b"2"}
+
+
 def test_a_source_that_was_connected_to_meanwhile_is_refused(stores: Stores) -> None:
     stores.before.set("finops:a", "1")
     with Redis.from_url(stores.source, client_name="finops-claims") as worker:
