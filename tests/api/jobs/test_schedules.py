@@ -304,7 +304,7 @@ async def test_a_fault_of_the_gateways_own_is_tried_again_and_then_skipped(
 class Unreachable(JobQueue):
     """A queue whose store does not answer."""
 
-    async def submit(self, new: Any) -> Any:
+    async def submit(self, new: Any, *, reserved: bool = False) -> Any:
         raise StoreUnavailable
 
 
