@@ -3,7 +3,7 @@
     python -m bench.shards [--seconds 15] [--jobs 6000] [--cases cpu,fairness,simulation] [--keep]
 
 The first case runs jobs of many callers on one cluster of three primaries with 1, 2 and 3 shards, each on a primary of its
-own. The second saturates four workers with a hundred callers and lets another caller send a job ten times a second,
+own. The second saturates four workers with a hundred callers and lets another caller send five jobs in two seconds,
 over 8 and 16 shards of one server. The third carries that on to more workers in a simulation with the same rules.
 """
 
@@ -40,7 +40,7 @@ LIMITS = QueueLimits(lease_s=60, max_queued=10_000_000)
 CALLERS = 100
 WORKERS, SLOTS = 4, 25
 WARM_S = 2.0
-LIGHT_EVERY_S = 0.1
+LIGHT_EVERY_S = 0.4  # less than the fair share, from 250 jobs a second on
 LEDGER = b'{"v":1,"provider":"sim","model":"sim/fast","status":200,"cost":7,"input":3,"output":4,"priced":true}'
 
 

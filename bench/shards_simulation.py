@@ -10,7 +10,7 @@ from worker.claims import BATCH
 from worker.shard_slots import LOOK_S
 
 LIGHT = "light"
-LIGHT_EVERY_S = 0.1
+LIGHT_EVERY_S = 0.4  # less than the fair share
 RUN_S = (0.02, 0.28)
 WARM_S = 2.0
 BEFORE_OTHERS = 0.5  # of claim.lua
@@ -94,6 +94,7 @@ class Simulation:
             Worker(slots, {number: shard.head for number, shard in enumerate(self._shards)}) for _ in range(workers)
         ]
         self._light = self._shards[shard_of(LIGHT, shards)]
+        self._light_tag = 0.0
         self._sent: list[float] = []
         self._served = dict.fromkeys(self._names, 0)
         self._waits: list[float] = []
@@ -108,7 +109,9 @@ class Simulation:
             now, _, what, number = heapq.heappop(self._events)
             if what == "send":
                 first = self._light.virtual if self._light.head is None else min(self._light.virtual, self._light.head)
-                heapq.heappush(self._light.queue, (first - BEFORE_OTHERS, LIGHT))
+                tag = max(self._light_tag, first - BEFORE_OTHERS)
+                heapq.heappush(self._light.queue, (tag, LIGHT))
+                self._light_tag = tag + 1
                 self._sent.append(now)
                 self._plan(now + LIGHT_EVERY_S, what, number)
                 continue
