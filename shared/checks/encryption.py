@@ -1,5 +1,6 @@
 """Checks of the encryption of bodies: its library, and whether the configured keys open what the store holds."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Final
 
@@ -18,10 +19,17 @@ _FIX: Final = (
 )
 
 
-async def check_encryption(commands: RedisCommands, settings: Settings) -> list[Finding]:
+async def check_encryption(
+    commands: RedisCommands, settings: Settings, others: Sequence[RedisCommands] = ()
+) -> list[Finding]:
     """Compare the keys with which stored bodies are sealed with those that are configured.
 
     Looks at the first bytes of some tens of thousands of keys at most.
+
+    Args:
+        commands: A connection to the store.
+        settings: The keys that are configured.
+        others: Connections to further shards, whose bodies count too.
 
     Raises:
         StoreConnectionError: The store does not answer.
@@ -30,7 +38,10 @@ async def check_encryption(commands: RedisCommands, settings: Settings) -> list[
         cipher = BodyCipher(settings.store.keys())
     except EncryptionUnavailable as error:
         return [fail(_CHECK, str(error), "install it where API and workers run; nothing starts until then")]
-    return list(_judge(cipher.key_ids, await _sealing_keys(commands)))
+    used: Counter[str] = Counter()
+    for shard in (commands, *others):
+        used.update(await _sealing_keys(shard))
+    return list(_judge(cipher.key_ids, used))
 
 
 def _judge(configured: Sequence[str], used: dict[str, int]) -> Iterator[Finding]:

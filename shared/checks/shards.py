@@ -1,6 +1,8 @@
 """Checks of shards: their number, and whether what their jobs cost is carried to shard 0."""
 
 import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Final
 
 from shared.checks.findings import Finding, fail, ok, warn
@@ -33,16 +35,27 @@ async def check_shards_of(commands: RedisCommands, url: str, settings: Settings)
         return []
     if stored == 1:
         return [ok("store shards", f"{wanted} from the next start on: restart all processes together")]
-    waiting = await asyncio.gather(*(_waiting(url, shard) for shard in range(1, wanted)))
+    async with other_shards(url, settings) as others:
+        waiting = await asyncio.gather(*map(waiting_bookings, others))
     if max(waiting) >= MANY:
         problem = f"{max(waiting)} bookings of shard {waiting.index(max(waiting)) + 1} are not in limits and ledger yet"
         return [warn("store shards", problem, "start API or worker processes: they carry them")]
     return [ok("store shards", f"{wanted}; {sum(waiting)} bookings wait for limits and ledger")]
 
 
-async def _waiting(url: str, shard: int) -> int:
-    commands = MultiplexedClient(url, client_name="finops-check", shard=shard)
+@asynccontextmanager
+async def other_shards(url: str, settings: Settings) -> AsyncIterator[Sequence[RedisCommands]]:
+    """Connect to the shards other than 0 while the block lasts; with one shard there are none.
+
+    Args:
+        url: Of the store.
+        settings: Their number.
+    """
+    others = [
+        MultiplexedClient(url, client_name="finops-check", shard=shard) for shard in range(1, settings.redis.shards)
+    ]
     try:
-        return await waiting_bookings(commands)
+        yield others
     finally:
-        await commands.aclose()
+        for commands in others:
+            await commands.aclose()

@@ -16,7 +16,7 @@ from shared.checks.growth import check_growth
 from shared.checks.parts import check_inside
 from shared.checks.queue import check_queue
 from shared.checks.rights import check_rights
-from shared.checks.shards import check_shards_of
+from shared.checks.shards import check_shards_of, other_shards
 from shared.errors import StoreUnavailable
 from shared.governance.ledger.reports import Reports, UsageQuery
 from shared.jobs import keys
@@ -65,7 +65,8 @@ async def check_store(url: str, settings: Settings) -> list[Finding]:
         schema = await _check_schema(PooledCommands(redis))
         schema += await check_shards_of(PooledCommands(redis), url, settings)
         inside = await check_inside(PooledCommands(redis), settings.ledger, clock.now())
-        encryption = await check_encryption(PooledCommands(redis), settings)
+        async with other_shards(url, settings) as others:
+            encryption = await check_encryption(PooledCommands(redis), settings, others)
         # The memory of several shards is that of several servers.
         growth = await check_growth(PooledCommands(redis), facts, settings.jobs) if settings.redis.shards == 1 else []
     except (StoreConnectionError, StoreUnavailable) as error:

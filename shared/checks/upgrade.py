@@ -123,7 +123,7 @@ async def check_upgrade(
         judge_schema(schema),
         *judge_records(data),
         _judge_unknown(data),
-        *await check_encryption(commands, settings),
+        *await check_encryption(commands, settings, others),
         _judge_workers(workers, version),
     ]
 

@@ -6,11 +6,13 @@ from collections import Counter
 
 import pytest
 
+from shared.checks.encryption import check_encryption
 from shared.checks.shards import check_shards_of
 from shared.governance.keyspace import BOOKINGS
 from shared.jobs.shard_ids import mint_job_id, shard_of, shard_of_id
 from shared.settings.model import Settings
 from shared.store.commands import RedisCommands
+from shared.store.encryption import BodyCipher
 from shared.store.multiplexed import MultiplexedClient
 from shared.store.shard_tags import MAX_SHARDS, cluster_tag, shard_tag
 from shared.store.shards import SHARDS_KEY, ShardsChanged, check_shards, read_shards
@@ -107,5 +109,9 @@ async def test_doctor_reports_the_number_and_what_waits(redis_url: str, monkeypa
     assert (found.level, found.message) == ("WARN", "1 bookings of shard 2 are not in limits and ledger yet")
     (found,) = await check_shards_of(commands, redis_url, Settings())
     assert (found.level, found.fix) == ("FAIL", "set [redis] shards = 3")
+    sealed = BodyCipher((bytes(32),)).seal(b"body", "jobs/a")
+    await other.execute("SET", "finops:job:a:payload", sealed)
+    (found,) = await check_encryption(commands, several, [other])
+    assert (found.level, "1 stored bodies are sealed with the key" in found.message) == ("FAIL", True)
     await commands.aclose()
     await other.aclose()
