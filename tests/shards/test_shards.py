@@ -19,6 +19,8 @@ from shared.store.shards import SHARDS_KEY, ShardsChanged, check_shards, read_sh
 from shared.surfaces.response_ids import is_minted, is_ours, mint_response_id
 
 SLOTS = 16_384
+# Written out: ids of tests have to be the same in every process.
+NINTH = ("099f3bb0-8852-815c-a0e9-15ccdce4a321", "resp_092981bf0eb38b1f0daa7e8daa7d5b20e4d4e68fbbc565da")
 
 
 @pytest.mark.parametrize("primaries", [2, 3, 4, 6, 8])
@@ -59,13 +61,18 @@ def test_an_id_names_its_shard(shard: int) -> None:
     "text",
     [
         "", "a", f"-1{'0' * 6}-0000-8000-8000-{'0' * 12}",
-        str(uuid.UUID(int=7, version=4)), "batch_1-2", mint_job_id(9), mint_response_id(9), "resp_" + "0" * 48,
+        str(uuid.UUID(int=7, version=4)), "batch_1-2", *NINTH, "resp_" + "0" * 48,
         "zz790395-0000-8000-8000-000000000000", "resp_" + "z" * 48, "resp_é" + "0" * 47,
         "-f790395-0000-8000-8000-000000000000",
     ],
 )  # fmt: skip
 def test_an_id_that_names_no_shard_of_the_store_is_one_of_shard_0(text: str) -> None:
     assert shard_of_id(text, 4) == 0
+
+
+@pytest.mark.parametrize("text", NINTH)
+def test_an_id_of_a_store_with_more_shards_names_its_own_there(text: str) -> None:
+    assert shard_of_id(text, 64) == 9
 
 
 @pytest.mark.parametrize("letters", ["zz", "-f"])
