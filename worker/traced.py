@@ -7,7 +7,7 @@ import orjson
 
 from shared.jobs import keys
 from shared.jobs.model import Claim, Deferral, Outcome
-from shared.jobs.shard_ids import shard_of_id
+from shared.jobs.shard_ids import one_of
 from shared.settings.model import Settings
 from shared.store.commands import RedisCommands
 from shared.telemetry.tracing import TRACEPARENT, Tracing, Value
@@ -112,8 +112,7 @@ class TracedDelivery(WebhookDelivery):
             return finish
 
     async def _stored(self, job_id: str) -> object:
-        engine = self._engines[shard_of_id(job_id, len(self._engines))]
-        context = await engine.execute("HGET", keys.job(job_id), "context", retry_safe=True)
+        context = await one_of(self._engines, job_id).execute("HGET", keys.job(job_id), "context", retry_safe=True)
         found: Any = orjson.loads(context) if context else None
         return found.get(TRACEPARENT) if isinstance(found, dict) else None
 

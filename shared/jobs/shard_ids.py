@@ -3,10 +3,13 @@
 import hashlib
 import os
 import uuid
+from collections.abc import Sequence
 from contextlib import suppress
+from typing import TypeVar
 
 from shared.surfaces.response_ids import shard_of_response
 
+T = TypeVar("T")
 _UUID_LENGTH = 36
 _VERSION_AT = 14  # of a UUID's text
 # Ids of shard 0 are of version 4. https://www.rfc-editor.org/rfc/rfc9562#name-uuid-version-8
@@ -45,6 +48,16 @@ def shard_of_id(job_id: str, shards: int) -> int:
         with suppress(ValueError):
             return _known(int(job_id[:2], 16), shards)
     return _known(shard_of_response(job_id), shards)
+
+
+def one_of(shards: Sequence[T], job_id: str) -> T:
+    """Return what belongs to a job's shard.
+
+    Args:
+        shards: One of a kind for each shard, in order.
+        job_id: The job's id.
+    """
+    return shards[shard_of_id(job_id, len(shards))]
 
 
 def _known(shard: int, shards: int) -> int:

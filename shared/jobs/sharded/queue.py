@@ -9,7 +9,7 @@ from dataclasses import replace
 from shared.jobs.bodies import AS_THEY_ARE, BodyPolicy
 from shared.jobs.model import NewJob
 from shared.jobs.queue import JobQueue, QueueLimits, Submission
-from shared.jobs.shard_ids import shard_of, shard_of_id
+from shared.jobs.shard_ids import one_of, shard_of, shard_of_id
 from shared.store.commands import PooledCommands, RedisCommands
 
 LARGEST_PART = 2
@@ -52,7 +52,7 @@ class ShardedQueue(JobQueue):
 
     async def submit(self, new: NewJob, *, reserved: bool = False) -> Submission:
         """See ``JobQueue.submit``; ``find_repeated`` has looked for a job of shard 0 before."""
-        return await self._of(new).submit(new, reserved=reserved)
+        return await one_of(self._shards, new.id).submit(new, reserved=reserved)
 
     async def find_repeated(self, new: NewJob) -> Submission | None:
         """See ``JobQueue.find_repeated``; looks in the owner's shard and in shard 0.
@@ -71,6 +71,3 @@ class ShardedQueue(JobQueue):
         """See ``JobQueue.reweigh``."""
         for shard in sorted({0, shard_of(owner, len(self._shards))}):
             await self._shards[shard].reweigh(owner, weight, max_concurrent)
-
-    def _of(self, new: NewJob) -> JobQueue:
-        return self._shards[shard_of_id(new.id, len(self._shards))]

@@ -13,7 +13,7 @@ from shared.jobs.model import Claim, Event, Job, State
 from shared.jobs.overview import Overview, OverviewReader
 from shared.jobs.pauses import Pause, PauseStore
 from shared.jobs.positions import START
-from shared.jobs.shard_ids import shard_of_id
+from shared.jobs.shard_ids import one_of
 from shared.jobs.sharded.store import sum_stats
 from shared.jobs.store import JobStore, by_creation
 from shared.jobs.waiting import OutcomeWaiters
@@ -37,11 +37,11 @@ class ShardedEvents(EventLog):
 
     async def append(self, claim: Claim, events: Sequence[tuple[str, bytes]]) -> bool:
         """See ``EventLog.append``."""
-        return await self._shards[shard_of_id(claim.id, len(self._shards))].append(claim, events)
+        return await one_of(self._shards, claim.id).append(claim, events)
 
     async def read(self, job_id: str, after: str = "0", count: int = 500) -> list[Event]:
         """See ``EventLog.read``."""
-        return await self._shards[shard_of_id(job_id, len(self._shards))].read(job_id, after, count)
+        return await one_of(self._shards, job_id).read(job_id, after, count)
 
 
 class ShardedWaiters(OutcomeWaiters):
@@ -59,18 +59,15 @@ class ShardedWaiters(OutcomeWaiters):
 
     async def wait(self, job_id: str, timeout_s: float) -> Job:
         """See ``OutcomeWaiters.wait``."""
-        return await self._of(job_id).wait(job_id, timeout_s)
+        return await one_of(self._shards, job_id).wait(job_id, timeout_s)
 
     def follow(self, job_id: str, after: str = "0") -> AsyncIterator[Event]:
         """See ``OutcomeWaiters.follow``."""
-        return self._of(job_id).follow(job_id, after)
+        return one_of(self._shards, job_id).follow(job_id, after)
 
     async def aclose(self) -> None:
         """End the subscriptions."""
         await asyncio.gather(*(shard.aclose() for shard in self._shards))
-
-    def _of(self, job_id: str) -> OutcomeWaiters:
-        return self._shards[shard_of_id(job_id, len(self._shards))]
 
 
 class ShardedPauses(PauseStore):

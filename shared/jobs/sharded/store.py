@@ -10,7 +10,7 @@ from shared.jobs.filters import JobFilter
 from shared.jobs.model import UNCHANGED, Job, Priority, RetryChanges
 from shared.jobs.parked import ParkedJobs
 from shared.jobs.positions import Order, Position
-from shared.jobs.shard_ids import shard_of, shard_of_id
+from shared.jobs.shard_ids import one_of, shard_of, shard_of_id
 from shared.jobs.store import Finish, JobPage, JobStore, PriorityStats, QueueStats, by_creation
 from shared.store.commands import RedisCommands
 
@@ -30,11 +30,11 @@ class ShardedParked(ParkedJobs):
 
     async def add(self, job_id: str, limit: str) -> None:
         """See ``ParkedJobs.add``."""
-        await self._shards[shard_of_id(job_id, len(self._shards))].add(job_id, limit)
+        await one_of(self._shards, job_id).add(job_id, limit)
 
     async def remove(self, job_id: str) -> None:
         """See ``ParkedJobs.remove``."""
-        await self._shards[shard_of_id(job_id, len(self._shards))].remove(job_id)
+        await one_of(self._shards, job_id).remove(job_id)
 
     async def count(self) -> Mapping[str, int]:
         """See ``ParkedJobs.count``."""
@@ -55,20 +55,17 @@ class ShardedStore(JobStore):
         self._shards = tuple(JobStore(commands, bodies) for commands in connections)
         self.parked = ShardedParked(connections)
 
-    def _of(self, job_id: str) -> JobStore:
-        return self._shards[shard_of_id(job_id, len(self._shards))]
-
     async def is_writable(self) -> bool:
         """Tell whether all shards take writes now."""
         return all(await asyncio.gather(*(shard.is_writable() for shard in self._shards)))
 
     async def get(self, job_id: str) -> Job | None:
         """See ``JobStore.get``."""
-        return await self._of(job_id).get(job_id)
+        return await one_of(self._shards, job_id).get(job_id)
 
     async def payload(self, job_id: str) -> bytes | None:
         """See ``JobStore.payload``."""
-        return await self._of(job_id).payload(job_id)
+        return await one_of(self._shards, job_id).payload(job_id)
 
     async def finish_many(self, items: Sequence[Finish]) -> list[bool]:
         """See ``JobStore.finish_many``; here the items of one shard are written at once."""
@@ -83,19 +80,19 @@ class ShardedStore(JobStore):
 
     async def cancel(self, job_id: str) -> Job:
         """See ``JobStore.cancel``."""
-        return await self._of(job_id).cancel(job_id)
+        return await one_of(self._shards, job_id).cancel(job_id)
 
     async def delete(self, job_id: str) -> bool:
         """See ``JobStore.delete``."""
-        return await self._of(job_id).delete(job_id)
+        return await one_of(self._shards, job_id).delete(job_id)
 
     async def retry(self, job_id: str, changes: RetryChanges = UNCHANGED) -> Job:
         """See ``JobStore.retry``."""
-        return await self._of(job_id).retry(job_id, changes)
+        return await one_of(self._shards, job_id).retry(job_id, changes)
 
     async def position(self, owner: str | None, after: str) -> Position:
         """See ``JobStore.position``; it is one in every shard, as creation and id order the jobs of all."""
-        return await self._of(after).position(owner, after)
+        return await one_of(self._shards, after).position(owner, after)
 
     async def page(self, owner: str | None, wanted: JobFilter, order: Order, position: Position, limit: int) -> JobPage:
         """See ``JobStore.page``; read from all shards that may hold such jobs."""
@@ -113,7 +110,7 @@ class ShardedStore(JobStore):
 
     async def dead_position(self, after: str) -> Position:
         """See ``JobStore.dead_position``."""
-        return await self._of(after).dead_position(after)
+        return await one_of(self._shards, after).dead_position(after)
 
     async def stats(self) -> QueueStats:
         """Return the sums of all shards."""
