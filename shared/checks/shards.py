@@ -16,12 +16,14 @@ MANY: Final = 10_000
 """Bookings of a shard that wait: some seconds of a busy gateway, or nobody carries them."""
 
 
-async def check_shards_of(commands: RedisCommands, url: str, settings: Settings) -> list[Finding]:
+async def check_shards_of(
+    commands: RedisCommands, others: Sequence[RedisCommands], settings: Settings
+) -> list[Finding]:
     """Check the number of shards and their bookings; nothing is found where there is one shard.
 
     Args:
         commands: A connection to shard 0.
-        url: Of the store.
+        others: To each of the others, which are asked for their bookings if the number is right.
         settings: The number that is configured.
 
     Raises:
@@ -35,8 +37,7 @@ async def check_shards_of(commands: RedisCommands, url: str, settings: Settings)
         return []
     if stored == 1:
         return [ok("store shards", f"{wanted} from the next start on: restart all processes together")]
-    async with other_shards(url, settings) as others:
-        waiting = await asyncio.gather(*map(waiting_bookings, others))
+    waiting = await asyncio.gather(*map(waiting_bookings, others))
     if max(waiting) >= MANY:
         problem = f"{max(waiting)} bookings of shard {waiting.index(max(waiting)) + 1} are not in limits and ledger yet"
         return [warn("store shards", problem, "start API or worker processes: they carry them")]

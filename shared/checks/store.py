@@ -63,9 +63,9 @@ async def check_store(url: str, settings: Settings) -> list[Finding]:
         alerts = await check_alerts(PooledCommands(redis), settings)
         queue = await check_queue(PooledCommands(redis))
         schema = await _check_schema(PooledCommands(redis))
-        schema += await check_shards_of(PooledCommands(redis), url, settings)
         inside = await check_inside(PooledCommands(redis), settings.ledger, clock.now())
         async with other_shards(url, settings) as others:
+            schema += await check_shards_of(PooledCommands(redis), others, settings)
             encryption = await check_encryption(PooledCommands(redis), settings, others)
         # The memory of several shards is that of several servers.
         growth = await check_growth(PooledCommands(redis), facts, settings.jobs) if settings.redis.shards == 1 else []

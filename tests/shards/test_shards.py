@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from shared.checks.encryption import check_encryption
-from shared.checks.shards import check_shards_of
+from shared.checks.shards import check_shards_of, other_shards
 from shared.governance.keyspace import BOOKINGS
 from shared.jobs.shard_ids import mint_job_id, shard_of, shard_of_id
 from shared.settings.model import Settings
@@ -104,18 +104,19 @@ async def test_the_number_is_written_once_and_another_is_refused(commands: Redis
 async def test_doctor_reports_the_number_and_what_waits(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     commands, other = MultiplexedClient(redis_url), MultiplexedClient(redis_url, shard=2)
     several = Settings.model_validate({"redis": {"shards": 3}})
-    assert await check_shards_of(commands, redis_url, Settings()) == []
-    (found,) = await check_shards_of(commands, redis_url, several)
-    assert (found.level, "from the next start on" in found.message) == ("OK", True)
-    await check_shards(commands, 3)
-    (found,) = await check_shards_of(commands, redis_url, several)
-    assert (found.level, found.message) == ("OK", "3; 0 bookings wait for limits and ledger")
-    await other.execute("XADD", BOOKINGS, "*", "keep", "a", "1", "")
-    monkeypatch.setattr("shared.checks.shards.MANY", 1)
-    (found,) = await check_shards_of(commands, redis_url, several)
-    assert (found.level, found.message) == ("WARN", "1 bookings of shard 2 are not in limits and ledger yet")
-    (found,) = await check_shards_of(commands, redis_url, Settings())
-    assert (found.level, found.fix) == ("FAIL", "set [redis] shards = 3")
+    async with other_shards(redis_url, several) as others:
+        assert await check_shards_of(commands, others, Settings()) == []
+        (found,) = await check_shards_of(commands, others, several)
+        assert (found.level, "from the next start on" in found.message) == ("OK", True)
+        await check_shards(commands, 3)
+        (found,) = await check_shards_of(commands, others, several)
+        assert (found.level, found.message) == ("OK", "3; 0 bookings wait for limits and ledger")
+        await other.execute("XADD", BOOKINGS, "*", "keep", "a", "1", "")
+        monkeypatch.setattr("shared.checks.shards.MANY", 1)
+        (found,) = await check_shards_of(commands, others, several)
+        assert (found.level, found.message) == ("WARN", "1 bookings of shard 2 are not in limits and ledger yet")
+        (found,) = await check_shards_of(commands, others, Settings())
+        assert (found.level, found.fix) == ("FAIL", "set [redis] shards = 3")
     sealed = BodyCipher((bytes(32),)).seal(b"body", "jobs/a")
     await other.execute("SET", "finops:job:a:payload", sealed)
     (found,) = await check_encryption(commands, several, [other])
