@@ -15,7 +15,7 @@ import contextlib
 import dataclasses
 import logging
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, Self
 
@@ -52,6 +52,8 @@ SWEEP_S = 0.5
 MIN_BLOCK_MS = 10
 LAST_WRITES_S = 5.0
 
+MakeRuns = Callable[[RunFunction, WorkerOptions, EngineMetrics, Bodies | None], Runs]
+
 logger = logging.getLogger("finops.worker")
 
 
@@ -71,6 +73,7 @@ class LeasedWorker(Worker):
         commands: RedisCommands,
         arq_redis: ArqRedis,
         metrics: EngineMetrics,
+        make_runs: MakeRuns = Runs,
     ) -> None:
         super().__init__(
             functions=[func(_never_called, name="run_job")],
@@ -91,7 +94,7 @@ class LeasedWorker(Worker):
         self._hurry = asyncio.Event()
         self._queue = JobQueue(commands, dataclasses.replace(options.limits, durability="everysec"))
         bodies = None if options.bodies == AS_THEY_ARE else Bodies(commands, options.bodies)
-        self._runs = self._make_runs(run, bodies)
+        self._runs = make_runs(run, options, metrics, bodies)
         self._recorder = Recorder(JobStore(commands, options.bodies), self._queue, self._runs.recorded)
         self._runs.recorder = self._recorder
         alone = partial(connect, url, timeout_s=None, max_connections=1, shard=commands.shard)
@@ -135,10 +138,6 @@ class LeasedWorker(Worker):
             arq_redis=connect_arq(url),
             metrics=metrics or NO_METRICS,
         )
-
-    def _make_runs(self, run: RunFunction, bodies: Bodies | None) -> Runs:
-        """Return the slots for jobs of this worker."""
-        return Runs(run, self.options, self._metrics, bodies)
 
     @property
     def running(self) -> int:

@@ -2,13 +2,10 @@
 
 import asyncio
 from collections.abc import Coroutine, Sequence
+from functools import partial
 from typing import Any, Self
 
-from arq.connections import ArqRedis
-
-from shared.jobs.bodies import Bodies
 from shared.jobs.queue import ClaimBatch
-from shared.store.commands import RedisCommands
 from shared.store.connection import connect_arq
 from shared.store.multiplexed import MultiplexedClient
 from worker.handle import RunHandle
@@ -20,13 +17,20 @@ from worker.shard_slots import ShardSlots
 
 
 class SharedRuns(Runs):
-    """The running jobs of one shard, in slots of the process."""
+    """The running jobs of one shard, in slots of the process.
 
-    slots: ShardSlots
+    Args:
+        slots: The slots; further arguments are those of the plain class.
+    """
+
+    def __init__(self, slots: ShardSlots, *arguments: Any) -> None:  # noqa: ANN401
+        super().__init__(*arguments)
+        self._slots = slots
+        slots.runs = (*slots.runs, self)
 
     def _drop(self, handle: RunHandle) -> None:
         super()._drop(handle)
-        self.slots.dispatch()
+        self._slots.dispatch()
 
 
 class ShardWorker(LeasedWorker):
@@ -34,35 +38,17 @@ class ShardWorker(LeasedWorker):
 
     Args:
         slots: The slots of the process.
-        first: The worker of shard 0; None: this is it. It announces the process.
+        first: The worker of shard 0; None: this is it. It announces the process. Further arguments are those of the
+            plain class.
     """
 
-    def __init__(
-        self,
-        run: RunFunction,
-        url: str,
-        options: WorkerOptions,
-        *,
-        commands: RedisCommands,
-        arq_redis: ArqRedis,
-        metrics: EngineMetrics,
-        slots: ShardSlots,
-        first: "ShardWorker | None",
-    ) -> None:
+    def __init__(self, *arguments: Any, slots: ShardSlots, first: "ShardWorker | None", **named: Any) -> None:  # noqa: ANN401
+        super().__init__(*arguments, make_runs=partial(SharedRuns, slots), **named)
         self._slots = slots
         self._first = first
-        self._shard = commands.shard
-        self._metrics = metrics  # what `_make_runs` needs, which the constructor calls
-        self.options = options
-        super().__init__(run, url, options, commands=commands, arq_redis=arq_redis, metrics=metrics)
-
-    def _make_runs(self, run: RunFunction, bodies: Bodies | None) -> Runs:
-        runs = SharedRuns(run, self.options, self._metrics, bodies)
-        runs.slots = self._slots
-        if self._first is not None:
-            runs.capacity = self._first._runs.capacity  # noqa: SLF001 - of the same class
-        self._slots.runs = (*self._slots.runs, runs)
-        return runs
+        self._shard = self._commands.shard
+        if first is not None:
+            self._runs.capacity = first._runs.capacity  # noqa: SLF001 - of the same class
 
     @property
     def running(self) -> int:
