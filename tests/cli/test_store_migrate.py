@@ -204,7 +204,12 @@ def test_an_interrupted_copy_goes_on_and_no_process_starts_on_it_before(stores: 
 
 
 @pytest.mark.usefixtures("small_pages")
-def test_a_source_that_changes_meanwhile_is_noticed_and_copied_by_the_next_run(stores: Stores) -> None:
+def test_a_source_that_changes_meanwhile_is_noticed_and_copied_by_the_next_run(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # One page: of several, some may come after the last key, and would find the new one, or have it written again.
+    monkeypatch.setattr(migration, "PAGE", 1000)
+
     async def write(keys: int) -> None:
         if keys >= 200:
             await asyncio.to_thread(stores.before.append, "finops:n:7", "more")
